@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * errno.h - Linux's error numbers (errno(3)); results are negative errno.
+ *
+ * Guarded one by one so that an ordinary program may include its C library's
+ * <errno.h> as well: the numbers are the same.
+ */
+#ifndef MMKIT_ERRNO_H
+#define MMKIT_ERRNO_H
+
+#ifndef EPERM
+#define EPERM	   1
+#define ENOENT	   2
+#define ESRCH	   3
+#define EINTR	   4
+#define EIO	   5
+#define ENXIO	   6
+#define E2BIG	   7
+#define EBADF	   9
+#define EAGAIN	   11
+#define ENOMEM	   12
+#define EACCES	   13
+#define EFAULT	   14
+#define EBUSY	   16
+#define EEXIST	   17
+#define EXDEV	   18
+#define ENODEV	   19
+#define EINVAL	   22
+#define EFBIG	   27
+#define ENOSPC	   28
+#define ERANGE	   34
+#define EDEADLK	   35
+#define ENOSYS	   38
+#define EOVERFLOW  75
+#define EOPNOTSUPP 95
+#define ETIMEDOUT  110
+#endif
+
+/* ERR_PTR convention: internal look-ups with several causes of failure. */
+#define MAX_ERRNO  4095UL
+#define ERR_PTR(e) ((void *)(long)(e))
+#define PTR_ERR(p) ((long)(p))
+#define IS_ERR(p)  ((unsigned long)(p) >= (unsigned long)-MAX_ERRNO)
+
+#endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * port.h - everything that the manager needs from the world it runs in.
+ *
+ * src/ is freestanding: no libc, no OS. What it cannot do by itself it asks
+ * of a port. A port is one folder with two parts: the linked functions below,
+ * and port_inline.h for what must cost a few instructions. Three worlds are
+ * planned (sim, host, metal); an embedder writes a fourth. docs/PORTING.md is
+ * the guide; tests/null-port defines exactly these symbols and nothing else,
+ * which proves by linking that nothing leaked into src/.
+ *
+ * Conventions. Times are nanoseconds, sizes bytes, addresses physical unless
+ * said otherwise. Results are 0 or a negative errno. "May sleep" means that
+ * the caller holds no spinlock, is not pinned and is not in an interrupt.
+ *
+ * port_inline.h must define, as static inline:
+ *
+ *   int port_cpu(void)
+ *       Number of the running CPU, 0 .. port_nr_cpus()-1; stable while pinned.
+ *   struct mm_task *port_current(void)
+ *       The running thread's task; never NULL between start-up and shut-down.
+ *   void port_pin(void), void port_unpin(void)
+ *       Stay on this CPU and keep other threads off it; nests. No sleeping
+ *       in between. Interrupts may still come.
+ *   unsigned long port_irq_save(void), void port_irq_restore(unsigned long)
+ *       No interrupt handler runs on this CPU in between (implies pinned);
+ *       nests by the saved word. Completion callbacks of block I/O and
+ *       remote TLB flushes are the interrupts there are.
+ *   bool port_in_irq(void)
+ *       True inside a completion callback or an IPI handler.
+ *   bool port_spin_trylock(u32 *word), void port_spin_lock(u32 *word),
+ *   void port_spin_unlock(u32 *word)
+ *       A lock word: 0 is free. Acquire and release ordering. The caller is
+ *       pinned already. A world may run other CPUs while it waits.
+ *   void port_relax(void)
+ *       One round of a busy wait on another CPU.
+ *   void port_sched_point(void)
+ *       A place where the world may let another thread or CPU run. Called
+ *       with interrupts on and nothing pinned it may switch threads; pinned
+ *       it may only interleave other CPUs; with interrupts off it does
+ *       nothing.
+ *   void *port_ram(phys_addr_t pa)
+ *       View of RAM in the hosting address space (the direct map). Valid for
+ *       addresses brought online by port_ram_online(); linear: the view of
+ *       pa + n is the view of pa plus n within one online range.
+ *   phys_addr_t port_ram_phys(const void *view)
+ *       The inverse.
+ *   void port_clear_page(void *view), void port_copy_page(void *to, const
+ *   void *from)
+ *       Whole pages of PAGE_SIZE, page aligned; charged to virtual time
+ *       where there is one.
+ */
+#ifndef MMKIT_PORT_H
+#define MMKIT_PORT_H
+
+#include <mmkit/task.h>
+#include <mmkit/types.h>
+
+struct port_thread; /* a thread of the world; opaque to the manager */
+struct port_bdev;   /* a block device of the world; opaque */
+
+/* ---- console, panic, entropy, time ------------------------------------- */
+
+/*
+ * port_console: hand LEN bytes of finished text to the console; LEVEL is the
+ * severity as in syslog(2), 0 emergency .. 7 debug. Any context.
+ */
+void port_console(int level, const char *text, size_t len);
+
+/*
+ * port_panic: the manager cannot go on (a broken invariant, no memory that
+ * must be had). Must not return. The port decides what happens to the rest.
+ */
+_Noreturn void port_panic(const char *message);
+
+/* port_entropy: 64 random bits; seeded and repeatable in sim. Any context. */
+u64 port_entropy(void);
+
+/* port_now_ns: monotonic time since boot; virtual in sim. Any context. */
+u64 port_now_ns(void);
+
+/* port_charge_ns: virtual time spent by the running CPU; a no-op elsewhere. */
+void port_charge_ns(u64 ns);
+
+/* ---- CPUs and threads ---------------------------------------------------- */
+
+/* port_nr_cpus: CPUs of this machine, 1 .. MM_NR_CPUS; constant after start. */
+int port_nr_cpus(void);
+
+/* port_cpu_node: the NUMA node that CPU belongs to. */
+int port_cpu_node(int cpu);
+
+/*
+ * port_thread_start: run FN(ARG) as a kernel thread that prefers the CPUs of
+ * NODE (-1: any). On success *OUT owns the thread until port_thread_join().
+ * The thread's mm_task has PF_KTHREAD and no mm. Context: may sleep.
+ * Returns 0, -ENOMEM or -EAGAIN; *OUT is untouched on failure.
+ */
+int port_thread_start(struct port_thread **out, const char *name, int node,
+		      void (*fn)(void *arg), void *arg) MM_MUST_CHECK;
+
+/* port_thread_join: wait until T's function has returned, then free T. */
+void port_thread_join(struct port_thread *t);
+
+/* port_self: the running thread. */
+struct port_thread *port_self(void);
+
+/*
+ * port_park: sleep until somebody calls port_unpark() on this thread or
+ * TIMEOUT_NS passes (UINT64_MAX: no limit). A thread has one permit: an
+ * unpark that came first makes the next park return at once. Returns true if
+ * a permit was taken, false on time-out. May return true spuriously: callers
+ * re-check their condition. Context: may sleep.
+ */
+bool port_park(u64 timeout_ns);
+
+/* port_unpark: give T its permit and make it runnable. Any context. */
+void port_unpark(struct port_thread *t);
+
+/* ---- RAM ------------------------------------------------------------------ */
+
+/*
+ * port_ram_online: make [START, START + SIZE) usable through port_ram().
+ * Page aligned. Contents are zero in sim and host. Returns 0, -ENOMEM, or
+ * -ERANGE if the world cannot address the range.
+ */
+int port_ram_online(phys_addr_t start, u64 size) MM_MUST_CHECK;
+
+/*
+ * port_memmap_reserve: reserve BYTES of zero-filled address space for the
+ * array of struct page, indexed by pfn. Nothing is touched yet. Returns the
+ * base, or NULL when the world has no room.
+ */
+void *port_memmap_reserve(u64 bytes) MM_MUST_CHECK;
+
+/*
+ * port_memmap_back: the bytes [OFF, OFF + LEN) of that array will be used;
+ * the frames at PHYS have been set aside for them in the machine's books. A
+ * world with its own storage for the array may leave those frames unused.
+ * Returns 0 or -ENOMEM.
+ */
+int port_memmap_back(u64 off, u64 len, phys_addr_t phys) MM_MUST_CHECK;
+
+/* ---- MMU ------------------------------------------------------------------ */
+
+/*
+ * port_load_root: from now on this CPU translates user addresses through the
+ * table at ROOT_PFN; its TLB entries are tagged with ASID. Called pinned.
+ */
+void port_load_root(u64 root_pfn, u32 asid);
+
+/* A bit per CPU. */
+struct port_cpumask {
+	u64 bits[(MM_NR_CPUS + 63) / 64];
+};
+
+/*
+ * port_tlb_flush: on each CPU of CPUS forget translations of ASID in
+ * [START, END) (END == 0: all of ASID). When it returns, no CPU uses such an
+ * entry any more and accesses that had begun with one are complete.
+ * Context: interrupts on; spinlocks may be held (so a CPU waiting for a lock
+ * must still answer).
+ */
+void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
+		    uva_t end);
+
+/* ---- block devices --------------------------------------------------------- */
+
+#define PORT_SECTOR_SIZE 512u
+
+enum port_bio_op { PORT_BIO_READ, PORT_BIO_WRITE };
+
+/*
+ * One transfer between a device and whole frames. The submitter owns the
+ * structure; the port owns it from submit until END_IO is called, once, in
+ * interrupt context, with STATUS 0 or a negative errno (-EIO, -ENOSPC).
+ */
+struct port_bio {
+	struct port_bdev *bdev;
+	enum port_bio_op op;
+	u64 sector;		/* first sector; a multiple of PAGE_SIZE/512 */
+	u32 nr_pages;		/* 1 .. PORT_BIO_MAX_PAGES */
+	int status;		/* set by the port before end_io */
+	void (*end_io)(struct port_bio *bio);
+	void *private;		/* the submitter's */
+	struct port_bio *next;	/* the port's while it owns the bio */
+	u64 port_data;		/* the port's while it owns the bio */
+#define PORT_BIO_MAX_PAGES 32
+	u64 pfn[PORT_BIO_MAX_PAGES];
+};
+
+/*
+ * port_bio_submit: start BIO; never fails by itself, errors come through
+ * end_io (which may be called before this returns). Context: any thread
+ * context, no sleeping needed.
+ */
+void port_bio_submit(struct port_bio *bio);
+
+/* port_bdev_size: bytes of the device. */
+u64 port_bdev_size(const struct port_bdev *bdev);
+
+/* port_bdev_name: name as /proc/swaps shows it; lives as long as the device. */
+const char *port_bdev_name(const struct port_bdev *bdev);
+
+#include "port_inline.h"
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * task.h - what the memory manager keeps for each thread of control.
+ *
+ * A world's thread embeds one struct mm_task; port_current() returns the one
+ * of the running thread. Threads, run queues and sleep/wake belong to the
+ * port; this carries only what memory management needs to know of a thread.
+ */
+#ifndef MMKIT_TASK_H
+#define MMKIT_TASK_H
+
+#include <mmkit/types.h>
+
+struct mm_struct;
+struct port_thread;
+
+/* mm_task.flags: contexts that change how allocations behave. */
+#define PF_MEMALLOC	 0x00000001u /* may dip into the reserves, no reclaim */
+#define PF_KSWAPD	 0x00000002u /* a page-out daemon */
+#define PF_KTHREAD	 0x00000004u /* no user address space of its own */
+#define PF_MEMALLOC_NOIO 0x00000008u /* allocations must not start I/O */
+#define PF_MEMALLOC_NOFS 0x00000010u /* nor call into file systems */
+#define PF_OOM_VICTIM	 0x00000020u /* chosen by the OOM killer */
+#define PF_EXITING	 0x00000040u /* past exit_mm */
+
+#define MM_TASK_COMM 16
+/* Locks one thread may hold at once; more fails the lock checker. */
+#define MM_TASK_HELD_LOCKS 24
+
+/* One entry of the debug build's record of held locks (base/lockdep). */
+struct mm_held_lock {
+	const void *lock;
+	u16 class_id;
+	u16 flags;
+};
+
+struct mm_task {
+	struct mm_struct *mm;	     /* own address space; NULL: kernel thread */
+	struct mm_struct *active_mm; /* the one loaded while this runs */
+	u32 flags;		     /* PF_*; written by the task itself */
+	s32 pid;		     /* 0 until mm_task_register() */
+	s32 fatal_signal;	     /* a pending kill (SIGKILL by OOM), or 0 */
+	s16 oom_score_adj;	     /* -1000 .. 1000 */
+	u16 group;		     /* memory control group id; 0 is the root */
+	u64 min_flt, maj_flt;	     /* faults without / with I/O, own thread */
+	u64 reclaimed;		     /* pages freed in the current reclaim */
+	struct port_thread *thread;  /* set by the port at creation */
+	struct mm_task *next, **pprev; /* registry of tasks (space/) */
+	char comm[MM_TASK_COMM];
+	/* Lock checker; used in debug builds only, kept in all layouts. */
+	u32 nr_held;
+	struct mm_held_lock held[MM_TASK_HELD_LOCKS];
+};
+
+#endif
