@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+# Objects and archives of every variant and world.
+SRC_C  := $(wildcard src/*/*.c)
+LAB_C  := $(wildcard lab/*.c)
+HEADERS := $(wildcard include/mmkit/*.h src/*/*.h port/*/*.h lab/*.h tests/*.h)
+LAB_LIBS := -lzstd -ljansson -lm -lpthread
+
+# $(1) variant, $(2) world
+define world_rules
+$(BUILD)/$(1)/$(2)/src/%.o: src/%.c
+	@mkdir -p $$(@D)
+	@echo "  CC [$(1)/$(2)] $$<"
+	@$$(CC) $$(STD) -ffreestanding $$(WARN) $$(CFLAGS_$(1)) $$(INC) -Iport/$(2) -MMD -MP -c $$< -o $$@
+$(BUILD)/$(1)/$(2)/port/%.o: port/$(2)/%.c
+	@mkdir -p $$(@D)
+	@echo "  CC [$(1)/$(2)] $$<"
+	@$$(CC) $$(STD) -D_GNU_SOURCE $$(WARN) $$(CFLAGS_$(1)) $$(INC) -Iport/$(2) -MMD -MP -c $$< -o $$@
+$(BUILD)/$(1)/$(2)/port/%.o: port/$(2)/%.S
+	@mkdir -p $$(@D)
+	@$$(CC) $$(CFLAGS_$(1)) -c $$< -o $$@
+OBJS_$(1)_$(2) := $$(patsubst src/%.c,$(BUILD)/$(1)/$(2)/src/%.o,$$(SRC_C)) \
+	$$(patsubst port/$(2)/%.c,$(BUILD)/$(1)/$(2)/port/%.o,$$(wildcard port/$(2)/*.c)) \
+	$$(patsubst port/$(2)/%.S,$(BUILD)/$(1)/$(2)/port/%.o,$$(wildcard port/$(2)/*.S))
+$(BUILD)/$(1)/libmm-$(2).a: $$(OBJS_$(1)_$(2))
+	@rm -f $$@
+	@echo "  AR $$@"
+	@$$(AR) rcs $$@ $$^
+-include $$(OBJS_$(1)_$(2):.o=.d)
+endef
+$(foreach v,$(VARIANTS),$(foreach w,$(WORLDS),$(eval $(call world_rules,$(v),$(w)))))
+
+# The command, sim world. $(1) variant
+define lab_rules
+$(BUILD)/$(1)/lab/%.o: lab/%.c
+	@mkdir -p $$(@D)
+	@echo "  CC [$(1)/lab] $$<"
+	@$$(CC) $$(STD) -D_GNU_SOURCE $$(WARN) $$(CFLAGS_$(1)) $$(INC) -Iport/sim -Ilab -MMD -MP -c $$< -o $$@
+LABOBJS_$(1) := $$(patsubst lab/%.c,$(BUILD)/$(1)/lab/%.o,$$(LAB_C))
+$(BUILD)/$(1)/mmkit: $$(LABOBJS_$(1)) $(BUILD)/$(1)/libmm-sim.a
+	@echo "  LD $$@"
+	@$$(CC) $$(LDFLAGS_$(1)) -o $$@ $$(LABOBJS_$(1)) $(BUILD)/$(1)/libmm-sim.a $$(LAB_LIBS)
+-include $$(LABOBJS_$(1):.o=.d)
+endef
+$(foreach v,$(VARIANTS),$(eval $(call lab_rules,$(v))))
+
+$(BUILD)/mmkit: $(BUILD)/release/mmkit
+	@cp -f $< $@
+$(BUILD)/libmmkit.a: $(BUILD)/release/libmm-host.a
+	@cp -f $< $@
+.PHONY: all
+all: $(BUILD)/mmkit $(BUILD)/libmmkit.a
