@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * page.h - struct page, one for every frame, and all accessors to it.
+ *
+ * The structure is opaque in spirit: outside phys/ only the accessors below
+ * may be used. Links between pages are 32-bit frame numbers, not pointers
+ * (0 = none: frame 0 is never given out), which caps RAM at 16 TiB and keeps
+ * the descriptor at 40 bytes where pointers would need 64.
+ *
+ * Who may write a field:
+ *   flags      atomic bit operations, any holder of a reference
+ *   zone_node  constant after memmap initialisation
+ *   policy     lruvec lock (generation and tier bits of the policy in use)
+ *   group      owner at allocation; lruvec lock to change it later
+ *   refcount   atomic
+ *   mapcount   atomic; page-table lock of the entry that is set or cleared
+ *   next, prev the lock of the list that the page is on
+ *   word       by use: mapping (page lock), slab word (its owner), page-table
+ *              lock word (page-table pages)
+ *   index      page lock / owner
+ *   private    by use: buddy order (zone lock), swap offset and type (page
+ *              lock), owner's data
+ *
+ * Page index. Anonymous pages and files count pages in 32 bits here: an index
+ * is taken modulo 2^32 (16 TiB). Reverse mapping adds the VMA's start back and
+ * always checks the page-table entry, so an alias costs a look, never a fault.
+ */
+#ifndef MM_PHYS_PAGE_H
+#define MM_PHYS_PAGE_H
+
+#include <mmkit/types.h>
+
+#include "base/assert.h"
+
+enum pageflags {
+	PG_locked,
+	PG_referenced,
+	PG_uptodate,
+	PG_dirty,
+	PG_lru,
+	PG_active,
+	PG_workingset,
+	PG_waiters,
+	PG_error,
+	PG_slab,
+	PG_reserved,
+	PG_private,
+	PG_writeback,
+	PG_head,
+	PG_tail,
+	PG_swapcache,
+	PG_mappedtodisk,
+	PG_reclaim,
+	PG_swapbacked,
+	PG_unevictable,
+	PG_mlocked,
+	PG_readahead,
+	PG_young,
+	PG_idle,
+	PG_hwpoison,
+	/* What the frame is, when it is no ordinary page. */
+	PG_buddy,
+	PG_guard,
+	PG_table,
+	PG_offline,
+	PG_isolated,
+	NR_PAGEFLAGS
+};
+
+MM_STATIC_ASSERT(NR_PAGEFLAGS <= 32, "page flags fit the flags word");
+
+struct page {
+	u32 flags;
+	u8 zone_node_lo; /* zone in bits 0..2, node bits 0..4 above */
+	u8 policy;
+	u16 group;
+	s32 refcount;
+	s32 mapcount; /* number of page-table entries, minus one */
+	u32 next, prev;
+	u64 word;
+	u32 index;
+	u32 private;
+};
+
+MM_STATIC_ASSERT(sizeof(struct page) <= 40, "descriptor within 40 bytes");
+
+/* The array of all descriptors, indexed by frame number (set at boot). */
+struct page *phys_memmap(void);
+
+#define PFN_NONE 0u
+
+/* ---- flags ------------------------------------------------------------------
+ *
+ * For each flag: PageX tests, SetPageX and ClearPageX change it atomically,
+ * TestSetPageX and TestClearPageX change it and return the old value.
+ */
+#define MM_PAGEFLAG(Name, name)                                                \
+	static inline bool Page##Name(const struct page *p)                    \
+	{                                                                      \
+		return (__atomic_load_n(&p->flags, __ATOMIC_ACQUIRE) >>        \
+			PG_##name) & 1;                                        \
+	}                                                                      \
+	static inline void SetPage##Name(struct page *p)                       \
+	{                                                                      \
+		__atomic_fetch_or(&p->flags, 1u << PG_##name,                  \
+				  __ATOMIC_ACQ_REL);                           \
+	}                                                                      \
+	static inline void ClearPage##Name(struct page *p)                     \
+	{                                                                      \
+		__atomic_fetch_and(&p->flags, ~(1u << PG_##name),              \
+				   __ATOMIC_ACQ_REL);                          \
+	}                                                                      \
+	static inline bool TestSetPage##Name(struct page *p)                   \
+	{                                                                      \
+		return (__atomic_fetch_or(&p->flags, 1u << PG_##name,          \
+					  __ATOMIC_ACQ_REL) >>                 \
+			PG_##name) & 1;                                        \
+	}                                                                      \
+	static inline bool TestClearPage##Name(struct page *p)                 \
+	{                                                                      \
+		return (__atomic_fetch_and(&p->flags, ~(1u << PG_##name),      \
+					   __ATOMIC_ACQ_REL) >>                \
+			PG_##name) & 1;                                        \
+	}
+
+MM_PAGEFLAG(Locked, locked)
+MM_PAGEFLAG(Referenced, referenced)
+MM_PAGEFLAG(Uptodate, uptodate)
+MM_PAGEFLAG(Dirty, dirty)
+MM_PAGEFLAG(LRU, lru)
+MM_PAGEFLAG(Active, active)
+MM_PAGEFLAG(Workingset, workingset)
+MM_PAGEFLAG(Waiters, waiters)
+MM_PAGEFLAG(Error, error)
+MM_PAGEFLAG(Slab, slab)
+MM_PAGEFLAG(Reserved, reserved)
+MM_PAGEFLAG(Private, private)
+MM_PAGEFLAG(Writeback, writeback)
+MM_PAGEFLAG(Head, head)
+MM_PAGEFLAG(Tail, tail)
+MM_PAGEFLAG(SwapCache, swapcache)
+MM_PAGEFLAG(MappedToDisk, mappedtodisk)
+MM_PAGEFLAG(Reclaim, reclaim)
+MM_PAGEFLAG(SwapBacked, swapbacked)
+MM_PAGEFLAG(Unevictable, unevictable)
+MM_PAGEFLAG(Mlocked, mlocked)
+MM_PAGEFLAG(Readahead, readahead)
+MM_PAGEFLAG(Young, young)
+MM_PAGEFLAG(Idle, idle)
+MM_PAGEFLAG(HWPoison, hwpoison)
+MM_PAGEFLAG(Buddy, buddy)
+MM_PAGEFLAG(Guard, guard)
+MM_PAGEFLAG(Table, table)
+MM_PAGEFLAG(Offline, offline)
+MM_PAGEFLAG(Isolated, isolated)
+
+/* ---- frame numbers and places ----------------------------------------------- */
+
+static inline struct page *pfn_to_page(u64 pfn)
+{
+	return phys_memmap() + pfn;
+}
+
+static inline u64 page_to_pfn(const struct page *p)
+{
+	return (u64)(p - phys_memmap());
+}
+
+/* page_view: the frame's bytes through the direct map. */
+void *page_view(const struct page *p);
+/* view_to_page: the inverse, for any byte of the frame. */
+struct page *view_to_page(const void *view);
+
+static inline int page_zone_idx(const struct page *p)
+{
+	return p->zone_node_lo & 7;
+}
+
+int page_to_nid(const struct page *p);
+
+/* ---- references --------------------------------------------------------------- */
+
+static inline int page_count(const struct page *p)
+{
+	return __atomic_load_n(&p->refcount, __ATOMIC_ACQUIRE);
+}
+
+static inline void set_page_count(struct page *p, int n)
+{
+	__atomic_store_n(&p->refcount, n, __ATOMIC_RELEASE);
+}
+
+/* One more reference; the caller holds one already. */
+static inline void get_page(struct page *p)
+{
+	int old = __atomic_fetch_add(&p->refcount, 1, __ATOMIC_ACQ_REL);
+
+	mm_verify(old > 0);
+}
+
+/* One more reference unless the frame is free (count 0). */
+static inline bool get_page_unless_zero(struct page *p)
+{
+	s32 old = __atomic_load_n(&p->refcount, __ATOMIC_RELAXED);
+
+	do {
+		if (old <= 0)
+			return false;
+	} while (!__atomic_compare_exchange_n(&p->refcount, &old, old + 1,
+					      false, __ATOMIC_ACQ_REL,
+					      __ATOMIC_RELAXED));
+	return true;
+}
+
+/* True if this was the last reference: the caller must free the page. */
+static inline bool put_page_testzero(struct page *p)
+{
+	int left = __atomic_sub_fetch(&p->refcount, 1, __ATOMIC_ACQ_REL);
+
+	mm_verify(left >= 0);
+	return left == 0;
+}
+
+/* Take all N references away at once if there are exactly N. */
+static inline bool page_ref_freeze(struct page *p, int n)
+{
+	s32 expect = n;
+
+	return __atomic_compare_exchange_n(&p->refcount, &expect, 0, false,
+					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+static inline void page_ref_unfreeze(struct page *p, int n)
+{
+	__atomic_store_n(&p->refcount, n, __ATOMIC_RELEASE);
+}
+
+/* ---- mappings in page tables --------------------------------------------------- */
+
+static inline int page_mapcount(const struct page *p)
+{
+	return __atomic_load_n(&p->mapcount, __ATOMIC_ACQUIRE) + 1;
+}
+
+static inline bool page_mapped(const struct page *p)
+{
+	return page_mapcount(p) > 0;
+}
+
+static inline void page_mapcount_reset(struct page *p)
+{
+	__atomic_store_n(&p->mapcount, -1, __ATOMIC_RELEASE);
+}
+
+/* Returns the number of mappings afterwards. */
+static inline int page_mapcount_add(struct page *p, int n)
+{
+	return __atomic_add_fetch(&p->mapcount, n, __ATOMIC_ACQ_REL) + 1;
+}
+
+/* ---- identity -------------------------------------------------------------------
+ *
+ * The mapping word is a pointer whose low bits tell the kind of owner.
+ */
+#define PAGE_MAPPING_ANON    0x1UL
+#define PAGE_MAPPING_MOVABLE 0x2UL
+#define PAGE_MAPPING_KSM     (PAGE_MAPPING_ANON | PAGE_MAPPING_MOVABLE)
+#define PAGE_MAPPING_FLAGS   0x3UL
+
+static inline u64 page_mapping_word(const struct page *p)
+{
+	return __atomic_load_n(&p->word, __ATOMIC_ACQUIRE);
+}
+
+static inline void set_page_mapping_word(struct page *p, u64 word)
+{
+	__atomic_store_n(&p->word, word, __ATOMIC_RELEASE);
+}
+
+static inline bool PageAnon(const struct page *p)
+{
+	return (page_mapping_word(p) & PAGE_MAPPING_ANON) != 0;
+}
+
+static inline u32 page_index(const struct page *p)
+{
+	return __atomic_load_n(&p->index, __ATOMIC_RELAXED);
+}
+
+static inline void set_page_index(struct page *p, u64 index)
+{
+	__atomic_store_n(&p->index, (u32)index, __ATOMIC_RELAXED);
+}
+
+static inline u32 page_private(const struct page *p)
+{
+	return __atomic_load_n(&p->private, __ATOMIC_RELAXED);
+}
+
+static inline void set_page_private(struct page *p, u32 v)
+{
+	__atomic_store_n(&p->private, v, __ATOMIC_RELAXED);
+}
+
+static inline u16 page_group(const struct page *p)
+{
+	return __atomic_load_n(&p->group, __ATOMIC_RELAXED);
+}
+
+static inline void set_page_group(struct page *p, u16 group)
+{
+	__atomic_store_n(&p->group, group, __ATOMIC_RELAXED);
+}
+
+/* ---- the page lock, and waiting for a page (phys/page_wait.c) ------------------ */
+
+/* trylock_page: true if the lock was free and is now ours. Any context. */
+static inline bool trylock_page(struct page *p)
+{
+	return !TestSetPageLocked(p);
+}
+
+/* lock_page: sleeps until the page is ours. The caller holds a reference. */
+void lock_page(struct page *p);
+/* unlock_page: wakes one waiter. Also from a completion callback. */
+void unlock_page(struct page *p);
+/* wait_on_page_locked / _writeback: sleep until the bit is clear. */
+void wait_on_page_locked(struct page *p);
+void wait_on_page_writeback(struct page *p);
+/* end_page_writeback: clears PG_writeback and wakes all. Any context. */
+void end_page_writeback(struct page *p);
+
+/* ---- lists of pages ---------------------------------------------------------------
+ *
+ * Doubly linked through next and prev, head and tail as frame numbers; the
+ * list's lock is the caller's.
+ */
+struct page_list {
+	u32 head, tail;
+	u64 count;
+};
+
+static inline void page_list_init(struct page_list *l)
+{
+	l->head = l->tail = PFN_NONE;
+	l->count = 0;
+}
+
+static inline bool page_list_empty(const struct page_list *l)
+{
+	return l->head == PFN_NONE;
+}
+
+static inline struct page *page_list_first(const struct page_list *l)
+{
+	return l->head ? pfn_to_page(l->head) : NULL;
+}
+
+static inline struct page *page_list_last(const struct page_list *l)
+{
+	return l->tail ? pfn_to_page(l->tail) : NULL;
+}
+
+static inline struct page *page_list_next(const struct page *p)
+{
+	return p->next ? pfn_to_page(p->next) : NULL;
+}
+
+static inline struct page *page_list_prev(const struct page *p)
+{
+	return p->prev ? pfn_to_page(p->prev) : NULL;
+}
+
+/* To the front (most recent end). */
+static inline void page_list_add(struct page_list *l, struct page *p)
+{
+	u32 pfn = (u32)page_to_pfn(p);
+
+	p->prev = PFN_NONE;
+	p->next = l->head;
+	if (l->head)
+		pfn_to_page(l->head)->prev = pfn;
+	else
+		l->tail = pfn;
+	l->head = pfn;
+	l->count++;
+}
+
+/* To the back (oldest end). */
+static inline void page_list_add_tail(struct page_list *l, struct page *p)
+{
+	u32 pfn = (u32)page_to_pfn(p);
+
+	p->next = PFN_NONE;
+	p->prev = l->tail;
+	if (l->tail)
+		pfn_to_page(l->tail)->next = pfn;
+	else
+		l->head = pfn;
+	l->tail = pfn;
+	l->count++;
+}
+
+/* P must be on L; the neighbours' links are verified. */
+static inline void page_list_del(struct page_list *l, struct page *p)
+{
+	u32 pfn = (u32)page_to_pfn(p);
+
+	if (p->prev) {
+		mm_verify(pfn_to_page(p->prev)->next == pfn);
+		pfn_to_page(p->prev)->next = p->next;
+	} else {
+		mm_verify(l->head == pfn);
+		l->head = p->next;
+	}
+	if (p->next) {
+		mm_verify(pfn_to_page(p->next)->prev == pfn);
+		pfn_to_page(p->next)->prev = p->prev;
+	} else {
+		mm_verify(l->tail == pfn);
+		l->tail = p->prev;
+	}
+	p->next = p->prev = PFN_NONE;
+	l->count--;
+}
+
+/* Take the first / last page off, or NULL. */
+static inline struct page *page_list_pop(struct page_list *l)
+{
+	struct page *p = page_list_first(l);
+
+	if (p)
+		page_list_del(l, p);
+	return p;
+}
+
+static inline struct page *page_list_pop_tail(struct page_list *l)
+{
+	struct page *p = page_list_last(l);
+
+	if (p)
+		page_list_del(l, p);
+	return p;
+}
+
+#endif
