@@ -31,7 +31,8 @@
  *   bool port_spin_trylock(u32 *word), void port_spin_lock(u32 *word),
  *   void port_spin_unlock(u32 *word)
  *       A lock word: 0 is free. Acquire and release ordering. The caller is
- *       pinned already. A world may run other CPUs while it waits.
+ *       pinned already. A world may run other CPUs while it waits, and at
+ *       any trylock or lock (even with interrupts off).
  *   void port_relax(void)
  *       One round of a busy wait on another CPU.
  *   void port_sched_point(void)
@@ -142,6 +143,27 @@ void *port_memmap_reserve(u64 bytes) MM_MUST_CHECK;
 int port_memmap_back(u64 off, u64 len, phys_addr_t phys) MM_MUST_CHECK;
 
 /* ---- MMU ------------------------------------------------------------------ */
+
+/*
+ * port_set_switch_hook: HOOK(PREV, NEXT) runs on a CPU each time that CPU
+ * changes thread, pinned and with interrupts on, before NEXT runs; it loads
+ * NEXT's table root. It must neither sleep nor take a sched point. A CPU that
+ * goes idle keeps PREV until another thread comes, unless PREV ends or leaves
+ * the CPU: then HOOK is called with the CPU's idle task (PF_KTHREAD, no mm)
+ * as NEXT, so that PREV is never a task that is gone. NULL: none.
+ */
+void port_set_switch_hook(void (*hook)(struct mm_task *prev,
+				       struct mm_task *next));
+
+/*
+ * port_set_fault_hook: the manager's page-fault entry. HOOK(TASK, VA, ERROR)
+ * is called in TASK's own context (may sleep) when an access at VA has no
+ * usable translation; ERROR is made of PF_ERR_* (arch/paging.h). It returns 0
+ * if the access should be tried again, else the signal number that TASK gets.
+ * NULL: every fault is a SIGSEGV (11).
+ */
+void port_set_fault_hook(int (*hook)(struct mm_task *task, uva_t va,
+				     u32 error));
 
 /*
  * port_load_root: from now on this CPU translates user addresses through the

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * port_inline.h - the host world's part of port.h that must be cheap.
+ *
+ * CPUs are slots. A thread takes one when it starts (or at its first call
+ * into the manager, for a thread that host.h did not start) and keeps it for
+ * life, so nothing else ever runs on "its CPU" and pinning needs no action.
+ * Interrupt handlers run in the I/O thread, which has a slot of its own.
+ */
+#ifndef PORT_HOST_INLINE_H
+#define PORT_HOST_INLINE_H
+
+#include <mmkit/task.h>
+#include <mmkit/types.h>
+
+/* What a thread knows of itself; task == NULL: not attached yet. */
+struct host_self {
+	struct mm_task *task;
+	struct port_thread *thread;
+	int cpu;
+	u32 pin;     /* depth of port_pin(), checked only */
+	u32 irq_off; /* 1 between irq_save and irq_restore */
+	u32 in_irq;  /* 1 in a completion callback */
+};
+
+extern __thread struct host_self host_self
+	__attribute__((tls_model("initial-exec")));
+/* View of physical address 0. */
+extern char *host_ram_base;
+
+void host_attach(void);
+void host_yield(void);
+void host_spin_wait(u32 *word);
+_Noreturn void host_bug(const char *what);
+
+static inline int port_cpu(void)
+{
+	if (unlikely(!host_self.task))
+		host_attach();
+	return host_self.cpu;
+}
+
+static inline struct mm_task *port_current(void)
+{
+	if (unlikely(!host_self.task))
+		host_attach();
+	return host_self.task;
+}
+
+static inline void port_pin(void)
+{
+	host_self.pin++;
+}
+
+static inline void port_unpin(void)
+{
+	if (unlikely(host_self.pin == 0))
+		host_bug("port_unpin: not pinned");
+	host_self.pin--;
+}
+
+static inline unsigned long port_irq_save(void)
+{
+	unsigned long flags = host_self.irq_off;
+
+	host_self.irq_off = 1;
+	return flags;
+}
+
+static inline void port_irq_restore(unsigned long flags)
+{
+	host_self.irq_off = (u32)flags;
+}
+
+static inline bool port_in_irq(void)
+{
+	return host_self.in_irq != 0;
+}
+
+static inline bool port_spin_trylock(u32 *word)
+{
+	return __atomic_load_n(word, __ATOMIC_RELAXED) == 0 &&
+	       __atomic_exchange_n(word, 1, __ATOMIC_ACQUIRE) == 0;
+}
+
+static inline void port_spin_lock(u32 *word)
+{
+	while (unlikely(__atomic_exchange_n(word, 1, __ATOMIC_ACQUIRE)))
+		host_spin_wait(word);
+}
+
+static inline void port_spin_unlock(u32 *word)
+{
+	__atomic_store_n(word, 0, __ATOMIC_RELEASE);
+}
+
+static inline void port_relax(void)
+{
+	host_yield();
+}
+
+/* The host's own scheduler interleaves; nothing has to be offered to it. */
+static inline void port_sched_point(void)
+{
+}
+
+static inline void *port_ram(phys_addr_t pa)
+{
+	return host_ram_base + pa;
+}
+
+static inline phys_addr_t port_ram_phys(const void *view)
+{
+	return (phys_addr_t)((const char *)view - host_ram_base);
+}
+
+static inline void port_clear_page(void *view)
+{
+	__builtin_memset(view, 0, PAGE_SIZE);
+}
+
+static inline void port_copy_page(void *to, const void *from)
+{
+	__builtin_memcpy(to, from, PAGE_SIZE);
+}
+
+#endif
