@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lru.c - storage of the LRU lists and the ways onto and off them.
+ *
+ * 1. Purpose. Every page that reclaim may take waits on one of five lists of
+ *    its node: inactive and active, anonymous and file, and unevictable. This
+ *    file keeps lists and counters; the order in them is the policy's.
+ *
+ * 2. Structures. lists[] are page_lists, so a page's position costs the two
+ *    links in struct page. A per-CPU batch of fifteen pages stands in front,
+ *    so that the lruvec lock is taken once for many pages.
+ *
+ * 3. Invariants.
+ *    LRU-1  PG_lru is set exactly while the page is on a list of the lruvec
+ *           page_lruvec() names, and page_lru() names the list.
+ *    LRU-2  Whoever clears PG_lru (an atomic test-and-clear) is the one who
+ *           takes the page off; all others leave it alone. A page in a batch
+ *           or isolated has PG_lru clear.
+ *    LRU-3  PG_active and PG_unevictable change only with PG_lru clear or
+ *           under the lruvec lock: they choose the list.
+ *    LRU-4  Node and zone counters of a list equal its length.
+ *
+ * 4. Locking. batch lock -> (dropped) -> lruvec lock, with interrupts off: the
+ *    completion of a write rotates its page.
+ *
+ * 5. Failure. Nothing here allocates, so nothing fails.
+ *
+ * 6. Rejected. Batches for activation and deactivation as well: measured use
+ *    comes from reclaim, which holds the lock for many pages anyway.
+ *
+ * References: M. Gorman, "Understanding the Linux Virtual Memory Manager",
+ * chapter 10; Linux documentation, mm/page_reclaim and mm/unevictable-lru.
+ */
+#include "phys/lru.h"
+
+#include "phys/mmzone.h"
+#include "phys/phys.h"
+#include "phys/vmstat.h"
+
+void lru_init(void)
+{
+	phys_sys.lru.ops = NULL;
+	for (int cpu = 0; cpu < MM_NR_CPUS; cpu++) {
+		spin_lock_init(&phys_sys.lru.add[cpu].lock, LOCK_CLASS_PCP);
+		phys_sys.lru.add[cpu].nr = 0;
+	}
+}
+
+void lruvec_init(struct lruvec *lruvec, struct pglist_data *pgdat)
+{
+	spin_lock_init(&lruvec->lock, LOCK_CLASS_LRUVEC);
+	for (int l = 0; l < NR_LRU_LISTS; l++)
+		page_list_init(&lruvec->lists[l]);
+	lruvec->anon_cost = lruvec->file_cost = 0;
+	lruvec->nonresident_age = 0;
+	lruvec->refaults[0] = lruvec->refaults[1] = 0;
+	lruvec->pgdat = pgdat;
+}
+
+void lru_register(const struct lru_ops *ops)
+{
+	mm_verify(ops && ops->add && ops->del && ops->activate);
+	phys_sys.lru.ops = ops;
+}
+
+const struct lru_ops *lru_policy(void)
+{
+	return phys_sys.lru.ops;
+}
+
+struct lruvec *page_lruvec(const struct page *page)
+{
+	return &NODE_DATA(page_to_nid(page))->lruvec;
+}
+
+enum lru_list page_lru(const struct page *page)
+{
+	u32 flags = READ_ONCE(page->flags);
+	enum lru_list lru = LRU_INACTIVE_ANON;
+
+	if (flags & BIT(PG_unevictable))
+		return LRU_UNEVICTABLE;
+	if (!(flags & BIT(PG_swapbacked)))
+		lru = LRU_INACTIVE_FILE;
+	if (flags & BIT(PG_active))
+		lru += LRU_ACTIVE;
+	return lru;
+}
+
+static void lru_count(struct page *page, enum lru_list lru, long n)
+{
+	struct zone *zone = page_zone(page);
+
+	mod_node_page_state(zone->zone_pgdat, NR_LRU_BASE + (int)lru, n);
+	mod_zone_page_state(zone, NR_ZONE_LRU_BASE + (int)lru, n);
+}
+
+void lruvec_add_page(struct lruvec *lruvec, struct page *page)
+{
+	enum lru_list lru = page_lru(page);
+
+	assert_spin_locked(&lruvec->lock);
+	mm_assert(!PageBuddy(page));
+	page_list_add(&lruvec->lists[lru], page);
+	lru_count(page, lru, 1);
+}
+
+void lruvec_add_page_tail(struct lruvec *lruvec, struct page *page)
+{
+	enum lru_list lru = page_lru(page);
+
+	assert_spin_locked(&lruvec->lock);
+	mm_assert(!PageBuddy(page));
+	page_list_add_tail(&lruvec->lists[lru], page);
+	lru_count(page, lru, 1);
+}
+
+void lruvec_del_page(struct lruvec *lruvec, struct page *page)
+{
+	enum lru_list lru = page_lru(page);
+
+	assert_spin_locked(&lruvec->lock);
+	page_list_del(&lruvec->lists[lru], page);
+	lru_count(page, lru, -1);
+}
+
+u64 lruvec_size(const struct lruvec *lruvec, enum lru_list lru)
+{
+	return READ_ONCE(lruvec->lists[lru].count);
+}
+
+static void lru_place(struct lruvec *lruvec, struct page *page)
+{
+	const struct lru_ops *ops = phys_sys.lru.ops;
+
+	mm_verify(!PageLRU(page));
+	if (ops)
+		ops->add(lruvec, page);
+	else
+		lruvec_add_page(lruvec, page);
+	SetPageLRU(page);
+}
+
+static void lru_unplace(struct lruvec *lruvec, struct page *page)
+{
+	const struct lru_ops *ops = phys_sys.lru.ops;
+
+	if (ops)
+		ops->del(lruvec, page);
+	else
+		lruvec_del_page(lruvec, page);
+}
+
+/* Move PAGES to their lists, locking each lruvec once per run of its pages. */
+static void lru_add_pages(struct page **pages, u32 nr)
+{
+	struct lruvec *locked = NULL;
+	unsigned long flags = 0;
+
+	for (u32 i = 0; i < nr; i++) {
+		struct lruvec *lruvec = page_lruvec(pages[i]);
+
+		if (lruvec != locked) {
+			if (locked)
+				spin_unlock_irqrestore(&locked->lock, flags);
+			spin_lock_irqsave(&lruvec->lock, flags);
+			locked = lruvec;
+		}
+		lru_place(lruvec, pages[i]);
+	}
+	if (locked)
+		spin_unlock_irqrestore(&locked->lock, flags);
+	for (u32 i = 0; i < nr; i++)
+		put_page(pages[i]);
+}
+
+/* Empty batch B. The pages are copied out: the two locks are never nested. */
+static void lru_batch_drain(struct lru_batch *b)
+{
+	struct page *pages[LRU_BATCH];
+	u32 nr;
+
+	if (!READ_ONCE(b->nr))
+		return;
+	spin_lock(&b->lock);
+	nr = b->nr;
+	for (u32 i = 0; i < nr; i++)
+		pages[i] = b->pages[i];
+	WRITE_ONCE(b->nr, 0);
+	spin_unlock(&b->lock);
+	lru_add_pages(pages, nr);
+}
+
+void lru_cache_add(struct page *page)
+{
+	struct page *pages[LRU_BATCH];
+	struct lru_batch *b;
+	u32 nr = 0;
+
+	mm_verify(!PageLRU(page));
+	get_page(page);
+	port_pin();
+	b = &phys_sys.lru.add[port_cpu()];
+	spin_lock(&b->lock);
+	mm_verify(b->nr < LRU_BATCH);
+	b->pages[b->nr] = page;
+	WRITE_ONCE(b->nr, b->nr + 1);
+	if (b->nr == LRU_BATCH) {
+		nr = b->nr;
+		for (u32 i = 0; i < nr; i++)
+			pages[i] = b->pages[i];
+		WRITE_ONCE(b->nr, 0);
+	}
+	spin_unlock(&b->lock);
+	port_unpin();
+	if (nr)
+		lru_add_pages(pages, nr);
+}
+
+void lru_add_drain(void)
+{
+	struct lru_batch *b;
+
+	port_pin();
+	b = &phys_sys.lru.add[port_cpu()];
+	port_unpin();
+	/* The batch has its own lock, so a migration here is harmless. */
+	lru_batch_drain(b);
+}
+
+void lru_add_drain_all(void)
+{
+	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
+		lru_batch_drain(&phys_sys.lru.add[cpu]);
+}
+
+void activate_page(struct page *page)
+{
+	struct lruvec *lruvec = page_lruvec(page);
+	unsigned long flags;
+
+	spin_lock_irqsave(&lruvec->lock, flags);
+	if (PageLRU(page) && !PageActive(page) && !PageUnevictable(page)) {
+		if (phys_sys.lru.ops) {
+			phys_sys.lru.ops->activate(lruvec, page);
+		} else {
+			lruvec_del_page(lruvec, page);
+			SetPageActive(page);
+			lruvec_add_page(lruvec, page);
+		}
+		count_vm_event(PGACTIVATE);
+	}
+	spin_unlock_irqrestore(&lruvec->lock, flags);
+}
+
+void mark_page_accessed(struct page *page)
+{
+	if (!PageReferenced(page)) {
+		SetPageReferenced(page);
+		return;
+	}
+	if (PageUnevictable(page) || PageActive(page))
+		return;
+	/* Still in a batch: it will be added where the flag says. */
+	if (PageLRU(page))
+		activate_page(page);
+	else
+		lru_add_drain();
+	ClearPageReferenced(page);
+}
+
+bool lru_isolate_page(struct page *page)
+{
+	struct lruvec *lruvec = page_lruvec(page);
+	unsigned long flags;
+
+	mm_verify(page_count(page) > 0);
+	if (!TestClearPageLRU(page))
+		return false;
+	get_page(page);
+	spin_lock_irqsave(&lruvec->lock, flags);
+	lru_unplace(lruvec, page);
+	spin_unlock_irqrestore(&lruvec->lock, flags);
+	return true;
+}
+
+void lru_putback_page(struct page *page)
+{
+	lru_cache_add(page);
+	put_page(page);
+}
+
+void lru_rotate_reclaimable(struct page *page)
+{
+	struct lruvec *lruvec = page_lruvec(page);
+	unsigned long flags;
+
+	spin_lock_irqsave(&lruvec->lock, flags);
+	if (PageLRU(page) && !PageActive(page) && !PageUnevictable(page) &&
+	    !PageDirty(page)) {
+		if (phys_sys.lru.ops && phys_sys.lru.ops->rotate) {
+			phys_sys.lru.ops->rotate(lruvec, page);
+		} else {
+			lruvec_del_page(lruvec, page);
+			lruvec_add_page_tail(lruvec, page);
+		}
+		count_vm_event(PGROTATED);
+	}
+	spin_unlock_irqrestore(&lruvec->lock, flags);
+}
+
+void lru_page_release(struct page *page)
+{
+	struct lruvec *lruvec = page_lruvec(page);
+	unsigned long flags;
+
+	mm_verify(page_count(page) == 0);
+	if (!PageLRU(page))
+		return;
+	spin_lock_irqsave(&lruvec->lock, flags);
+	mm_verify(PageLRU(page));
+	lru_unplace(lruvec, page);
+	ClearPageLRU(page);
+	ClearPageActive(page);
+	ClearPageUnevictable(page);
+	spin_unlock_irqrestore(&lruvec->lock, flags);
+}
+
+/* One list: links both ways, count, and each page names this list. */
+static void lru_check_list(const struct lruvec *lruvec, enum lru_list lru)
+{
+	const struct page_list *l = &lruvec->lists[lru];
+	u32 prev = PFN_NONE;
+	u64 n = 0;
+
+	for (const struct page *p = page_list_first(l); p;
+	     p = page_list_next(p)) {
+		mm_verify(p->prev == prev);
+		mm_verify(PageLRU(p) || page_count(p) >= 0);
+		mm_verify(page_lru(p) == lru);
+		mm_verify(page_lruvec(p) == lruvec);
+		prev = (u32)page_to_pfn(p);
+		n++;
+	}
+	mm_verify(l->tail == prev);
+	mm_verify(l->count == n);
+}
+
+void lru_check(struct lruvec *lruvec)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&lruvec->lock, flags);
+	for (int l = 0; l < NR_LRU_LISTS; l++)
+		lru_check_list(lruvec, (enum lru_list)l);
+	spin_unlock_irqrestore(&lruvec->lock, flags);
+}
