@@ -261,11 +261,10 @@ void mark_page_accessed(struct page *page)
 	}
 	if (PageUnevictable(page) || PageActive(page))
 		return;
-	/* Still in a batch: it will be added where the flag says. */
-	if (PageLRU(page))
-		activate_page(page);
-	else
+	/* Still in this CPU's batch? Bring it to its list first. */
+	if (!PageLRU(page))
 		lru_add_drain();
+	activate_page(page);
 	ClearPageReferenced(page);
 }
 
@@ -336,7 +335,7 @@ static void lru_check_list(const struct lruvec *lruvec, enum lru_list lru)
 	for (const struct page *p = page_list_first(l); p;
 	     p = page_list_next(p)) {
 		mm_verify(p->prev == prev);
-		mm_verify(PageLRU(p) || page_count(p) >= 0);
+		mm_verify(!PageBuddy(p));
 		mm_verify(page_lru(p) == lru);
 		mm_verify(page_lruvec(p) == lruvec);
 		prev = (u32)page_to_pfn(p);

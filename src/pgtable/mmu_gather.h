@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmu_gather.h - unmap many pages, flush TLBs once, then free.
+ *
+ * A frame may be reused only when no CPU can still reach it through its TLB.
+ * So whoever clears entries hands the pages to a gather; it flushes the range
+ * on every CPU that ran the address space, and only then lets go of pages and
+ * tables. One gather serves one unmap operation of one address space.
+ */
+#ifndef MM_PGTABLE_MMU_GATHER_H
+#define MM_PGTABLE_MMU_GATHER_H
+
+#include <mmkit/port.h>
+
+#include "phys/page.h"
+
+#define MMU_GATHER_PAGES 128
+
+/* Lets go of N pages whose entries are cleared and flushed. */
+typedef void (*gather_release_fn)(struct page **pages, u32 n);
+
+struct mmu_gather {
+	struct pgtable *pt;
+	const struct port_cpumask *cpus; /* who may hold translations */
+	u32 asid;
+	bool full;	      /* the whole space goes: flush all of it once */
+	uva_t start, end;     /* range cleared since the last flush */
+	gather_release_fn release;
+	struct page_list tables; /* freed tables */
+	u32 nr;
+	struct page *pages[MMU_GATHER_PAGES];
+};
+
+/* tlb_gather_init: begin; nothing gathered. Does not sleep. */
+void tlb_gather_init(struct mmu_gather *tlb, struct pgtable *pt, u32 asid,
+		     const struct port_cpumask *cpus,
+		     gather_release_fn release);
+
+/* tlb_gather_addr: the entry of VA was cleared (page or not). */
+void tlb_gather_addr(struct mmu_gather *tlb, uva_t va);
+
+/*
+ * tlb_remove_page: PAGE's reference now belongs to the gather. Returns true
+ * when the gather is full: the caller must drop its table lock and call
+ * tlb_flush_mmu() before it removes more.
+ */
+bool tlb_remove_page(struct mmu_gather *tlb, struct page *page) MM_MUST_CHECK;
+
+/* tlb_remove_table: a freed table (pt_table_free_fn; ARG is the gather). */
+void tlb_remove_table(struct page *table, void *arg);
+
+/* tlb_flush_mmu: flush and release what is gathered. No spinlocks held. */
+void tlb_flush_mmu(struct mmu_gather *tlb);
+
+/* tlb_finish: flush, release, done. */
+void tlb_finish(struct mmu_gather *tlb);
+
+#endif

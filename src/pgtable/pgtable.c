@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pgtable.c - the page-table tree.
+ *
+ * 1. Purpose. Keep, for one address space, the tables that its CPUs walk.
+ *    What goes into an entry is the callers' business (space/); here is how
+ *    to get to it, who may change it and when its table may go.
+ *
+ * 2. Structures. Each table is one frame with PG_table set. Its page's word
+ *    holds the table's spinlock; index holds nothing. The format (levels,
+ *    shifts) is data from arch/, so one walker serves every format.
+ *
+ *        root -> table -> table -> leaf table -> frame
+ *        lvl 3    lvl 2    lvl 1     lvl 0
+ *
+ * 3. Invariants.
+ *    PT-1  A present non-leaf entry points to a frame with PG_table.
+ *    PT-2  A table, once installed, stays until pgtable_free_range(): nothing
+ *          is freed under a fault. So a slot found under the mmap lock (any
+ *          mode), or by a reverse-mapping walk that holds the anon_vma lock
+ *          of a VMA in the range, stays valid.
+ *    PT-3  A leaf table is freed only when all of its entries are none.
+ *    PT-4  Entries of a leaf table change under the table's lock, except for
+ *          A and D bits, which CPUs set atomically at any time; therefore
+ *          present entries are taken out by exchange, never by load and store.
+ *
+ * 4. Locking. pgtable.lock serialises installing tables; the loser of a race
+ *    gives its fresh table back. Table locks are leaves below page lock and
+ *    anon_vma lock; two at once only parent before child at fork.
+ *
+ * 5. Failure. pt_alloc may fail half-way; the empty tables it made are valid
+ *    and go with the range.
+ *
+ * 6. Cost. One load per level; no allocation after the first touch of 2 MiB.
+ *
+ * 7. Rejected. Linking tables to siblings for faster range walks (a table
+ *    would need three more words); a lock per address space for all leaf
+ *    entries (faults of one process would queue up).
+ *
+ * References: Intel SDM vol. 3A ch. 4; Linux documentation mm/split_page_
+ * table_lock.
+ */
+#include "pgtable/pgtable.h"
+
+#include <mmkit/errno.h>
+#include <mmkit/gfp.h>
+#include <mmkit/page_alloc.h>
+#include <mmkit/port.h>
+
+#include "base/fail.h"
+#include "phys/mmzone.h"
+#include "phys/vmstat.h"
+
+static spinlock_t *table_lock(const struct page *table)
+{
+	MM_STATIC_ASSERT(sizeof(spinlock_t) == sizeof(table->word),
+			 "a table's lock fits the page's word");
+	return (spinlock_t *)(uintptr_t)&table->word;
+}
+
+static void table_account(struct page *table, long n)
+{
+	mod_node_page_state(page_zone(table)->zone_pgdat, NR_PAGETABLE, n);
+}
+
+static struct page *table_new(void)
+{
+	struct page *table;
+
+	if (fail_should(FAIL_PGTABLE))
+		return NULL;
+	table = alloc_pages(GFP_KERNEL | __GFP_ZERO | __GFP_ACCOUNT, 0);
+	if (!table)
+		return NULL;
+	SetPageTable(table);
+	spin_lock_init(table_lock(table), LOCK_CLASS_PTL);
+	table_account(table, 1);
+	return table;
+}
+
+void pt_table_release(struct page *table)
+{
+	mm_verify(PageTable(table));
+	ClearPageTable(table);
+	set_page_mapping_word(table, 0);
+	table_account(table, -1);
+	__free_pages(table, 0);
+}
+
+static u64 *table_entry(const struct page *table, u32 index)
+{
+	return (u64 *)page_view(table) + index;
+}
+
+/* A table entry as the CPU wants it: the leaf decides about access. */
+static pte_t table_link(const struct page *table)
+{
+	return pte_make(page_to_pfn(table),
+			(pgprot_t){ X86_PTE_P | X86_PTE_RW | X86_PTE_US |
+				    X86_PTE_A });
+}
+
+int pgtable_init(struct pgtable *pt, const struct paging_format *fmt)
+{
+	struct page *root = table_new();
+
+	if (!root)
+		return -ENOMEM;
+	mm_assert(fmt->levels >= 2 && fmt->levels <= PT_MAX_LEVELS);
+	pt->fmt = fmt;
+	pt->root_pfn = page_to_pfn(root);
+	pt->table_bytes = PAGE_SIZE;
+	spin_lock_init(&pt->lock, LOCK_CLASS_PGTABLE);
+	return 0;
+}
+
+void pgtable_destroy(struct pgtable *pt)
+{
+	mm_verify(READ_ONCE(pt->table_bytes) == PAGE_SIZE);
+	pt_table_release(pfn_to_page(pt->root_pfn));
+	pt->root_pfn = 0;
+}
+
+static struct pt_slot root_slot(const struct pgtable *pt, uva_t va)
+{
+	struct page *root = pfn_to_page(pt->root_pfn);
+	u8 level = (u8)(pt->fmt->levels - 1);
+
+	return (struct pt_slot){ table_entry(root,
+					     pt_index(pt->fmt, level, va)),
+				 root, level };
+}
+
+/* From an upper slot whose entry is E to the slot for VA one level below. */
+static void step_down(const struct pgtable *pt, struct pt_slot *slot, pte_t e,
+		      uva_t va)
+{
+	mm_assert(slot->level > 0);
+	slot->table = pfn_to_page(pte_pfn(e));
+	mm_verify(PageTable(slot->table));
+	slot->level--;
+	slot->entry = table_entry(slot->table,
+				  pt_index(pt->fmt, slot->level, va));
+}
+
+bool pt_lookup(const struct pgtable *pt, uva_t va, struct pt_slot *slot)
+{
+	struct pt_slot s = root_slot(pt, va);
+
+	while (s.level > 0) {
+		pte_t e = pt_get(&s);
+
+		if (!pte_present(e))
+			return false;
+		step_down(pt, &s, e, va);
+	}
+	*slot = s;
+	return true;
+}
+
+/* Install a fresh table under SLOT unless somebody else just did. */
+static int table_install(struct pgtable *pt, struct pt_slot *slot)
+{
+	struct page *table = table_new();
+
+	if (!table)
+		return -ENOMEM;
+	spin_lock(&pt->lock);
+	if (!pte_present(pt_get(slot))) {
+		pt_set(slot, table_link(table));
+		table = NULL;
+	}
+	spin_unlock(&pt->lock);
+	if (table)
+		pt_table_release(table);
+	else
+		__atomic_fetch_add(&pt->table_bytes, PAGE_SIZE,
+				   __ATOMIC_RELAXED);
+	return 0;
+}
+
+int pt_alloc(struct pgtable *pt, uva_t va, struct pt_slot *slot)
+{
+	struct pt_slot s = root_slot(pt, va);
+
+	while (s.level > 0) {
+		pte_t e = pt_get(&s);
+
+		if (!pte_present(e)) {
+			int err = table_install(pt, &s);
+
+			if (err)
+				return err;
+			e = pt_get(&s);
+		}
+		step_down(pt, &s, e, va);
+	}
+	*slot = s;
+	return 0;
+}
+
+void pt_lock(const struct pt_slot *slot)
+{
+	mm_assert(slot->level == 0);
+	spin_lock(table_lock(slot->table));
+}
+
+void pt_lock_nested(const struct pt_slot *slot)
+{
+	mm_assert(slot->level == 0);
+	spin_lock_nested(table_lock(slot->table), 1);
+}
+
+void pt_unlock(const struct pt_slot *slot)
+{
+	spin_unlock(table_lock(slot->table));
+}
+
+uva_t pt_skip(const struct pgtable *pt, uva_t va, uva_t end)
+{
+	struct pt_slot s = root_slot(pt, va);
+	u64 span;
+	uva_t next;
+
+	while (s.level > 0 && pte_present(pt_get(&s)))
+		step_down(pt, &s, pt_get(&s), va);
+	span = pt_span(pt->fmt, s.level);
+	next = ALIGN_DOWN(va, span) + span;
+	return next - 1 < end - 1 ? next : end;
+}
+
+/* May the table that covers [BASE, BASE + SPAN) go? */
+static bool table_in_limits(const struct pt_free_range *r, uva_t base, u64 span)
+{
+	if (base < r->floor)
+		return false;
+	return r->ceiling == 0 || base + span - 1 <= r->ceiling - 1;
+}
+
+static void verify_leaf_empty(const struct pgtable *pt,
+			      const struct page *table)
+{
+	for (u32 i = 0; i < 1u << pt->fmt->bits[0]; i++)
+		mm_verify(*table_entry(table, i) == 0);
+}
+
+/*
+ * Free what may go below TABLE, which stands at LEVEL and covers addresses
+ * from BASE. Recursion depth is the number of levels.
+ */
+static void free_below(struct pgtable *pt, struct page *table, int level,
+		       uva_t base, const struct pt_free_range *r)
+{
+	u64 span = pt_span(pt->fmt, level);
+	uva_t first = max(base, ALIGN_DOWN(r->start, span));
+	uva_t last = min(base + (span << pt->fmt->bits[level]) - 1, r->end - 1);
+
+	for (uva_t va = first; va <= last && va >= first; va += span) {
+		u64 *entry = table_entry(table, pt_index(pt->fmt, level, va));
+		pte_t e = { READ_ONCE(*entry) };
+		struct page *child;
+
+		if (!pte_present(e))
+			continue;
+		child = pfn_to_page(pte_pfn(e));
+		if (level > 1)
+			free_below(pt, child, level - 1, va, r);
+		if (!table_in_limits(r, va, span))
+			continue;
+		if (level == 1)
+			verify_leaf_empty(pt, child);
+		WRITE_ONCE(*entry, 0);
+		__atomic_fetch_sub(&pt->table_bytes, PAGE_SIZE,
+				   __ATOMIC_RELAXED);
+		r->free(child, r->arg);
+	}
+}
+
+void pgtable_free_range(struct pgtable *pt, const struct pt_free_range *r)
+{
+	mm_assert(r->start < r->end);
+	mm_assert(r->floor <= r->start);
+	free_below(pt, pfn_to_page(pt->root_pfn), pt->fmt->levels - 1, 0, r);
+}
+
+static u64 check_below(const struct pgtable *pt, const struct page *table,
+		       int level)
+{
+	u64 n = 1;
+
+	mm_verify(PageTable(table));
+	mm_verify(page_count(table) == 1);
+	for (u32 i = 0; i < 1u << pt->fmt->bits[level]; i++) {
+		pte_t e = { READ_ONCE(*table_entry(table, i)) };
+
+		if (!pte_present(e)) {
+			mm_verify(level == 0 || pte_none(e));
+			continue;
+		}
+		mm_verify(pfn_valid(pte_pfn(e)));
+		if (level > 0)
+			n += check_below(pt, pfn_to_page(pte_pfn(e)),
+					 level - 1);
+	}
+	return n;
+}
+
+u64 pgtable_check(const struct pgtable *pt)
+{
+	u64 n = check_below(pt, pfn_to_page(pt->root_pfn),
+			    pt->fmt->levels - 1);
+
+	mm_verify(n * PAGE_SIZE == READ_ONCE(pt->table_bytes));
+	return n;
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pgtable.h - page tables: find, allocate, lock, change and free entries.
+ *
+ * A table is a frame of (simulated or real) RAM that a CPU could load: every
+ * entry is bit-exact. An entry is reached through a slot handle (which table,
+ * which index) and read and written as a value. See pgtable.c for the theory.
+ */
+#ifndef MM_PGTABLE_PGTABLE_H
+#define MM_PGTABLE_PGTABLE_H
+
+#include "arch/paging.h"
+#include "base/spinlock.h"
+#include "phys/page.h"
+
+/* One address space's tree of tables. */
+struct pgtable {
+	const struct paging_format *fmt; /* constant */
+	u64 root_pfn;			 /* constant after pgtable_init() */
+	spinlock_t lock;    /* installing tables above the leaf tables */
+	u64 table_bytes;    /* atomic: all tables, root included */
+};
+
+/* Where an entry stands. Valid while its table is: see pgtable.c, 4. */
+struct pt_slot {
+	void *entry;	    /* view of the entry */
+	struct page *table; /* the table's frame */
+	u8 level;	    /* 0 = leaf table */
+};
+
+/*
+ * pgtable_init: an empty tree of format FMT. Context: may sleep (GFP_KERNEL).
+ * Returns 0 or -ENOMEM; on failure *PT owns nothing.
+ */
+int pgtable_init(struct pgtable *pt,
+		 const struct paging_format *fmt) MM_MUST_CHECK;
+
+/*
+ * pgtable_destroy: free the root. All other tables must have been freed by
+ * pgtable_free_range() before: that is verified.
+ */
+void pgtable_destroy(struct pgtable *pt);
+
+/*
+ * pt_lookup: the leaf-table slot of VA, if the tables down to it exist. Takes
+ * no lock; the caller keeps tables alive. False if there is none.
+ */
+bool pt_lookup(const struct pgtable *pt, uva_t va, struct pt_slot *slot);
+
+/*
+ * pt_alloc: as pt_lookup, but makes the missing tables. Context: may sleep.
+ * Returns 0 or -ENOMEM; tables made before a failure stay, empty, and are
+ * freed with the range. Fault injection: FAIL_PGTABLE.
+ */
+int pt_alloc(struct pgtable *pt, uva_t va, struct pt_slot *slot) MM_MUST_CHECK;
+
+/* The lock of the slot's table; needed to change an entry. */
+void pt_lock(const struct pt_slot *slot);
+/* A second table's lock with another's held (fork copies parent to child). */
+void pt_lock_nested(const struct pt_slot *slot);
+void pt_unlock(const struct pt_slot *slot);
+
+/* Read the entry, at any time; the CPU may set A and D bits concurrently. */
+static inline pte_t pt_get(const struct pt_slot *slot)
+{
+	return (pte_t){ __atomic_load_n((u64 *)slot->entry, __ATOMIC_ACQUIRE) };
+}
+
+/* Write the entry. Table locked. Not for a present entry that a CPU uses. */
+static inline void pt_set(const struct pt_slot *slot, pte_t e)
+{
+	__atomic_store_n((u64 *)slot->entry, e.val, __ATOMIC_RELEASE);
+}
+
+/* Take the entry out (leaving E) and return what it was, A and D included. */
+static inline pte_t pt_xchg(const struct pt_slot *slot, pte_t e)
+{
+	return (pte_t){ __atomic_exchange_n((u64 *)slot->entry, e.val,
+					    __ATOMIC_ACQ_REL) };
+}
+
+/* Clear BITS and return the old entry; no concurrent A or D bit is lost. */
+static inline pte_t pt_clear_bits(const struct pt_slot *slot, u64 bits)
+{
+	return (pte_t){ __atomic_fetch_and((u64 *)slot->entry, ~bits,
+					   __ATOMIC_ACQ_REL) };
+}
+
+/*
+ * pt_next: the slot after SLOT in the same table; the caller knows by the
+ * address that it does not run off the table's end.
+ */
+static inline void pt_next(struct pt_slot *slot)
+{
+	slot->entry = (u64 *)slot->entry + 1;
+}
+
+/* First address beyond the leaf table that maps VA, or END if smaller. */
+static inline uva_t pt_table_end(const struct pgtable *pt, uva_t va, uva_t end)
+{
+	u64 span = pt_span(pt->fmt, 1);
+	uva_t next = ALIGN_DOWN(va, span) + span;
+
+	return next - 1 < end - 1 ? next : end;
+}
+
+/*
+ * pt_skip: first address after VA, at most END, that could have a leaf table:
+ * used when pt_lookup() found none, so that walks skip holes at the highest
+ * level.
+ */
+uva_t pt_skip(const struct pgtable *pt, uva_t va, uva_t end);
+
+/* Called with each freed table's frame: it must reach the allocator only
+ * after the TLB flush. */
+typedef void (*pt_table_free_fn)(struct page *table, void *arg);
+
+/*
+ * pgtable_free_range: free the tables that map only addresses within
+ * [FLOOR, CEILING) and touch [START, END). All entries in the leaf tables
+ * freed must be none (verified). The caller excludes faults in the range.
+ */
+struct pt_free_range {
+	uva_t start, end;
+	uva_t floor, ceiling; /* ceiling 0: no limit */
+	pt_table_free_fn free;
+	void *arg;
+};
+void pgtable_free_range(struct pgtable *pt, const struct pt_free_range *r);
+
+/* pt_table_release: give a table's frame back to the allocator. */
+void pt_table_release(struct page *table);
+
+/*
+ * pgtable_check: walk the whole tree: every table has PG_table, no entry
+ * points outside RAM, levels do not loop; returns the number of tables.
+ */
+u64 pgtable_check(const struct pgtable *pt);
+
+#endif
