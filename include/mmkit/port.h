@@ -147,7 +147,7 @@ int port_memmap_back(u64 off, u64 len, phys_addr_t phys) MM_MUST_CHECK;
 /*
  * port_set_switch_hook: HOOK(PREV, NEXT) runs on a CPU each time that CPU
  * changes thread, pinned and with interrupts on, before NEXT runs; it loads
- * NEXT's table root. It must neither sleep nor take a sched point. A CPU that
+ * NEXT's table root. It must not sleep; it may take spinlocks. A CPU that
  * goes idle keeps PREV until another thread comes, unless PREV ends or leaves
  * the CPU: then HOOK is called with the CPU's idle task (PF_KTHREAD, no mm)
  * as NEXT, so that PREV is never a task that is gone. NULL: none.

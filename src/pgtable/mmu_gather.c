@@ -51,7 +51,8 @@ void tlb_flush_mmu(struct mmu_gather *tlb)
 {
 	struct page *table;
 
-	if (tlb->full)
+	/* A CPU may cache upper entries too: freed tables need all of it. */
+	if (tlb->full || !page_list_empty(&tlb->tables))
 		port_tlb_flush(tlb->cpus, tlb->asid, 0, 0);
 	else if (tlb->start < tlb->end)
 		port_tlb_flush(tlb->cpus, tlb->asid, tlb->start, tlb->end);
