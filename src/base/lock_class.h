@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lock_class.h - every kind of lock that the manager has.
+ *
+ * The list is written outermost first: a lock may be taken while locks that
+ * stand above it are held. docs/LOCKING.md gives the reasons. The checker
+ * (base/lockdep) does not read this order: it learns the real one from what
+ * happens and reports the first contradiction.
+ *
+ * X(NAME, "name") becomes LOCK_CLASS_NAME; append where it belongs.
+ */
+#ifndef MM_BASE_LOCK_CLASS_H
+#define MM_BASE_LOCK_CLASS_H
+
+#include "base/system.h"
+
+#define LOCK_CLASS_LIST(X)                                                     \
+	X(NONE, "none")	    /* zeroed memory: held is tracked, order not */    \
+	X(TEST_A, "test_a") /* for tests */                                    \
+	X(TEST_B, "test_b")                                                    \
+	X(TEST_C, "test_c")                                                    \
+	X(OOM, "oom")	      /* one OOM kill at a time */                     \
+	X(HOTPLUG, "hotplug") /* memory online and offline */                  \
+	X(MMAP_LOCK, "mmap_lock")                                              \
+	X(SWAPON, "swapon")	/* swapon and swapoff, one at a time */        \
+	X(MMLIST, "mmlist")	/* list of address spaces with swap entries */ \
+	X(TASKS, "tasks")	/* registry of tasks */                        \
+	X(SHRINKER, "shrinker") /* registry of shrinkers */                    \
+	X(SLAB_CACHES, "slab_caches")                                          \
+	X(PAGE_LOCK, "page_lock")                                              \
+	X(I_MMAP, "i_mmap")                                                    \
+	X(ANON_VMA, "anon_vma")                                                \
+	X(PTL, "ptl") /* one page table */                                     \
+	X(PTL_NESTED, "ptl_nested")                                            \
+	X(KSWAPD, "kswapd")   /* daemon start and stop */                      \
+	X(TREE, "tree")	      /* vmap areas */                                 \
+	X(I_PAGES, "i_pages") /* page cache of one mapping */                  \
+	X(SWAP_CACHE, "swap_cache")                                            \
+	X(SWAP_INFO, "swap_info")                                              \
+	X(SWAP_AVAIL, "swap_avail")                                            \
+	X(CHARGE, "charge") /* group counters */                               \
+	X(SLAB_NODE, "slab_node")                                              \
+	X(LRUVEC, "lruvec")                                                    \
+	X(PCP, "pcp") /* one CPU's free pages */                               \
+	X(ZONE, "zone")                                                        \
+	X(SECTION, "section") /* deferred memmap sections */                   \
+	X(MEMBLOCK, "memblock")                                                \
+	X(SEQ_STATS, "seq_stats")                                              \
+	X(PAGE_HASH_WAITQ, "page_hash_waitq")                                  \
+	X(WAITQ, "waitq") /* innermost but for the port */
+
+enum lock_class {
+#define LOCK_CLASS_ENUM(name, text) LOCK_CLASS_##name,
+	LOCK_CLASS_LIST(LOCK_CLASS_ENUM)
+#undef LOCK_CLASS_ENUM
+		NR_LOCK_CLASSES
+};
+
+MM_STATIC_ASSERT(NR_LOCK_CLASSES <= LOCKDEP_CLASSES, "class fits the matrix");
+MM_STATIC_ASSERT(LOCK_CLASS_NONE == 0, "zeroed memory has class NONE");
+
+/* lock_class_name: the name in the list; "?" out of range. */
+const char *lock_class_name(unsigned int class_id);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * string.h - memory and strings without a libc. As the C functions of the
+ * same name less "mm_", except where a contract is given. Any context.
+ *
+ * The compiler is allowed to make memcpy, memmove, memset and memcmp calls of
+ * its own; those four symbols are the world's.
+ */
+#ifndef MM_BASE_STRING_H
+#define MM_BASE_STRING_H
+
+#include <mmkit/types.h>
+
+static inline void *mm_memset(void *to, int c, size_t n)
+{
+	return __builtin_memset(to, c, n);
+}
+
+static inline void *mm_memcpy(void *to, const void *from, size_t n)
+{
+	return __builtin_memcpy(to, from, n);
+}
+
+static inline void *mm_memmove(void *to, const void *from, size_t n)
+{
+	return __builtin_memmove(to, from, n);
+}
+
+static inline int mm_memcmp(const void *a, const void *b, size_t n)
+{
+	return __builtin_memcmp(a, b, n);
+}
+
+size_t mm_strlen(const char *s);
+size_t mm_strnlen(const char *s, size_t max);
+int mm_strcmp(const char *a, const char *b);
+int mm_strncmp(const char *a, const char *b, size_t n);
+const char *mm_strchr(const char *s, int c);
+
+/*
+ * mm_strscpy: copy FROM into TO[SIZE], always terminated (SIZE > 0). Returns
+ * the length copied, or -E2BIG when FROM was cut.
+ */
+s64 mm_strscpy(char *to, const char *from, size_t size);
+
+/* mm_memchr_inv: first byte of [P, P + N) that is not C, or NULL. */
+const void *mm_memchr_inv(const void *p, int c, size_t n);
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * system.h - the one mutable object of floor 0.
+ *
+ * Everything in base/ that outlives a call lives in base_sys, so that a test
+ * gets a fresh machine by base_reset(). All-zero is the valid start state:
+ * nothing in base/ needs to be initialised before its first use.
+ *
+ * The structures are defined here, not in the headers of their subsystems,
+ * because inline fast paths of those headers look into base_sys.
+ */
+#ifndef MM_BASE_SYSTEM_H
+#define MM_BASE_SYSTEM_H
+
+#include <mmkit/types.h>
+
+struct mm_task;
+struct epoch_head;
+struct trace_record;
+
+/* Lock classes known to the checker; twice as many nodes with subclass 1. */
+#define LOCKDEP_CLASSES 64
+#define LOCKDEP_NODES	(2 * LOCKDEP_CLASSES)
+
+struct lockdep_state {
+	u32 word;     /* raw lock of edge insertion and reports */
+	u32 disabled; /* set by the first report: one report is enough */
+	u64 irq_used[LOCKDEP_NODES / 64]; /* taken inside an interrupt */
+	u64 irqs_on[LOCKDEP_NODES / 64];  /* taken with interrupts on */
+	/* Row a, bit b: b was acquired while a was held. Bits only appear. */
+	u64 after[LOCKDEP_NODES][LOCKDEP_NODES / 64];
+};
+
+struct fail_state {
+	u32 mask; /* sites that count; 0: off */
+	u32 keep; /* nth mode: later calls fail as well */
+	u64 nth;  /* nth mode: 1-based call that fails; 0: probability mode */
+	u64 one_in;
+	u64 seed;
+	u64 calls;		    /* calls seen since armed */
+	u64 fired;		    /* calls failed since armed */
+	const struct mm_task *only; /* NULL: every task */
+};
+
+#define PRINTK_RING_BYTES 16384u
+
+struct printk_state {
+	u32 word;	/* raw lock of the ring */
+	u32 show_debug; /* pr_debug() is kept and printed */
+	u64 head;	/* bytes ever written */
+	char ring[PRINTK_RING_BYTES];
+};
+
+#define WARN_ONCE_SLOTS 128u
+
+struct trace_cpu {
+	struct trace_record *buf; /* NULL: no ring */
+	u64 nr;			  /* records that fit */
+	u64 head;		  /* records ever written */
+} MM_ALIGNED(MM_CACHELINE);
+
+struct epoch_cpu {
+	u64 local;  /* epoch of the running read section; 0: none */
+	u32 nested; /* depth of read sections on this CPU */
+	struct epoch_head *pending;
+} MM_ALIGNED(MM_CACHELINE);
+
+/* Nesting of spin_lock_irq() on one CPU; the outermost word is restored. */
+struct irq_cpu {
+	unsigned long flags;
+	u32 depth;
+} MM_ALIGNED(MM_CACHELINE);
+
+struct base_state {
+	struct lockdep_state lockdep;
+	struct fail_state fail;
+	struct printk_state printk;
+	u32 warned[WARN_ONCE_SLOTS]; /* hashes of file:line */
+	u64 trace_enabled;	     /* bit per enum trace_event */
+	struct trace_cpu trace[MM_NR_CPUS];
+	u64 epoch;	   /* advances; readers use epoch + 1 (0 is idle) */
+	u64 epoch_pending; /* deferred calls not yet made */
+	struct epoch_cpu epochs[MM_NR_CPUS];
+	struct irq_cpu irq[MM_NR_CPUS];
+};
+
+extern struct base_state base_sys;
+
+/*
+ * base_reset: forget everything: log, fault injection, lock orders, rings
+ * (their memory stays the caller's), warnings. Deferred calls that are still
+ * pending are dropped, not made. Context: no other thread is inside mmkit.
+ */
+void base_reset(void);
+
+#endif

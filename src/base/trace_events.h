@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trace_events.h - every tracepoint of the manager, with its arguments.
+ *
+ * X(NAME, "system", "name", "arguments in order"): at most six u64 each.
+ * Names follow Linux's events where those exist. Formatting is report's.
+ * New events are appended; the number of an event is its bit in the mask.
+ */
+#ifndef MM_BASE_TRACE_EVENTS_H
+#define MM_BASE_TRACE_EVENTS_H
+
+#define TRACE_EVENT_LIST(X)                                                   \
+	X(MM_PAGE_ALLOC, "kmem", "mm_page_alloc",                             \
+	  "pfn order gfp_flags migratetype")                                  \
+	X(MM_PAGE_FREE, "kmem", "mm_page_free", "pfn order")                  \
+	X(MM_PAGE_ALLOC_EXTFRAG, "kmem", "mm_page_alloc_extfrag",             \
+	  "pfn alloc_order fallback_order alloc_mt fallback_mt")              \
+	X(MM_PAGE_PCPU_DRAIN, "kmem", "mm_page_pcpu_drain",                   \
+	  "pfn order migratetype")                                            \
+	X(MM_VMSCAN_KSWAPD_WAKE, "vmscan", "mm_vmscan_kswapd_wake",           \
+	  "nid zid order")                                                    \
+	X(MM_VMSCAN_KSWAPD_SLEEP, "vmscan", "mm_vmscan_kswapd_sleep", "nid")  \
+	X(MM_VMSCAN_WAKEUP_KSWAPD, "vmscan", "mm_vmscan_wakeup_kswapd",       \
+	  "nid zid order gfp_flags")                                          \
+	X(MM_VMSCAN_DIRECT_RECLAIM_BEGIN, "vmscan",                           \
+	  "mm_vmscan_direct_reclaim_begin", "order gfp_flags")                \
+	X(MM_VMSCAN_DIRECT_RECLAIM_END, "vmscan",                             \
+	  "mm_vmscan_direct_reclaim_end", "nr_reclaimed")                     \
+	X(MM_VMSCAN_LRU_ISOLATE, "vmscan", "mm_vmscan_lru_isolate",           \
+	  "nid lru nr_requested nr_scanned nr_taken priority")                \
+	X(MM_VMSCAN_LRU_SHRINK_INACTIVE, "vmscan",                            \
+	  "mm_vmscan_lru_shrink_inactive",                                    \
+	  "nid lru nr_scanned nr_reclaimed nr_activate priority")             \
+	X(MM_VMSCAN_LRU_SHRINK_ACTIVE, "vmscan",                              \
+	  "mm_vmscan_lru_shrink_active",                                      \
+	  "nid lru nr_taken nr_active nr_deactivated priority")               \
+	X(MM_LRU_INSERTION, "pagemap", "mm_lru_insertion", "pfn lru")         \
+	X(MM_LRU_ACTIVATE, "pagemap", "mm_lru_activate", "pfn")               \
+	X(PAGE_FAULT_USER, "exceptions", "page_fault_user",                   \
+	  "address ip error_code result pfn")                                 \
+	X(SWAP_OUT, "swap", "swap_out", "pfn type offset")                    \
+	X(SWAP_IN, "swap", "swap_in", "pfn type offset readahead")            \
+	X(OOM_KILL, "oom", "oom_kill", "pid points total_vm_pages rss_pages") \
+	X(MM_REFAULT, "workingset", "mm_refault", "pfn distance activate")    \
+	X(TLB_FLUSH, "tlb", "tlb_flush", "asid start end cpus")               \
+	X(RSS_STAT, "kmem", "rss_stat", "pid member size")                    \
+	X(TEST_EVENT, "test", "test_event", "a b c d e f")
+
+enum trace_event {
+#define TRACE_EVENT_ENUM(name, sys, text, args) TRACE_##name,
+	TRACE_EVENT_LIST(TRACE_EVENT_ENUM)
+#undef TRACE_EVENT_ENUM
+		NR_TRACE_EVENTS
+};
+
+#endif

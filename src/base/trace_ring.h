@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trace_ring.h - tracepoints: fixed records in one ring per CPU.
+ *
+ *	trace_emit(MM_PAGE_FREE, pfn, order);
+ *
+ * Disabled (the start state), an event costs one load and a branch and its
+ * arguments are not evaluated. Enabled, 64 bytes are written to the running
+ * CPU's ring, over the oldest. CPUs without a ring write nothing.
+ */
+#ifndef MM_BASE_TRACE_RING_H
+#define MM_BASE_TRACE_RING_H
+
+#include "base/system.h"
+#include "base/trace_events.h"
+
+#define TRACE_ARGS 6
+
+struct trace_record {
+	u64 ns;
+	u16 event; /* enum trace_event */
+	u16 cpu;
+	u32 pid;
+	u64 arg[TRACE_ARGS];
+};
+
+MM_STATIC_ASSERT(sizeof(struct trace_record) == 64, "one cache line");
+MM_STATIC_ASSERT(NR_TRACE_EVENTS <= 64, "one word of enable bits");
+
+struct trace_event_info {
+	const char *system, *name, *args;
+};
+
+/* trace_event_info: the entry of the list, or NULL out of range. */
+const struct trace_event_info *trace_event_info(unsigned int event);
+
+/*
+ * trace_ring_attach: CPU writes to BUF[NR] from now on (NR > 0), from its
+ * start; NULL and 0 detach. The memory stays the caller's. Context: no event
+ * is enabled, or CPU runs nothing.
+ */
+void trace_ring_attach(int cpu, struct trace_record *buf, u64 nr);
+
+/* Enable and disable one event; trace_enable_mask() sets all 64 at once. */
+void trace_enable(enum trace_event event);
+void trace_disable(enum trace_event event);
+void trace_enable_mask(u64 mask);
+
+static inline bool trace_enabled(enum trace_event event)
+{
+	return unlikely(READ_ONCE(base_sys.trace_enabled) >> event & 1);
+}
+
+/* trace_write: the slow half of trace_emit(). Any context. */
+void trace_write(enum trace_event event, const u64 arg[TRACE_ARGS]);
+
+/* trace_emit(NAME, up to six integers): record TRACE_NAME if it is enabled. */
+#define trace_emit(name, ...)                                              \
+	do {                                                               \
+		if (trace_enabled(TRACE_##name))                           \
+			trace_write(TRACE_##name,                          \
+				    (const u64[TRACE_ARGS]){__VA_ARGS__}); \
+	} while (0)
+
+/* A walk over all rings by time; on one CPU in the order of writing. */
+struct trace_cursor {
+	u64 pos[MM_NR_CPUS];
+};
+
+/* Context for both: no event is enabled (trace_enable_mask(0) first). */
+void trace_cursor_init(struct trace_cursor *c);
+/* trace_cursor_next: copy the next record to *OUT; false at the end. */
+bool trace_cursor_next(struct trace_cursor *c, struct trace_record *out);
+
+/* trace_lost: records that CPU's ring has overwritten. */
+u64 trace_lost(int cpu);
+
+#endif
