@@ -52,8 +52,10 @@ struct trace_header {
 	u32 arch;      /* TRACE_ARCH_* */
 	u32 page_size; /* 4096 */
 	/*
-	 * The filter used: 0 none; W: a page is reported at most once per
-	 * kind of access in each window of W references of its task.
+	 * The filter used: 0 none; W: after a page was reported, the next W
+	 * references of its address space to it are only counted, unless it
+	 * is accessed in a way that the report did not cover (a write covers
+	 * reads) or a memory call or fork came between.
 	 */
 	u64 window;
 	u32 argc;

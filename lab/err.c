@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/* err.c - messages of the mmkit command. */
+#include "err.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WORD_MAX 31
+
+static const char *err_verb;
+
+void err_set_verb(const char *verb)
+{
+	err_verb = verb;
+}
+
+static void say(const char *fmt, va_list ap)
+{
+	fflush(stdout);
+	fprintf(stderr, "mmkit%s%s: ", err_verb ? " " : "",
+		err_verb ? err_verb : "");
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+}
+
+void err_say(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(fmt, ap);
+	va_end(ap);
+}
+
+void err_die(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(fmt, ap);
+	va_end(ap);
+	exit(EXIT_FAILED);
+}
+
+void err_usage(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "Try 'mmkit%s%s --help'.\n", err_verb ? " " : "",
+		err_verb ? err_verb : "");
+	exit(EXIT_USAGE);
+}
+
+/* Levenshtein's distance of two words of at most WORD_MAX letters. */
+static u32 distance(const char *a, const char *b)
+{
+	u32 row[WORD_MAX + 1];
+	size_t n = strlen(b);
+
+	for (u32 j = 0; j <= n; j++)
+		row[j] = j;
+	for (u32 i = 1; *a; i++, a++) {
+		u32 diag = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= n; j++) {
+			u32 best = diag + (*a != b[j - 1]);
+
+			diag = row[j];
+			best = min(best, row[j] + 1);
+			row[j] = min(best, row[j - 1] + 1);
+		}
+	}
+	return row[n];
+}
+
+const char *err_suggest(const char *word, const char *const *names, size_t nr)
+{
+	size_t len = strlen(word);
+	u32 limit = max((u32)len / 3, 2u), best = limit + 1;
+	const char *found = NULL;
+
+	if (!len || len > WORD_MAX)
+		return NULL;
+	for (size_t i = 0; i < nr; i++) {
+		u32 d;
+
+		if (strlen(names[i]) > WORD_MAX)
+			continue;
+		d = distance(word, names[i]);
+		if (d < best && d < len) {
+			best = d;
+			found = names[i];
+		}
+	}
+	return found;
+}
