@@ -9,7 +9,7 @@
  *
  * Who may write a field:
  *   flags      atomic bit operations, any holder of a reference
- *   zone_node  constant after memmap initialisation
+ *   zone_id    constant after memmap initialisation
  *   policy     lruvec lock (generation and tier bits of the policy in use)
  *   group      owner at allocation; lruvec lock to change it later
  *   refcount   atomic
@@ -18,8 +18,8 @@
  *   word       by use: mapping (page lock), slab word (its owner), page-table
  *              lock word (page-table pages)
  *   index      page lock / owner
- *   private    by use: buddy order (zone lock), swap offset and type (page
- *              lock), owner's data
+ *   private    by use: buddy order and list (zone lock), swap offset and type
+ *              (page lock), head of a compound page's tail, owner's data
  *
  * Page index. Anonymous pages and files count pages in 32 bits here: an index
  * is taken modulo 2^32 (16 TiB). Reverse mapping adds the VMA's start back and
@@ -28,6 +28,7 @@
 #ifndef MM_PHYS_PAGE_H
 #define MM_PHYS_PAGE_H
 
+#include <mmkit/port.h>
 #include <mmkit/types.h>
 
 #include "base/assert.h"
@@ -64,6 +65,8 @@ enum pageflags {
 	PG_table,
 	PG_offline,
 	PG_isolated,
+	PG_charged, /* counted against its group */
+	PG_block,   /* first of 2^n frames allocated as one, not compound */
 	NR_PAGEFLAGS
 };
 
@@ -71,7 +74,7 @@ MM_STATIC_ASSERT(NR_PAGEFLAGS <= 32, "page flags fit the flags word");
 
 struct page {
 	u32 flags;
-	u8 zone_node_lo; /* zone in bits 0..2, node bits 0..4 above */
+	u8 zone_id; /* index into the machine's table of zones */
 	u8 policy;
 	u16 group;
 	s32 refcount;
@@ -84,43 +87,75 @@ struct page {
 
 MM_STATIC_ASSERT(sizeof(struct page) <= 40, "descriptor within 40 bytes");
 
-/* The array of all descriptors, indexed by frame number (set at boot). */
-struct page *phys_memmap(void);
-
 #define PFN_NONE 0u
+
+struct zone;
+
+/* Zones of one machine that hold frames, over all nodes. */
+#define PHYS_MAX_ZONES 256
+
+/*
+ * The first member of struct phys_state: what inline code reads. Written at
+ * boot only.
+ */
+struct phys_hot {
+	struct page *memmap; /* all descriptors, indexed by frame number */
+	u64 max_pfn;	     /* one past the last frame of RAM */
+	u8 *pageblock_mt;    /* mobility type of each block of 512 frames */
+	struct zone *zone_of[PHYS_MAX_ZONES]; /* by page.zone_id */
+	u8 zone_idx_of[PHYS_MAX_ZONES];
+	u8 nid_of[PHYS_MAX_ZONES];
+};
+
+struct phys_state;
+extern struct phys_state phys_sys;
+
+static inline const struct phys_hot *phys_hot(void)
+{
+	return (const struct phys_hot *)&phys_sys;
+}
+
+/* phys_memmap: the array of all descriptors. */
+static inline struct page *phys_memmap(void)
+{
+	return phys_hot()->memmap;
+}
 
 /* ---- flags ------------------------------------------------------------------
  *
  * For each flag: PageX tests, SetPageX and ClearPageX change it atomically,
  * TestSetPageX and TestClearPageX change it and return the old value.
  */
-#define MM_PAGEFLAG(Name, name)                                                \
-	static inline bool Page##Name(const struct page *p)                    \
-	{                                                                      \
-		return (__atomic_load_n(&p->flags, __ATOMIC_ACQUIRE) >>        \
-			PG_##name) & 1;                                        \
-	}                                                                      \
-	static inline void SetPage##Name(struct page *p)                       \
-	{                                                                      \
-		__atomic_fetch_or(&p->flags, 1u << PG_##name,                  \
-				  __ATOMIC_ACQ_REL);                           \
-	}                                                                      \
-	static inline void ClearPage##Name(struct page *p)                     \
-	{                                                                      \
-		__atomic_fetch_and(&p->flags, ~(1u << PG_##name),              \
-				   __ATOMIC_ACQ_REL);                          \
-	}                                                                      \
-	static inline bool TestSetPage##Name(struct page *p)                   \
-	{                                                                      \
-		return (__atomic_fetch_or(&p->flags, 1u << PG_##name,          \
-					  __ATOMIC_ACQ_REL) >>                 \
-			PG_##name) & 1;                                        \
-	}                                                                      \
-	static inline bool TestClearPage##Name(struct page *p)                 \
-	{                                                                      \
-		return (__atomic_fetch_and(&p->flags, ~(1u << PG_##name),      \
-					   __ATOMIC_ACQ_REL) >>                \
-			PG_##name) & 1;                                        \
+#define MM_PAGEFLAG(Name, name)                                           \
+	static inline bool Page##Name(const struct page *p)               \
+	{                                                                 \
+		return (__atomic_load_n(&p->flags, __ATOMIC_ACQUIRE) >>   \
+			PG_##name) &                                      \
+		       1;                                                 \
+	}                                                                 \
+	static inline void SetPage##Name(struct page *p)                  \
+	{                                                                 \
+		__atomic_fetch_or(&p->flags, 1u << PG_##name,             \
+				  __ATOMIC_ACQ_REL);                      \
+	}                                                                 \
+	static inline void ClearPage##Name(struct page *p)                \
+	{                                                                 \
+		__atomic_fetch_and(&p->flags, ~(1u << PG_##name),         \
+				   __ATOMIC_ACQ_REL);                     \
+	}                                                                 \
+	static inline bool TestSetPage##Name(struct page *p)              \
+	{                                                                 \
+		return (__atomic_fetch_or(&p->flags, 1u << PG_##name,     \
+					  __ATOMIC_ACQ_REL) >>            \
+			PG_##name) &                                      \
+		       1;                                                 \
+	}                                                                 \
+	static inline bool TestClearPage##Name(struct page *p)            \
+	{                                                                 \
+		return (__atomic_fetch_and(&p->flags, ~(1u << PG_##name), \
+					   __ATOMIC_ACQ_REL) >>           \
+			PG_##name) &                                      \
+		       1;                                                 \
 	}
 
 MM_PAGEFLAG(Locked, locked)
@@ -153,8 +188,11 @@ MM_PAGEFLAG(Guard, guard)
 MM_PAGEFLAG(Table, table)
 MM_PAGEFLAG(Offline, offline)
 MM_PAGEFLAG(Isolated, isolated)
+MM_PAGEFLAG(Charged, charged)
+MM_PAGEFLAG(Block, block)
 
-/* ---- frame numbers and places ----------------------------------------------- */
+/* ---- frame numbers and places -----------------------------------------------
+ */
 
 static inline struct page *pfn_to_page(u64 pfn)
 {
@@ -167,18 +205,63 @@ static inline u64 page_to_pfn(const struct page *p)
 }
 
 /* page_view: the frame's bytes through the direct map. */
-void *page_view(const struct page *p);
+static inline void *page_view(const struct page *p)
+{
+	return port_ram(PFN_PHYS(page_to_pfn(p)));
+}
+
 /* view_to_page: the inverse, for any byte of the frame. */
-struct page *view_to_page(const void *view);
+static inline struct page *view_to_page(const void *view)
+{
+	return pfn_to_page(PFN_DOWN(port_ram_phys(view)));
+}
 
 static inline int page_zone_idx(const struct page *p)
 {
-	return p->zone_node_lo & 7;
+	return phys_hot()->zone_idx_of[p->zone_id];
 }
 
-int page_to_nid(const struct page *p);
+static inline struct zone *page_zone(const struct page *p)
+{
+	return phys_hot()->zone_of[p->zone_id];
+}
 
-/* ---- references --------------------------------------------------------------- */
+static inline int page_to_nid(const struct page *p)
+{
+	return phys_hot()->nid_of[p->zone_id];
+}
+
+/* ---- compound pages ---------------------------------------------------------
+ *
+ * 2^n frames allocated with __GFP_COMP act as one page: the first carries all
+ * state (PG_head), the others (PG_tail) name it in private; the order stands
+ * in the first tail's index. A block without __GFP_COMP is marked PG_block
+ * and keeps its order in the same place, so that a free of the wrong order is
+ * noticed.
+ */
+static inline bool PageCompound(const struct page *p)
+{
+	return (__atomic_load_n(&p->flags, __ATOMIC_ACQUIRE) &
+		(1u << PG_head | 1u << PG_tail)) != 0;
+}
+
+static inline struct page *compound_head(struct page *p)
+{
+	return PageTail(p) ? pfn_to_page(READ_ONCE(p->private)) : p;
+}
+
+static inline unsigned int compound_order(const struct page *p)
+{
+	return PageHead(p) ? READ_ONCE(p[1].index) : 0;
+}
+
+static inline u64 compound_nr(const struct page *p)
+{
+	return 1UL << compound_order(p);
+}
+
+/* ---- references
+ * --------------------------------------------------------------- */
 
 static inline int page_count(const struct page *p)
 {
@@ -221,6 +304,14 @@ static inline bool put_page_testzero(struct page *p)
 	return left == 0;
 }
 
+/*
+ * put_page: drop a reference; the last one takes the page off its LRU list,
+ * uncharges it and frees it (a compound page or a block as a whole). P may be
+ * a tail of a compound page. Any context that may take the lruvec and zone
+ * locks. Defined in page_alloc.c.
+ */
+void put_page(struct page *p);
+
 /* Take all N references away at once if there are exactly N. */
 static inline bool page_ref_freeze(struct page *p, int n)
 {
@@ -235,7 +326,8 @@ static inline void page_ref_unfreeze(struct page *p, int n)
 	__atomic_store_n(&p->refcount, n, __ATOMIC_RELEASE);
 }
 
-/* ---- mappings in page tables --------------------------------------------------- */
+/* ---- mappings in page tables
+ * --------------------------------------------------- */
 
 static inline int page_mapcount(const struct page *p)
 {
@@ -258,7 +350,8 @@ static inline int page_mapcount_add(struct page *p, int n)
 	return __atomic_add_fetch(&p->mapcount, n, __ATOMIC_ACQ_REL) + 1;
 }
 
-/* ---- identity -------------------------------------------------------------------
+/* ---- identity
+ * -------------------------------------------------------------------
  *
  * The mapping word is a pointer whose low bits tell the kind of owner.
  */
@@ -312,7 +405,8 @@ static inline void set_page_group(struct page *p, u16 group)
 	__atomic_store_n(&p->group, group, __ATOMIC_RELAXED);
 }
 
-/* ---- the page lock, and waiting for a page (phys/page_wait.c) ------------------ */
+/* ---- the page lock, and waiting for a page (phys/page_wait.c)
+ * ------------------ */
 
 /* trylock_page: true if the lock was free and is now ours. Any context. */
 static inline bool trylock_page(struct page *p)
@@ -330,7 +424,8 @@ void wait_on_page_writeback(struct page *p);
 /* end_page_writeback: clears PG_writeback and wakes all. Any context. */
 void end_page_writeback(struct page *p);
 
-/* ---- lists of pages ---------------------------------------------------------------
+/* ---- lists of pages
+ * ---------------------------------------------------------------
  *
  * Doubly linked through next and prev, head and tail as frame numbers; the
  * list's lock is the caller's.

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * alloc.h - the page allocator's inner interface: for the slow path, which
+ * lives in policy/, for compaction and for tests. Theory: page_alloc.c.
+ */
+#ifndef MM_PHYS_ALLOC_H
+#define MM_PHYS_ALLOC_H
+
+#include <mmkit/page_alloc.h>
+
+#include "phys/mmzone.h"
+
+/* What an allocation may do with zones. Low bits: index into watermarks. */
+#define ALLOC_WMARK_MIN	    WMARK_MIN
+#define ALLOC_WMARK_LOW	    WMARK_LOW
+#define ALLOC_WMARK_HIGH    WMARK_HIGH
+#define ALLOC_WMARK_MASK    0x03u
+#define ALLOC_NO_WATERMARKS 0x04u  /* down to the last frame */
+#define ALLOC_OOM	    0x08u  /* an OOM victim: half of min more */
+#define ALLOC_HARDER	    0x10u  /* a quarter of min more, highatomic */
+#define ALLOC_HIGH	    0x20u  /* __GFP_HIGH: half of min more */
+#define ALLOC_CPUSET	    0x40u  /* reserved for node masks */
+#define ALLOC_CMA	    0x80u  /* movable: CMA areas too */
+#define ALLOC_NOFRAGMENT    0x100u /* rather another zone than a fallback */
+#define ALLOC_KSWAPD	    0x200u /* may wake kswapd */
+
+/* What stays the same while one allocation is tried again and again. */
+struct alloc_context {
+	struct zonelist *zonelist;
+	struct zoneref *preferred_zoneref;
+	int migratetype;
+	enum zone_type highest_zoneidx;
+	int nid;
+	bool spread_dirty_pages;
+};
+
+/*
+ * pressure_ops: what to do when no zone has a free block above its low
+ * watermark. Registered by policy/ at boot; with none, the allocation fails.
+ */
+struct pressure_ops {
+	/*
+	 * The slow path: wake daemons, compact, reclaim, retry, kill. Calls
+	 * get_page_from_freelist(); returns its result or NULL. May sleep if
+	 * GFP has __GFP_DIRECT_RECLAIM.
+	 */
+	struct page *(*alloc_slowpath)(gfp_t gfp, unsigned int order,
+				       struct alloc_context *ac);
+	/* A zone fell low or was boosted: its node's kswapd should look. */
+	void (*wake_kswapd)(struct zone *zone, gfp_t gfp, unsigned int order,
+			    enum zone_type highest_zoneidx);
+};
+
+/*
+ * charge_ops: accounting by group. charge is called for each allocation with
+ * __GFP_ACCOUNT or for users (__GFP_HARDWALL) when a group other than the
+ * root is charged; it returns 0 or -ENOMEM (the allocation fails). Both run
+ * in any context. With none, only the root's counter moves.
+ */
+struct charge_ops {
+	int (*charge)(struct page *page, unsigned int order, u16 group);
+	void (*uncharge)(struct page *page, unsigned int order);
+};
+
+/* Registration, at boot; NULL takes the table away. Tables are not copied. */
+void page_alloc_set_pressure_ops(const struct pressure_ops *ops);
+void page_alloc_set_charge_ops(const struct charge_ops *ops);
+
+/* root_charged_pages: frames charged to the root group or below. */
+u64 root_charged_pages(void);
+
+/*
+ * get_page_from_freelist: one try through the zones of AC with the watermark
+ * and permissions of ALLOC_FLAGS. The block is ready for use. NULL: none.
+ */
+struct page *get_page_from_freelist(gfp_t gfp, unsigned int order,
+				    u32 alloc_flags,
+				    const struct alloc_context *ac);
+
+/* prepare_alloc_context: from flags and node; what alloc_pages() uses. */
+void prepare_alloc_context(struct alloc_context *ac, gfp_t gfp, int nid);
+
+/* gfp_to_alloc_flags: permissions for the slow path (WMARK_MIN). */
+u32 gfp_to_alloc_flags(gfp_t gfp);
+
+/* gfp_zone: the highest zone that GFP may use; gfp_migratetype: mobility. */
+enum zone_type gfp_zone(gfp_t gfp);
+
+static inline int gfp_migratetype(gfp_t gfp)
+{
+	return (int)((gfp / __GFP_MOVABLE) & 3u);
+}
+
+MM_STATIC_ASSERT(__GFP_MOVABLE / __GFP_MOVABLE == MIGRATE_MOVABLE, "gfp bits");
+MM_STATIC_ASSERT(__GFP_RECLAIMABLE / __GFP_MOVABLE == MIGRATE_RECLAIMABLE,
+		 "gfp bits give the migratetype");
+
+/*
+ * unreserve_highatomic_pageblock: give a reserved pageblock back to ordinary
+ * use, last resort before OOM. FORCE: even if it leaves none. True if frames
+ * became available.
+ */
+bool unreserve_highatomic_pageblock(const struct alloc_context *ac, bool force);
+
+/* warn_alloc: the "page allocation failure" report, unless __GFP_NOWARN. */
+void warn_alloc(gfp_t gfp, unsigned int order, const char *why);
+
+/* show_free_areas: zones, watermarks and free blocks, to the log. */
+void show_free_areas(void);
+
+/* ---- watermarks (watermark.c) -----------------------------------------------
+ */
+
+/*
+ * zone_watermark_ok: would a block of ORDER leave ZONE above MARK plus the
+ * reserve kept from allocations that could use HIGHEST_ZONEIDX, and is there
+ * a block of that size? __ form: with FREE frames instead of the zone's.
+ */
+bool __zone_watermark_ok(const struct zone *zone, unsigned int order, u64 mark,
+			 int highest_zoneidx, u32 alloc_flags, s64 free);
+bool zone_watermark_ok(const struct zone *zone, unsigned int order, u64 mark,
+		       int highest_zoneidx, u32 alloc_flags);
+/* The same with a short cut for order 0, and without the boost for atomics. */
+bool zone_watermark_fast(const struct zone *zone, unsigned int order, u64 mark,
+			 int highest_zoneidx, u32 alloc_flags, gfp_t gfp);
+
+/*
+ * setup_per_zone_wmarks: watermarks, lowmem_reserve, totalreserve_pages and
+ * the sizes of per-CPU lists anew from phys_sys.tunables and the zones' sizes.
+ * Context: any without zone locks.
+ */
+void setup_per_zone_wmarks(void);
+
+/* init_per_zone_wmark_min: min_free_kbytes from the machine's size, then that.
+ */
+void init_per_zone_wmark_min(void);
+
+/* ---- buddy (buddy.c)
+ * ------------------------------------------------------------ */
+
+/* The order of a free block; PG_buddy set, zone lock held or advisory. */
+static inline unsigned int buddy_order(const struct page *page)
+{
+	return READ_ONCE(page->private) & 0xffu;
+}
+
+/* The free list that a free block is on. */
+static inline int buddy_list_type(const struct page *page)
+{
+	return (int)(READ_ONCE(page->private) >> 8);
+}
+
+/*
+ * All below need the zone lock and, unless said otherwise, adjust
+ * NR_FREE_PAGES.
+ */
+
+/* zone_init_free_lists: an empty zone. No lock needed, boot. */
+void zone_init_free_lists(struct zone *zone);
+
+/*
+ * __free_one_page: the block at PFN becomes free on list MIGRATETYPE and is
+ * merged with its buddies as far as possible. Count 0, not on any list.
+ */
+void __free_one_page(struct zone *zone, struct page *page, u64 pfn,
+		     unsigned int order, int migratetype);
+
+/* free_pages_range: frames [pfn, end), as few blocks as alignment allows. */
+void free_pages_range(struct zone *zone, u64 pfn, u64 end, int migratetype);
+
+/* __rmqueue: a block of ORDER for MIGRATETYPE, other lists as last resort. */
+struct page *__rmqueue(struct zone *zone, unsigned int order, int migratetype,
+		       u32 alloc_flags);
+
+/*
+ * __isolate_free_page: take the free block at PAGE of ORDER (its own order)
+ * off its list for compaction. Returns the frames taken, 0 if the min
+ * watermark forbids it.
+ */
+u64 __isolate_free_page(struct page *page, unsigned int order);
+
+/*
+ * move_freepages_block: free blocks of PAGE's pageblock go to MIGRATETYPE's
+ * lists. Returns the frames moved.
+ */
+u64 move_freepages_block(struct zone *zone, struct page *page, int migratetype);
+
+/* One free block at least for ORDER and TYPE, by fallback if need be. */
+int find_suitable_fallback(const struct free_area *area, unsigned int order,
+			   int migratetype, bool *can_steal);
+
+/*
+ * zone_nr_free_blocks: blocks of ORDER, deferred sections counted as blocks
+ * of the highest order: what /proc/buddyinfo shows. MT -1: all types; deferred
+ * ones are movable. Locks: none needed, then advisory.
+ */
+u64 zone_nr_free_blocks(const struct zone *zone, unsigned int order, int mt);
+
+/*
+ * buddy_check: every block of every free list of ZONE: flags, order, list,
+ * alignment, no free buddy of equal order that should have merged, counts,
+ * NR_FREE_PAGES. Panics with the finding. Takes the zone lock.
+ */
+void buddy_check(struct zone *zone);
+
+/* ---- per-CPU lists (pcp.c)
+ * ------------------------------------------------------- */
+
+/* pcp_index: the list of blocks of ORDER and TYPE; pcp_allowed_order. */
+static inline bool pcp_allowed_order(unsigned int order)
+{
+	return order <= PAGE_ALLOC_COSTLY_ORDER || order == PAGEBLOCK_ORDER;
+}
+
+static inline unsigned int pcp_index(unsigned int order, int migratetype)
+{
+	if (unlikely(order > PAGE_ALLOC_COSTLY_ORDER))
+		return NR_LOWORDER_PCP_LISTS;
+	return order * MIGRATE_PCPTYPES + (unsigned int)migratetype;
+}
+
+/* pcp_init: all sets of ZONE empty. pcp_set_size: high and batch anew. */
+void pcp_init(struct zone *zone);
+void pcp_set_size(struct zone *zone);
+
+/*
+ * pcp_refill: fill PCP's list INDEX with up to its batch of blocks and take
+ * one. pcp lock held. NULL: the zone has none.
+ */
+struct page *pcp_refill(struct per_cpu_pages *pcp, unsigned int index,
+			unsigned int order, int migratetype, u32 alloc_flags);
+
+/* pcp_shrink: PCP is above its high mark; give a batch back. pcp lock held. */
+void pcp_shrink(struct per_cpu_pages *pcp);
+
+/* drain_zone_pages: all of CPU's frames of ZONE go back to it. */
+void drain_zone_pages(struct zone *zone, int cpu);
+
+/* pcp_check: counts and frames of every CPU's set of ZONE. Takes pcp locks. */
+void pcp_check(struct zone *zone);
+
+/* ---- bad frames
+ * -------------------------------------------------------------------- */
+
+/*
+ * bad_page: report PAGE's state with REASON. The caller quarantines the
+ * frame: it is neither used nor freed any more (nr_bad_pages counts).
+ */
+void bad_page(struct page *page, const char *reason);
+
+/* deferred_grow_zone: make one deferred section of ZONE real. Zone lock held.
+ * False: none left. */
+bool deferred_grow_zone(struct zone *zone);
+
+#endif

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmzone.h - nodes, zones, free lists, per-CPU lists and zone lists.
+ *
+ * A machine has nodes (memory at one distance), a node has zones (memory with
+ * one kind of address), a zone has free blocks by size and mobility, and each
+ * CPU keeps a few free frames of each zone for itself.
+ *
+ * Letters at fields: (B) written at boot only; (Z) zone lock; (P) pcp lock;
+ * (A) atomic; (W) phys_sys.wmark_lock.
+ */
+#ifndef MM_PHYS_MMZONE_H
+#define MM_PHYS_MMZONE_H
+
+#include <mmkit/gfp.h>
+#include <mmkit/port.h>
+
+#include "base/spinlock.h"
+#include "base/wait.h"
+#include "phys/lru.h"
+#include "phys/page.h"
+#include "phys/vmstat.h"
+
+#define MAX_ORDER		11 /* free lists for orders 0 .. MAX_ORDER - 1 */
+#define MAX_ORDER_NR_PAGES	(1UL << (MAX_ORDER - 1))
+#define PAGEBLOCK_ORDER		9
+#define PAGEBLOCK_NR_PAGES	(1UL << PAGEBLOCK_ORDER)
+#define PAGE_ALLOC_COSTLY_ORDER 3
+
+enum migratetype {
+	MIGRATE_UNMOVABLE,
+	MIGRATE_MOVABLE,
+	MIGRATE_RECLAIMABLE,
+	MIGRATE_PCPTYPES, /* the types on per-CPU lists end here */
+	MIGRATE_HIGHATOMIC = MIGRATE_PCPTYPES,
+	MIGRATE_CMA,
+	MIGRATE_ISOLATE, /* on no list that allocations look at */
+	MIGRATE_TYPES
+};
+
+/* As /proc/pagetypeinfo spells them. */
+extern const char *const migratetype_names[MIGRATE_TYPES];
+
+enum zone_type {
+	ZONE_DMA,
+	ZONE_DMA32,
+	ZONE_NORMAL,
+	ZONE_HIGHMEM,
+	ZONE_MOVABLE,
+	MAX_NR_ZONES
+};
+
+enum zone_watermarks {
+	WMARK_MIN,
+	WMARK_LOW,
+	WMARK_HIGH,
+	WMARK_PROMO,
+	NR_WMARK
+};
+
+struct free_area {
+	struct page_list free_list[MIGRATE_TYPES]; /* (Z) */
+	u64 nr_free;				   /* (Z) blocks */
+};
+
+/* Lists of a per-CPU set: three types for each of orders 0..3, and THP. */
+#define NR_LOWORDER_PCP_LISTS (MIGRATE_PCPTYPES * (PAGE_ALLOC_COSTLY_ORDER + 1))
+#define NR_PCP_LISTS	      (NR_LOWORDER_PCP_LISTS + 1)
+
+/* A stack of free blocks linked by page.next. */
+struct pcp_list {
+	u32 head; /* (P) pfn, or PFN_NONE */
+	u32 nr;	  /* (P) blocks */
+};
+
+/*
+ * One CPU's free frames of one zone. The owner takes the lock while pinned;
+ * others only to drain. An interrupt that finds it taken goes to the zone.
+ */
+struct per_cpu_pages {
+	spinlock_t lock;
+	s32 count;	   /* (P) frames on all lists */
+	s32 high;	   /* (W) give some back above this */
+	s32 batch;	   /* (W) move this many at a time */
+	u16 free_factor;   /* (P) batch scaling while only freeing */
+	u8 zone_idx;	   /* (B) */
+	struct zone *zone; /* (B) */
+	u64 nr_alloc; /* (P) frames handed out: PGALLOC, NUMA_HIT, _LOCAL */
+	u64 nr_free;  /* (P) frames taken back: PGFREE */
+	struct pcp_list lists[NR_PCP_LISTS];
+} MM_ALIGNED(MM_CACHELINE);
+
+/* zone.flags */
+enum zone_flags {
+	ZONE_BOOSTED_WATERMARK, /* kswapd should look at the boost */
+	ZONE_RECLAIM_ACTIVE	/* kswapd is at work here: free in big steps */
+};
+
+struct zone {
+	/* Read by every allocation. */
+	u64 _watermark[NR_WMARK];		    /* (W) */
+	u64 watermark_boost;			    /* (Z) */
+	u64 nr_reserved_highatomic;		    /* (Z) frames */
+	u64 lowmem_reserve[MAX_NR_ZONES];	    /* (W) */
+	struct pglist_data *zone_pgdat;		    /* (B) */
+	struct per_cpu_pages *pageset;		    /* (B) [port_nr_cpus()] */
+	struct per_cpu_zonestat *per_cpu_zonestats; /* (B) likewise */
+	u64 zone_start_pfn;			    /* (B) */
+	u64 spanned_pages;	  /* (B) end - start, holes included */
+	u64 present_pages;	  /* (B) frames that exist */
+	u64 managed_pages;	  /* (A) frames that the buddy got */
+	const char *name;	  /* (B) "DMA", ... */
+	u8 idx;			  /* (B) enum zone_type */
+	u8 zone_id;		  /* (B) page.zone_id of its frames */
+	u64 flags;		  /* (A) enum zone_flags */
+	u64 percpu_drift_mark;	  /* (W) */
+	u64 nr_isolate_pageblock; /* (Z) */
+	/* Compaction's memory of this zone (Z). */
+	u64 compact_cached_free_pfn;
+	u64 compact_cached_migrate_pfn[2];
+	u64 compact_considered;
+	u32 compact_defer_shift;
+	s32 compact_order_failed;
+	bool contiguous; /* (B) no holes inside */
+	/* Sections whose frames are counted free but not yet made (Z). */
+	u64 nr_deferred;   /* sections left */
+	u64 deferred_next; /* section where the search goes on */
+	MM_ALIGNED(MM_CACHELINE) spinlock_t lock;
+	s64 nr_free_pages; /* (Z) to write; read anywhere */
+	struct free_area free_area[MAX_ORDER];
+};
+
+#define min_wmark_pages(z)  wmark_pages(z, WMARK_MIN)
+#define low_wmark_pages(z)  wmark_pages(z, WMARK_LOW)
+#define high_wmark_pages(z) wmark_pages(z, WMARK_HIGH)
+
+static inline u64 wmark_pages(const struct zone *z, enum zone_watermarks w)
+{
+	return READ_ONCE(z->_watermark[w]) + READ_ONCE(z->watermark_boost);
+}
+
+struct zoneref {
+	struct zone *zone; /* NULL ends the list */
+	int zone_idx;
+};
+
+/* Zones in order of preference. */
+struct zonelist {
+	struct zoneref _zonerefs[PHYS_MAX_ZONES + 1];
+};
+
+enum { ZONELIST_FALLBACK, ZONELIST_NOFALLBACK, MAX_ZONELISTS };
+
+typedef struct pglist_data {
+	struct zone node_zones[MAX_NR_ZONES];
+	struct zonelist *node_zonelists[MAX_ZONELISTS]; /* (B) */
+	int nr_zones; /* (B) index of the last populated, plus one */
+	struct page *node_mem_map; /* (B) descriptor of node_start_pfn */
+	u64 node_start_pfn;	   /* (B) */
+	u64 node_present_pages;	   /* (B) */
+	u64 node_spanned_pages;	   /* (B) */
+	int node_id;		   /* (B) */
+	u64 totalreserve_pages;	   /* (W) */
+	/* The page-out daemon's (policy/). */
+	struct port_thread *kswapd;
+	wait_queue_head_t kswapd_wait;
+	wait_queue_head_t pfmemalloc_wait;
+	int kswapd_order;
+	enum zone_type kswapd_highest_zoneidx;
+	int kswapd_failures;
+	bool kswapd_stop;
+	struct lruvec lruvec;
+	struct per_cpu_nodestat *per_cpu_nodestats; /* (B) [port_nr_cpus()] */
+	s64 vm_stat[NR_VM_NODE_STAT_ITEMS];	    /* (A) folded-in changes */
+} pg_data_t;
+
+/* node_data: NID's node, NULL if the machine has none of that number. */
+pg_data_t *node_data(int nid);
+#define NODE_DATA(nid) node_data(nid)
+
+/* first_online_pgdat / next_online_pgdat: nodes by number; NULL at the end. */
+pg_data_t *first_online_pgdat(void);
+pg_data_t *next_online_pgdat(const pg_data_t *pgdat);
+/* next_zone: the zone after ZONE over all nodes, empty ones included. */
+struct zone *next_zone(struct zone *zone);
+
+#define for_each_online_pgdat(pgdat)              \
+	for (pgdat = first_online_pgdat(); pgdat; \
+	     pgdat = next_online_pgdat(pgdat))
+
+static inline struct zone *first_zone(void)
+{
+	pg_data_t *pgdat = first_online_pgdat();
+
+	return pgdat ? pgdat->node_zones : NULL;
+}
+
+#define for_each_zone(zone) \
+	for (zone = first_zone(); zone; zone = next_zone(zone))
+
+static inline u64 zone_managed_pages(const struct zone *zone)
+{
+	return READ_ONCE(zone->managed_pages);
+}
+
+static inline bool managed_zone(const struct zone *zone)
+{
+	return zone_managed_pages(zone) != 0;
+}
+
+static inline bool populated_zone(const struct zone *zone)
+{
+	return zone->present_pages != 0;
+}
+
+#define for_each_populated_zone(zone) \
+	for_each_zone (zone)          \
+		if (populated_zone(zone))
+
+static inline int zone_to_nid(const struct zone *zone)
+{
+	return zone->zone_pgdat->node_id;
+}
+
+static inline enum zone_type zone_idx(const struct zone *zone)
+{
+	return (enum zone_type)zone->idx;
+}
+
+static inline u64 zone_end_pfn(const struct zone *zone)
+{
+	return zone->zone_start_pfn + zone->spanned_pages;
+}
+
+static inline bool zone_spans_pfn(const struct zone *zone, u64 pfn)
+{
+	return pfn >= zone->zone_start_pfn && pfn < zone_end_pfn(zone);
+}
+
+static inline u64 pgdat_end_pfn(const pg_data_t *pgdat)
+{
+	return pgdat->node_start_pfn + pgdat->node_spanned_pages;
+}
+
+/* next_zones_zonelist: Z or the first after it with an index <= HIGHIDX. */
+static inline struct zoneref *next_zones_zonelist(struct zoneref *z,
+						  enum zone_type highidx)
+{
+	while (z->zone && z->zone_idx > (int)highidx)
+		z++;
+	return z;
+}
+
+static inline struct zoneref *first_zones_zonelist(struct zonelist *zonelist,
+						   enum zone_type highidx)
+{
+	return next_zones_zonelist(zonelist->_zonerefs, highidx);
+}
+
+/* Zones of ZONELIST from index HIGHIDX down, in order of preference. */
+#define for_each_zone_zonelist(zone_, z, zonelist, highidx)                  \
+	for (z = first_zones_zonelist(zonelist, highidx), zone_ = (z)->zone; \
+	     zone_;                                                          \
+	     z = next_zones_zonelist((z) + 1, highidx), zone_ = (z)->zone)
+
+/* The same, going on after a zoneref that was found before. */
+#define for_next_zone_zonelist(zone_, z, highidx) \
+	for (zone_ = (z)->zone; zone_;            \
+	     z = next_zones_zonelist((z) + 1, highidx), zone_ = (z)->zone)
+
+/* node_zonelist: the list for allocations from NID with GFP. */
+struct zonelist *node_zonelist(int nid, gfp_t gfp);
+
+/* node_distance: 10 for the node itself, more for others. */
+int node_distance(int from, int to);
+
+/* nr_online_nodes: nodes of this machine. */
+int nr_online_nodes(void);
+
+/* numa_node_id: the running CPU's node (a node that exists). */
+int numa_node_id(void);
+
+/* ---- mobility of pageblocks
+ * -------------------------------------------------- */
+
+#define PAGEBLOCK_MT_MASK 0x7u
+#define PAGEBLOCK_SKIP	  0x80u /* compaction: nothing to find here */
+
+static inline int get_pfnblock_migratetype(u64 pfn)
+{
+	return READ_ONCE(phys_hot()->pageblock_mt[pfn >> PAGEBLOCK_ORDER]) &
+	       PAGEBLOCK_MT_MASK;
+}
+
+static inline int get_pageblock_migratetype(const struct page *page)
+{
+	return get_pfnblock_migratetype(page_to_pfn(page));
+}
+
+/* set_pageblock_migratetype: for the whole pageblock of PAGE. Zone lock. */
+void set_pageblock_migratetype(const struct page *page, int migratetype);
+
+/* ---- sparse memory
+ * --------------------------------------------------------------- */
+
+#define SECTION_SHIFT	  27 /* 128 MiB */
+#define PFN_SECTION_SHIFT (SECTION_SHIFT - PAGE_SHIFT)
+#define PAGES_PER_SECTION (1UL << PFN_SECTION_SHIFT)
+
+enum section_state {
+	SECTION_ABSENT,	  /* no RAM, no descriptors */
+	SECTION_ONLINE,	  /* descriptors are valid */
+	SECTION_DEFERRED, /* all frames free, descriptors not made yet */
+	SECTION_RESERVED  /* all frames reserved, descriptors never made */
+};
+
+struct mem_section {
+	u8 state;	/* (Z) enum section_state */
+	u8 zone_id;	/* (B) of a deferred section */
+	u16 first, end; /* (B) frames with a descriptor: [first, end) */
+};
+
+/* pfn_valid: PFN has an initialised descriptor. */
+bool pfn_valid(u64 pfn);
+/* pfn_present: PFN's section has RAM; its descriptor may be deferred. */
+bool pfn_present(u64 pfn);
+/* pfn_deferred: PFN is free and its descriptor is not made yet. */
+bool pfn_deferred(u64 pfn);
+/*
+ * pfn_to_online_page: PFN's descriptor, made now if it was deferred; NULL
+ * where there is no RAM or the frame is reserved for ever without one.
+ * Context: takes the zone lock.
+ */
+struct page *pfn_to_online_page(u64 pfn);
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * phys.h - floor 2 as a whole: its state, its boot, its check.
+ */
+#ifndef MM_PHYS_PHYS_H
+#define MM_PHYS_PHYS_H
+
+#include <mmkit/memblock.h>
+
+#include "phys/alloc.h"
+#include "phys/e820.h"
+#include "phys/lru.h"
+#include "phys/mmzone.h"
+#include "phys/page.h"
+
+#define MEMBLOCK_STATIC_REGIONS 128
+#define PAGE_WAIT_TABLE_BITS	8
+#define PAGE_WAIT_TABLE_SIZE	(1 << PAGE_WAIT_TABLE_BITS)
+
+struct memblock {
+	bool bottom_up;
+	bool growable;
+	phys_addr_t current_limit;
+	struct memblock_type memory, reserved;
+	struct memblock_region static_memory[MEMBLOCK_STATIC_REGIONS];
+	struct memblock_region static_reserved[MEMBLOCK_STATIC_REGIONS];
+};
+
+/* /proc/sys/vm: change, then call setup_per_zone_wmarks(). */
+struct phys_tunables {
+	u64 min_free_kbytes;	    /* 0: from the machine's size */
+	u32 watermark_scale_factor; /* 1/10000 of a zone between marks */
+	u32 watermark_boost_factor; /* 1/10000 of the high mark; 0: off */
+	u32 lowmem_reserve_ratio[MAX_NR_ZONES];
+	u32 percpu_pagelist_high_fraction; /* 0: from the low watermark */
+	bool check_pages; /* every frame of a block, not only the first */
+};
+
+struct phys_state {
+	struct phys_hot hot; /* first: inline code looks here */
+	/* [cpu][gfp & 15]: the set an order-0 allocation tries first. */
+	struct per_cpu_pages *pcp_fast[MM_NR_CPUS][16];
+	struct vm_event_state events[MM_NR_CPUS];
+	s64 root_charged[MM_NR_CPUS][MM_CACHELINE / sizeof(s64)];
+	const struct pressure_ops *pressure;
+	const struct charge_ops *charge;
+	struct phys_tunables tunables;
+	spinlock_t wmark_lock;
+	bool booted;
+	int nr_nodes; /* nodes that exist */
+	u32 nr_zone_ids;
+	struct pglist_data *node[MM_MAX_NODES];
+	u8 distance[MM_MAX_NODES][MM_MAX_NODES];
+	u8 cpu_node[MM_NR_CPUS];
+	u64 nr_sections;
+	struct mem_section *sections;
+	u64 nr_bad_pages; /* (A) frames in quarantine */
+	u64 totalram_pages;
+	struct memblock memblock;
+	struct lru_state lru;
+	wait_queue_head_t page_wait[PAGE_WAIT_TABLE_SIZE];
+	struct e820_table e820; /* the machine's map, sanitised */
+	struct e820_table e820_scratch;
+};
+
+extern struct phys_state phys_sys;
+
+/* phys_reset: as at program start. No thread is inside mmkit. */
+void phys_reset(void);
+
+/* One piece of a node's memory. */
+struct phys_node_range {
+	phys_addr_t start, end;
+	int nid; /* 0 .. MM_MAX_NODES - 1 */
+};
+
+#define LOCAL_DISTANCE	10
+#define REMOTE_DISTANCE 20
+
+struct phys_boot_params {
+	const struct e820_table *map;	     /* need not be sanitised */
+	const struct phys_node_range *nodes; /* NULL: all is node 0 */
+	int nr_nodes;			     /* entries of nodes */
+	/* nr_distances^2 bytes, row = from; NULL: 10 and 20. */
+	const u8 *distances;
+	int nr_distances;
+	phys_addr_t kernel_start; /* never given out; size 0: none */
+	u64 kernel_size;
+	phys_addr_t initrd_start;
+	u64 initrd_size;
+	u64 min_free_kbytes; /* 0: from the machine's size */
+};
+
+/*
+ * phys_boot_memory: from a firmware map to a working page allocator: sanitise,
+ * memblock, RAM online, nodes and zones, memory map, zone lists, all free
+ * frames to the buddy, per-CPU lists, watermarks; logged on the way. The
+ * number of CPUs and their nodes are the port's. Returns 0; -EINVAL (no
+ * usable memory, bad node ranges), -ENOMEM (too little memory to manage, or
+ * the world has no room), -ERANGE (addresses beyond 16 TiB only, or beyond
+ * the world): logged in clear, and phys_reset() is due then.
+ */
+int phys_boot_memory(const struct phys_boot_params *params) MM_MUST_CHECK;
+
+/*
+ * phys_check: all of the floor's books: every zone's free lists, per-CPU
+ * lists and deferred sections against the counters, memblock, LRU lists.
+ * Panics with the finding. O(free blocks). Context: no locks held.
+ */
+void phys_check(void);
+
+/* Parts of the boot, in order; each file's header part (memmap.c, zones.c). */
+int zones_init_nodes(const struct phys_boot_params *params) MM_MUST_CHECK;
+int zones_init(void) MM_MUST_CHECK;
+void build_all_zonelists(void);
+int memmap_init(void) MM_MUST_CHECK;
+void memmap_free_all(void);
+void page_wait_init(void);
+
+/* The ranges of the memory map that a zone's frames need: see memmap.c. */
+struct mem_section *pfn_to_section(u64 pfn);
+
+#endif
