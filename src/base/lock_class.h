@@ -32,11 +32,13 @@
 	X(ANON_VMA, "anon_vma")                                                \
 	X(PTL, "ptl") /* one page table */                                     \
 	X(PTL_NESTED, "ptl_nested")                                            \
+	X(PGTABLE, "pgtable") /* installing upper tables */                    \
+	X(MM_ANON, "mm_anon") /* a VMA's first anon_vma */                     \
 	X(KSWAPD, "kswapd")   /* daemon start and stop */                      \
 	X(TREE, "tree")	      /* vmap areas */                                 \
 	X(I_PAGES, "i_pages") /* page cache of one mapping */                  \
-	X(SWAP_CACHE, "swap_cache")                                            \
 	X(SWAP_INFO, "swap_info")                                              \
+	X(SWAP_CACHE, "swap_cache")                                            \
 	X(SWAP_AVAIL, "swap_avail")                                            \
 	X(CHARGE, "charge") /* group counters */                               \
 	X(SLAB_NODE, "slab_node")                                              \

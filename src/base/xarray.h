@@ -35,14 +35,14 @@
 #define XA_SLOTS      (1u << XA_SHIFT)
 #define XA_MAX_HEIGHT 11 /* 64 bits of index, 6 a level */
 #define XA_NR_MARKS   3
-/* Growing to full height, then a whole new path below the root. */
-#define XA_PRELOAD_MAX (2 * XA_MAX_HEIGHT - 1)
+/* Growing from height 1 to the full one, then a new path below the root. */
+#define XA_PRELOAD_MAX (2 * XA_MAX_HEIGHT - 2)
 
 enum xa_mark {
 	XA_MARK_0 = 0,
 	XA_MARK_1 = 1,
 	XA_MARK_2 = 2,
-	XA_PRESENT = 8, /* as a search filter: any present entry */
+	XA_PRESENT = 3, /* as a search filter: any present entry */
 };
 
 /* One level of the tree; the caller only allocates and frees it. */
@@ -50,8 +50,8 @@ struct xa_node {
 	struct xa_node *parent; /* in a preload: the next node */
 	u8 height;		/* 1: slots hold entries */
 	u8 offset;		/* slot in parent */
-	u8 count;		/* slots in use; 64 fits */
-	u64 marks[XA_NR_MARKS]; /* bit per slot; of a child: any below it */
+	/* Bit per slot, for a child: any below it; the last row is "in use". */
+	u64 marks[XA_NR_MARKS + 1];
 	void *slots[XA_SLOTS];
 };
 

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * system.c - the state of floor 0, and its reset.
+ *
+ * 1. Purpose. base/ is what every higher floor is written with: containers
+ *    whose links live in the objects, locks built on the port, the checkers
+ *    that watch them, text, log, tracing, fault injection. It knows nothing
+ *    of memory management, and nothing of the world but port.h.
+ * 2. Structures. One struct base_state, a few tens of KiB, mostly log ring
+ *    and order matrix. Each subsystem owns one member and no other.
+ * 3. Invariants. Zero is a valid state of every member. No container
+ *    allocates; the caller brings memory (nodes, buffers, rings).
+ * 4. Locking. Containers have none. The log and the order checker have raw
+ *    locks of their own that nest inside everything and never each other
+ *    (a report is formatted after the checker's lock is given back).
+ *    Fault injection, warnings and epochs use atomics; trace rings belong to
+ *    their CPU with interrupts off.
+ * 5. Life. The state exists before the first instruction of the manager and
+ *    is never freed; base_reset() makes it new.
+ * 6. Failure. Nothing here needs memory, so nothing here fails, except
+ *    xa_store() for want of preloaded nodes, before it changes anything.
+ * 7. Cost. Everything disabled (tracing, injection, debug checks) is one load
+ *    and a branch, or nothing.
+ * 8. Rejected: allocation inside containers (their users are what allocation
+ *    is made of); per-subsystem globals (a test could not reset the machine).
+ */
+#include "base/system.h"
+
+#include "base/assert.h"
+#include "base/string.h"
+
+struct base_state base_sys;
+
+MM_STATIC_ASSERT(sizeof(struct base_state) <= 64 * 1024, "state stays small");
+
+void base_reset(void)
+{
+	mm_memset(&base_sys, 0, sizeof(base_sys));
+}
