@@ -13,3 +13,4 @@ include tools/make/config.mk
 include tools/make/rules.mk
 include tools/make/tests.mk
 include tools/make/house.mk
+-include tools/make/nullport.mk

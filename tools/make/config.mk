@@ -1,9 +1,23 @@
 # SPDX-License-Identifier: MIT
 # Flags and variants.
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 AR ?= ar
 BUILD := build
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 .DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+
+# make V=1 shows the commands, else one short line for each.
+ifeq ($(V),1)
+Q :=
+SAY := @:
+else
+Q := @
+SAY := @echo
+endif
 
 WARN := -Wall -Wextra -Wundef -Wshadow -Wvla -Wmissing-prototypes \
 	-Wstrict-prototypes -Wold-style-definition -Wimplicit-fallthrough \
@@ -23,4 +37,10 @@ CFLAGS_tsan    := -O1 -g -DMM_DEBUG=1 -fno-omit-frame-pointer -fsanitize=thread
 LDFLAGS_asan   := -fsanitize=address,undefined
 LDFLAGS_tsan   := -fsanitize=thread
 VARIANTS := release debug asan tsan
+
+# world -> where its port_inline.h stands. The null world has no port: it is
+# src/ alone, for what reads its symbols.
 WORLDS := sim host
+PORT_INC_sim  := -Iport/sim
+PORT_INC_host := -Iport/host
+PORT_INC_null := -Itests/null-port

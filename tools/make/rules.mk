@@ -2,43 +2,50 @@
 # Objects and archives of every variant and world.
 SRC_C  := $(wildcard src/*/*.c)
 LAB_C  := $(wildcard lab/*.c)
-HEADERS := $(wildcard include/mmkit/*.h src/*/*.h port/*/*.h lab/*.h tests/*.h)
 LAB_LIBS := -lzstd -ljansson -lm -lpthread
+FLAGS_MK := tools/make/config.mk
 
 # $(1) variant, $(2) world
 define world_rules
-$(BUILD)/$(1)/$(2)/src/%.o: src/%.c
+$(BUILD)/$(1)/$(2)/src/%.o: src/%.c $(FLAGS_MK)
 	@mkdir -p $$(@D)
-	@echo "  CC [$(1)/$(2)] $$<"
-	@$$(CC) $$(STD) -ffreestanding $$(WARN) $$(CFLAGS_$(1)) $$(INC) -Iport/$(2) -MMD -MP -c $$< -o $$@
-$(BUILD)/$(1)/$(2)/port/%.o: port/$(2)/%.c
+	$$(SAY) "  CC [$(1)/$(2)] $$<"
+	$$(Q)$$(CC) $$(STD) -ffreestanding $$(WARN) $$(CFLAGS_$(1)) $$(INC) $$(PORT_INC_$(2)) -MMD -MP -c $$< -o $$@
+$(BUILD)/$(1)/$(2)/port/%.o: port/$(2)/%.c $(FLAGS_MK)
 	@mkdir -p $$(@D)
-	@echo "  CC [$(1)/$(2)] $$<"
-	@$$(CC) $$(STD) -D_GNU_SOURCE $$(WARN) $$(CFLAGS_$(1)) $$(INC) -Iport/$(2) -MMD -MP -c $$< -o $$@
-$(BUILD)/$(1)/$(2)/port/%.o: port/$(2)/%.S
+	$$(SAY) "  CC [$(1)/$(2)] $$<"
+	$$(Q)$$(CC) $$(STD) -D_GNU_SOURCE $$(WARN) $$(CFLAGS_$(1)) $$(INC) $$(PORT_INC_$(2)) -MMD -MP -c $$< -o $$@
+$(BUILD)/$(1)/$(2)/port/%.o: port/$(2)/%.S $(FLAGS_MK)
 	@mkdir -p $$(@D)
-	@$$(CC) $$(CFLAGS_$(1)) -c $$< -o $$@
+	$$(SAY) "  AS [$(1)/$(2)] $$<"
+	$$(Q)$$(CC) $$(CFLAGS_$(1)) -c $$< -o $$@
 OBJS_$(1)_$(2) := $$(patsubst src/%.c,$(BUILD)/$(1)/$(2)/src/%.o,$$(SRC_C)) \
 	$$(patsubst port/$(2)/%.c,$(BUILD)/$(1)/$(2)/port/%.o,$$(wildcard port/$(2)/*.c)) \
 	$$(patsubst port/$(2)/%.S,$(BUILD)/$(1)/$(2)/port/%.o,$$(wildcard port/$(2)/*.S))
 $(BUILD)/$(1)/libmm-$(2).a: $$(OBJS_$(1)_$(2))
 	@rm -f $$@
-	@echo "  AR $$@"
-	@$$(AR) rcs $$@ $$^
+	$$(SAY) "  AR $$@"
+	$$(Q)$$(AR) rcs $$@ $$^
 -include $$(OBJS_$(1)_$(2):.o=.d)
 endef
 $(foreach v,$(VARIANTS),$(foreach w,$(WORLDS),$(eval $(call world_rules,$(v),$(w)))))
+$(eval $(call world_rules,release,null))
 
-# The command, sim world. $(1) variant
+# The command, sim world. $(1) variant. Its parts without main() are an
+# archive too, so that tests and benchmarks can link them.
 define lab_rules
-$(BUILD)/$(1)/lab/%.o: lab/%.c
+$(BUILD)/$(1)/lab/%.o: lab/%.c $(FLAGS_MK)
 	@mkdir -p $$(@D)
-	@echo "  CC [$(1)/lab] $$<"
-	@$$(CC) $$(STD) -D_GNU_SOURCE $$(WARN) $$(CFLAGS_$(1)) $$(INC) -Iport/sim -Ilab -MMD -MP -c $$< -o $$@
+	$$(SAY) "  CC [$(1)/lab] $$<"
+	$$(Q)$$(CC) $$(STD) -D_GNU_SOURCE $$(WARN) $$(CFLAGS_$(1)) $$(INC) -Iport/sim -Ilab -MMD -MP -c $$< -o $$@
 LABOBJS_$(1) := $$(patsubst lab/%.c,$(BUILD)/$(1)/lab/%.o,$$(LAB_C))
+$(BUILD)/$(1)/liblab.a: $$(LABOBJS_$(1))
+	@rm -f $$@
+	$$(SAY) "  AR $$@"
+	$$(Q)$$(AR) rcs $$@ $$^
 $(BUILD)/$(1)/mmkit: $$(LABOBJS_$(1)) $(BUILD)/$(1)/libmm-sim.a
-	@echo "  LD $$@"
-	@$$(CC) $$(LDFLAGS_$(1)) -o $$@ $$(LABOBJS_$(1)) $(BUILD)/$(1)/libmm-sim.a $$(LAB_LIBS)
+	$$(SAY) "  LD $$@"
+	$$(Q)$$(CC) $$(LDFLAGS_$(1)) -o $$@ $$(LABOBJS_$(1)) $(BUILD)/$(1)/libmm-sim.a $$(LAB_LIBS)
 -include $$(LABOBJS_$(1):.o=.d)
 endef
 $(foreach v,$(VARIANTS),$(eval $(call lab_rules,$(v))))
@@ -48,4 +55,4 @@ $(BUILD)/mmkit: $(BUILD)/release/mmkit
 $(BUILD)/libmmkit.a: $(BUILD)/release/libmm-host.a
 	@cp -f $< $@
 .PHONY: all
-all: $(BUILD)/mmkit $(BUILD)/libmmkit.a
+all: $(BUILD)/mmkit $(BUILD)/libmmkit.a ## build/mmkit and build/libmmkit.a (release)

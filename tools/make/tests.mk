@@ -1,11 +1,59 @@
 # SPDX-License-Identifier: MIT
-# Tests. tests/<world>/test_X.c is one cmocka program, linked with the
-# manager in that world; $(1) variant, $(2) world.
+# Test and benchmark programs.
+#
+# tests/<world>/test_X.c is one cmocka program, linked with the manager in
+# that world; one that includes a header of lab/ is linked with the command's
+# parts too (sim only). bench/X.c names its world in its first line:
+#     // world: sim        or        /* world: host */
 TEST_LIBS := -lcmocka -lzstd -ljansson -lm -lpthread
-define test_rules
-$(BUILD)/$(1)/tests/$(2)/%: tests/$(2)/%.c $(BUILD)/$(1)/libmm-$(2).a $(wildcard tests/*.h)
+empty :=
+space := $(empty) $(empty)
+LAB_H := $(subst $(space),|,$(basename $(notdir $(wildcard lab/*.h))))
+uses_lab = $(if $(strip $(shell grep -lE \
+	'^.include "(lab/)?($(LAB_H))\.h"' $(1) 2>/dev/null)),y)
+
+TESTS_sim  := $(patsubst tests/sim/%.c,%,$(wildcard tests/sim/test_*.c))
+TESTS_host := $(patsubst tests/host/%.c,%,$(wildcard tests/host/test_*.c))
+
+# $(1) variant, $(2) world, $(3) program, $(4) y: with the command's parts
+define test_rule
+$(BUILD)/$(1)/tests/$(2)/$(3): tests/$(2)/$(3).c $(FLAGS_MK) \
+		$(if $(4),$(BUILD)/$(1)/liblab.a) $(BUILD)/$(1)/libmm-$(2).a
 	@mkdir -p $$(@D)
-	@echo "  TEST [$(1)/$(2)] $$<"
-	@$$(CC) $$(STD) -D_GNU_SOURCE $$(WARN) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) $$(INC) -Iport/$(2) -Itests -o $$@ $$< $(BUILD)/$(1)/libmm-$(2).a $$(TEST_LIBS)
+	$$(SAY) "  TEST [$(1)/$(2)] $$<"
+	$$(Q)$$(CC) $$(STD) -D_GNU_SOURCE $$(WARN) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) $$(INC) -Iport/$(2) -Itests -Ilab -MMD -MP -MT $$@ -MF $$@.d -o $$@ $$< $(if $(4),$(BUILD)/$(1)/liblab.a) $(BUILD)/$(1)/libmm-$(2).a $$(TEST_LIBS)
+-include $(BUILD)/$(1)/tests/$(2)/$(3).d
 endef
-$(foreach v,$(VARIANTS),$(foreach w,$(WORLDS),$(eval $(call test_rules,$(v),$(w)))))
+define tests_of
+$(foreach t,$(TESTS_$(1)),$(eval LAB_OF_$(t) := $(call uses_lab,tests/$(1)/$(t).c))\
+$(foreach v,$(VARIANTS),$(eval $(call test_rule,$(v),$(1),$(t),$(LAB_OF_$(t))))))
+endef
+$(call tests_of,sim)
+$(call tests_of,host)
+
+BENCH_C := $(wildcard bench/*.c)
+# $(1) world, $(2) program
+define bench_rule
+$(BUILD)/release/bench/$(2): bench/$(2).c $(FLAGS_MK) \
+		$(if $(filter sim,$(1)),$(BUILD)/release/liblab.a) $(BUILD)/release/libmm-$(1).a
+	@mkdir -p $$(@D)
+	$$(SAY) "  BENCH [$(1)] $$<"
+	$$(Q)$$(CC) $$(STD) -D_GNU_SOURCE $$(WARN) $$(CFLAGS_release) $$(INC) -Iport/$(1) -Ilab -MMD -MP -MT $$@ -MF $$@.d -o $$@ $$< $(if $(filter sim,$(1)),$(BUILD)/release/liblab.a) $(BUILD)/release/libmm-$(1).a $$(LAB_LIBS)
+-include $(BUILD)/release/bench/$(2).d
+endef
+bench_world = $(shell sed -n '1s/.*world: *\([a-z]*\).*/\1/p' $(1))
+$(foreach b,$(BENCH_C),$(eval $(call bench_rule,$(call bench_world,$(b)),$(basename $(notdir $(b))))))
+BENCHES := $(patsubst bench/%.c,$(BUILD)/release/bench/%,$(BENCH_C))
+
+.PHONY: test soak bench bench-build
+test: ## all tests, in every variant they belong to
+	+$(Q)tools/deps test
+	+$(Q)WERROR=$(WERROR) tools/runtests
+soak: ## the same tests with many seeds, for SOAK_MINUTES (default 60)
+	+$(Q)tools/deps test
+	+$(Q)tools/runtests --soak
+bench-build: $(BENCHES) $(BUILD)/mmkit
+bench: ## the benchmarks; ratios against what was measured in the same run
+	$(Q)tools/deps bench
+	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) bench-build
+	$(Q)tools/runbench $(BENCHES)
