@@ -167,7 +167,8 @@ void port_set_fault_hook(int (*hook)(struct mm_task *task, uva_t va,
 
 /*
  * port_load_root: from now on this CPU translates user addresses through the
- * table at ROOT_PFN; its TLB entries are tagged with ASID. Called pinned.
+ * table at ROOT_PFN; its TLB entries are tagged with ASID, 0 .. 4095. Nothing
+ * is flushed: entries of the same ASID from before stay. Called pinned.
  */
 void port_load_root(u64 root_pfn, u32 asid);
 

@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmu.c - the software MMU: TLB, table walk, flushes, user accesses.
+ *
+ * 1. Purpose. Translate user addresses as a CPU does: from cached entries
+ *    that stay until flushed, even when the table says otherwise by now; by
+ *    a walk of the real tables in simulated RAM when there is none.
+ *
+ * 2. Structures. Each CPU has a set-associative array of entries and, before
+ *    it, a direct-mapped array of pointers into it. A pointer is a guess:
+ *    the entry's own key decides, so an entry that is replaced or flushed
+ *    needs no search for pointers to it. Keys are page number and ASID.
+ *
+ * 3. Invariants. An entry has SIM_WRITE only if its leaf is writable at all
+ *    levels and had D set when it was loaded or first written; the walk that
+ *    sets D also checks the table again. Large leaves are cached as 4 KiB
+ *    parts, each with the leaf's level, and a flush that touches any part
+ *    drops all, as INVLPG does.
+ *
+ * 4. Interleaving. Nothing between lookup and access is a sched point. A
+ *    flush acts on a remote TLB at once if that CPU has interrupts on; else
+ *    it waits until that CPU has them on again.
+ *
+ * 5. Permission misses re-walk, so raising permissions needs no flush, as
+ *    on x86 (SDM vol. 3A, 4.10.4.3 lets a CPU fault once; ours never does).
+ *
+ * 6. Not modelled: paging-structure caches, protection keys, reserved bits
+ *    except a large bit where the format has no large pages.
+ */
+#include "sim_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SIGSEGV_NR	11
+#define FLUSH_ONE_LIMIT 32u	/* more pages than that: scan all */
+#define FAULT_LIMIT	100000u /* retries of one access */
+
+static u64 tlb_key(uva_t va, u64 asid)
+{
+	return (va & PAGE_MASK) | asid;
+}
+
+/* First entry of the set that KEY belongs to. */
+static size_t tlb_set(u64 key)
+{
+	u64 set = (key >> PAGE_SHIFT) ^ (key & SIM_ASID_MAX) * 0x9e37u;
+
+	return (set & (sim.cfg.tlb_sets - 1)) * sim.cfg.tlb_ways;
+}
+
+/* ---- the walk ---------------------------------------------------------------
+ */
+
+/* A walk's result and the entries that it used, from the root down. */
+struct walk {
+	u64 root_pfn;
+	uva_t va;
+	unsigned access;
+	u64 *slot[PT_MAX_LEVELS];
+	int depth; /* tables read */
+	int level; /* of the leaf */
+	phys_addr_t pa;
+	bool write, user, exec; /* rights of all levels together */
+	bool changed;		/* A or D was set */
+};
+
+static u32 walk_error(const struct walk *w, u32 bits)
+{
+	return SIM_WALK_FAULT | PF_ERR_USER | bits |
+	       (w->access & SIM_WRITE ? PF_ERR_WRITE : 0) |
+	       (w->access & SIM_EXEC ? PF_ERR_INSTR : 0);
+}
+
+static u64 *slot_at(const struct paging_format *f, u64 table, u32 index)
+{
+	u64 pa = table + (u64)index * f->entry_bytes;
+
+	if (unlikely(pa >= sim.ram_bytes))
+		sim_bug("mmu: a page table lies outside RAM");
+	return port_ram(pa);
+}
+
+static bool is_leaf(const struct paging_format *f, u64 val, int level)
+{
+	return level == 0 || (val & f->large);
+}
+
+/* Read the tables down to the leaf. 0 or the error. */
+static u32 walk_down(struct walk *w)
+{
+	const struct paging_format *f = sim.cfg.format;
+	u64 table = w->root_pfn << PAGE_SHIFT;
+	int level;
+
+	w->write = w->user = w->exec = true;
+	for (level = f->levels - 1;; level--) {
+		u64 *slot = slot_at(f, table, pt_index(f, level, w->va));
+		u64 val = READ_ONCE(*slot);
+
+		w->slot[w->depth++] = slot;
+		if (!(val & f->present))
+			return walk_error(w, 0);
+		w->write &= (val & f->write) != 0;
+		w->user &= (val & f->user) != 0;
+		w->exec &= (val & f->no_exec) == 0;
+		table = val & f->frame_mask;
+		if (!is_leaf(f, val, level))
+			continue;
+		if (level && !(f->large_levels & BIT(level)))
+			return walk_error(w, PF_ERR_PRESENT | PF_ERR_RSVD);
+		w->level = level;
+		w->pa = ALIGN_DOWN(table, pt_span(f, level)) |
+			(w->va & (pt_span(f, level) - 1));
+		return 0;
+	}
+}
+
+static bool walk_allowed(const struct walk *w)
+{
+	return w->user && (w->write || !(w->access & SIM_WRITE)) &&
+	       (w->exec || !(w->access & SIM_EXEC));
+}
+
+/* Set A on the way and D on the leaf, where they are not set. */
+static void walk_mark(struct walk *w)
+{
+	const struct paging_format *f = sim.cfg.format;
+	int i;
+
+	for (i = 0; i < w->depth; i++) {
+		u64 bits = f->accessed;
+
+		if (i == w->depth - 1 && (w->access & SIM_WRITE))
+			bits |= f->dirty;
+		if ((READ_ONCE(*w->slot[i]) & bits) == bits)
+			continue;
+		__atomic_fetch_or(w->slot[i], bits, __ATOMIC_RELAXED);
+		w->changed = true;
+	}
+}
+
+static u32 walk(struct walk *w)
+{
+	u32 err;
+
+	if (w->root_pfn == SIM_NO_ROOT)
+		return walk_error(w, 0);
+	err = walk_down(w);
+	if (err)
+		return err;
+	if (!walk_allowed(w))
+		return walk_error(w, PF_ERR_PRESENT);
+	walk_mark(w);
+	return 0;
+}
+
+u32 sim_walk(u64 root_pfn, uva_t va, unsigned access, phys_addr_t *pa)
+{
+	struct walk w = {.root_pfn = root_pfn, .va = va, .access = access};
+	u32 err = walk(&w);
+
+	if (!err)
+		*pa = w.pa;
+	return err;
+}
+
+/* ---- the TLB
+ * ------------------------------------------------------------------ */
+
+/* The entry with KEY in its set, or NULL. */
+static struct sim_tlb_entry *tlb_find(struct sim_cpu *c, u64 key)
+{
+	struct sim_tlb_entry *e = &c->tlb[tlb_set(key)];
+	u32 i;
+
+	for (i = 0; i < sim.cfg.tlb_ways; i++, e++) {
+		if (e->key == key)
+			return e;
+	}
+	return NULL;
+}
+
+/* An entry to load KEY's translation into. */
+static struct sim_tlb_entry *tlb_slot(struct sim_cpu *c, u64 key)
+{
+	struct sim_tlb_entry *e = tlb_find(c, key);
+	size_t set = tlb_set(key);
+	u8 *victim = &c->victim[set / sim.cfg.tlb_ways];
+	u32 i;
+
+	if (e)
+		return e;
+	e = &c->tlb[set];
+	for (i = 0; i < sim.cfg.tlb_ways; i++) {
+		if (e[i].key == SIM_NO_KEY)
+			return &e[i];
+	}
+	i = *victim;
+	*victim = (u8)((i + 1) % sim.cfg.tlb_ways);
+	return &e[i];
+}
+
+/* Put the result of W into the TLB of C and tell the fill hook. */
+static struct sim_tlb_entry *tlb_fill(struct sim_cpu *c, const struct walk *w)
+{
+	u64 key = tlb_key(w->va, c->mmu.asid);
+	phys_addr_t pa = ALIGN_DOWN(w->pa, PAGE_SIZE);
+	u64 leaf = READ_ONCE(*w->slot[w->depth - 1]);
+	struct sim_tlb_entry *e = tlb_slot(c, key);
+	bool loaded = e->key != key || e->pfn != PFN_DOWN(pa);
+
+	if (unlikely(pa >= sim.ram_bytes))
+		sim_bug("mmu: a page lies outside RAM");
+	e->key = key;
+	e->pfn = PFN_DOWN(pa);
+	e->view = port_ram(pa);
+	e->level = (u8)w->level;
+	c->has_large |= w->level != 0;
+	if (loaded)
+		e->user_bits = 0;
+	e->perm = SIM_READ;
+	if (w->write && (leaf & sim.cfg.format->dirty))
+		e->perm |= SIM_WRITE;
+	if (w->exec)
+		e->perm |= SIM_EXEC;
+	c->mmu.l1[(w->va >> PAGE_SHIFT) & c->mmu.l1_mask] = e;
+	if (sim.fill_hook)
+		sim.fill_hook(e, w->va, w->access, loaded);
+	return e;
+}
+
+/* The second level; a hit moves into the first. */
+static struct sim_tlb_entry *tlb_second(struct sim_cpu *c, uva_t va,
+					unsigned access, bool *clean)
+{
+	struct sim_tlb_entry *e = tlb_find(c, tlb_key(va, c->mmu.asid));
+
+	if (!e)
+		return NULL;
+	if (access & ~e->perm) {
+		*clean = access == SIM_WRITE;
+		return NULL;
+	}
+	c->mmu.l1[(va >> PAGE_SHIFT) & c->mmu.l1_mask] = e;
+	c->mmu.hits++;
+	c->mmu.hot.clock_ns += sim_costs.tlb_hit_ns + sim_costs.tlb_second_ns;
+	return e;
+}
+
+/* One try at the running CPU: an entry, or NULL with *ERR set. */
+static struct sim_tlb_entry *translate(uva_t va, unsigned access, u32 *err)
+{
+	struct sim_cpu *c = sim_this_cpu();
+	struct walk w = {.root_pfn = c->root_pfn, .va = va, .access = access};
+	struct sim_tlb_entry *e;
+	bool clean = false;
+
+	e = tlb_second(c, va, access, &clean);
+	if (e)
+		return e;
+	c->stats.walks++;
+	*err = walk(&w);
+	c->mmu.hot.clock_ns += (u64)sim_costs.walk_level_ns * (u32)w.depth +
+			       (w.changed ? sim_costs.set_bits_ns : 0);
+	if (!*err && clean)
+		c->stats.dirty_walks++;
+	else
+		c->stats.misses++;
+	return *err ? NULL : tlb_fill(c, &w);
+}
+
+struct sim_tlb_entry *sim_tlb_get(uva_t va, unsigned access, int *sig)
+{
+	struct sim_tlb_entry *e = sim_tlb_lookup(va, access);
+	u32 tries, err;
+
+	if (e)
+		return e;
+	if (!sim.up || !paging_canonical(sim.cfg.format, va)) {
+		*sig = SIGSEGV_NR;
+		return NULL;
+	}
+	for (tries = 0; tries < FAULT_LIMIT; tries++) {
+		e = translate(va, access, &err);
+		if (e)
+			return e;
+		sim_this_cpu()->stats.faults++;
+		sim_this->clock_ns += sim_costs.fault_ns;
+		*sig = SIGSEGV_NR;
+		if (sim.fault_hook)
+			*sig = sim.fault_hook(port_current(), va,
+					      err & ~SIM_WALK_FAULT);
+		if (*sig)
+			return NULL;
+		port_sched_point();
+	}
+	sim_bug("mmu: a fault is retried for ever");
+}
+
+void *sim_user(uva_t va, unsigned access, int *sig)
+{
+	struct sim_tlb_entry *e = sim_tlb_lookup(va, access);
+
+	if (unlikely(!e))
+		e = sim_tlb_get(va, access, sig);
+	return e ? e->view + (va & (PAGE_SIZE - 1)) : NULL;
+}
+
+/* Bytes of [VA, VA + LEN) that lie in VA's page. */
+static size_t in_page(uva_t va, size_t len)
+{
+	return min(len, (size_t)(PAGE_SIZE - (va & (PAGE_SIZE - 1))));
+}
+
+static void charge_copy(size_t n)
+{
+	sim_this->clock_ns += (n * sim_costs.copy_user_kib_ns + 1023) / 1024;
+	port_sched_point();
+}
+
+int sim_copy_to_user(uva_t to, const void *from, size_t len)
+{
+	const char *src = from;
+	int sig = 0;
+
+	while (len) {
+		size_t n = in_page(to, len);
+		void *p = sim_user(to, SIM_WRITE, &sig);
+
+		if (!p)
+			return sig;
+		memcpy(p, src, n);
+		to += n;
+		src += n;
+		len -= n;
+		charge_copy(n);
+	}
+	return 0;
+}
+
+int sim_copy_from_user(void *to, uva_t from, size_t len)
+{
+	char *dst = to;
+	int sig = 0;
+
+	while (len) {
+		size_t n = in_page(from, len);
+		const void *p = sim_user(from, SIM_READ, &sig);
+
+		if (!p)
+			return sig;
+		memcpy(dst, p, n);
+		dst += n;
+		from += n;
+		len -= n;
+		charge_copy(n);
+	}
+	return 0;
+}
+
+/* ---- roots and flushes
+ * ------------------------------------------------------------ */
+
+void port_load_root(u64 root_pfn, u32 asid)
+{
+	struct sim_cpu *c = sim_this_cpu();
+
+	if (asid > SIM_ASID_MAX)
+		sim_bug("port_load_root: the TLB has 12 bits of ASID");
+	c->root_pfn = root_pfn;
+	c->mmu.asid = asid;
+	c->mmu.hot.clock_ns += sim_costs.load_root_ns;
+}
+
+static void drop(struct sim_cpu *c, struct sim_tlb_entry *e)
+{
+	e->key = SIM_NO_KEY;
+	e->perm = 0;
+	c->stats.flushed++;
+}
+
+/* True if E is a translation of ASID that [START, END) touches. */
+static bool hit_by(const struct sim_tlb_entry *e, u32 asid, uva_t start,
+		   uva_t end)
+{
+	u64 span = pt_span(sim.cfg.format, e->level);
+	uva_t va = ALIGN_DOWN(e->key, span);
+
+	if (e->key == SIM_NO_KEY || (e->key & SIM_ASID_MAX) != asid)
+		return false;
+	return end == 0 || (va < end && start < va + span);
+}
+
+static void flush_scan(struct sim_cpu *c, u32 asid, uva_t start, uva_t end)
+{
+	size_t i, n = (size_t)sim.cfg.tlb_sets * sim.cfg.tlb_ways;
+
+	c->stats.flush_all++;
+	c->mmu.hot.clock_ns += sim_costs.flush_all_ns;
+	for (i = 0; i < n; i++) {
+		if (hit_by(&c->tlb[i], asid, start, end))
+			drop(c, &c->tlb[i]);
+	}
+}
+
+/* Forget, on C alone, what port_tlb_flush() names. */
+static void flush_cpu(struct sim_cpu *c, u32 asid, uva_t start, uva_t end)
+{
+	uva_t va;
+
+	if (end == 0 || c->has_large ||
+	    end - start > FLUSH_ONE_LIMIT * PAGE_SIZE) {
+		flush_scan(c, asid, start, end);
+		return;
+	}
+	for (va = start & PAGE_MASK; va < end; va += PAGE_SIZE) {
+		struct sim_tlb_entry *e = tlb_find(c, tlb_key(va, asid));
+
+		if (e)
+			drop(c, e);
+		c->stats.flush_pages++;
+		c->mmu.hot.clock_ns += sim_costs.flush_page_ns;
+	}
+}
+
+static void flush_remote(struct sim_cpu *self, struct sim_cpu *c, u32 asid,
+			 uva_t start, uva_t end)
+{
+	self->stats.ipis++;
+	self->mmu.hot.clock_ns += sim_costs.ipi_send_ns;
+	if (sim.running)
+		sim_wait_word(&c->mmu.hot.irq_off);
+	c->mmu.hot.clock_ns += sim_costs.ipi_handle_ns;
+	flush_cpu(c, asid, start, end);
+}
+
+void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
+		    uva_t end)
+{
+	struct sim_cpu *self;
+	int i;
+
+	if (sim_this->irq_off)
+		sim_bug("port_tlb_flush: interrupts are off");
+	/* Unpinned, a wait may end on another CPU; then start over there. */
+	port_pin();
+	self = sim_this_cpu();
+	for (i = 0; i < sim.nr_cpus; i++) {
+		struct sim_cpu *c = &sim.cpus[i];
+
+		if (!(cpus->bits[i / 64] >> (i % 64) & 1))
+			continue;
+		if (c == self)
+			flush_cpu(c, asid, start, end);
+		else
+			flush_remote(self, c, asid, start, end);
+	}
+	port_unpin();
+}
+
+/* ---- hooks, statistics, set-up
+ * ------------------------------------------------------ */
+
+void port_set_fault_hook(int (*hook)(struct mm_task *task, uva_t va, u32 error))
+{
+	sim.fault_hook = hook;
+}
+
+void port_set_switch_hook(void (*hook)(struct mm_task *prev,
+				       struct mm_task *next))
+{
+	sim.switch_hook = hook;
+}
+
+void sim_set_fill_hook(void (*hook)(struct sim_tlb_entry *e, uva_t va,
+				    unsigned access, bool loaded))
+{
+	sim.fill_hook = hook;
+}
+
+void sim_tlb_stats(struct sim_tlb_stats *out)
+{
+	struct sim_tlb_stats s = {0};
+	int i;
+
+	for (i = 0; i < sim.nr_cpus; i++) {
+		const struct sim_cpu *c = &sim.cpus[i];
+
+		s.hits += c->mmu.hits;
+		s.misses += c->stats.misses;
+		s.walks += c->stats.walks;
+		s.dirty_walks += c->stats.dirty_walks;
+		s.faults += c->stats.faults;
+		s.flush_pages += c->stats.flush_pages;
+		s.flush_all += c->stats.flush_all;
+		s.flushed += c->stats.flushed;
+		s.ipis += c->stats.ipis;
+		s.switches += c->stats.switches;
+	}
+	*out = s;
+}
+
+/* Empty TLBs and no root on all CPUs. */
+int sim_mmu_init(void)
+{
+	size_t n = (size_t)sim.cfg.tlb_sets * sim.cfg.tlb_ways, k;
+	int i;
+
+	for (i = 0; i < sim.nr_cpus; i++) {
+		struct sim_cpu *c = &sim.cpus[i];
+
+		c->root_pfn = SIM_NO_ROOT;
+		c->mmu.hit_ns = sim_costs.tlb_hit_ns;
+		c->mmu.l1_mask = sim.cfg.tlb_l1 - 1;
+		c->victim = calloc(sim.cfg.tlb_sets, 1);
+		c->tlb = calloc(n, sizeof(*c->tlb));
+		if (!c->tlb || !c->victim)
+			return -ENOMEM;
+		for (k = 0; k < n; k++)
+			c->tlb[k].key = SIM_NO_KEY;
+		for (k = 0; k < sim.cfg.tlb_l1; k++)
+			c->mmu.l1[k] = c->tlb;
+	}
+	return 0;
+}
+
+void sim_mmu_exit(void)
+{
+	int i;
+
+	for (i = 0; i < sim.nr_cpus; i++) {
+		free(sim.cpus[i].tlb);
+		free(sim.cpus[i].victim);
+	}
+}
