@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * machine.c - making and unmaking the host machine; RAM, console, panic,
+ * entropy and time.
+ */
+#include "host_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#define RAM_MAX_DEFAULT (1UL << 36)
+#define RAM_MAP		(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+#define CONSOLE_LEVEL	4
+
+struct host_machine host = {.lock = PTHREAD_MUTEX_INITIALIZER,
+			    .freed = PTHREAD_COND_INITIALIZER};
+char *host_ram_base;
+
+/* ---- console, panic, time, entropy ------------------------------------------
+ */
+
+void port_console(int level, const char *text, size_t len)
+{
+	int limit = host.up ? host.cfg.console_level : CONSOLE_LEVEL;
+
+	if (host.cfg.quiet || level > limit)
+		return;
+	if (host.cfg.console)
+		host.cfg.console(host.cfg.console_arg, level, text, len);
+	else
+		fwrite(text, 1, len, stderr);
+}
+
+_Noreturn void port_panic(const char *message)
+{
+	char line[256];
+	int n = snprintf(line, sizeof(line), "Kernel panic - not syncing: %s\n",
+			 message);
+
+	if (n > 0)
+		port_console(0, line, min((size_t)n, sizeof(line) - 1));
+	abort();
+}
+
+/* Misuse of the port: as bad as a broken invariant. */
+_Noreturn void host_bug(const char *what)
+{
+	port_panic(what);
+}
+
+u64 port_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (u64)ts.tv_sec * 1000000000u + (u64)ts.tv_nsec;
+}
+
+void port_charge_ns(u64 ns)
+{
+	(void)ns;
+}
+
+/* A counter through a strong mixer (splitmix64), started from the clock. */
+u64 port_entropy(void)
+{
+	u64 z = __atomic_add_fetch(&host.entropy, 0x9e3779b97f4a7c15UL,
+				   __ATOMIC_RELAXED);
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9UL;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebUL;
+	return z ^ z >> 31;
+}
+
+int port_nr_cpus(void)
+{
+	return host.up ? host.nr_cpus : 1;
+}
+
+int port_cpu_node(int cpu)
+{
+	return host.up && cpu >= 0 && cpu < host.nr_cpus ? host.cpus[cpu].node
+							 : 0;
+}
+
+/* ---- RAM
+ * ---------------------------------------------------------------------- */
+
+int host_ram_init(u64 bytes)
+{
+	void *base = mmap(NULL, bytes, PROT_NONE, RAM_MAP, -1, 0);
+
+	if (base == MAP_FAILED)
+		return -ENOMEM;
+	host_ram_base = base;
+	host.ram_bytes = bytes;
+	return 0;
+}
+
+void host_ram_exit(void)
+{
+	if (host.memmap)
+		munmap(host.memmap, host.memmap_bytes);
+	munmap(host_ram_base, host.ram_bytes);
+	host.memmap = NULL;
+	host.memmap_bytes = 0;
+	host_ram_base = NULL;
+}
+
+int port_ram_online(phys_addr_t start, u64 size)
+{
+	if (!IS_ALIGNED(start | size, PAGE_SIZE))
+		return -ERANGE;
+	if (start > host.ram_bytes || size > host.ram_bytes - start)
+		return -ERANGE;
+	if (size &&
+	    mprotect(host_ram_base + start, size, PROT_READ | PROT_WRITE))
+		return -ENOMEM;
+	return 0;
+}
+
+void *port_memmap_reserve(u64 bytes)
+{
+	void *map;
+
+	if (host.memmap || !host.up)
+		return NULL;
+	map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, RAM_MAP, -1, 0);
+	if (map == MAP_FAILED)
+		return NULL;
+	/* Huge pages would commit much more than is used. Advice only. */
+	madvise(map, bytes, MADV_NOHUGEPAGE);
+	host.memmap = map;
+	host.memmap_bytes = bytes;
+	return map;
+}
+
+int port_memmap_back(u64 off, u64 len, phys_addr_t phys)
+{
+	(void)phys;
+	if (off > host.memmap_bytes || len > host.memmap_bytes - off)
+		return -ENOMEM;
+	return 0;
+}
+
+/* ---- life
+ * ---------------------------------------------------------------------- */
+
+static void init_slots(const u8 *cpu_node)
+{
+	int i;
+
+	memset(host.cpus, 0, sizeof(host.cpus));
+	for (i = 0; i < host.nr_cpus; i++) {
+		struct host_cpu *c = &host.cpus[i];
+
+		c->root_pfn = HOST_NO_ROOT;
+		c->node = cpu_node ? cpu_node[i] : 0;
+		c->idle.flags = PF_KTHREAD;
+		snprintf(c->idle.comm, sizeof(c->idle.comm), "idle/%d", i);
+	}
+}
+
+int host_init(const struct host_config *cfg)
+{
+	struct host_config c = cfg ? *cfg : (struct host_config){0};
+	int err;
+
+	if (host.up)
+		return -EBUSY;
+	c.cpus = c.cpus ? c.cpus : MM_NR_CPUS;
+	c.ram_max = c.ram_max ? c.ram_max : RAM_MAX_DEFAULT;
+	c.format = c.format ? c.format : &paging_x86_64_4level;
+	c.console_level = c.console_level ? c.console_level : CONSOLE_LEVEL;
+	if (c.cpus < 1 || c.cpus > MM_NR_CPUS ||
+	    !IS_ALIGNED(c.ram_max, PAGE_SIZE) || c.format->entry_bytes != 8)
+		return -EINVAL;
+	err = host_ram_init(c.ram_max);
+	if (err)
+		return err;
+	host.cfg = c;
+	host.nr_cpus = c.cpus;
+	host.entropy = port_now_ns();
+	init_slots(c.cpu_node);
+	host.cfg.cpu_node = NULL; /* the caller's; not kept */
+	host_detach();		  /* the caller, if it had no slot so far */
+	host.up = true;
+	return 0;
+}
+
+int host_run(int (*main)(void *arg), void *arg)
+{
+	if (!host.up)
+		return -EINVAL;
+	(void)port_current(); /* attaches */
+	return main(arg);
+}
+
+int host_shutdown(void)
+{
+	if (!host.up)
+		return 0;
+	host_detach();
+	host_disks_exit();
+	if (host_slots_used())
+		return -EBUSY;
+	host_ram_exit();
+	host.up = false;
+	host.switch_hook = NULL;
+	host.fault_hook = NULL;
+	return 0;
+}
