@@ -96,7 +96,6 @@ static void lock_common(struct mutex *m, u32 kind)
 {
 	u64 me = (u64)port_current(), expect = 0;
 
-	might_sleep();
 	port_sched_point();
 	lockdep_acquire((enum lock_class)m->class_id, m, LOCKDEP_SLEEP | kind);
 	if (!mm_try_cmpxchg(&m->owner, &expect, me))

@@ -107,7 +107,6 @@ static void grant_after_release(struct rw_semaphore *sem)
 
 void down_read(struct rw_semaphore *sem)
 {
-	might_sleep();
 	port_sched_point();
 	lockdep_acquire((enum lock_class)sem->class_id, sem,
 			LOCKDEP_SLEEP | LOCKDEP_READ);
@@ -139,7 +138,6 @@ void up_read(struct rw_semaphore *sem)
 
 static void down_write_common(struct rw_semaphore *sem, u32 kind)
 {
-	might_sleep();
 	port_sched_point();
 	lockdep_acquire((enum lock_class)sem->class_id, sem,
 			LOCKDEP_SLEEP | kind);
