@@ -67,12 +67,6 @@ struct free_area {
 #define NR_LOWORDER_PCP_LISTS (MIGRATE_PCPTYPES * (PAGE_ALLOC_COSTLY_ORDER + 1))
 #define NR_PCP_LISTS	      (NR_LOWORDER_PCP_LISTS + 1)
 
-/* A stack of free blocks linked by page.next. */
-struct pcp_list {
-	u32 head; /* (P) pfn, or PFN_NONE */
-	u32 nr;	  /* (P) blocks */
-};
-
 /*
  * One CPU's free frames of one zone. The owner takes the lock while pinned;
  * others only to drain. An interrupt that finds it taken goes to the zone.
@@ -85,15 +79,15 @@ struct per_cpu_pages {
 	u16 free_factor;   /* (P) batch scaling while only freeing */
 	u8 zone_idx;	   /* (B) */
 	struct zone *zone; /* (B) */
-	u64 nr_alloc; /* (P) frames handed out: PGALLOC, NUMA_HIT, _LOCAL */
-	u64 nr_free;  /* (P) frames taken back: PGFREE */
-	struct pcp_list lists[NR_PCP_LISTS];
+	u64 nr_alloc; /* (P) single frames by the fast path: PGALLOC, NUMA_HIT */
+	u64 nr_free; /* (P) frames taken back: PGFREE */
+	/* (P) stacks of free blocks: pfn of the first, then page.next. */
+	u32 lists[NR_PCP_LISTS];
 } MM_ALIGNED(MM_CACHELINE);
 
 /* zone.flags */
 enum zone_flags {
-	ZONE_BOOSTED_WATERMARK, /* kswapd should look at the boost */
-	ZONE_RECLAIM_ACTIVE	/* kswapd is at work here: free in big steps */
+	ZONE_BOOSTED_WATERMARK /* kswapd should look at the boost */
 };
 
 struct zone {
@@ -144,9 +138,10 @@ struct zoneref {
 	int zone_idx;
 };
 
-/* Zones in order of preference. */
+/* Zones in order of preference, ended by a NULL zone. */
 struct zonelist {
-	struct zoneref _zonerefs[PHYS_MAX_ZONES + 1];
+	u64 nr; /* entries without the end */
+	struct zoneref _zonerefs[];
 };
 
 enum { ZONELIST_FALLBACK, ZONELIST_NOFALLBACK, MAX_ZONELISTS };

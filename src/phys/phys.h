@@ -54,7 +54,7 @@ struct phys_state {
 	u8 cpu_node[MM_NR_CPUS];
 	u64 nr_sections;
 	struct mem_section *sections;
-	u64 nr_bad_pages; /* (A) frames in quarantine */
+	u64 nr_bad_pages; /* (A) reports by bad_page() */
 	u64 totalram_pages;
 	struct memblock memblock;
 	struct lru_state lru;
