@@ -41,7 +41,7 @@ int kmem_cache_destroy(struct kmem_cache *s);
  */
 void *kmem_cache_alloc(struct kmem_cache *s, gfp_t gfp) MM_MUST_CHECK;
 
-/* kmem_cache_free: OBJ came from S. Any context but interrupts. */
+/* kmem_cache_free: OBJ came from S. Any context. */
 void kmem_cache_free(struct kmem_cache *s, void *obj);
 
 /* kmem_cache_shrink: give empty slabs back; returns frames freed. */

@@ -49,19 +49,19 @@ typedef u64 uva_t;
 #define DIV_ROUND_UP(n, d) (((n) + (d)-1) / (d))
 #define BIT(n)		   (1UL << (n))
 
-/* Each evaluates its arguments once. */
-#define min(a, b)                                                              \
+/* Each evaluates its arguments once; the names are unique so that they nest. */
+#define MM_CONCAT_(a, b) a##b
+#define MM_CONCAT(a, b)	 MM_CONCAT_(a, b)
+#define MM_PICK_(a, b, op, x, y)                                               \
 	({                                                                     \
-		__typeof__(a) min_a_ = (a);                                    \
-		__typeof__(b) min_b_ = (b);                                    \
-		min_a_ < min_b_ ? min_a_ : min_b_;                             \
+		__typeof__(a) x = (a);                                         \
+		__typeof__(b) y = (b);                                         \
+		x op y ? x : y;                                                \
 	})
-#define max(a, b)                                                              \
-	({                                                                     \
-		__typeof__(a) max_a_ = (a);                                    \
-		__typeof__(b) max_b_ = (b);                                    \
-		max_a_ > max_b_ ? max_a_ : max_b_;                             \
-	})
+#define MM_PICK(a, b, op, n)                                                   \
+	MM_PICK_(a, b, op, MM_CONCAT(pick_a_, n), MM_CONCAT(pick_b_, n))
+#define min(a, b) MM_PICK(a, b, <, __COUNTER__)
+#define max(a, b) MM_PICK(a, b, >, __COUNTER__)
 #define clamp(v, lo, hi) min(max(v, lo), hi)
 
 #define container_of(ptr, type, member)                                        \

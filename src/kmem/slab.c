@@ -186,10 +186,11 @@ static void slab_release(struct kmem_cache *s, struct page *slab)
 /*
  * Give the CPU's slab back to its node: free objects of the CPU list go to
  * the page's list. Interrupts are off. Returns a slab to be freed by the
- * caller with interrupts on, or NULL.
+ * caller with interrupts on, or NULL (always, unless MAY_RELEASE).
  */
 static struct page *cpu_slab_deactivate(struct kmem_cache *s,
-					struct kmem_cache_cpu *c)
+					struct kmem_cache_cpu *c,
+					bool may_release)
 {
 	struct page *slab = c->page;
 	struct kmem_cache_node *n;
@@ -212,7 +213,8 @@ static struct page *cpu_slab_deactivate(struct kmem_cache *s,
 	}
 	w.frozen = false;
 	word_set(slab, w);
-	empty = w.inuse == 0 && n->partial.count >= s->min_partial;
+	empty = may_release && w.inuse == 0 &&
+		n->partial.count >= s->min_partial;
 	if (!empty && w.inuse < s->layout.objects)
 		page_list_add_tail(&n->partial, slab);
 	spin_unlock(&n->list_lock);
@@ -271,7 +273,7 @@ static bool cpu_slab_refill(struct kmem_cache *s, struct kmem_cache_cpu *c)
 		cpu_slab_take_list(s, c);
 		if (c->freelist)
 			return true;
-		mm_verify(cpu_slab_deactivate(s, c) == NULL);
+		cpu_slab_deactivate(s, c, false);
 	}
 	if (!cpu_slab_from_partial(s, c, home)) {
 		int node = 0;
@@ -311,7 +313,7 @@ static void *slab_alloc_slow(struct kmem_cache *s, gfp_t gfp)
 		return NULL;
 	flags = port_irq_save();
 	c = &s->cpu[port_cpu()];
-	spare = cpu_slab_deactivate(s, c);
+	spare = cpu_slab_deactivate(s, c, true);
 	c->page = slab;
 	cpu_slab_take_list(s, c);
 	obj = cpu_slab_pop(c);
@@ -363,7 +365,8 @@ static struct page *slab_free_remote(struct kmem_cache *s, struct page *slab,
 	if (!w.frozen) {
 		if (was_full)
 			page_list_add_tail(&n->partial, slab);
-		release = w.inuse == 0 && n->partial.count > s->min_partial;
+		release = w.inuse == 0 && !port_in_irq() &&
+			  n->partial.count > s->min_partial;
 		if (release)
 			page_list_del(&n->partial, slab);
 	}
@@ -441,7 +444,8 @@ void slab_drain(struct kmem_cache *s)
 {
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
 		unsigned long flags = port_irq_save();
-		struct page *slab = cpu_slab_deactivate(s, &s->cpu[cpu]);
+		struct page *slab =
+			cpu_slab_deactivate(s, &s->cpu[cpu], true);
 
 		port_irq_restore(flags);
 		if (slab)

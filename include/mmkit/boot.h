@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * boot.h - bringing a machine up and down.
+ */
+#ifndef MMKIT_BOOT_H
+#define MMKIT_BOOT_H
+
+#include <mmkit/types.h>
+
+struct e820_table;
+
+/* One piece of a node's memory, bytes; nodes are numbered from 0. */
+struct mm_boot_node {
+	phys_addr_t start, end;
+	int nid;
+};
+
+struct mm_boot_params {
+	/* Firmware's map; parsed, not yet sanitised. */
+	const struct e820_table *map;
+	/* Memory of each node; none: all of it is node 0's. */
+	const struct mm_boot_node *nodes;
+	u32 nr_nodes_ranges;
+	/* Memory that the kernel image takes; size 0: none (sim, host). */
+	phys_addr_t kernel_start;
+	u64 kernel_size;
+	/* Replacement policy; NULL: "classic". */
+	const char *policy;
+};
+
+/*
+ * mm_reset: forget the machine: everything is as at program start. No thread
+ * is inside mmkit. The port must be fresh as well.
+ */
+void mm_reset(void);
+
+/*
+ * mm_boot: bring the manager up, in the order of docs/ARCHITECTURE.md, and
+ * log it. Called once, by the world's first thread; may sleep. Returns 0,
+ * -EINVAL (no usable memory, unknown policy), -ENOMEM (too little). After a
+ * failure the reason is on the console and the machine is only good for
+ * mm_reset().
+ */
+int mm_boot(const struct mm_boot_params *params) MM_MUST_CHECK;
+
+/*
+ * mm_shutdown: stop the daemons and make all deferred frees. Address spaces
+ * must be gone. Afterwards the counters can still be read.
+ */
+void mm_shutdown(void);
+
+/* mm_booted: has mm_boot() succeeded? */
+bool mm_booted(void);
+
+/* mm_last_oom: the last OOM kill in one line, "" if there was none. */
+const char *mm_last_oom(void);
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm.h - address spaces: what a kernel's processes and system calls use.
+ *
+ * Calls take the address space explicitly and return a value or a negative
+ * errno, as the man pages of section 2 say. Unless noted: context may sleep;
+ * the caller holds no lock; a call that fails has changed nothing.
+ */
+#ifndef MMKIT_MM_H
+#define MMKIT_MM_H
+
+#include <mmkit/task.h>
+#include <mmkit/types.h>
+
+struct mm_struct;
+
+/* Signals that a fault can end in (signal(7)). */
+#define MM_SIGBUS  7
+#define MM_SIGKILL 9
+#define MM_SIGSEGV 11
+
+/* Counters of one address space; pages unless said otherwise. */
+struct mm_usage {
+	u64 total_vm;	 /* mapped address space */
+	u64 rss_anon;	 /* resident anonymous pages */
+	u64 swap;	 /* swap entries in page tables */
+	u64 hiwater_rss; /* largest rss so far */
+	u64 table_bytes; /* page tables, bytes */
+	u32 map_count;	 /* VMAs */
+	uva_t brk, start_brk;
+};
+
+/* Places where a new address space puts things. */
+struct mm_layout {
+	uva_t task_size; /* first address beyond user space */
+	uva_t mmap_base; /* mmap searches downwards from here */
+	uva_t start_brk;
+	uva_t stack_top;
+};
+
+/* mm_default_layout: Linux's layout of x86-64, without randomisation. */
+void mm_default_layout(struct mm_layout *l);
+
+/*
+ * mm_create: a new, empty address space with one user. *OUT owns it until
+ * mm_put(). Returns 0 or -ENOMEM.
+ */
+int mm_create(const struct mm_layout *layout,
+	      struct mm_struct **out) MM_MUST_CHECK;
+
+/* mm_get / mm_put: a user more / less; the last one unmaps everything. */
+void mm_get(struct mm_struct *mm);
+void mm_put(struct mm_struct *mm);
+
+/*
+ * mm_fork: a copy of OLD, pages shared copy-on-write (fork(2)). The caller
+ * owns *OUT. Returns 0, -ENOMEM. Fork of a space that others use is allowed.
+ */
+int mm_fork(struct mm_struct *old, struct mm_struct **out) MM_MUST_CHECK;
+
+/*
+ * mm_task_attach: TASK runs in MM from now on (one user more); a task without
+ * one becomes a user task. mm_task_exit: leave it; PF_EXITING is set.
+ * Called by the task itself, or before it runs for the first time.
+ */
+void mm_task_attach(struct mm_task *task, struct mm_struct *mm);
+void mm_task_exit(struct mm_task *task);
+
+/*
+ * mm_task_register: enter TASK into the registry with a fresh pid, named COMM.
+ * mm_task_unregister: take it out. The registry is what the OOM killer and
+ * /proc look through; it does not own tasks.
+ */
+void mm_task_register(struct mm_task *task, const char *comm);
+void mm_task_unregister(struct mm_task *task);
+
+/*
+ * do_mmap: mmap(2) for anonymous memory. Returns the address, or -EINVAL,
+ * -ENOMEM, -EEXIST (FIXED_NOREPLACE), -EPERM (below mmap_min_addr), -ENODEV
+ * (what is not supported yet: shared and file mappings), -EAGAIN.
+ */
+s64 do_mmap(struct mm_struct *mm, uva_t addr, u64 len, int prot, int flags);
+
+/* do_munmap: munmap(2): 0, -EINVAL, -ENOMEM. */
+int do_munmap(struct mm_struct *mm, uva_t addr, u64 len);
+
+/* do_mprotect: mprotect(2): 0, -EINVAL, -ENOMEM, -EACCES. */
+int do_mprotect(struct mm_struct *mm, uva_t addr, u64 len, int prot);
+
+/* do_mremap: mremap(2) with MAYMOVE, FIXED: address, or a negative errno. */
+s64 do_mremap(struct mm_struct *mm, uva_t addr, u64 old_len, u64 new_len,
+	      int flags, uva_t new_addr);
+
+/* do_brk: brk(2) as the kernel does it: the new or the unchanged break. */
+uva_t do_brk(struct mm_struct *mm, uva_t brk);
+
+/*
+ * do_madvise: madvise(2): NORMAL, RANDOM, SEQUENTIAL, WILLNEED (hints),
+ * DONTNEED, DONTFORK, DOFORK, WIPEONFORK, KEEPONFORK. 0, -EINVAL, -ENOMEM.
+ */
+int do_madvise(struct mm_struct *mm, uva_t addr, u64 len, int advice);
+
+/*
+ * mm_user_fault: the trap's entry: TASK, running here, touched VA and the CPU
+ * reported ERROR_CODE (PF_ERR_*, SDM vol. 3A 4.7). Returns 0 when the access
+ * is to be repeated, or the signal number that it ends in. May sleep.
+ */
+int mm_user_fault(struct mm_task *task, uva_t va, u32 error_code);
+
+/* mm_usage_get: a snapshot of MM's counters. Takes no lock. */
+void mm_usage_get(const struct mm_struct *mm, struct mm_usage *out);
+
+/*
+ * mm_for_each_map: call FN for each mapping in address order, mmap lock held
+ * for reading; FN must not call back into this space. PROT as in mmap(2).
+ */
+struct mm_map_info {
+	uva_t start, end;
+	int prot;
+	bool grows_down;
+};
+void mm_for_each_map(struct mm_struct *mm,
+		     void (*fn)(const struct mm_map_info *m, void *arg),
+		     void *arg);
+
+/*
+ * mm_check: verify the whole space: tree order and gaps, counters against a
+ * recount of the page tables, tables against the allocator. Panics with the
+ * finding. Takes the mmap lock for writing.
+ */
+void mm_check(struct mm_struct *mm);
+
+#endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * boot.c - the order in which the floors come up, in one function.
+ *
+ * Each step needs only the steps before it: memory map, frames, objects,
+ * caches, address spaces, replacement, slow path, hooks of the port, daemons.
+ * Until the slow path is registered an allocation that finds no free frame
+ * fails at once, which is what boot wants.
+ */
+#include <mmkit/boot.h>
+
+#include <mmkit/errno.h>
+#include <mmkit/port.h>
+#include <mmkit/slab.h>
+
+#include "api/api.h"
+#include "base/epoch.h"
+#include "base/printk.h"
+#include "base/system.h"
+#include "cache/swap.h"
+#include "kmem/slab.h"
+#include "phys/phys.h"
+#include "phys/vmstat.h"
+#include "policy/policy.h"
+#include "reclaim/reclaim.h"
+#include "space/space.h"
+
+void mm_reset(void)
+{
+	policy_reset();
+	reclaim_reset();
+	space_reset();
+	cache_reset();
+	kmem_reset();
+	phys_reset();
+	base_reset();
+}
+
+static int boot_frames(const struct mm_boot_params *p)
+{
+	struct phys_boot_params pp = {
+		.map = p->map,
+		.nodes = (const struct phys_node_range *)p->nodes,
+		.nr_nodes = p->nr_nodes_ranges,
+		.kernel_start = p->kernel_start,
+		.kernel_size = p->kernel_size,
+	};
+
+	MM_STATIC_ASSERT(sizeof(struct mm_boot_node) ==
+				 sizeof(struct phys_node_range),
+			 "one description of a node's memory");
+	return phys_boot_memory(&pp);
+}
+
+static int boot_objects(void)
+{
+	int err = kmem_init();
+
+	if (!err)
+		err = cache_init();
+	if (!err)
+		err = space_init();
+	if (err)
+		pr_err("boot: no memory for the manager's own objects\n");
+	return err;
+}
+
+static int boot_policy(const struct mm_boot_params *p)
+{
+	reclaim_init();
+	if (p->policy && reclaim_select(p->policy)) {
+		pr_err("boot: no replacement policy is called \"%s\"\n",
+		       p->policy);
+		return -EINVAL;
+	}
+	policy_init();
+	port_set_switch_hook(mm_switch);
+	port_set_fault_hook(mm_user_fault);
+	return policy_start_daemons();
+}
+
+int mm_boot(const struct mm_boot_params *p)
+{
+	int err;
+
+	mm_verify(!phys_sys.booted);
+	pr_info("mmkit: %d CPUs\n", port_nr_cpus());
+	err = boot_frames(p);
+	if (!err)
+		err = boot_objects();
+	if (!err)
+		err = boot_policy(p);
+	if (err)
+		return err;
+	pr_info("SLUB: HWalign=%d, Order=0-3, CPUs=%d, Nodes=%d\n",
+		MM_CACHELINE, port_nr_cpus(), nr_online_nodes());
+	pr_info("mm: replacement policy %s, kswapd running on %d node%s\n",
+		lru_policy()->name, nr_online_nodes(),
+		nr_online_nodes() == 1 ? "" : "s");
+	return 0;
+}
+
+void mm_shutdown(void)
+{
+	policy_stop_daemons();
+	lru_add_drain_all();
+	epoch_drain();
+	mm_verify(space_sys.nr_mms == 0);
+}
+
+bool mm_booted(void)
+{
+	return phys_sys.booted;
+}
+
+const char *mm_last_oom(void)
+{
+	return policy_sys.last_oom;
+}

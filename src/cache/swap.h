@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * swap.h - swap areas, the swap cache, and the way of a page out and in.
+ */
+#ifndef MM_CACHE_SWAP_H
+#define MM_CACHE_SWAP_H
+
+#include <mmkit/gfp.h>
+#include <mmkit/port.h>
+
+#include "arch/paging.h"
+#include "base/spinlock.h"
+#include "base/xarray.h"
+#include "phys/page.h"
+
+#define MAX_SWAPFILES	   (1u << X86_SWP_TYPE_BITS)
+#define SWAPFILE_CLUSTER   256u
+#define SWAP_MAX_PAGES	   (1u << 27) /* what struct page's private holds */
+#define SWAP_MAP_PER_CHUNK (PAGE_SIZE / sizeof(u16))
+
+/* A slot's word in the map: entries that refer to it, and the cache bit. */
+#define SWAP_HAS_CACHE 0x8000u
+#define SWAP_MAP_BAD   0x7fffu
+#define SWAP_MAP_MAX   0x7ffeu
+
+/* One swap area. (S) lock, (K) cache_lock. */
+struct swap_info {
+	spinlock_t lock;
+	u32 type;	/* constant */
+	s16 prio;	/* constant while in use */
+	bool in_use;	/* (S) entries may be allocated */
+	u32 max;	/* slots, the header's included */
+	u32 pages;	/* usable slots */
+	u32 inuse_pages; /* (S) */
+	struct port_bdev *bdev;
+	u16 **map;	     /* (S) chunks of SWAP_MAP_PER_CHUNK words */
+	u16 *cluster_count;  /* (S) slots taken in each cluster */
+	u32 nr_clusters;
+	u32 cluster_rotor;   /* (S) where the search for a cluster goes on */
+	u32 cpu_next[MM_NR_CPUS]; /* (S) next slot to try; 0: need a cluster */
+	spinlock_t cache_lock;
+	struct xarray cache; /* (K) slot -> page, or a shadow value */
+};
+
+/* What the read-ahead learns from. All under ra_lock. */
+struct swap_ra_state {
+	spinlock_t lock;
+	u32 window;	/* pages to read around a fault */
+	u32 issued;	/* read ahead since the last look */
+	u32 hits;	/* of those, used */
+	u64 last;	/* entry of the last fault */
+};
+
+struct cache_state {
+	struct swap_info *swap[MAX_SWAPFILES];
+	u32 nr_swap;
+	u64 nr_swap_pages;    /* atomic: free slots of all areas */
+	u64 total_swap_pages; /* atomic */
+	struct swap_ra_state ra;
+	u32 page_cluster; /* tunable: log2 of the read-ahead limit */
+	struct kmem_cache *node_cache, *bio_cache;
+};
+
+extern struct cache_state cache_sys;
+
+/* cache_reset: forget all; cache_init: at boot, 0 or -ENOMEM. */
+void cache_reset(void);
+int cache_init(void) MM_MUST_CHECK;
+
+/* ---- areas (swapfile.c) ------------------------------------------------------ */
+
+/*
+ * swapon: start swapping to BDEV, whose first page is a header as mkswap(8)
+ * writes it. PRIO: higher is used first. The device stays the caller's and
+ * must live until swapoff or reset. Context: may sleep.
+ * Returns the area's number, or -EINVAL (no header, wrong version, sizes that
+ * do not fit the device), -EIO, -ENOMEM, -EPERM (all areas taken).
+ */
+int swapon(struct port_bdev *bdev, s16 prio) MM_MUST_CHECK;
+
+/*
+ * swap_header_init: write into PAGE_BYTES (one page) a header for an area of
+ * PAGES pages, the header included, as mkswap(8) would.
+ */
+void swap_header_init(void *page_bytes, u32 pages);
+
+/* swap_areas_release: forget all areas and free their tables; only when no
+ * entry is left in any page table or cache (verified). */
+void swap_areas_release(void);
+
+/*
+ * get_swap_page: a free slot, marked as cached, with no entries; val 0 when
+ * there is none. Fault injection: FAIL_SWAP_SLOT.
+ */
+swp_entry_t get_swap_page(void);
+
+/* swap_duplicate: one entry more refers to ENTRY. 0, -ENOMEM at the limit. */
+int swap_duplicate(swp_entry_t entry) MM_MUST_CHECK;
+
+/* swap_free: one entry less; a slot without entries and cache is free. */
+void swap_free(swp_entry_t entry);
+
+/* swapcache_prepare: reserve the cache bit to read ENTRY in. 0, -EEXIST
+ * (somebody has it or is at it), -ENOENT (the slot is free by now). */
+int swapcache_prepare(swp_entry_t entry) MM_MUST_CHECK;
+
+/* swapcache_free: give the cache bit back. */
+void swapcache_free(swp_entry_t entry);
+
+/* swap_count: entries that refer to ENTRY now. */
+u32 swap_count(swp_entry_t entry);
+
+/* swap_slot_used: ENTRY names a slot of an area, taken, not bad: for
+ * read-ahead, where neighbours are guesses. */
+bool swap_slot_used(swp_entry_t entry);
+
+/* swap_slot_cached: a page of ENTRY is in the cache or on its way. */
+bool swap_slot_cached(swp_entry_t entry);
+
+/* vm_swap_full: more than half is used: be eager to free slots. */
+bool vm_swap_full(void);
+u64 get_nr_swap_pages(void);
+
+/* swap_check: recount every area's map against its counters. Panics. */
+void swap_check(void);
+
+/* ---- the swap cache (swap_state.c) --------------------------------------------- */
+
+/* page_swap_entry: where PAGE, in the swap cache, belongs. */
+static inline swp_entry_t page_swap_entry(const struct page *page)
+{
+	u32 v = page_private(page);
+
+	mm_assert(PageSwapCache(page));
+	return (swp_entry_t){ v };
+}
+
+/*
+ * add_to_swap: give an anonymous PAGE a slot and put it into the swap cache,
+ * dirty. Page locked. False: no slot or no memory; nothing changed.
+ */
+bool add_to_swap(struct page *page) MM_MUST_CHECK;
+
+/* delete_from_swap_cache: PAGE, locked and not under write-back, leaves the
+ * cache; its slot is freed if no entries refer to it. Drops the cache's
+ * reference. */
+void delete_from_swap_cache(struct page *page);
+
+/* swap_cache_evict: as delete, by reclaim, which has frozen the references;
+ * SHADOW (a value, or NULL) takes the page's place. No reference is dropped. */
+void swap_cache_evict(struct page *page, void *shadow);
+
+/* try_to_free_swap: if nobody needs the slot any more PAGE leaves the cache
+ * and is dirty. Page locked. */
+bool try_to_free_swap(struct page *page);
+
+/* free_swap_and_cache: an entry is gone from a page table: drop its count,
+ * and the cached page with it if that was the last. Does not sleep. */
+void free_swap_and_cache(swp_entry_t entry);
+
+/* free_page_and_swap_cache: put_page, and leave the cache if alone there. */
+void free_page_and_swap_cache(struct page *page);
+
+/* lookup_swap_cache: the cached page with a reference, or NULL. */
+struct page *lookup_swap_cache(swp_entry_t entry);
+
+/*
+ * swapin_readahead: start reading ENTRY and some neighbours. Returns ENTRY's
+ * page with a reference, locked by the read until it completes (it may have
+ * completed: look at PG_uptodate under the page lock). NULL: no memory, or
+ * the slot was freed meanwhile. Context: may sleep.
+ */
+struct page *swapin_readahead(swp_entry_t entry, gfp_t gfp);
+
+/* ---- I/O (page_io.c) ---------------------------------------------------------------- */
+
+/*
+ * swap_writepage: write PAGE, locked, dirty bit cleared, to its slot; unlocks
+ * it. PG_writeback is set until the end. 0, or -ENOMEM: not started, still
+ * locked. On an I/O error the page is dirty again and stays.
+ */
+int swap_writepage(struct page *page) MM_MUST_CHECK;
+
+/* swap_readpage: start reading PAGE, locked; it is unlocked at the end,
+ * uptodate unless the read failed (then PG_error). 0 or -ENOMEM. */
+int swap_readpage(struct page *page) MM_MUST_CHECK;
+
+/* bdev_read_page: read one page at PAGE_INDEX of BDEV, waiting. 0, -errno. */
+int bdev_read_page(struct port_bdev *bdev, u64 page_index,
+		   struct page *page) MM_MUST_CHECK;
+
+/* ---- workingset.c ------------------------------------------------------------------- */
+
+/* workingset_eviction: PAGE is being evicted: the shadow to leave behind. */
+void *workingset_eviction(struct page *page);
+
+/* workingset_refault: PAGE came back and left SHADOW when it went: counts,
+ * and marks it active if it was away for less than memory could hold. */
+void workingset_refault(struct page *page, const void *shadow);
+
+/* workingset_age: N pages of PAGE's list were activated or evicted. */
+void workingset_age(struct page *page, u64 n);
+
+#endif

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * swap_state.c - the swap cache: pages that have a slot.
+ *
+ * 1. Purpose. While a page is on its way out or in, or is shared by several
+ *    entries of which some are still swapped, everybody must find the one
+ *    copy: it stands in its area's array under its slot's number.
+ *
+ * 2. Invariants.
+ *    SC-1  A page with PG_swapcache is in the array at page_swap_entry(), and
+ *          the array holds one reference to it.
+ *    SC-2  PG_swapcache changes under the page lock (or with the references
+ *          frozen) and cache_lock.
+ *    SC-3  A clean page of the cache equals its slot's contents on the device.
+ *
+ * 3. Read-ahead. A fault reads an aligned window of slots around its own: the
+ *    pages there were written together. The window doubles (to 1 <<
+ *    page_cluster) when at least half of what was read ahead got used, and
+ *    halves when nothing was.
+ *
+ * 4. Failure. Adding needs array nodes; without memory the page is not added.
+ *
+ * References: Linux documentation admin-guide/sysctl/vm (page-cluster).
+ */
+#include <mmkit/errno.h>
+#include <mmkit/page_alloc.h>
+#include <mmkit/slab.h>
+
+#include "base/trace_ring.h"
+#include "cache/swap.h"
+#include "phys/lru.h"
+#include "phys/mmzone.h"
+#include "phys/vmstat.h"
+
+/* Read-ahead looks again at its window after this many pages. */
+#define RA_LOOK 32u
+
+static void *node_alloc(void *arg, size_t size)
+{
+	mm_assert(size == sizeof(struct xa_node));
+	return kmem_cache_alloc(cache_sys.node_cache, *(gfp_t *)arg);
+}
+
+static void node_free(void *arg, void *node)
+{
+	(void)arg;
+	kmem_cache_free(cache_sys.node_cache, node);
+}
+
+static struct swap_info *entry_area(swp_entry_t entry)
+{
+	return cache_sys.swap[swp_type(entry)];
+}
+
+static void count_cached(struct page *page, long n)
+{
+	struct pglist_data *pgdat = page_zone(page)->zone_pgdat;
+
+	mod_node_page_state(pgdat, NR_FILE_PAGES, n);
+	mod_node_page_state(pgdat, NR_SWAPCACHE, n);
+}
+
+/* ---- in and out of the array ------------------------------------------------- */
+
+/*
+ * Put PAGE, locked, into the cache under ENTRY, whose cache bit is ours.
+ * *SHADOW gets what stood there. 0 or -ENOMEM.
+ */
+static int add_to_swap_cache(struct page *page, swp_entry_t entry, gfp_t gfp,
+			     void **shadow)
+{
+	struct xa_preload pl = XA_PRELOAD_INIT(node_alloc, node_free, &gfp);
+	struct swap_info *si = entry_area(entry);
+	u64 off = swp_offset(entry);
+	u32 need = 0;
+	int err;
+
+	mm_assert(PageLocked(page) && !PageSwapCache(page));
+	do {
+		err = xa_preload_fill(&pl, need);
+		if (err)
+			break;
+		spin_lock(&si->cache_lock);
+		*shadow = xa_load(&si->cache, off);
+		mm_verify(!*shadow || xa_is_value(*shadow));
+		err = xa_store(&si->cache, off, page, &pl);
+		need = err ? xa_nodes_needed(&si->cache, off) : 0;
+		if (!err) {
+			get_page(page);
+			set_page_private(page, (u32)entry.val);
+			SetPageSwapCache(page);
+		}
+		spin_unlock(&si->cache_lock);
+	} while (err);
+	xa_preload_drain(&pl);
+	if (!err)
+		count_cached(page, 1);
+	return err;
+}
+
+/* Replace PAGE by SHADOW (NULL: nothing) and give the cache bit back. */
+static void cache_remove(struct page *page, void *shadow)
+{
+	struct xa_preload freed = XA_PRELOAD_INIT(NULL, node_free, NULL);
+	swp_entry_t entry = page_swap_entry(page);
+	struct swap_info *si = entry_area(entry);
+	u64 off = swp_offset(entry);
+
+	mm_verify(!PageWriteback(page));
+	spin_lock(&si->cache_lock);
+	mm_verify(xa_load(&si->cache, off) == page);
+	if (shadow) {
+		int err = xa_store(&si->cache, off, shadow, NULL);
+
+		mm_verify(err == 0);
+	} else {
+		xa_erase(&si->cache, off, &freed);
+	}
+	ClearPageSwapCache(page);
+	set_page_private(page, 0);
+	spin_unlock(&si->cache_lock);
+	xa_preload_drain(&freed);
+	count_cached(page, -1);
+	swapcache_free(entry);
+}
+
+bool add_to_swap(struct page *page)
+{
+	swp_entry_t entry = get_swap_page();
+	void *shadow;
+
+	mm_assert(PageUptodate(page));
+	if (!entry.val)
+		return false;
+	/* Reclaim calls: reserves may be used, reclaim must not recurse. */
+	if (add_to_swap_cache(page, entry,
+			      __GFP_HIGH | __GFP_NOMEMALLOC | __GFP_NOWARN,
+			      &shadow)) {
+		swapcache_free(entry);
+		return false;
+	}
+	SetPageDirty(page);
+	return true;
+}
+
+void delete_from_swap_cache(struct page *page)
+{
+	mm_assert(PageLocked(page));
+	cache_remove(page, NULL);
+	put_page(page);
+}
+
+void swap_cache_evict(struct page *page, void *shadow)
+{
+	mm_verify(page_count(page) == 0);
+	cache_remove(page, shadow);
+}
+
+bool try_to_free_swap(struct page *page)
+{
+	mm_assert(PageLocked(page));
+	if (!PageSwapCache(page) || PageWriteback(page))
+		return false;
+	if (swap_count(page_swap_entry(page)) > 0)
+		return false;
+	delete_from_swap_cache(page);
+	SetPageDirty(page);
+	return true;
+}
+
+struct page *lookup_swap_cache(swp_entry_t entry)
+{
+	struct swap_info *si = entry_area(entry);
+	struct page *page;
+
+	if (!si)
+		return NULL;
+	spin_lock(&si->cache_lock);
+	page = xa_load(&si->cache, swp_offset(entry));
+	if (page && (xa_is_value(page) || !get_page_unless_zero(page)))
+		page = NULL;
+	spin_unlock(&si->cache_lock);
+	return page;
+}
+
+void free_swap_and_cache(swp_entry_t entry)
+{
+	struct page *page;
+	bool last = swap_count(entry) == 1;
+
+	swap_free(entry);
+	if (!last)
+		return;
+	page = swap_slot_cached(entry) ? lookup_swap_cache(entry) : NULL;
+	if (!page)
+		return;
+	if (!page_mapped(page) && trylock_page(page)) {
+		if (PageSwapCache(page) &&
+		    page_swap_entry(page).val == entry.val)
+			try_to_free_swap(page);
+		unlock_page(page);
+	}
+	put_page(page);
+}
+
+void free_page_and_swap_cache(struct page *page)
+{
+	if (PageSwapCache(page) && !page_mapped(page) && trylock_page(page)) {
+		try_to_free_swap(page);
+		unlock_page(page);
+	}
+	put_page(page);
+}
+
+/* ---- reading in ------------------------------------------------------------------- */
+
+/* A fresh page for ENTRY, locked, in the cache; ERR_PTR(-EEXIST / -ENOENT) if
+ * somebody else was there first or the slot is free, NULL without memory. */
+static struct page *cache_new_page(swp_entry_t entry, gfp_t gfp)
+{
+	struct page *page = alloc_pages(gfp, 0);
+	void *shadow;
+	int err;
+
+	if (!page)
+		return NULL;
+	err = swapcache_prepare(entry);
+	if (err) {
+		put_page(page);
+		return ERR_PTR(err);
+	}
+	if (!trylock_page(page))
+		mm_bug("fresh page %llu is locked",
+		       (unsigned long long)page_to_pfn(page));
+	SetPageSwapBacked(page);
+	if (add_to_swap_cache(page, entry, gfp & ~__GFP_MOVABLE, &shadow)) {
+		swapcache_free(entry);
+		unlock_page(page);
+		put_page(page);
+		return NULL;
+	}
+	if (shadow)
+		workingset_refault(page, shadow);
+	lru_cache_add(page);
+	return page;
+}
+
+/* The read could not be started: nobody will unlock and fill the page. */
+static void read_abandon(struct page *page)
+{
+	delete_from_swap_cache(page);
+	unlock_page(page);
+	put_page(page);
+}
+
+/*
+ * ENTRY's page with a reference: from the cache, or a new one whose read is
+ * started (*STARTED). Another task may be between taking the cache bit and
+ * adding its page: then wait a moment.
+ */
+static struct page *read_swap_cache(swp_entry_t entry, gfp_t gfp,
+				    bool *started)
+{
+	*started = false;
+	for (;;) {
+		struct page *page = lookup_swap_cache(entry);
+
+		if (page)
+			return page;
+		page = cache_new_page(entry, gfp);
+		if (!page || PTR_ERR(page) == -ENOENT)
+			return NULL;
+		if (PTR_ERR(page) == -EEXIST) {
+			port_park(1000);
+			continue;
+		}
+		if (swap_readpage(page)) {
+			read_abandon(page);
+			return NULL;
+		}
+		*started = true;
+		return page;
+	}
+}
+
+/* ---- read-ahead ---------------------------------------------------------------------- */
+
+/* Adapt the window to what the last pages brought; returns its size. */
+static u32 ra_window(swp_entry_t entry)
+{
+	struct swap_ra_state *ra = &cache_sys.ra;
+	u32 limit = 1u << READ_ONCE(cache_sys.page_cluster), window;
+
+	spin_lock(&ra->lock);
+	if (ra->issued >= RA_LOOK) {
+		if (ra->hits * 2 >= ra->issued)
+			ra->window *= 2;
+		else if (ra->hits == 0)
+			ra->window /= 2;
+		ra->issued = ra->hits = 0;
+	}
+	/* Neighbouring faults in a row: a sequence, even with nothing issued. */
+	if (ra->window < 2 && (ra->last + (1u << X86_SWP_TYPE_BITS) ==
+				       entry.val ||
+			       ra->last - (1u << X86_SWP_TYPE_BITS) ==
+				       entry.val))
+		ra->window = 2;
+	ra->window = clamp(ra->window, 1u, limit);
+	ra->last = entry.val;
+	window = ra->window;
+	spin_unlock(&ra->lock);
+	return window;
+}
+
+static void ra_issued(void)
+{
+	spin_lock(&cache_sys.ra.lock);
+	cache_sys.ra.issued++;
+	spin_unlock(&cache_sys.ra.lock);
+	count_vm_event(SWAP_RA);
+}
+
+/* PAGE was read ahead and is used now. */
+static void ra_hit(struct page *page)
+{
+	if (!TestClearPageReadahead(page))
+		return;
+	spin_lock(&cache_sys.ra.lock);
+	cache_sys.ra.hits++;
+	spin_unlock(&cache_sys.ra.lock);
+	count_vm_event(SWAP_RA_HIT);
+}
+
+/* Read one neighbour; a failure is of no consequence. */
+static void ra_read(swp_entry_t entry, gfp_t gfp)
+{
+	struct page *page;
+	bool started;
+
+	if (!swap_slot_used(entry) || swap_slot_cached(entry))
+		return;
+	page = read_swap_cache(entry, gfp | __GFP_NORETRY | __GFP_NOWARN,
+			       &started);
+	if (!page)
+		return;
+	if (started) {
+		SetPageReadahead(page);
+		ra_issued();
+	}
+	put_page(page);
+}
+
+struct page *swapin_readahead(swp_entry_t entry, gfp_t gfp)
+{
+	u32 window = ra_window(entry);
+	u64 off = swp_offset(entry);
+	u64 start = ALIGN_DOWN(off, (u64)window);
+	struct page *page;
+	bool started;
+
+	page = read_swap_cache(entry, gfp, &started);
+	if (!page)
+		return NULL;
+	if (!started) {
+		ra_hit(page);
+		return page;
+	}
+	for (u64 o = start; o < start + window; o++)
+		if (o != off)
+			ra_read(swp_entry(swp_type(entry), o), gfp);
+	return page;
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kswapd.c - the page-out daemon, one for each node.
+ *
+ * 1. Purpose. Keep free memory between the low and the high watermark, so
+ *    that allocations find frames without reclaiming themselves.
+ *
+ * 2. Way. An allocation that finds a zone under its low watermark leaves its
+ *    order and zone with the node and wakes the daemon. The daemon scans with
+ *    rising pressure until one zone that the waker can use is above its high
+ *    watermark, then sleeps. After 16 rounds without a single page it leaves
+ *    the matter to direct reclaim, until reclaim by anybody succeeds.
+ *
+ * 3. Locking. Requests (kswapd_order, kswapd_highest_zoneidx) are plain words
+ *    that only grow until the daemon takes them; a lost race costs a wake-up.
+ */
+#include "base/trace_ring.h"
+#include "policy/policy.h"
+
+#include <mmkit/errno.h>
+
+#include "base/epoch.h"
+#include "base/printk.h"
+#include "base/string.h"
+#include "phys/vmstat.h"
+#include "reclaim/reclaim.h"
+
+/* kswapd_highest_zoneidx when nobody asked for anything. */
+#define NO_REQUEST MAX_NR_ZONES
+
+static bool pgdat_boosted(const pg_data_t *pgdat, enum zone_type highest)
+{
+	for (int i = 0; i <= (int)highest && i < MAX_NR_ZONES; i++)
+		if (READ_ONCE(pgdat->node_zones[i].watermark_boost))
+			return true;
+	return false;
+}
+
+/* Is one usable zone above its high watermark, with a block of ORDER? */
+static bool pgdat_balanced(const pg_data_t *pgdat, unsigned int order,
+			   enum zone_type highest)
+{
+	for (int i = (int)min((int)highest, MAX_NR_ZONES - 1); i >= 0; i--) {
+		const struct zone *zone = &pgdat->node_zones[i];
+
+		if (managed_zone(zone) &&
+		    zone_watermark_ok(zone, order, high_wmark_pages(zone),
+				      (int)highest, 0))
+			return true;
+	}
+	return false;
+}
+
+void wakeup_kswapd(struct zone *zone, gfp_t gfp, unsigned int order,
+		   enum zone_type highest_zoneidx)
+{
+	pg_data_t *pgdat = zone->zone_pgdat;
+	enum zone_type asked = READ_ONCE(pgdat->kswapd_highest_zoneidx);
+
+	if (!managed_zone(zone) || !pgdat->kswapd)
+		return;
+	if (asked == NO_REQUEST || asked < highest_zoneidx)
+		WRITE_ONCE(pgdat->kswapd_highest_zoneidx, highest_zoneidx);
+	if (READ_ONCE(pgdat->kswapd_order) < (int)order)
+		WRITE_ONCE(pgdat->kswapd_order, (int)order);
+	if (READ_ONCE(pgdat->kswapd_failures) >= MAX_RECLAIM_RETRIES)
+		return;
+	if (pgdat_balanced(pgdat, order, highest_zoneidx) &&
+	    !pgdat_boosted(pgdat, highest_zoneidx))
+		return;
+	trace_emit(MM_VMSCAN_WAKEUP_KSWAPD, (u64)pgdat->node_id,
+		   highest_zoneidx, order, gfp);
+	wake_up(&pgdat->kswapd_wait);
+}
+
+/* The boost that was there at the start has been worked off. */
+static void boost_settle(pg_data_t *pgdat, const u64 boost[MAX_NR_ZONES])
+{
+	for (int i = 0; i < MAX_NR_ZONES; i++) {
+		struct zone *zone = &pgdat->node_zones[i];
+		unsigned long flags;
+
+		if (!boost[i])
+			continue;
+		spin_lock_irqsave(&zone->lock, flags);
+		zone->watermark_boost -= min(zone->watermark_boost, boost[i]);
+		spin_unlock_irqrestore(&zone->lock, flags);
+	}
+}
+
+static u64 boost_snapshot(const pg_data_t *pgdat, enum zone_type highest,
+			  u64 boost[MAX_NR_ZONES])
+{
+	u64 sum = 0;
+
+	for (int i = 0; i < MAX_NR_ZONES; i++) {
+		boost[i] = i <= (int)highest
+				   ? READ_ONCE(pgdat->node_zones[i]
+						       .watermark_boost)
+				   : 0;
+		sum += boost[i];
+	}
+	return sum;
+}
+
+/* Enough to bring each usable zone to its high watermark from nothing. */
+static u64 reclaim_target(const pg_data_t *pgdat, enum zone_type highest)
+{
+	u64 n = 0;
+
+	for (int i = 0; i <= (int)highest && i < MAX_NR_ZONES; i++)
+		if (managed_zone(&pgdat->node_zones[i]))
+			n += max(high_wmark_pages(&pgdat->node_zones[i]),
+				 (u64)SWAP_CLUSTER_MAX);
+	return n;
+}
+
+/* One pass. True: pressure need not rise. */
+static bool kswapd_pass(pg_data_t *pgdat, struct scan_control *sc)
+{
+	u64 before = sc->nr_reclaimed, scanned = sc->nr_scanned;
+
+	mm_memset(&sc->nr, 0, sizeof(sc->nr));
+	sc->nr_to_reclaim =
+		reclaim_target(pgdat, (enum zone_type)sc->reclaim_idx);
+	shrink_node(pgdat, sc);
+	/* Everything cold is on its way to disk: wait for some of it. */
+	if (sc->nr_reclaimed == before && sc->nr.dirty + sc->nr.writeback > 0)
+		port_park(100 * 1000);
+	return sc->nr_reclaimed > before &&
+	       sc->nr_scanned - scanned >= sc->nr_to_reclaim;
+}
+
+/* Work until the node is balanced for the request. Returns pages freed. */
+static u64 balance_pgdat(pg_data_t *pgdat, unsigned int order,
+			 enum zone_type highest)
+{
+	struct scan_control sc = {
+		.gfp = GFP_KERNEL,
+		.order = order,
+		.reclaim_idx = (int)highest,
+		.may_writepage = true,
+		.may_unmap = true,
+		.may_swap = true,
+		.priority = DEF_PRIORITY,
+	};
+	u64 boost[MAX_NR_ZONES];
+	u64 boosted = boost_snapshot(pgdat, highest, boost);
+
+	count_vm_event(PAGEOUTRUN);
+	do {
+		u64 before = sc.nr_reclaimed;
+
+		if (pgdat_balanced(pgdat, order, highest))
+			break;
+		if (READ_ONCE(pgdat->kswapd_stop))
+			break;
+		if (!kswapd_pass(pgdat, &sc))
+			sc.priority--;
+		else if (sc.nr_reclaimed == before)
+			sc.priority--;
+	} while (sc.priority >= 1);
+	if (!sc.nr_reclaimed && !pgdat_balanced(pgdat, order, highest))
+		pgdat->kswapd_failures++;
+	if (boosted)
+		boost_settle(pgdat, boost);
+	return sc.nr_reclaimed;
+}
+
+static bool kswapd_asked(const pg_data_t *pgdat)
+{
+	return READ_ONCE(pgdat->kswapd_highest_zoneidx) != NO_REQUEST ||
+	       READ_ONCE(pgdat->kswapd_stop);
+}
+
+/* Sleep until woken; the request is taken. */
+static void kswapd_sleep(pg_data_t *pgdat, unsigned int *order,
+			 enum zone_type *highest)
+{
+	trace_emit(MM_VMSCAN_KSWAPD_SLEEP, (u64)pgdat->node_id);
+	wait_event(pgdat->kswapd_wait, kswapd_asked(pgdat));
+	*order = (unsigned int)READ_ONCE(pgdat->kswapd_order);
+	*highest = READ_ONCE(pgdat->kswapd_highest_zoneidx);
+	WRITE_ONCE(pgdat->kswapd_order, 0);
+	WRITE_ONCE(pgdat->kswapd_highest_zoneidx, NO_REQUEST);
+}
+
+static void kswapd(void *arg)
+{
+	pg_data_t *pgdat = arg;
+	struct mm_task *task = port_current();
+
+	task->flags |= PF_MEMALLOC | PF_KSWAPD;
+	while (!READ_ONCE(pgdat->kswapd_stop)) {
+		enum zone_type highest;
+		unsigned int order;
+
+		kswapd_sleep(pgdat, &order, &highest);
+		if (READ_ONCE(pgdat->kswapd_stop) || highest == NO_REQUEST)
+			continue;
+		trace_emit(MM_VMSCAN_KSWAPD_WAKE, (u64)pgdat->node_id, highest,
+			   order);
+		/* After one round large orders are compaction's business. */
+		if (!balance_pgdat(pgdat, order, highest) && order)
+			balance_pgdat(pgdat, 0, highest);
+		wake_up_all(&pgdat->pfmemalloc_wait);
+		epoch_poll();
+	}
+	task->flags |= PF_EXITING;
+}
+
+int kswapd_run(pg_data_t *pgdat)
+{
+	char name[16];
+
+	mm_verify(pgdat->kswapd == NULL);
+	pgdat->kswapd_stop = false;
+	pgdat->kswapd_failures = 0;
+	pgdat->kswapd_order = 0;
+	pgdat->kswapd_highest_zoneidx = NO_REQUEST;
+	mm_snprintf(name, sizeof(name), "kswapd%d", pgdat->node_id);
+	return port_thread_start(&pgdat->kswapd, name, pgdat->node_id, kswapd,
+				 pgdat);
+}
+
+void kswapd_stop(pg_data_t *pgdat)
+{
+	struct port_thread *t = pgdat->kswapd;
+
+	if (!t)
+		return;
+	WRITE_ONCE(pgdat->kswapd_stop, true);
+	wake_up_all(&pgdat->kswapd_wait);
+	port_thread_join(t);
+	pgdat->kswapd = NULL;
+}

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * oom.c - the out-of-memory killer and its reaper.
+ *
+ * 1. Purpose. When nothing can be reclaimed, one task must go so that the
+ *    others live: the one whose death frees most, shifted by the operator's
+ *    oom_score_adj (1000 points are all of RAM and swap).
+ *
+ * 2. Way. The victim, and all tasks that share its address space, get a
+ *    pending SIGKILL and may use part of the reserves to get out. A victim
+ *    may be blocked for long, so the reaper empties its anonymous memory at
+ *    once; from then on its faults fail (MMF_UNSTABLE), so that it never sees
+ *    zeroes where its data was. One victim at a time.
+ *
+ * 3. Failure. If there are user tasks but none may be killed, the machine is
+ *    deadlocked on memory and stops, as Linux does. If there are none, the
+ *    allocation fails.
+ *
+ * References: Linux documentation admin-guide/sysctl/vm, proc(5)
+ * (oom_score_adj).
+ */
+#include <mmkit/errno.h>
+
+#include "base/printk.h"
+#include "base/seqbuf.h"
+#include "base/string.h"
+#include "base/trace_ring.h"
+#include "cache/swap.h"
+#include "phys/vmstat.h"
+#include "policy/policy.h"
+#include "space/space.h"
+
+static u64 total_pages(void)
+{
+	return totalram_pages() + READ_ONCE(cache_sys.total_swap_pages);
+}
+
+static u64 mm_pages(const struct mm_struct *mm)
+{
+	return mm_counter_get(mm, MM_ANONPAGES) +
+	       mm_counter_get(mm, MM_SWAPENTS) +
+	       READ_ONCE(mm->pt.table_bytes) / PAGE_SIZE;
+}
+
+u64 oom_badness(const struct mm_task *task)
+{
+	s64 points;
+
+	if (!task->mm || (task->flags & (PF_KTHREAD | PF_EXITING)) ||
+	    task->oom_score_adj == -1000 ||
+	    (READ_ONCE(task->mm->flags) & MMF_OOM_SKIP))
+		return 0;
+	points = (s64)mm_pages(task->mm) +
+		 task->oom_score_adj * (s64)(total_pages() / 1000);
+	return points > 0 ? (u64)points : 1;
+}
+
+struct oom_choice {
+	struct mm_task *victim; /* only compared once the lock is dropped */
+	struct mm_struct *mm;	/* the victim's, with a reference */
+	u64 points;
+	s32 pid;
+	s16 oom_score_adj;
+	char comm[MM_TASK_COMM];
+	bool victim_pending; /* one is on its way out */
+	u32 user_tasks;
+};
+
+static bool choose_one(struct mm_task *task, void *arg)
+{
+	struct oom_choice *c = arg;
+	u64 points = oom_badness(task);
+
+	if (task->mm)
+		c->user_tasks++;
+	if (task->mm && (READ_ONCE(task->mm->flags) & MMF_OOM_VICTIM) &&
+	    !(READ_ONCE(task->mm->flags) & MMF_OOM_SKIP)) {
+		c->victim_pending = true;
+		return true;
+	}
+	if (points > c->points) {
+		c->points = points;
+		c->victim = task;
+	}
+	return false;
+}
+
+static bool kill_sharing(struct mm_task *task, void *arg)
+{
+	if (task->mm == arg) {
+		WRITE_ONCE(task->fatal_signal, MM_SIGKILL);
+		task->flags |= PF_OOM_VICTIM;
+	}
+	return false;
+}
+
+static bool dump_task(struct mm_task *task, void *arg)
+{
+	const struct mm_struct *mm = task->mm;
+
+	(void)arg;
+	if (!mm)
+		return false;
+	pr_info("[%7d] %8llu %8llu %8llu %8llu         %5d %s\n", task->pid,
+		(unsigned long long)mm->total_vm,
+		(unsigned long long)mm_counter_get(mm, MM_ANONPAGES),
+		(unsigned long long)mm->pt.table_bytes,
+		(unsigned long long)mm_counter_get(mm, MM_SWAPENTS),
+		task->oom_score_adj, task->comm);
+	return false;
+}
+
+static void dump_header(gfp_t gfp, unsigned int order)
+{
+	const struct mm_task *task = port_current();
+
+	pr_warn("%s invoked oom-killer: gfp_mask=0x%x, order=%u, "
+		"oom_score_adj=%d\n",
+		task->comm, gfp, order, task->oom_score_adj);
+	show_free_areas();
+	pr_info("%llu pages of swap free, %llu in all\n",
+		(unsigned long long)get_nr_swap_pages(),
+		(unsigned long long)READ_ONCE(cache_sys.total_swap_pages));
+	pr_info("Tasks state (memory values in pages):\n");
+	pr_info("[  pid  ] total_vm      rss pgtables_bytes swapents "
+		"oom_score_adj name\n");
+	task_for_each(dump_task, NULL);
+}
+
+static unsigned long long kib(u64 pages)
+{
+	return (unsigned long long)pages * (PAGE_SIZE / 1024);
+}
+
+/* The report's last line, kept for whoever asks how the run ended. */
+static void report_kill(const struct oom_choice *c)
+{
+	const struct mm_struct *mm = c->mm;
+
+	mm_snprintf(policy_sys.last_oom, sizeof(policy_sys.last_oom),
+		    "Killed process %d (%s) total-vm:%llukB, anon-rss:%llukB, "
+		    "swap:%llukB",
+		    c->pid, c->comm, kib(mm->total_vm),
+		    kib(mm_counter_get(mm, MM_ANONPAGES)),
+		    kib(mm_counter_get(mm, MM_SWAPENTS)));
+	pr_err("Out of memory: %s, pgtables:%llukB oom_score_adj:%d\n",
+	       policy_sys.last_oom,
+	       (unsigned long long)mm->pt.table_bytes / 1024,
+	       c->oom_score_adj);
+}
+
+/* oom_lock held. Our reference to the victim's space becomes the reaper's. */
+static void oom_kill(const struct oom_choice *c)
+{
+	struct mm_struct *mm = c->mm;
+
+	__atomic_fetch_or(&mm->flags, MMF_OOM_VICTIM, __ATOMIC_ACQ_REL);
+	report_kill(c);
+	trace_emit(OOM_KILL, (u64)c->pid, c->points, mm->total_vm,
+		   mm_counter_get(mm, MM_ANONPAGES));
+	count_vm_event(OOM_KILL);
+	policy_sys.oom_kills++;
+	task_for_each(kill_sharing, mm);
+	if (policy_sys.reap_mm)
+		mm_drop(policy_sys.reap_mm);
+	WRITE_ONCE(policy_sys.reap_mm, mm);
+	wake_up(&policy_sys.reaper_wait);
+}
+
+/* Under the registry's lock: take what is needed of the victim, if it is
+ * still there. */
+static bool grab_victim(struct mm_task *task, void *arg)
+{
+	struct oom_choice *c = arg;
+
+	if (task != c->victim)
+		return false;
+	if (!task->mm)
+		return true;
+	mm_grab(task->mm);
+	c->mm = task->mm;
+	c->pid = task->pid;
+	c->oom_score_adj = task->oom_score_adj;
+	mm_memcpy(c->comm, task->comm, sizeof(c->comm));
+	return true;
+}
+
+static bool oom_locked(gfp_t gfp, unsigned int order)
+{
+	struct oom_choice c = { 0 };
+
+	task_for_each(choose_one, &c);
+	if (c.victim_pending)
+		return true;
+	if (!c.victim) {
+		if (c.user_tasks) {
+			dump_header(gfp, order);
+			port_panic("Out of memory and no killable processes");
+		}
+		return false;
+	}
+	task_for_each(grab_victim, &c);
+	if (!c.mm)
+		return true; /* it went by itself */
+	dump_header(gfp, order);
+	oom_kill(&c);
+	return true;
+}
+
+bool out_of_memory(gfp_t gfp, unsigned int order)
+{
+	bool again = true;
+
+	/* A task that is being killed needs no other victim. */
+	if (READ_ONCE(port_current()->fatal_signal)) {
+		port_current()->flags |= PF_OOM_VICTIM;
+		return true;
+	}
+	if (mutex_trylock(&policy_sys.oom_lock)) {
+		again = oom_locked(gfp, order);
+		mutex_unlock(&policy_sys.oom_lock);
+	}
+	if (again)
+		port_park(1000 * 1000);
+	return again;
+}
+
+/* ---- the reaper ----------------------------------------------------------------- */
+
+static void reap_vmas(struct mm_struct *mm)
+{
+	struct vm_area_struct *vma;
+
+	for_each_vma (vma, mm) {
+		struct mmu_gather tlb;
+
+		if (vma->vm_flags & (VM_LOCKED | VM_SHARED))
+			continue;
+		mm_gather_init(&tlb, mm);
+		zap_range(&tlb, vma, vma->vm_start, vma->vm_end);
+		tlb_finish(&tlb);
+	}
+}
+
+/* The victim may hold its lock for long while it waits for memory itself. */
+static void oom_reap(struct mm_struct *mm)
+{
+	bool reaped = false;
+
+	__atomic_fetch_or(&mm->flags, MMF_UNSTABLE, __ATOMIC_ACQ_REL);
+	for (int tries = 0; tries < 10 && !reaped; tries++) {
+		reaped = down_read_trylock(&mm->mmap_lock);
+		if (reaped) {
+			reap_vmas(mm);
+			up_read(&mm->mmap_lock);
+		} else {
+			port_park(10 * 1000 * 1000);
+		}
+	}
+	/* Done, or given up: the next victim may be chosen. */
+	__atomic_fetch_or(&mm->flags, MMF_OOM_SKIP, __ATOMIC_ACQ_REL);
+	pr_info("oom_reaper: %s, now anon-rss:%llukB\n",
+		reaped ? "reaped" : "unable to reap",
+		kib(mm_counter_get(mm, MM_ANONPAGES)));
+}
+
+static void oom_reaper(void *arg)
+{
+	(void)arg;
+	while (!READ_ONCE(policy_sys.stop)) {
+		struct mm_struct *mm;
+
+		wait_event(policy_sys.reaper_wait,
+			   READ_ONCE(policy_sys.reap_mm) ||
+				   READ_ONCE(policy_sys.stop));
+		mutex_lock(&policy_sys.oom_lock);
+		mm = policy_sys.reap_mm;
+		policy_sys.reap_mm = NULL;
+		mutex_unlock(&policy_sys.oom_lock);
+		if (!mm)
+			continue;
+		oom_reap(mm);
+		mm_drop(mm);
+	}
+	port_current()->flags |= PF_EXITING;
+}
+
+int oom_reaper_run(void)
+{
+	return port_thread_start(&policy_sys.reaper, "oom_reaper", -1,
+				 oom_reaper, NULL);
+}

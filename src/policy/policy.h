@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * policy.h - what to do when memory is short: the slow path of allocation,
+ * the daemons, the OOM killer.
+ */
+#ifndef MM_POLICY_POLICY_H
+#define MM_POLICY_POLICY_H
+
+#include <mmkit/port.h>
+
+#include "base/mutex.h"
+#include "base/wait.h"
+#include "phys/alloc.h"
+#include "phys/mmzone.h"
+
+/* A kswapd that made no progress so often gives up until somebody does. */
+#define MAX_RECLAIM_RETRIES 16
+
+struct mm_struct;
+
+struct policy_state {
+	struct mutex oom_lock;
+	u64 oom_kills;		     /* (oom_lock) */
+	struct mm_struct *reap_mm;   /* (oom_lock) next for the reaper */
+	bool stop;		     /* daemons must end; read anywhere */
+	u32 dirty_writeback_centisecs; /* tunable: the flusher's round */
+	struct port_thread *reaper, *flusher;
+	wait_queue_head_t reaper_wait, flusher_wait;
+	char last_oom[128]; /* (oom_lock) the last kill in one line */
+};
+
+extern struct policy_state policy_sys;
+
+void policy_reset(void);
+
+/* policy_init: registers the slow path. At boot, before daemons. */
+void policy_init(void);
+
+/*
+ * policy_start_daemons: kswapd for each node with memory, the OOM reaper, the
+ * flusher. 0, or a negative errno with none left running. May sleep.
+ */
+int policy_start_daemons(void) MM_MUST_CHECK;
+
+/* policy_stop_daemons: ask all to end and wait until they have. */
+void policy_stop_daemons(void);
+
+/* ---- kswapd.c ----------------------------------------------------------------- */
+
+/* wakeup_kswapd: ZONE is low: its node's daemon should look. Any context. */
+void wakeup_kswapd(struct zone *zone, gfp_t gfp, unsigned int order,
+		   enum zone_type highest_zoneidx);
+
+/* kswapd_run / kswapd_stop: start and end a node's daemon. */
+int kswapd_run(pg_data_t *pgdat) MM_MUST_CHECK;
+void kswapd_stop(pg_data_t *pgdat);
+
+/* ---- oom.c ------------------------------------------------------------------------ */
+
+/*
+ * out_of_memory: nothing can be reclaimed. Kills the task that gains most, or
+ * waits for one that is going. True: memory will come, try again. False:
+ * there is nobody to kill. Context: may sleep.
+ */
+bool out_of_memory(gfp_t gfp, unsigned int order);
+
+/* oom_badness: what killing TASK would gain, pages; 0: not to be killed. */
+u64 oom_badness(const struct mm_task *task);
+
+int oom_reaper_run(void) MM_MUST_CHECK;
+
+/* ---- flusher.c ----------------------------------------------------------------------- */
+
+int flusher_run(void) MM_MUST_CHECK;
+
+#endif

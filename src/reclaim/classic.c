@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * classic.c - the replacement policy "classic": active and inactive lists
+ * with a second chance.
+ *
+ * 1. Purpose. Keep the pages that are used again, give up those that are not,
+ *    without being asked at every use.
+ *
+ * 2. Way. Pages start at the head of the inactive list. At its tail the
+ *    accessed bit is looked at: unused pages go; used ones go round once more,
+ *    and at the second use to the active list. When the inactive list is
+ *    short, the tail of the active list moves over. The inactive share wanted
+ *    falls with the size of memory: inactive * ratio < active means short,
+ *    with ratio = sqrt(10 * GiB), at least 1.
+ *
+ * 3. Balance. Anonymous and file pages have lists of their own; how much of
+ *    each is scanned follows swappiness and the cost that reclaim of each kind
+ *    had lately (refaults and writes), decayed as it grows.
+ *
+ * 4. Locking. The lruvec lock is held only to take pages off and put them
+ *    back, SWAP_CLUSTER_MAX at a time; pages are judged without it.
+ *
+ * References: Gorman (2004), chapter 10; R. van Riel, "Towards an O(1) VM"
+ * (2006, 2008); Linux documentation admin-guide/sysctl/vm (swappiness).
+ */
+#include <mmkit/page_alloc.h>
+#include <mmkit/port.h>
+
+#include "base/trace_ring.h"
+#include "cache/swap.h"
+#include "phys/vmstat.h"
+#include "reclaim/reclaim.h"
+#include "space/rmap.h"
+
+/* ---- the door ---------------------------------------------------------------- */
+
+static void classic_activate(struct lruvec *lruvec, struct page *page)
+{
+	mm_assert(!PageActive(page));
+	lruvec_del_page(lruvec, page);
+	SetPageActive(page);
+	lruvec_add_page(lruvec, page);
+	__atomic_fetch_add(&lruvec->nonresident_age, 1, __ATOMIC_RELAXED);
+}
+
+static void classic_rotate(struct lruvec *lruvec, struct page *page)
+{
+	lruvec_del_page(lruvec, page);
+	lruvec_add_page_tail(lruvec, page);
+}
+
+/* ---- taking off and putting back ------------------------------------------------ */
+
+struct isolated {
+	struct page_list pages;
+	u64 scanned;
+};
+
+/* Take one page off LRU's tail if it may be touched; skipped ones go to the
+ * head, so that a scan always ends. Lruvec lock held. */
+static void isolate_one(struct lruvec *lruvec, struct page *page,
+			enum lru_list lru, const struct scan_control *sc,
+			struct isolated *iso)
+{
+	if (page_zone_idx(page) > sc->reclaim_idx ||
+	    !get_page_unless_zero(page)) {
+		page_list_del(&lruvec->lists[lru], page);
+		page_list_add(&lruvec->lists[lru], page);
+		return;
+	}
+	if (!TestClearPageLRU(page)) {
+		/* Somebody else is taking it off, and waits for our lock. */
+		page_list_del(&lruvec->lists[lru], page);
+		page_list_add(&lruvec->lists[lru], page);
+		/* Not the last reference: the other one holds one. */
+		mm_verify(!put_page_testzero(page));
+		return;
+	}
+	lruvec_del_page(lruvec, page);
+	page_list_add(&iso->pages, page);
+}
+
+static void isolate_pages(struct lruvec *lruvec, enum lru_list lru, u64 nr,
+			  const struct scan_control *sc, struct isolated *iso)
+{
+	unsigned long flags;
+
+	page_list_init(&iso->pages);
+	spin_lock_irqsave(&lruvec->lock, flags);
+	nr = min(nr, lruvec->lists[lru].count);
+	for (iso->scanned = 0; iso->scanned < nr; iso->scanned++) {
+		struct page *page = page_list_last(&lruvec->lists[lru]);
+
+		isolate_one(lruvec, page, lru, sc, iso);
+	}
+	spin_unlock_irqrestore(&lruvec->lock, flags);
+	mod_node_page_state(lruvec->pgdat,
+			    lru & LRU_FILE ? NR_ISOLATED_FILE
+					   : NR_ISOLATED_ANON,
+			    (long)iso->pages.count);
+	trace_emit(MM_VMSCAN_LRU_ISOLATE, (u64)lruvec->pgdat->node_id, lru, nr,
+		   iso->scanned, iso->pages.count, sc->priority);
+}
+
+/* Back to the lists that their flags name, most recently isolated last, and
+ * drop the isolation's references. */
+static void putback_pages(struct lruvec *lruvec, struct page_list *pages,
+			  bool file)
+{
+	struct page_list release;
+	unsigned long flags;
+	struct page *page;
+	u64 n = pages->count;
+
+	page_list_init(&release);
+	spin_lock_irqsave(&lruvec->lock, flags);
+	while ((page = page_list_pop_tail(pages))) {
+		if (page_ref_freeze(page, 1)) {
+			/* Its last user went while it was isolated. */
+			page_list_add(&release, page);
+			continue;
+		}
+		lruvec_add_page(lruvec, page);
+		SetPageLRU(page);
+		mm_verify(!put_page_testzero(page));
+	}
+	spin_unlock_irqrestore(&lruvec->lock, flags);
+	mod_node_page_state(lruvec->pgdat,
+			    file ? NR_ISOLATED_FILE : NR_ISOLATED_ANON,
+			    -(long)n);
+	while ((page = page_list_pop(&release))) {
+		page_ref_unfreeze(page, 1);
+		ClearPageActive(page);
+		put_page(page);
+	}
+}
+
+/* ---- the two lists --------------------------------------------------------------- */
+
+static u64 isqrt(u64 v)
+{
+	u64 r = 0;
+
+	while ((r + 1) * (r + 1) <= v)
+		r++;
+	return r;
+}
+
+static bool inactive_is_low(const struct lruvec *lruvec, bool file)
+{
+	int base = file ? LRU_INACTIVE_FILE : LRU_INACTIVE_ANON;
+	u64 inactive = lruvec_size(lruvec, (enum lru_list)base);
+	u64 active = lruvec_size(lruvec, (enum lru_list)(base + LRU_ACTIVE));
+	u64 gib = (inactive + active) >> (30 - PAGE_SHIFT);
+	u64 ratio = gib ? isqrt(10 * gib) : 1;
+
+	return inactive * ratio < active;
+}
+
+/*
+ * The active tail: everything moves to inactive. Anonymous pages that are in
+ * use show it there again; looking twice would only cost.
+ */
+static void shrink_active_list(struct lruvec *lruvec, enum lru_list lru,
+			       u64 nr, struct scan_control *sc)
+{
+	struct isolated iso;
+	struct page *page;
+	u64 taken, vm_flags;
+
+	isolate_pages(lruvec, lru, nr, sc, &iso);
+	taken = iso.pages.count;
+	count_vm_events(PGREFILL, iso.scanned);
+	for (page = page_list_first(&iso.pages); page;
+	     page = page_list_next(page)) {
+		/* Start with a clean slate: what counts is the use from now. */
+		page_referenced(page, &vm_flags);
+		ClearPageReferenced(page);
+		ClearPageActive(page);
+		SetPageWorkingset(page);
+	}
+	count_vm_events(PGDEACTIVATE, taken);
+	putback_pages(lruvec, &iso.pages, (lru & LRU_FILE) != 0);
+	trace_emit(MM_VMSCAN_LRU_SHRINK_ACTIVE, (u64)lruvec->pgdat->node_id,
+		   lru, taken, 0, taken, sc->priority);
+}
+
+static void count_scan(const struct scan_control *sc, u64 scanned, u64 freed,
+		       bool file)
+{
+	bool kswapd = (port_current()->flags & PF_KSWAPD) != 0;
+
+	(void)sc;
+	count_vm_events(kswapd ? PGSCAN_KSWAPD : PGSCAN_DIRECT, scanned);
+	count_vm_events(kswapd ? PGSTEAL_KSWAPD : PGSTEAL_DIRECT, freed);
+	count_vm_events(file ? PGSCAN_FILE : PGSCAN_ANON, scanned);
+	count_vm_events(file ? PGSTEAL_FILE : PGSTEAL_ANON, freed);
+}
+
+/* Reclaim of this kind costs what it has to write and to activate. */
+static void note_cost(struct lruvec *lruvec, bool file,
+		      const struct reclaim_stat *stat)
+{
+	u64 cost = stat->nr_dirty + stat->nr_activate, sum;
+	unsigned long flags;
+
+	spin_lock_irqsave(&lruvec->lock, flags);
+	if (file)
+		lruvec->file_cost += cost;
+	else
+		lruvec->anon_cost += cost;
+	sum = lruvec_size(lruvec, LRU_INACTIVE_ANON) +
+	      lruvec_size(lruvec, LRU_ACTIVE_ANON) +
+	      lruvec_size(lruvec, LRU_INACTIVE_FILE) +
+	      lruvec_size(lruvec, LRU_ACTIVE_FILE);
+	if (lruvec->file_cost + lruvec->anon_cost > sum / 4) {
+		lruvec->file_cost /= 2;
+		lruvec->anon_cost /= 2;
+	}
+	spin_unlock_irqrestore(&lruvec->lock, flags);
+}
+
+static u64 shrink_inactive_list(struct lruvec *lruvec, enum lru_list lru,
+				u64 nr, struct scan_control *sc)
+{
+	struct reclaim_stat stat = { 0 };
+	bool file = (lru & LRU_FILE) != 0;
+	struct isolated iso;
+	u64 freed, taken;
+
+	lru_add_drain();
+	isolate_pages(lruvec, lru, nr, sc, &iso);
+	taken = iso.pages.count;
+	freed = shrink_page_list(&iso.pages, lruvec->pgdat, sc, &stat);
+	mod_node_page_state(lruvec->pgdat,
+			    file ? NR_ISOLATED_FILE : NR_ISOLATED_ANON,
+			    -(long)freed);
+	putback_pages(lruvec, &iso.pages, file);
+	count_scan(sc, iso.scanned, freed, file);
+	count_vm_events(PGACTIVATE, stat.nr_activate);
+	note_cost(lruvec, file, &stat);
+	sc->nr.dirty += stat.nr_dirty;
+	sc->nr.writeback += stat.nr_writeback;
+	sc->nr.immediate += stat.nr_immediate;
+	sc->nr.taken += taken;
+	trace_emit(MM_VMSCAN_LRU_SHRINK_INACTIVE, (u64)lruvec->pgdat->node_id,
+		   lru, iso.scanned, freed, stat.nr_activate, sc->priority);
+	return freed;
+}
+
+/* ---- how much of which ---------------------------------------------------------------- */
+
+/* Part of each list to scan at this priority; all of it at priority 0. */
+static void scan_targets(struct lruvec *lruvec, const struct scan_control *sc,
+			 u64 nr[NR_LRU_LISTS])
+{
+	u64 swappiness = READ_ONCE(reclaim_sys.swappiness);
+	bool swap = sc->may_swap && get_nr_swap_pages() > 0;
+	u64 cost = lruvec->anon_cost + lruvec->file_cost + 1;
+	/* Cheap to reclaim is worth more; each side counts the other's cost. */
+	u64 ap = swappiness * (cost + lruvec->file_cost);
+	u64 fp = (200 - swappiness) * (cost + lruvec->anon_cost);
+	u64 file_pages = lruvec_size(lruvec, LRU_INACTIVE_FILE) +
+			 lruvec_size(lruvec, LRU_ACTIVE_FILE);
+	int l;
+
+	for_each_evictable_lru(l)
+	{
+		u64 size = lruvec_size(lruvec, (enum lru_list)l);
+		u64 scan = size >> sc->priority;
+		bool file = (l & LRU_FILE) != 0;
+
+		if (!file && !swap) {
+			scan = 0;
+		} else if (swap && file_pages && sc->priority > 0) {
+			scan = scan * (file ? fp : ap) / (ap + fp + 1);
+			/* Rounding must not starve a list for ever. */
+			if (!scan && (file ? fp : ap) && size)
+				scan = min(size, (u64)SWAP_CLUSTER_MAX);
+		} else if (!scan && size) {
+			scan = min(size, (u64)SWAP_CLUSTER_MAX);
+		}
+		nr[l] = scan;
+	}
+}
+
+static void shrink_list(struct lruvec *lruvec, enum lru_list lru, u64 nr,
+			struct scan_control *sc)
+{
+	bool file = (lru & LRU_FILE) != 0;
+
+	if (lru & LRU_ACTIVE) {
+		if (inactive_is_low(lruvec, file))
+			shrink_active_list(lruvec, lru, nr, sc);
+		return;
+	}
+	sc->nr_reclaimed += shrink_inactive_list(lruvec, lru, nr, sc);
+}
+
+/* Direct reclaim stops when it has enough; kswapd finishes its round. */
+static bool scan_enough(const struct scan_control *sc, u64 nr_before)
+{
+	if (sc->nr_reclaimed - nr_before < sc->nr_to_reclaim)
+		return false;
+	return sc->priority != DEF_PRIORITY ||
+	       !(port_current()->flags & PF_KSWAPD);
+}
+
+static u64 classic_scan(struct lruvec *lruvec, struct scan_control *sc)
+{
+	u64 nr[NR_LRU_LISTS], before = sc->nr_reclaimed;
+	bool more = true;
+	int l;
+
+	scan_targets(lruvec, sc, nr);
+	while (more && !scan_enough(sc, before)) {
+		more = false;
+		for_each_evictable_lru(l)
+		{
+			u64 n = min(nr[l], (u64)SWAP_CLUSTER_MAX);
+
+			if (!n)
+				continue;
+			nr[l] -= n;
+			more = true;
+			shrink_list(lruvec, (enum lru_list)l, n, sc);
+		}
+		port_sched_point();
+	}
+	/* Aging goes on even if nothing had to be scanned. */
+	if (inactive_is_low(lruvec, false) && get_nr_swap_pages())
+		shrink_active_list(lruvec, LRU_ACTIVE_ANON, SWAP_CLUSTER_MAX,
+				   sc);
+	return sc->nr_reclaimed - before;
+}
+
+const struct lru_ops classic_ops = {
+	.name = "classic",
+	.add = lruvec_add_page,
+	.del = lruvec_del_page,
+	.activate = classic_activate,
+	.rotate = classic_rotate,
+	.scan = classic_scan,
+};

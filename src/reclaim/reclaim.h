@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reclaim.h - taking pages back: what the daemons and the slow path call, and
+ * what replacement policies share.
+ */
+#ifndef MM_RECLAIM_RECLAIM_H
+#define MM_RECLAIM_RECLAIM_H
+
+#include <mmkit/gfp.h>
+
+#include "phys/lru.h"
+#include "phys/mmzone.h"
+
+#define SWAP_CLUSTER_MAX 32u
+#define DEF_PRIORITY	 12
+
+/* One reclaim operation: what is asked, what is allowed, what came of it. */
+struct scan_control {
+	/* Set by the caller, read-only below. */
+	u64 nr_to_reclaim;
+	gfp_t gfp;
+	u32 order;
+	int reclaim_idx; /* highest zone whose pages help */
+	u16 target_group; /* 0: everybody's pages */
+	bool may_writepage, may_unmap, may_swap;
+	/* Changed between passes. */
+	int priority; /* scan size >> priority; 12 .. 0 */
+	/* Results. */
+	u64 nr_scanned, nr_reclaimed;
+	struct {
+		u64 dirty, unqueued_dirty, congested;
+		u64 writeback, immediate, taken, file_taken;
+	} nr;
+};
+
+/* What happened to a list of isolated pages. */
+struct reclaim_stat {
+	u64 nr_dirty, nr_writeback, nr_immediate, nr_activate;
+	u64 nr_ref_keep, nr_unmap_fail;
+};
+
+struct reclaim_state {
+	u32 swappiness; /* tunable, 0 .. 200 */
+	u64 nr_inflight; /* (A) writes that reclaim started */
+};
+
+extern struct reclaim_state reclaim_sys;
+
+/* reclaim_reset; reclaim_init: at boot, registers the classic policy. */
+void reclaim_reset(void);
+void reclaim_init(void);
+
+/* reclaim_select: the policy called NAME ("classic"); -EINVAL if unknown.
+ * Only while no page is on a list. */
+int reclaim_select(const char *name) MM_MUST_CHECK;
+
+/*
+ * shrink_node: one pass of SC->priority over a node's lists. Adds to SC's
+ * results. Context: may sleep; PF_MEMALLOC set.
+ */
+void shrink_node(pg_data_t *pgdat, struct scan_control *sc);
+
+/*
+ * try_to_free_pages: direct reclaim for an allocation of ORDER from ZONELIST.
+ * Returns pages freed, 0: no progress at all. Context: may sleep, PF_MEMALLOC
+ * not yet set.
+ */
+u64 try_to_free_pages(struct zonelist *zonelist, u32 order, gfp_t gfp,
+		      int highest_zoneidx);
+
+/* Pages of NODE / ZONE that reclaim could get at. */
+u64 zone_reclaimable_pages(const struct zone *zone);
+
+/*
+ * shrink_page_list: judge each isolated page of LIST; freed ones are gone,
+ * the others are left on LIST with their isolation reference. Returns pages
+ * freed. (shrink_page.c)
+ */
+u64 shrink_page_list(struct page_list *list, pg_data_t *pgdat,
+		     struct scan_control *sc, struct reclaim_stat *stat);
+
+/* classic_ops: two lists and a second chance (classic.c). */
+extern const struct lru_ops classic_ops;
+
+#endif

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * shrink_page.c - judging one page after the other.
+ *
+ * 1. Purpose. A policy has isolated pages that it thinks are cold. For each:
+ *    is it in use after all? can it be unmapped? must it be written first?
+ *    does anybody else hold it?
+ *
+ * 2. Way of an anonymous page.
+ *      referenced -> back (active or inactive)
+ *      no slot    -> add to the swap cache (dirty)
+ *      mapped     -> entries become swap entries, TLBs are flushed
+ *      dirty      -> the write starts; back to the list, marked PG_reclaim;
+ *                    the end of the write moves it to the list's end
+ *      clean      -> references frozen at two (isolation, swap cache), a
+ *                    shadow takes its place, the frame is free
+ *
+ * 3. Invariants.
+ *    RC-1  A page is freed only if, with its references frozen, it is clean
+ *          and its slot has its contents.
+ *    RC-2  A page that cannot be freed is back on a list with all its state,
+ *          whatever stage it reached.
+ *
+ * 4. Failure. No slot, no memory for a bio, a write error: the page stays.
+ */
+#include <mmkit/page_alloc.h>
+#include <mmkit/port.h>
+
+#include "base/assert.h"
+#include "cache/swap.h"
+#include "phys/vmstat.h"
+#include "reclaim/reclaim.h"
+#include "space/rmap.h"
+
+enum verdict {
+	KEEP,	      /* locked; back to where it came from */
+	KEEP_UNLOCKED, /* the same, but unlocked already */
+	ACTIVATE,     /* locked; it is in use */
+	FREED	      /* references frozen, unlocked, nothing refers to it */
+};
+
+/* Did anybody use PAGE since the last look? */
+static enum verdict check_references(struct page *page, bool *reclaim)
+{
+	u64 vm_flags;
+	int ptes = page_referenced(page, &vm_flags);
+	bool page_flag = TestClearPageReferenced(page);
+
+	*reclaim = false;
+	if (vm_flags & VM_LOCKED)
+		return ACTIVATE;
+	if (ptes) {
+		/* One use since it came: remember it. A second: active. */
+		SetPageReferenced(page);
+		if (page_flag || ptes > 1)
+			return ACTIVATE;
+		return KEEP;
+	}
+	*reclaim = true;
+	return KEEP;
+}
+
+/* Under write-back already. Kswapd moves on; a direct reclaimer that meets
+ * the page a second time has nothing better to do than to wait for it. */
+static enum verdict judge_writeback(struct page *page, struct scan_control *sc,
+				    struct reclaim_stat *stat)
+{
+	bool again = PageReclaim(page);
+
+	stat->nr_writeback++;
+	SetPageReclaim(page);
+	if (!again)
+		return KEEP;
+	stat->nr_immediate++;
+	if ((port_current()->flags & PF_KSWAPD) || !(sc->gfp & __GFP_IO) ||
+	    sc->priority > DEF_PRIORITY - 2)
+		return KEEP;
+	unlock_page(page);
+	wait_on_page_writeback(page);
+	return KEEP_UNLOCKED;
+}
+
+/* Start the write. The page is clean and ours unless somebody wrote since. */
+static enum verdict pageout(struct page *page, struct reclaim_stat *stat)
+{
+	stat->nr_dirty++;
+	if (!TestClearPageDirty(page))
+		return KEEP;
+	SetPageReclaim(page);
+	if (swap_writepage(page)) {
+		SetPageDirty(page);
+		ClearPageReclaim(page);
+		return ACTIVATE;
+	}
+	mod_node_page_state(page_zone(page)->zone_pgdat, NR_VMSCAN_WRITE, 1);
+	return KEEP_UNLOCKED;
+}
+
+/* The last step: take it away from the swap cache if nobody else holds it. */
+static enum verdict remove_mapping(struct page *page)
+{
+	void *shadow;
+
+	mm_assert(PageLocked(page) && !page_mapped(page));
+	if (!page_ref_freeze(page, 2))
+		return KEEP;
+	if (PageDirty(page) || PageWriteback(page)) {
+		page_ref_unfreeze(page, 2);
+		return KEEP;
+	}
+	shadow = workingset_eviction(page);
+	swap_cache_evict(page, shadow);
+	return FREED;
+}
+
+/* PAGE is locked, not under write-back, not referenced. */
+static enum verdict judge_cold(struct page *page, struct scan_control *sc,
+			       struct reclaim_stat *stat)
+{
+	if (!PageSwapCache(page)) {
+		if (!sc->may_swap || !(sc->gfp & __GFP_IO))
+			return KEEP;
+		if (!add_to_swap(page))
+			return ACTIVATE;
+	}
+	if (page_mapped(page)) {
+		if (!sc->may_unmap)
+			return KEEP;
+		if (!try_to_unmap(page)) {
+			stat->nr_unmap_fail++;
+			return ACTIVATE;
+		}
+	}
+	if (PageDirty(page)) {
+		/* Somebody holds it beside us: it would not be freed. */
+		if (page_count(page) != 2 || !sc->may_writepage)
+			return KEEP;
+		return pageout(page, stat);
+	}
+	return remove_mapping(page);
+}
+
+static enum verdict judge_page(struct page *page, struct scan_control *sc,
+			       struct reclaim_stat *stat)
+{
+	enum verdict v;
+	bool reclaim;
+
+	if (!trylock_page(page))
+		return KEEP_UNLOCKED;
+	sc->nr_scanned++;
+	mm_verify(!PageActive(page) && !PageLRU(page));
+	if (PageWriteback(page))
+		return judge_writeback(page, sc, stat);
+	/* A read that failed or has not ended. */
+	if (!PageUptodate(page) || !PageAnon(page))
+		return PageSwapCache(page) && !page_mapped(page) &&
+				       PageUptodate(page)
+			       ? judge_cold(page, sc, stat)
+			       : KEEP;
+	v = check_references(page, &reclaim);
+	if (!reclaim) {
+		stat->nr_ref_keep += v == KEEP;
+		return v;
+	}
+	return judge_cold(page, sc, stat);
+}
+
+/* Everything the frame carried as a page ends here. */
+static void prepare_free(struct page *page)
+{
+	ClearPageReferenced(page);
+	ClearPageUptodate(page);
+	ClearPageSwapBacked(page);
+	ClearPageReclaim(page);
+	ClearPageReadahead(page);
+	ClearPageWorkingset(page);
+	set_page_mapping_word(page, 0);
+	unlock_page(page);
+}
+
+u64 shrink_page_list(struct page_list *list, pg_data_t *pgdat,
+		     struct scan_control *sc, struct reclaim_stat *stat)
+{
+	struct page_list keep, freed;
+	struct page *page;
+	u64 nr;
+
+	(void)pgdat;
+	page_list_init(&keep);
+	page_list_init(&freed);
+	while ((page = page_list_pop_tail(list))) {
+		enum verdict v = judge_page(page, sc, stat);
+
+		if (v == FREED) {
+			prepare_free(page);
+			page_list_add(&freed, page);
+			continue;
+		}
+		if (v == ACTIVATE) {
+			SetPageActive(page);
+			stat->nr_activate++;
+		}
+		if (v != KEEP_UNLOCKED)
+			unlock_page(page);
+		page_list_add(&keep, page);
+		port_sched_point();
+	}
+	nr = freed.count;
+	free_unref_page_list(&freed);
+	*list = keep;
+	return nr;
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vmscan.c - reclaim of nodes, and direct reclaim.
+ *
+ * A task that finds no frame reclaims for itself: it makes passes over the
+ * nodes of its zonelist with rising pressure (priority 12 down to 0: a 4096th
+ * of each list first, all of it at last) until it has SWAP_CLUSTER_MAX pages.
+ * While it does, PF_MEMALLOC lets its own allocations use the reserves and
+ * keeps it from reclaiming inside reclaim.
+ */
+#include <mmkit/errno.h>
+#include <mmkit/port.h>
+
+#include "base/string.h"
+#include "base/trace_ring.h"
+#include "cache/swap.h"
+#include "phys/vmstat.h"
+#include "reclaim/reclaim.h"
+
+struct reclaim_state reclaim_sys;
+
+void reclaim_reset(void)
+{
+	mm_memset(&reclaim_sys, 0, sizeof(reclaim_sys));
+}
+
+void reclaim_init(void)
+{
+	reclaim_sys.swappiness = 60;
+	lru_register(&classic_ops);
+}
+
+static const struct lru_ops *const policies[] = { &classic_ops };
+
+int reclaim_select(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(policies); i++) {
+		if (mm_strcmp(policies[i]->name, name))
+			continue;
+		lru_register(policies[i]);
+		return 0;
+	}
+	return -EINVAL;
+}
+
+u64 zone_reclaimable_pages(const struct zone *zone)
+{
+	u64 n = zone_page_state(zone, NR_ZONE_INACTIVE_FILE) +
+		zone_page_state(zone, NR_ZONE_ACTIVE_FILE);
+
+	if (get_nr_swap_pages() > 0)
+		n += zone_page_state(zone, NR_ZONE_INACTIVE_ANON) +
+		     zone_page_state(zone, NR_ZONE_ACTIVE_ANON);
+	return n;
+}
+
+void shrink_node(pg_data_t *pgdat, struct scan_control *sc)
+{
+	const struct lru_ops *ops = lru_policy();
+
+	mm_assert(port_current()->flags & PF_MEMALLOC);
+	mm_verify(ops && ops->scan);
+	/* Anybody's success tells a kswapd that gave up to try again. */
+	if (ops->scan(&pgdat->lruvec, sc) > 0)
+		WRITE_ONCE(pgdat->kswapd_failures, 0);
+}
+
+/* One pass over the nodes of ZONELIST, each once. */
+static void shrink_zones(struct zonelist *zonelist, struct scan_control *sc)
+{
+	pg_data_t *last = NULL;
+	struct zoneref *z;
+	struct zone *zone;
+
+	for_each_zone_zonelist (zone, z, zonelist,
+				(enum zone_type)sc->reclaim_idx) {
+		if (zone->zone_pgdat == last)
+			continue;
+		last = zone->zone_pgdat;
+		shrink_node(last, sc);
+		if (sc->nr_reclaimed >= sc->nr_to_reclaim)
+			break;
+	}
+}
+
+/*
+ * Nothing could be freed in this pass, but pages are being written: wait for
+ * the disk rather than scan the same lists again at once.
+ */
+static void throttle_writeback(const struct scan_control *sc, u64 before)
+{
+	if (sc->nr_reclaimed == before && sc->nr.dirty + sc->nr.writeback > 0)
+		port_park(200 * 1000);
+}
+
+static u64 do_try_to_free_pages(struct zonelist *zonelist,
+				struct scan_control *sc)
+{
+	for (sc->priority = DEF_PRIORITY; sc->priority >= 0; sc->priority--) {
+		u64 before = sc->nr_reclaimed;
+
+		mm_memset(&sc->nr, 0, sizeof(sc->nr));
+		shrink_zones(zonelist, sc);
+		if (sc->nr_reclaimed >= sc->nr_to_reclaim)
+			break;
+		throttle_writeback(sc, before);
+	}
+	return sc->nr_reclaimed;
+}
+
+u64 try_to_free_pages(struct zonelist *zonelist, u32 order, gfp_t gfp,
+		      int highest_zoneidx)
+{
+	struct mm_task *task = port_current();
+	struct scan_control sc = {
+		.nr_to_reclaim = SWAP_CLUSTER_MAX,
+		.gfp = gfp,
+		.order = order,
+		.reclaim_idx = highest_zoneidx,
+		.may_writepage = true,
+		.may_unmap = true,
+		.may_swap = true,
+	};
+	u64 freed;
+
+	mm_verify(!(task->flags & PF_MEMALLOC));
+	task->flags |= PF_MEMALLOC;
+	count_vm_event(ALLOCSTALL_NORMAL);
+	trace_emit(MM_VMSCAN_DIRECT_RECLAIM_BEGIN, order, gfp);
+	freed = do_try_to_free_pages(zonelist, &sc);
+	trace_emit(MM_VMSCAN_DIRECT_RECLAIM_END, freed);
+	task->flags &= ~PF_MEMALLOC;
+	return freed;
+}

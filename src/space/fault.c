@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fault.c - page faults: the driver.
+ *
+ * 1. Purpose. A CPU could not use an address. Decide: is the access allowed
+ *    (else a signal), what is missing, fetch it, repeat the access.
+ *
+ * 2. Cases, by what the page-table entry holds:
+ *
+ *      entry        access   what happens                      file
+ *      ---------------------------------------------------------------------
+ *      none         read     the shared zero page              fault_anon.c
+ *      none         write    a fresh zeroed page               fault_anon.c
+ *      swap entry   any      read it back                      fault_swap.c
+ *      present, ro  write    copy, or reuse if ours alone      fault_cow.c
+ *      present      allowed  somebody was faster: nothing      here
+ *      (no VMA, but a stack above)  the stack grows            stack.c
+ *
+ * 3. Invariants.
+ *    FT-1  A case changes the entry only if, under the table lock, it is still
+ *          what the case was chosen for.
+ *    FT-2  A page is complete (zeroed, copied, read) before its entry is set.
+ *    FT-3  A fault that ends in an error has left entry and counters alone.
+ *
+ * 4. Locking. mmap lock for reading from the look-up of the VMA to the end;
+ *    the table lock only around the last look and the change. Nothing is
+ *    allocated and nobody waited for under the table lock.
+ *
+ * 5. Failure. No memory: the allocator has tried everything, the OOM killer
+ *    included, so the access is simply repeated, unless the task is the one
+ *    that was killed.
+ *
+ * References: Intel SDM vol. 3A 4.7 (error code); C. Cranor's UVM (1998) for
+ * the staged fault.
+ */
+#include "space/fault.h"
+
+#include <mmkit/errno.h>
+#include <mmkit/page_alloc.h>
+
+#include "base/trace_ring.h"
+#include "phys/lru.h"
+#include "phys/vmstat.h"
+#include "space/rmap.h"
+
+/* The entry is there already: perhaps only its A and D bits are not. */
+static vm_fault_t fault_spurious(struct vm_fault *vmf)
+{
+	pte_t e;
+
+	if (!fault_lock_same(vmf))
+		return 0;
+	e = pte_mkyoung(vmf->orig);
+	if (vmf->flags & FAULT_FLAG_WRITE)
+		e = pte_mkdirty(e);
+	/* Only bits are added: no CPU can hold something that is now wrong. */
+	if (!pte_same(e, vmf->orig))
+		pt_set(&vmf->slot, e);
+	pt_unlock(&vmf->slot);
+	return 0;
+}
+
+vm_fault_t handle_mm_fault(struct vm_area_struct *vma, uva_t address, u32 flags)
+{
+	struct vm_fault vmf = { vma, PAGE_ALIGN_DOWN(address), flags,
+				{ 0 },	 { 0 } };
+
+	rwsem_assert_held(&vma->vm_mm->mmap_lock);
+	mm_assert(vma_contains(vma, address));
+	if (pt_alloc(&vma->vm_mm->pt, vmf.address, &vmf.slot))
+		return VM_FAULT_OOM;
+	vmf.orig = pt_get(&vmf.slot);
+	if (pte_none(vmf.orig))
+		return do_anonymous_page(&vmf);
+	if (!pte_present(vmf.orig))
+		return do_swap_page(&vmf);
+	if ((flags & FAULT_FLAG_WRITE) && !pte_write(vmf.orig))
+		return do_wp_page(&vmf);
+	return fault_spurious(&vmf);
+}
+
+static bool access_allowed(const struct vm_area_struct *vma, u32 error_code)
+{
+	if (error_code & PF_ERR_WRITE)
+		return (vma->vm_flags & VM_WRITE) != 0;
+	if (error_code & PF_ERR_INSTR)
+		return (vma->vm_flags & VM_EXEC) != 0;
+	/* x86 cannot withhold reading from what may be written or run. */
+	return (vma->vm_flags & VM_ACCESS_FLAGS) != 0;
+}
+
+static void fault_account(struct mm_task *task, vm_fault_t result)
+{
+	if (result & VM_FAULT_ERROR)
+		return;
+	count_vm_event(PGFAULT);
+	if (result & VM_FAULT_MAJOR) {
+		count_vm_event(PGMAJFAULT);
+		task->maj_flt++;
+	} else {
+		task->min_flt++;
+	}
+}
+
+static int fault_signal(const struct mm_task *task, vm_fault_t result)
+{
+	if (READ_ONCE(task->fatal_signal))
+		return READ_ONCE(task->fatal_signal);
+	if (result & VM_FAULT_SIGBUS)
+		return MM_SIGBUS;
+	if (result & VM_FAULT_SIGSEGV)
+		return MM_SIGSEGV;
+	return 0;
+}
+
+/* Mmap lock held for reading. -EAGAIN: a stack must grow first. */
+static int fault_in_vma(struct mm_struct *mm, uva_t va, u32 error_code,
+			vm_fault_t *result)
+{
+	struct vm_area_struct *vma = find_vma(mm, va);
+	u32 flags = 0;
+
+	*result = VM_FAULT_SIGSEGV;
+	if (!vma)
+		return 0;
+	if (va < vma->vm_start)
+		return vma->vm_flags & VM_GROWSDOWN ? -EAGAIN : 0;
+	if (!access_allowed(vma, error_code))
+		return 0;
+	if (error_code & PF_ERR_WRITE)
+		flags |= FAULT_FLAG_WRITE;
+	if (error_code & PF_ERR_INSTR)
+		flags |= FAULT_FLAG_INSTR;
+	*result = handle_mm_fault(vma, va, flags);
+	return 0;
+}
+
+int mm_user_fault(struct mm_task *task, uva_t va, u32 error_code)
+{
+	struct mm_struct *mm = task->mm;
+	vm_fault_t result;
+	int err;
+
+	if (READ_ONCE(task->fatal_signal))
+		return READ_ONCE(task->fatal_signal);
+	if (!mm || va >= mm->layout.task_size)
+		return MM_SIGSEGV;
+	for (;;) {
+		down_read(&mm->mmap_lock);
+		err = fault_in_vma(mm, va, error_code, &result);
+		up_read(&mm->mmap_lock);
+		if (err != -EAGAIN)
+			break;
+		if (expand_stack(mm, va))
+			return MM_SIGSEGV;
+	}
+	fault_account(task, result);
+	trace_emit(PAGE_FAULT_USER, va, 0, error_code, result);
+	return fault_signal(task, result);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fault_anon.c - the first touch of an anonymous page.
+ *
+ * A read maps the one shared zero page, read-only and special (it has no
+ * reverse mapping and is not counted); a write gets a page of its own.
+ */
+#include <mmkit/page_alloc.h>
+
+#include "phys/lru.h"
+#include "space/fault.h"
+#include "space/rmap.h"
+
+static vm_fault_t map_zero_page(struct vm_fault *vmf)
+{
+	pte_t e = pte_mkspecial(
+		pte_make(space_sys.zero_pfn, vmf->vma->vm_page_prot));
+
+	mm_assert(space_sys.zero_pfn != 0);
+	if (!fault_lock_same(vmf))
+		return 0;
+	if (READ_ONCE(vmf->vma->vm_mm->flags) & MMF_UNSTABLE) {
+		pt_unlock(&vmf->slot);
+		return VM_FAULT_SIGBUS;
+	}
+	pt_set(&vmf->slot, pte_mkyoung(pte_wrprotect(e)));
+	pt_unlock(&vmf->slot);
+	return 0;
+}
+
+/* The page is complete: make it visible. False: somebody was faster. */
+static vm_fault_t map_fresh_page(struct vm_fault *vmf, struct page *page)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	pte_t e = pte_make(page_to_pfn(page), vma->vm_page_prot);
+	vm_fault_t ret = 0;
+
+	if (!fault_lock_same(vmf)) {
+		put_page(page);
+		return 0;
+	}
+	/* The OOM reaper was here: zeroes instead of data must not appear. */
+	if (READ_ONCE(vma->vm_mm->flags) & MMF_UNSTABLE) {
+		ret = VM_FAULT_SIGBUS;
+		goto out;
+	}
+	mm_counter_add(vma->vm_mm, MM_ANONPAGES, 1);
+	page_add_new_anon_rmap(page, vma, vmf->address);
+	lru_cache_add(page);
+	e = pte_mkyoung(pte_mkdirty(e));
+	if (vma->vm_flags & VM_WRITE)
+		e = pte_mkwrite(e);
+	pt_set(&vmf->slot, e);
+	page = NULL;
+out:
+	pt_unlock(&vmf->slot);
+	if (page)
+		put_page(page);
+	return ret;
+}
+
+vm_fault_t do_anonymous_page(struct vm_fault *vmf)
+{
+	struct page *page;
+
+	if (!(vmf->flags & FAULT_FLAG_WRITE))
+		return map_zero_page(vmf);
+	if (anon_vma_prepare(vmf->vma))
+		return VM_FAULT_OOM;
+	page = alloc_pages(GFP_HIGHUSER_MOVABLE | __GFP_ZERO | __GFP_ACCOUNT,
+			   0);
+	if (!page)
+		return VM_FAULT_OOM;
+	SetPageUptodate(page);
+	return map_fresh_page(vmf, page);
+}

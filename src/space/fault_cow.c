@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fault_cow.c - a write to a page that may not be written where it is.
+ *
+ * The zero page and pages that others can see are copied. A page that nobody
+ * else refers to is taken over as it is. "Nobody else" is decided by the
+ * reference count under the page lock: mappings, the swap cache and everybody
+ * who is just looking hold references, so a count of one means this entry.
+ * Copying once too often is allowed, reusing once too often never.
+ */
+#include <mmkit/page_alloc.h>
+#include <mmkit/port.h>
+
+#include "cache/swap.h"
+#include "phys/lru.h"
+#include "phys/vmstat.h"
+#include "space/fault.h"
+#include "space/rmap.h"
+
+void wp_page_reuse(struct vm_fault *vmf)
+{
+	pte_t e = pte_mkyoung(pte_mkdirty(pte_mkwrite(vmf->orig)));
+
+	mm_assert(!pte_special(vmf->orig));
+	pt_set(&vmf->slot, e);
+	count_vm_event(PGREUSE);
+}
+
+bool page_make_exclusive(struct page *page)
+{
+	int expect = 1;
+
+	mm_assert(PageLocked(page));
+	/* A batch on the way to the LRU holds a reference. */
+	if (!PageLRU(page) && page_count(page) > 1)
+		lru_add_drain();
+	if (PageSwapCache(page))
+		expect++;
+	if (page_count(page) != expect || page_mapcount(page) != 1)
+		return false;
+	if (PageSwapCache(page) && !try_to_free_swap(page))
+		return false;
+	return page_count(page) == 1;
+}
+
+/* Is the write done without a copy? Table locked on entry and return. */
+static bool wp_try_reuse(struct vm_fault *vmf, struct page *page)
+{
+	bool ours;
+
+	/* Others waiting for the page lock have references: then copy. */
+	if (page_mapcount(page) != 1 || !trylock_page(page))
+		return false;
+	ours = page_make_exclusive(page);
+	if (ours)
+		page_move_anon_rmap(page, vmf->vma);
+	unlock_page(page);
+	return ours;
+}
+
+/* Put COPY in place of OLD (NULL: the zero page). Table locked. */
+static void wp_install_copy(struct vm_fault *vmf, struct page *old,
+			    struct page *copy)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	struct mm_struct *mm = vma->vm_mm;
+	pte_t e = pte_make(page_to_pfn(copy), vma->vm_page_prot);
+
+	/* No CPU may read the old page after another wrote the new one. */
+	pt_xchg(&vmf->slot, (pte_t){ 0 });
+	port_tlb_flush(&mm->cpus, mm->asid, vmf->address,
+		       vmf->address + PAGE_SIZE);
+	page_add_new_anon_rmap(copy, vma, vmf->address);
+	lru_cache_add(copy);
+	pt_set(&vmf->slot, pte_mkwrite(pte_mkyoung(pte_mkdirty(e))));
+	if (old)
+		page_remove_rmap(old);
+	else
+		mm_counter_add(mm, MM_ANONPAGES, 1);
+}
+
+/* OLD, if any, is held by a reference of ours. */
+static vm_fault_t wp_page_copy(struct vm_fault *vmf, struct page *old)
+{
+	gfp_t gfp = GFP_HIGHUSER_MOVABLE | __GFP_ACCOUNT;
+	struct page *copy = NULL;
+
+	if (!anon_vma_prepare(vmf->vma))
+		copy = alloc_pages(old ? gfp : gfp | __GFP_ZERO, 0);
+	if (!copy) {
+		if (old)
+			put_page(old);
+		return VM_FAULT_OOM;
+	}
+	if (old)
+		port_copy_page(page_view(copy), page_view(old));
+	SetPageUptodate(copy);
+	if (!fault_lock_same(vmf)) {
+		put_page(copy);
+	} else if (READ_ONCE(vmf->vma->vm_mm->flags) & MMF_UNSTABLE) {
+		pt_unlock(&vmf->slot);
+		put_page(copy);
+		if (old)
+			put_page(old);
+		return VM_FAULT_SIGBUS;
+	} else {
+		wp_install_copy(vmf, old, copy);
+		pt_unlock(&vmf->slot);
+		if (old)
+			put_page(old); /* the entry's reference */
+	}
+	if (old)
+		free_page_and_swap_cache(old);
+	return 0;
+}
+
+vm_fault_t do_wp_page(struct vm_fault *vmf)
+{
+	struct page *page;
+
+	if (pte_special(vmf->orig))
+		return wp_page_copy(vmf, NULL);
+	if (!fault_lock_same(vmf))
+		return 0;
+	page = pfn_to_page(pte_pfn(vmf->orig));
+	mm_verify(PageAnon(page));
+	if (wp_try_reuse(vmf, page)) {
+		wp_page_reuse(vmf);
+		pt_unlock(&vmf->slot);
+		return 0;
+	}
+	get_page(page);
+	pt_unlock(&vmf->slot);
+	return wp_page_copy(vmf, page);
+}

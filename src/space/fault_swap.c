@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fault_swap.c - a page comes back from swap.
+ *
+ * The page is found in the swap cache or read in (with neighbours). Waiting
+ * for the read is waiting for the page lock. Then, under the table lock, the
+ * swap entry is replaced by the page, if both are still what they were.
+ */
+#include <mmkit/page_alloc.h>
+
+#include "cache/swap.h"
+#include "phys/lru.h"
+#include "phys/vmstat.h"
+#include "space/fault.h"
+#include "space/rmap.h"
+
+/* ENTRY's page with a reference; *MAJOR if a read was needed. */
+static struct page *swap_get_page(swp_entry_t entry, bool *major)
+{
+	struct page *page = lookup_swap_cache(entry);
+
+	*major = page == NULL;
+	if (page)
+		put_page(page);
+	/* Also when it was found: read-ahead learns from its hits. */
+	return swapin_readahead(entry, GFP_HIGHUSER_MOVABLE | __GFP_ACCOUNT);
+}
+
+/*
+ * The entry for PAGE: writable if this is a write to a page that is ours
+ * alone; then the swap cache has let it go.
+ */
+static pte_t swap_make_pte(struct vm_fault *vmf, struct page *page,
+			   bool exclusive)
+{
+	pte_t e = pte_mkyoung(
+		pte_make(page_to_pfn(page), vmf->vma->vm_page_prot));
+
+	e = pte_wrprotect(e);
+	if (exclusive && (vmf->flags & FAULT_FLAG_WRITE))
+		e = pte_mkdirty(pte_mkwrite(e));
+	return e;
+}
+
+/*
+ * Replace the swap entry. Page and table locked; the entry was re-checked.
+ * A page that nobody else can want (no other entries, only the cache's and
+ * our reference) may be written at once.
+ */
+static void swap_map_page(struct vm_fault *vmf, struct page *page,
+			  swp_entry_t entry)
+{
+	struct mm_struct *mm = vmf->vma->vm_mm;
+	bool exclusive;
+
+	swap_free(entry);
+	mm_counter_add(mm, MM_SWAPENTS, -1);
+	mm_counter_add(mm, MM_ANONPAGES, 1);
+	exclusive = page_mapcount(page) == 0 && swap_count(entry) == 0 &&
+		    page_count(page) == 2;
+	if (exclusive &&
+	    ((vmf->flags & FAULT_FLAG_WRITE) || vm_swap_full()))
+		exclusive = try_to_free_swap(page);
+	else
+		exclusive = false;
+	page_add_anon_rmap(page, vmf->vma, vmf->address, exclusive);
+	get_page(page); /* the entry's */
+	pt_set(&vmf->slot, swap_make_pte(vmf, page, exclusive));
+}
+
+/* PAGE is locked and referenced. */
+static vm_fault_t swap_finish(struct vm_fault *vmf, struct page *page,
+			      swp_entry_t entry)
+{
+	vm_fault_t ret = 0;
+
+	/* It left the cache, or was reused for another slot, before we had
+	 * its lock: look again from the start. */
+	if (!PageSwapCache(page) || page_swap_entry(page).val != entry.val)
+		return 0;
+	if (!PageUptodate(page))
+		return VM_FAULT_SIGBUS;
+	if (anon_vma_prepare(vmf->vma))
+		return VM_FAULT_OOM;
+	/* A batch's reference would make the page look shared. */
+	if (!PageLRU(page) && page_count(page) > 2)
+		lru_add_drain();
+	if (!fault_lock_same(vmf))
+		return 0;
+	if (READ_ONCE(vmf->vma->vm_mm->flags) & MMF_UNSTABLE)
+		ret = VM_FAULT_SIGBUS;
+	else
+		swap_map_page(vmf, page, entry);
+	pt_unlock(&vmf->slot);
+	return ret;
+}
+
+vm_fault_t do_swap_page(struct vm_fault *vmf)
+{
+	swp_entry_t entry = pte_to_swp_entry(vmf->orig);
+	struct page *page;
+	vm_fault_t ret;
+	bool major;
+
+	page = swap_get_page(entry, &major);
+	if (!page) {
+		/* Freed by a racing fault, or no memory: tell them apart. */
+		bool same = fault_lock_same(vmf);
+
+		if (same)
+			pt_unlock(&vmf->slot);
+		return same ? VM_FAULT_OOM : 0;
+	}
+	lock_page(page);
+	ret = swap_finish(vmf, page, entry);
+	unlock_page(page);
+	put_page(page);
+	return major && !(ret & VM_FAULT_ERROR) ? ret | VM_FAULT_MAJOR : ret;
+}

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm.c - address spaces as objects: birth, use by tasks, end.
+ *
+ * 1. Two counts. mm_users are tasks (and others who look inside); at zero the
+ *    mappings go. mm_count are references to the structure and its root
+ *    table; all users together hold one. A CPU that runs a kernel thread keeps
+ *    the last user space loaded (active_mm) and holds one of those.
+ *
+ * 2. Locking. space_sys.lock for the registries of spaces and tasks.
+ *
+ * 3. The last mm_count may fall in a context switch, where freeing is not
+ *    possible: the structure is freed through an epoch, which is polled where
+ *    sleeping is allowed.
+ *
+ * Reference: Linux documentation mm/active_mm.
+ */
+#include <mmkit/errno.h>
+#include <mmkit/page_alloc.h>
+#include <mmkit/slab.h>
+
+#include "base/epoch.h"
+#include "base/string.h"
+#include "phys/vmstat.h"
+#include "space/rmap.h"
+#include "space/space.h"
+
+struct space_state space_sys;
+
+void space_reset(void)
+{
+	mm_memset(&space_sys, 0, sizeof(space_sys));
+}
+
+static int zero_page_init(void)
+{
+	struct page *page = alloc_pages(GFP_KERNEL | __GFP_ZERO, 0);
+
+	if (!page)
+		return -ENOMEM;
+	space_sys.zero_pfn = page_to_pfn(page);
+	return 0;
+}
+
+int space_init(void)
+{
+	struct space_state *s = &space_sys;
+
+	spin_lock_init(&s->lock, LOCK_CLASS_TASKS);
+	INIT_LIST_HEAD(&s->mms);
+	s->max_map_count = 65530;
+	s->overcommit_ratio = 50;
+	s->mmap_min_addr = 65536;
+	s->stack_guard_gap = 256;
+	s->mm_cache = kmem_cache_create("mm_struct", sizeof(struct mm_struct),
+					MM_CACHELINE, 0, NULL);
+	s->vma_cache = kmem_cache_create("vm_area_struct",
+					 sizeof(struct vm_area_struct), 0, 0,
+					 NULL);
+	if (!s->mm_cache || !s->vma_cache || anon_vma_init_caches())
+		return -ENOMEM;
+	return zero_page_init();
+}
+
+void mm_default_layout(struct mm_layout *l)
+{
+	l->task_size = paging_x86_64_4level.user_end;
+	l->stack_top = l->task_size - PAGE_SIZE;
+	/* The stack's limit, and a gap for its neighbours. */
+	l->mmap_base = ALIGN_DOWN(l->task_size - (128UL << 20), 2UL << 20);
+	l->start_brk = 0x555555756000UL;
+}
+
+/* ---- birth and end --------------------------------------------------------------- */
+
+static void mm_enlist(struct mm_struct *mm)
+{
+	spin_lock(&space_sys.lock);
+	mm->asid = ++space_sys.next_asid;
+	list_add_tail(&mm->mmlist, &space_sys.mms);
+	space_sys.nr_mms++;
+	spin_unlock(&space_sys.lock);
+}
+
+static void mm_delist(struct mm_struct *mm)
+{
+	spin_lock(&space_sys.lock);
+	list_del(&mm->mmlist);
+	space_sys.nr_mms--;
+	spin_unlock(&space_sys.lock);
+}
+
+int mm_create(const struct mm_layout *layout, struct mm_struct **out)
+{
+	struct mm_struct *mm;
+
+	epoch_poll();
+	mm = kmem_cache_alloc(space_sys.mm_cache, GFP_KERNEL | __GFP_ZERO);
+	if (!mm)
+		return -ENOMEM;
+	if (pgtable_init(&mm->pt, &paging_x86_64_4level)) {
+		kmem_cache_free(space_sys.mm_cache, mm);
+		return -ENOMEM;
+	}
+	init_rwsem(&mm->mmap_lock, LOCK_CLASS_MMAP_LOCK);
+	spin_lock_init(&mm->anon_lock, LOCK_CLASS_MM_ANON);
+	INIT_LIST_HEAD(&mm->mmap);
+	mm->layout = *layout;
+	mm->start_brk = mm->brk = layout->start_brk;
+	mm->mm_users = mm->mm_count = 1;
+	mm->rlimit_as = mm->rlimit_data = ~0UL;
+	mm->rlimit_stack = 8UL << 20;
+	mm_enlist(mm);
+	*out = mm;
+	return 0;
+}
+
+/* Everything that is mapped goes, in one gather with one flush at the end. */
+static void exit_mmap(struct mm_struct *mm)
+{
+	struct pt_free_range all = { 0, mm->layout.task_size, 0, 0,
+				     tlb_remove_table, NULL };
+	struct vm_area_struct *vma, *next;
+	struct mmu_gather tlb;
+
+	down_write(&mm->mmap_lock);
+	mm_gather_init(&tlb, mm);
+	tlb.full = true;
+	all.arg = &tlb;
+	for_each_vma (vma, mm)
+		zap_range(&tlb, vma, vma->vm_start, vma->vm_end);
+	list_for_each_entry_safe(vma, next, &mm->mmap, vm_list) {
+		unlink_anon_vmas(vma);
+		if (vma_accountable(vma->vm_flags))
+			vm_unaccount(vma_pages(vma));
+		vm_stat_account(mm, vma->vm_flags, -(s64)vma_pages(vma));
+		vma_unlink(mm, vma);
+		vma_free(vma);
+	}
+	pgtable_free_range(&mm->pt, &all);
+	tlb_finish(&tlb);
+	up_write(&mm->mmap_lock);
+	mm_verify(mm->total_vm == 0 && mm->map_count == 0);
+	for (int c = 0; c < NR_MM_COUNTERS; c++)
+		mm_verify(mm->counters[c] == 0);
+}
+
+void mm_get(struct mm_struct *mm)
+{
+	u32 old = __atomic_fetch_add(&mm->mm_users, 1, __ATOMIC_ACQ_REL);
+
+	mm_verify(old > 0);
+}
+
+bool mm_get_not_zero(struct mm_struct *mm)
+{
+	u32 old = READ_ONCE(mm->mm_users);
+
+	do {
+		if (old == 0)
+			return false;
+	} while (!__atomic_compare_exchange_n(&mm->mm_users, &old, old + 1,
+					      false, __ATOMIC_ACQ_REL,
+					      __ATOMIC_RELAXED));
+	return true;
+}
+
+void mm_put(struct mm_struct *mm)
+{
+	u32 left = __atomic_sub_fetch(&mm->mm_users, 1, __ATOMIC_ACQ_REL);
+
+	mm_verify(left != ~0u);
+	if (left)
+		return;
+	exit_mmap(mm);
+	mm_delist(mm);
+	mm_drop(mm);
+	epoch_poll();
+}
+
+static void mm_free_epoch(struct epoch_head *head)
+{
+	struct mm_struct *mm = container_of(head, struct mm_struct, epoch);
+
+	pgtable_destroy(&mm->pt);
+	kmem_cache_free(space_sys.mm_cache, mm);
+}
+
+void mm_grab(struct mm_struct *mm)
+{
+	u32 old = __atomic_fetch_add(&mm->mm_count, 1, __ATOMIC_ACQ_REL);
+
+	mm_verify(old > 0);
+}
+
+void mm_drop(struct mm_struct *mm)
+{
+	u32 left = __atomic_sub_fetch(&mm->mm_count, 1, __ATOMIC_ACQ_REL);
+
+	mm_verify(left != ~0u);
+	if (left == 0)
+		epoch_defer(&mm->epoch, mm_free_epoch);
+}
+
+/* ---- tasks ----------------------------------------------------------------------------- */
+
+static void mm_load(struct mm_struct *mm)
+{
+	int cpu = port_cpu();
+
+	__atomic_fetch_or(&mm->cpus.bits[cpu / 64], BIT(cpu % 64),
+			  __ATOMIC_SEQ_CST);
+	port_load_root(mm->pt.root_pfn, mm->asid);
+}
+
+/* TASK's active_mm becomes MM (or none), with its reference. */
+static void mm_borrow(struct mm_task *task, struct mm_struct *mm)
+{
+	struct mm_struct *old = task->active_mm;
+
+	if (old == mm)
+		return;
+	if (mm)
+		mm_grab(mm);
+	task->active_mm = mm;
+	if (old)
+		mm_drop(old);
+}
+
+/*
+ * PREV leaves this CPU, NEXT comes. A kernel thread borrows what is loaded;
+ * whoever comes after it loads only if it needs another space.
+ */
+void mm_switch(struct mm_task *prev, struct mm_task *next)
+{
+	if (next->mm) {
+		mm_borrow(next, next->mm);
+		mm_load(next->mm);
+	} else {
+		mm_borrow(next, prev->active_mm);
+	}
+	if ((prev->flags & PF_EXITING) && !prev->mm)
+		mm_borrow(prev, NULL);
+}
+
+void mm_task_attach(struct mm_task *task, struct mm_struct *mm)
+{
+	mm_verify(task->mm == NULL);
+	mm_get(mm);
+	mm_grab(mm);
+	port_pin();
+	if (task->active_mm)
+		mm_drop(task->active_mm);
+	task->mm = task->active_mm = mm;
+	task->flags &= ~PF_KTHREAD;
+	if (task == port_current())
+		mm_load(mm);
+	port_unpin();
+}
+
+void mm_task_exit(struct mm_task *task)
+{
+	struct mm_struct *mm = task->mm;
+
+	task->flags |= PF_EXITING;
+	if (!mm)
+		return;
+	port_pin();
+	task->mm = NULL;
+	task->active_mm = NULL;
+	if (task == port_current())
+		port_load_root(0, 0);
+	port_unpin();
+	mm_drop(mm);
+	mm_put(mm);
+}
+
+void mm_task_register(struct mm_task *task, const char *comm)
+{
+	size_t i;
+
+	for (i = 0; i + 1 < sizeof(task->comm) && comm[i]; i++)
+		task->comm[i] = comm[i];
+	task->comm[i] = 0;
+	spin_lock(&space_sys.lock);
+	mm_verify(task->pprev == NULL);
+	task->pid = ++space_sys.next_pid;
+	task->next = space_sys.tasks;
+	task->pprev = &space_sys.tasks;
+	if (task->next)
+		task->next->pprev = &task->next;
+	space_sys.tasks = task;
+	spin_unlock(&space_sys.lock);
+}
+
+void mm_task_unregister(struct mm_task *task)
+{
+	spin_lock(&space_sys.lock);
+	mm_verify(task->pprev != NULL);
+	*task->pprev = task->next;
+	if (task->next)
+		task->next->pprev = task->pprev;
+	task->next = NULL;
+	task->pprev = NULL;
+	spin_unlock(&space_sys.lock);
+}
+
+void task_for_each(bool (*fn)(struct mm_task *task, void *arg), void *arg)
+{
+	spin_lock(&space_sys.lock);
+	for (struct mm_task *t = space_sys.tasks; t; t = t->next)
+		if (fn(t, arg))
+			break;
+	spin_unlock(&space_sys.lock);
+}
+
+/* ---- looking -------------------------------------------------------------------------------- */
+
+void mm_usage_get(const struct mm_struct *mm, struct mm_usage *out)
+{
+	out->total_vm = READ_ONCE(mm->total_vm);
+	out->rss_anon = mm_counter_get(mm, MM_ANONPAGES);
+	out->swap = mm_counter_get(mm, MM_SWAPENTS);
+	out->hiwater_rss = READ_ONCE(mm->hiwater_rss);
+	out->table_bytes = READ_ONCE(mm->pt.table_bytes);
+	out->map_count = READ_ONCE(mm->map_count);
+	out->brk = READ_ONCE(mm->brk);
+	out->start_brk = mm->start_brk;
+}
+
+void mm_for_each_map(struct mm_struct *mm,
+		     void (*fn)(const struct mm_map_info *m, void *arg),
+		     void *arg)
+{
+	struct vm_area_struct *vma;
+
+	down_read(&mm->mmap_lock);
+	for_each_vma (vma, mm) {
+		/* VM_READ, VM_WRITE, VM_EXEC are PROT_'s numbers. */
+		struct mm_map_info m = {
+			vma->vm_start,
+			vma->vm_end,
+			(int)(vma->vm_flags & VM_ACCESS_FLAGS),
+			(vma->vm_flags & VM_GROWSDOWN) != 0,
+		};
+
+		fn(&m, arg);
+	}
+	up_read(&mm->mmap_lock);
+}
+
+/* Recount one VMA's entries. */
+static void check_vma(struct vm_area_struct *vma, u64 *anon, u64 *swap)
+{
+	struct mm_struct *mm = vma->vm_mm;
+
+	for (uva_t a = vma->vm_start; a < vma->vm_end; a += PAGE_SIZE) {
+		struct pt_slot slot;
+		pte_t e;
+
+		if (!pt_lookup(&mm->pt, a, &slot)) {
+			a = pt_skip(&mm->pt, a, vma->vm_end) - PAGE_SIZE;
+			continue;
+		}
+		e = pt_get(&slot);
+		if (pte_swap(e))
+			++*swap;
+		if (!pte_present(e) || pte_special(e))
+			continue;
+		++*anon;
+		mm_verify(page_mapped(pfn_to_page(pte_pfn(e))));
+		mm_verify(PageAnon(pfn_to_page(pte_pfn(e))));
+		mm_verify(!pte_write(e) || (vma->vm_flags & VM_WRITE));
+	}
+}
+
+void mm_check(struct mm_struct *mm)
+{
+	struct vm_area_struct *vma;
+	u64 anon = 0, swap = 0;
+
+	down_write(&mm->mmap_lock);
+	vma_tree_check(mm);
+	pgtable_check(&mm->pt);
+	for_each_vma (vma, mm)
+		check_vma(vma, &anon, &swap);
+	/* Reclaim works under the table locks only, so it may be half-way. */
+	mm_verify(anon + swap == mm_counter_get(mm, MM_ANONPAGES) +
+					 mm_counter_get(mm, MM_SWAPENTS));
+	up_write(&mm->mmap_lock);
+}

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmap.c - mmap, munmap, brk, and the limits they obey.
+ *
+ * Each call validates and allocates first and then commits: after a failure
+ * the address space is as before, except that mmap with MAP_FIXED has already
+ * removed what was in the way when a later step fails, as mmap(2) allows.
+ *
+ * References: mmap(2), brk(2), getrlimit(2); Linux documentation mm/overcommit-
+ * accounting.
+ */
+#include <mmkit/mman.h>
+
+#include <mmkit/errno.h>
+
+#include "cache/swap.h"
+#include "phys/mmzone.h"
+#include "phys/vmstat.h"
+#include "space/rmap.h"
+#include "space/space.h"
+
+/* ---- limits and accounting ------------------------------------------------------- */
+
+bool vma_accountable(u64 vm_flags)
+{
+	return (vm_flags & (VM_WRITE | VM_NORESERVE | VM_SHARED)) == VM_WRITE;
+}
+
+static u64 managed_pages(void)
+{
+	struct zone *zone;
+	u64 n = 0;
+
+	for_each_populated_zone (zone)
+		n += zone_managed_pages(zone);
+	return n;
+}
+
+/* Mode 0 refuses only what could never be: more than RAM and swap at once. */
+int vm_enough_memory(u64 pages)
+{
+	u64 swap = READ_ONCE(cache_sys.total_swap_pages), limit;
+	u64 now;
+
+	now = __atomic_add_fetch(&space_sys.committed, pages, __ATOMIC_RELAXED);
+	switch (READ_ONCE(space_sys.overcommit_memory)) {
+	case 1:
+		return 0;
+	case 0:
+		if (pages <= managed_pages() + swap)
+			return 0;
+		break;
+	default:
+		limit = managed_pages() *
+				READ_ONCE(space_sys.overcommit_ratio) / 100 +
+			swap;
+		if (now <= limit)
+			return 0;
+	}
+	vm_unaccount(pages);
+	return -ENOMEM;
+}
+
+void vm_unaccount(u64 pages)
+{
+	u64 old = __atomic_fetch_sub(&space_sys.committed, pages,
+				     __ATOMIC_RELAXED);
+
+	mm_verify(old >= pages);
+}
+
+static bool is_data(u64 vm_flags)
+{
+	return (vm_flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN)) == VM_WRITE;
+}
+
+bool may_expand_vm(const struct mm_struct *mm, u64 vm_flags, u64 pages)
+{
+	if (mm->total_vm + pages > mm->rlimit_as >> PAGE_SHIFT)
+		return false;
+	return !is_data(vm_flags) ||
+	       mm->data_vm + pages <= mm->rlimit_data >> PAGE_SHIFT;
+}
+
+void vm_stat_account(struct mm_struct *mm, u64 vm_flags, s64 pages)
+{
+	mm->total_vm += (u64)pages;
+	if (is_data(vm_flags))
+		mm->data_vm += (u64)pages;
+	if (vm_flags & VM_GROWSDOWN)
+		mm->stack_vm += (u64)pages;
+	mm_verify((s64)mm->total_vm >= 0 && (s64)mm->data_vm >= 0);
+}
+
+/* ---- access bits ------------------------------------------------------------------ */
+
+u64 prot_to_vm_flags(int prot)
+{
+	u64 f = 0;
+
+	if (prot & PROT_READ)
+		f |= VM_READ;
+	if (prot & PROT_WRITE)
+		f |= VM_WRITE;
+	if (prot & PROT_EXEC)
+		f |= VM_EXEC;
+	return f;
+}
+
+pgprot_t vm_get_page_prot(u64 vm_flags)
+{
+	u64 bits = X86_PTE_P | X86_PTE_US;
+
+	if (!(vm_flags & VM_ACCESS_FLAGS))
+		return (pgprot_t){ X86_PTE_PROTNONE | X86_PTE_NX };
+	if (vm_flags & VM_WRITE)
+		bits |= X86_PTE_RW;
+	if (!(vm_flags & VM_EXEC))
+		bits |= X86_PTE_NX;
+	return (pgprot_t){ bits };
+}
+
+/* ---- munmap -------------------------------------------------------------------------- */
+
+static void unmap_one_vma(struct mm_struct *mm, struct vm_area_struct *vma)
+{
+	if (vma_accountable(vma->vm_flags))
+		vm_unaccount(vma_pages(vma));
+	vm_stat_account(mm, vma->vm_flags, -(s64)vma_pages(vma));
+	vma_unlink(mm, vma);
+	vma_free(vma);
+}
+
+/*
+ * Remove whole VMAs in [START, END). Pages first; then the reverse map lets
+ * go of the VMAs, so that no walk can enter the tables; then the tables.
+ */
+static void unmap_region(struct mm_struct *mm, uva_t start, uva_t end)
+{
+	struct vm_area_struct *first = find_vma(mm, start), *vma, *next;
+	struct vm_area_struct *prev = first ? vma_prev(first) : NULL;
+	struct pt_free_range range = { start, end, 0, 0, tlb_remove_table,
+				       NULL };
+	struct mmu_gather tlb;
+
+	if (!first || first->vm_start >= end)
+		return;
+	mm_gather_init(&tlb, mm);
+	for (vma = first; vma && vma->vm_start < end; vma = vma_next(vma))
+		zap_range(&tlb, vma, vma->vm_start, vma->vm_end);
+	range.floor = prev ? prev->vm_end : 0;
+	range.ceiling = vma ? vma->vm_start : 0;
+	for (vma = first; vma && vma->vm_start < end; vma = next) {
+		next = vma_next(vma);
+		unlink_anon_vmas(vma);
+		unmap_one_vma(mm, vma);
+	}
+	range.arg = &tlb;
+	pgtable_free_range(&mm->pt, &range);
+	tlb_finish(&tlb);
+}
+
+int do_munmap_locked(struct mm_struct *mm, uva_t start, u64 len)
+{
+	uva_t end = start + len;
+
+	rwsem_assert_held_write(&mm->mmap_lock);
+	if (vma_isolate_range(mm, start, end))
+		return -ENOMEM;
+	unmap_region(mm, start, end);
+	return 0;
+}
+
+static bool range_ok(const struct mm_struct *mm, uva_t addr, u64 len)
+{
+	u64 task_size = mm->layout.task_size;
+
+	return len && IS_ALIGNED(addr, PAGE_SIZE) && len <= task_size &&
+	       addr <= task_size - len;
+}
+
+int do_munmap(struct mm_struct *mm, uva_t addr, u64 len)
+{
+	int err;
+
+	if (len > mm->layout.task_size ||
+	    !range_ok(mm, addr, PAGE_ALIGN(len)))
+		return -EINVAL;
+	down_write(&mm->mmap_lock);
+	err = do_munmap_locked(mm, addr, PAGE_ALIGN(len));
+	up_write(&mm->mmap_lock);
+	return err;
+}
+
+/* ---- mmap ---------------------------------------------------------------------------- */
+
+static int mmap_check_flags(u64 len, int flags)
+{
+	int type = flags & (MAP_SHARED | MAP_PRIVATE);
+
+	if (len == 0 || (type != MAP_SHARED && type != MAP_PRIVATE &&
+			 type != MAP_SHARED_VALIDATE))
+		return -EINVAL;
+	/* Shared memory and files need the page cache. */
+	if (type != MAP_PRIVATE || !(flags & MAP_ANONYMOUS))
+		return -ENODEV;
+	if (flags & MAP_HUGETLB)
+		return -EINVAL;
+	return 0;
+}
+
+/* Where the mapping goes: an address, or a negative errno. */
+static s64 mmap_place(struct mm_struct *mm, uva_t addr, u64 len, int flags)
+{
+	if (!(flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
+		return get_unmapped_area(mm, addr, len);
+	if (!IS_ALIGNED(addr, PAGE_SIZE))
+		return -EINVAL;
+	if (!range_ok(mm, addr, len))
+		return -ENOMEM;
+	if (addr < READ_ONCE(space_sys.mmap_min_addr))
+		return -EPERM;
+	if ((flags & MAP_FIXED_NOREPLACE) && !range_is_free(mm, addr, addr + len))
+		return -EEXIST;
+	return (s64)addr;
+}
+
+static u64 mmap_vm_flags(int prot, int flags)
+{
+	u64 f = prot_to_vm_flags(prot) | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
+
+	if (flags & MAP_GROWSDOWN)
+		f |= VM_GROWSDOWN;
+	if ((flags & MAP_NORESERVE) &&
+	    READ_ONCE(space_sys.overcommit_memory) != 2)
+		f |= VM_NORESERVE;
+	return f;
+}
+
+/* The range is free: account, then merge or make a VMA. */
+static int map_free_range(struct mm_struct *mm, uva_t addr, u64 len, u64 vm_flags)
+{
+	struct vma_merge_want want = { addr, addr + len, vm_flags,
+				       addr >> PAGE_SHIFT, NULL };
+	u64 pages = len >> PAGE_SHIFT;
+	struct vm_area_struct *vma;
+
+	if (vma_accountable(vm_flags) && vm_enough_memory(pages))
+		return -ENOMEM;
+	vma = vma_merge(mm, &want);
+	if (!vma && mm->map_count < READ_ONCE(space_sys.max_map_count)) {
+		vma = vma_new(mm, addr, addr + len, vm_flags);
+		if (vma)
+			vma_link(mm, vma);
+	}
+	if (!vma) {
+		if (vma_accountable(vm_flags))
+			vm_unaccount(pages);
+		return -ENOMEM;
+	}
+	vm_stat_account(mm, vm_flags, (s64)pages);
+	return 0;
+}
+
+/* Mmap lock held for writing. */
+static s64 mmap_locked(struct mm_struct *mm, uva_t addr, u64 len, int prot,
+		       int flags)
+{
+	u64 vm_flags = mmap_vm_flags(prot, flags);
+	s64 at = mmap_place(mm, addr, len, flags);
+	int err;
+
+	if (at < 0)
+		return at;
+	if (!may_expand_vm(mm, vm_flags, len >> PAGE_SHIFT))
+		return -ENOMEM;
+	if (flags & MAP_FIXED) {
+		err = do_munmap_locked(mm, (uva_t)at, len);
+		if (err)
+			return err;
+	}
+	err = map_free_range(mm, (uva_t)at, len, vm_flags);
+	return err ? err : at;
+}
+
+s64 do_mmap(struct mm_struct *mm, uva_t addr, u64 len, int prot, int flags)
+{
+	int err = mmap_check_flags(len, flags);
+	s64 at;
+
+	if (err)
+		return err;
+	len = PAGE_ALIGN(len);
+	if (len == 0 || len > mm->layout.task_size)
+		return -ENOMEM;
+	down_write(&mm->mmap_lock);
+	at = mmap_locked(mm, addr, len, prot, flags);
+	up_write(&mm->mmap_lock);
+	return at;
+}
+
+/* ---- brk -------------------------------------------------------------------------------- */
+
+static bool brk_grow(struct mm_struct *mm, uva_t from, uva_t to)
+{
+	u64 flags = mmap_vm_flags(PROT_READ | PROT_WRITE, 0);
+	struct vm_area_struct *next = find_vma(mm, from);
+
+	if (next && next->vm_start < to)
+		return false;
+	if (!range_is_free(mm, from, to) ||
+	    !may_expand_vm(mm, flags, (to - from) >> PAGE_SHIFT))
+		return false;
+	return map_free_range(mm, from, to - from, flags) == 0;
+}
+
+uva_t do_brk(struct mm_struct *mm, uva_t brk)
+{
+	uva_t from, to;
+	bool ok = true;
+
+	down_write(&mm->mmap_lock);
+	from = PAGE_ALIGN(mm->brk);
+	to = PAGE_ALIGN(brk);
+	if (brk < mm->start_brk || brk > mm->layout.task_size ||
+	    brk - mm->start_brk > mm->rlimit_data)
+		ok = false;
+	else if (to > from)
+		ok = brk_grow(mm, from, to);
+	else if (to < from)
+		ok = do_munmap_locked(mm, to, from - to) == 0;
+	if (ok)
+		mm->brk = brk;
+	brk = mm->brk;
+	up_write(&mm->mmap_lock);
+	return brk;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mprotect.c - change the access of a range.
+ *
+ * VMAs are split at the bounds, then flags and entries change, then equal
+ * neighbours melt. Private pages never become writable in their entries here:
+ * the next write faults and decides whether to copy, so a page shared after
+ * a fork cannot be written through.
+ *
+ * Reference: mprotect(2).
+ */
+#include <mmkit/errno.h>
+#include <mmkit/mman.h>
+
+#include "space/rmap.h"
+#include "space/space.h"
+
+/* Entries of one leaf table in [ADDR, END). */
+static void protect_table(struct vm_area_struct *vma, struct pt_slot *slot,
+			  uva_t addr, uva_t end)
+{
+	pt_lock(slot);
+	for (; addr < end; addr += PAGE_SIZE, pt_next(slot)) {
+		pte_t e = pt_get(slot), n;
+
+		if (!pte_present(e))
+			continue;
+		/* Taken out whole, so that no A or D bit is lost. */
+		e = pt_xchg(slot, (pte_t){ 0 });
+		n = pte_modify(e, vma->vm_page_prot);
+		if (!pte_write(e) || pte_special(e))
+			n = pte_wrprotect(n);
+		pt_set(slot, n);
+	}
+	pt_unlock(slot);
+}
+
+static void protect_range(struct vm_area_struct *vma)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	uva_t addr = vma->vm_start;
+
+	while (addr < vma->vm_end) {
+		uva_t end = pt_table_end(&mm->pt, addr, vma->vm_end);
+		struct pt_slot slot;
+
+		if (pt_lookup(&mm->pt, addr, &slot)) {
+			protect_table(vma, &slot, addr, end);
+			addr = end;
+		} else {
+			addr = pt_skip(&mm->pt, addr, vma->vm_end);
+		}
+	}
+	port_tlb_flush(&mm->cpus, mm->asid, vma->vm_start, vma->vm_end);
+}
+
+/* Writable private memory is accounted; returns 0 or -ENOMEM. */
+static int protect_account(u64 old, u64 new, u64 pages)
+{
+	if (vma_accountable(new) && !vma_accountable(old))
+		return vm_enough_memory(pages);
+	return 0;
+}
+
+/* VMA lies within the range: give it NEW flags. */
+static int protect_vma(struct mm_struct *mm, struct vm_area_struct *vma,
+		       u64 access)
+{
+	u64 old = vma->vm_flags, new = (old & ~VM_ACCESS_FLAGS) | access;
+	u64 pages = vma_pages(vma);
+
+	if (new == old)
+		return 0;
+	if (protect_account(old, new, pages))
+		return -ENOMEM;
+	/* What was accounted once stays so until it is unmapped or writable
+	 * again: read-only memory gives its share back here. */
+	if (vma_accountable(old) && !vma_accountable(new))
+		vm_unaccount(pages);
+	vm_stat_account(mm, old, -(s64)pages);
+	vm_stat_account(mm, new, (s64)pages);
+	vma->vm_flags = new;
+	vma->vm_page_prot = vm_get_page_prot(new);
+	protect_range(vma);
+	return 0;
+}
+
+/* Is all of [START, END) mapped, and may it get ACCESS? */
+static int protect_check(struct mm_struct *mm, uva_t start, uva_t end,
+			 u64 access)
+{
+	struct vm_area_struct *vma = find_vma(mm, start);
+
+	for (uva_t at = start; at < end; at = vma->vm_end, vma = vma_next(vma)) {
+		if (!vma || vma->vm_start > at)
+			return -ENOMEM;
+		if (access & ~(vma->vm_flags >> 4))
+			return -EACCES;
+		if (vma->vm_end >= end)
+			return 0;
+	}
+	return 0;
+}
+
+static int mprotect_locked(struct mm_struct *mm, uva_t start, uva_t end,
+			   u64 access)
+{
+	struct vm_area_struct *vma;
+	int err = protect_check(mm, start, end, access);
+
+	if (!err)
+		err = vma_isolate_range(mm, start, end);
+	if (err)
+		return err;
+	for (vma = find_vma(mm, start); vma && vma->vm_start < end && !err;
+	     vma = vma_next(vma)) {
+		err = protect_vma(mm, vma, access);
+		vma = vma_join(mm, vma);
+	}
+	return err;
+}
+
+int do_mprotect(struct mm_struct *mm, uva_t addr, u64 len, int prot)
+{
+	u64 task_size = mm->layout.task_size;
+	int err;
+
+	if (!IS_ALIGNED(addr, PAGE_SIZE))
+		return -EINVAL;
+	if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC))
+		return -EINVAL;
+	if (len == 0)
+		return 0;
+	if (len > task_size || addr > task_size - PAGE_ALIGN(len))
+		return -ENOMEM;
+	down_write(&mm->mmap_lock);
+	err = mprotect_locked(mm, addr, addr + PAGE_ALIGN(len),
+			      prot_to_vm_flags(prot));
+	up_write(&mm->mmap_lock);
+	return err;
+}

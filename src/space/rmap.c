@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rmap.c - counting mappings, and walking from a frame to its entries.
+ *
+ * 1. Purpose. Reclaim and migration start from a frame and must find every
+ *    page-table entry that maps it.
+ *
+ * 2. Way. The page's mapping word names an anon_vma, whose interval tree gives
+ *    the VMAs that hold the page's number; each VMA's address space is walked
+ *    at that address, and the entry counts only if it maps this frame.
+ *    struct page keeps 32 bits of the page number: the walk asks the tree
+ *    once for each 2^32-page window that the anon_vma's VMAs ever touched,
+ *    which is one in practice.
+ *
+ * 3. Invariants.
+ *    RM-1  mapcount + 1 = present entries that map the page; each holds one
+ *          reference.
+ *    RM-2  An entry that maps a page is found by the walk: the page's number
+ *          lies in its VMA, and the VMA is linked to the page's anon_vma.
+ *
+ * 4. Locking. The anon_vma of a page may be freed while we look: the page may
+ *    be unmapped and its VMAs gone. Its address is read, and its reference
+ *    count raised, inside an epoch section (the memory cannot be reused yet);
+ *    if the page is still mapped after that, it is the right one. Order:
+ *    page lock -> anon_vma lock -> table lock.
+ *
+ * References: the object-based reverse mapping of D. McCracken (Ottawa Linux
+ * Symposium, 2004); Linux documentation mm/process_addrs.
+ */
+#include "space/rmap.h"
+
+#include <mmkit/page_alloc.h>
+
+#include "cache/swap.h"
+#include "phys/lru.h"
+#include "phys/mmzone.h"
+#include "phys/vmstat.h"
+#include "space/space.h"
+
+/* ---- counting -------------------------------------------------------------------- */
+
+static void count_anon_mapped(struct page *page, long n)
+{
+	mod_node_page_state(page_zone(page)->zone_pgdat, NR_ANON_MAPPED, n);
+}
+
+/* PAGE, at ADDR of VMA, may be mapped by the VMAs of AV. */
+static void set_anon_identity(struct page *page, struct anon_vma *av,
+			      const struct vm_area_struct *vma, uva_t addr)
+{
+	u64 pgoff = vma->vm_pgoff + ((addr - vma->vm_start) >> PAGE_SHIFT);
+
+	mm_verify(av != NULL);
+	set_page_index(page, pgoff);
+	set_page_mapping_word(page,
+			      (u64)(uintptr_t)av | PAGE_MAPPING_ANON);
+}
+
+void page_add_new_anon_rmap(struct page *page, struct vm_area_struct *vma,
+			    uva_t addr)
+{
+	mm_verify(page_mapcount(page) == 0);
+	SetPageSwapBacked(page);
+	page_mapcount_add(page, 1);
+	set_anon_identity(page, vma->anon_vma, vma, addr);
+	count_anon_mapped(page, 1);
+}
+
+void page_add_anon_rmap(struct page *page, struct vm_area_struct *vma,
+			uva_t addr, bool exclusive)
+{
+	mm_assert(PageLocked(page));
+	/*
+	 * A page read from swap has no identity yet. Relatives of this VMA may
+	 * hold swap entries of it, so it gets the root, to which all of them
+	 * are linked, unless it is ours alone. A page that stayed in the swap
+	 * cache keeps the identity that it had.
+	 */
+	if (exclusive)
+		set_anon_identity(page, vma->anon_vma, vma, addr);
+	else if (!PageAnon(page))
+		set_anon_identity(page, vma->anon_vma->root, vma, addr);
+	if (page_mapcount_add(page, 1) == 1)
+		count_anon_mapped(page, 1);
+}
+
+void page_dup_rmap(struct page *page)
+{
+	int now = page_mapcount_add(page, 1);
+
+	mm_verify(now > 1);
+}
+
+void page_remove_rmap(struct page *page)
+{
+	int left = page_mapcount_add(page, -1);
+
+	mm_verify(left >= 0);
+	if (left == 0)
+		count_anon_mapped(page, -1);
+}
+
+void page_move_anon_rmap(struct page *page, struct vm_area_struct *vma)
+{
+	mm_assert(PageLocked(page));
+	mm_verify(vma->anon_vma != NULL);
+	set_page_mapping_word(page, (u64)(uintptr_t)vma->anon_vma |
+					    PAGE_MAPPING_ANON);
+}
+
+/* ---- from a page to its anon_vma ----------------------------------------------------- */
+
+static struct anon_vma *word_anon_vma(u64 word)
+{
+	if ((word & PAGE_MAPPING_FLAGS) != PAGE_MAPPING_ANON)
+		return NULL;
+	return (struct anon_vma *)(uintptr_t)(word & ~PAGE_MAPPING_FLAGS);
+}
+
+/* PAGE's anon_vma with a reference, or NULL if nobody maps the page. */
+static struct anon_vma *page_get_anon_vma(struct page *page)
+{
+	struct anon_vma *av = NULL;
+	u64 word;
+
+	epoch_enter();
+	word = page_mapping_word(page);
+	if (page_mapped(page))
+		av = word_anon_vma(word);
+	if (av && !anon_vma_get_not_zero(av))
+		av = NULL;
+	if (av && !page_mapped(page)) {
+		epoch_exit();
+		anon_vma_put(av);
+		return NULL;
+	}
+	epoch_exit();
+	return av;
+}
+
+/* ---- walking --------------------------------------------------------------------------- */
+
+bool page_vma_slot(const struct page *page, struct vm_area_struct *vma,
+		   uva_t addr, struct pt_slot *slot)
+{
+	pte_t e;
+
+	if (!pt_lookup(&vma->vm_mm->pt, addr, slot))
+		return false;
+	pt_lock(slot);
+	e = pt_get(slot);
+	if (pte_present(e) && !pte_special(e) &&
+	    pte_pfn(e) == page_to_pfn(page))
+		return true;
+	pt_unlock(slot);
+	return false;
+}
+
+/* Visit the VMAs of AV that hold page number PGOFF. False: the walk is over. */
+static bool walk_window(struct page *page, struct anon_vma *av, u64 pgoff,
+			struct rmap_walk_control *rwc)
+{
+	struct anon_vma_chain *avc;
+
+	for (avc = anon_vma_iter_first(av, pgoff, pgoff); avc;
+	     avc = anon_vma_iter_next(avc, pgoff, pgoff)) {
+		struct vm_area_struct *vma = avc->vma;
+		uva_t addr = page_vma_address(vma, pgoff);
+
+		if (rwc->invalid_vma && rwc->invalid_vma(vma, rwc->arg))
+			continue;
+		if (!rwc->rmap_one(page, vma, addr, rwc->arg))
+			return false;
+		if (rwc->done && rwc->done(page))
+			return false;
+	}
+	return true;
+}
+
+bool rmap_walk(struct page *page, struct rmap_walk_control *rwc)
+{
+	struct anon_vma *av = page_get_anon_vma(page);
+
+	mm_assert(page_count(page) > 0);
+	if (!av)
+		return true;
+	if (!rwc->try_lock) {
+		down_read(&av->root->rwsem);
+	} else if (!down_read_trylock(&av->root->rwsem)) {
+		anon_vma_put(av);
+		return false;
+	}
+	for (u64 w = av->window_lo; w <= av->window_hi; w++)
+		if (!walk_window(page, av, w << 32 | page_index(page), rwc))
+			break;
+	up_read(&av->root->rwsem);
+	anon_vma_put(av);
+	return true;
+}
+
+/* ---- referenced? --------------------------------------------------------------------------- */
+
+struct referenced_arg {
+	int referenced;
+	u64 vm_flags;
+};
+
+/*
+ * Clear the accessed bit and make CPUs forget the entry, so that the next use
+ * sets the bit again: without the flush a page in constant use through one
+ * TLB entry would look idle.
+ */
+static bool referenced_one(struct page *page, struct vm_area_struct *vma,
+			   uva_t addr, void *arg)
+{
+	struct referenced_arg *ra = arg;
+	struct mm_struct *mm = vma->vm_mm;
+	struct pt_slot slot;
+	bool young;
+
+	if (!page_vma_slot(page, vma, addr, &slot))
+		return true;
+	young = pte_young(pt_get(&slot));
+	if (young) {
+		pt_clear_bits(&slot, X86_PTE_A);
+		port_tlb_flush(&mm->cpus, mm->asid, addr, addr + PAGE_SIZE);
+	}
+	pt_unlock(&slot);
+	if (young && !(vma->vm_flags & VM_SEQ_READ))
+		ra->referenced++;
+	ra->vm_flags |= vma->vm_flags;
+	return true;
+}
+
+int page_referenced(struct page *page, u64 *vm_flags)
+{
+	struct referenced_arg ra = { 0, 0 };
+	struct rmap_walk_control rwc = {
+		.arg = &ra,
+		.rmap_one = referenced_one,
+		.try_lock = true,
+	};
+
+	*vm_flags = 0;
+	if (!page_mapped(page))
+		return 0;
+	/* A contended lock says that the page's owner is busy: in use. */
+	if (!rmap_walk(page, &rwc))
+		return 1;
+	*vm_flags = ra.vm_flags;
+	return ra.referenced;
+}
+
+/* ---- unmapping ------------------------------------------------------------------------------ */
+
+/*
+ * One mapping becomes a swap entry. The entry's count is raised first, so
+ * that the slot cannot be freed under it.
+ */
+static bool unmap_one(struct page *page, struct vm_area_struct *vma,
+		      uva_t addr, void *arg)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	swp_entry_t entry = page_swap_entry(page);
+	struct pt_slot slot;
+	pte_t old;
+
+	(void)arg;
+	if (!page_vma_slot(page, vma, addr, &slot))
+		return true;
+	if ((vma->vm_flags & VM_LOCKED) || swap_duplicate(entry)) {
+		pt_unlock(&slot);
+		return false;
+	}
+	old = pt_xchg(&slot, (pte_t){ 0 });
+	port_tlb_flush(&mm->cpus, mm->asid, addr, addr + PAGE_SIZE);
+	if (pte_dirty(old))
+		SetPageDirty(page);
+	pt_set(&slot, swp_entry_to_pte(entry));
+	mm_counter_add(mm, MM_ANONPAGES, -1);
+	mm_counter_add(mm, MM_SWAPENTS, 1);
+	page_remove_rmap(page);
+	pt_unlock(&slot);
+	put_page(page);
+	return true;
+}
+
+static bool not_mapped(struct page *page)
+{
+	return !page_mapped(page);
+}
+
+bool try_to_unmap(struct page *page)
+{
+	struct rmap_walk_control rwc = {
+		.rmap_one = unmap_one,
+		.done = not_mapped,
+	};
+
+	mm_assert(PageLocked(page) && PageSwapCache(page));
+	rmap_walk(page, &rwc);
+	return !page_mapped(page);
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rmap.h - from a frame to the page-table entries that map it.
+ */
+#ifndef MM_SPACE_RMAP_H
+#define MM_SPACE_RMAP_H
+
+#include "base/epoch.h"
+#include "base/list.h"
+#include "base/rbtree.h"
+#include "base/rwsem.h"
+#include "phys/page.h"
+#include "space/space.h"
+
+/*
+ * The set of VMAs in which a group of anonymous pages may be mapped. (R) the
+ * root's rwsem for writing to change, for reading to walk; (A) atomic.
+ */
+struct anon_vma {
+	struct anon_vma *root;	     /* whose lock all of a tree use; constant */
+	struct rw_semaphore rwsem;   /* used in the root only */
+	u32 refcount;		     /* (A) VMAs' links count as one */
+	u32 num_children;	     /* (R) anon_vmas whose parent this is */
+	u32 num_active_vmas;	     /* (R) VMAs whose anon_vma this is */
+	struct anon_vma *parent;     /* (R) */
+	struct rb_root rb_root;	     /* (R) interval tree of chain links */
+	u16 window_lo, window_hi;    /* (R) 2^32-page windows of any VMA */
+	struct epoch_head epoch;     /* for the deferred free */
+};
+
+/* The link of one VMA to one anon_vma. */
+struct anon_vma_chain {
+	struct vm_area_struct *vma;
+	struct anon_vma *anon_vma;
+	struct list_head same_vma; /* (mmap lock) in vma->anon_vma_chain */
+	struct rb_node rb;	   /* (R) in anon_vma->rb_root */
+	u64 rb_subtree_last;	   /* (R) interval tree's augmented value */
+};
+
+/* ---- anon_vma.c ---------------------------------------------------------------- */
+
+/* anon_vma_init_caches: at boot. 0 or -ENOMEM. */
+int anon_vma_init_caches(void) MM_MUST_CHECK;
+
+/* anon_vma_prepare: VMA gets an anon_vma, a neighbour's if it can be shared.
+ * Mmap lock held in any mode. 0, -ENOMEM. */
+int anon_vma_prepare(struct vm_area_struct *vma) MM_MUST_CHECK;
+
+/* anon_vma_clone: link DST to all anon_vmas that SRC is linked to. 0, -ENOMEM
+ * (then DST is linked to none). */
+int anon_vma_clone(struct vm_area_struct *dst,
+		   struct vm_area_struct *src) MM_MUST_CHECK;
+
+/* anon_vma_assign: AV, to which VMA is linked, gets VMA's new pages. */
+void anon_vma_assign(struct vm_area_struct *vma, struct anon_vma *av);
+
+/* anon_vma_fork: the child's VMA: links to the parent's, and an anon_vma of
+ * its own for new pages. 0, -ENOMEM (then no links are left). */
+int anon_vma_fork(struct vm_area_struct *vma,
+		  struct vm_area_struct *parent) MM_MUST_CHECK;
+
+/* unlink_anon_vmas: VMA leaves all of them; unused ones are freed. */
+void unlink_anon_vmas(struct vm_area_struct *vma);
+
+/* Around a change of VMA's bounds (vma_resize): locks, keeps trees true. */
+void anon_vma_resize_begin(struct vm_area_struct *vma);
+void anon_vma_resize_end(struct vm_area_struct *vma);
+
+/* anon_vma_check: VMA's links are consistent. Panics. */
+void anon_vma_check(struct vm_area_struct *vma);
+
+/* References that keep AV (and its root) in memory. get: one is held. */
+void anon_vma_get(struct anon_vma *av);
+bool anon_vma_get_not_zero(struct anon_vma *av);
+void anon_vma_put(struct anon_vma *av);
+
+/* Interval look-up: links of AV whose VMAs hold page number PGOFF. */
+struct anon_vma_chain *anon_vma_iter_first(struct anon_vma *av, u64 first,
+					   u64 last);
+struct anon_vma_chain *anon_vma_iter_next(struct anon_vma_chain *avc,
+					  u64 first, u64 last);
+
+/* ---- rmap.c ---------------------------------------------------------------------- */
+
+/* Set / clear the mapping of an anonymous PAGE at ADDR of VMA. Table lock of
+ * the entry held. _new: PAGE is fresh, mapped once, owned by VMA's anon_vma.
+ * EXCLUSIVE: nobody else maps it: it may move to VMA's own anon_vma (page
+ * lock held). */
+void page_add_new_anon_rmap(struct page *page, struct vm_area_struct *vma,
+			    uva_t addr);
+void page_add_anon_rmap(struct page *page, struct vm_area_struct *vma,
+			uva_t addr, bool exclusive);
+void page_dup_rmap(struct page *page);
+void page_remove_rmap(struct page *page);
+void page_move_anon_rmap(struct page *page, struct vm_area_struct *vma);
+
+/* One walk over all mappings of a page. */
+struct rmap_walk_control {
+	void *arg;
+	/* Called for each VMA that may map the page; false ends the walk. */
+	bool (*rmap_one)(struct page *page, struct vm_area_struct *vma,
+			 uva_t addr, void *arg);
+	bool (*done)(struct page *page); /* true: enough. May be NULL */
+	/* Skip this VMA. May be NULL. */
+	bool (*invalid_vma)(struct vm_area_struct *vma, void *arg);
+	bool try_lock; /* give up rather than wait for the anon_vma lock */
+};
+
+/* rmap_walk: false if the lock was not to be had (try_lock). May sleep. */
+bool rmap_walk(struct page *page, struct rmap_walk_control *rwc);
+
+/* page_referenced: how many mappings used the page since last asked (their
+ * accessed bits are cleared); *VM_FLAGS gets the flags of their VMAs. */
+int page_referenced(struct page *page, u64 *vm_flags);
+
+/* try_to_unmap: replace every mapping of an anonymous PAGE that is in the
+ * swap cache by its swap entry, and flush. Page locked. True if none is left. */
+bool try_to_unmap(struct page *page) MM_MUST_CHECK;
+
+/* page_vma_slot: the slot in VMA that maps PAGE at ADDR, table locked; false
+ * (unlocked) if it does not. */
+bool page_vma_slot(const struct page *page, struct vm_area_struct *vma,
+		   uva_t addr, struct pt_slot *slot);
+
+/* page_vma_address: where VMA would map page number PGOFF. */
+static inline uva_t page_vma_address(const struct vm_area_struct *vma,
+				     u64 pgoff)
+{
+	return vma->vm_start + ((pgoff - vma->vm_pgoff) << PAGE_SHIFT);
+}
+
+#endif

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * space.h - the structures of address spaces, for this floor and those above.
+ */
+#ifndef MM_SPACE_SPACE_H
+#define MM_SPACE_SPACE_H
+
+#include <mmkit/mm.h>
+#include <mmkit/port.h>
+
+#include "base/atomic.h"
+#include "base/epoch.h"
+#include "base/list.h"
+#include "base/rbtree.h"
+#include "base/rwsem.h"
+#include "base/spinlock.h"
+#include "pgtable/mmu_gather.h"
+#include "pgtable/pgtable.h"
+
+/* vm_area_struct.vm_flags; names as in Linux. */
+#define VM_READ	      0x00000001UL
+#define VM_WRITE      0x00000002UL
+#define VM_EXEC	      0x00000004UL
+#define VM_SHARED     0x00000008UL
+#define VM_MAYREAD    0x00000010UL
+#define VM_MAYWRITE   0x00000020UL
+#define VM_MAYEXEC    0x00000040UL
+#define VM_GROWSDOWN  0x00000100UL
+#define VM_LOCKED     0x00002000UL
+#define VM_SEQ_READ   0x00008000UL
+#define VM_RAND_READ  0x00010000UL
+#define VM_DONTCOPY   0x00020000UL
+#define VM_DONTEXPAND 0x00040000UL
+#define VM_ACCOUNT    0x00100000UL
+#define VM_NORESERVE  0x00200000UL
+#define VM_WIPEONFORK 0x02000000UL
+
+#define VM_ACCESS_FLAGS (VM_READ | VM_WRITE | VM_EXEC)
+
+/*
+ * One mapping. (W) mmap lock for writing to change, for reading to read;
+ * (V) additionally the anon_vma's lock to change while it is linked there.
+ */
+struct vm_area_struct {
+	uva_t vm_start, vm_end; /* (W, V) [start, end) */
+	u64 vm_pgoff;		/* (W, V) page number of vm_start */
+	u64 vm_flags;		/* (W) VM_* */
+	pgprot_t vm_page_prot;	/* (W) access bits of new entries */
+	struct mm_struct *vm_mm; /* constant */
+	struct rb_node vm_rb;	/* (W) */
+	u64 rb_subtree_gap;	/* (W) largest gap below, in the subtree */
+	struct list_head vm_list; /* (W) in address order */
+	struct list_head anon_vma_chain; /* (W) avc.same_vma */
+	struct anon_vma *anon_vma; /* (W) set once under page_table lock */
+};
+
+enum mm_counter { MM_ANONPAGES, MM_SWAPENTS, NR_MM_COUNTERS };
+
+/* mm_struct.flags */
+#define MMF_OOM_SKIP   0x1UL /* nothing more to gain from killing it */
+#define MMF_OOM_VICTIM 0x2UL
+#define MMF_UNSTABLE   0x4UL /* the reaper took pages away: faults must fail */
+
+/* (M) mmap_lock, (A) atomic, (C) constant, (S) space_sys.lock. */
+struct mm_struct {
+	struct pgtable pt;		 /* see pgtable.h */
+	struct rw_semaphore mmap_lock;
+	struct rb_root mm_rb;		 /* (M) */
+	struct list_head mmap;		 /* (M) VMAs in address order */
+	u32 map_count;			 /* (M) */
+	u32 mm_users;			 /* (A) tasks and other users */
+	u32 mm_count;			 /* (A) references to the structure */
+	u32 asid;			 /* (C) tag in the TLBs */
+	struct port_cpumask cpus;	 /* (A) CPUs that ever loaded it */
+	u64 flags;			 /* (A) MMF_* */
+	struct mm_layout layout;	 /* (C) */
+	uva_t brk, start_brk;		 /* (M) */
+	u64 total_vm, data_vm, stack_vm; /* (M) pages */
+	u64 counters[NR_MM_COUNTERS];	 /* (A) pages */
+	u64 hiwater_rss;		 /* (A) */
+	u64 rlimit_as, rlimit_data, rlimit_stack; /* (M) bytes */
+	spinlock_t anon_lock; /* linking a VMA's first anon_vma */
+	struct list_head mmlist; /* (S) all address spaces */
+	struct epoch_head epoch; /* for the deferred free */
+};
+
+struct space_state {
+	spinlock_t lock; /* tasks, mms, ids */
+	struct mm_task *tasks;
+	struct list_head mms;
+	s32 next_pid;
+	u32 next_asid;
+	u64 nr_mms;
+	u64 zero_pfn;	   /* the shared zero page */
+	u64 committed;	   /* (A) pages accounted by VM_ACCOUNT */
+	u64 max_map_count; /* tunable */
+	u32 overcommit_memory; /* tunable: 0, 1, 2 */
+	u32 overcommit_ratio;  /* tunable, percent */
+	u64 mmap_min_addr;     /* tunable, bytes */
+	u64 stack_guard_gap;   /* tunable, pages */
+	struct kmem_cache *mm_cache, *vma_cache, *avc_cache, *anon_vma_cache;
+};
+
+extern struct space_state space_sys;
+
+/* space_reset: forget all; for a fresh machine. */
+void space_reset(void);
+/* space_init: caches and the zero page. 0 or -ENOMEM. At boot. */
+int space_init(void) MM_MUST_CHECK;
+
+/* ---- vma.c: the tree ------------------------------------------------------ */
+
+/* find_vma: the first VMA with vm_end > ADDR, or NULL. (M) held. */
+struct vm_area_struct *find_vma(struct mm_struct *mm, uva_t addr);
+struct vm_area_struct *vma_next(struct vm_area_struct *vma);
+struct vm_area_struct *vma_prev(struct vm_area_struct *vma);
+struct vm_area_struct *vma_first(struct mm_struct *mm);
+
+static inline bool vma_contains(const struct vm_area_struct *vma, uva_t addr)
+{
+	return vma && addr >= vma->vm_start && addr < vma->vm_end;
+}
+
+static inline u64 vma_pages(const struct vm_area_struct *vma)
+{
+	return (vma->vm_end - vma->vm_start) >> PAGE_SHIFT;
+}
+
+#define for_each_vma(vma, mm) list_for_each_entry(vma, &(mm)->mmap, vm_list)
+
+/* vma_new: an unlinked VMA, fields set, not in the tree. NULL: no memory.
+ * Fault injection: FAIL_VMA. */
+struct vm_area_struct *vma_new(struct mm_struct *mm, uva_t start, uva_t end,
+			       u64 vm_flags) MM_MUST_CHECK;
+/* vma_dup: a copy of VMA's fields with empty links, or NULL. */
+struct vm_area_struct *vma_dup(const struct vm_area_struct *vma) MM_MUST_CHECK;
+/* vma_free: free an unlinked VMA without anon_vmas. */
+void vma_free(struct vm_area_struct *vma);
+/* vma_link / vma_unlink: into and out of tree and list. (M) for writing. */
+void vma_link(struct mm_struct *mm, struct vm_area_struct *vma);
+void vma_unlink(struct mm_struct *mm, struct vm_area_struct *vma);
+/* vma_resize: new bounds that overlap no neighbour; keeps tree, gaps and the
+ * reverse map's trees true. Cannot fail. (M) for writing. */
+void vma_resize(struct vm_area_struct *vma, uva_t start, uva_t end, u64 pgoff);
+
+/* vma_merge: extend a neighbour over the free range [START, END) if flags and
+ * reverse map allow. The VMA that now covers it, or NULL: nothing changed. */
+struct vma_merge_want {
+	uva_t start, end;
+	u64 vm_flags, pgoff;
+	struct anon_vma *anon_vma;
+};
+struct vm_area_struct *vma_merge(struct mm_struct *mm,
+				 const struct vma_merge_want *want);
+
+/* vma_join: after flags changed, melt VMA with equal neighbours. Returns the
+ * VMA that covers VMA's range now. */
+struct vm_area_struct *vma_join(struct mm_struct *mm,
+				struct vm_area_struct *vma);
+
+/* split_vma: cut VMA at ADDR; VMA keeps the lower part. 0, -ENOMEM. */
+int split_vma(struct mm_struct *mm, struct vm_area_struct *vma,
+	      uva_t addr) MM_MUST_CHECK;
+
+/* vma_isolate_range: split so that no VMA crosses START or END. 0, -ENOMEM
+ * (also beyond max_map_count). Splits done before a failure are melted. */
+int vma_isolate_range(struct mm_struct *mm, uva_t start,
+		      uva_t end) MM_MUST_CHECK;
+
+/* get_unmapped_area: where LEN bytes fit, HINT first, then downwards from
+ * mmap_base, then upwards. Address or -ENOMEM. */
+s64 get_unmapped_area(struct mm_struct *mm, uva_t hint, u64 len);
+
+/* range_is_free: no VMA (nor stack guard gap) overlaps [START, END). */
+bool range_is_free(struct mm_struct *mm, uva_t start, uva_t end);
+
+/* vma_tree_check: order, gaps, list, counts. Panics. (M) held. */
+void vma_tree_check(struct mm_struct *mm);
+
+pgprot_t vm_get_page_prot(u64 vm_flags);
+u64 prot_to_vm_flags(int prot);
+
+/* ---- limits (mmap.c) --------------------------------------------------------- */
+
+/* vm_enough_memory: account PAGES if the overcommit mode allows. 0, -ENOMEM. */
+int vm_enough_memory(u64 pages) MM_MUST_CHECK;
+void vm_unaccount(u64 pages);
+/* may_expand_vm: RLIMIT_AS and RLIMIT_DATA allow PAGES more. */
+bool may_expand_vm(const struct mm_struct *mm, u64 vm_flags, u64 pages);
+void vm_stat_account(struct mm_struct *mm, u64 vm_flags, s64 pages);
+bool vma_accountable(u64 vm_flags);
+
+/* expand_stack: grow VMA, a stack, down to ADDR. 0, -ENOMEM, -EFAULT. Takes
+ * the mmap lock for writing itself; the caller holds none. */
+int expand_stack(struct mm_struct *mm, uva_t addr) MM_MUST_CHECK;
+
+/* do_munmap_locked: as do_munmap, (M) held for writing. */
+int do_munmap_locked(struct mm_struct *mm, uva_t start, u64 len) MM_MUST_CHECK;
+
+/* ---- zap.c: taking pages out of a range ----------------------------------------- */
+
+/* zap_range: clear all entries in [START, END) of VMA; pages go to TLB. */
+void zap_range(struct mmu_gather *tlb, struct vm_area_struct *vma,
+	       uva_t start, uva_t end);
+void mm_gather_init(struct mmu_gather *tlb, struct mm_struct *mm);
+
+/* ---- counters ----------------------------------------------------------------------- */
+
+static inline void mm_counter_add(struct mm_struct *mm, enum mm_counter c,
+				  s64 n)
+{
+	u64 now = __atomic_add_fetch(&mm->counters[c], (u64)n,
+				     __ATOMIC_RELAXED);
+
+	mm_verify((s64)now >= 0);
+	if (c == MM_ANONPAGES && n > 0 && now > READ_ONCE(mm->hiwater_rss))
+		WRITE_ONCE(mm->hiwater_rss, now);
+}
+
+static inline u64 mm_counter_get(const struct mm_struct *mm, enum mm_counter c)
+{
+	return READ_ONCE(mm->counters[c]);
+}
+
+/* ---- references to the structure (mm_count); users are mm_get/mm_put --------- */
+
+void mm_grab(struct mm_struct *mm);
+void mm_drop(struct mm_struct *mm);
+/* mm_get_not_zero: a user more unless the space is already going. */
+bool mm_get_not_zero(struct mm_struct *mm);
+
+/* mm_switch: the port's hook, when a CPU changes threads. */
+void mm_switch(struct mm_task *prev, struct mm_task *next);
+
+/* task_for_each: FN for each registered task, under the registry's lock;
+ * stops when FN returns true. */
+void task_for_each(bool (*fn)(struct mm_task *task, void *arg), void *arg);
+
+#endif
