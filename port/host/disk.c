@@ -127,9 +127,14 @@ void port_bio_submit(struct port_bio *bio)
 /* Write why PATH cannot be used to ERR, if the caller wants to know. */
 static int refuse(char *err, const char *path, const char *what, int code)
 {
+	int n = 0;
+
 	if (err)
-		snprintf(err, HOST_DISK_ERR_MAX, "%s: %s: %s", path, what,
-			 strerror(code));
+		n = snprintf(err, HOST_DISK_ERR_MAX, "%s: %s: %s", path, what,
+			     strerror(code));
+	/* A path too long to show in full says so. */
+	if (n >= HOST_DISK_ERR_MAX)
+		memcpy(err + HOST_DISK_ERR_MAX - 4, "...", 4);
 	return -code;
 }
 

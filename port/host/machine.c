@@ -161,7 +161,8 @@ static void init_slots(const u8 *cpu_node)
 		c->root_pfn = HOST_NO_ROOT;
 		c->node = cpu_node ? cpu_node[i] : 0;
 		c->idle.flags = PF_KTHREAD;
-		snprintf(c->idle.comm, sizeof(c->idle.comm), "idle/%d", i);
+		snprintf(c->idle.comm, sizeof(c->idle.comm), "idle/%u",
+			 (u32)i % 100);
 	}
 }
 

@@ -219,9 +219,14 @@ void sim_irq_deliver(struct sim_cpu *cpu)
 /* Write why PATH cannot be used to ERR, if the caller wants to know. */
 static int refuse(char *err, const char *path, const char *what, int code)
 {
+	int n = 0;
+
 	if (err)
-		snprintf(err, SIM_DISK_ERR_MAX, "%s: %s: %s", path, what,
-			 strerror(code));
+		n = snprintf(err, SIM_DISK_ERR_MAX, "%s: %s: %s", path, what,
+			     strerror(code));
+	/* A path too long to show in full says so. */
+	if (n >= SIM_DISK_ERR_MAX)
+		memcpy(err + SIM_DISK_ERR_MAX - 4, "...", 4);
 	return -code;
 }
 
