@@ -79,8 +79,9 @@ struct per_cpu_pages {
 	u16 free_factor;   /* (P) batch scaling while only freeing */
 	u8 zone_idx;	   /* (B) */
 	struct zone *zone; /* (B) */
-	u64 nr_alloc; /* (P) single frames by the fast path: PGALLOC, NUMA_HIT */
-	u64 nr_free; /* (P) frames taken back: PGFREE */
+	u64 nr_alloc; /* (P) single frames by the fast path: PGALLOC, NUMA_HIT
+		       */
+	u64 nr_free;  /* (P) frames taken back: PGFREE */
 	/* (P) stacks of free blocks: pfn of the first, then page.next. */
 	u32 lists[NR_PCP_LISTS];
 } MM_ALIGNED(MM_CACHELINE);
@@ -312,6 +313,8 @@ enum section_state {
 struct mem_section {
 	u8 state;	/* (Z) enum section_state */
 	u8 zone_id;	/* (B) of a deferred section */
+	u8 nid;		/* (B) node of its first frame */
+	u8 unused;
 	u16 first, end; /* (B) frames with a descriptor: [first, end) */
 };
 

@@ -109,15 +109,28 @@ int phys_boot_memory(const struct phys_boot_params *params) MM_MUST_CHECK;
  */
 void phys_check(void);
 
-/* Parts of the boot, in order; each file's header part (memmap.c, zones.c). */
-int zones_init_nodes(const struct phys_boot_params *params) MM_MUST_CHECK;
+/* ---- parts of the boot, in order
+ * ---------------------------------------------
+ *
+ * All are single-threaded and return 0 or a negative errno after logging why.
+ */
+
+/* zones_set_nodes: every memblock region gets its node (zones.c). */
+int zones_set_nodes(const struct phys_boot_params *params) MM_MUST_CHECK;
+/* zones_init: nodes with their zones and per-CPU parts, from memblock. */
 int zones_init(void) MM_MUST_CHECK;
-void build_all_zonelists(void);
-int memmap_init(void) MM_MUST_CHECK;
+/* build_all_zonelists: fallback orders, and each CPU's first choices. */
+int build_all_zonelists(void) MM_MUST_CHECK;
+/* memmap_reserve: memory for tables and descriptors (memmap.c). */
+int memmap_reserve(void) MM_MUST_CHECK;
+/* memmap_init: classify sections, make descriptors, count zones. */
+void memmap_init(void);
+/* memmap_free_all: every free frame goes to the buddy. */
 void memmap_free_all(void);
+/* page_wait_init: the queues for locked pages (page_wait.c). */
 void page_wait_init(void);
 
-/* The ranges of the memory map that a zone's frames need: see memmap.c. */
-struct mem_section *pfn_to_section(u64 pfn);
+/* zone_at: the zone of node NID whose range holds PFN, NULL if none. */
+struct zone *zone_at(int nid, u64 pfn);
 
 #endif

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * buddy.c - free blocks of a zone: splitting, merging, mobility.
+ *
+ * 1. Purpose. Blocks of 2^n frames, aligned to their size, found and given
+ *    back in at most eleven steps; and frames that can be moved kept apart
+ *    from frames that cannot, so that large blocks can be had again.
+ *
+ * 2. Structures. Per zone and order a list for each mobility type, linked
+ *    through the descriptors of the blocks' first frames:
+ *
+ *      free_area[10]  UNMOVABLE  -
+ *                     MOVABLE    [4096] <-> [8192]
+ *      free_area[3]   UNMOVABLE  [24]
+ *      ...
+ *
+ *    The first frame of a free block has PG_buddy and in private its order
+ *    and the type of the list it is on; its other frames have clear flags. A
+ *    pageblock (512 frames) has a type of its own; frames freed in it go to
+ *    the lists of that type.
+ *
+ * 3. Invariants (buddy_check).
+ *    BD-1  A block of order n starts at a multiple of 2^n and lies within one
+ *          zone.
+ *    BD-2  No block's buddy is a free block of the same order, unless exactly
+ *          one of them is isolated, or the order is the highest.
+ *    BD-3  nr_free of an order is the number of blocks on its lists, and
+ *          nr_free_pages the frames of all lists but ISOLATE's, plus those of
+ *          deferred sections.
+ *    BD-4  Every frame of a free block has reference count 0, no mapping.
+ *
+ * 4. Locking. Everything under the zone lock, interrupts off. PG_buddy, order
+ *    and list type may be read without it; such readings are hints.
+ *
+ * 5. Life of a block. __free_one_page() merges it upwards and lists it;
+ *    rmqueue_smallest() takes the smallest that fits and lists the halves that
+ *    are left over; when the type's lists are empty, fallback.c takes from
+ *    another type.
+ *
+ * 6. Failure. Having no block is no error here: NULL.
+ *
+ * 7. Cost. Both directions at most MAX_ORDER - 1 steps, each a bounded number
+ *    of loads and list operations.
+ *
+ * 8. Rejected. Bitmaps of buddies: a bit test instead of a look into the
+ *    buddy's descriptor, at the price of another array that must be updated
+ *    with every split. Lists by pointers: 16 more bytes per frame.
+ *
+ * References: K. Knowlton, "A Fast Storage Allocator", CACM 8(10), 1965;
+ * M. Gorman, "Understanding the Linux Virtual Memory Manager", chapter 6;
+ * M. Gorman, A. Whitcroft, "The What, The Why and the Where To of
+ * Anti-Fragmentation", OLS 2006.
+ */
+#include "base/bitops.h"
+#include "base/printk.h"
+#include "phys/buddy_priv.h"
+#include "phys/phys.h"
+
+const char *const migratetype_names[MIGRATE_TYPES] = {
+	"Unmovable", "Movable", "Reclaimable", "HighAtomic", "CMA", "Isolate",
+};
+
+void zone_init_free_lists(struct zone *zone)
+{
+	spin_lock_init(&zone->lock, LOCK_CLASS_ZONE);
+	for (int order = 0; order < MAX_ORDER; order++) {
+		struct free_area *area = &zone->free_area[order];
+
+		for (int mt = 0; mt < MIGRATE_TYPES; mt++)
+			page_list_init(&area->free_list[mt]);
+		area->nr_free = 0;
+	}
+	zone->nr_free_pages = 0;
+}
+
+void set_pageblock_migratetype(const struct page *page, int migratetype)
+{
+	u8 *mt = &phys_sys.hot.pageblock_mt[page_to_pfn(page) >>
+					    PAGEBLOCK_ORDER];
+
+	mm_verify(migratetype >= 0 && migratetype < MIGRATE_TYPES);
+	WRITE_ONCE(*mt, (u8)((READ_ONCE(*mt) & ~PAGEBLOCK_MT_MASK) |
+			     (u32)migratetype));
+}
+
+/* ---- lists ---------------------------------------------------------------------- */
+
+static u32 buddy_private(unsigned int order, int mt)
+{
+	return order | (u32)mt << 8;
+}
+
+void buddy_add(struct zone *zone, struct page *page, unsigned int order, int mt)
+{
+	struct free_area *area = &zone->free_area[order];
+
+	mm_assert(page->refcount == 0 && page->flags == 0);
+	WRITE_ONCE(page->private, buddy_private(order, mt));
+	__atomic_store_n(&page->flags, 1u << PG_buddy, __ATOMIC_RELEASE);
+	page_list_add(&area->free_list[mt], page);
+	area->nr_free++;
+}
+
+/* To the end of the list: what is likely to merge soon is taken last. */
+static void buddy_add_tail(struct zone *zone, struct page *page,
+			   unsigned int order, int mt)
+{
+	struct free_area *area = &zone->free_area[order];
+
+	mm_assert(page->refcount == 0 && page->flags == 0);
+	WRITE_ONCE(page->private, buddy_private(order, mt));
+	__atomic_store_n(&page->flags, 1u << PG_buddy, __ATOMIC_RELEASE);
+	page_list_add_tail(&area->free_list[mt], page);
+	area->nr_free++;
+}
+
+void buddy_del(struct zone *zone, struct page *page, unsigned int order)
+{
+	struct free_area *area = &zone->free_area[order];
+
+	mm_assert(PageBuddy(page) && buddy_order(page) == order);
+	page_list_del(&area->free_list[buddy_list_type(page)], page);
+	WRITE_ONCE(page->flags, 0u);
+	WRITE_ONCE(page->private, 0u);
+	area->nr_free--;
+}
+
+void buddy_move(struct zone *zone, struct page *page, int mt)
+{
+	unsigned int order = buddy_order(page);
+	int from = buddy_list_type(page);
+	struct free_area *area = &zone->free_area[order];
+
+	page_list_del(&area->free_list[from], page);
+	page_list_add_tail(&area->free_list[mt], page);
+	WRITE_ONCE(page->private, buddy_private(order, mt));
+	zone_count_free(zone, -(s64)(1L << order), from);
+	zone_count_free(zone, (s64)(1L << order), mt);
+}
+
+/* ---- freeing --------------------------------------------------------------------- */
+
+static bool page_is_buddy(const struct page *buddy, u8 zone_id,
+			  unsigned int order)
+{
+	return buddy->zone_id == zone_id &&
+	       (READ_ONCE(buddy->flags) & 1u << PG_buddy) &&
+	       buddy_order(buddy) == order;
+}
+
+/* Isolated pageblocks do not merge with others. */
+static bool isolation_differs(u64 pfn, u64 buddy_pfn)
+{
+	bool a = get_pfnblock_migratetype(pfn) == MIGRATE_ISOLATE;
+	bool b = get_pfnblock_migratetype(buddy_pfn) == MIGRATE_ISOLATE;
+
+	return a != b;
+}
+
+/*
+ * Is the pair of this block and its buddy itself half of a pair whose other
+ * half is free? Then leaving the block alone will soon make a larger one.
+ */
+static bool merge_likely(const struct page *page, u64 pfn, unsigned int order)
+{
+	u64 pair = pfn & ~(1UL << order);
+	u64 other = pair ^ (1UL << (order + 1));
+
+	if (order + 2 >= MAX_ORDER)
+		return false;
+	return page_is_buddy(page + (s64)(other - pfn), page->zone_id,
+			     order + 1);
+}
+
+void __free_one_page(struct zone *zone, struct page *page, u64 pfn,
+		     unsigned int order, int migratetype)
+{
+	assert_spin_locked(&zone->lock);
+	mm_verify(order < MAX_ORDER && IS_ALIGNED(pfn, 1UL << order));
+	mm_verify(page->zone_id == zone->zone_id);
+	mm_verify(!(page->flags & 1u << PG_buddy));
+	zone_count_free(zone, (s64)(1L << order), migratetype);
+	while (order < MAX_ORDER - 1) {
+		u64 buddy_pfn = pfn ^ (1UL << order);
+		struct page *buddy = page + (s64)(buddy_pfn - pfn);
+
+		if (!page_is_buddy(buddy, zone->zone_id, order))
+			break;
+		if (order >= PAGEBLOCK_ORDER &&
+		    isolation_differs(pfn, buddy_pfn))
+			break;
+		buddy_del(zone, buddy, order);
+		page = buddy_pfn < pfn ? buddy : page;
+		pfn &= ~(1UL << order);
+		order++;
+	}
+	if (merge_likely(page, pfn, order))
+		buddy_add_tail(zone, page, order, migratetype);
+	else
+		buddy_add(zone, page, order, migratetype);
+}
+
+void free_pages_range(struct zone *zone, u64 pfn, u64 end, int migratetype)
+{
+	while (pfn < end) {
+		unsigned int order = (unsigned int)ilog2(end - pfn);
+
+		if (pfn)
+			order = min(order, __ffs(pfn));
+		order = min(order, (unsigned int)MAX_ORDER - 1);
+		__free_one_page(zone, pfn_to_page(pfn), pfn, order,
+				migratetype);
+		pfn += 1UL << order;
+	}
+}
+
+/* ---- taking ----------------------------------------------------------------------- */
+
+void buddy_put_rest(struct zone *zone, struct page *page, u64 used,
+		    unsigned int order, int mt)
+{
+	while (used < 1UL << order) {
+		unsigned int piece = __ffs(used);
+
+		buddy_add(zone, page + used, piece, mt);
+		used += 1UL << piece;
+	}
+}
+
+struct page *buddy_pop_smallest(struct zone *zone, unsigned int order, int mt,
+				unsigned int *found)
+{
+	for (; order < MAX_ORDER; order++) {
+		struct free_area *area = &zone->free_area[order];
+		struct page *page = page_list_first(&area->free_list[mt]);
+
+		if (!page)
+			continue;
+		buddy_del(zone, page, order);
+		*found = order;
+		return page;
+	}
+	return NULL;
+}
+
+struct page *rmqueue_smallest(struct zone *zone, unsigned int order, int mt)
+{
+	unsigned int found;
+	struct page *page = buddy_pop_smallest(zone, order, mt, &found);
+
+	if (!page)
+		return NULL;
+	buddy_put_rest(zone, page, 1UL << order, found, mt);
+	zone_count_free(zone, -(s64)(1L << order), mt);
+	return page;
+}
+
+/*
+ * Should a deferred section be made before TYPE looks for ORDER elsewhere?
+ * For movable frames always; for others only if no whole pageblock is free
+ * that could change its type.
+ */
+static bool deferred_wanted(const struct zone *zone, unsigned int order, int mt)
+{
+	if (!zone->nr_deferred)
+		return false;
+	if (mt == MIGRATE_MOVABLE)
+		return true;
+	for (order = max(order, (unsigned int)PAGEBLOCK_ORDER);
+	     order < MAX_ORDER; order++) {
+		if (!page_list_empty(
+			    &zone->free_area[order].free_list[MIGRATE_MOVABLE]))
+			return false;
+	}
+	return true;
+}
+
+struct page *__rmqueue(struct zone *zone, unsigned int order, int migratetype,
+		       u32 alloc_flags)
+{
+	struct page *page;
+
+	assert_spin_locked(&zone->lock);
+	mm_assert(order < MAX_ORDER && migratetype < MIGRATE_PCPTYPES);
+	page = rmqueue_smallest(zone, order, migratetype);
+	if (likely(page))
+		return page;
+	if (deferred_wanted(zone, order, migratetype)) {
+		(void)deferred_grow_zone(zone);
+		page = rmqueue_smallest(zone, order, migratetype);
+	}
+	while (!page && rmqueue_fallback(zone, order, migratetype, alloc_flags))
+		page = rmqueue_smallest(zone, order, migratetype);
+	return page;
+}
+
+u64 __isolate_free_page(struct page *page, unsigned int order)
+{
+	struct zone *zone = page_zone(page);
+	u64 nr = 1UL << order;
+	int mt = buddy_list_type(page);
+
+	assert_spin_locked(&zone->lock);
+	mm_verify(PageBuddy(page) && buddy_order(page) == order);
+	if (mt != MIGRATE_ISOLATE) {
+		u64 mark = zone->_watermark[WMARK_MIN] + nr;
+
+		if (!zone_watermark_ok(zone, 0, mark, 0, ALLOC_CMA))
+			return 0;
+	}
+	buddy_del(zone, page, order);
+	zone_count_free(zone, -(s64)nr, mt);
+	return nr;
+}
+
+u64 zone_nr_free_blocks(const struct zone *zone, unsigned int order, int mt)
+{
+	const struct free_area *area = &zone->free_area[order];
+	u64 nr = mt < 0 ? READ_ONCE(area->nr_free)
+			: READ_ONCE(area->free_list[mt].count);
+
+	mm_assert(order < MAX_ORDER && mt < MIGRATE_TYPES);
+	if (order == MAX_ORDER - 1 && (mt < 0 || mt == MIGRATE_MOVABLE))
+		nr += READ_ONCE(zone->nr_deferred) *
+		      (PAGES_PER_SECTION / MAX_ORDER_NR_PAGES);
+	return nr;
+}
+
+/* ---- checking ----------------------------------------------------------------------- */
+
+/* One free block: BD-1, BD-2, BD-4. */
+static void check_block(const struct zone *zone, const struct page *page,
+			unsigned int order, int mt)
+{
+	u64 pfn = page_to_pfn(page);
+	const struct page *buddy;
+
+	mm_verify(page->flags == 1u << PG_buddy);
+	mm_verify(buddy_order(page) == order && buddy_list_type(page) == mt);
+	mm_verify(IS_ALIGNED(pfn, 1UL << order));
+	for (u64 i = 0; i < 1UL << order; i++) {
+		mm_verify(pfn_valid(pfn + i));
+		mm_verify(page[i].zone_id == zone->zone_id);
+		mm_verify(page[i].refcount == 0 && page[i].mapcount == -1);
+		mm_verify(page[i].word == 0);
+		mm_verify(i == 0 || page[i].flags == 0);
+	}
+	if (order == MAX_ORDER - 1)
+		return;
+	buddy = pfn_to_page(pfn ^ (1UL << order));
+	if (page_is_buddy(buddy, zone->zone_id, order))
+		mm_verify(order >= PAGEBLOCK_ORDER &&
+			  isolation_differs(pfn, pfn ^ (1UL << order)));
+}
+
+static u64 check_list(const struct zone *zone, unsigned int order, int mt)
+{
+	const struct page_list *l = &zone->free_area[order].free_list[mt];
+	u32 prev = PFN_NONE;
+	u64 n = 0;
+
+	for (const struct page *p = page_list_first(l); p;
+	     p = page_list_next(p)) {
+		mm_verify(p->prev == prev);
+		check_block(zone, p, order, mt);
+		prev = (u32)page_to_pfn(p);
+		n++;
+	}
+	mm_verify(l->tail == prev && l->count == n);
+	return n;
+}
+
+void buddy_check(struct zone *zone)
+{
+	unsigned long flags;
+	u64 sum;
+
+	if (!populated_zone(zone))
+		return;
+	spin_lock_irqsave(&zone->lock, flags);
+	sum = zone->nr_deferred * PAGES_PER_SECTION;
+	for (unsigned int order = 0; order < MAX_ORDER; order++) {
+		u64 blocks = 0;
+
+		for (int mt = 0; mt < MIGRATE_TYPES; mt++) {
+			u64 n = check_list(zone, order, mt);
+
+			blocks += n;
+			if (mt != MIGRATE_ISOLATE)
+				sum += n << order;
+		}
+		mm_verify(blocks == zone->free_area[order].nr_free);
+	}
+	mm_verify((s64)sum == zone->nr_free_pages);
+	mm_verify(zone->managed_pages <= zone->present_pages);
+	mm_verify(zone->present_pages <= zone->spanned_pages);
+	spin_unlock_irqrestore(&zone->lock, flags);
+}

@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * memmap.c - the array of descriptors, by sections, made as late as possible.
+ *
+ * 1. Purpose. Every frame has a struct page. Holes must cost nothing, and a
+ *    machine of a terabyte must boot in a small process: so the array is
+ *    reserved address space, and the descriptors of a section (128 MiB) whose
+ *    frames are all free are written when the first of them is needed.
+ *
+ * 2. Structures. phys_sys.sections[], one struct mem_section per 128 MiB up to
+ *    the end of RAM:
+ *
+ *      ABSENT    no RAM; no descriptors
+ *      ONLINE    descriptors of [first, end) are valid
+ *      DEFERRED  RAM from end to end, one node, one zone, nothing reserved:
+ *                free, but in no free list
+ *      RESERVED  RAM from end to end, all reserved (the memory map itself, in
+ *                a large machine): never given out, descriptors never made
+ *
+ *    [first, end) is rounded to the largest buddy block, so that the buddy of
+ *    a frame with a descriptor always has one too. phys_hot.pageblock_mt[] has
+ *    a byte for each 512 frames.
+ *
+ * 3. Invariants.
+ *    MM-1  A zone's NR_FREE_PAGES and managed_pages include its deferred
+ *          sections; zone.nr_deferred counts them.
+ *    MM-2  DEFERRED -> ONLINE happens under the zone lock, after the section's
+ *          descriptors are written; nothing goes back.
+ *    MM-3  Frames set aside for descriptors are reserved in memblock before
+ *          sections are classified; nothing is reserved afterwards.
+ *
+ * 4. Locking. Zone lock for state, nr_deferred, deferred_next; pfn_valid()
+ *    reads the state without it.
+ *
+ * 5. Life of a frame. absent -> reserved (memmap_init) -> free (memmap_free_all
+ *    or deferred_grow_zone) -> in use.
+ *
+ * 6. Failure. Only at boot: no room for tables or descriptors.
+ *
+ * 7. Cost. Boot touches O(sections) table entries and the descriptors of
+ *    sections that are partly reserved. Growing writes 32768 descriptors once
+ *    under the zone lock.
+ *
+ * 8. Rejected. Growing by single blocks: the lock would be held for less, but
+ *    a bitmap per section would have to say which; pressure never comes back
+ *    to a section once it is made.
+ *
+ * References: Linux documentation, mm/memory-model ("SPARSEMEM").
+ */
+#include <mmkit/errno.h>
+
+#include "base/bitops.h"
+#include "base/printk.h"
+#include "base/string.h"
+#include "phys/phys.h"
+
+MM_STATIC_ASSERT(PAGES_PER_SECTION <= UINT16_MAX, "section extent fits u16");
+MM_STATIC_ASSERT(MAX_ORDER_NR_PAGES * sizeof(struct page) % PAGE_SIZE == 0,
+		 "descriptors of whole blocks fill whole frames");
+
+/* ---- questions ------------------------------------------------------------------ */
+
+static struct mem_section *section_of(u64 pfn)
+{
+	u64 nr = pfn >> PFN_SECTION_SHIFT;
+
+	return nr < phys_sys.nr_sections ? &phys_sys.sections[nr] : NULL;
+}
+
+static u8 section_state(const struct mem_section *sec)
+{
+	return __atomic_load_n(&sec->state, __ATOMIC_ACQUIRE);
+}
+
+static bool section_covers(const struct mem_section *sec, u64 pfn)
+{
+	u64 off = pfn & (PAGES_PER_SECTION - 1);
+
+	return off >= sec->first && off < sec->end;
+}
+
+bool pfn_valid(u64 pfn)
+{
+	const struct mem_section *sec = section_of(pfn);
+
+	return sec && section_state(sec) == SECTION_ONLINE &&
+	       section_covers(sec, pfn);
+}
+
+bool pfn_present(u64 pfn)
+{
+	const struct mem_section *sec = section_of(pfn);
+
+	return sec && section_state(sec) != SECTION_ABSENT &&
+	       section_covers(sec, pfn);
+}
+
+bool pfn_deferred(u64 pfn)
+{
+	const struct mem_section *sec = section_of(pfn);
+
+	return sec && section_state(sec) == SECTION_DEFERRED;
+}
+
+/* ---- room for tables and descriptors ----------------------------------------------- */
+
+/* Note in section NR that frames [S, E) of it, of node NID, are RAM. */
+static void section_extend(u64 nr, u64 s, u64 e, int nid)
+{
+	struct mem_section *sec = &phys_sys.sections[nr];
+	u64 base = nr << PFN_SECTION_SHIFT;
+	u16 first = (u16)ALIGN_DOWN(s - base, MAX_ORDER_NR_PAGES);
+	u16 end = (u16)ALIGN(e - base, MAX_ORDER_NR_PAGES);
+
+	mm_assert(s < e && e - base <= PAGES_PER_SECTION);
+	if (sec->state == SECTION_ABSENT) {
+		sec->state = SECTION_ONLINE;
+		sec->nid = (u8)nid;
+		sec->first = first;
+		sec->end = end;
+		return;
+	}
+	mm_assert(first >= sec->first);
+	sec->end = max(sec->end, end);
+}
+
+/* Mark the sections with RAM. */
+static void find_sections(void)
+{
+	struct memblock_iter it;
+
+	for_each_mem_range(it, NUMA_NO_NODE) {
+		u64 pfn = PFN_UP(it.start), end = PFN_DOWN(it.end);
+
+		while (pfn < end) {
+			u64 nr = pfn >> PFN_SECTION_SHIFT;
+			u64 stop = min(end, (nr + 1) << PFN_SECTION_SHIFT);
+
+			section_extend(nr, pfn, stop, it.nid);
+			pfn = stop;
+		}
+	}
+}
+
+/* Set memory aside for the descriptors of frames [PFN, END) of node NID. */
+static int back_descriptors(u64 pfn, u64 end, int nid)
+{
+	u64 off = pfn * sizeof(struct page);
+	u64 len = (end - pfn) * sizeof(struct page);
+	phys_addr_t at = memblock_phys_alloc_try_nid(len, PAGE_SIZE, nid);
+
+	mm_assert(IS_ALIGNED(off | len, PAGE_SIZE));
+	if (!at)
+		return -ENOMEM;
+	return port_memmap_back(off, len, at);
+}
+
+/*
+ * The run of frames that begins at section *NR and has one piece of the array
+ * and one node. *NR is left behind it.
+ */
+static void next_run(u64 *nr, u64 *pfn, u64 *end)
+{
+	const struct mem_section *sec = &phys_sys.sections[*nr];
+	int nid = sec->nid;
+	u64 base = *nr << PFN_SECTION_SHIFT;
+
+	*pfn = base + sec->first;
+	*end = base + sec->end;
+	for (++*nr; *nr < phys_sys.nr_sections; ++*nr) {
+		base = *nr << PFN_SECTION_SHIFT;
+		sec = &phys_sys.sections[*nr];
+		if (sec->state == SECTION_ABSENT || sec->nid != nid ||
+		    base + sec->first != *end)
+			return;
+		*end = base + sec->end;
+	}
+}
+
+/* Descriptors for all sections: in one piece per run where that is free. */
+static int back_sections(void)
+{
+	u64 nr = 0;
+
+	while (nr < phys_sys.nr_sections) {
+		u64 first = nr, pfn, end;
+		int err;
+
+		if (phys_sys.sections[nr].state == SECTION_ABSENT) {
+			nr++;
+			continue;
+		}
+		next_run(&nr, &pfn, &end);
+		if (!back_descriptors(pfn, end, phys_sys.sections[first].nid))
+			continue;
+		for (u64 i = first; i < nr; i++) {
+			const struct mem_section *sec = &phys_sys.sections[i];
+			u64 base = i << PFN_SECTION_SHIFT;
+
+			err = back_descriptors(base + sec->first,
+					       base + sec->end, sec->nid);
+			if (err)
+				return err;
+		}
+	}
+	return 0;
+}
+
+int memmap_reserve(void)
+{
+	u64 frames = ALIGN(phys_sys.hot.max_pfn, MAX_ORDER_NR_PAGES);
+	u64 blocks = frames >> PAGEBLOCK_ORDER;
+
+	phys_sys.nr_sections = DIV_ROUND_UP(frames, PAGES_PER_SECTION);
+	phys_sys.sections = memblock_alloc(
+		phys_sys.nr_sections * sizeof(struct mem_section), 0);
+	phys_sys.hot.pageblock_mt = memblock_alloc(blocks, 0);
+	if (!phys_sys.sections || !phys_sys.hot.pageblock_mt)
+		return -ENOMEM;
+	mm_memset(phys_sys.hot.pageblock_mt, MIGRATE_MOVABLE, blocks);
+	phys_sys.hot.memmap =
+		port_memmap_reserve(frames * sizeof(struct page));
+	if (!phys_sys.hot.memmap)
+		return -ENOMEM;
+	find_sections();
+	return back_sections();
+}
+
+/* ---- making descriptors ----------------------------------------------------------------- */
+
+static void init_page(struct page *page, u8 zone_id, bool reserved)
+{
+	*page = (struct page){
+		.flags = reserved ? 1u << PG_reserved : 0,
+		.zone_id = zone_id,
+		.refcount = reserved ? 1 : 0,
+		.mapcount = -1,
+	};
+}
+
+/* The region of T that holds all of [BASE, END), or NULL. */
+static const struct memblock_region *
+region_around(const struct memblock_type *t, phys_addr_t base, phys_addr_t end)
+{
+	for (u64 i = 0; i < t->cnt; i++) {
+		const struct memblock_region *r = &t->regions[i];
+
+		if (r->base <= base && end - r->base <= r->size)
+			return r;
+	}
+	return NULL;
+}
+
+/* What section NR is; for a deferred one also the zone that it counts in. */
+static void classify(u64 nr)
+{
+	struct mem_section *sec = &phys_sys.sections[nr];
+	u64 pfn = nr << PFN_SECTION_SHIFT;
+	phys_addr_t base = PFN_PHYS(pfn);
+	phys_addr_t end = PFN_PHYS(pfn + PAGES_PER_SECTION);
+	const struct memblock_region *r;
+	struct zone *zone;
+
+	if (sec->state == SECTION_ABSENT || sec->first != 0 ||
+	    sec->end != PAGES_PER_SECTION)
+		return;
+	r = region_around(memblock_memory_table(), base, end);
+	if (!r || (r->flags & (MEMBLOCK_NOMAP | MEMBLOCK_DRIVER_MANAGED)))
+		return;
+	if (region_around(memblock_reserved_table(), base, end)) {
+		sec->state = SECTION_RESERVED;
+		return;
+	}
+	zone = zone_at(r->nid, pfn);
+	if (memblock_is_region_reserved(base, end - base) || !zone ||
+	    zone_end_pfn(zone) < pfn + PAGES_PER_SECTION)
+		return;
+	sec->state = SECTION_DEFERRED;
+	sec->zone_id = zone->zone_id;
+}
+
+/* All frames of section NR reserved, in the zone that spans them. */
+static void init_section_reserved(u64 nr)
+{
+	const struct mem_section *sec = &phys_sys.sections[nr];
+	u64 base = nr << PFN_SECTION_SHIFT;
+	u8 zone_id = 0;
+
+	for (u64 pfn = base + sec->first; pfn < base + sec->end; pfn++) {
+		struct zone *zone = NULL;
+
+		if (IS_ALIGNED(pfn, MAX_ORDER_NR_PAGES))
+			zone = zone_at(sec->nid, pfn);
+		if (zone && zone->zone_id)
+			zone_id = zone->zone_id;
+		init_page(pfn_to_page(pfn), zone_id, true);
+	}
+}
+
+/* Give RAM frames [PFN, END) of node NID the number of their zone. */
+static void set_zone_ids(u64 pfn, u64 end, int nid)
+{
+	while (pfn < end) {
+		struct zone *zone = zone_at(nid, pfn);
+		u64 stop;
+
+		mm_verify(zone && zone->zone_id);
+		stop = min(end, zone_end_pfn(zone));
+		for (; pfn < stop; pfn++) {
+			if (pfn_valid(pfn))
+				pfn_to_page(pfn)->zone_id = zone->zone_id;
+			else
+				pfn |= PAGES_PER_SECTION - 1;
+		}
+	}
+}
+
+/* Log the frames of [PFN, END) that are no RAM but have a descriptor. */
+static void note_hole(u64 pfn, u64 end)
+{
+	u64 nr = 0, at = 0;
+
+	for (; pfn < end; pfn++) {
+		if (!pfn_valid(pfn)) {
+			pfn |= MAX_ORDER_NR_PAGES - 1;
+			continue;
+		}
+		at = pfn;
+		nr++;
+	}
+	if (nr) {
+		const struct zone *zone = page_zone(pfn_to_page(at));
+
+		pr_info("On node %d, zone %s: %llu pages in unavailable ranges",
+			zone ? zone_to_nid(zone) : 0, zone ? zone->name : "?",
+			(unsigned long long)nr);
+	}
+}
+
+static void note_holes(void)
+{
+	struct memblock_iter it;
+	u64 pos = 0;
+
+	for_each_mem_range(it, NUMA_NO_NODE) {
+		note_hole(pos, PFN_UP(it.start));
+		pos = PFN_DOWN(it.end);
+	}
+	note_hole(pos, ALIGN(phys_sys.hot.max_pfn, MAX_ORDER_NR_PAGES));
+}
+
+void memmap_init(void)
+{
+	struct memblock_iter it;
+
+	for (u64 nr = 0; nr < phys_sys.nr_sections; nr++) {
+		classify(nr);
+		if (phys_sys.sections[nr].state == SECTION_ONLINE)
+			init_section_reserved(nr);
+	}
+	for_each_mem_range(it, NUMA_NO_NODE)
+		set_zone_ids(PFN_UP(it.start), PFN_DOWN(it.end), it.nid);
+	note_holes();
+}
+
+/* ---- handing over ---------------------------------------------------------------------------- */
+
+/* Frames [PFN, END) of an online section and one zone become free. */
+static void free_boot_range(struct zone *zone, u64 pfn, u64 end)
+{
+	unsigned long flags;
+
+	for (u64 i = pfn; i < end; i++) {
+		struct page *page = pfn_to_page(i);
+
+		mm_verify(PageReserved(page));
+		mm_verify(page->zone_id == zone->zone_id);
+		init_page(page, zone->zone_id, false);
+	}
+	spin_lock_irqsave(&zone->lock, flags);
+	free_pages_range(zone, pfn, end, MIGRATE_MOVABLE);
+	zone->managed_pages += end - pfn;
+	spin_unlock_irqrestore(&zone->lock, flags);
+}
+
+/* A whole free section: counted, not made. */
+static void count_deferred(u64 nr)
+{
+	struct zone *zone = phys_sys.hot.zone_of[phys_sys.sections[nr].zone_id];
+
+	if (zone->nr_deferred == 0)
+		zone->deferred_next = nr;
+	zone->nr_deferred++;
+	zone->managed_pages += PAGES_PER_SECTION;
+	zone->nr_free_pages += PAGES_PER_SECTION;
+}
+
+void memmap_free_all(void)
+{
+	struct memblock_iter it;
+	struct zone *zone;
+
+	for_each_free_mem_range(it, NUMA_NO_NODE, 0) {
+		u64 pfn = PFN_UP(it.start), end = PFN_DOWN(it.end);
+
+		while (pfn < end) {
+			u64 nr = pfn >> PFN_SECTION_SHIFT;
+			u64 stop = min(end, (nr + 1) << PFN_SECTION_SHIFT);
+
+			if (pfn_deferred(pfn)) {
+				count_deferred(nr);
+			} else {
+				zone = zone_at(it.nid, pfn);
+				mm_verify(zone != NULL);
+				stop = min(stop, zone_end_pfn(zone));
+				free_boot_range(zone, pfn, stop);
+			}
+			pfn = stop;
+		}
+	}
+	for_each_zone (zone)
+		phys_sys.totalram_pages += zone->managed_pages;
+}
+
+/* Make section NR of ZONE real. Its frames are counted free already. */
+static void deferred_make(struct zone *zone, u64 nr)
+{
+	struct mem_section *sec = &phys_sys.sections[nr];
+	u64 pfn = nr << PFN_SECTION_SHIFT;
+
+	assert_spin_locked(&zone->lock);
+	mm_verify(sec->state == SECTION_DEFERRED);
+	mm_verify(sec->zone_id == zone->zone_id && zone->nr_deferred > 0);
+	for (u64 i = 0; i < PAGES_PER_SECTION; i++)
+		init_page(pfn_to_page(pfn + i), zone->zone_id, false);
+	__atomic_store_n(&sec->state, SECTION_ONLINE, __ATOMIC_RELEASE);
+	/* Counted twice for a moment rather than missing for one. */
+	free_pages_range(zone, pfn, pfn + PAGES_PER_SECTION, MIGRATE_MOVABLE);
+	WRITE_ONCE(zone->nr_free_pages,
+		   zone->nr_free_pages - (s64)PAGES_PER_SECTION);
+	WRITE_ONCE(zone->nr_deferred, zone->nr_deferred - 1);
+}
+
+bool deferred_grow_zone(struct zone *zone)
+{
+	if (!zone->nr_deferred)
+		return false;
+	for (u64 nr = zone->deferred_next;; nr++) {
+		const struct mem_section *sec = &phys_sys.sections[nr];
+
+		mm_verify(nr < phys_sys.nr_sections);
+		if (sec->state != SECTION_DEFERRED ||
+		    sec->zone_id != zone->zone_id)
+			continue;
+		zone->deferred_next = nr + 1;
+		deferred_make(zone, nr);
+		return true;
+	}
+}
+
+struct page *pfn_to_online_page(u64 pfn)
+{
+	struct mem_section *sec = section_of(pfn);
+
+	if (!sec)
+		return NULL;
+	if (section_state(sec) == SECTION_DEFERRED) {
+		struct zone *zone = phys_sys.hot.zone_of[sec->zone_id];
+		unsigned long flags;
+
+		spin_lock_irqsave(&zone->lock, flags);
+		if (sec->state == SECTION_DEFERRED)
+			deferred_make(zone, pfn >> PFN_SECTION_SHIFT);
+		spin_unlock_irqrestore(&zone->lock, flags);
+	}
+	return pfn_valid(pfn) ? pfn_to_page(pfn) : NULL;
+}
