@@ -176,6 +176,22 @@ static void check_long(const char *opt, const char *const *names, size_t nr)
 	err_usage("unknown option --%s", word);
 }
 
+/* Is the argument behind ARG the value of the option ARG? */
+static bool takes_next(const struct argp *argp, const char *arg)
+{
+	const struct argp_option *o = argp->options;
+
+	for (; o && (o->name || o->key || o->doc); o++) {
+		if (!o->arg || (o->flags & OPTION_ARG_OPTIONAL))
+			continue;
+		if (arg[1] != '-' && arg[1] == o->key && !arg[2])
+			return true;
+		if (arg[1] == '-' && o->name && !strcmp(arg + 2, o->name))
+			return true;
+	}
+	return false;
+}
+
 void args_run(const struct argp *argp, int argc, char **argv, unsigned flags,
 	      void *input)
 {
@@ -185,10 +201,14 @@ void args_run(const struct argp *argp, int argc, char **argv, unsigned flags,
 	char *verb = argv[0];
 
 	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
-		if ((flags & ARGP_IN_ORDER) && argv[i][0] != '-')
-			break;
-		if (!strncmp(argv[i], "--", 2))
+		if (argv[i][0] != '-') {
+			if (flags & ARGP_IN_ORDER)
+				break;
+			continue;
+		}
+		if (argv[i][1] == '-')
 			check_long(argv[i] + 2, names, nr);
+		i += takes_next(argp, argv[i]);
 	}
 	snprintf(title, sizeof(title), "mmkit %s", verb);
 	argv[0] = title;

@@ -50,8 +50,8 @@ bool args_pair(const char *s, struct args_pair *out,
  * args_run: argp_parse() for a verb, ARGV[0] being the verb. Before it, every
  * long option up to "--" is looked up, so that an unknown one is answered
  * with a suggestion; all misuse exits with status 2. FLAGS are argp's.
- * With ARGP_IN_ORDER, the check ends at the first argument that is no option
- * (options must then have their values as --name=value).
+ * With ARGP_IN_ORDER, the check ends at the first argument that is neither an
+ * option nor the value of one.
  */
 void args_run(const struct argp *argp, int argc, char **argv, unsigned flags,
 	      void *input);

@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * machine.c - options to a booted machine.
+ */
+#include "machine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <mmkit/boot.h>
+#include <mmkit/report.h>
+#include <mmkit/sysctl.h>
+
+#include "base/seqbuf.h"
+#include "cache/swap.h"
+#include "err.h"
+#include "phys/e820.h"
+
+#define MAX_RAM	     (16UL << 40)
+#define MAX_MAP_FILE (1u << 20)
+#define LOW_RAM_END  0x9fc00UL
+#define HIGH_RAM     0x100000UL
+/* Below 4 GiB the last GiB belongs to devices, as on a PC. */
+#define PCI_HOLE 0xc0000000UL
+#define FOUR_GIB 0x100000000UL
+
+/* ---- options ------------------------------------------------------------------ */
+
+enum {
+	OPT_MAP = 256,
+	OPT_NODES,
+	OPT_CPUS,
+	OPT_SEED,
+	OPT_EXPLORE,
+	OPT_SWAPFILE,
+	OPT_POLICY,
+	OPT_SWAPPINESS,
+	OPT_SYSCTL,
+	OPT_SHOW,
+	OPT_LOG
+};
+
+static const struct argp_option options[] = {
+	{ "map", OPT_MAP, "FILE", 0,
+	  "firmware map: a Linux boot log's BIOS-e820 lines, or /proc/iomem",
+	  0 },
+	{ "nodes", OPT_NODES, "N", 0, "NUMA nodes of equal size (1)", 0 },
+	{ "cpus", OPT_CPUS, "N", 0, "virtual CPUs (1)", 0 },
+	{ "seed", OPT_SEED, "N", 0, "seed of the scheduler (1)", 0 },
+	{ "explore", OPT_EXPLORE, 0, 0,
+	  "switch at random at every scheduling point", 0 },
+	{ "swap-file", OPT_SWAPFILE, "PATH", 0,
+	  "file to swap to (an unnamed temporary file)", 0 },
+	{ "policy", OPT_POLICY, "NAME", 0, "replacement policy (classic)", 0 },
+	{ "swappiness", OPT_SWAPPINESS, "N", 0, "vm.swappiness, 0..200", 0 },
+	{ "sysctl", OPT_SYSCTL, "K=V", 0, "set a tunable, e.g. vm.page-cluster=0",
+	  0 },
+	{ "show", OPT_SHOW, "FILE", 0,
+	  "print a file at the end, e.g. /proc/zoneinfo; may be repeated", 0 },
+	{ "log", OPT_LOG, 0, 0, "print the machine's log", 0 },
+	{ 0 }
+};
+
+void machine_defaults(struct machine_opts *o)
+{
+	memset(o, 0, sizeof(*o));
+	o->mem_bytes = 1UL << 30;
+	o->nodes = o->cpus = 1;
+	o->seed = 1;
+}
+
+static u64 count_arg(const char *name, const char *arg, u64 lo, u64 hi)
+{
+	struct args_error e;
+	u64 v;
+
+	if (!args_count(arg, lo, hi, &v, &e))
+		err_usage("--%s: %s", name, e.text);
+	return v;
+}
+
+static void add_sysctl(struct machine_opts *o, const char *arg)
+{
+	struct args_error e;
+
+	if (o->nr_sysctls == MACHINE_MAX_SYSCTLS)
+		err_usage("--sysctl: at most %d", MACHINE_MAX_SYSCTLS);
+	if (!args_pair(arg, &o->sysctls[o->nr_sysctls], &e))
+		err_usage("--sysctl: %s", e.text);
+	o->nr_sysctls++;
+}
+
+static void add_show(struct machine_opts *o, const char *arg)
+{
+	char scratch[64];
+	struct seq_buf s;
+
+	if (o->nr_shows == MACHINE_MAX_SHOWS)
+		err_usage("--show: at most %d", MACHINE_MAX_SHOWS);
+	seq_buf_init(&s, scratch, sizeof(scratch));
+	if (!mm_show_known(arg))
+		err_usage("--show: no file '%s' here", arg);
+	o->shows[o->nr_shows++] = arg;
+}
+
+static error_t parse_opt(int key, char *arg, struct argp_state *state)
+{
+	struct machine_opts *o = state->input;
+
+	switch (key) {
+	case OPT_MAP:
+		o->map = arg;
+		return 0;
+	case OPT_NODES:
+		o->nodes = (u32)count_arg("nodes", arg, 1, MM_MAX_NODES);
+		return 0;
+	case OPT_CPUS:
+		o->cpus = (u32)count_arg("cpus", arg, 1, MM_NR_CPUS);
+		return 0;
+	case OPT_SEED:
+		o->seed = count_arg("seed", arg, 0, UINT64_MAX);
+		return 0;
+	case OPT_EXPLORE:
+		o->explore = true;
+		return 0;
+	case OPT_SWAPFILE:
+		o->swap_file = arg;
+		return 0;
+	case OPT_POLICY:
+		o->policy = arg;
+		return 0;
+	case OPT_SWAPPINESS:
+		count_arg("swappiness", arg, 0, 200);
+		{
+			char pair[64];
+
+			snprintf(pair, sizeof(pair), "vm.swappiness=%s", arg);
+			add_sysctl(o, pair);
+		}
+		return 0;
+	case OPT_SYSCTL:
+		add_sysctl(o, arg);
+		return 0;
+	case OPT_SHOW:
+		add_show(o, arg);
+		return 0;
+	case OPT_LOG:
+		o->log = true;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+const struct argp machine_argp = { .options = options, .parser = parse_opt };
+
+/* ---- the memory map -------------------------------------------------------------- */
+
+static void must_add(struct e820_table *t, u64 start, u64 end, enum e820_type type)
+{
+	if (end > start && e820_add(t, start, end - start, type))
+		err_die("firmware map: too many entries");
+}
+
+/* MEM bytes as PC firmware would lay them out. */
+static void pc_map(struct e820_table *t, u64 mem)
+{
+	u64 below = mem < PCI_HOLE ? mem : PCI_HOLE;
+
+	e820_init(t);
+	must_add(t, 0, below < LOW_RAM_END ? below : LOW_RAM_END, E820_TYPE_RAM);
+	must_add(t, LOW_RAM_END, 0xa0000, E820_TYPE_RESERVED);
+	must_add(t, 0xf0000, HIGH_RAM, E820_TYPE_RESERVED);
+	must_add(t, HIGH_RAM, below, E820_TYPE_RAM);
+	if (mem > below)
+		must_add(t, FOUR_GIB, FOUR_GIB + mem - below, E820_TYPE_RAM);
+}
+
+static void map_from_file(struct e820_table *t, const char *path)
+{
+	struct e820_error e;
+	FILE *f = fopen(path, "re");
+	char *text;
+	size_t len;
+
+	if (!f)
+		err_die("%s: cannot open: %s", path, strerror(errno));
+	text = malloc(MAX_MAP_FILE + 1);
+	if (!text)
+		err_die("%s: no memory to read it", path);
+	len = fread(text, 1, MAX_MAP_FILE + 1, f);
+	if (ferror(f))
+		err_die("%s: cannot read: %s", path, strerror(errno));
+	fclose(f);
+	if (len > MAX_MAP_FILE)
+		err_die("%s: larger than %u bytes: not a firmware map", path,
+			MAX_MAP_FILE);
+	if (e820_parse(t, text, len, &e)) {
+		if (e.line)
+			err_die("%s: line %u, column %u: %s", path, e.line,
+				e.column, e.message);
+		err_die("%s: %s", path, e.message);
+	}
+	free(text);
+}
+
+struct machine {
+	const struct machine_opts *o;
+	struct e820_table map;
+	struct mm_boot_node nodes[MM_MAX_NODES];
+	struct port_bdev *swap;
+	int (*body)(void *arg);
+	void *arg;
+	bool booted;
+};
+
+/* Nodes share the address range in equal, section-aligned parts. */
+static u32 make_nodes(struct machine *m)
+{
+	u64 end = 0, part;
+	u32 n = m->o->nodes;
+
+	if (n == 1)
+		return 0;
+	for (u32 i = 0; i < m->map.nr_entries; i++)
+		if (m->map.entries[i].type == E820_TYPE_RAM)
+			end = max(end, m->map.entries[i].addr +
+					       m->map.entries[i].size);
+	part = ALIGN_DOWN(end / n, 4UL << 20);
+	if (part == 0)
+		err_die("--nodes: %u nodes need at least %u MiB", n, n * 4);
+	for (u32 i = 0; i < n; i++) {
+		m->nodes[i].start = i * part;
+		m->nodes[i].end = i + 1 == n ? end : (i + 1) * part;
+		m->nodes[i].nid = (int)i;
+	}
+	return n;
+}
+
+/* ---- swap -------------------------------------------------------------------------- */
+
+/* Give the file at FD its size and mkswap's header. */
+static void write_header(int fd, const char *path, u64 bytes)
+{
+	static _Alignas(8) char header[PAGE_SIZE];
+	u64 pages = bytes >> PAGE_SHIFT;
+	int err;
+
+	swap_header_init(header, (u32)pages);
+	err = posix_fallocate(fd, 0, (off_t)bytes);
+	if (err) {
+		if (!path[0] || strstr(path, "mmkit-swap-"))
+			unlink(path);
+		err_die("--swap: %s: cannot reserve %llu bytes: %s", path,
+			(unsigned long long)bytes, strerror(err));
+	}
+	if (pwrite(fd, header, sizeof(header), 0) != (ssize_t)sizeof(header))
+		err_die("--swap: %s: cannot write the header: %s", path,
+			strerror(errno));
+}
+
+static void open_swap(struct machine *m)
+{
+	struct sim_disk_config cfg = { .size_bytes = m->o->swap_bytes };
+	const char *dir = getenv("TMPDIR");
+	char path[512], err[SIM_DISK_ERR_MAX];
+	int fd;
+
+	if (m->o->swap_file) {
+		snprintf(path, sizeof(path), "%s", m->o->swap_file);
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	} else {
+		snprintf(path, sizeof(path), "%s/mmkit-swap-XXXXXX",
+			 dir && *dir ? dir : "/tmp");
+		fd = mkostemp(path, O_CLOEXEC);
+		cfg.unlink = true;
+		cfg.name = "swapfile";
+	}
+	if (fd < 0)
+		err_die("--swap: %s: cannot create: %s", path, strerror(errno));
+	/* The file limit is an error to report, not a signal to die of. */
+	write_header(fd, path, m->o->swap_bytes);
+	close(fd);
+	cfg.path = path;
+	if (sim_disk_open(&m->swap, &cfg, err))
+		err_die("--swap: %s", err);
+}
+
+/* ---- running ------------------------------------------------------------------------- */
+
+static void apply_sysctls(const struct machine_opts *o)
+{
+	for (u32 i = 0; i < o->nr_sysctls; i++) {
+		const struct args_pair *p = &o->sysctls[i];
+		int err = mm_sysctl_set(p->key, p->value);
+
+		if (err)
+			err_die("--sysctl: %s=%s: %s", p->key, p->value,
+				err == -ENOENT ? "no such tunable"
+					       : strerror(-err));
+	}
+}
+
+static void sink_stdout(void *arg, const char *text, size_t len)
+{
+	(void)arg;
+	fwrite(text, 1, len, stdout);
+}
+
+static void show_files(const struct machine_opts *o)
+{
+	for (u32 i = 0; i < o->nr_shows; i++) {
+		char buf[4096];
+		struct seq_buf s;
+
+		if (o->nr_shows > 1)
+			printf("==> %s <==\n", o->shows[i]);
+		seq_buf_init_sink(&s, buf, sizeof(buf), sink_stdout, NULL);
+		if (mm_show(o->shows[i], &s))
+			err_die("--show: no file '%s' here", o->shows[i]);
+		seq_buf_flush(&s);
+	}
+}
+
+static int machine_main(void *arg)
+{
+	struct machine *m = arg;
+	struct mm_boot_params p = {
+		.map = &m->map,
+		.nodes = m->nodes,
+		.policy = m->o->policy,
+	};
+	int err, ret = 0;
+
+	p.nr_nodes_ranges = make_nodes(m);
+	if (!p.nr_nodes_ranges)
+		p.nodes = NULL;
+	err = mm_boot(&p);
+	if (err)
+		return err;
+	m->booted = true;
+	if (m->swap) {
+		err = swapon(m->swap, -2);
+		if (err < 0)
+			err_die("--swap: the machine refused it: %s",
+				strerror(-err));
+	}
+	apply_sysctls(m->o);
+	if (m->body)
+		ret = m->body(m->arg);
+	show_files(m->o);
+	mm_shutdown();
+	return ret;
+}
+
+static void console(void *arg, int level, const char *text, size_t len)
+{
+	const struct machine_opts *o = arg;
+
+	if (o->log)
+		fwrite(text, 1, len, stdout);
+	else if (level <= 3)
+		fwrite(text, 1, len, stderr);
+}
+
+static void check_opts(const struct machine_opts *o)
+{
+	if (!o->map && o->mem_bytes > MAX_RAM)
+		err_usage("--mem: %llu bytes: at most 16 TiB can be managed",
+			  (unsigned long long)o->mem_bytes);
+	if (!o->map && o->mem_bytes < (1UL << 20))
+		err_usage("--mem: %llu bytes: at least 1M is needed to boot",
+			  (unsigned long long)o->mem_bytes);
+	if (o->swap_bytes && (o->swap_bytes < 10 * PAGE_SIZE ||
+			      o->swap_bytes >> PAGE_SHIFT > SWAP_MAX_PAGES))
+		err_usage("--swap: %llu bytes: from 40K to 512G",
+			  (unsigned long long)o->swap_bytes);
+	if (o->policy && strcmp(o->policy, "classic"))
+		err_usage("--policy: no policy is called '%s' (there is: "
+			  "classic)",
+			  o->policy);
+}
+
+int machine_run(const struct machine_opts *o, int (*body)(void *arg), void *arg)
+{
+	static struct machine m;
+	u8 cpu_node[MM_NR_CPUS];
+	struct sim_config cfg = {
+		.cpus = (int)o->cpus,
+		.seed = o->seed,
+		.explore = o->explore,
+		.console = console,
+		.console_arg = (void *)(uintptr_t)o,
+		.console_level = o->log ? 6 : 3,
+		.cpu_node = cpu_node,
+	};
+	int ret;
+
+	check_opts(o);
+	m = (struct machine){ .o = o, .body = body, .arg = arg };
+	for (u32 i = 0; i < MM_NR_CPUS; i++)
+		cpu_node[i] = (u8)(i % o->nodes);
+	if (o->map)
+		map_from_file(&m.map, o->map);
+	else
+		pc_map(&m.map, o->mem_bytes & PAGE_MASK);
+	mm_reset();
+	if (sim_init(&cfg))
+		err_die("cannot make the machine: no address space for it");
+	if (o->swap_bytes)
+		open_swap(&m);
+	ret = sim_run(machine_main, &m);
+	if (!m.booted)
+		err_die("the machine does not boot: %s",
+			ret == -EINVAL ? "its memory map is not usable"
+				       : "too little memory");
+	if (ret == -EDEADLK)
+		err_die("the machine is stuck: see the list of threads above");
+	sim_shutdown();
+	return ret;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * machine.h - a simulated machine from command-line options: shared by the
+ * verbs that boot one.
+ */
+#ifndef LAB_MACHINE_H
+#define LAB_MACHINE_H
+
+#include <mmkit/types.h>
+
+#include "args.h"
+#include "port/sim/sim.h"
+
+#define MACHINE_MAX_SYSCTLS 32
+#define MACHINE_MAX_SHOWS   16
+
+struct machine_opts {
+	u64 mem_bytes;	  /* without a map file */
+	const char *map;  /* firmware map file, or NULL */
+	u32 nodes, cpus;
+	u64 seed;
+	bool explore;
+	u64 swap_bytes;	       /* 0: none */
+	const char *swap_file; /* NULL: an unnamed temporary file */
+	const char *policy;
+	u32 nr_sysctls;
+	struct args_pair sysctls[MACHINE_MAX_SYSCTLS];
+	u32 nr_shows;
+	const char *shows[MACHINE_MAX_SHOWS];
+	bool log; /* the boot log and what follows goes to stdout */
+};
+
+/* machine_defaults: 1 GiB, one node, one CPU, seed 1, no swap. */
+void machine_defaults(struct machine_opts *o);
+
+/*
+ * machine_parse_common: options that all machine verbs share (argp child
+ * parser; the option state's input is a struct machine_opts).
+ */
+extern const struct argp machine_argp;
+
+/*
+ * machine_run: make the machine, boot it, swap on, apply the tunables, run
+ * BODY(ARG) as its first thread, print what --show asked for, shut down.
+ * Returns BODY's result; a failure on the way ends the process with a message
+ * (err_die). RAM_BYTES, if not NULL, gets the usable bytes of the map.
+ */
+int machine_run(const struct machine_opts *o, int (*body)(void *arg),
+		void *arg);
+
+#endif

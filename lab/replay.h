@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * replay.h - a recorded program's memory life on a machine of ours.
+ */
+#ifndef LAB_REPLAY_H
+#define LAB_REPLAY_H
+
+#include <mmkit/types.h>
+
+#include "machine.h"
+#include "phys/vmstat.h"
+#include "trace.h"
+
+struct mm_struct;
+
+/* ---- what a run produces ---------------------------------------------------- */
+
+/* The machine at one moment of a run; pages unless said otherwise. */
+struct replay_sample {
+	u64 references; /* replayed so far */
+	u64 virtual_ns;
+	u64 free, min, low, high; /* of all zones */
+	u64 active_anon, inactive_anon, swapcache;
+	u64 pgfault, pgmajfault, pswpin, pswpout;
+	u64 pgscan, pgsteal; /* kswapd and direct */
+	u64 refaults;
+};
+
+#define REPLAY_MAX_SAMPLES 512
+
+struct replay_result {
+	/* The machine. */
+	u64 mem_bytes, swap_bytes, seed;
+	u32 cpus;
+	char policy[16];
+	/* What was replayed. */
+	u64 references;	 /* raw references, sum of all records' counts */
+	u64 records;	 /* page-run records */
+	u64 footprint_pages; /* distinct pages touched */
+	u64 min_flt, maj_flt;
+	u64 peak_user_pages; /* most user frames resident at once */
+	u64 pageins;	 /* swap-ins, read-ahead included */
+	u64 min_pageins; /* the optimum's at peak_user_pages frames */
+	u64 min_frames;
+	u64 tlb_hits, tlb_misses;
+	u64 data_checks, data_errors;
+	u64 access_errors;   /* accesses that ended in a signal */
+	u64 call_mismatches; /* calls that ended otherwise than recorded */
+	u64 file_as_anon;    /* file pages replayed as anonymous */
+	u64 shared_as_private; /* mappings */
+	u64 touch_maps;	     /* mappings that nobody had accounted for */
+	u64 killed_tasks;
+	u64 unsupported_calls; /* mlock, msync: counted, not replayed */
+	u64 virtual_ns, wall_ns;
+	u64 digest;
+	u64 events[NR_VM_EVENT_ITEMS];
+	u64 refault_anon, refault_file;
+	char oom[128]; /* the last OOM kill, or "" */
+	u32 nr_samples;
+	struct replay_sample samples[REPLAY_MAX_SAMPLES];
+};
+
+struct replay_opts {
+	struct machine_opts machine;
+	const char *trace;
+	bool progress; /* on stderr */
+	bool no_min;   /* leave the optimum out */
+};
+
+/*
+ * replay_run: replay O->trace once. Exits with a message (err_die) when the
+ * trace is damaged or the machine cannot be made.
+ */
+void replay_run(const struct replay_opts *o, struct replay_result *out);
+
+/* ---- output (replay_out.c, replay_html.c) -------------------------------------- */
+
+void replay_print_table(const struct replay_result *runs, u32 nr,
+			const char *trace);
+/* replay_print_json: the contract "mmkit.replay/1", to standard output. */
+void replay_print_json(const struct replay_result *runs, u32 nr);
+/* replay_write_html: one self-contained page. 0, or -1 with errno set. */
+int replay_write_html(const char *path, const struct replay_result *runs,
+		      u32 nr, const char *trace, const char *command);
+
+#endif

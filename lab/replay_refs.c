@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * replay_refs.c - references: through the MMU in the first pass, to the
+ * optimum in the second.
+ *
+ * First pass. A reference that hits the TLB costs a compare. When a
+ * translation is loaded (after a miss, so after every fault, copy, swap-in or
+ * flush) the page is checked against its shadow: all of it if it stands in
+ * another frame than last time, else a sample. The first write through a
+ * translation gives the page new contents.
+ *
+ * Second pass. Identities for the optimum: a page gets one with its first
+ * write (until then it is the shared zero page and needs no frame); forked
+ * pages share theirs until one side writes, which references the old page
+ * (it is copied) and then the new one.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <mmkit/mm.h>
+
+#include "err.h"
+#include "phys/alloc.h"
+#include "phys/mmzone.h"
+#include "replay_priv.h"
+
+/* The MMU's hook has no argument; there is one machine per process. */
+static struct replay *hook_replay;
+
+static struct replay_task *running_task(struct replay *rp)
+{
+	return &rp->tasks[rp->cur];
+}
+
+static void data_error(struct replay *rp, uva_t va, const struct shadow_page *p,
+		       const u64 *view)
+{
+	if (rp->res->data_errors++ < 10)
+		err_say("data error: task %u, address 0x%llx: expected stamp "
+			"%llx, first word is %llx, frame %u before",
+			rp->cur, (unsigned long long)va,
+			(unsigned long long)p->stamp,
+			(unsigned long long)view[0], p->pfn);
+}
+
+static void fill_hook(struct sim_tlb_entry *e, uva_t va, unsigned access,
+		      bool loaded)
+{
+	struct replay *rp = hook_replay;
+	struct replay_task *t = running_task(rp);
+	struct shadow_page *p;
+
+	if (!t->rmm)
+		return;
+	p = shadow_get(&t->rmm->shadow, va);
+	if (loaded) {
+		rp->res->data_checks++;
+		if (!stamp_matches(e->view, p->stamp, p->pfn != e->pfn))
+			data_error(rp, va, p, (const u64 *)(void *)e->view);
+		p->pfn = (u32)e->pfn;
+	}
+	if (!p->touched) {
+		p->touched = 1;
+		rp->res->footprint_pages++;
+		rp->res->file_as_anon += p->file;
+	}
+	if (!(access & SIM_WRITE))
+		return;
+	/* A sample of the real contents, else something never seen before. */
+	p->stamp = p->next_stamp ? p->next_stamp : ++rp->stamp_seq << 1 | 1;
+	p->next_stamp = 0;
+	stamp_write(e->view, p->stamp);
+}
+
+void replay_set_hook(struct replay *rp)
+{
+	hook_replay = rp;
+	sim_set_fill_hook(rp ? fill_hook : NULL);
+}
+
+/* ---- samples --------------------------------------------------------------------- */
+
+void replay_note_peak(struct replay *rp)
+{
+	u64 n = 0;
+
+	/* Pages in batches and isolated ones are counted when they return. */
+	for (int l = 0; l < NR_LRU_LISTS; l++)
+		n += global_node_page_state(NR_LRU_BASE + l);
+	n += global_node_page_state(NR_ISOLATED_ANON);
+	if (n > rp->res->peak_user_pages)
+		rp->res->peak_user_pages = n;
+}
+
+static void take_sample(struct replay *rp, struct replay_sample *s)
+{
+	struct zone *zone;
+
+	*s = (struct replay_sample){
+		.references = rp->res->references,
+		.virtual_ns = sim_now_ns(),
+		.active_anon = global_node_page_state(NR_ACTIVE_ANON),
+		.inactive_anon = global_node_page_state(NR_INACTIVE_ANON),
+		.swapcache = global_node_page_state(NR_SWAPCACHE),
+		.pgfault = sum_vm_event(PGFAULT),
+		.pgmajfault = sum_vm_event(PGMAJFAULT),
+		.pswpin = sum_vm_event(PSWPIN),
+		.pswpout = sum_vm_event(PSWPOUT),
+		.pgscan = sum_vm_event(PGSCAN_KSWAPD) +
+			  sum_vm_event(PGSCAN_DIRECT),
+		.pgsteal = sum_vm_event(PGSTEAL_KSWAPD) +
+			   sum_vm_event(PGSTEAL_DIRECT),
+		.refaults = global_node_page_state(WORKINGSET_REFAULT_ANON),
+	};
+	for_each_populated_zone (zone) {
+		s->free += zone_page_state(zone, NR_FREE_PAGES);
+		s->min += min_wmark_pages(zone);
+		s->low += low_wmark_pages(zone);
+		s->high += high_wmark_pages(zone);
+	}
+}
+
+/* When the table is full, every second sample goes and steps double. */
+static void thin_samples(struct replay *rp)
+{
+	struct replay_result *res = rp->res;
+
+	for (u32 i = 0; i < res->nr_samples / 2; i++)
+		res->samples[i] = res->samples[2 * i];
+	res->nr_samples /= 2;
+	rp->sample_step *= 2;
+}
+
+static void show_progress(struct replay *rp)
+{
+	u64 done, size, ms;
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ms = (u64)ts.tv_sec * 1000 + (u64)ts.tv_nsec / 1000000;
+	if (ms - rp->shown_ms < 200)
+		return;
+	rp->shown_ms = ms;
+	trace_reader_progress(rp->r, &done, &size);
+	fprintf(stderr, "\r%3llu %%  %llu M references, %llu faults, %llu swapped out ",
+		(unsigned long long)(size ? done * 100 / size : 0),
+		(unsigned long long)(rp->res->references / 1000000),
+		(unsigned long long)sum_vm_event(PGFAULT),
+		(unsigned long long)sum_vm_event(PSWPOUT));
+}
+
+void replay_sample(struct replay *rp, bool force)
+{
+	if (rp->dry || (!force && rp->res->references < rp->next_sample))
+		return;
+	if (rp->res->nr_samples == REPLAY_MAX_SAMPLES)
+		thin_samples(rp);
+	take_sample(rp, &rp->res->samples[rp->res->nr_samples++]);
+	rp->next_sample = rp->res->references + rp->sample_step;
+	if (rp->o->progress)
+		show_progress(rp);
+}
+
+/* ---- identities (second pass) ------------------------------------------------------ */
+
+static u32 id_new(struct replay *rp)
+{
+	if (rp->nr_ids == rp->max_ids) {
+		rp->max_ids = rp->max_ids ? rp->max_ids * 2 : 65536;
+		rp->id_refs = realloc(rp->id_refs,
+				      rp->max_ids * sizeof(*rp->id_refs));
+		if (!rp->id_refs)
+			err_die("no memory for the optimum's page table");
+	}
+	if (!rp->nr_ids)
+		rp->id_refs[rp->nr_ids++] = 0; /* 0 means none */
+	rp->id_refs[rp->nr_ids] = 1;
+	return rp->nr_ids++;
+}
+
+void replay_id_share(struct shadow_page *p, void *arg)
+{
+	struct replay *rp = arg;
+
+	if (p->id)
+		rp->id_refs[p->id]++;
+}
+
+void replay_id_drop(struct shadow_page *p, void *arg)
+{
+	struct replay *rp = arg;
+
+	if (p->id && --rp->id_refs[p->id] == 0)
+		min_kill(rp->min, p->id);
+	p->id = 0;
+}
+
+static void min_add(struct replay *rp, u32 id)
+{
+	int err = min_ref(rp->min, id);
+
+	if (err)
+		err_die("the optimum cannot be computed: %s; use --no-min",
+			err == -EOVERFLOW ? "too many references" : "no memory");
+}
+
+static void dry_page(struct replay *rp, struct shadow_page *p, u32 access)
+{
+	if (p->id)
+		min_add(rp, p->id);
+	if (!(access & TRACE_W))
+		return;
+	if (p->id && rp->id_refs[p->id] == 1)
+		return;
+	if (p->id)
+		rp->id_refs[p->id]--;
+	p->id = id_new(rp);
+	min_add(rp, p->id);
+}
+
+/* ---- one record ---------------------------------------------------------------------- */
+
+void replay_forget(struct replay *rp, struct replay_mm *rmm, uva_t start,
+		   u64 len)
+{
+	shadow_clear(&rmm->shadow, start, len, rp->dry ? replay_id_drop : NULL,
+		     rp);
+}
+
+/* Not in the first level of the TLB: walk, fault, perhaps a signal. */
+static MM_NOINLINE bool ref_slow(struct replay *rp, struct replay_task *t,
+				 uva_t va, u32 access)
+{
+	int sig = 0;
+
+	if (sim_tlb_get(va, access, &sig)) {
+		replay_note_peak(rp);
+		return true;
+	}
+	if (sig == MM_SIGKILL) {
+		t->killed = true;
+		t->kill_record = rp->record;
+		rp->res->killed_tasks++;
+		return false;
+	}
+	rp->res->access_errors++;
+	return true;
+}
+
+static void dry_ref(struct replay *rp, struct replay_task *t, uva_t va,
+		    const struct trace_ref *ref)
+{
+	for (u32 i = 0; i < ref->nr_pages; i++, va += PAGE_SIZE)
+		dry_page(rp, shadow_get(&t->rmm->shadow, va), ref->access);
+}
+
+void replay_ref(struct replay *rp, struct replay_task *t,
+		const struct trace_ref *ref)
+{
+	const struct replay_map *m = &t->rmm->maps[ref->map];
+	uva_t va = m->base + ((u64)ref->page << PAGE_SHIFT);
+
+	if (unlikely(!m->base)) {
+		rp->res->access_errors += !rp->dry;
+		return;
+	}
+	if (unlikely(rp->dry)) {
+		dry_ref(rp, t, va, ref);
+		return;
+	}
+	rp->res->references += ref->count;
+	for (u32 n = ref->nr_pages; n; n--, va += PAGE_SIZE)
+		if (unlikely(!sim_tlb_lookup(va, ref->access)) &&
+		    !ref_slow(rp, t, va, ref->access))
+			break;
+}
