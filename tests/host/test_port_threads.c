@@ -7,7 +7,10 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <time.h>
 
 #include "host.h"
 
@@ -304,8 +307,8 @@ static int on_fault(struct mm_task *task, uva_t va, u32 error)
 	__atomic_store_n(&last_error, error, __ATOMIC_RELAXED);
 	if (va >= VA + PAGE_SIZE)
 		return 11;
-	/* The manager at work elsewhere: it will be mapped again. */
-	port_relax();
+	/* The page is being moved: it will be mapped again. */
+	port_park(20000);
 	return 0;
 }
 
@@ -346,21 +349,39 @@ static void access_bits(void **state)
 	port_set_fault_hook(NULL);
 }
 
-static bool stop;
+#define SHARE 512 /* bytes of the page that each accessor owns */
 
-/* Writes its own eight bytes of the page and reads them back, for ever. */
+static bool stop;
+static u64 rounds[THREADS];
+
+/* Writes its own part of the page and reads it back, again and again. */
 static void accessor(void *arg)
 {
-	u64 me = (u64)(uintptr_t)arg, n = 0, got;
+	uintptr_t me = (uintptr_t)arg;
+	uva_t va = VA + SHARE * me;
+	unsigned char buf[SHARE], back[SHARE];
+	u64 n = 0;
 
 	port_load_root(ROOT_PFN, 0);
 	while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
-		n++;
-		assert_int_equal(host_copy_to_user(VA + 8 * me, &n, 8), 0);
-		got = 0;
-		assert_int_equal(host_copy_from_user(&got, VA + 8 * me, 8), 0);
-		assert_int_equal(got, n);
+		memset(buf, (int)(++n % 200), SHARE);
+		assert_int_equal(host_copy_to_user(va, buf, SHARE), 0);
+		assert_int_equal(host_copy_from_user(back, va, SHARE), 0);
+		assert_memory_equal(buf, back, SHARE);
+		__atomic_store_n(&rounds[me], n, __ATOMIC_RELEASE);
 	}
+}
+
+/* All accessors have done at least N rounds. */
+static bool all_did(u64 n)
+{
+	int i;
+
+	for (i = 0; i < THREADS; i++) {
+		if (__atomic_load_n(&rounds[i], __ATOMIC_ACQUIRE) < n)
+			return false;
+	}
+	return true;
 }
 
 /*
@@ -370,6 +391,7 @@ static void accessor(void *arg)
  */
 static void access_against_flush(void **state)
 {
+	struct sigaction sa = {.sa_handler = nap};
 	struct port_cpumask all = {.bits = {0x1f}};
 	struct port_thread *t[THREADS];
 	u64 *slot = build_table(), from = 20, to = 21;
@@ -377,13 +399,14 @@ static void access_against_flush(void **state)
 
 	(void)state;
 	stop = false;
+	memset(rounds, 0, sizeof(rounds));
 	port_set_fault_hook(on_fault);
 	__atomic_store_n(slot, PFN_PHYS(from) | URW, __ATOMIC_SEQ_CST);
 	for (i = 0; i < THREADS; i++)
 		assert_int_equal(host_thread_start(&t[i], "accessor", accessor,
 						   (void *)i),
 				 0);
-	for (i = 0; i < 3000; i++) {
+	for (i = 0; i < 300 || !all_did(300); i++) {
 		__atomic_exchange_n(slot, 0, __ATOMIC_SEQ_CST);
 		port_tlb_flush(&all, 0, VA, VA + PAGE_SIZE);
 		port_copy_page(port_ram(PFN_PHYS(to)),
@@ -392,12 +415,65 @@ static void access_against_flush(void **state)
 		__atomic_store_n(slot, PFN_PHYS(to) | URW, __ATOMIC_SEQ_CST);
 		from = to;
 		to = 41 - from;
+		port_park(20000); /* let some accesses through */
 	}
 	__atomic_store_n(&stop, true, __ATOMIC_RELEASE);
 	for (i = 0; i < THREADS; i++)
 		port_thread_join(t[i]);
 	assert_true(*slot & X86_PTE_P);
 	port_set_fault_hook(NULL);
+}
+
+static char *trap_page;
+static u32 inside, released;
+
+/* The copy of an access section stops here, at its source. */
+static void on_trap(int sig)
+{
+	struct timespec ts = {.tv_nsec = 20000000};
+
+	(void)sig;
+	__atomic_store_n(&inside, 1, __ATOMIC_RELEASE);
+	nanosleep(&ts, NULL);
+	__atomic_store_n(&released, 1, __ATOMIC_RELEASE);
+	mprotect(trap_page, PAGE_SIZE, PROT_READ | PROT_WRITE);
+}
+
+static void slow_writer(void *arg)
+{
+	(void)arg;
+	port_load_root(ROOT_PFN, 0);
+	assert_int_equal(host_copy_to_user(VA, trap_page, 100), 0);
+}
+
+/* A flush returns only after an access that had begun before is complete. */
+static void flush_waits_for_access(void **state)
+{
+	struct port_cpumask all = {.bits = {0x1f}};
+	struct sigaction sa = {.sa_handler = on_trap}, old;
+	struct port_thread *t;
+	u64 *slot = build_table();
+
+	(void)state;
+	inside = released = 0;
+	trap_page = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(trap_page, MAP_FAILED);
+	memset(trap_page, 0x5a, PAGE_SIZE);
+	assert_int_equal(mprotect(trap_page, PAGE_SIZE, PROT_NONE), 0);
+	assert_int_equal(sigaction(SIGSEGV, &sa, &old), 0);
+	__atomic_store_n(slot, PFN_PHYS(20) | URW, __ATOMIC_SEQ_CST);
+	assert_int_equal(host_thread_start(&t, "slow", slow_writer, NULL), 0);
+	while (!__atomic_load_n(&inside, __ATOMIC_ACQUIRE))
+		port_relax();
+	__atomic_exchange_n(slot, 0, __ATOMIC_SEQ_CST);
+	port_tlb_flush(&all, 0, VA, VA + PAGE_SIZE);
+	assert_int_equal(__atomic_load_n(&released, __ATOMIC_ACQUIRE), 1);
+	/* Nobody else touches the frame now. */
+	assert_int_equal(((char *)port_ram(PFN_PHYS(20)))[99], 0x5a);
+	port_thread_join(t);
+	assert_int_equal(sigaction(SIGSEGV, &old, NULL), 0);
+	assert_int_equal(munmap(trap_page, PAGE_SIZE), 0);
 }
 
 static void before_init(void **state)
