@@ -391,7 +391,6 @@ static bool all_did(u64 n)
  */
 static void access_against_flush(void **state)
 {
-	struct sigaction sa = {.sa_handler = nap};
 	struct port_cpumask all = {.bits = {0x1f}};
 	struct port_thread *t[THREADS];
 	u64 *slot = build_table(), from = 20, to = 21;
@@ -496,11 +495,17 @@ static void before_init(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(before_init), HOST_TEST(slots_run_out),
-		HOST_TEST(foreign_threads),    HOST_TEST(switch_hook),
-		HOST_TEST(park_permits),       HOST_TEST(spinlocks),
-		HOST_TEST(ping_pong),	       HOST_TEST(disk_contents),
-		HOST_TEST(access_bits),	       HOST_TEST(access_against_flush),
+		cmocka_unit_test(before_init),
+		HOST_TEST(slots_run_out),
+		HOST_TEST(foreign_threads),
+		HOST_TEST(switch_hook),
+		HOST_TEST(park_permits),
+		HOST_TEST(spinlocks),
+		HOST_TEST(ping_pong),
+		HOST_TEST(disk_contents),
+		HOST_TEST(access_bits),
+		HOST_TEST(flush_waits_for_access),
+		HOST_TEST(access_against_flush),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
