@@ -97,12 +97,8 @@ static void add_sysctl(struct machine_opts *o, const char *arg)
 
 static void add_show(struct machine_opts *o, const char *arg)
 {
-	char scratch[64];
-	struct seq_buf s;
-
 	if (o->nr_shows == MACHINE_MAX_SHOWS)
 		err_usage("--show: at most %d", MACHINE_MAX_SHOWS);
-	seq_buf_init(&s, scratch, sizeof(scratch));
 	if (!mm_show_known(arg))
 		err_usage("--show: no file '%s' here", arg);
 	o->shows[o->nr_shows++] = arg;

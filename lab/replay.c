@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * replay.c - running a trace.
+ *
+ * 1. Purpose. Drive the manager exactly as the recorded program would: each
+ *    reference through the MMU, each call through the system-call gate.
+ *
+ * 2. Order. The trace is one global order. Each of its tasks is a thread of
+ *    the machine; the thread of the task whose records come now has the turn
+ *    and reads them. A SWITCH record hands the turn over. So a task that
+ *    waits for its page holds the trace while the daemons run.
+ *
+ * 3. Two passes. The first runs the machine. If anything was swapped in, the
+ *    second goes through the trace again without a machine and asks for the
+ *    optimum: MIN's page-ins with as many frames as the run ever used.
+ *
+ * 4. A task that was killed is gone; its records are skipped, as are those of
+ *    children that it would have had.
+ */
+#include "replay.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <mmkit/boot.h>
+#include <mmkit/mm.h>
+#include <mmkit/report.h>
+
+#include "err.h"
+#include "port/sim/sim_costs.h"
+#include "replay_priv.h"
+
+/* References between two looks at the rest of the machine. */
+#define BATCH 256
+
+/* ---- tasks ------------------------------------------------------------------- */
+
+static void turn_to(struct replay *rp, u32 id);
+static void task_main(void *arg);
+
+static void task_start_thread(struct replay *rp, struct replay_task *t)
+{
+	char name[16];
+	int err;
+
+	snprintf(name, sizeof(name), "task%u", t->id);
+	err = sim_thread_start_on(&t->thread, name,
+				  (int)(t->id % rp->o->machine.cpus), task_main,
+				  t);
+	if (err)
+		err_die("cannot start a thread for task %u: %s", t->id,
+			strerror(-err));
+	rp->live_threads++;
+	t->task = sim_thread_task(t->thread);
+	mm_task_register(t->task, name);
+	mm_task_attach(t->task, t->rmm->mm);
+}
+
+/* The address space is given back now; the thread ends when it next runs. */
+static void task_exit(struct replay *rp, struct replay_task *t)
+{
+	if (!t->live)
+		return;
+	t->live = false;
+	if (!rp->dry) {
+		mm_task_unregister(t->task);
+		mm_task_exit(t->task);
+	}
+	rmm_put(rp, t->rmm);
+	t->rmm = NULL;
+}
+
+static void do_fork(struct replay *rp, struct replay_task *t,
+		    const struct trace_fork *f)
+{
+	struct replay_task *child = &rp->tasks[f->child];
+
+	*child = (struct replay_task){ .rp = rp, .id = f->child,
+				       .kill_record = child->kill_record };
+	if (!t->live) {
+		child->killed = true;
+		return;
+	}
+	if (f->flags & TRACE_CLONE_VM) {
+		child->rmm = t->rmm;
+		child->rmm->users++;
+	} else {
+		child->rmm = rmm_fork(rp, t->rmm);
+	}
+	if (!child->rmm) {
+		child->killed = true;
+		rp->res->call_mismatches++;
+		return;
+	}
+	child->live = true;
+	if (!rp->dry)
+		task_start_thread(rp, child);
+}
+
+/* A fresh address space for the running task. */
+static void do_exec(struct replay *rp, struct replay_task *t)
+{
+	struct replay_mm *old = t->rmm;
+
+	t->rmm = rmm_new(rp);
+	if (!rp->dry) {
+		mm_task_exit(t->task);
+		t->task->flags &= ~PF_EXITING;
+		mm_task_attach(t->task, t->rmm->mm);
+	}
+	rmm_put(rp, old);
+}
+
+/* ---- records -------------------------------------------------------------------- */
+
+static void do_live_record(struct replay *rp, struct replay_task *t,
+			   const struct trace_rec *rec)
+{
+	switch (rec->type) {
+	case TRACE_REF:
+		rp->pending_ns += rec->ref.count * rp->ref_ns;
+		replay_ref(rp, t, &rec->ref);
+		break;
+	case TRACE_MAP:
+		replay_map_record(rp, t, &rec->map);
+		break;
+	case TRACE_CALL:
+		replay_call_record(rp, t, &rec->call);
+		break;
+	case TRACE_EXEC:
+		do_exec(rp, t);
+		break;
+	case TRACE_EXIT:
+		task_exit(rp, t);
+		break;
+	case TRACE_CONTENT:
+		replay_content_record(rp, t, &rec->content);
+		break;
+	default:
+		break; /* FILE, WAIT: nothing to do for memory */
+	}
+}
+
+/* What the current task's next record asks for; SWITCH is the caller's. */
+static void do_record(struct replay *rp, const struct trace_rec *rec)
+{
+	struct replay_task *t = &rp->tasks[rp->cur];
+
+	/* The second pass: the first lost this task here. */
+	if (rp->dry && t->live && t->kill_record == rp->record &&
+	    t->kill_record)
+		task_exit(rp, t);
+	if (rec->type == TRACE_FORK)
+		do_fork(rp, t, &rec->fork);
+	else if (t->live)
+		do_live_record(rp, t, rec);
+	/* Killed in the middle of it: leave at once, as the kernel would. */
+	if (t->killed && t->live)
+		task_exit(rp, t);
+}
+
+/* Time passes for references that hit, and others may run. */
+static void settle(struct replay *rp)
+{
+	if (rp->dry)
+		return;
+	port_charge_ns(rp->pending_ns);
+	rp->pending_ns = 0;
+	replay_sample(rp, false);
+	port_sched_point();
+}
+
+/* Up to BATCH references by the short way. False: something else is next. */
+static bool pump_refs(struct replay *rp, struct replay_task *t)
+{
+	struct trace_ref ref;
+
+	for (u32 n = 0; n < BATCH; n++) {
+		if (!trace_next_ref(rp->r, &ref))
+			return false;
+		rp->record++;
+		rp->pending_ns += ref.count * rp->ref_ns;
+		replay_ref(rp, t, &ref);
+		if (unlikely(t->killed)) {
+			task_exit(rp, t);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool may_use_short_way(const struct replay *rp,
+			      const struct replay_task *t)
+{
+	/* The second pass must notice the record at which a task died. */
+	return t->live && !(rp->dry && t->kill_record);
+}
+
+/* One record by the long way. False: the trace is over. */
+static bool pump_one(struct replay *rp, bool *switched)
+{
+	struct trace_rec rec;
+	int ret = trace_next(rp->r, &rec);
+
+	if (ret < 0)
+		err_die("%s", trace_reader_error(rp->r));
+	if (ret == 0)
+		return false;
+	rp->record++;
+	*switched = rec.type == TRACE_SWITCH;
+	if (*switched)
+		rp->cur = rec.to;
+	else
+		do_record(rp, &rec);
+	return true;
+}
+
+/* ---- the turn ------------------------------------------------------------------- */
+
+static void finish_trace(struct replay *rp)
+{
+	rp->done = true;
+	if (!rp->dry)
+		port_unpark(rp->main_thread);
+}
+
+static void turn_to(struct replay *rp, u32 id)
+{
+	port_unpark(rp->tasks[id].thread);
+}
+
+/*
+ * Read records while the turn is ME's, or of nobody who is alive. Returns when
+ * the turn went to another thread or the trace is over.
+ */
+static void pump(struct replay *rp, struct replay_task *me)
+{
+	for (;;) {
+		struct replay_task *t = &rp->tasks[rp->cur];
+		bool switched = false;
+
+		settle(rp);
+		if (may_use_short_way(rp, t) && pump_refs(rp, t))
+			continue;
+		if (!pump_one(rp, &switched)) {
+			finish_trace(rp);
+			return;
+		}
+		t = &rp->tasks[rp->cur];
+		if (switched && !rp->dry && t != me && t->live) {
+			turn_to(rp, t->id);
+			return;
+		}
+	}
+}
+
+static bool my_turn(const struct replay *rp, const struct replay_task *me)
+{
+	return &rp->tasks[rp->cur] == me && me->live && !rp->done;
+}
+
+static void task_main(void *arg)
+{
+	struct replay_task *me = arg;
+	struct replay *rp = me->rp;
+	struct port_thread *thread = me->thread;
+
+	(void)thread;
+	while (!rp->done && me->live) {
+		if (my_turn(rp, me))
+			pump(rp, me);
+		else
+			port_park(UINT64_MAX);
+	}
+	port_current()->flags |= PF_EXITING;
+	rp->live_threads--;
+	port_unpark(rp->main_thread);
+}
+
+/* ---- the passes ------------------------------------------------------------------ */
+
+static void open_trace(struct replay *rp)
+{
+	struct trace_error e;
+
+	rp->r = trace_reader_open(rp->o->trace, &e);
+	if (!rp->r)
+		err_die("%s", e.text);
+}
+
+static void first_task(struct replay *rp)
+{
+	struct replay_task *t = &rp->tasks[0];
+
+	rp->cur = 0;
+	rp->record = 0;
+	rp->done = false;
+	*t = (struct replay_task){ .rp = rp, .kill_record = t->kill_record };
+	t->rmm = rmm_new(rp);
+	t->live = true;
+}
+
+static void wait_for_end(struct replay *rp)
+{
+	rp->main_thread = port_self();
+	task_start_thread(rp, &rp->tasks[0]);
+	while (!rp->done)
+		port_park(UINT64_MAX);
+	/* Tasks that the trace left alive: as if the machine went down. */
+	for (u32 i = 0; i < TRACE_MAX_TASKS; i++)
+		if (rp->tasks[i].thread && !rp->tasks[i].live)
+			port_unpark(rp->tasks[i].thread);
+}
+
+static void collect(struct replay *rp)
+{
+	struct replay_result *res = rp->res;
+	struct sim_tlb_stats tlb;
+
+	replay_sample(rp, true);
+	sim_tlb_stats(&tlb);
+	res->tlb_hits = tlb.hits;
+	res->tlb_misses = tlb.misses;
+	res->virtual_ns = sim_now_ns();
+	all_vm_events(res->events);
+	res->maj_flt = res->events[PGMAJFAULT];
+	res->min_flt = res->events[PGFAULT] - res->maj_flt;
+	res->pageins = res->events[PSWPIN];
+	res->refault_anon = global_node_page_state(WORKINGSET_REFAULT_ANON);
+	res->refault_file = global_node_page_state(WORKINGSET_REFAULT_FILE);
+	snprintf(res->oom, sizeof(res->oom), "%s", mm_last_oom());
+}
+
+static void stop_tasks(struct replay *rp)
+{
+	for (u32 i = 0; i < TRACE_MAX_TASKS; i++)
+		task_exit(rp, &rp->tasks[i]);
+	for (u32 i = 0; i < TRACE_MAX_TASKS; i++) {
+		if (!rp->tasks[i].thread)
+			continue;
+		port_unpark(rp->tasks[i].thread);
+		port_thread_join(rp->tasks[i].thread);
+		rp->tasks[i].thread = NULL;
+	}
+}
+
+static int first_pass(void *arg)
+{
+	struct replay *rp = arg;
+
+	replay_set_hook(rp);
+	first_task(rp);
+	wait_for_end(rp);
+	collect(rp);
+	/* Files that --show asks for are printed with the tasks still there. */
+	stop_tasks(rp);
+	replay_set_hook(NULL);
+	return 0;
+}
+
+static void second_pass(struct replay *rp)
+{
+	rp->dry = true;
+	rp->min = min_create();
+	if (!rp->min)
+		err_die("no memory to compute the optimum; use --no-min");
+	open_trace(rp);
+	first_task(rp);
+	pump(rp, &rp->tasks[0]);
+	for (u32 i = 0; i < TRACE_MAX_TASKS; i++)
+		task_exit(rp, &rp->tasks[i]);
+	rp->res->min_pageins = min_pageins(rp->min, rp->res->min_frames);
+	if (rp->res->min_pageins == MIN_FAILED)
+		err_die("no memory to compute the optimum; use --no-min");
+	min_destroy(rp->min);
+	free(rp->id_refs);
+	trace_reader_close(rp->r);
+}
+
+static u64 mix(u64 h, u64 v)
+{
+	return (h ^ v) * 0x100000001b3UL;
+}
+
+/* Over everything that was counted; wall time left out. */
+static u64 result_digest(const struct replay_result *r, u64 machine)
+{
+	u64 h = mix(0xcbf29ce484222325UL, machine);
+
+	h = mix(h, r->references);
+	h = mix(h, r->records);
+	h = mix(h, r->footprint_pages);
+	h = mix(h, r->tlb_hits);
+	h = mix(h, r->tlb_misses);
+	h = mix(h, r->data_checks);
+	h = mix(h, r->data_errors);
+	h = mix(h, r->access_errors);
+	h = mix(h, r->peak_user_pages);
+	h = mix(h, r->virtual_ns);
+	for (u32 i = 0; i < NR_VM_EVENT_ITEMS; i++)
+		h = mix(h, r->events[i]);
+	return h;
+}
+
+static u64 wall_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (u64)ts.tv_sec * 1000000000UL + (u64)ts.tv_nsec;
+}
+
+static void note_machine(const struct replay_opts *o, struct replay_result *res)
+{
+	const struct machine_opts *m = &o->machine;
+
+	res->mem_bytes = m->mem_bytes;
+	res->swap_bytes = m->swap_bytes;
+	res->cpus = m->cpus;
+	res->seed = m->seed;
+	snprintf(res->policy, sizeof(res->policy), "%s",
+		 m->policy ? m->policy : "classic");
+}
+
+void replay_run(const struct replay_opts *o, struct replay_result *res)
+{
+	struct replay *rp = calloc(1, sizeof(*rp));
+	u64 start = wall_now();
+
+	if (!rp)
+		err_die("no memory for the replay");
+	memset(res, 0, sizeof(*res));
+	rp->o = o;
+	rp->res = res;
+	rp->ref_ns = 1;
+	rp->stamp_seq = o->machine.seed;
+	open_trace(rp);
+	rp->sample_step = trace_reader_totals(rp->r)->references / 256 + 1;
+	note_machine(o, res);
+	machine_run(&o->machine, first_pass, rp);
+	res->records = trace_reader_totals(rp->r)->ref_records;
+	trace_reader_close(rp->r);
+	if (o->progress)
+		fprintf(stderr, "\r%*s\r", 70, "");
+	res->wall_ns = wall_now() - start;
+	/* Frames that a CPU's batch hides from the lists' counters. */
+	res->min_frames = res->peak_user_pages + 15UL * o->machine.cpus;
+	if (!o->no_min && res->pageins)
+		second_pass(rp);
+	res->digest = result_digest(res, mm_stats_digest());
+	free(rp->places.v);
+	free(rp);
+}

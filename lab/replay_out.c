@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * replay_out.c - the table and the JSON of replay.
+ */
+#include <stdio.h>
+
+#include <jansson.h>
+
+#include "replay.h"
+
+static unsigned long long ull(u64 v)
+{
+	return v;
+}
+
+/* ---- the table -------------------------------------------------------------- */
+
+static void size_text(char buf[24], u64 bytes)
+{
+	static const char unit[] = "BKMGTP";
+	u32 u = 0;
+
+	while (bytes >= 1024 && bytes % 1024 == 0 && u < 5) {
+		bytes /= 1024;
+		u++;
+	}
+	if (u)
+		snprintf(buf, 24, "%llu%c", ull(bytes), unit[u]);
+	else
+		snprintf(buf, 24, "%llu", ull(bytes));
+}
+
+static void over_min_text(char buf[24], const struct replay_result *r)
+{
+	if (!r->pageins)
+		snprintf(buf, 24, "-");
+	else if (!r->min_pageins)
+		snprintf(buf, 24, "inf");
+	else
+		snprintf(buf, 24, "%.3f",
+			 (double)r->pageins / (double)r->min_pageins);
+}
+
+enum row_kind { ROW_U64, ROW_SIZE, ROW_MS, ROW_HEX };
+
+struct row {
+	const char *name;
+	enum row_kind kind;
+	u64 (*get)(const struct replay_result *r);
+};
+
+#define FIELD(name)                                                            \
+	static u64 get_##name(const struct replay_result *r)                   \
+	{                                                                      \
+		return r->name;                                                \
+	}
+FIELD(mem_bytes)
+FIELD(swap_bytes)
+FIELD(references)
+FIELD(records)
+FIELD(footprint_pages)
+FIELD(min_flt)
+FIELD(maj_flt)
+FIELD(peak_user_pages)
+FIELD(pageins)
+FIELD(min_pageins)
+FIELD(tlb_hits)
+FIELD(tlb_misses)
+FIELD(data_checks)
+FIELD(data_errors)
+FIELD(access_errors)
+FIELD(file_as_anon)
+FIELD(virtual_ns)
+FIELD(wall_ns)
+FIELD(digest)
+#undef FIELD
+
+static u64 get_kswapd(const struct replay_result *r)
+{
+	return r->events[PGSTEAL_KSWAPD];
+}
+
+static u64 get_direct(const struct replay_result *r)
+{
+	return r->events[PGSTEAL_DIRECT];
+}
+
+static u64 get_swpout(const struct replay_result *r)
+{
+	return r->events[PSWPOUT];
+}
+
+static u64 get_refaults(const struct replay_result *r)
+{
+	return r->refault_anon + r->refault_file;
+}
+
+static const struct row rows[] = {
+	{ "memory", ROW_SIZE, get_mem_bytes },
+	{ "swap", ROW_SIZE, get_swap_bytes },
+	{ "references", ROW_U64, get_references },
+	{ "page-run records", ROW_U64, get_records },
+	{ "footprint, pages", ROW_U64, get_footprint_pages },
+	{ "peak use, pages", ROW_U64, get_peak_user_pages },
+	{ "minor faults", ROW_U64, get_min_flt },
+	{ "major faults", ROW_U64, get_maj_flt },
+	{ "reclaimed by kswapd", ROW_U64, get_kswapd },
+	{ "reclaimed directly", ROW_U64, get_direct },
+	{ "swapped out", ROW_U64, get_swpout },
+	{ "swapped in", ROW_U64, get_pageins },
+	{ "refaults", ROW_U64, get_refaults },
+	{ "optimum's page-ins", ROW_U64, get_min_pageins },
+	{ "TLB hits", ROW_U64, get_tlb_hits },
+	{ "TLB misses", ROW_U64, get_tlb_misses },
+	{ "contents checked", ROW_U64, get_data_checks },
+	{ "data errors", ROW_U64, get_data_errors },
+	{ "access errors", ROW_U64, get_access_errors },
+	{ "file pages as anon", ROW_U64, get_file_as_anon },
+	{ "virtual time, ms", ROW_MS, get_virtual_ns },
+	{ "wall time, ms", ROW_MS, get_wall_ns },
+	{ "digest", ROW_HEX, get_digest },
+};
+
+static void cell(char buf[24], enum row_kind kind, u64 v)
+{
+	switch (kind) {
+	case ROW_SIZE:
+		size_text(buf, v);
+		break;
+	case ROW_MS:
+		snprintf(buf, 24, "%.1f", (double)v / 1e6);
+		break;
+	case ROW_HEX:
+		snprintf(buf, 24, "%016llx", ull(v));
+		break;
+	default:
+		snprintf(buf, 24, "%llu", ull(v));
+	}
+}
+
+static void print_row(const struct row *row, const struct replay_result *runs,
+		      u32 nr)
+{
+	char buf[24];
+
+	printf("%-22s", row->name);
+	for (u32 i = 0; i < nr; i++) {
+		cell(buf, row->kind, row->get(&runs[i]));
+		printf(" %16s", buf);
+	}
+	putchar('\n');
+}
+
+/* More memory and yet more page-ins: it can happen, and is said. */
+static void print_anomalies(const struct replay_result *runs, u32 nr)
+{
+	char a[24], b[24];
+
+	for (u32 i = 1; i < nr; i++) {
+		const struct replay_result *s = &runs[i - 1], *l = &runs[i];
+
+		if (l->mem_bytes <= s->mem_bytes || l->pageins <= s->pageins)
+			continue;
+		size_text(a, s->mem_bytes);
+		size_text(b, l->mem_bytes);
+		printf("note: %s of memory took more page-ins (%llu) than %s "
+		       "(%llu): this policy is not a stack algorithm, and "
+		       "read-ahead counts\n",
+		       b, ull(l->pageins), a, ull(s->pageins));
+	}
+}
+
+void replay_print_table(const struct replay_result *runs, u32 nr,
+			const char *trace)
+{
+	char buf[24];
+
+	printf("replay of %s, policy %s, %u CPU%s, seed %llu\n", trace,
+	       runs->policy, runs->cpus, runs->cpus == 1 ? "" : "s",
+	       ull(runs->seed));
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		print_row(&rows[i], runs, nr);
+	printf("%-22s", "page-ins / optimum");
+	for (u32 i = 0; i < nr; i++) {
+		over_min_text(buf, &runs[i]);
+		printf(" %16s", buf);
+	}
+	putchar('\n');
+	print_anomalies(runs, nr);
+	for (u32 i = 0; i < nr; i++)
+		if (runs[i].killed_tasks)
+			printf("out of memory: %s\n", runs[i].oom);
+}
+
+/* ---- JSON ---------------------------------------------------------------------- */
+
+static json_t *vmstat_json(const struct replay_result *r)
+{
+	json_t *v = json_object();
+
+	for (int i = 0; i < NR_VM_EVENT_ITEMS; i++)
+		json_object_set_new(v, vmstat_event_name(i),
+				    json_integer((json_int_t)r->events[i]));
+	json_object_set_new(v, "workingset_refault_anon",
+			    json_integer((json_int_t)r->refault_anon));
+	json_object_set_new(v, "workingset_refault_file",
+			    json_integer((json_int_t)r->refault_file));
+	return v;
+}
+
+static void set_u64(json_t *o, const char *name, u64 v)
+{
+	json_object_set_new(o, name, json_integer((json_int_t)v));
+}
+
+static void set_counts(json_t *o, const struct replay_result *r)
+{
+	set_u64(o, "records", r->records);
+	set_u64(o, "minor_faults", r->min_flt);
+	set_u64(o, "major_faults", r->maj_flt);
+	set_u64(o, "peak_user_pages", r->peak_user_pages);
+	set_u64(o, "min_frames_pages", r->min_frames);
+	set_u64(o, "data_checks", r->data_checks);
+	set_u64(o, "access_errors", r->access_errors);
+	set_u64(o, "call_mismatches", r->call_mismatches);
+	set_u64(o, "unsupported_calls", r->unsupported_calls);
+	set_u64(o, "file_as_anon_pages", r->file_as_anon);
+	set_u64(o, "shared_as_private", r->shared_as_private);
+	set_u64(o, "touch_maps", r->touch_maps);
+	set_u64(o, "killed_tasks", r->killed_tasks);
+	if (r->oom[0])
+		json_object_set_new(o, "oom", json_string(r->oom));
+}
+
+static json_t *run_json(const struct replay_result *r)
+{
+	json_t *o = json_object();
+	char digest[24];
+
+	set_u64(o, "mem_bytes", r->mem_bytes);
+	set_u64(o, "swap_bytes", r->swap_bytes);
+	set_u64(o, "cpus", r->cpus);
+	set_u64(o, "seed", r->seed);
+	json_object_set_new(o, "policy", json_string(r->policy));
+	set_u64(o, "references", r->references);
+	set_u64(o, "footprint_pages", r->footprint_pages);
+	json_object_set_new(o, "vmstat", vmstat_json(r));
+	set_u64(o, "min_pageins", r->min_pageins);
+	set_u64(o, "pageins", r->pageins);
+	json_object_set_new(o, "pageins_over_min",
+			    r->min_pageins ? json_real((double)r->pageins /
+						       (double)r->min_pageins)
+					   : json_null());
+	set_u64(o, "tlb_hits", r->tlb_hits);
+	set_u64(o, "tlb_misses", r->tlb_misses);
+	set_u64(o, "data_errors", r->data_errors);
+	set_u64(o, "virtual_ns", r->virtual_ns);
+	set_u64(o, "wall_ns", r->wall_ns);
+	snprintf(digest, sizeof(digest), "%016llx", ull(r->digest));
+	json_object_set_new(o, "digest", json_string(digest));
+	set_counts(o, r);
+	return o;
+}
+
+void replay_print_json(const struct replay_result *runs, u32 nr)
+{
+	json_t *list = json_array();
+	json_t *root = json_pack("{s:s, s:o}", "schema", "mmkit.replay/1",
+				 "runs", list);
+
+	for (u32 i = 0; i < nr; i++)
+		json_array_append_new(list, run_json(&runs[i]));
+	json_dumpf(root, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(root);
+}
