@@ -95,11 +95,33 @@ static void add_sysctl(struct machine_opts *o, const char *arg)
 	o->nr_sysctls++;
 }
 
+struct show_search {
+	const char *name;
+	bool found;
+};
+
+static void compare_name(const char *path, void *arg)
+{
+	struct show_search *s = arg;
+
+	if (!strcmp(path, s->name) ||
+	    (!strncmp(path, "/proc/", 6) && !strcmp(path + 6, s->name)))
+		s->found = true;
+}
+
+static bool show_known(const char *name)
+{
+	struct show_search s = { name, false };
+
+	mm_show_list(compare_name, &s);
+	return s.found;
+}
+
 static void add_show(struct machine_opts *o, const char *arg)
 {
 	if (o->nr_shows == MACHINE_MAX_SHOWS)
 		err_usage("--show: at most %d", MACHINE_MAX_SHOWS);
-	if (!mm_show_known(arg))
+	if (!show_known(arg))
 		err_usage("--show: no file '%s' here", arg);
 	o->shows[o->nr_shows++] = arg;
 }
@@ -308,7 +330,7 @@ static void sink_stdout(void *arg, const char *text, size_t len)
 	fwrite(text, 1, len, stdout);
 }
 
-static void show_files(const struct machine_opts *o)
+void machine_show(const struct machine_opts *o)
 {
 	for (u32 i = 0; i < o->nr_shows; i++) {
 		char buf[4096];
@@ -349,7 +371,8 @@ static int machine_main(void *arg)
 	apply_sysctls(m->o);
 	if (m->body)
 		ret = m->body(m->arg);
-	show_files(m->o);
+	else
+		machine_show(m->o);
 	mm_shutdown();
 	return ret;
 }

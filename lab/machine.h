@@ -41,11 +41,14 @@ extern const struct argp machine_argp;
 
 /*
  * machine_run: make the machine, boot it, swap on, apply the tunables, run
- * BODY(ARG) as its first thread, print what --show asked for, shut down.
- * Returns BODY's result; a failure on the way ends the process with a message
- * (err_die). RAM_BYTES, if not NULL, gets the usable bytes of the map.
+ * BODY(ARG) as its first thread (NULL: machine_show()), shut down. Returns
+ * BODY's result; a failure on the way ends the process with a message
+ * (err_die).
  */
 int machine_run(const struct machine_opts *o, int (*body)(void *arg),
 		void *arg);
+
+/* machine_show: print the files that --show asked for. Inside BODY. */
+void machine_show(const struct machine_opts *o);
 
 #endif

@@ -355,8 +355,9 @@ static int first_pass(void *arg)
 	first_task(rp);
 	wait_for_end(rp);
 	collect(rp);
-	/* Files that --show asks for are printed with the tasks still there. */
+	machine_show(&rp->o->machine); /* with the tasks still there */
 	stop_tasks(rp);
+	rp->machine_digest = mm_stats_digest();
 	replay_set_hook(NULL);
 	return 0;
 }
@@ -450,7 +451,7 @@ void replay_run(const struct replay_opts *o, struct replay_result *res)
 	res->min_frames = res->peak_user_pages + 15UL * o->machine.cpus;
 	if (!o->no_min && res->pageins)
 		second_pass(rp);
-	res->digest = result_digest(res, mm_stats_digest());
+	res->digest = result_digest(res, rp->machine_digest);
 	free(rp->places.v);
 	free(rp);
 }

@@ -103,6 +103,7 @@ struct replay {
 	bool dry;	  /* second pass: no machine, only the optimum */
 	u64 record;	  /* number of the record under way */
 	u64 stamp_seq;	  /* for fresh stamps */
+	u64 machine_digest; /* of the manager's counters at the end */
 	u64 pending_ns;	  /* time of references not yet charged */
 	u64 next_sample, sample_step;
 	u64 ref_ns;
