@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * null_port.c - exactly the symbols that a port links, and the four memory
+ * functions that a compiler may call. The manager linked with this alone
+ * shows by linking that it needs nothing else. It is never run.
+ */
+#include <mmkit/port.h>
+
+void *memcpy(void *to, const void *from, size_t n);
+void *memmove(void *to, const void *from, size_t n);
+void *memset(void *to, int byte, size_t n);
+int memcmp(const void *a, const void *b, size_t n);
+void _start(void);
+
+static _Noreturn void never(void)
+{
+	__builtin_trap();
+}
+
+void _start(void)
+{
+	never();
+}
+
+void port_console(int level, const char *text, size_t len)
+{
+	(void)level;
+	(void)text;
+	(void)len;
+	never();
+}
+
+_Noreturn void port_panic(const char *message)
+{
+	(void)message;
+	never();
+}
+
+u64 port_entropy(void)
+{
+	never();
+}
+
+u64 port_now_ns(void)
+{
+	never();
+}
+
+void port_charge_ns(u64 ns)
+{
+	(void)ns;
+	never();
+}
+
+int port_nr_cpus(void)
+{
+	never();
+}
+
+int port_cpu_node(int cpu)
+{
+	(void)cpu;
+	never();
+}
+
+int port_thread_start(struct port_thread **out, const char *name, int node,
+		      void (*fn)(void *arg), void *arg)
+{
+	(void)out;
+	(void)name;
+	(void)node;
+	(void)fn;
+	(void)arg;
+	never();
+}
+
+void port_thread_join(struct port_thread *t)
+{
+	(void)t;
+	never();
+}
+
+struct port_thread *port_self(void)
+{
+	never();
+}
+
+bool port_park(u64 timeout_ns)
+{
+	(void)timeout_ns;
+	never();
+}
+
+void port_unpark(struct port_thread *t)
+{
+	(void)t;
+	never();
+}
+
+int port_ram_online(phys_addr_t start, u64 size)
+{
+	(void)start;
+	(void)size;
+	never();
+}
+
+void *port_memmap_reserve(u64 bytes)
+{
+	(void)bytes;
+	never();
+}
+
+int port_memmap_back(u64 off, u64 len, phys_addr_t phys)
+{
+	(void)off;
+	(void)len;
+	(void)phys;
+	never();
+}
+
+void port_set_switch_hook(void (*hook)(struct mm_task *prev,
+				       struct mm_task *next))
+{
+	(void)hook;
+	never();
+}
+
+void port_set_fault_hook(int (*hook)(struct mm_task *task, uva_t va, u32 error))
+{
+	(void)hook;
+	never();
+}
+
+void port_load_root(u64 root_pfn, u32 asid)
+{
+	(void)root_pfn;
+	(void)asid;
+	never();
+}
+
+void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
+		    uva_t end)
+{
+	(void)cpus;
+	(void)asid;
+	(void)start;
+	(void)end;
+	never();
+}
+
+void port_bio_submit(struct port_bio *bio)
+{
+	(void)bio;
+	never();
+}
+
+u64 port_bdev_size(const struct port_bdev *bdev)
+{
+	(void)bdev;
+	never();
+}
+
+const char *port_bdev_name(const struct port_bdev *bdev)
+{
+	(void)bdev;
+	never();
+}
+
+/* ---- what the compiler may call
+ * ------------------------------------------------ */
+
+void *memcpy(void *to, const void *from, size_t n)
+{
+	return memmove(to, from, n);
+}
+
+void *memmove(void *to, const void *from, size_t n)
+{
+	(void)to;
+	(void)from;
+	(void)n;
+	never();
+}
+
+void *memset(void *to, int byte, size_t n)
+{
+	(void)to;
+	(void)byte;
+	(void)n;
+	never();
+}
+
+int memcmp(const void *a, const void *b, size_t n)
+{
+	(void)a;
+	(void)b;
+	(void)n;
+	never();
+}
