@@ -224,14 +224,18 @@ void pcp_init(struct zone *zone);
 void pcp_set_size(struct zone *zone);
 
 /*
- * pcp_refill: fill PCP's list INDEX with up to its batch of blocks and take
- * one. pcp lock held. NULL: the zone has none.
+ * pcp_refill: fill PCP's empty list INDEX (blocks of ORDER) with a batch, at
+ * least WANT blocks if there are so many, and take one. pcp lock held. NULL:
+ * the zone has none.
  */
 struct page *pcp_refill(struct per_cpu_pages *pcp, unsigned int index,
-			unsigned int order, int migratetype, u32 alloc_flags);
+			unsigned int order, u64 want, u32 alloc_flags);
 
-/* pcp_shrink: PCP is above its high mark; give a batch back. pcp lock held. */
-void pcp_shrink(struct per_cpu_pages *pcp);
+/*
+ * pcp_shrink: PCP is at its high mark; give some back, from list INDEX first.
+ * pcp lock held.
+ */
+void pcp_shrink(struct per_cpu_pages *pcp, unsigned int index);
 
 /* drain_zone_pages: all of CPU's frames of ZONE go back to it. */
 void drain_zone_pages(struct zone *zone, int cpu);

@@ -75,15 +75,16 @@ void zone_init_free_lists(struct zone *zone)
 
 void set_pageblock_migratetype(const struct page *page, int migratetype)
 {
-	u8 *mt = &phys_sys.hot.pageblock_mt[page_to_pfn(page) >>
-					    PAGEBLOCK_ORDER];
+	u8 *mt = &phys_sys.hot
+			  .pageblock_mt[page_to_pfn(page) >> PAGEBLOCK_ORDER];
 
 	mm_verify(migratetype >= 0 && migratetype < MIGRATE_TYPES);
 	WRITE_ONCE(*mt, (u8)((READ_ONCE(*mt) & ~PAGEBLOCK_MT_MASK) |
 			     (u32)migratetype));
 }
 
-/* ---- lists ---------------------------------------------------------------------- */
+/* ---- lists
+ * ---------------------------------------------------------------------- */
 
 static u32 buddy_private(unsigned int order, int mt)
 {
@@ -138,7 +139,8 @@ void buddy_move(struct zone *zone, struct page *page, int mt)
 	zone_count_free(zone, (s64)(1L << order), mt);
 }
 
-/* ---- freeing --------------------------------------------------------------------- */
+/* ---- freeing
+ * --------------------------------------------------------------------- */
 
 static bool page_is_buddy(const struct page *buddy, u8 zone_id,
 			  unsigned int order)
@@ -214,7 +216,8 @@ void free_pages_range(struct zone *zone, u64 pfn, u64 end, int migratetype)
 	}
 }
 
-/* ---- taking ----------------------------------------------------------------------- */
+/* ---- taking
+ * ----------------------------------------------------------------------- */
 
 void buddy_put_rest(struct zone *zone, struct page *page, u64 used,
 		    unsigned int order, int mt)
@@ -326,7 +329,8 @@ u64 zone_nr_free_blocks(const struct zone *zone, unsigned int order, int mt)
 	return nr;
 }
 
-/* ---- checking ----------------------------------------------------------------------- */
+/* ---- checking
+ * ----------------------------------------------------------------------- */
 
 /* One free block: BD-1, BD-2, BD-4. */
 static void check_block(const struct zone *zone, const struct page *page,

@@ -8,7 +8,8 @@
 
 #include "phys/alloc.h"
 
-/* zone_count_free: NR more frames on lists of type MT; isolated are not free. */
+/* zone_count_free: NR more frames on lists of type MT; isolated are not free.
+ */
 static inline void zone_count_free(struct zone *zone, s64 nr, int mt)
 {
 	if (likely(mt != MIGRATE_ISOLATE))

@@ -103,7 +103,8 @@ int e820_add(struct e820_table *t, u64 addr, u64 size, enum e820_type type)
 	return 0;
 }
 
-/* ---- text ------------------------------------------------------------------- */
+/* ---- text -------------------------------------------------------------------
+ */
 
 /* A line being read, and the complaint if there is one. */
 struct line {
@@ -355,7 +356,8 @@ int e820_parse(struct e820_table *t, const char *text, size_t len,
 	return 0;
 }
 
-/* ---- sanitising ---------------------------------------------------------------- */
+/* ---- sanitising
+ * ---------------------------------------------------------------- */
 
 static u64 entry_last(const struct e820_entry *e)
 {

@@ -205,7 +205,8 @@ bool rmqueue_fallback(struct zone *zone, unsigned int order, int mt,
 			victim = find_suitable_fallback(&zone->free_area[from],
 							from, mt, &steal);
 		}
-		page = page_list_first(&zone->free_area[from].free_list[victim]);
+		page = page_list_first(
+			&zone->free_area[from].free_list[victim]);
 		trace_emit(MM_PAGE_ALLOC_EXTFRAG, page_to_pfn(page), order,
 			   from, (u64)mt, (u64)victim);
 		steal_suitable_fallback(zone, page, alloc_flags, mt, steal);
@@ -214,7 +215,8 @@ bool rmqueue_fallback(struct zone *zone, unsigned int order, int mt,
 	return false;
 }
 
-/* ---- pageblocks for high-order atomic requests ------------------------------------- */
+/* ---- pageblocks for high-order atomic requests
+ * ------------------------------------- */
 
 void reserve_highatomic_pageblock(struct page *page, struct zone *zone)
 {
@@ -266,7 +268,7 @@ bool unreserve_highatomic_pageblock(const struct alloc_context *ac, bool force)
 	struct zoneref *z;
 	struct zone *zone;
 
-	for_each_zone_zonelist(zone, z, ac->zonelist, ac->highest_zoneidx) {
+	for_each_zone_zonelist (zone, z, ac->zonelist, ac->highest_zoneidx) {
 		u64 held = READ_ONCE(zone->nr_reserved_highatomic);
 
 		if (held == 0 || (!force && held <= PAGEBLOCK_NR_PAGES))

@@ -92,7 +92,8 @@ void memblock_set_current_limit(phys_addr_t limit)
 	mb()->current_limit = limit;
 }
 
-/* ---- free ranges ---------------------------------------------------------------- */
+/* ---- free ranges
+ * ---------------------------------------------------------------- */
 
 void memblock_iter_init(struct memblock_iter *it, int nid, u32 skip)
 {
@@ -171,7 +172,8 @@ bool memblock_next_free(struct memblock_iter *it)
 	return false;
 }
 
-/* ---- room in a table ---------------------------------------------------------------- */
+/* ---- room in a table
+ * ---------------------------------------------------------------- */
 
 /*
  * A place for SIZE bytes in [START, END) of free memory, by the direction in
@@ -191,7 +193,7 @@ static phys_addr_t find_in_range(const struct find_args *a)
 	phys_addr_t best = 0;
 	struct memblock_iter it;
 
-	for_each_free_mem_range(it, a->nid, a->skip) {
+	for_each_free_mem_range (it, a->nid, a->skip) {
 		phys_addr_t lo = max(it.start, start);
 		phys_addr_t hi = min(it.end, limit);
 		phys_addr_t at;
@@ -293,7 +295,8 @@ static int type_reserve_capacity(struct memblock_type *t, u64 more,
 	return 0;
 }
 
-/* ---- changes ------------------------------------------------------------------------- */
+/* ---- changes
+ * ------------------------------------------------------------------------- */
 
 static void type_merge(struct memblock_type *t)
 {
@@ -437,8 +440,8 @@ int memblock_add_node(phys_addr_t base, phys_addr_t size, int nid, u32 flags)
 
 int memblock_reserve(phys_addr_t base, phys_addr_t size)
 {
-	return type_add(&mb()->reserved, (struct memblock_region){
-						 base, size, 0, NUMA_NO_NODE});
+	return type_add(&mb()->reserved,
+			(struct memblock_region){base, size, 0, NUMA_NO_NODE});
 }
 
 int memblock_remove(phys_addr_t base, phys_addr_t size)
@@ -506,7 +509,8 @@ int memblock_clear_nomap(phys_addr_t base, phys_addr_t size)
 	return change_flags(base, size, 0, MEMBLOCK_NOMAP);
 }
 
-/* ---- allocation ------------------------------------------------------------------------- */
+/* ---- allocation
+ * ------------------------------------------------------------------------- */
 
 /* Mirrored memory first, if the machine has any; then whatever is free. */
 static phys_addr_t alloc_range_nid(phys_addr_t size, phys_addr_t align,
@@ -570,7 +574,9 @@ void *memblock_alloc(phys_addr_t size, phys_addr_t align)
 	return memblock_alloc_node(size, align, NUMA_NO_NODE);
 }
 
-/* ---- questions ------------------------------------------------------------------------------ */
+/* ---- questions
+ * ------------------------------------------------------------------------------
+ */
 
 /* The first region of T that ends above ADDR; t->cnt if none. */
 static u64 type_search(const struct memblock_type *t, phys_addr_t addr)
@@ -661,7 +667,8 @@ const struct memblock_type *memblock_reserved_table(void)
 	return &mb()->reserved;
 }
 
-/* ---- looking and checking --------------------------------------------------------------------- */
+/* ---- looking and checking
+ * --------------------------------------------------------------------- */
 
 static void type_dump(const struct memblock_type *t)
 {

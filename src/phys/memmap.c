@@ -58,7 +58,8 @@ MM_STATIC_ASSERT(PAGES_PER_SECTION <= UINT16_MAX, "section extent fits u16");
 MM_STATIC_ASSERT(MAX_ORDER_NR_PAGES * sizeof(struct page) % PAGE_SIZE == 0,
 		 "descriptors of whole blocks fill whole frames");
 
-/* ---- questions ------------------------------------------------------------------ */
+/* ---- questions
+ * ------------------------------------------------------------------ */
 
 static struct mem_section *section_of(u64 pfn)
 {
@@ -102,7 +103,8 @@ bool pfn_deferred(u64 pfn)
 	return sec && section_state(sec) == SECTION_DEFERRED;
 }
 
-/* ---- room for tables and descriptors ----------------------------------------------- */
+/* ---- room for tables and descriptors
+ * ----------------------------------------------- */
 
 /* Note in section NR that frames [S, E) of it, of node NID, are RAM. */
 static void section_extend(u64 nr, u64 s, u64 e, int nid)
@@ -129,7 +131,7 @@ static void find_sections(void)
 {
 	struct memblock_iter it;
 
-	for_each_mem_range(it, NUMA_NO_NODE) {
+	for_each_mem_range (it, NUMA_NO_NODE) {
 		u64 pfn = PFN_UP(it.start), end = PFN_DOWN(it.end);
 
 		while (pfn < end) {
@@ -218,15 +220,15 @@ int memmap_reserve(void)
 	if (!phys_sys.sections || !phys_sys.hot.pageblock_mt)
 		return -ENOMEM;
 	mm_memset(phys_sys.hot.pageblock_mt, MIGRATE_MOVABLE, blocks);
-	phys_sys.hot.memmap =
-		port_memmap_reserve(frames * sizeof(struct page));
+	phys_sys.hot.memmap = port_memmap_reserve(frames * sizeof(struct page));
 	if (!phys_sys.hot.memmap)
 		return -ENOMEM;
 	find_sections();
 	return back_sections();
 }
 
-/* ---- making descriptors ----------------------------------------------------------------- */
+/* ---- making descriptors
+ * ----------------------------------------------------------------- */
 
 static void init_page(struct page *page, u8 zone_id, bool reserved)
 {
@@ -342,7 +344,7 @@ static void note_holes(void)
 	struct memblock_iter it;
 	u64 pos = 0;
 
-	for_each_mem_range(it, NUMA_NO_NODE) {
+	for_each_mem_range (it, NUMA_NO_NODE) {
 		note_hole(pos, PFN_UP(it.start));
 		pos = PFN_DOWN(it.end);
 	}
@@ -358,12 +360,14 @@ void memmap_init(void)
 		if (phys_sys.sections[nr].state == SECTION_ONLINE)
 			init_section_reserved(nr);
 	}
-	for_each_mem_range(it, NUMA_NO_NODE)
+	for_each_mem_range (it, NUMA_NO_NODE)
 		set_zone_ids(PFN_UP(it.start), PFN_DOWN(it.end), it.nid);
 	note_holes();
 }
 
-/* ---- handing over ---------------------------------------------------------------------------- */
+/* ---- handing over
+ * ----------------------------------------------------------------------------
+ */
 
 /* Frames [PFN, END) of an online section and one zone become free. */
 static void free_boot_range(struct zone *zone, u64 pfn, u64 end)
@@ -400,7 +404,7 @@ void memmap_free_all(void)
 	struct memblock_iter it;
 	struct zone *zone;
 
-	for_each_free_mem_range(it, NUMA_NO_NODE, 0) {
+	for_each_free_mem_range (it, NUMA_NO_NODE, 0) {
 		u64 pfn = PFN_UP(it.start), end = PFN_DOWN(it.end);
 
 		while (pfn < end) {

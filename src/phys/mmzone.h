@@ -311,9 +311,9 @@ enum section_state {
 };
 
 struct mem_section {
-	u8 state;	/* (Z) enum section_state */
-	u8 zone_id;	/* (B) of a deferred section */
-	u8 nid;		/* (B) node of its first frame */
+	u8 state;   /* (Z) enum section_state */
+	u8 zone_id; /* (B) of a deferred section */
+	u8 nid;	    /* (B) node of its first frame */
 	u8 unused;
 	u16 first, end; /* (B) frames with a descriptor: [first, end) */
 };

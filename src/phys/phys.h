@@ -56,6 +56,8 @@ struct phys_state {
 	struct mem_section *sections;
 	u64 nr_bad_pages; /* (A) reports by bad_page() */
 	u64 totalram_pages;
+	u64 warn_since_ns; /* reports of failure: start of the window */
+	u32 warn_burst;	   /* (A) reports in it */
 	struct memblock memblock;
 	struct lru_state lru;
 	wait_queue_head_t page_wait[PAGE_WAIT_TABLE_SIZE];

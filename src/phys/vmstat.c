@@ -308,8 +308,7 @@ u64 global_node_page_state(int item)
 	pg_data_t *pgdat;
 	u64 sum = 0;
 
-	for_each_online_pgdat(pgdat)
-		sum += node_page_state(pgdat, item);
+	for_each_online_pgdat(pgdat) sum += node_page_state(pgdat, item);
 	return sum;
 }
 
@@ -319,7 +318,7 @@ static u64 fast_events(enum vm_event_item item)
 	struct zone *zone;
 	u64 sum = 0;
 
-	for_each_populated_zone(zone) {
+	for_each_populated_zone (zone) {
 		for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
 			const struct per_cpu_pages *pcp = &zone->pageset[cpu];
 

@@ -30,7 +30,8 @@
 #define MIN_FREE_KBYTES_MIN 128UL
 #define MIN_FREE_KBYTES_MAX 262144UL
 
-/* ---- asking ---------------------------------------------------------------------- */
+/* ---- asking
+ * ---------------------------------------------------------------------- */
 
 /* Frames that are free but not for this request. */
 static s64 unusable_free(const struct zone *zone, unsigned int order,
@@ -86,7 +87,8 @@ bool __zone_watermark_ok(const struct zone *zone, unsigned int order, u64 mark,
 
 	mm_assert(highest_zoneidx >= 0 && highest_zoneidx < MAX_NR_ZONES);
 	free -= unusable_free(zone, order, alloc_flags);
-	if (free <= least + (s64)READ_ONCE(zone->lowmem_reserve[highest_zoneidx]))
+	if (free <=
+	    least + (s64)READ_ONCE(zone->lowmem_reserve[highest_zoneidx]))
 		return false;
 	return order == 0 || has_block(zone, order, alloc_flags);
 }
@@ -95,8 +97,7 @@ bool zone_watermark_ok(const struct zone *zone, unsigned int order, u64 mark,
 		       int highest_zoneidx, u32 alloc_flags)
 {
 	return __zone_watermark_ok(zone, order, mark, highest_zoneidx,
-				   alloc_flags,
-				   READ_ONCE(zone->nr_free_pages));
+				   alloc_flags, READ_ONCE(zone->nr_free_pages));
 }
 
 bool zone_watermark_fast(const struct zone *zone, unsigned int order, u64 mark,
@@ -123,14 +124,15 @@ bool zone_watermark_fast(const struct zone *zone, unsigned int order, u64 mark,
 	return false;
 }
 
-/* ---- setting ---------------------------------------------------------------------- */
+/* ---- setting
+ * ---------------------------------------------------------------------- */
 
 u64 nr_free_buffer_pages(void)
 {
 	struct zone *zone;
 	u64 sum = 0;
 
-	for_each_populated_zone(zone) {
+	for_each_populated_zone (zone) {
 		u64 managed = zone_managed_pages(zone);
 		u64 high = high_wmark_pages(zone);
 
@@ -225,11 +227,12 @@ void setup_per_zone_wmarks(void)
 	}
 	for_each_zone (zone)
 		set_zone_marks(zone, pages_min, max(lowmem, 1UL));
-	for_each_online_pgdat(pgdat) {
+	for_each_online_pgdat(pgdat)
+	{
 		set_lowmem_reserve(pgdat);
 		set_totalreserve(pgdat);
 	}
-	for_each_populated_zone(zone)
+	for_each_populated_zone (zone)
 		pcp_set_size(zone);
 	spin_unlock(&phys_sys.wmark_lock);
 }

@@ -61,7 +61,8 @@ static void zone_limits(int zt, u64 *lo, u64 *hi)
 	}
 }
 
-/* ---- questions ------------------------------------------------------------------ */
+/* ---- questions
+ * ------------------------------------------------------------------ */
 
 pg_data_t *node_data(int nid)
 {
@@ -118,8 +119,8 @@ int numa_node_id(void)
 
 struct zonelist *node_zonelist(int nid, gfp_t gfp)
 {
-	int which = gfp & __GFP_THISNODE ? ZONELIST_NOFALLBACK
-					 : ZONELIST_FALLBACK;
+	int which =
+		gfp & __GFP_THISNODE ? ZONELIST_NOFALLBACK : ZONELIST_FALLBACK;
 
 	mm_verify(node_data(nid) != NULL);
 	return phys_sys.node[nid]->node_zonelists[which];
@@ -136,7 +137,8 @@ struct zone *zone_at(int nid, u64 pfn)
 	return NULL;
 }
 
-/* ---- nodes of memblock's regions ---------------------------------------------------- */
+/* ---- nodes of memblock's regions
+ * ---------------------------------------------------- */
 
 static int check_node_range(const struct phys_boot_params *p, int i)
 {
@@ -233,7 +235,8 @@ int zones_set_nodes(const struct phys_boot_params *p)
 	return err;
 }
 
-/* ---- nodes and zones ------------------------------------------------------------------- */
+/* ---- nodes and zones
+ * ------------------------------------------------------------------- */
 
 /* First and one-past-last frame of NID's RAM; false if it has none. */
 static bool node_range(int nid, u64 *start, u64 *end)
@@ -242,7 +245,7 @@ static bool node_range(int nid, u64 *start, u64 *end)
 	bool any = false;
 
 	*end = 0;
-	for_each_mem_range(it, nid) {
+	for_each_mem_range (it, nid) {
 		if (!any)
 			*start = PFN_UP(it.start);
 		*end = PFN_DOWN(it.end);
@@ -257,7 +260,7 @@ static u64 node_present_in(int nid, u64 lo, u64 hi)
 	struct memblock_iter it;
 	u64 sum = 0;
 
-	for_each_mem_range(it, nid) {
+	for_each_mem_range (it, nid) {
 		u64 s = max(PFN_UP(it.start), lo);
 		u64 e = min(PFN_DOWN(it.end), hi);
 
@@ -289,9 +292,8 @@ static int zone_init(pg_data_t *pgdat, int zt)
 	zone->contiguous = zone->spanned_pages == zone->present_pages;
 	zone->pageset = memblock_alloc_node(sizeof(*zone->pageset) * cpus, 0,
 					    pgdat->node_id);
-	zone->per_cpu_zonestats =
-		memblock_alloc_node(sizeof(*zone->per_cpu_zonestats) * cpus, 0,
-				    pgdat->node_id);
+	zone->per_cpu_zonestats = memblock_alloc_node(
+		sizeof(*zone->per_cpu_zonestats) * cpus, 0, pgdat->node_id);
 	if (!zone->pageset || !zone->per_cpu_zonestats)
 		return -ENOMEM;
 	if (phys_sys.nr_zone_ids + 1 >= PHYS_MAX_ZONES) {
@@ -365,7 +367,7 @@ static void print_early_nodes(void)
 	struct memblock_iter it;
 
 	pr_info("Early memory node ranges");
-	for_each_mem_range(it, NUMA_NO_NODE) {
+	for_each_mem_range (it, NUMA_NO_NODE) {
 		pr_info("  node %3d: [mem 0x%016llx-0x%016llx]", it.nid,
 			(unsigned long long)it.start,
 			(unsigned long long)it.end - 1);
@@ -381,7 +383,8 @@ static u8 cpu_home_node(int cpu)
 
 	if (want < 0 || want >= MM_MAX_NODES)
 		return (u8)best;
-	for_each_online_pgdat(pgdat) {
+	for_each_online_pgdat(pgdat)
+	{
 		if (node_distance(want, pgdat->node_id) <
 		    node_distance(want, best))
 			best = pgdat->node_id;
@@ -409,7 +412,9 @@ int zones_init(void)
 	return 0;
 }
 
-/* ---- zone lists --------------------------------------------------------------------------- */
+/* ---- zone lists
+ * ---------------------------------------------------------------------------
+ */
 
 static void zonelist_add_node(struct zonelist *zl, pg_data_t *pgdat)
 {
@@ -445,9 +450,8 @@ static struct zonelist *zonelist_alloc(int nid)
 {
 	u64 nr = phys_sys.nr_zone_ids + 1;
 
-	return memblock_alloc_node(sizeof(struct zonelist) +
-					   nr * sizeof(struct zoneref),
-				   0, nid);
+	return memblock_alloc_node(
+		sizeof(struct zonelist) + nr * sizeof(struct zoneref), 0, nid);
 }
 
 static int build_zonelists(pg_data_t *pgdat)
@@ -492,7 +496,8 @@ int build_all_zonelists(void)
 	u64 total = memblock_phys_mem_size() >> PAGE_SHIFT;
 	pg_data_t *pgdat;
 
-	for_each_online_pgdat(pgdat) {
+	for_each_online_pgdat(pgdat)
+	{
 		int err = build_zonelists(pgdat);
 
 		if (err)

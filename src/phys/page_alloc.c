@@ -1,0 +1,882 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * page_alloc.c - alloc_pages() and the way back.
+ *
+ * 1. Purpose. The interface of the page allocator: which zone, whose lists,
+ *    which watermark, what to check, whom to charge. Not here: how blocks are
+ *    split (buddy.c), whose type is robbed (fallback.c), what to do when
+ *    memory is short (policy/slowpath.c, through pressure_ops).
+ *
+ * 2. The way of a request.
+ *
+ *      alloc_pages --- this CPU's stack has one ----------------> done
+ *         |
+ *      __alloc_pages -> get_page_from_freelist   zones by preference,
+ *         |                |                     low watermark
+ *         |             rmqueue -> rmqueue_pcplist -> pcp_refill
+ *         |                     -> __rmqueue (large, or list locked)
+ *         |             prep_new_page
+ *      pressure_ops->alloc_slowpath              if no zone had one
+ *      charge, trace
+ *
+ *    The fast way takes a frame that left the zone's books when the stack was
+ *    filled, so it looks at no watermark: that was done for the batch.
+ *
+ * 3. Invariants.
+ *    PA-1  A free frame has reference count 0, mapcount -1, an empty mapping
+ *          word, and no flags (but PG_buddy on the first of a free block).
+ *    PA-2  A block in use of order > 0 has PG_head (compound) or PG_block on
+ *          its first frame, and its order in the second frame's index.
+ *    PA-3  PG_charged is set exactly on blocks that root_charged counts.
+ *
+ * 4. Locking. pcp lock, then zone lock; both only inside the callees. Nothing
+ *    is held while the slow path or a charge hook runs.
+ *
+ * 5. Life of a block. Free -> (count 1, PA-2) -> references come and go -> the
+ *    last put checks it, uncharges it, clears it -> stack or buddy.
+ *
+ * 6. Failure. No memory: NULL. A frame that is not as PA-1 says on its way in
+ *    or out is reported by bad_page() and left alone for ever; the machine
+ *    goes on.
+ *
+ * 7. Cost. About 60 instructions for a pair on the fast way; O(1) beyond.
+ *
+ * References: M. Gorman, "Understanding the Linux Virtual Memory Manager",
+ * chapter 6; Linux documentation, core-api/memory-allocation, mm/page_owner.
+ */
+#include <mmkit/errno.h>
+
+#include "base/bitops.h"
+#include "base/fail.h"
+#include "base/printk.h"
+#include "base/trace_ring.h"
+#include "phys/buddy_priv.h"
+#include "phys/page_alloc_priv.h"
+#include "phys/pcp_priv.h"
+#include "phys/phys.h"
+
+void page_alloc_set_pressure_ops(const struct pressure_ops *ops)
+{
+	WRITE_ONCE(phys_sys.pressure, ops);
+}
+
+void page_alloc_set_charge_ops(const struct charge_ops *ops)
+{
+	WRITE_ONCE(phys_sys.charge, ops);
+}
+
+/* ---- what a request's flags mean
+ * ----------------------------------------------- */
+
+/*
+ * By the four zone bits. A lower zone wins over a higher one; this machine has
+ * no high memory, so __GFP_HIGHMEM alone is NORMAL.
+ */
+static const u8 gfp_zone_table[16] = {
+	[0] = ZONE_NORMAL,
+	[__GFP_DMA] = ZONE_DMA,
+	[__GFP_HIGHMEM] = ZONE_NORMAL,
+	[__GFP_DMA | __GFP_HIGHMEM] = ZONE_DMA,
+	[__GFP_DMA32] = ZONE_DMA32,
+	[__GFP_DMA32 | __GFP_DMA] = ZONE_DMA,
+	[__GFP_DMA32 | __GFP_HIGHMEM] = ZONE_DMA32,
+	[__GFP_DMA32 | __GFP_DMA | __GFP_HIGHMEM] = ZONE_DMA,
+	[__GFP_MOVABLE] = ZONE_NORMAL,
+	[__GFP_MOVABLE | __GFP_DMA] = ZONE_DMA,
+	[__GFP_MOVABLE | __GFP_HIGHMEM] = ZONE_MOVABLE,
+	[__GFP_MOVABLE | __GFP_DMA | __GFP_HIGHMEM] = ZONE_DMA,
+	[__GFP_MOVABLE | __GFP_DMA32] = ZONE_DMA32,
+	[__GFP_MOVABLE | __GFP_DMA32 | __GFP_DMA] = ZONE_DMA,
+	[__GFP_MOVABLE | __GFP_DMA32 | __GFP_HIGHMEM] = ZONE_DMA32,
+	[__GFP_MOVABLE | __GFP_DMA32 | __GFP_DMA | __GFP_HIGHMEM] = ZONE_DMA,
+};
+
+#define GFP_ZONEMASK (__GFP_DMA | __GFP_HIGHMEM | __GFP_DMA32 | __GFP_MOVABLE)
+/* Both mobility bits have no meaning together. */
+#define GFP_MOBILITY (__GFP_MOVABLE | __GFP_RECLAIMABLE)
+/* What alloc_fast() leaves to others. */
+#define GFP_NOT_FAST __GFP_THISNODE
+/* Whose frames are charged to a group. */
+#define GFP_CHARGED (__GFP_ACCOUNT | __GFP_HARDWALL)
+
+enum zone_type gfp_zone(gfp_t gfp)
+{
+	return (enum zone_type)gfp_zone_table[gfp & GFP_ZONEMASK];
+}
+
+void prepare_alloc_context(struct alloc_context *ac, gfp_t gfp, int nid)
+{
+	if (nid < 0)
+		nid = numa_node_id();
+	ac->nid = nid;
+	ac->highest_zoneidx = gfp_zone(gfp);
+	ac->zonelist = node_zonelist(nid, gfp);
+	ac->migratetype = gfp_migratetype(gfp);
+	ac->spread_dirty_pages = (gfp & __GFP_WRITE) != 0;
+	ac->preferred_zoneref =
+		first_zones_zonelist(ac->zonelist, ac->highest_zoneidx);
+	mm_assert((gfp & GFP_MOBILITY) != GFP_MOBILITY);
+}
+
+u32 gfp_to_alloc_flags(gfp_t gfp)
+{
+	u32 flags = ALLOC_WMARK_MIN;
+
+	if (gfp & __GFP_HIGH)
+		flags |= ALLOC_HIGH;
+	if (gfp & __GFP_KSWAPD_RECLAIM)
+		flags |= ALLOC_KSWAPD;
+	if ((gfp & __GFP_HIGH) && !(gfp & __GFP_DIRECT_RECLAIM) &&
+	    !(gfp & __GFP_NOMEMALLOC))
+		flags |= ALLOC_HARDER;
+	if (gfp_migratetype(gfp) == MIGRATE_MOVABLE)
+		flags |= ALLOC_CMA;
+	return flags;
+}
+
+/* First try: low watermark; rather use DMA32 than mix pageblocks in NORMAL. */
+static u32 first_alloc_flags(gfp_t gfp, const struct alloc_context *ac)
+{
+	struct zone *zone = ac->preferred_zoneref->zone;
+	u32 flags = ALLOC_WMARK_LOW;
+
+	if (gfp & __GFP_KSWAPD_RECLAIM)
+		flags |= ALLOC_KSWAPD;
+	if (ac->migratetype == MIGRATE_MOVABLE)
+		flags |= ALLOC_CMA;
+	if (zone && zone->idx == ZONE_NORMAL && populated_zone(zone - 1))
+		flags |= ALLOC_NOFRAGMENT;
+	return flags;
+}
+
+MM_STATIC_ASSERT(ZONE_NORMAL - ZONE_DMA32 == 1, "zone below NORMAL is DMA32");
+
+/* ---- charging
+ * ---------------------------------------------------------------------- */
+
+static void root_charge(s64 nr)
+{
+	__atomic_fetch_add(&phys_sys.root_charged[port_cpu()][0], nr,
+			   __ATOMIC_RELAXED);
+}
+
+u64 root_charged_pages(void)
+{
+	s64 sum = 0;
+
+	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
+		sum += READ_ONCE(phys_sys.root_charged[cpu][0]);
+	return sum > 0 ? (u64)sum : 0;
+}
+
+/* Charge the block at PAGE to the running task's group. False: over limit. */
+static bool charge_block(struct page *page, unsigned int order, gfp_t gfp)
+{
+	const struct charge_ops *ops = READ_ONCE(phys_sys.charge);
+	u16 group = port_in_irq() ? 0 : port_current()->group;
+
+	if (!(gfp & (__GFP_NOFAIL | __GFP_SKIP_FAIL)) &&
+	    fail_should(FAIL_CHARGE))
+		return false;
+	if (group && ops && ops->charge(page, order, group))
+		return false;
+	page->group = group;
+	SetPageCharged(page);
+	root_charge((s64)(1L << order));
+	return true;
+}
+
+static void uncharge_block(struct page *page, unsigned int order)
+{
+	const struct charge_ops *ops = READ_ONCE(phys_sys.charge);
+
+	if (page->group && ops)
+		ops->uncharge(page, order);
+	root_charge(-(s64)(1L << order));
+}
+
+/* ---- making a block ready
+ * ------------------------------------------------------------ */
+
+/* PA-1 for a frame that comes off a list. */
+static bool new_page_bad(const struct page *page)
+{
+	return page->flags != 0 || page->refcount != 0 ||
+	       page->mapcount != -1 || page->word != 0;
+}
+
+static bool check_new_block(struct page *page, unsigned int order)
+{
+	u64 nr = phys_sys.tunables.check_pages ? 1UL << order : 1;
+
+	for (u64 i = 0; i < nr; i++) {
+		if (likely(!new_page_bad(page + i)))
+			continue;
+		bad_page(page + i, "changed while it was free");
+		SetPageReserved(page + i);
+		return false;
+	}
+	return true;
+}
+
+static void prep_compound(struct page *page, unsigned int order)
+{
+	u32 head = (u32)page_to_pfn(page);
+
+	for (u64 i = 1; i < 1UL << order; i++) {
+		WRITE_ONCE(page[i].private, head);
+		SetPageTail(page + i);
+	}
+	WRITE_ONCE(page[1].index, order);
+	SetPageHead(page);
+}
+
+/*
+ * A block off a list becomes the caller's: count 1, order noted, zeroed if
+ * wanted. False: a frame of it is bad; the block is left alone.
+ */
+static bool prep_new_page(struct page *page, unsigned int order, gfp_t gfp)
+{
+	if (!check_new_block(page, order))
+		return false;
+	page->policy = 0;
+	page->group = 0;
+	page->index = 0;
+	WRITE_ONCE(page->private, 0u);
+	set_page_count(page, 1);
+	if (gfp & __GFP_ZERO) {
+		for (u64 i = 0; i < 1UL << order; i++)
+			port_clear_page(page_view(page + i));
+	}
+	if (order && (gfp & __GFP_COMP)) {
+		prep_compound(page, order);
+	} else if (order) {
+		WRITE_ONCE(page[1].index, order);
+		SetPageBlock(page);
+	}
+	return true;
+}
+
+/* ---- from one zone
+ * --------------------------------------------------------------------- */
+
+/* NUMA_*: was this the zone that was wanted, and is it near? */
+static void zone_statistics(struct zone *preferred, struct zone *zone, s64 nr)
+{
+	bool local = zone_to_nid(zone) == numa_node_id();
+
+	if (zone_to_nid(zone) == zone_to_nid(preferred)) {
+		mod_zone_page_state(zone, NUMA_HIT, nr);
+	} else {
+		mod_zone_page_state(zone, NUMA_MISS, nr);
+		mod_zone_page_state(preferred, NUMA_FOREIGN, nr);
+	}
+	mod_zone_page_state(zone, local ? NUMA_LOCAL : NUMA_OTHER, nr);
+}
+
+/* A block from this CPU's stacks of ZONE. NULL also if they are locked. */
+static struct page *rmqueue_pcplist(struct zone *zone, unsigned int order,
+				    int mt, u32 alloc_flags)
+{
+	unsigned int index = pcp_index(order, mt);
+	struct per_cpu_pages *pcp;
+	struct page *page = NULL;
+
+	if (port_in_irq())
+		return NULL;
+	port_pin();
+	pcp = &zone->pageset[port_cpu()];
+	if (pcp_trylock(pcp)) {
+		page = pcp_pop(pcp, index);
+		if (!page)
+			page = pcp_refill(pcp, index, order, 1, alloc_flags);
+		if (page)
+			WRITE_ONCE(pcp->count, pcp->count - (1 << order));
+		pcp_unlock(pcp);
+	}
+	port_unpin();
+	return page;
+}
+
+static struct page *rmqueue_buddy(struct zone *zone, unsigned int order, int mt,
+				  u32 alloc_flags)
+{
+	struct page *page = NULL;
+	unsigned long flags;
+
+	spin_lock_irqsave(&zone->lock, flags);
+	if (order && (alloc_flags & ALLOC_HARDER))
+		page = rmqueue_smallest(zone, order, MIGRATE_HIGHATOMIC);
+	if (!page)
+		page = __rmqueue(zone, order, mt, alloc_flags);
+	/* The reserve is for single frames too, rather than failure. */
+	if (!page && (alloc_flags & (ALLOC_HARDER | ALLOC_OOM)))
+		page = rmqueue_smallest(zone, order, MIGRATE_HIGHATOMIC);
+	spin_unlock_irqrestore(&zone->lock, flags);
+	return page;
+}
+
+/* The per-CPU list of whole pageblocks is for movable ones. */
+static bool use_pcp(unsigned int order, int mt)
+{
+	return order <= PAGE_ALLOC_COSTLY_ORDER ||
+	       (order == PAGEBLOCK_ORDER && mt == MIGRATE_MOVABLE);
+}
+
+static struct page *rmqueue(struct zone *preferred, struct zone *zone,
+			    unsigned int order, u32 alloc_flags, int mt)
+{
+	struct page *page = NULL;
+
+	if (use_pcp(order, mt))
+		page = rmqueue_pcplist(zone, order, mt, alloc_flags);
+	if (!page)
+		page = rmqueue_buddy(zone, order, mt, alloc_flags);
+	if (!page)
+		return NULL;
+	count_vm_events((enum vm_event_item)(PGALLOC_DMA + zone->idx),
+			1UL << order);
+	zone_statistics(preferred, zone, 1);
+	if (unlikely(test_bit(ZONE_BOOSTED_WATERMARK, &zone->flags))) {
+		const struct pressure_ops *ops = READ_ONCE(phys_sys.pressure);
+
+		clear_bit(ZONE_BOOSTED_WATERMARK, &zone->flags);
+		if (ops)
+			ops->wake_kswapd(zone, 0, 0, zone_idx(zone));
+	}
+	return page;
+}
+
+/* A block of ZONE, ready for use; frames found bad on the way stay out. */
+static struct page *take_from_zone(struct zone *preferred, struct zone *zone,
+				   gfp_t gfp, unsigned int order,
+				   u32 alloc_flags, int mt)
+{
+	struct page *page;
+
+	do {
+		page = rmqueue(preferred, zone, order, alloc_flags, mt);
+		if (!page)
+			return NULL;
+	} while (!prep_new_page(page, order, gfp));
+	if (order && (alloc_flags & ALLOC_HARDER))
+		reserve_highatomic_pageblock(page, zone);
+	return page;
+}
+
+/* One walk over the zones. */
+static struct page *walk_zones(gfp_t gfp, unsigned int order, u32 alloc_flags,
+			       const struct alloc_context *ac, bool *left_node)
+{
+	struct zone *preferred = ac->preferred_zoneref->zone;
+	struct zoneref *z = ac->preferred_zoneref;
+	struct zone *zone;
+
+	for_next_zone_zonelist(zone, z, ac->highest_zoneidx)
+	{
+		u64 mark = wmark_pages(zone, alloc_flags & ALLOC_WMARK_MASK);
+		struct page *page;
+
+		/* Mixing pageblocks is better than a far node. */
+		if ((alloc_flags & ALLOC_NOFRAGMENT) &&
+		    zone_to_nid(zone) != zone_to_nid(preferred)) {
+			*left_node = true;
+			return NULL;
+		}
+		if (!(alloc_flags & ALLOC_NO_WATERMARKS) &&
+		    !zone_watermark_fast(zone, order, mark, ac->highest_zoneidx,
+					 alloc_flags, gfp))
+			continue;
+		page = take_from_zone(preferred, zone, gfp, order, alloc_flags,
+				      ac->migratetype);
+		if (page)
+			return page;
+	}
+	return NULL;
+}
+
+struct page *get_page_from_freelist(gfp_t gfp, unsigned int order,
+				    u32 alloc_flags,
+				    const struct alloc_context *ac)
+{
+	bool left_node = false;
+	struct page *page;
+
+	mm_assert(order < MAX_ORDER);
+	page = walk_zones(gfp, order, alloc_flags, ac, &left_node);
+	if (!page && (alloc_flags & ALLOC_NOFRAGMENT))
+		page = walk_zones(gfp, order, alloc_flags & ~ALLOC_NOFRAGMENT,
+				  ac, &left_node);
+	return page;
+}
+
+/* ---- alloc_pages
+ * ----------------------------------------------------------------------------
+ */
+
+/* Tracing or fault injection wants to see each request. */
+static inline bool hooks_armed(void)
+{
+	return unlikely(READ_ONCE(base_sys.fail.mask) |
+			READ_ONCE(base_sys.trace_enabled));
+}
+
+/* I/O and file-system limits of the running task's scopes. */
+static gfp_t current_gfp_context(gfp_t gfp)
+{
+	u32 flags;
+
+	if (port_in_irq())
+		return gfp;
+	flags = port_current()->flags;
+	if (flags & PF_MEMALLOC_NOIO)
+		gfp &= ~(__GFP_IO | __GFP_FS);
+	if (flags & PF_MEMALLOC_NOFS)
+		gfp &= ~__GFP_FS;
+	return gfp;
+}
+
+static struct page *alloc_from_zones(gfp_t gfp, unsigned int order, int nid)
+{
+	const struct pressure_ops *ops = READ_ONCE(phys_sys.pressure);
+	struct alloc_context ac;
+	struct page *page;
+
+	prepare_alloc_context(&ac, gfp, nid);
+	if (!ac.preferred_zoneref->zone)
+		return NULL;
+	page = get_page_from_freelist(gfp, order, first_alloc_flags(gfp, &ac),
+				      &ac);
+	if (page || !ops)
+		return page;
+	return ops->alloc_slowpath(current_gfp_context(gfp), order, &ac);
+}
+
+struct page *__alloc_pages(gfp_t gfp, unsigned int order, int nid)
+{
+	struct page *page;
+
+	mm_verify(phys_sys.booted);
+	if (gfp & __GFP_DIRECT_RECLAIM)
+		might_sleep();
+	if (mm_warn_on_once(order >= MAX_ORDER && !(gfp & __GFP_NOWARN)) ||
+	    order >= MAX_ORDER)
+		return NULL;
+	if (!(gfp & (__GFP_NOFAIL | __GFP_SKIP_FAIL)) &&
+	    fail_should(FAIL_PAGE_ALLOC))
+		return NULL;
+	page = alloc_from_zones(gfp, order, nid);
+	if (page && (gfp & GFP_CHARGED) && !charge_block(page, order, gfp)) {
+		__free_pages(page, order);
+		page = NULL;
+	}
+	trace_emit(MM_PAGE_ALLOC, page ? page_to_pfn(page) : 0, order, gfp,
+		   (u64)gfp_migratetype(gfp));
+	return page;
+}
+
+/* One frame off this CPU's own stack of the zone it prefers, or NULL. */
+static inline struct page *alloc_fast(gfp_t gfp)
+{
+	struct per_cpu_pages *pcp;
+	struct page *page = NULL;
+
+	port_pin();
+	pcp = phys_sys.pcp_fast[port_cpu()][gfp & GFP_ZONEMASK];
+	if (likely(pcp && !port_in_irq() && pcp_trylock(pcp))) {
+		page = pcp_pop(pcp, (unsigned int)gfp_migratetype(gfp));
+		if (likely(page)) {
+			WRITE_ONCE(pcp->count, pcp->count - 1);
+			WRITE_ONCE(pcp->nr_alloc, pcp->nr_alloc + 1);
+		}
+		pcp_unlock(pcp);
+	}
+	port_unpin();
+	return page;
+}
+
+/* What prep_new_page() does, for a single frame. */
+static inline bool prep_fast(struct page *page, gfp_t gfp)
+{
+	if (unlikely(new_page_bad(page)))
+		return prep_new_page(page, 0, gfp);
+	page->policy = 0;
+	page->group = 0;
+	page->index = 0;
+	WRITE_ONCE(page->private, 0u);
+	set_page_count(page, 1);
+	if (gfp & __GFP_ZERO)
+		port_clear_page(page_view(page));
+	if (!(gfp & GFP_CHARGED))
+		return true;
+	if (likely(charge_block(page, 0, gfp)))
+		return true;
+	__free_pages(page, 0);
+	return false;
+}
+
+struct page *alloc_pages(gfp_t gfp, unsigned int order)
+{
+	struct page *page;
+
+	if (gfp & __GFP_DIRECT_RECLAIM)
+		might_sleep();
+	if (likely(!(order | (gfp & GFP_NOT_FAST)) && !hooks_armed())) {
+		page = alloc_fast(gfp);
+		if (likely(page && prep_fast(page, gfp)))
+			return page;
+	}
+	return __alloc_pages(gfp, order, -1);
+}
+
+/* ---- many at once
+ * ------------------------------------------------------------------------------
+ */
+
+/* Pop up to NR frames from one per-CPU set into PAGES; refills it as needed. */
+static u64 bulk_pop(struct zone *zone, gfp_t gfp, u64 nr, struct page **pages,
+		    u32 alloc_flags)
+{
+	unsigned int index = pcp_index(0, gfp_migratetype(gfp));
+	struct per_cpu_pages *pcp;
+	u64 got = 0;
+
+	if (port_in_irq())
+		return 0;
+	port_pin();
+	pcp = &zone->pageset[port_cpu()];
+	if (pcp_trylock(pcp)) {
+		while (got < nr) {
+			struct page *page = pcp_pop(pcp, index);
+
+			if (!page)
+				page = pcp_refill(pcp, index, 0, nr - got,
+						  alloc_flags);
+			if (!page)
+				break;
+			pages[got++] = page;
+		}
+		WRITE_ONCE(pcp->count, pcp->count - (s32)got);
+		pcp_unlock(pcp);
+	}
+	port_unpin();
+	if (got) {
+		count_vm_events((enum vm_event_item)(PGALLOC_DMA + zone->idx),
+				got);
+		zone_statistics(zone, zone, (s64)got);
+	}
+	return got;
+}
+
+/* Make the NR frames of PAGES ready; bad ones are dropped. Returns the rest. */
+static u64 bulk_prep(struct page **pages, u64 nr, gfp_t gfp)
+{
+	u64 good = 0;
+
+	for (u64 i = 0; i < nr; i++) {
+		struct page *page = pages[i];
+
+		if (unlikely(!prep_fast(page, gfp)))
+			continue;
+		pages[good++] = page;
+	}
+	for (u64 i = good; i < nr; i++)
+		pages[i] = NULL;
+	return good;
+}
+
+u64 alloc_pages_bulk(gfp_t gfp, int nid, u64 nr, struct page **pages)
+{
+	struct alloc_context ac;
+	struct zone *zone;
+	u64 filled = 0;
+
+	while (filled < nr && pages[filled])
+		filled++;
+	prepare_alloc_context(&ac, gfp, nid);
+	zone = ac.preferred_zoneref->zone;
+	/* Pre-filled slots further on, hooks, shortage: one by one below. */
+	if (zone && filled < nr && !hooks_armed()) {
+		u64 want = 0;
+		u64 mark;
+
+		while (filled + want < nr && !pages[filled + want])
+			want++;
+		mark = low_wmark_pages(zone) + want;
+		if (zone_watermark_fast(zone, 0, mark, ac.highest_zoneidx,
+					ALLOC_WMARK_LOW, gfp)) {
+			want = bulk_pop(zone, gfp, want, pages + filled,
+					first_alloc_flags(gfp, &ac));
+			filled += bulk_prep(pages + filled, want, gfp);
+		}
+	}
+	while (filled < nr) {
+		if (!pages[filled])
+			pages[filled] = __alloc_pages(gfp, 0, nid);
+		if (!pages[filled])
+			break;
+		filled++;
+	}
+	return filled;
+}
+
+void split_page(struct page *page, unsigned int order)
+{
+	u64 nr = 1UL << order;
+	bool charged = PageCharged(page);
+
+	mm_verify(!PageCompound(page) && page_count(page) > 0);
+	mm_verify(block_order(page) == order);
+	if (!order)
+		return;
+	ClearPageBlock(page);
+	page[1].index = 0;
+	for (u64 i = 1; i < nr; i++) {
+		page[i].group = page->group;
+		if (charged)
+			SetPageCharged(page + i);
+		set_page_count(page + i, 1);
+	}
+}
+
+struct page *alloc_pages_exact(u64 size, gfp_t gfp)
+{
+	unsigned int order;
+	struct page *page;
+
+	if (!size || size > MAX_ORDER_NR_PAGES * PAGE_SIZE)
+		return NULL;
+	order = (unsigned int)get_order(size);
+	page = alloc_pages(gfp & ~__GFP_COMP, order);
+	if (!page)
+		return NULL;
+	split_page(page, order);
+	for (u64 i = PFN_UP(size); i < 1UL << order; i++)
+		__free_pages(page + i, 0);
+	return page;
+}
+
+void free_pages_exact(struct page *page, u64 size)
+{
+	for (u64 i = 0; i < PFN_UP(size); i++)
+		__free_pages(page + i, 0);
+}
+
+/* ---- freeing
+ * ----------------------------------------------------------------------------------------
+ */
+
+/* A frame with one of these is in use, whatever its reference count says. */
+#define FLAGS_IN_USE                                                           \
+	(1u << PG_locked | 1u << PG_lru | 1u << PG_slab | 1u << PG_writeback | \
+	 1u << PG_reserved | 1u << PG_private | 1u << PG_swapcache |           \
+	 1u << PG_active | 1u << PG_unevictable | 1u << PG_mlocked |           \
+	 1u << PG_buddy | 1u << PG_guard | 1u << PG_table | 1u << PG_offline | \
+	 1u << PG_isolated)
+/* These need more work than flags = 0. */
+#define FLAGS_LARGE (1u << PG_head | 1u << PG_tail | 1u << PG_block)
+
+/* Why PAGE cannot be freed, or NULL. */
+static const char *free_page_reason(const struct page *page)
+{
+	if (page->refcount != 0)
+		return "nonzero _refcount";
+	if (page->mapcount != -1)
+		return "nonzero mapcount";
+	if (page->word && !(page->word & PAGE_MAPPING_FLAGS))
+		return "non-NULL mapping";
+	if (page->flags & FLAGS_IN_USE)
+		return "PAGE_FLAGS_CHECK_AT_FREE flag(s) set";
+	return NULL;
+}
+
+/* The frames of a block beside the first: checked and cleaned. */
+static const char *clean_tails(struct page *page, unsigned int order)
+{
+	bool compound = PageHead(page);
+	u64 nr = compound || phys_sys.tunables.check_pages ? 1UL << order : 1;
+	u32 want = compound ? 1u << PG_tail : 0;
+
+	for (u64 i = 1; i < nr; i++) {
+		if (page[i].flags != want || page[i].refcount != 0 ||
+		    page[i].mapcount != -1 || page[i].word != 0)
+			return "a frame inside the block is in use";
+	}
+	for (u64 i = 1; compound && i < nr; i++) {
+		WRITE_ONCE(page[i].flags, 0u);
+		WRITE_ONCE(page[i].private, 0u);
+	}
+	page[1].index = 0;
+	return NULL;
+}
+
+/*
+ * Check and clean a block whose last reference is gone. False: it is bad, was
+ * reported and must not be given out again.
+ */
+static bool free_pages_prepare(struct page *page, unsigned int order)
+{
+	const char *reason = free_page_reason(page);
+
+	trace_emit(MM_PAGE_FREE, page_to_pfn(page), order);
+	if (!reason && order)
+		reason = clean_tails(page, order);
+	if (unlikely(reason)) {
+		bad_page(page, reason);
+		return false;
+	}
+	if (PageCharged(page))
+		uncharge_block(page, order);
+	page->word = 0;
+	WRITE_ONCE(page->flags, 0u);
+	return true;
+}
+
+/* A clean block straight to its zone. */
+static void free_to_zone(struct zone *zone, struct page *page, u64 pfn,
+			 unsigned int order)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&zone->lock, flags);
+	__free_one_page(zone, page, pfn, order, get_pfnblock_migratetype(pfn));
+	spin_unlock_irqrestore(&zone->lock, flags);
+	count_vm_events(PGFREE, 1UL << order);
+}
+
+/* A clean block to this CPU's stack, or to its zone if that cannot be. */
+static inline void free_prepared(struct page *page, unsigned int order)
+{
+	struct zone *zone = page_zone(page);
+	u64 pfn = page_to_pfn(page);
+	int mt = get_pfnblock_migratetype(pfn);
+	struct per_cpu_pages *pcp;
+
+	port_pin();
+	pcp = &zone->pageset[port_cpu()];
+	if (likely(mt != MIGRATE_ISOLATE && use_pcp(order, mt) &&
+		   !port_in_irq() && pcp_trylock(pcp))) {
+		unsigned int index = pcp_index(order, pcp_type(mt));
+		s32 count = pcp->count + (1 << order);
+
+		pcp_push(pcp, index, page, pfn);
+		WRITE_ONCE(pcp->count, count);
+		WRITE_ONCE(pcp->nr_free, pcp->nr_free + (1UL << order));
+		if (unlikely(count >= READ_ONCE(pcp->high)))
+			pcp_shrink(pcp, index);
+		pcp_unlock(pcp);
+		port_unpin();
+		return;
+	}
+	port_unpin();
+	free_to_zone(zone, page, pfn, order);
+}
+
+void free_unref_page(struct page *page, unsigned int order)
+{
+	mm_assert(order < MAX_ORDER);
+	if (free_pages_prepare(page, order))
+		free_prepared(page, order);
+}
+
+void free_unref_page_list(struct page_list *list)
+{
+	struct page *page;
+
+	while ((page = page_list_pop(list)))
+		free_unref_page(page, 0);
+}
+
+/* Drop a reference; true if it was the last. One too many is reported. */
+static inline bool drop_ref(struct page *page)
+{
+	s32 old = __atomic_fetch_sub(&page->refcount, 1, __ATOMIC_ACQ_REL);
+
+	if (likely(old == 1))
+		return true;
+	if (unlikely(old <= 0)) {
+		__atomic_fetch_add(&page->refcount, 1, __ATOMIC_RELAXED);
+		bad_page(page, "freed while free");
+	}
+	return false;
+}
+
+/* The frame is single, was not tampered with and nobody watches. */
+static inline bool free_is_simple(const struct page *page, u32 flags)
+{
+	return !(flags & (FLAGS_IN_USE | FLAGS_LARGE)) &&
+	       page->mapcount == -1 && !hooks_armed() &&
+	       (page->word == 0 || (page->word & PAGE_MAPPING_FLAGS));
+}
+
+/* Free a single frame whose last reference is gone. */
+static inline void free_single(struct page *page)
+{
+	u32 flags = READ_ONCE(page->flags);
+
+	if (unlikely(!free_is_simple(page, flags))) {
+		free_unref_page(page, 0);
+		return;
+	}
+	if (flags & 1u << PG_charged)
+		uncharge_block(page, 0);
+	page->word = 0;
+	WRITE_ONCE(page->flags, 0u);
+	free_prepared(page, 0);
+}
+
+/* Anything but a single frame given back as one. */
+static MM_NOINLINE void free_large(struct page *page, unsigned int order)
+{
+	if (mm_warn_on_once(order >= MAX_ORDER))
+		return;
+	if (PageTail(page) || block_order(page) != order) {
+		bad_page(page, page_count(page) > 0 ? "freed with wrong order"
+						    : "freed while free");
+		return;
+	}
+	if (drop_ref(page))
+		free_unref_page(page, order);
+}
+
+void __free_pages(struct page *page, unsigned int order)
+{
+	u32 flags = READ_ONCE(page->flags);
+
+	if (unlikely(order || (flags & FLAGS_LARGE))) {
+		free_large(page, order);
+		return;
+	}
+	if (likely(drop_ref(page)))
+		free_single(page);
+}
+
+void put_page(struct page *page)
+{
+	unsigned int order;
+
+	page = compound_head(page);
+	if (!drop_ref(page))
+		return;
+	if (PageLRU(page))
+		lru_page_release(page);
+	order = block_order(page);
+	if (order)
+		free_unref_page(page, order);
+	else
+		free_single(page);
+}
+
+/* ---- totals
+ * -------------------------------------------------------------------------------------------
+ */
+
+u64 nr_free_pages(void)
+{
+	return global_zone_page_state(NR_FREE_PAGES);
+}
+
+u64 totalram_pages(void)
+{
+	return READ_ONCE(phys_sys.totalram_pages);
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * page_wait.c - sleeping until a page is unlocked or written.
+ *
+ * 1. A page has no room for a wait queue, so 256 queues are shared by all
+ *    pages: the frame number's hash picks one, and entries carry the page as
+ *    their key, so that only its waiters wake.
+ *
+ * 2. PG_waiters says that somebody may be waiting; without it unlocking is one
+ *    atomic operation. A waiter sets it before it looks at the bit a last
+ *    time; the unlocker clears it together with the bit. So:
+ *    PW-1  Whoever sleeps set PG_waiters after the last time that somebody
+ *          cleared it, or is being woken.
+ *    PW-2  One locker is woken at a time; when it has the lock it sets
+ *          PG_waiters again, since others may stand behind it.
+ *
+ * 3. Locking. Queue locks are innermost, interrupts off: completions of block
+ *    I/O unlock pages.
+ *
+ * 4. After the bit is clear the page may be freed by others: wakers use the
+ *    page as a key only.
+ */
+#include "base/wait.h"
+#include "phys/phys.h"
+
+static wait_queue_head_t *page_waitqueue(const struct page *page)
+{
+	u64 h = page_to_pfn(page) * 0x9e3779b97f4a7c15UL;
+
+	return &phys_sys.page_wait[h >> (64 - PAGE_WAIT_TABLE_BITS)];
+}
+
+void page_wait_init(void)
+{
+	for (int i = 0; i < PAGE_WAIT_TABLE_SIZE; i++)
+		init_waitqueue_head_class(&phys_sys.page_wait[i],
+					  LOCK_CLASS_PAGE_HASH_WAITQ);
+}
+
+/* Clear the bits of MASK and PG_waiters at once; were there waiters? */
+static bool clear_and_test_waiters(struct page *page, u32 mask)
+{
+	u32 old = __atomic_fetch_and(&page->flags, ~(mask | 1u << PG_waiters),
+				     __ATOMIC_SEQ_CST);
+
+	mm_verify((old & mask) == mask);
+	return (old & 1u << PG_waiters) != 0;
+}
+
+static MM_NOINLINE void lock_page_slow(struct page *page)
+{
+	wait_queue_head_t *wq = page_waitqueue(page);
+	struct wait_queue_entry wait;
+
+	init_wait(&wait, page);
+	for (;;) {
+		prepare_to_wait_exclusive(wq, &wait);
+		SetPageWaiters(page);
+		if (trylock_page(page))
+			break;
+		(void)wait_park(&wait, UINT64_MAX);
+	}
+	/* Others may have been passed over: the next unlock must look. */
+	SetPageWaiters(page);
+	finish_wait(wq, &wait);
+}
+
+void lock_page(struct page *page)
+{
+	might_sleep();
+	mm_assert(page_count(page) > 0);
+	if (!trylock_page(page))
+		lock_page_slow(page);
+}
+
+void unlock_page(struct page *page)
+{
+	wait_queue_head_t *wq = page_waitqueue(page);
+
+	if (unlikely(clear_and_test_waiters(page, 1u << PG_locked)))
+		(void)wake_up_key(wq, 1, page);
+}
+
+/* Sleep until FLAG is clear. */
+static void wait_on_page_flag(struct page *page, u32 flag)
+{
+	wait_queue_head_t *wq = page_waitqueue(page);
+	struct wait_queue_entry wait;
+
+	might_sleep();
+	if (!(__atomic_load_n(&page->flags, __ATOMIC_ACQUIRE) & 1u << flag))
+		return;
+	init_wait(&wait, page);
+	for (;;) {
+		prepare_to_wait(wq, &wait);
+		SetPageWaiters(page);
+		if (!(__atomic_load_n(&page->flags, __ATOMIC_SEQ_CST) &
+		      1u << flag))
+			break;
+		(void)wait_park(&wait, UINT64_MAX);
+	}
+	finish_wait(wq, &wait);
+}
+
+void wait_on_page_locked(struct page *page)
+{
+	wait_on_page_flag(page, PG_locked);
+}
+
+void wait_on_page_writeback(struct page *page)
+{
+	wait_on_page_flag(page, PG_writeback);
+}
+
+void end_page_writeback(struct page *page)
+{
+	wait_queue_head_t *wq = page_waitqueue(page);
+
+	if (clear_and_test_waiters(page, 1u << PG_writeback))
+		(void)wake_up_key(wq, 0, page);
+}

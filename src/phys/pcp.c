@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pcp.c - each CPU's own free frames, so that most requests take no zone lock.
+ *
+ * 1. Purpose. A CPU takes and gives back single frames and small blocks from
+ *    stacks of its own; they are filled and emptied a batch at a time.
+ *
+ * 2. Structures. struct per_cpu_pages per zone and CPU: a stack for each of
+ *    three types at orders 0..3, one for whole pageblocks, linked by
+ *    page.next. Frames on them have reference count 0 and clear flags and are
+ *    not in NR_FREE_PAGES: they belong to the CPU.
+ *
+ * 3. Invariants (pcp_check).
+ *    PC-1  count is the number of frames on all stacks.
+ *    PC-2  A frame on a stack is in no buddy list.
+ *    PC-3  After a free, count < high (or the stack is being emptied).
+ *
+ * 4. Locking. The set's lock, then the zone's. See pcp_priv.h.
+ *
+ * 5. Refill takes the smallest free block and, where it is no larger than
+ *    what is wanted, deals it out whole: one list operation for many frames,
+ *    and frames that are neighbours. Emptying joins neighbours again before
+ *    they go to the buddy, so that freeing a range in order costs one merge per
+ *    run, not one per frame.
+ *
+ * 6. Sizes. batch follows the zone's size (a thousandth, at most 63); high is
+ *    this CPU's share of the low watermark, at least four batches.
+ *
+ * 7. Rejected. Doubly linked lists, to give back the coldest frames first:
+ *    stacks cost half as much, and what lies deepest is cold anyway.
+ */
+#include "base/bitops.h"
+#include "base/trace_ring.h"
+#include "phys/buddy_priv.h"
+#include "phys/pcp_priv.h"
+#include "phys/phys.h"
+
+#define PCP_BATCH_BYTES_MAX (1UL << 20)
+
+void pcp_init(struct zone *zone)
+{
+	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
+		struct per_cpu_pages *pcp = &zone->pageset[cpu];
+
+		spin_lock_init(&pcp->lock, LOCK_CLASS_PCP);
+		pcp->zone = zone;
+		pcp->zone_idx = zone->idx;
+		pcp->batch = 1;
+		pcp->high = 1;
+		mm_assert(pcp->count == 0);
+	}
+}
+
+/* Frames to move at once, from the zone's size; one less than a power of 2. */
+static s32 zone_batchsize(const struct zone *zone)
+{
+	u64 batch = min(zone_managed_pages(zone) >> 10,
+			PCP_BATCH_BYTES_MAX >> PAGE_SHIFT) /
+		    4;
+
+	batch = max(batch, 1UL);
+	return max((s32)rounddown_pow_of_two(batch + batch / 2) - 1, 1);
+}
+
+/* CPUs that use ZONE before others. */
+static u32 zone_local_cpus(const struct zone *zone)
+{
+	u32 nr = 0;
+
+	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
+		nr += phys_sys.cpu_node[cpu] == zone_to_nid(zone);
+	return nr ? nr : (u32)port_nr_cpus();
+}
+
+void pcp_set_size(struct zone *zone)
+{
+	u32 fraction = phys_sys.tunables.percpu_pagelist_high_fraction;
+	u64 total = fraction ? zone_managed_pages(zone) / fraction
+			     : zone->_watermark[WMARK_LOW];
+	s32 batch = zone_batchsize(zone);
+	u64 high = max(total / zone_local_cpus(zone), (u64)batch * 4);
+
+	high = min(high, (u64)INT32_MAX);
+	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
+		WRITE_ONCE(zone->pageset[cpu].batch, batch);
+		WRITE_ONCE(zone->pageset[cpu].high, (s32)high);
+	}
+}
+
+/* ---- filling
+ * --------------------------------------------------------------------- */
+
+/*
+ * Deal the first NR units of 2^ORDER frames of a taken block onto a stack,
+ * so that the lowest is on top.
+ */
+static void deal(struct per_cpu_pages *pcp, unsigned int index,
+		 struct page *block, unsigned int order, u64 nr)
+{
+	u64 pfn = page_to_pfn(block);
+	u64 step = 1UL << order;
+
+	for (u64 i = nr; i-- > 0;)
+		pcp_push(pcp, index, block + i * step, pfn + i * step);
+}
+
+/*
+ * Take up to NR units of 2^ORDER frames from the zone onto list INDEX. The
+ * first that come from another type's lists are taken one by one. Returns
+ * the units taken. pcp and zone lock held.
+ */
+static u64 take_units(struct per_cpu_pages *pcp, unsigned int index,
+		      unsigned int order, u64 nr, u32 alloc_flags)
+{
+	int mt = index < NR_LOWORDER_PCP_LISTS ? (int)(index % MIGRATE_PCPTYPES)
+					       : MIGRATE_MOVABLE;
+	struct zone *zone = pcp->zone;
+	u64 got = 0;
+
+	while (got < nr) {
+		unsigned int found;
+		u64 units = 1;
+		struct page *page = buddy_pop_smallest(zone, order, mt, &found);
+
+		if (page) {
+			units = min(nr - got, 1UL << (found - order));
+			if (units << order < 1UL << found)
+				buddy_put_rest(zone, page, units << order,
+					       found, mt);
+			zone_count_free(zone, -(s64)(units << order), mt);
+		} else {
+			page = __rmqueue(zone, order, mt, alloc_flags);
+		}
+		if (!page)
+			break;
+		deal(pcp, index, page, order, units);
+		got += units;
+	}
+	return got;
+}
+
+struct page *pcp_refill(struct per_cpu_pages *pcp, unsigned int index,
+			unsigned int order, u64 want, u32 alloc_flags)
+{
+	u64 nr = max((u64)(u32)READ_ONCE(pcp->batch) >> order, 1UL);
+	struct zone *zone = pcp->zone;
+	unsigned long flags;
+	u64 got;
+
+	mm_assert(pcp->lists[index] == PFN_NONE);
+	/* Large blocks are kept, not stocked up. */
+	if (order)
+		nr = max(nr, 2UL);
+	if (index == NR_LOWORDER_PCP_LISTS)
+		nr = 1;
+	nr = max(nr, want);
+	pcp->free_factor >>= 1;
+	spin_lock_irqsave(&zone->lock, flags);
+	got = take_units(pcp, index, order, nr, alloc_flags);
+	spin_unlock_irqrestore(&zone->lock, flags);
+	WRITE_ONCE(pcp->count, pcp->count + (s32)(got << order));
+	return pcp_pop(pcp, index);
+}
+
+/* ---- emptying
+ * ---------------------------------------------------------------------- */
+
+/* Neighbouring frames on their way back: [lo, hi), one pageblock. */
+struct run {
+	u64 lo, hi;
+};
+
+static void run_flush(struct zone *zone, struct run *run)
+{
+	if (run->lo < run->hi)
+		free_pages_range(zone, run->lo, run->hi,
+				 get_pfnblock_migratetype(run->lo));
+	run->lo = run->hi = 0;
+}
+
+/* Add frames [PFN, END) to RUN, flushing what does not touch them. */
+static void run_add(struct zone *zone, struct run *run, u64 pfn, u64 end)
+{
+	bool same = pfn >> PAGEBLOCK_ORDER == run->lo >> PAGEBLOCK_ORDER;
+
+	if (same && pfn == run->hi) {
+		run->hi = end;
+	} else if (same && end == run->lo) {
+		run->lo = pfn;
+	} else {
+		run_flush(zone, run);
+		run->lo = pfn;
+		run->hi = end;
+	}
+}
+
+/* The order of the blocks on list INDEX. */
+static unsigned int index_order(unsigned int index)
+{
+	return index < NR_LOWORDER_PCP_LISTS ? index / MIGRATE_PCPTYPES
+					     : PAGEBLOCK_ORDER;
+}
+
+/* Up to NR frames of list INDEX to the zone. Returns the frames. */
+static s32 empty_list(struct per_cpu_pages *pcp, unsigned int index, s32 nr,
+		      struct run *run)
+{
+	unsigned int order = index_order(index);
+	struct page *page;
+	s32 freed = 0;
+
+	while (freed < nr && (page = pcp_pop(pcp, index))) {
+		u64 pfn = page_to_pfn(page);
+
+		mm_assert(page->refcount == 0 && page->flags == 0);
+		trace_emit(MM_PAGE_PCPU_DRAIN, pfn, order,
+			   index % MIGRATE_PCPTYPES);
+		run_add(pcp->zone, run, pfn, pfn + (1UL << order));
+		freed += 1 << order;
+	}
+	return freed;
+}
+
+/*
+ * At least NR frames back to the zone, from list FIRST on in turns. pcp lock
+ * held.
+ */
+static void free_bulk(struct per_cpu_pages *pcp, s32 nr, unsigned int first)
+{
+	struct zone *zone = pcp->zone;
+	struct run run = {0, 0};
+	unsigned long flags;
+
+	spin_lock_irqsave(&zone->lock, flags);
+	for (unsigned int i = 0; nr > 0 && i < NR_PCP_LISTS; i++) {
+		unsigned int index = (first + i) % NR_PCP_LISTS;
+		s32 freed = empty_list(pcp, index, nr, &run);
+
+		nr -= freed;
+		WRITE_ONCE(pcp->count, pcp->count - freed);
+	}
+	run_flush(zone, &run);
+	spin_unlock_irqrestore(&zone->lock, flags);
+	mm_assert(pcp->count >= 0);
+}
+
+void pcp_shrink(struct per_cpu_pages *pcp, unsigned int index)
+{
+	s32 batch = READ_ONCE(pcp->batch);
+	s32 high = READ_ONCE(pcp->high);
+	s32 nr = batch;
+
+	/* A CPU that only frees gives back more each time. */
+	if (high > 2 * batch) {
+		nr = min(batch << pcp->free_factor, high - batch);
+		if (batch << pcp->free_factor < high - batch)
+			pcp->free_factor++;
+	}
+	free_bulk(pcp, nr, index);
+}
+
+void drain_zone_pages(struct zone *zone, int cpu)
+{
+	struct per_cpu_pages *pcp;
+
+	mm_assert(cpu >= 0 && cpu < port_nr_cpus());
+	if (!populated_zone(zone))
+		return;
+	pcp = &zone->pageset[cpu];
+	if (!READ_ONCE(pcp->count))
+		return;
+	spin_lock(&pcp->lock);
+	free_bulk(pcp, pcp->count, 0);
+	mm_verify(pcp->count == 0);
+	spin_unlock(&pcp->lock);
+}
+
+void drain_pages(int cpu)
+{
+	struct zone *zone;
+
+	for_each_populated_zone (zone)
+		drain_zone_pages(zone, cpu);
+}
+
+void drain_all_pages(void)
+{
+	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
+		drain_pages(cpu);
+}
+
+/* ---- checking
+ * ------------------------------------------------------------------------- */
+
+static void pcp_check_one(struct per_cpu_pages *pcp)
+{
+	s32 sum = 0;
+
+	for (unsigned int index = 0; index < NR_PCP_LISTS; index++) {
+		u32 pfn = pcp->lists[index];
+
+		while (pfn != PFN_NONE) {
+			const struct page *page = pfn_to_page(pfn);
+
+			mm_verify(pfn_valid(pfn));
+			mm_verify(page_zone(page) == pcp->zone);
+			mm_verify(page->refcount == 0 && page->flags == 0);
+			mm_verify(IS_ALIGNED(pfn, 1u << index_order(index)));
+			sum += 1 << index_order(index);
+			mm_verify(sum <= pcp->count);
+			pfn = page->next;
+		}
+	}
+	mm_verify(sum == pcp->count);
+}
+
+void pcp_check(struct zone *zone)
+{
+	if (!populated_zone(zone))
+		return;
+	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
+		struct per_cpu_pages *pcp = &zone->pageset[cpu];
+
+		spin_lock(&pcp->lock);
+		pcp_check_one(pcp);
+		spin_unlock(&pcp->lock);
+	}
+}

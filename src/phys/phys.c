@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * phys.c - floor 2: its state, its boot in order, its books.
+ *
+ * phys_boot_memory() is the list of steps; each is a function of the file that
+ * owns the matter. Nothing here runs after boot but phys_check().
+ */
+#include "phys/phys.h"
+
+#include <mmkit/errno.h>
+
+#include "base/printk.h"
+#include "base/string.h"
+
+struct phys_state phys_sys;
+
+/* Below this many frames nothing useful can run. */
+#define MIN_MANAGED_PAGES 64
+/* Links between pages are 32-bit frame numbers. */
+#define MAX_PFN_LIMIT (1UL << 32)
+
+#define LOW_HOLE_START 0xa0000UL
+#define LOW_HOLE_END   0x100000UL
+
+void phys_reset(void)
+{
+	mm_memset(&phys_sys, 0, sizeof(phys_sys));
+}
+
+static int boot_error(int err, const char *what)
+{
+	pr_err("boot: %s", what);
+	return err;
+}
+
+/* ---- RAM
+ * ----------------------------------------------------------------------- */
+
+/* Tunables as Linux has them. */
+static void set_tunables(const struct phys_boot_params *p)
+{
+	struct phys_tunables *t = &phys_sys.tunables;
+
+	t->min_free_kbytes = p->min_free_kbytes;
+	t->watermark_scale_factor = 10;
+	t->watermark_boost_factor = 15000;
+	t->lowmem_reserve_ratio[ZONE_DMA] = 256;
+	t->lowmem_reserve_ratio[ZONE_DMA32] = 256;
+	t->lowmem_reserve_ratio[ZONE_NORMAL] = 32;
+	t->check_pages = MM_DEBUG >= 1;
+	spin_lock_init(&phys_sys.wmark_lock, LOCK_CLASS_NONE);
+}
+
+/* The firmware's map, as printed, and as it is used. */
+static int boot_map(const struct phys_boot_params *p)
+{
+	int err;
+
+	if (!p->map || e820_total_ram(p->map) == 0)
+		return boot_error(-EINVAL, "no usable memory in the map");
+	mm_memcpy(&phys_sys.e820, p->map, sizeof(phys_sys.e820));
+	pr_info("BIOS-provided physical RAM map:");
+	err = e820_sanitize(&phys_sys.e820);
+	if (err == -EINVAL)
+		return boot_error(err, "no usable memory in the map");
+	if (err)
+		return boot_error(err, "the memory map has too many ranges");
+	e820_print(&phys_sys.e820, "BIOS-e820");
+	return 0;
+}
+
+/* Whole frames of a usable range into memblock, and online. */
+static int boot_add_range(phys_addr_t start, phys_addr_t end)
+{
+	phys_addr_t limit = PFN_PHYS(MAX_PFN_LIMIT);
+	int err;
+
+	if (end > limit) {
+		pr_warn("boot: memory above 16 TiB is not used");
+		end = limit;
+	}
+	/* Before rounding up, which could wrap at the very end. */
+	if (start >= end)
+		return 0;
+	start = PAGE_ALIGN(start);
+	end = PAGE_ALIGN_DOWN(end);
+	if (start >= end)
+		return 0;
+	err = port_ram_online(start, end - start);
+	if (err == -ERANGE)
+		return boot_error(err, "memory beyond what this world can "
+				       "address");
+	if (err)
+		return boot_error(err, "no room for the machine's memory");
+	return memblock_add(start, end - start);
+}
+
+static int boot_ram(void)
+{
+	int err = 0;
+
+	memblock_init();
+	for (u32 i = 0; !err && i < phys_sys.e820.nr_entries; i++) {
+		const struct e820_entry *e = &phys_sys.e820.entries[i];
+
+		phys_addr_t end = e->addr + e->size;
+
+		/* A range up to the end of the address space. */
+		if (end < e->addr)
+			end = ~(phys_addr_t)0;
+		if (e->type == E820_TYPE_RAM)
+			err = boot_add_range(e->addr, end);
+	}
+	/* Frame 0 means "none"; adaptors and firmware live below 1 MiB. */
+	if (!err)
+		err = memblock_remove(0, PAGE_SIZE);
+	if (!err)
+		err = memblock_remove(LOW_HOLE_START,
+				      LOW_HOLE_END - LOW_HOLE_START);
+	if (err)
+		return err;
+	if (memblock_phys_mem_size() == 0)
+		return boot_error(-EINVAL, "no usable memory: less than one "
+					   "whole frame outside the low "
+					   "megabyte's holes");
+	phys_sys.hot.max_pfn = PFN_DOWN(memblock_end_of_DRAM());
+	memblock_set_growable(true);
+	return 0;
+}
+
+/* What was loaded before us is not ours. */
+static int boot_reserve(const struct phys_boot_params *p)
+{
+	int err = 0;
+
+	if (p->kernel_size)
+		err = memblock_reserve(p->kernel_start, p->kernel_size);
+	if (!err && p->initrd_size)
+		err = memblock_reserve(p->initrd_start, p->initrd_size);
+	if (err)
+		return boot_error(err, "too many reserved ranges");
+	return 0;
+}
+
+/* ---- the log's summary
+ * ------------------------------------------------------------ */
+
+static unsigned long long kb(u64 pages)
+{
+	return (unsigned long long)pages << (PAGE_SHIFT - 10);
+}
+
+static u64 memmap_pages(void)
+{
+	u64 descriptors = 0;
+
+	for (u64 i = 0; i < phys_sys.nr_sections; i++) {
+		const struct mem_section *sec = &phys_sys.sections[i];
+
+		if (sec->state != SECTION_ABSENT)
+			descriptors += (u64)sec->end - sec->first;
+	}
+	return PFN_UP(descriptors * sizeof(struct page));
+}
+
+static void print_memory_line(const struct phys_boot_params *p)
+{
+	u64 present = memblock_phys_mem_size() >> PAGE_SHIFT;
+	u64 managed = totalram_pages();
+
+	pr_info("Memory: %lluK/%lluK available (%lluK kernel code, %lluK "
+		"memmap, %lluK reserved, 0K cma-reserved)",
+		kb(nr_free_pages()), kb(present),
+		(unsigned long long)p->kernel_size >> 10, kb(memmap_pages()),
+		kb(present - managed));
+}
+
+/* ---- boot
+ * -----------------------------------------------------------------------------
+ */
+
+static int boot_tables(void)
+{
+	int err = zones_init();
+
+	if (!err)
+		err = build_all_zonelists();
+	if (!err)
+		err = memmap_reserve();
+	if (err == -ENOMEM)
+		pr_err("boot: %lluK of memory are too little for the "
+		       "manager's tables",
+		       kb(memblock_phys_mem_size() >> PAGE_SHIFT));
+	return err;
+}
+
+static int boot_steps(const struct phys_boot_params *p)
+{
+	int err = boot_map(p);
+
+	if (!err)
+		err = boot_ram();
+	if (!err)
+		err = boot_reserve(p);
+	if (!err)
+		err = zones_set_nodes(p);
+	if (!err)
+		err = boot_tables();
+	return err;
+}
+
+int phys_boot_memory(const struct phys_boot_params *params)
+{
+	int err;
+
+	mm_verify(!phys_sys.booted);
+	set_tunables(params);
+	page_wait_init();
+	lru_init();
+	err = boot_steps(params);
+	if (err)
+		return err;
+	memmap_init();
+	memmap_free_all();
+	if (totalram_pages() < MIN_MANAGED_PAGES)
+		return boot_error(-ENOMEM, "too little memory");
+	init_per_zone_wmark_min();
+	print_memory_line(params);
+	phys_sys.booted = true;
+	return 0;
+}
+
+/* ---- the books
+ * -------------------------------------------------------------------------- */
+
+static void check_node(pg_data_t *pgdat)
+{
+	u64 present = 0;
+
+	for (int zt = 0; zt < MAX_NR_ZONES; zt++) {
+		struct zone *zone = &pgdat->node_zones[zt];
+
+		mm_verify(zone->zone_pgdat == pgdat && zone->idx == zt);
+		present += zone->present_pages;
+		if (!populated_zone(zone))
+			continue;
+		buddy_check(zone);
+		pcp_check(zone);
+		mm_verify(zone_page_state(zone, NR_FREE_PAGES) <=
+			  zone_managed_pages(zone));
+	}
+	mm_verify(present == pgdat->node_present_pages);
+	lru_check(&pgdat->lruvec);
+}
+
+/* Sections in state DEFERRED are what the zones count. */
+static void check_sections(void)
+{
+	struct zone *zone;
+	u64 counted = 0, found = 0;
+
+	for (u64 i = 0; i < phys_sys.nr_sections; i++)
+		found += phys_sys.sections[i].state == SECTION_DEFERRED;
+	for_each_zone (zone)
+		counted += zone->nr_deferred;
+	mm_verify(counted == found);
+}
+
+void phys_check(void)
+{
+	pg_data_t *pgdat;
+
+	mm_verify(phys_sys.booted);
+	memblock_check();
+	check_sections();
+	for_each_online_pgdat(pgdat) check_node(pgdat);
+}
