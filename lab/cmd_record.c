@@ -575,7 +575,7 @@ static void session_free(struct session *s)
 
 _Noreturn static void give_up(struct session *s, int ret)
 {
-	char why[sizeof(s->rec.err.text)];
+	static char why[sizeof(s->rec.err.text)];
 
 	if (s->rec.err.text[0])
 		snprintf(why, sizeof(why), "%s", s->rec.err.text);
@@ -619,7 +619,7 @@ static void finish(struct session *s)
 		err_die("%s", err.text);
 }
 
-static int record_program(struct options *o)
+MM_NOINLINE static int record_program(struct options *o)
 {
 	const char *tool = find_tool();
 	struct session *s;
@@ -651,7 +651,7 @@ static int record_program(struct options *o)
 	return status;
 }
 
-static int record_text(struct options *o)
+MM_NOINLINE static int record_text(struct options *o)
 {
 	bool from_stdin = !strcmp(o->lackey, "-");
 	FILE *f = from_stdin ? stdin : fopen(o->lackey, "re");

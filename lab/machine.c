@@ -333,7 +333,7 @@ static void sink_stdout(void *arg, const char *text, size_t len)
 void machine_show(const struct machine_opts *o)
 {
 	for (u32 i = 0; i < o->nr_shows; i++) {
-		char buf[4096];
+		char buf[1024];
 		struct seq_buf s;
 
 		if (o->nr_shows > 1)

@@ -9,7 +9,7 @@
 #include <mmkit/types.h>
 
 #include "args.h"
-#include "port/sim/sim.h"
+#include "sim.h"
 
 #define MACHINE_MAX_SYSCTLS 32
 #define MACHINE_MAX_SHOWS   16

@@ -30,7 +30,7 @@
 #include <mmkit/report.h>
 
 #include "err.h"
-#include "port/sim/sim_costs.h"
+#include "sim_costs.h"
 #include "replay_priv.h"
 
 /* References between two looks at the rest of the machine. */

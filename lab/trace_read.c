@@ -257,6 +257,8 @@ static int read_end(struct trace_reader_priv *p, u32 magic)
 			   (unsigned long long)p->blocks);
 	if (p->done != p->size)
 		return bad(p, -EBADMSG, "bytes after the end record");
+	if (p->state->expect_move != TRACE_NO_ID)
+		return bad(p, -EBADMSG, "mremap without its new mapping");
 	p->status = 0;
 	return 0;
 }
@@ -537,11 +539,15 @@ static const char *decode(struct trace_reader_priv *p, const u64 **at,
 	return b.err;
 }
 
+/* Tell the fast path; nothing is fast while a MAP record must follow. */
 static void publish(struct trace_reader *r)
 {
-	const struct trace_mm *mm = trace_state_mm(r->priv->state);
+	const struct trace_state *st = r->priv->state;
+	const struct trace_mm *mm = trace_state_mm(st);
 
-	r->task = r->priv->state->cur;
+	if (st->expect_move != TRACE_NO_ID)
+		mm = NULL;
+	r->task = st->cur;
 	r->limits = mm ? mm->pages : NULL;
 	r->nr_limits = mm ? mm->nr : 0;
 }

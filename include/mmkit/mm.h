@@ -43,7 +43,7 @@ void mm_default_layout(struct mm_layout *l);
 
 /*
  * mm_create: a new, empty address space with one user. *OUT owns it until
- * mm_put(). Returns 0 or -ENOMEM.
+ * mm_put(). Returns 0, -ENOMEM, or -EAGAIN (4095 spaces exist already).
  */
 int mm_create(const struct mm_layout *layout,
 	      struct mm_struct **out) MM_MUST_CHECK;
@@ -54,7 +54,7 @@ void mm_put(struct mm_struct *mm);
 
 /*
  * mm_fork: a copy of OLD, pages shared copy-on-write (fork(2)). The caller
- * owns *OUT. Returns 0, -ENOMEM. Fork of a space that others use is allowed.
+ * owns *OUT. Returns 0, -ENOMEM, -EAGAIN. Fork of a space that others use is allowed.
  */
 int mm_fork(struct mm_struct *old, struct mm_struct **out) MM_MUST_CHECK;
 
@@ -93,6 +93,13 @@ s64 do_mremap(struct mm_struct *mm, uva_t addr, u64 old_len, u64 new_len,
 
 /* do_brk: brk(2) as the kernel does it: the new or the unchanged break. */
 uva_t do_brk(struct mm_struct *mm, uva_t brk);
+
+/*
+ * mm_set_start_brk: where the heap begins; what execve does for a program
+ * (prctl(2), PR_SET_MM_START_BRK). Only while the heap is empty: 0, -EBUSY;
+ * -EINVAL outside user space.
+ */
+int mm_set_start_brk(struct mm_struct *mm, uva_t start);
 
 /*
  * do_madvise: madvise(2): NORMAL, RANDOM, SEQUENTIAL, WILLNEED (hints),

@@ -311,13 +311,13 @@ static void *slab_alloc_slow(struct kmem_cache *s, gfp_t gfp)
 
 	if (!slab)
 		return NULL;
-	flags = port_irq_save();
+	local_irq_save(flags);
 	c = &s->cpu[port_cpu()];
 	spare = cpu_slab_deactivate(s, c, true);
 	c->page = slab;
 	cpu_slab_take_list(s, c);
 	obj = cpu_slab_pop(c);
-	port_irq_restore(flags);
+	local_irq_restore(flags);
 	if (spare)
 		slab_release(s, spare);
 	return obj;
@@ -331,11 +331,11 @@ void *kmem_cache_alloc(struct kmem_cache *s, gfp_t gfp)
 
 	if (!(gfp & (__GFP_NOFAIL | __GFP_SKIP_FAIL)) && fail_should(FAIL_SLAB))
 		return NULL;
-	flags = port_irq_save();
+	local_irq_save(flags);
 	c = &s->cpu[port_cpu()];
 	if (likely(c->freelist) || cpu_slab_refill(s, c))
 		obj = cpu_slab_pop(c);
-	port_irq_restore(flags);
+	local_irq_restore(flags);
 	if (!obj)
 		obj = slab_alloc_slow(s, gfp);
 	if (!obj)
@@ -393,7 +393,7 @@ void kmem_cache_free(struct kmem_cache *s, void *obj)
 
 	verify_object(s, slab, obj);
 	__atomic_fetch_sub(&s->active, 1, __ATOMIC_RELAXED);
-	flags = port_irq_save();
+	local_irq_save(flags);
 	c = &s->cpu[port_cpu()];
 	if (likely(c->page == slab)) {
 		mm_verify(obj != c->freelist);
@@ -402,7 +402,7 @@ void kmem_cache_free(struct kmem_cache *s, void *obj)
 	} else {
 		release = slab_free_remote(s, slab, obj);
 	}
-	port_irq_restore(flags);
+	local_irq_restore(flags);
 	if (release)
 		slab_release(s, release);
 }
@@ -443,11 +443,13 @@ void slab_check(struct kmem_cache *s)
 void slab_drain(struct kmem_cache *s)
 {
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
-		unsigned long flags = port_irq_save();
-		struct page *slab =
-			cpu_slab_deactivate(s, &s->cpu[cpu], true);
+		struct page *slab;
+		unsigned long flags;
 
-		port_irq_restore(flags);
+		local_irq_save(flags);
+		slab = cpu_slab_deactivate(s, &s->cpu[cpu], true);
+
+		local_irq_restore(flags);
 		if (slab)
 			slab_release(s, slab);
 	}

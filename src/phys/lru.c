@@ -199,7 +199,7 @@ void lru_cache_add(struct page *page)
 
 	mm_verify(!PageLRU(page));
 	get_page(page);
-	port_pin();
+	preempt_disable();
 	b = &phys_sys.lru.add[port_cpu()];
 	spin_lock(&b->lock);
 	mm_verify(b->nr < LRU_BATCH);
@@ -212,7 +212,7 @@ void lru_cache_add(struct page *page)
 		WRITE_ONCE(b->nr, 0);
 	}
 	spin_unlock(&b->lock);
-	port_unpin();
+	preempt_enable();
 	if (nr)
 		lru_add_pages(pages, nr);
 }
@@ -221,9 +221,9 @@ void lru_add_drain(void)
 {
 	struct lru_batch *b;
 
-	port_pin();
+	preempt_disable();
 	b = &phys_sys.lru.add[port_cpu()];
-	port_unpin();
+	preempt_enable();
 	/* The batch has its own lock, so a migration here is harmless. */
 	lru_batch_drain(b);
 }

@@ -73,13 +73,40 @@ void mm_default_layout(struct mm_layout *l)
 
 /* ---- birth and end --------------------------------------------------------------- */
 
-static void mm_enlist(struct mm_struct *mm)
+/* A free tag for the TLBs, from where the last search ended; 0: none left.
+ * Registry lock held. */
+static u32 asid_get(void)
+{
+	for (u32 i = 0; i < SPACE_NR_ASIDS; i++) {
+		u32 id = (space_sys.next_asid + i) % SPACE_NR_ASIDS;
+
+		if (id == 0 || (space_sys.asids[id / 64] >> id % 64 & 1))
+			continue;
+		space_sys.asids[id / 64] |= BIT(id % 64);
+		space_sys.next_asid = id + 1;
+		return id;
+	}
+	return 0;
+}
+
+static void asid_put(u32 id)
 {
 	spin_lock(&space_sys.lock);
-	mm->asid = ++space_sys.next_asid;
-	list_add_tail(&mm->mmlist, &space_sys.mms);
-	space_sys.nr_mms++;
+	mm_verify(space_sys.asids[id / 64] >> id % 64 & 1);
+	space_sys.asids[id / 64] &= ~BIT(id % 64);
 	spin_unlock(&space_sys.lock);
+}
+
+static bool mm_enlist(struct mm_struct *mm)
+{
+	spin_lock(&space_sys.lock);
+	mm->asid = asid_get();
+	if (mm->asid) {
+		list_add_tail(&mm->mmlist, &space_sys.mms);
+		space_sys.nr_mms++;
+	}
+	spin_unlock(&space_sys.lock);
+	return mm->asid != 0;
 }
 
 static void mm_delist(struct mm_struct *mm)
@@ -110,7 +137,11 @@ int mm_create(const struct mm_layout *layout, struct mm_struct **out)
 	mm->mm_users = mm->mm_count = 1;
 	mm->rlimit_as = mm->rlimit_data = ~0UL;
 	mm->rlimit_stack = 8UL << 20;
-	mm_enlist(mm);
+	if (!mm_enlist(mm)) {
+		pgtable_destroy(&mm->pt);
+		kmem_cache_free(space_sys.mm_cache, mm);
+		return -EAGAIN;
+	}
 	*out = mm;
 	return 0;
 }
@@ -182,6 +213,9 @@ static void mm_free_epoch(struct epoch_head *head)
 {
 	struct mm_struct *mm = container_of(head, struct mm_struct, epoch);
 
+	/* The tag goes to another space: nothing of this one may be left. */
+	port_tlb_flush(&mm->cpus, mm->asid, 0, 0);
+	asid_put(mm->asid);
 	pgtable_destroy(&mm->pt);
 	kmem_cache_free(space_sys.mm_cache, mm);
 }
@@ -248,14 +282,14 @@ void mm_task_attach(struct mm_task *task, struct mm_struct *mm)
 	mm_verify(task->mm == NULL);
 	mm_get(mm);
 	mm_grab(mm);
-	port_pin();
+	preempt_disable();
 	if (task->active_mm)
 		mm_drop(task->active_mm);
 	task->mm = task->active_mm = mm;
 	task->flags &= ~PF_KTHREAD;
 	if (task == port_current())
 		mm_load(mm);
-	port_unpin();
+	preempt_enable();
 }
 
 void mm_task_exit(struct mm_task *task)
@@ -265,12 +299,12 @@ void mm_task_exit(struct mm_task *task)
 	task->flags |= PF_EXITING;
 	if (!mm)
 		return;
-	port_pin();
+	preempt_disable();
 	task->mm = NULL;
 	task->active_mm = NULL;
 	if (task == port_current())
 		port_load_root(0, 0);
-	port_unpin();
+	preempt_enable();
 	mm_drop(mm);
 	mm_put(mm);
 }

@@ -335,3 +335,18 @@ uva_t do_brk(struct mm_struct *mm, uva_t brk)
 	up_write(&mm->mmap_lock);
 	return brk;
 }
+
+int mm_set_start_brk(struct mm_struct *mm, uva_t start)
+{
+	int err = 0;
+
+	down_write(&mm->mmap_lock);
+	if (start >= mm->layout.task_size)
+		err = -EINVAL;
+	else if (mm->brk != mm->start_brk)
+		err = -EBUSY;
+	else
+		mm->start_brk = mm->brk = start;
+	up_write(&mm->mmap_lock);
+	return err;
+}

@@ -90,6 +90,8 @@ struct space_state {
 	struct list_head mms;
 	s32 next_pid;
 	u32 next_asid;
+#define SPACE_NR_ASIDS 4096u /* what 12-bit PCIDs allow */
+	u64 asids[SPACE_NR_ASIDS / 64]; /* taken; 0 is never given out */
 	u64 nr_mms;
 	u64 zero_pfn;	   /* the shared zero page */
 	u64 committed;	   /* (A) pages accounted by VM_ACCOUNT */
