@@ -281,20 +281,35 @@ static void classify(u64 nr)
 	sec->zone_id = zone->zone_id;
 }
 
+/* The zone number for the largest-block's worth of frames at PFN, or 0. */
+static u8 block_zone_id(int nid, u64 pfn)
+{
+	const struct zone *zone = zone_at(nid, pfn);
+
+	/* A node may begin inside the block. */
+	if (!zone)
+		zone = zone_at(nid, pfn + MAX_ORDER_NR_PAGES - 1);
+	return zone ? zone->zone_id : 0;
+}
+
 /* All frames of section NR reserved, in the zone that spans them. */
 static void init_section_reserved(u64 nr)
 {
 	const struct mem_section *sec = &phys_sys.sections[nr];
 	u64 base = nr << PFN_SECTION_SHIFT;
+	u64 pfn = base + sec->first, end = base + sec->end;
 	u8 zone_id = 0;
 
-	for (u64 pfn = base + sec->first; pfn < base + sec->end; pfn++) {
-		struct zone *zone = NULL;
+	/* Holes before the first zone count to it. */
+	for (u64 at = pfn; !zone_id && at < end; at += MAX_ORDER_NR_PAGES)
+		zone_id = block_zone_id(sec->nid, at);
+	mm_assert(zone_id != 0);
+	for (; pfn < end; pfn++) {
+		u8 id = 0;
 
 		if (IS_ALIGNED(pfn, MAX_ORDER_NR_PAGES))
-			zone = zone_at(sec->nid, pfn);
-		if (zone && zone->zone_id)
-			zone_id = zone->zone_id;
+			id = block_zone_id(sec->nid, pfn);
+		zone_id = id ? id : zone_id;
 		init_page(pfn_to_page(pfn), zone_id, true);
 	}
 }
@@ -334,7 +349,7 @@ static void note_hole(u64 pfn, u64 end)
 		const struct zone *zone = page_zone(pfn_to_page(at));
 
 		pr_info("On node %d, zone %s: %llu pages in unavailable ranges",
-			zone ? zone_to_nid(zone) : 0, zone ? zone->name : "?",
+			zone_to_nid(zone), zone->name,
 			(unsigned long long)nr);
 	}
 }
