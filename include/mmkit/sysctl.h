@@ -14,7 +14,8 @@ struct seq_buf;
  * mm_sysctl_set: set NAME ("vm.swappiness"; "vm/swappiness" is the same) to
  * VALUE, a decimal number; a list ("vm.lowmem_reserve_ratio") takes up to as
  * many numbers as it has, separated by blanks, commas or tabs, the rest stays.
- * What depends on the value (watermarks, per-CPU list sizes) is computed anew.
+ * What depends on the value (watermarks, per-CPU list sizes) is computed anew;
+ * a daemon's interval counts from its next round on.
  * After mm_boot(). Context: takes locks, does not sleep.
  * Returns 0; -ENOENT: no such tunable; -EINVAL: not a number, or too many;
  * -ERANGE: see mm_sysctl_range(). Nothing has changed after a failure.

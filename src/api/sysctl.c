@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sysctl.c - tunables by name.
+ *
+ * 1. Purpose. One place that knows each tunable's name, unit, range and what
+ *    has to follow a change, so that command line, scripts and /proc/sys say
+ *    the same.
+ *
+ * 2. Structure. A constant table of addresses in the floors' state structs;
+ *    a tunable's initial value is its floor's to set at boot.
+ *
+ * 3. Invariants. A value is stored only after the whole text was understood
+ *    and found in range (SY-1). Readers use READ_ONCE and may see a list's
+ *    numbers change one by one (SY-2).
+ *
+ * 4. Locking. Stores are single words; watermarks are computed under their
+ *    own lock.
+ *
+ * 5. Rejected. Registration by the floors: the table is known when compiled,
+ *    and a lower floor would have to know what to recompute above it.
+ *
+ * References: Linux documentation, admin-guide/sysctl/vm and admin-guide/
+ * kernel-parameters (stack_guard_gap).
+ */
+#include "api/sysctl.h"
+
+#include <mmkit/errno.h>
+
+#include "arch/paging.h"
+#include "base/assert.h"
+#include "base/seqbuf.h"
+#include "base/string.h"
+#include "cache/swap.h"
+#include "phys/phys.h"
+#include "policy/policy.h"
+#include "reclaim/reclaim.h"
+#include "space/space.h"
+
+#define USER_END 0x800000000000UL
+
+/* Watermarks, reserves and the sizes of per-CPU lists. */
+static void wmarks_changed(void)
+{
+	if (phys_sys.booted)
+		init_per_zone_wmark_min();
+}
+
+/* High memory's ratio is not shown: there is no such zone on 64 bits. */
+#define RESERVE_RATIO(zone) &phys_sys.tunables.lowmem_reserve_ratio[zone]
+
+static const struct sysctl_entry sysctl_table[] = {
+	{"vm.dirty_writeback_centisecs",
+	 {&policy_sys.dirty_writeback_centisecs},
+	 4,
+	 0,
+	 INT32_MAX,
+	 0,
+	 NULL},
+	{"vm.lowmem_reserve_ratio",
+	 {RESERVE_RATIO(ZONE_DMA), RESERVE_RATIO(ZONE_DMA32),
+	  RESERVE_RATIO(ZONE_NORMAL), RESERVE_RATIO(ZONE_MOVABLE)},
+	 4,
+	 0,
+	 INT32_MAX,
+	 0,
+	 wmarks_changed},
+	{"vm.max_map_count",
+	 {&space_sys.max_map_count},
+	 8,
+	 0,
+	 INT32_MAX,
+	 0,
+	 NULL},
+	{"vm.min_free_kbytes",
+	 {&phys_sys.tunables.min_free_kbytes},
+	 8,
+	 0,
+	 INT32_MAX,
+	 0,
+	 wmarks_changed},
+	{"vm.mmap_min_addr",
+	 {&space_sys.mmap_min_addr},
+	 8,
+	 0,
+	 USER_END,
+	 0,
+	 NULL},
+	{"vm.overcommit_memory",
+	 {&space_sys.overcommit_memory},
+	 4,
+	 0,
+	 2,
+	 0,
+	 NULL},
+	{"vm.overcommit_ratio",
+	 {&space_sys.overcommit_ratio},
+	 4,
+	 0,
+	 INT32_MAX,
+	 0,
+	 NULL},
+	{"vm.page-cluster", {&cache_sys.page_cluster}, 4, 0, 31, 0, NULL},
+	{"vm.percpu_pagelist_high_fraction",
+	 {&phys_sys.tunables.percpu_pagelist_high_fraction},
+	 4,
+	 0,
+	 INT32_MAX,
+	 8,
+	 wmarks_changed},
+	{"vm.stack_guard_gap",
+	 {&space_sys.stack_guard_gap},
+	 8,
+	 0,
+	 USER_END >> PAGE_SHIFT,
+	 0,
+	 NULL},
+	{"vm.swappiness", {&reclaim_sys.swappiness}, 4, 0, 200, 0, NULL},
+	{"vm.watermark_boost_factor",
+	 {&phys_sys.tunables.watermark_boost_factor},
+	 4,
+	 0,
+	 INT32_MAX,
+	 0,
+	 wmarks_changed},
+	{"vm.watermark_scale_factor",
+	 {&phys_sys.tunables.watermark_scale_factor},
+	 4,
+	 1,
+	 3000,
+	 0,
+	 wmarks_changed},
+};
+
+/* ---- look-up ----------------------------------------------------------------
+ */
+
+/* '.' and '/' separate alike, as for sysctl(8). */
+static bool name_equal(const char *a, const char *b)
+{
+	while (*a && (*a == *b || (*a == '.' && *b == '/'))) {
+		a++;
+		b++;
+	}
+	return *a == 0 && *b == 0;
+}
+
+static const struct sysctl_entry *find_entry(const char *name)
+{
+	mm_assert(name != NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(sysctl_table); i++)
+		if (name_equal(sysctl_table[i].name, name))
+			return &sysctl_table[i];
+	return NULL;
+}
+
+static u64 load_value(const struct sysctl_entry *e, int i)
+{
+	mm_assert(e->width == 4 || e->width == 8);
+	if (e->width == 4)
+		return READ_ONCE(*(u32 *)e->at[i]);
+	return READ_ONCE(*(u64 *)e->at[i]);
+}
+
+static void store_value(const struct sysctl_entry *e, int i, u64 value)
+{
+	mm_assert_implies(e->width == 4, value <= UINT32_MAX);
+	if (e->width == 4)
+		WRITE_ONCE(*(u32 *)e->at[i], (u32)value);
+	else
+		WRITE_ONCE(*(u64 *)e->at[i], value);
+}
+
+/* ---- reading numbers --------------------------------------------------------
+ */
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == ',';
+}
+
+/*
+ * The number at *TEXT, which is left behind it. 0, -EINVAL, or -ERANGE for
+ * what is a number but negative or too large for 64 bits.
+ */
+static int parse_number(const char **text, u64 *out)
+{
+	const char *s = *text;
+	bool negative = *s == '-', over = false;
+	u64 v = 0;
+
+	s += negative;
+	if (*s < '0' || *s > '9')
+		return -EINVAL;
+	for (; *s >= '0' && *s <= '9'; s++) {
+		over |= __builtin_mul_overflow(v, 10UL, &v);
+		over |= __builtin_add_overflow(v, (u64)(*s - '0'), &v);
+	}
+	if (*s && !is_blank(*s))
+		return -EINVAL;
+	*text = s;
+	*out = v;
+	return over || (negative && v) ? -ERANGE : 0;
+}
+
+static bool in_range(const struct sysctl_entry *e, u64 v)
+{
+	mm_assert(e->lo <= e->hi);
+	if (v < e->lo || v > e->hi)
+		return false;
+	return v == 0 || v >= e->zero_or;
+}
+
+/* All numbers of TEXT into V; how many, or a negative errno. */
+static int parse_values(const struct sysctl_entry *e, const char *text,
+			u64 v[static SYSCTL_MAX_VALUES])
+{
+	int n = 0, worst = 0;
+
+	for (;;) {
+		int err;
+
+		while (is_blank(*text))
+			text++;
+		if (!*text)
+			break;
+		if (n == SYSCTL_MAX_VALUES || !e->at[n])
+			return -EINVAL;
+		err = parse_number(&text, &v[n]);
+		if (err == -EINVAL)
+			return err;
+		if (err || !in_range(e, v[n]))
+			worst = -ERANGE;
+		n++;
+	}
+	if (worst)
+		return worst;
+	return n ? n : -EINVAL;
+}
+
+/* ---- the calls --------------------------------------------------------------
+ */
+
+int mm_sysctl_set(const char *name, const char *value)
+{
+	const struct sysctl_entry *e = find_entry(name);
+	u64 v[SYSCTL_MAX_VALUES];
+	int n;
+
+	mm_assert(value != NULL);
+	if (!e)
+		return -ENOENT;
+	n = parse_values(e, value, v);
+	if (n < 0)
+		return n;
+	for (int i = 0; i < n; i++)
+		store_value(e, i, v[i]);
+	if (e->changed)
+		e->changed();
+	return 0;
+}
+
+int mm_sysctl_get(const char *name, struct seq_buf *out)
+{
+	const struct sysctl_entry *e = find_entry(name);
+
+	if (!e)
+		return -ENOENT;
+	for (int i = 0; i < SYSCTL_MAX_VALUES && e->at[i]; i++)
+		seq_printf(out, "%s%llu", i ? "\t" : "",
+			   (unsigned long long)load_value(e, i));
+	return 0;
+}
+
+int mm_sysctl_range(const char *name, u64 *lo, u64 *hi)
+{
+	const struct sysctl_entry *e = find_entry(name);
+
+	if (!e)
+		return -ENOENT;
+	*lo = e->lo;
+	*hi = e->hi;
+	return 0;
+}
+
+void mm_sysctl_list(void (*fn)(const char *name, void *arg), void *arg)
+{
+	mm_assert(fn != NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(sysctl_table); i++)
+		fn(sysctl_table[i].name, arg);
+}

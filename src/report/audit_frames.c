@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * audit_frames.c - the audit's look at each frame's descriptor.
+ *
+ * The walk follows memblock's table of RAM, so holes are not visited. It goes
+ * block by block: a free block, a slab and an allocated block of several
+ * frames are one step each.
+ */
+#include "cache/swap.h"
+#include "kmem/slab.h"
+#include "phys/phys.h"
+#include "report/audit.h"
+#include "space/space.h"
+
+/* Frames of the allocated block at PAGE. */
+static u64 block_frames(const struct page *page)
+{
+	u64 frames = 1;
+
+	if (PageHead(page) || PageBlock(page))
+		frames = 1UL << READ_ONCE(page[1].index);
+	mm_assert_le(frames, MAX_ORDER_NR_PAGES);
+	return frames;
+}
+
+static bool in_frame(const void *object, u64 pfn)
+{
+	return object && page_to_pfn(view_to_page(object)) == pfn;
+}
+
+/* The two caches that describe caches have whole frames for their nodes. */
+static bool is_boot_node(u64 pfn)
+{
+	for (int node = 0; node < MM_MAX_NODES; node++) {
+		if (in_frame(kmem_sys.boot_node.node[node], pfn) ||
+		    in_frame(kmem_sys.boot_cache.node[node], pfn))
+			return true;
+	}
+	return false;
+}
+
+/* Tables of a large swap area are beyond what slabs serve. */
+static bool is_swap_table(u64 pfn)
+{
+	for (u32 t = 0; t < cache_sys.nr_swap; t++) {
+		const struct swap_info *si = cache_sys.swap[t];
+
+		if (in_frame(si->map, pfn) || in_frame(si->cluster_count, pfn))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * References of an anonymous or cached frame: one per mapping, one for the
+ * swap cache; while it is locked or written others have theirs.
+ */
+static void check_references(struct audit *a, const struct page *page, u64 pfn)
+{
+	u64 want = (u64)page_mapcount(page) + PageSwapCache(page);
+	u64 got = (u64)page_count(page);
+
+	if (PageLocked(page) || PageWriteback(page))
+		return;
+	if (want != got)
+		audit_note(a, "references", pfn, want, got);
+	if (!PageLRU(page))
+		audit_note(a, "on an LRU list", pfn, 1, 0);
+}
+
+static u64 count_user(struct audit *a, const struct page *page, u64 pfn)
+{
+	int mapcount = page_mapcount(page);
+
+	if (mapcount < 0) {
+		audit_note(a, "map count", pfn, 0, (u64)mapcount);
+		mapcount = 0;
+	}
+	audit_set_add(&a->mapcounts, pfn, (u64)mapcount);
+	a->mapped += mapcount > 0;
+	a->writeback += PageWriteback(page);
+	if (PageSwapCache(page))
+		a->swapcache++;
+	else
+		a->anon++;
+	check_references(a, page, pfn);
+	return 1;
+}
+
+/* An allocated frame that is no user's; returns the frames of its block. */
+static u64 count_kernel(struct audit *a, const struct page *page, u64 pfn)
+{
+	u64 frames = block_frames(page);
+
+	if (PageTable(page))
+		a->tables += frames;
+	else if (PageSlab(page))
+		a->slab += frames;
+	else if (pfn == space_sys.zero_pfn)
+		a->zero += frames;
+	else if (is_boot_node(pfn) || is_swap_table(pfn))
+		a->kernel += frames;
+	else {
+		a->unknown += frames;
+		audit_note(a, "references without an owner", pfn, 0,
+			   (u64)page_count(page));
+	}
+	return frames;
+}
+
+static u64 count_block(struct audit *a, u64 *owner, u64 frames)
+{
+	mm_assert(frames > 0);
+	*owner += frames;
+	a->present += frames;
+	return frames;
+}
+
+/* One step of the walk; returns its frames. */
+static u64 count_frame(struct audit *a, u64 pfn)
+{
+	const struct page *page = pfn_to_page(pfn);
+	u64 frames;
+
+	if (PageReserved(page))
+		return count_block(a, &a->reserved, 1);
+	if (PageBuddy(page) && buddy_order(page) < MAX_ORDER)
+		return count_block(a, &a->free, 1UL << buddy_order(page));
+	a->lru += PageLRU(page);
+	if (page_count(page) == 0)
+		return count_block(a, &a->stored, 1);
+	if (PageSwapCache(page) || page_mapped(page))
+		frames = count_user(a, page, pfn);
+	else
+		frames = count_kernel(a, page, pfn);
+	a->present += frames;
+	return frames;
+}
+
+/* Frames [PFN, END) of one section. */
+static void count_range(struct audit *a, u64 pfn, u64 end)
+{
+	/* A block may have reached beyond the range before. */
+	pfn = max(pfn, a->next);
+	if (pfn >= end)
+		return;
+	if (pfn_deferred(pfn)) {
+		a->deferred += end - pfn;
+		pfn += count_block(a, &a->free, end - pfn);
+	} else if (!pfn_valid(pfn)) {
+		pfn += count_block(a, &a->reserved, end - pfn);
+	}
+	while (pfn < end)
+		pfn += count_frame(a, pfn);
+	a->next = pfn;
+}
+
+void audit_frames(struct audit *a)
+{
+	struct memblock_iter it;
+
+	mm_assert(a->present == 0 && a->next == 0);
+	for_each_mem_range (it, NUMA_NO_NODE) {
+		u64 pfn = PFN_UP(it.start), end = PFN_DOWN(it.end);
+
+		while (pfn < end) {
+			u64 stop = ALIGN_DOWN(pfn, PAGES_PER_SECTION) +
+				   PAGES_PER_SECTION;
+
+			stop = min(stop, end);
+			count_range(a, pfn, stop);
+			pfn = stop;
+		}
+	}
+}

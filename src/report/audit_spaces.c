@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * audit_spaces.c - the audit's look at page tables and swap maps.
+ */
+#include <mmkit/slab.h>
+
+#include "cache/swap.h"
+#include "report/audit.h"
+#include "space/rmap.h"
+#include "space/space.h"
+
+static void count_entry(struct audit *a, pte_t e)
+{
+	if (pte_swap(e))
+		audit_set_add(&a->swap_entries, pte_to_swp_entry(e).val, 1);
+	else if (pte_present(e) && pte_special(e))
+		a->zero_entries++;
+	else if (pte_present(e))
+		audit_set_add(&a->entries, pte_pfn(e), 1);
+}
+
+/* All entries of VMA; holes are passed over a table at a time. */
+static void count_vma(struct audit *a, struct vm_area_struct *vma)
+{
+	struct pgtable *pt = &vma->vm_mm->pt;
+	struct anon_vma_chain *avc;
+	uva_t va = vma->vm_start;
+
+	mm_assert(vma->vm_start < vma->vm_end);
+	a->vmas++;
+	list_for_each_entry (avc, &vma->anon_vma_chain, same_vma)
+		a->links++;
+	while (va < vma->vm_end) {
+		struct pt_slot slot;
+
+		if (!pt_lookup(pt, va, &slot)) {
+			va = pt_skip(pt, va, vma->vm_end);
+			continue;
+		}
+		count_entry(a, pt_get(&slot));
+		va += PAGE_SIZE;
+	}
+}
+
+static void count_space(struct audit *a, struct mm_struct *mm)
+{
+	struct vm_area_struct *vma;
+
+	a->spaces++;
+	down_read(&mm->mmap_lock);
+	mm_assert(mm->mm_users > 0);
+	for_each_vma (vma, mm)
+		count_vma(a, vma);
+	a->rss += mm_counter_get(mm, MM_ANONPAGES);
+	a->swapents += mm_counter_get(mm, MM_SWAPENTS);
+	a->space_tables += READ_ONCE(mm->pt.table_bytes) >> PAGE_SHIFT;
+	up_read(&mm->mmap_lock);
+}
+
+/* The map of SI: entries that refer to each slot, and the cache bits. */
+static void count_swap_map(struct audit *a, struct swap_info *si)
+{
+	spin_lock(&si->lock);
+	for (u32 off = 0; off < si->max; off++) {
+		u16 w = si->map[off / SWAP_MAP_PER_CHUNK]
+			       [off % SWAP_MAP_PER_CHUNK];
+
+		if (w == 0 || w == SWAP_MAP_BAD)
+			continue;
+		a->swap_cached += (w & SWAP_HAS_CACHE) != 0;
+		audit_set_add(&a->swap_counts, swp_entry(si->type, off).val,
+			      w & ~SWAP_HAS_CACHE);
+	}
+	spin_unlock(&si->lock);
+}
+
+/*
+ * Spaces that nobody uses any more live on, as a root table, while a kernel
+ * thread has them loaded.
+ */
+static u64 lazy_spaces(void)
+{
+	u64 all, listed;
+
+	if (!space_sys.mm_cache)
+		return 0;
+	all = kmem_cache_active(space_sys.mm_cache);
+	listed = READ_ONCE(space_sys.nr_mms);
+	return all > listed ? all - listed : 0;
+}
+
+void audit_spaces(struct audit *a)
+{
+	struct mm_struct *mm;
+
+	mm_assert(a->spaces == 0 && a->swap_counts.nr == 0);
+	for (mm = next_space(NULL); mm; mm = next_space(mm))
+		count_space(a, mm);
+	a->lazy_spaces = lazy_spaces();
+	for (u32 t = 0; t < cache_sys.nr_swap; t++)
+		count_swap_map(a, cache_sys.swap[t]);
+}

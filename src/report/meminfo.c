@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * meminfo.c - /proc/meminfo: one line per subject, all in kB.
+ *
+ * MemAvailable is the estimate that Linux documents (filesystems/proc): what
+ * new programs could get without swapping. Free frames above the reserves,
+ * and the page cache and reclaimable slabs, of which a part must stay: half
+ * of it, or the low watermark if that is less.
+ */
+#include <mmkit/page_alloc.h>
+
+#include "arch/paging.h"
+#include "cache/swap.h"
+#include "phys/phys.h"
+#include "report/report.h"
+#include "space/space.h"
+
+static void put_kb(struct seq_buf *out, const char *name, u64 kb)
+{
+	seq_printf(out, "%-16s%8llu kB\n", name, LLU(kb));
+}
+
+static void put_pages(struct seq_buf *out, const char *name, u64 pages)
+{
+	put_kb(out, name, pages << (PAGE_SHIFT - 10));
+}
+
+static void put_node(struct seq_buf *out, const char *name, int item)
+{
+	put_pages(out, name, global_node_page_state(item));
+}
+
+static u64 total_reserve(void)
+{
+	pg_data_t *pgdat;
+	u64 sum = 0;
+
+	for_each_online_pgdat(pgdat) sum +=
+		READ_ONCE(pgdat->totalreserve_pages);
+	return sum;
+}
+
+/* What may go of PAGES that reclaim can get at. */
+static u64 reclaim_share(u64 pages, u64 low)
+{
+	mm_assert_le(min(pages / 2, low), pages);
+	return pages - min(pages / 2, low);
+}
+
+/* Frames that programs could still get without swapping (see above). */
+static u64 available_pages(void)
+{
+	u64 free = global_zone_page_state(NR_FREE_PAGES);
+	u64 file = global_node_page_state(NR_ACTIVE_FILE) +
+		   global_node_page_state(NR_INACTIVE_FILE);
+	u64 slab = global_node_page_state(NR_SLAB_RECLAIMABLE_B) +
+		   global_node_page_state(NR_KERNEL_MISC_RECLAIMABLE);
+	u64 reserve = total_reserve(), low = 0, sum;
+	struct zone *zone;
+
+	for_each_zone (zone)
+		low += READ_ONCE(zone->_watermark[WMARK_LOW]);
+	sum = free + reclaim_share(file, low) + reclaim_share(slab, low);
+	return sum > reserve ? sum - reserve : 0;
+}
+
+static u64 commit_limit(void)
+{
+	u64 ratio = READ_ONCE(space_sys.overcommit_ratio);
+
+	return totalram_pages() * ratio / 100 +
+	       READ_ONCE(cache_sys.total_swap_pages);
+}
+
+static void show_totals(struct seq_buf *out)
+{
+	u64 swapcached = global_node_page_state(NR_SWAPCACHE);
+	u64 file = global_node_page_state(NR_FILE_PAGES);
+
+	put_pages(out, "MemTotal:", totalram_pages());
+	put_pages(out, "MemFree:", global_zone_page_state(NR_FREE_PAGES));
+	put_pages(out, "MemAvailable:", available_pages());
+	put_pages(out, "Buffers:", 0);
+	put_pages(out, "Cached:", file > swapcached ? file - swapcached : 0);
+	put_pages(out, "SwapCached:", swapcached);
+}
+
+static void show_lists(struct seq_buf *out)
+{
+	u64 anon = global_node_page_state(NR_ACTIVE_ANON);
+	u64 inanon = global_node_page_state(NR_INACTIVE_ANON);
+	u64 file = global_node_page_state(NR_ACTIVE_FILE);
+	u64 infile = global_node_page_state(NR_INACTIVE_FILE);
+
+	put_pages(out, "Active:", anon + file);
+	put_pages(out, "Inactive:", inanon + infile);
+	put_pages(out, "Active(anon):", anon);
+	put_pages(out, "Inactive(anon):", inanon);
+	put_pages(out, "Active(file):", file);
+	put_pages(out, "Inactive(file):", infile);
+	put_node(out, "Unevictable:", NR_UNEVICTABLE);
+	put_pages(out, "Mlocked:", global_zone_page_state(NR_MLOCK));
+}
+
+static void show_swap(struct seq_buf *out)
+{
+	put_pages(out, "SwapTotal:", READ_ONCE(cache_sys.total_swap_pages));
+	put_pages(out, "SwapFree:", get_nr_swap_pages());
+	put_pages(out, "Zswap:", 0);
+	put_pages(out, "Zswapped:", 0);
+}
+
+static void show_use(struct seq_buf *out)
+{
+	u64 recl = global_node_page_state(NR_SLAB_RECLAIMABLE_B);
+	u64 unrecl = global_node_page_state(NR_SLAB_UNRECLAIMABLE_B);
+	u64 misc = global_node_page_state(NR_KERNEL_MISC_RECLAIMABLE);
+
+	put_node(out, "Dirty:", NR_FILE_DIRTY);
+	put_node(out, "Writeback:", NR_WRITEBACK);
+	put_node(out, "AnonPages:", NR_ANON_MAPPED);
+	put_node(out, "Mapped:", NR_FILE_MAPPED);
+	put_node(out, "Shmem:", NR_SHMEM);
+	put_pages(out, "KReclaimable:", recl + misc);
+	put_pages(out, "Slab:", recl + unrecl);
+	put_pages(out, "SReclaimable:", recl);
+	put_pages(out, "SUnreclaim:", unrecl);
+	put_kb(out, "KernelStack:", global_node_page_state(NR_KERNEL_STACK_KB));
+	put_node(out, "PageTables:", NR_PAGETABLE);
+	put_node(out, "SecPageTables:", NR_SECONDARY_PAGETABLE);
+	put_pages(out, "NFS_Unstable:", 0);
+	put_pages(out, "Bounce:", global_zone_page_state(NR_BOUNCE));
+	put_node(out, "WritebackTmp:", NR_WRITEBACK_TEMP);
+}
+
+static void show_kernel(struct seq_buf *out)
+{
+	put_pages(out, "CommitLimit:", commit_limit());
+	put_pages(out, "Committed_AS:", READ_ONCE(space_sys.committed));
+	put_pages(out, "VmallocTotal:", 0);
+	put_pages(out, "VmallocUsed:", 0);
+	put_pages(out, "VmallocChunk:", 0);
+	put_pages(out, "Percpu:", 0);
+	seq_printf(out, "HardwareCorrupted: %5u kB\n", 0u);
+}
+
+/* Transparent and reserved huge pages; sizes of the direct map's entries. */
+static void show_huge(struct seq_buf *out)
+{
+	static const char *const counts[] = {
+		"Total:", "Free: ", "Rsvd: ", "Surp: "};
+	u64 huge = pt_span(&paging_x86_64_4level, 1) >> 10;
+
+	mm_assert_eq(huge, 2048);
+	put_node(out, "AnonHugePages:", NR_ANON_THPS);
+	put_node(out, "ShmemHugePages:", NR_SHMEM_THPS);
+	put_node(out, "ShmemPmdMapped:", NR_SHMEM_PMDMAPPED);
+	put_node(out, "FileHugePages:", NR_FILE_THPS);
+	put_node(out, "FilePmdMapped:", NR_FILE_PMDMAPPED);
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
+		seq_printf(out, "HugePages_%s   %5u\n", counts[i], 0u);
+	put_kb(out, "Hugepagesize:", huge);
+	put_kb(out, "Hugetlb:", 0);
+	put_kb(out, "DirectMap4k:", 0);
+	put_kb(out, "DirectMap2M:", 0);
+	put_kb(out, "DirectMap1G:", 0);
+}
+
+void show_meminfo(struct seq_buf *out)
+{
+	show_totals(out);
+	show_lists(out);
+	show_swap(out);
+	show_use(out);
+	show_kernel(out);
+	show_huge(out);
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * report.c - the files, by name.
+ *
+ * 1. Purpose. What the manager knows, in the words and columns that the
+ *    readers of /proc know: free(1), vmstat(8), slabtop(1), numastat(8) and
+ *    people. The layout of each file is that of Linux 6.1, byte for byte.
+ *
+ * 2. Structure. One table of names and functions; a function appends its file
+ *    to a seq_buf. zones_show.c has what is told zone by zone, meminfo.c the
+ *    summary, tables_show.c lists of things, audit.c the audit.
+ *
+ * 3. Invariants.
+ *    RP-1  A report changes nothing (the audit alone empties per-CPU stores).
+ *    RP-2  A number is a counter's reading or a sum of such. A line whose
+ *          subject does not exist on this machine says 0.
+ *    RP-3  Zone HighMem, which no 64-bit machine has, is shown nowhere.
+ *
+ * 4. Locking. None across a line: counters are read as they are, so lines of
+ *    one file may differ by what happened in between. Sinks of the seq_buf
+ *    are never called under a lock.
+ *
+ * 5. Failure. None but an unknown name; text that does not fit is the
+ *    seq_buf's to tell.
+ *
+ * References: proc(5); Linux documentation, filesystems/proc and
+ * admin-guide/mm; procps-ng, util-linux and numactl as readers.
+ */
+#include <mmkit/errno.h>
+
+#include "base/string.h"
+#include "report/report.h"
+#include "space/space.h"
+
+static void show_audit(struct seq_buf *out)
+{
+	(void)mm_audit(out);
+}
+
+static const struct report_file {
+	const char *path;
+	void (*show)(struct seq_buf *out);
+} report_files[] = {
+	{"/proc/buddyinfo", show_buddyinfo},
+	{"/proc/iomem", show_iomem},
+	{"/proc/meminfo", show_meminfo},
+	{"/proc/pagetypeinfo", show_pagetypeinfo},
+	{"/proc/slabinfo", show_slabinfo},
+	{"/proc/swaps", show_swaps},
+	{"/proc/vmstat", show_vmstat},
+	{"/proc/zoneinfo", show_zoneinfo},
+	{"/proc/mmkit/audit", show_audit},
+};
+
+#define PROC_PREFIX "/proc/"
+
+int mm_show(const char *path, struct seq_buf *out)
+{
+	size_t prefix = sizeof(PROC_PREFIX) - 1;
+
+	mm_assert(path != NULL && out != NULL);
+	if (mm_strncmp(path, PROC_PREFIX, prefix) == 0)
+		path += prefix;
+	for (size_t i = 0; i < ARRAY_SIZE(report_files); i++) {
+		if (mm_strcmp(report_files[i].path + prefix, path))
+			continue;
+		report_files[i].show(out);
+		return 0;
+	}
+	return -ENOENT;
+}
+
+void mm_show_list(void (*fn)(const char *path, void *arg), void *arg)
+{
+	mm_assert(fn != NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(report_files); i++)
+		fn(report_files[i].path, arg);
+}
+
+struct mm_struct *next_space(struct mm_struct *prev)
+{
+	struct list_head *at = prev ? &prev->mmlist : &space_sys.mms;
+	struct mm_struct *found = NULL;
+
+	/* Before boot the list is not even empty. */
+	if (!space_sys.mms.next)
+		return NULL;
+	spin_lock(&space_sys.lock);
+	for (at = at->next; at != &space_sys.mms && !found; at = at->next) {
+		struct mm_struct *mm =
+			container_of(at, struct mm_struct, mmlist);
+
+		if (mm_get_not_zero(mm))
+			found = mm;
+	}
+	spin_unlock(&space_sys.lock);
+	mm_assert(!found || found != prev);
+	if (prev)
+		mm_put(prev);
+	return found;
+}

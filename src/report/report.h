@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * report.h - what the files of floor 10 share. Each show_* appends one file;
+ * no locks held; none sleeps but show_audit.
+ */
+#ifndef MM_REPORT_REPORT_H
+#define MM_REPORT_REPORT_H
+
+#include <mmkit/report.h>
+
+#include "base/assert.h"
+#include "base/seqbuf.h"
+#include "phys/mmzone.h"
+#include "phys/vmstat.h"
+
+/* zones_show.c */
+void show_buddyinfo(struct seq_buf *out);
+void show_pagetypeinfo(struct seq_buf *out);
+void show_zoneinfo(struct seq_buf *out);
+void show_vmstat(struct seq_buf *out);
+/* meminfo.c */
+void show_meminfo(struct seq_buf *out);
+/* tables_show.c */
+void show_iomem(struct seq_buf *out);
+void show_swaps(struct seq_buf *out);
+void show_slabinfo(struct seq_buf *out);
+
+struct mm_struct;
+
+/*
+ * next_space: the address space after PREV in order of creation (NULL: the
+ * first) with a user for the caller; PREV's user is given back, which may end
+ * it. NULL at the end. Spaces that are going are left out. May sleep.
+ */
+struct mm_struct *next_space(struct mm_struct *prev);
+
+/* u64 as %llu wants it. */
+#define LLU(x) ((unsigned long long)(x))
+
+#endif
