@@ -144,18 +144,24 @@ bool args_pair(const char *s, struct args_pair *out, struct args_error *e)
 
 #define NAMES_MAX 64
 
-/* The long names that ARGP has, with argp's own. */
-static size_t long_names(const struct argp *argp, const char **names)
+/* Add the long names of ARGP and of the parsers that it includes. */
+static size_t add_names(const struct argp *argp, const char **names, size_t nr)
 {
-	size_t nr = 0;
-
-	names[nr++] = "help";
-	names[nr++] = "usage";
 	for (const struct argp_option *o = argp->options;
 	     o && (o->name || o->key || o->doc); o++)
 		if (o->name && nr < NAMES_MAX)
 			names[nr++] = o->name;
+	for (const struct argp_child *c = argp->children; c && c->argp; c++)
+		nr = add_names(c->argp, names, nr);
 	return nr;
+}
+
+/* All long names, with argp's own. */
+static size_t long_names(const struct argp *argp, const char **names)
+{
+	names[0] = "help";
+	names[1] = "usage";
+	return add_names(argp, names, 2);
 }
 
 /* OPT, without its dashes and value, must be or begin a name. */
@@ -189,6 +195,9 @@ static bool takes_next(const struct argp *argp, const char *arg)
 		if (arg[1] == '-' && o->name && !strcmp(arg + 2, o->name))
 			return true;
 	}
+	for (const struct argp_child *c = argp->children; c && c->argp; c++)
+		if (takes_next(c->argp, arg))
+			return true;
 	return false;
 }
 
