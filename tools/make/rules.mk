@@ -31,7 +31,7 @@ endef
 $(foreach v,$(VARIANTS),$(foreach w,$(WORLDS),$(eval $(call world_rules,$(v),$(w)))))
 $(eval $(call world_rules,release,null))
 
-# The command, sim world. $(1) variant. Its parts without main() are an
+# The command, sim world. $(1) variant. Its parts other than main.c are an
 # archive too, so that tests and benchmarks can link them.
 define lab_rules
 $(BUILD)/$(1)/lab/%.o: lab/%.c $(FLAGS_MK)
@@ -39,7 +39,7 @@ $(BUILD)/$(1)/lab/%.o: lab/%.c $(FLAGS_MK)
 	$$(SAY) "  CC [$(1)/lab] $$<"
 	$$(Q)$$(CC) $$(STD) -D_GNU_SOURCE $$(WARN) $$(CFLAGS_$(1)) $$(INC) -Iport/sim -Ilab -MMD -MP -c $$< -o $$@
 LABOBJS_$(1) := $$(patsubst lab/%.c,$(BUILD)/$(1)/lab/%.o,$$(LAB_C))
-$(BUILD)/$(1)/liblab.a: $$(LABOBJS_$(1))
+$(BUILD)/$(1)/liblab.a: $$(filter-out %/main.o,$$(LABOBJS_$(1)))
 	@rm -f $$@
 	$$(SAY) "  AR $$@"
 	$$(Q)$$(AR) rcs $$@ $$^
