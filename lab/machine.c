@@ -417,6 +417,7 @@ int machine_run(const struct machine_opts *o, int (*body)(void *arg), void *arg)
 		.console_arg = (void *)(uintptr_t)o,
 		.console_level = o->log ? 6 : 3,
 		.cpu_node = cpu_node,
+		.tlb_l1 = SIM_TLB_L1_MAX,
 	};
 	int ret;
 

@@ -173,23 +173,31 @@ static void settle(struct replay *rp)
 	port_sched_point();
 }
 
-/* Up to BATCH references by the short way. False: something else is next. */
-static bool pump_refs(struct replay *rp, struct replay_task *t)
+/* One reference by the short decoder. False: something else is next. */
+static bool pump_ref(struct replay *rp, struct replay_task *t)
 {
 	struct trace_ref ref;
 
-	for (u32 n = 0; n < BATCH; n++) {
-		if (!trace_next_ref(rp->r, &ref))
-			return false;
-		rp->record++;
-		rp->pending_ns += ref.count * rp->ref_ns;
-		replay_ref(rp, t, &ref);
-		if (unlikely(t->killed)) {
-			task_exit(rp, t);
-			return false;
-		}
-	}
+	if (!trace_next_ref(rp->r, &ref))
+		return false;
+	rp->record++;
+	rp->pending_ns += ref.count * rp->ref_ns;
+	replay_ref(rp, t, &ref);
+	if (unlikely(t->killed))
+		task_exit(rp, t);
 	return true;
+}
+
+/* Up to BATCH references by the short way. False: something else is next. */
+static bool pump_refs(struct replay *rp, struct replay_task *t)
+{
+	for (u32 n = 0; n < BATCH && t->live; n++) {
+		if (!rp->dry)
+			n += replay_refs_fast(rp, t, BATCH - n);
+		if (n < BATCH && !pump_ref(rp, t))
+			return false;
+	}
+	return t->live;
 }
 
 static bool may_use_short_way(const struct replay *rp,

@@ -32,6 +32,9 @@ struct replay_mm *rmm_new(struct replay *rp)
 	if (!rmm)
 		err_die("no memory for an address space");
 	rmm->users = 1;
+	rmm->maps = calloc(TRACE_MAX_MAPS, sizeof(*rmm->maps));
+	if (!rmm->maps)
+		err_die("no memory for an address space");
 	shadow_init(&rmm->shadow);
 	if (rp->dry)
 		return rmm;
@@ -54,7 +57,7 @@ struct replay_mm *rmm_fork(struct replay *rp, struct replay_mm *old)
 		return NULL;
 	}
 	rmm->nr_maps = old->nr_maps;
-	rmm->maps = calloc(old->nr_maps + 1, sizeof(*rmm->maps));
+	rmm->maps = calloc(TRACE_MAX_MAPS, sizeof(*rmm->maps));
 	if (!rmm->maps)
 		err_die("no memory for an address space");
 	if (old->nr_maps)
@@ -86,18 +89,11 @@ void rmm_put(struct replay *rp, struct replay_mm *rmm)
 	free(rmm);
 }
 
+/* Ids are below TRACE_MAX_MAPS: the reader has seen to that. */
 static struct replay_map *map_slot(struct replay_mm *rmm, u32 id)
 {
-	if (id >= rmm->nr_maps) {
-		u32 nr = max(id + 1, rmm->nr_maps * 2 + 64);
-
-		rmm->maps = realloc(rmm->maps, nr * sizeof(*rmm->maps));
-		if (!rmm->maps)
-			err_die("no memory for the table of mappings");
-		memset(rmm->maps + rmm->nr_maps, 0,
-		       (nr - rmm->nr_maps) * sizeof(*rmm->maps));
-		rmm->nr_maps = nr;
-	}
+	if (id >= rmm->nr_maps)
+		rmm->nr_maps = id + 1;
 	return &rmm->maps[id];
 }
 

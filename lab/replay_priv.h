@@ -59,6 +59,7 @@ bool stamp_matches(const void *view, u64 stamp, bool all);
 
 /* ---- the program ------------------------------------------------------------------ */
 
+/* 16 bytes, so that the fast way indexes by a shift. */
 struct replay_map {
 	uva_t base; /* address of the mapping's page 0; 0: not mapped */
 	u32 pages;
@@ -69,8 +70,8 @@ struct replay_map {
 struct replay_mm {
 	struct mm_struct *mm; /* first pass */
 	u32 users;
-	struct replay_map *maps; /* by id */
-	u32 nr_maps;
+	struct replay_map *maps; /* by id; TRACE_MAX_MAPS of them */
+	u32 nr_maps;		 /* ids in use are below this */
 	struct shadow shadow;
 };
 
@@ -136,6 +137,12 @@ void rmm_put(struct replay *rp, struct replay_mm *rmm);
 /* One page-run record, real or (in the second pass) for the optimum. */
 void replay_ref(struct replay *rp, struct replay_task *t,
 		const struct trace_ref *ref);
+/*
+ * As many of the next LIMIT records as are references to one page that hit
+ * the TLB; stops in front of the first that is anything else. First pass.
+ * Returns how many were done.
+ */
+u32 replay_refs_fast(struct replay *rp, struct replay_task *t, u32 limit);
 /* The hook by which the MMU tells of filled translations. */
 void replay_set_hook(struct replay *rp);
 /* User frames resident now; keeps the peak. */

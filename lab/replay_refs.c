@@ -3,7 +3,9 @@
  * replay_refs.c - references: through the MMU in the first pass, to the
  * optimum in the second.
  *
- * First pass. A reference that hits the TLB costs a compare. When a
+ * First pass. A reference that hits the TLB costs a compare: the loop in
+ * replay_refs_fast() decodes the record and looks into the TLB's first level
+ * at about 32 instructions, and leaves all else to the long way. When a
  * translation is loaded (after a miss, so after every fault, copy, swap-in or
  * flush) the page is checked against its shadow: all of it if it stands in
  * another frame than last time, else a sample. The first write through a
@@ -74,10 +76,20 @@ static void fill_hook(struct sim_tlb_entry *e, uva_t va, unsigned access,
 	stamp_write(e->view, p->stamp);
 }
 
+/* The manager's fault entry, and a look at what is resident afterwards. */
+static int fault_hook(struct mm_task *task, uva_t va, u32 error_code)
+{
+	int sig = mm_user_fault(task, va, error_code);
+
+	replay_note_peak(hook_replay);
+	return sig;
+}
+
 void replay_set_hook(struct replay *rp)
 {
 	hook_replay = rp;
 	sim_set_fill_hook(rp ? fill_hook : NULL);
+	port_set_fault_hook(rp ? fault_hook : mm_user_fault);
 }
 
 /* ---- samples --------------------------------------------------------------------- */
@@ -235,10 +247,8 @@ static MM_NOINLINE bool ref_slow(struct replay *rp, struct replay_task *t,
 {
 	int sig = 0;
 
-	if (sim_tlb_get(va, access, &sig)) {
-		replay_note_peak(rp);
+	if (sim_tlb_get(va, access, &sig))
 		return true;
-	}
 	if (sig == MM_SIGKILL) {
 		t->killed = true;
 		t->kill_record = rp->record;
@@ -275,4 +285,56 @@ void replay_ref(struct replay *rp, struct replay_task *t,
 		if (unlikely(!sim_tlb_lookup(va, ref->access)) &&
 		    !ref_slow(rp, t, va, ref->access))
 			break;
+}
+
+/*
+ * Which accesses (bits of the index into the word) a translation with the
+ * given permissions serves; access 0, which no sound record has, is served by
+ * none.
+ */
+static const u32 served[8] = {
+	0,		     BIT(1),
+	BIT(2),		     BIT(1) | BIT(2) | BIT(3),
+	BIT(4),		     BIT(1) | BIT(4) | BIT(5),
+	BIT(2) | BIT(4) | BIT(6), 0xfe,
+};
+
+/* Bits of a REF word that must be 0 on the fast way: a record of another
+ * type, or a run of more than one page. */
+#define REF_NOT_FAST (1UL | 0xffUL << TRACE_REF_RUN_SHIFT)
+
+u32 replay_refs_fast(struct replay *rp, struct replay_task *t, u32 limit)
+{
+	const struct replay_map *maps = t->rmm->maps;
+	struct sim_mmu *m = (struct sim_mmu *)sim_this;
+	const u64 *p = rp->r->p, *start = p;
+	u64 asid = m->asid, mask = m->l1_mask, count = 0;
+
+	for (const u64 *end = p + limit; p != end; p++) {
+		u64 w = *p, page = w >> TRACE_REF_PAGE_SHIFT & 0x3fffff;
+		const struct replay_map *map =
+			&maps[w >> TRACE_REF_MAP_SHIFT & 0x3fff];
+		const struct sim_tlb_entry *e;
+		uva_t va;
+
+		if (unlikely(w & REF_NOT_FAST) || unlikely(page >= map->pages))
+			break;
+		va = map->base + (page << PAGE_SHIFT);
+		e = m->l1[va >> PAGE_SHIFT & mask];
+		if (unlikely(e->key != (va | asid)) ||
+		    unlikely(!(served[e->perm & 7] >>
+				       (w >> TRACE_REF_ACCESS_SHIFT & 31) &
+			       1)))
+			break;
+		count += w >> TRACE_REF_COUNT_SHIFT;
+	}
+	limit = (u32)(p - start);
+	count += limit; /* the words hold one less each */
+	rp->r->p = p;
+	rp->record += limit;
+	rp->res->references += count;
+	rp->pending_ns += count * rp->ref_ns;
+	m->hits += limit;
+	m->hot.clock_ns += (u64)limit * m->hit_ns;
+	return limit;
 }
