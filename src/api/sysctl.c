@@ -48,91 +48,47 @@ static void wmarks_changed(void)
 /* High memory's ratio is not shown: there is no such zone on 64 bits. */
 #define RESERVE_RATIO(zone) &phys_sys.tunables.lowmem_reserve_ratio[zone]
 
+#define ANY_COUNT INT32_MAX
+/* A single number; 0 or from ZERO_OR on, within LO .. HI. */
+#define ONE(name, field, lo, hi, zero_or, changed)                        \
+	{                                                                 \
+		name, {&(field)}, sizeof(field), lo, hi, zero_or, changed \
+	}
+
 static const struct sysctl_entry sysctl_table[] = {
-	{"vm.dirty_writeback_centisecs",
-	 {&policy_sys.dirty_writeback_centisecs},
-	 4,
-	 0,
-	 INT32_MAX,
-	 0,
-	 NULL},
+	ONE("vm.dirty_writeback_centisecs",
+	    policy_sys.dirty_writeback_centisecs, 0, ANY_COUNT, 0, NULL),
 	{"vm.lowmem_reserve_ratio",
 	 {RESERVE_RATIO(ZONE_DMA), RESERVE_RATIO(ZONE_DMA32),
 	  RESERVE_RATIO(ZONE_NORMAL), RESERVE_RATIO(ZONE_MOVABLE)},
-	 4,
+	 sizeof(u32),
 	 0,
-	 INT32_MAX,
-	 0,
-	 wmarks_changed},
-	{"vm.max_map_count",
-	 {&space_sys.max_map_count},
-	 8,
-	 0,
-	 INT32_MAX,
-	 0,
-	 NULL},
-	{"vm.min_free_kbytes",
-	 {&phys_sys.tunables.min_free_kbytes},
-	 8,
-	 0,
-	 INT32_MAX,
+	 ANY_COUNT,
 	 0,
 	 wmarks_changed},
-	{"vm.mmap_min_addr",
-	 {&space_sys.mmap_min_addr},
-	 8,
-	 0,
-	 USER_END,
-	 0,
-	 NULL},
-	{"vm.overcommit_memory",
-	 {&space_sys.overcommit_memory},
-	 4,
-	 0,
-	 2,
-	 0,
-	 NULL},
-	{"vm.overcommit_ratio",
-	 {&space_sys.overcommit_ratio},
-	 4,
-	 0,
-	 INT32_MAX,
-	 0,
-	 NULL},
-	{"vm.page-cluster", {&cache_sys.page_cluster}, 4, 0, 31, 0, NULL},
-	{"vm.percpu_pagelist_high_fraction",
-	 {&phys_sys.tunables.percpu_pagelist_high_fraction},
-	 4,
-	 0,
-	 INT32_MAX,
-	 8,
-	 wmarks_changed},
-	{"vm.stack_guard_gap",
-	 {&space_sys.stack_guard_gap},
-	 8,
-	 0,
-	 USER_END >> PAGE_SHIFT,
-	 0,
-	 NULL},
-	{"vm.swappiness", {&reclaim_sys.swappiness}, 4, 0, 200, 0, NULL},
-	{"vm.watermark_boost_factor",
-	 {&phys_sys.tunables.watermark_boost_factor},
-	 4,
-	 0,
-	 INT32_MAX,
-	 0,
-	 wmarks_changed},
-	{"vm.watermark_scale_factor",
-	 {&phys_sys.tunables.watermark_scale_factor},
-	 4,
-	 1,
-	 3000,
-	 0,
-	 wmarks_changed},
+	ONE("vm.max_map_count", space_sys.max_map_count, 0, ANY_COUNT, 0, NULL),
+	ONE("vm.min_free_kbytes", phys_sys.tunables.min_free_kbytes, 0,
+	    ANY_COUNT, 0, wmarks_changed),
+	ONE("vm.mmap_min_addr", space_sys.mmap_min_addr, 0, USER_END, 0, NULL),
+	ONE("vm.overcommit_memory", space_sys.overcommit_memory, 0, 2, 0, NULL),
+	ONE("vm.overcommit_ratio", space_sys.overcommit_ratio, 0, ANY_COUNT, 0,
+	    NULL),
+	ONE("vm.page-cluster", cache_sys.page_cluster, 0, 31, 0, NULL),
+	ONE("vm.percpu_pagelist_high_fraction",
+	    phys_sys.tunables.percpu_pagelist_high_fraction, 0, ANY_COUNT, 8,
+	    wmarks_changed),
+	ONE("vm.stack_guard_gap", space_sys.stack_guard_gap, 0,
+	    USER_END >> PAGE_SHIFT, 0, NULL),
+	ONE("vm.swappiness", reclaim_sys.swappiness, 0, 200, 0, NULL),
+	ONE("vm.watermark_boost_factor",
+	    phys_sys.tunables.watermark_boost_factor, 0, ANY_COUNT, 0,
+	    wmarks_changed),
+	ONE("vm.watermark_scale_factor",
+	    phys_sys.tunables.watermark_scale_factor, 1, 3000, 0,
+	    wmarks_changed),
 };
 
-/* ---- look-up ----------------------------------------------------------------
- */
+/* ---- look-up ----------------------------------------------------------- */
 
 /* '.' and '/' separate alike, as for sysctl(8). */
 static bool name_equal(const char *a, const char *b)
@@ -170,8 +126,7 @@ static void store_value(const struct sysctl_entry *e, int i, u64 value)
 		WRITE_ONCE(*(u64 *)e->at[i], value);
 }
 
-/* ---- reading numbers --------------------------------------------------------
- */
+/* ---- reading numbers --------------------------------------------------- */
 
 static bool is_blank(char c)
 {
@@ -237,8 +192,7 @@ static int parse_values(const struct sysctl_entry *e, const char *text,
 	return n ? n : -EINVAL;
 }
 
-/* ---- the calls --------------------------------------------------------------
- */
+/* ---- the calls --------------------------------------------------------- */
 
 int mm_sysctl_set(const char *name, const char *value)
 {

@@ -66,8 +66,7 @@ void audit_equal(struct audit *a, const char *what, u64 want, u64 got)
 		audit_note(a, what, NO_PFN, want, got);
 }
 
-/* ---- emptying the stores ----------------------------------------------------
- */
+/* ---- emptying the stores ----------------------------------------------- */
 
 /*
  * Another CPU's slab belongs to it alone, whatever locks we hold: it is taken
@@ -90,8 +89,7 @@ static void drain_stores(void)
 	drain_all_pages();
 }
 
-/* ---- comparing --------------------------------------------------------------
- */
+/* ---- comparing --------------------------------------------------------- */
 
 static u64 lru_counted(void)
 {
@@ -208,8 +206,7 @@ static void audit_run(struct audit *a)
 	compare_objects(a);
 }
 
-/* ---- the report -------------------------------------------------------------
- */
+/* ---- the report -------------------------------------------------------- */
 
 static void put(struct seq_buf *out, const char *name, u64 value)
 {

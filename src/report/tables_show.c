@@ -7,8 +7,7 @@
 #include "phys/phys.h"
 #include "report/report.h"
 
-/* ---- /proc/iomem ------------------------------------------------------------
- */
+/* ---- /proc/iomem ------------------------------------------------------- */
 
 static const char *iomem_name(u32 type)
 {
@@ -46,8 +45,7 @@ void show_iomem(struct seq_buf *out)
 	}
 }
 
-/* ---- /proc/swaps ------------------------------------------------------------
- */
+/* ---- /proc/swaps ------------------------------------------------------- */
 
 /* Blanks and backslashes as octal, so that columns stay columns. */
 static size_t put_escaped(struct seq_buf *out, const char *name)
@@ -88,8 +86,7 @@ void show_swaps(struct seq_buf *out)
 		put_swap(out, cache_sys.swap[t]);
 }
 
-/* ---- /proc/slabinfo ---------------------------------------------------------
- */
+/* ---- /proc/slabinfo ---------------------------------------------------- */
 
 /* One cache, copied so that no lock is held while text goes out. */
 struct slab_row {

@@ -22,8 +22,7 @@ static void put_zone(struct seq_buf *out, const struct zone *zone)
 	seq_printf(out, "Node %d, zone %8s", zone_to_nid(zone), zone->name);
 }
 
-/* ---- /proc/buddyinfo --------------------------------------------------------
- */
+/* ---- /proc/buddyinfo --------------------------------------------------- */
 
 void show_buddyinfo(struct seq_buf *out)
 {
@@ -40,8 +39,7 @@ void show_buddyinfo(struct seq_buf *out)
 	}
 }
 
-/* ---- /proc/pagetypeinfo -----------------------------------------------------
- */
+/* ---- /proc/pagetypeinfo ------------------------------------------------ */
 
 static void put_free_of_type(struct seq_buf *out, const struct zone *zone,
 			     int mt)
@@ -115,8 +113,7 @@ void show_pagetypeinfo(struct seq_buf *out)
 	for_each_online_pgdat(pgdat) put_node_pagetypes(out, pgdat);
 }
 
-/* ---- /proc/zoneinfo ---------------------------------------------------------
- */
+/* ---- /proc/zoneinfo ---------------------------------------------------- */
 
 static void put_stat(struct seq_buf *out, const char *name, u64 value)
 {
@@ -224,8 +221,7 @@ void show_zoneinfo(struct seq_buf *out)
 	}
 }
 
-/* ---- /proc/vmstat -----------------------------------------------------------
- */
+/* ---- /proc/vmstat ------------------------------------------------------ */
 
 static void put_vmstat(struct seq_buf *out, const char *name, u64 value)
 {
