@@ -25,11 +25,10 @@ struct boot_opts {
 };
 
 static const struct argp_option options[] = {
-	{ "mem", OPT_MEM, "SIZE", 0, "RAM, e.g. 128M or 1T (1G)", 0 },
-	{ "swap", OPT_SWAP, "SIZE", 0, "swap space (none)", 0 },
-	{ "json", OPT_JSON, 0, 0, "zones as JSON instead of the log", 0 },
-	{ 0 }
-};
+	{"mem", OPT_MEM, "SIZE", 0, "RAM, e.g. 128M or 1T (1G)", 0},
+	{"swap", OPT_SWAP, "SIZE", 0, "swap space (none)", 0},
+	{"json", OPT_JSON, 0, 0, "zones as JSON instead of the log", 0},
+	{0}};
 
 static u64 size_arg(const char *name, const char *arg)
 {
@@ -67,17 +66,16 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 
 static json_t *zone_json(const struct zone *z)
 {
-	return json_pack(
-		"{s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "node",
-		zone_to_nid(z), "name", z->name, "start_pfn",
-		(json_int_t)z->zone_start_pfn, "spanned_pages",
-		(json_int_t)z->spanned_pages, "present_pages",
-		(json_int_t)z->present_pages, "managed_pages",
-		(json_int_t)zone_managed_pages(z), "free_pages",
-		(json_int_t)zone_page_state(z, NR_FREE_PAGES), "min_pages",
-		(json_int_t)min_wmark_pages(z), "low_pages",
-		(json_int_t)low_wmark_pages(z), "high_pages",
-		(json_int_t)high_wmark_pages(z));
+	return json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+			 "node", zone_to_nid(z), "name", z->name, "start_pfn",
+			 (json_int_t)z->zone_start_pfn, "spanned_pages",
+			 (json_int_t)z->spanned_pages, "present_pages",
+			 (json_int_t)z->present_pages, "managed_pages",
+			 (json_int_t)zone_managed_pages(z), "free_pages",
+			 (json_int_t)zone_page_state(z, NR_FREE_PAGES),
+			 "min_pages", (json_int_t)min_wmark_pages(z),
+			 "low_pages", (json_int_t)low_wmark_pages(z),
+			 "high_pages", (json_int_t)high_wmark_pages(z));
 }
 
 static int boot_json(void *arg)
@@ -88,7 +86,8 @@ static int boot_json(void *arg)
 	(void)arg;
 	for_each_populated_zone (zone)
 		json_array_append_new(zones, zone_json(zone));
-	root = json_pack("{s:s, s:o}", "schema", "mmkit.boot/1", "zones", zones);
+	root = json_pack("{s:s, s:o}", "schema", "mmkit.boot/1", "zones",
+			 zones);
 	json_dumpf(root, stdout, JSON_INDENT(2));
 	putchar('\n');
 	json_decref(root);
@@ -98,8 +97,7 @@ static int boot_json(void *arg)
 int cmd_boot(int argc, char **argv)
 {
 	static const struct argp_child children[] = {
-		{ &machine_argp, 0, "The machine:", 1 }, { 0 }
-	};
+		{&machine_argp, 0, "The machine:", 1}, {0}};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse_opt,

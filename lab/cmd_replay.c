@@ -35,15 +35,14 @@ struct cmd_opts {
 };
 
 static const struct argp_option options[] = {
-	{ "mem", OPT_MEM, "SIZE[,SIZE...]", 0,
-	  "RAM, e.g. 32M; one run for each of a list (1G)", 0 },
-	{ "swap", OPT_SWAP, "SIZE", 0, "swap space (none)", 0 },
-	{ "json", OPT_JSON, 0, 0, "print JSON (mmkit.replay/1)", 0 },
-	{ "report", OPT_REPORT, "FILE.html", 0, "write a page with charts", 0 },
-	{ "no-min", OPT_NO_MIN, 0, 0, "do not compute the optimum", 0 },
-	{ "quiet", OPT_QUIET, 0, 0, "no progress on the terminal", 0 },
-	{ 0 }
-};
+	{"mem", OPT_MEM, "SIZE[,SIZE...]", 0,
+	 "RAM, e.g. 32M; one run for each of a list (1G)", 0},
+	{"swap", OPT_SWAP, "SIZE", 0, "swap space (none)", 0},
+	{"json", OPT_JSON, 0, 0, "print JSON (mmkit.replay/1)", 0},
+	{"report", OPT_REPORT, "FILE.html", 0, "write a page with charts", 0},
+	{"no-min", OPT_NO_MIN, 0, 0, "do not compute the optimum", 0},
+	{"quiet", OPT_QUIET, 0, 0, "no progress on the terminal", 0},
+	{0}};
 
 static void parse_sizes(const char *arg, struct args_list *out)
 {
@@ -104,7 +103,8 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 	}
 }
 
-/* ---- one process per run ------------------------------------------------------- */
+/* ---- one process per run
+ * ------------------------------------------------------- */
 
 static bool read_all(int fd, void *buf, size_t len)
 {
@@ -197,8 +197,7 @@ static void print(const struct cmd_opts *o, const struct replay_result *runs,
 int cmd_replay(int argc, char **argv)
 {
 	static const struct argp_child children[] = {
-		{ &machine_argp, 0, "The machine:", 1 }, { 0 }
-	};
+		{&machine_argp, 0, "The machine:", 1}, {0}};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse_opt,

@@ -29,7 +29,8 @@
 #define PCI_HOLE 0xc0000000UL
 #define FOUR_GIB 0x100000000UL
 
-/* ---- options ------------------------------------------------------------------ */
+/* ---- options
+ * ------------------------------------------------------------------ */
 
 enum {
 	OPT_MAP = 256,
@@ -46,25 +47,23 @@ enum {
 };
 
 static const struct argp_option options[] = {
-	{ "map", OPT_MAP, "FILE", 0,
-	  "firmware map: a Linux boot log's BIOS-e820 lines, or /proc/iomem",
-	  0 },
-	{ "nodes", OPT_NODES, "N", 0, "NUMA nodes of equal size (1)", 0 },
-	{ "cpus", OPT_CPUS, "N", 0, "virtual CPUs (1)", 0 },
-	{ "seed", OPT_SEED, "N", 0, "seed of the scheduler (1)", 0 },
-	{ "explore", OPT_EXPLORE, 0, 0,
-	  "switch at random at every scheduling point", 0 },
-	{ "swap-file", OPT_SWAPFILE, "PATH", 0,
-	  "file to swap to (an unnamed temporary file)", 0 },
-	{ "policy", OPT_POLICY, "NAME", 0, "replacement policy (classic)", 0 },
-	{ "swappiness", OPT_SWAPPINESS, "N", 0, "vm.swappiness, 0..200", 0 },
-	{ "sysctl", OPT_SYSCTL, "K=V", 0, "set a tunable, e.g. vm.page-cluster=0",
-	  0 },
-	{ "show", OPT_SHOW, "FILE", 0,
-	  "print a file at the end, e.g. /proc/zoneinfo; may be repeated", 0 },
-	{ "log", OPT_LOG, 0, 0, "print the machine's log", 0 },
-	{ 0 }
-};
+	{"map", OPT_MAP, "FILE", 0,
+	 "firmware map: a Linux boot log's BIOS-e820 lines, or /proc/iomem", 0},
+	{"nodes", OPT_NODES, "N", 0, "NUMA nodes of equal size (1)", 0},
+	{"cpus", OPT_CPUS, "N", 0, "virtual CPUs (1)", 0},
+	{"seed", OPT_SEED, "N", 0, "seed of the scheduler (1)", 0},
+	{"explore", OPT_EXPLORE, 0, 0,
+	 "switch at random at every scheduling point", 0},
+	{"swap-file", OPT_SWAPFILE, "PATH", 0,
+	 "file to swap to (an unnamed temporary file)", 0},
+	{"policy", OPT_POLICY, "NAME", 0, "replacement policy (classic)", 0},
+	{"swappiness", OPT_SWAPPINESS, "N", 0, "vm.swappiness, 0..200", 0},
+	{"sysctl", OPT_SYSCTL, "K=V", 0,
+	 "set a tunable, e.g. vm.page-cluster=0", 0},
+	{"show", OPT_SHOW, "FILE", 0,
+	 "print a file at the end, e.g. /proc/zoneinfo; may be repeated", 0},
+	{"log", OPT_LOG, 0, 0, "print the machine's log", 0},
+	{0}};
 
 void machine_defaults(struct machine_opts *o)
 {
@@ -111,7 +110,7 @@ static void compare_name(const char *path, void *arg)
 
 static bool show_known(const char *name)
 {
-	struct show_search s = { name, false };
+	struct show_search s = {name, false};
 
 	mm_show_list(compare_name, &s);
 	return s.found;
@@ -175,11 +174,13 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 	}
 }
 
-const struct argp machine_argp = { .options = options, .parser = parse_opt };
+const struct argp machine_argp = {.options = options, .parser = parse_opt};
 
-/* ---- the memory map -------------------------------------------------------------- */
+/* ---- the memory map
+ * -------------------------------------------------------------- */
 
-static void must_add(struct e820_table *t, u64 start, u64 end, enum e820_type type)
+static void must_add(struct e820_table *t, u64 start, u64 end,
+		     enum e820_type type)
 {
 	if (end > start && e820_add(t, start, end - start, type))
 		err_die("firmware map: too many entries");
@@ -191,7 +192,8 @@ static void pc_map(struct e820_table *t, u64 mem)
 	u64 below = mem < PCI_HOLE ? mem : PCI_HOLE;
 
 	e820_init(t);
-	must_add(t, 0, below < LOW_RAM_END ? below : LOW_RAM_END, E820_TYPE_RAM);
+	must_add(t, 0, below < LOW_RAM_END ? below : LOW_RAM_END,
+		 E820_TYPE_RAM);
 	must_add(t, LOW_RAM_END, 0xa0000, E820_TYPE_RESERVED);
 	must_add(t, 0xf0000, HIGH_RAM, E820_TYPE_RESERVED);
 	must_add(t, HIGH_RAM, below, E820_TYPE_RAM);
@@ -260,7 +262,8 @@ static u32 make_nodes(struct machine *m)
 	return n;
 }
 
-/* ---- swap -------------------------------------------------------------------------- */
+/* ---- swap
+ * -------------------------------------------------------------------------- */
 
 /* Give the file at FD its size and mkswap's header. */
 static void write_header(int fd, const char *path, u64 bytes)
@@ -284,7 +287,7 @@ static void write_header(int fd, const char *path, u64 bytes)
 
 static void open_swap(struct machine *m)
 {
-	struct sim_disk_config cfg = { .size_bytes = m->o->swap_bytes };
+	struct sim_disk_config cfg = {.size_bytes = m->o->swap_bytes};
 	const char *dir = getenv("TMPDIR");
 	char path[512], err[SIM_DISK_ERR_MAX];
 	int fd;
@@ -309,7 +312,8 @@ static void open_swap(struct machine *m)
 		err_die("--swap: %s", err);
 }
 
-/* ---- running ------------------------------------------------------------------------- */
+/* ---- running
+ * ------------------------------------------------------------------------- */
 
 static void apply_sysctls(const struct machine_opts *o)
 {
@@ -422,7 +426,7 @@ int machine_run(const struct machine_opts *o, int (*body)(void *arg), void *arg)
 	int ret;
 
 	check_opts(o);
-	m = (struct machine){ .o = o, .body = body, .arg = arg };
+	m = (struct machine){.o = o, .body = body, .arg = arg};
 	for (u32 i = 0; i < MM_NR_CPUS; i++)
 		cpu_node[i] = (u8)(i % o->nodes);
 	if (o->map)

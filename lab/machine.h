@@ -15,8 +15,8 @@
 #define MACHINE_MAX_SHOWS   16
 
 struct machine_opts {
-	u64 mem_bytes;	  /* without a map file */
-	const char *map;  /* firmware map file, or NULL */
+	u64 mem_bytes;	 /* without a map file */
+	const char *map; /* firmware map file, or NULL */
 	u32 nodes, cpus;
 	u64 seed;
 	bool explore;

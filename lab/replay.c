@@ -30,13 +30,14 @@
 #include <mmkit/report.h>
 
 #include "err.h"
-#include "sim_costs.h"
 #include "replay_priv.h"
+#include "sim_costs.h"
 
 /* References between two looks at the rest of the machine. */
 #define BATCH 256
 
-/* ---- tasks ------------------------------------------------------------------- */
+/* ---- tasks
+ * ------------------------------------------------------------------- */
 
 static void turn_to(struct replay *rp, u32 id);
 static void task_main(void *arg);
@@ -78,8 +79,8 @@ static void do_fork(struct replay *rp, struct replay_task *t,
 {
 	struct replay_task *child = &rp->tasks[f->child];
 
-	*child = (struct replay_task){ .rp = rp, .id = f->child,
-				       .kill_record = child->kill_record };
+	*child = (struct replay_task){
+		.rp = rp, .id = f->child, .kill_record = child->kill_record};
 	if (!t->live) {
 		child->killed = true;
 		return;
@@ -114,7 +115,8 @@ static void do_exec(struct replay *rp, struct replay_task *t)
 	rmm_put(rp, old);
 }
 
-/* ---- records -------------------------------------------------------------------- */
+/* ---- records
+ * -------------------------------------------------------------------- */
 
 static void do_live_record(struct replay *rp, struct replay_task *t,
 			   const struct trace_rec *rec)
@@ -226,7 +228,8 @@ static bool pump_one(struct replay *rp, bool *switched)
 	return true;
 }
 
-/* ---- the turn ------------------------------------------------------------------- */
+/* ---- the turn
+ * ------------------------------------------------------------------- */
 
 static void finish_trace(struct replay *rp)
 {
@@ -288,7 +291,8 @@ static void task_main(void *arg)
 	port_unpark(rp->main_thread);
 }
 
-/* ---- the passes ------------------------------------------------------------------ */
+/* ---- the passes
+ * ------------------------------------------------------------------ */
 
 static void open_trace(struct replay *rp)
 {
@@ -306,7 +310,7 @@ static void first_task(struct replay *rp)
 	rp->cur = 0;
 	rp->record = 0;
 	rp->done = false;
-	*t = (struct replay_task){ .rp = rp, .kill_record = t->kill_record };
+	*t = (struct replay_task){.rp = rp, .kill_record = t->kill_record};
 	t->rmm = rmm_new(rp);
 	t->live = true;
 }

@@ -13,7 +13,8 @@
 
 struct mm_struct;
 
-/* ---- what a run produces ---------------------------------------------------- */
+/* ---- what a run produces ----------------------------------------------------
+ */
 
 /* The machine at one moment of a run; pages unless said otherwise. */
 struct replay_sample {
@@ -34,21 +35,21 @@ struct replay_result {
 	u32 cpus;
 	char policy[16];
 	/* What was replayed. */
-	u64 references;	 /* raw references, sum of all records' counts */
-	u64 records;	 /* page-run records */
+	u64 references;	     /* raw references, sum of all records' counts */
+	u64 records;	     /* page-run records */
 	u64 footprint_pages; /* distinct pages touched */
 	u64 min_flt, maj_flt;
 	u64 peak_user_pages; /* most user frames resident at once */
-	u64 pageins;	 /* swap-ins, read-ahead included */
-	u64 min_pageins; /* the optimum's at peak_user_pages frames */
+	u64 pageins;	     /* swap-ins, read-ahead included */
+	u64 min_pageins;     /* the optimum's at peak_user_pages frames */
 	u64 min_frames;
 	u64 tlb_hits, tlb_misses;
 	u64 data_checks, data_errors;
-	u64 access_errors;   /* accesses that ended in a signal */
-	u64 call_mismatches; /* calls that ended otherwise than recorded */
-	u64 file_as_anon;    /* file pages replayed as anonymous */
+	u64 access_errors;     /* accesses that ended in a signal */
+	u64 call_mismatches;   /* calls that ended otherwise than recorded */
+	u64 file_as_anon;      /* file pages replayed as anonymous */
 	u64 shared_as_private; /* mappings */
-	u64 touch_maps;	     /* mappings that nobody had accounted for */
+	u64 touch_maps;	       /* mappings that nobody had accounted for */
 	u64 killed_tasks;
 	u64 unsupported_calls; /* mlock, msync: counted, not replayed */
 	u64 virtual_ns, wall_ns;
@@ -73,7 +74,8 @@ struct replay_opts {
  */
 void replay_run(const struct replay_opts *o, struct replay_result *out);
 
-/* ---- output (replay_out.c, replay_html.c) -------------------------------------- */
+/* ---- output (replay_out.c, replay_html.c)
+ * -------------------------------------- */
 
 void replay_print_table(const struct replay_result *runs, u32 nr,
 			const char *trace);

@@ -21,7 +21,8 @@
 
 #define HUGE_ALIGN (2UL << 20)
 
-/* ---- address spaces ---------------------------------------------------------- */
+/* ---- address spaces
+ * ---------------------------------------------------------- */
 
 struct replay_mm *rmm_new(struct replay *rp)
 {
@@ -97,7 +98,8 @@ static struct replay_map *map_slot(struct replay_mm *rmm, u32 id)
 	return &rmm->maps[id];
 }
 
-/* ---- the log of places ------------------------------------------------------------ */
+/* ---- the log of places
+ * ------------------------------------------------------------ */
 
 static s64 place_next(struct replay *rp)
 {
@@ -121,7 +123,8 @@ static s64 place_note(struct replay *rp, s64 at)
 	return at;
 }
 
-/* ---- mappings ---------------------------------------------------------------------- */
+/* ---- mappings
+ * ---------------------------------------------------------------------- */
 
 static int map_prot(const struct trace_map *m)
 {
@@ -215,7 +218,8 @@ static void count_map(struct replay *rp, const struct trace_map *m)
 	rp->res->shared_as_private += (m->flags & TRACE_MF_SHARED) != 0;
 }
 
-static void mark_file(struct replay *rp, struct replay_mm *rmm, uva_t at, u32 pages)
+static void mark_file(struct replay *rp, struct replay_mm *rmm, uva_t at,
+		      u32 pages)
 {
 	if (rp->dry)
 		return;
@@ -253,7 +257,9 @@ void replay_map_record(struct replay *rp, struct replay_task *t,
 		mark_file(rp, rmm, slot->base, m->pages);
 }
 
-/* ---- calls ---------------------------------------------------------------------------- */
+/* ---- calls
+ * ----------------------------------------------------------------------------
+ */
 
 /* A call came out otherwise than recorded (here: failed). */
 static void mismatch(struct replay *rp, s64 got)
@@ -296,8 +302,7 @@ static void call_brk(struct replay *rp, struct replay_mm *rmm,
 	if (!rp->dry && do_brk(rmm->mm, heap->base + end) != heap->base + end)
 		rp->res->call_mismatches++;
 	if (pages < heap->pages)
-		replay_forget(rp, rmm,
-			      heap->base + ((u64)pages << PAGE_SHIFT),
+		replay_forget(rp, rmm, heap->base + ((u64)pages << PAGE_SHIFT),
 			      (u64)(heap->pages - pages) << PAGE_SHIFT);
 	heap->pages = pages;
 }
@@ -347,7 +352,8 @@ static void call_range(struct replay *rp, struct replay_mm *rmm,
 		break;
 	case TRACE_OP_MPROTECT:
 		if (!rp->dry)
-			mismatch(rp, do_mprotect(rmm->mm, at, len, (int)c->arg));
+			mismatch(rp,
+				 do_mprotect(rmm->mm, at, len, (int)c->arg));
 		break;
 	case TRACE_OP_MADVISE:
 		call_madvise(rp, rmm, at, len, (int)c->arg);

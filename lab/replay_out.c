@@ -13,7 +13,8 @@ static unsigned long long ull(u64 v)
 	return v;
 }
 
-/* ---- the table -------------------------------------------------------------- */
+/* ---- the table --------------------------------------------------------------
+ */
 
 static void size_text(char buf[24], u64 bytes)
 {
@@ -49,10 +50,10 @@ struct row {
 	u64 (*get)(const struct replay_result *r);
 };
 
-#define FIELD(name)                                                            \
-	static u64 get_##name(const struct replay_result *r)                   \
-	{                                                                      \
-		return r->name;                                                \
+#define FIELD(name)                                          \
+	static u64 get_##name(const struct replay_result *r) \
+	{                                                    \
+		return r->name;                              \
 	}
 FIELD(mem_bytes)
 FIELD(swap_bytes)
@@ -96,29 +97,29 @@ static u64 get_refaults(const struct replay_result *r)
 }
 
 static const struct row rows[] = {
-	{ "memory", ROW_SIZE, get_mem_bytes },
-	{ "swap", ROW_SIZE, get_swap_bytes },
-	{ "references", ROW_U64, get_references },
-	{ "page-run records", ROW_U64, get_records },
-	{ "footprint, pages", ROW_U64, get_footprint_pages },
-	{ "peak use, pages", ROW_U64, get_peak_user_pages },
-	{ "minor faults", ROW_U64, get_min_flt },
-	{ "major faults", ROW_U64, get_maj_flt },
-	{ "reclaimed by kswapd", ROW_U64, get_kswapd },
-	{ "reclaimed directly", ROW_U64, get_direct },
-	{ "swapped out", ROW_U64, get_swpout },
-	{ "swapped in", ROW_U64, get_pageins },
-	{ "refaults", ROW_U64, get_refaults },
-	{ "optimum's page-ins", ROW_U64, get_min_pageins },
-	{ "TLB hits", ROW_U64, get_tlb_hits },
-	{ "TLB misses", ROW_U64, get_tlb_misses },
-	{ "contents checked", ROW_U64, get_data_checks },
-	{ "data errors", ROW_U64, get_data_errors },
-	{ "access errors", ROW_U64, get_access_errors },
-	{ "file pages as anon", ROW_U64, get_file_as_anon },
-	{ "virtual time, ms", ROW_MS, get_virtual_ns },
-	{ "wall time, ms", ROW_MS, get_wall_ns },
-	{ "digest", ROW_HEX, get_digest },
+	{"memory", ROW_SIZE, get_mem_bytes},
+	{"swap", ROW_SIZE, get_swap_bytes},
+	{"references", ROW_U64, get_references},
+	{"page-run records", ROW_U64, get_records},
+	{"footprint, pages", ROW_U64, get_footprint_pages},
+	{"peak use, pages", ROW_U64, get_peak_user_pages},
+	{"minor faults", ROW_U64, get_min_flt},
+	{"major faults", ROW_U64, get_maj_flt},
+	{"reclaimed by kswapd", ROW_U64, get_kswapd},
+	{"reclaimed directly", ROW_U64, get_direct},
+	{"swapped out", ROW_U64, get_swpout},
+	{"swapped in", ROW_U64, get_pageins},
+	{"refaults", ROW_U64, get_refaults},
+	{"optimum's page-ins", ROW_U64, get_min_pageins},
+	{"TLB hits", ROW_U64, get_tlb_hits},
+	{"TLB misses", ROW_U64, get_tlb_misses},
+	{"contents checked", ROW_U64, get_data_checks},
+	{"data errors", ROW_U64, get_data_errors},
+	{"access errors", ROW_U64, get_access_errors},
+	{"file pages as anon", ROW_U64, get_file_as_anon},
+	{"virtual time, ms", ROW_MS, get_virtual_ns},
+	{"wall time, ms", ROW_MS, get_wall_ns},
+	{"digest", ROW_HEX, get_digest},
 };
 
 static void cell(char buf[24], enum row_kind kind, u64 v)
@@ -192,7 +193,8 @@ void replay_print_table(const struct replay_result *runs, u32 nr,
 			printf("out of memory: %s\n", runs[i].oom);
 }
 
-/* ---- JSON ---------------------------------------------------------------------- */
+/* ---- JSON
+ * ---------------------------------------------------------------------- */
 
 static json_t *vmstat_json(const struct replay_result *r)
 {

@@ -9,7 +9,8 @@
 #include "min.h"
 #include "replay.h"
 
-/* ---- shadow (replay_shadow.c) --------------------------------------------------
+/* ---- shadow (replay_shadow.c)
+ * --------------------------------------------------
  *
  * What each page of an address space must hold: a stamp from which its 512
  * words follow (0: all zero), and in the second pass the page's identity for
@@ -57,7 +58,8 @@ void shadow_move(struct shadow *s, uva_t from, uva_t to, u64 len);
 void stamp_write(void *view, u64 stamp);
 bool stamp_matches(const void *view, u64 stamp, bool all);
 
-/* ---- the program ------------------------------------------------------------------ */
+/* ---- the program
+ * ------------------------------------------------------------------ */
 
 /* 16 bytes, so that the fast way indexes by a shift. */
 struct replay_map {
@@ -80,8 +82,8 @@ struct replay;
 struct replay_task {
 	struct replay *rp;
 	u32 id;
-	bool live;	/* born and not yet gone */
-	bool killed;	/* its records are skipped */
+	bool live;	 /* born and not yet gone */
+	bool killed;	 /* its records are skipped */
 	u64 kill_record; /* number of the record at which it was killed */
 	struct replay_mm *rmm;
 	struct port_thread *thread; /* first pass */
@@ -99,13 +101,13 @@ struct replay {
 	struct replay_result *res;
 	struct trace_reader *r;
 	struct replay_task tasks[TRACE_MAX_TASKS];
-	u32 cur;	  /* the task whose records come now */
-	bool done;	  /* end of the trace, or of the run */
-	bool dry;	  /* second pass: no machine, only the optimum */
-	u64 record;	  /* number of the record under way */
-	u64 stamp_seq;	  /* for fresh stamps */
+	u32 cur;	    /* the task whose records come now */
+	bool done;	    /* end of the trace, or of the run */
+	bool dry;	    /* second pass: no machine, only the optimum */
+	u64 record;	    /* number of the record under way */
+	u64 stamp_seq;	    /* for fresh stamps */
 	u64 machine_digest; /* of the manager's counters at the end */
-	u64 pending_ns;	  /* time of references not yet charged */
+	u64 pending_ns;	    /* time of references not yet charged */
 	u64 next_sample, sample_step;
 	u64 ref_ns;
 	u64 shown_ms;
@@ -117,7 +119,8 @@ struct replay {
 	u32 live_threads;
 };
 
-/* ---- replay_calls.c: records other than references ----------------------------------- */
+/* ---- replay_calls.c: records other than references
+ * ----------------------------------- */
 
 /* Each performs the record for task T (not killed). */
 void replay_map_record(struct replay *rp, struct replay_task *t,
@@ -132,7 +135,8 @@ struct replay_mm *rmm_new(struct replay *rp);
 struct replay_mm *rmm_fork(struct replay *rp, struct replay_mm *old);
 void rmm_put(struct replay *rp, struct replay_mm *rmm);
 
-/* ---- replay_refs.c: references ----------------------------------------------------------- */
+/* ---- replay_refs.c: references
+ * ----------------------------------------------------------- */
 
 /* One page-run record, real or (in the second pass) for the optimum. */
 void replay_ref(struct replay *rp, struct replay_task *t,

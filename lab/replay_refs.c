@@ -92,7 +92,8 @@ void replay_set_hook(struct replay *rp)
 	port_set_fault_hook(rp ? fault_hook : mm_user_fault);
 }
 
-/* ---- samples --------------------------------------------------------------------- */
+/* ---- samples
+ * --------------------------------------------------------------------- */
 
 void replay_note_peak(struct replay *rp)
 {
@@ -156,7 +157,8 @@ static void show_progress(struct replay *rp)
 		return;
 	rp->shown_ms = ms;
 	trace_reader_progress(rp->r, &done, &size);
-	fprintf(stderr, "\r%3llu %%  %llu M references, %llu faults, %llu swapped out ",
+	fprintf(stderr,
+		"\r%3llu %%  %llu M references, %llu faults, %llu swapped out ",
 		(unsigned long long)(size ? done * 100 / size : 0),
 		(unsigned long long)(rp->res->references / 1000000),
 		(unsigned long long)sum_vm_event(PGFAULT),
@@ -175,7 +177,8 @@ void replay_sample(struct replay *rp, bool force)
 		show_progress(rp);
 }
 
-/* ---- identities (second pass) ------------------------------------------------------ */
+/* ---- identities (second pass)
+ * ------------------------------------------------------ */
 
 static u32 id_new(struct replay *rp)
 {
@@ -215,7 +218,8 @@ static void min_add(struct replay *rp, u32 id)
 
 	if (err)
 		err_die("the optimum cannot be computed: %s; use --no-min",
-			err == -EOVERFLOW ? "too many references" : "no memory");
+			err == -EOVERFLOW ? "too many references"
+					  : "no memory");
 }
 
 static void dry_page(struct replay *rp, struct shadow_page *p, u32 access)
@@ -232,7 +236,8 @@ static void dry_page(struct replay *rp, struct shadow_page *p, u32 access)
 	min_add(rp, p->id);
 }
 
-/* ---- one record ---------------------------------------------------------------------- */
+/* ---- one record
+ * ---------------------------------------------------------------------- */
 
 void replay_forget(struct replay *rp, struct replay_mm *rmm, uva_t start,
 		   u64 len)
@@ -293,10 +298,14 @@ void replay_ref(struct replay *rp, struct replay_task *t,
  * none.
  */
 static const u32 served[8] = {
-	0,		     BIT(1),
-	BIT(2),		     BIT(1) | BIT(2) | BIT(3),
-	BIT(4),		     BIT(1) | BIT(4) | BIT(5),
-	BIT(2) | BIT(4) | BIT(6), 0xfe,
+	0,
+	BIT(1),
+	BIT(2),
+	BIT(1) | BIT(2) | BIT(3),
+	BIT(4),
+	BIT(1) | BIT(4) | BIT(5),
+	BIT(2) | BIT(4) | BIT(6),
+	0xfe,
 };
 
 /* Bits of a REF word that must be 0 on the fast way: a record of another

@@ -141,7 +141,8 @@ void shadow_clear(struct shadow *s, uva_t start, u64 len,
 {
 	for (uva_t va = start; va < start + len;) {
 		struct shadow_leaf *l = leaf_find(s, va);
-		uva_t end = min(start + len, (va & ~(LEAF_SPAN - 1)) + LEAF_SPAN);
+		uva_t end =
+			min(start + len, (va & ~(LEAF_SPAN - 1)) + LEAF_SPAN);
 
 		for (; l && va < end; va += PAGE_SIZE) {
 			struct shadow_page *p =
@@ -168,7 +169,8 @@ void shadow_move(struct shadow *s, uva_t from, uva_t to, u64 len)
 	}
 }
 
-/* ---- contents ---------------------------------------------------------------- */
+/* ---- contents
+ * ---------------------------------------------------------------- */
 
 static u64 stamp_word(u64 stamp, u32 i)
 {

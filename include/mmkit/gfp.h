@@ -37,22 +37,22 @@ typedef u32 gfp_t;
 #define __GFP_NOFAIL	     0x00020000u
 #define __GFP_NORETRY	     0x00040000u
 /* What to do with it. */
-#define __GFP_NOWARN 0x00080000u
-#define __GFP_COMP   0x00100000u
-#define __GFP_ZERO   0x00200000u
+#define __GFP_NOWARN	0x00080000u
+#define __GFP_COMP	0x00100000u
+#define __GFP_ZERO	0x00200000u
 #define __GFP_SKIP_FAIL 0x00400000u /* exempt from fault injection */
 
 /* Combinations in everyday use. */
-#define GFP_ATOMIC	 (__GFP_HIGH | __GFP_KSWAPD_RECLAIM)
-#define GFP_KERNEL	 (__GFP_RECLAIM | __GFP_IO | __GFP_FS)
-#define GFP_KERNEL_ACCOUNT (GFP_KERNEL | __GFP_ACCOUNT)
-#define GFP_NOWAIT	 (__GFP_KSWAPD_RECLAIM)
-#define GFP_NOIO	 (__GFP_RECLAIM)
-#define GFP_NOFS	 (__GFP_RECLAIM | __GFP_IO)
-#define GFP_USER	 (__GFP_RECLAIM | __GFP_IO | __GFP_FS | __GFP_HARDWALL)
-#define GFP_DMA		 __GFP_DMA
-#define GFP_DMA32	 __GFP_DMA32
-#define GFP_HIGHUSER	 (GFP_USER | __GFP_HIGHMEM)
+#define GFP_ATOMIC	     (__GFP_HIGH | __GFP_KSWAPD_RECLAIM)
+#define GFP_KERNEL	     (__GFP_RECLAIM | __GFP_IO | __GFP_FS)
+#define GFP_KERNEL_ACCOUNT   (GFP_KERNEL | __GFP_ACCOUNT)
+#define GFP_NOWAIT	     (__GFP_KSWAPD_RECLAIM)
+#define GFP_NOIO	     (__GFP_RECLAIM)
+#define GFP_NOFS	     (__GFP_RECLAIM | __GFP_IO)
+#define GFP_USER	     (__GFP_RECLAIM | __GFP_IO | __GFP_FS | __GFP_HARDWALL)
+#define GFP_DMA		     __GFP_DMA
+#define GFP_DMA32	     __GFP_DMA32
+#define GFP_HIGHUSER	     (GFP_USER | __GFP_HIGHMEM)
 #define GFP_HIGHUSER_MOVABLE (GFP_HIGHUSER | __GFP_MOVABLE)
 
 #endif

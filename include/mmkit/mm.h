@@ -54,7 +54,8 @@ void mm_put(struct mm_struct *mm);
 
 /*
  * mm_fork: a copy of OLD, pages shared copy-on-write (fork(2)). The caller
- * owns *OUT. Returns 0, -ENOMEM, -EAGAIN. Fork of a space that others use is allowed.
+ * owns *OUT. Returns 0, -ENOMEM, -EAGAIN. Fork of a space that others use is
+ * allowed.
  */
 int mm_fork(struct mm_struct *old, struct mm_struct **out) MM_MUST_CHECK;
 

@@ -118,7 +118,8 @@ bool port_park(u64 timeout_ns);
 /* port_unpark: give T its permit and make it runnable. Any context. */
 void port_unpark(struct port_thread *t);
 
-/* ---- RAM ------------------------------------------------------------------ */
+/* ---- RAM ------------------------------------------------------------------
+ */
 
 /*
  * port_ram_online: make [START, START + SIZE) usable through port_ram().
@@ -142,7 +143,8 @@ void *port_memmap_reserve(u64 bytes) MM_MUST_CHECK;
  */
 int port_memmap_back(u64 off, u64 len, phys_addr_t phys) MM_MUST_CHECK;
 
-/* ---- MMU ------------------------------------------------------------------ */
+/* ---- MMU ------------------------------------------------------------------
+ */
 
 /*
  * port_set_switch_hook: HOOK(PREV, NEXT) runs on a CPU each time that CPU
@@ -187,7 +189,8 @@ struct port_cpumask {
 void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
 		    uva_t end);
 
-/* ---- block devices --------------------------------------------------------- */
+/* ---- block devices ---------------------------------------------------------
+ */
 
 #define PORT_SECTOR_SIZE 512u
 
@@ -201,13 +204,13 @@ enum port_bio_op { PORT_BIO_READ, PORT_BIO_WRITE };
 struct port_bio {
 	struct port_bdev *bdev;
 	enum port_bio_op op;
-	u64 sector;		/* first sector; a multiple of PAGE_SIZE/512 */
-	u32 nr_pages;		/* 1 .. PORT_BIO_MAX_PAGES */
-	int status;		/* set by the port before end_io */
+	u64 sector;   /* first sector; a multiple of PAGE_SIZE/512 */
+	u32 nr_pages; /* 1 .. PORT_BIO_MAX_PAGES */
+	int status;   /* set by the port before end_io */
 	void (*end_io)(struct port_bio *bio);
-	void *private;		/* the submitter's */
-	struct port_bio *next;	/* the port's while it owns the bio */
-	u64 port_data;		/* the port's while it owns the bio */
+	void *private;	       /* the submitter's */
+	struct port_bio *next; /* the port's while it owns the bio */
+	u64 port_data;	       /* the port's while it owns the bio */
 #define PORT_BIO_MAX_PAGES 32
 	u64 pfn[PORT_BIO_MAX_PAGES];
 };

@@ -35,16 +35,16 @@ struct mm_held_lock {
 };
 
 struct mm_task {
-	struct mm_struct *mm;	     /* own address space; NULL: kernel thread */
+	struct mm_struct *mm; /* own address space; NULL: kernel thread */
 	struct mm_struct *active_mm; /* the one loaded while this runs */
 	u32 flags;		     /* PF_*; written by the task itself */
 	s32 pid;		     /* 0 until mm_task_register() */
 	s32 fatal_signal;	     /* a pending kill (SIGKILL by OOM), or 0 */
 	s16 oom_score_adj;	     /* -1000 .. 1000 */
-	u16 group;		     /* memory control group id; 0 is the root */
-	u64 min_flt, maj_flt;	     /* faults without / with I/O, own thread */
-	u64 reclaimed;		     /* pages freed in the current reclaim */
-	struct port_thread *thread;  /* set by the port at creation */
+	u16 group;		    /* memory control group id; 0 is the root */
+	u64 min_flt, maj_flt;	    /* faults without / with I/O, own thread */
+	u64 reclaimed;		    /* pages freed in the current reclaim */
+	struct port_thread *thread; /* set by the port at creation */
 	struct mm_task *next, **pprev; /* registry of tasks (space/) */
 	char comm[MM_TASK_COMM];
 	/* Lock checker; used in debug builds only, kept in all layouts. */

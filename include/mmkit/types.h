@@ -35,7 +35,7 @@ typedef u64 uva_t;
 #define PAGE_MASK  (~(PAGE_SIZE - 1))
 
 #define PAGE_ALIGN(x)	   (((x) + PAGE_SIZE - 1) & PAGE_MASK)
-#define PAGE_ALIGN_DOWN(x) ((x) & PAGE_MASK)
+#define PAGE_ALIGN_DOWN(x) ((x)&PAGE_MASK)
 #define PFN_UP(x)	   (((x) + PAGE_SIZE - 1) >> PAGE_SHIFT)
 #define PFN_DOWN(x)	   ((x) >> PAGE_SHIFT)
 #define PFN_PHYS(pfn)	   ((phys_addr_t)(pfn) << PAGE_SHIFT)
@@ -52,19 +52,19 @@ typedef u64 uva_t;
 /* Each evaluates its arguments once; the names are unique so that they nest. */
 #define MM_CONCAT_(a, b) a##b
 #define MM_CONCAT(a, b)	 MM_CONCAT_(a, b)
-#define MM_PICK_(a, b, op, x, y)                                               \
-	({                                                                     \
-		__typeof__(a) x = (a);                                         \
-		__typeof__(b) y = (b);                                         \
-		x op y ? x : y;                                                \
+#define MM_PICK_(a, b, op, x, y)       \
+	({                             \
+		__typeof__(a) x = (a); \
+		__typeof__(b) y = (b); \
+		x op y ? x : y;        \
 	})
-#define MM_PICK(a, b, op, n)                                                   \
+#define MM_PICK(a, b, op, n) \
 	MM_PICK_(a, b, op, MM_CONCAT(pick_a_, n), MM_CONCAT(pick_b_, n))
-#define min(a, b) MM_PICK(a, b, <, __COUNTER__)
-#define max(a, b) MM_PICK(a, b, >, __COUNTER__)
+#define min(a, b)	 MM_PICK(a, b, <, __COUNTER__)
+#define max(a, b)	 MM_PICK(a, b, >, __COUNTER__)
 #define clamp(v, lo, hi) min(max(v, lo), hi)
 
-#define container_of(ptr, type, member)                                        \
+#define container_of(ptr, type, member) \
 	((type *)((char *)(ptr)-offsetof(type, member)))
 
 #define likely(x)   __builtin_expect(!!(x), 1)

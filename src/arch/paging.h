@@ -64,18 +64,18 @@ extern const struct paging_format paging_x86_64_4level;
  * The one format of this stage; when further formats come, these accessors
  * read the bits from the machine's format instead.
  */
-#define X86_PTE_P      (1UL << 0)
-#define X86_PTE_RW     (1UL << 1)
-#define X86_PTE_US     (1UL << 2)
-#define X86_PTE_PWT    (1UL << 3)
-#define X86_PTE_PCD    (1UL << 4)
-#define X86_PTE_A      (1UL << 5)
-#define X86_PTE_D      (1UL << 6)
-#define X86_PTE_PS     (1UL << 7)
-#define X86_PTE_G      (1UL << 8)
+#define X86_PTE_P	(1UL << 0)
+#define X86_PTE_RW	(1UL << 1)
+#define X86_PTE_US	(1UL << 2)
+#define X86_PTE_PWT	(1UL << 3)
+#define X86_PTE_PCD	(1UL << 4)
+#define X86_PTE_A	(1UL << 5)
+#define X86_PTE_D	(1UL << 6)
+#define X86_PTE_PS	(1UL << 7)
+#define X86_PTE_G	(1UL << 8)
 #define X86_PTE_SPECIAL (1UL << 9) /* software: zero page, no rmap */
-#define X86_PTE_NX     (1UL << 63)
-#define X86_PTE_FRAME  0x000ffffffffff000UL
+#define X86_PTE_NX	(1UL << 63)
+#define X86_PTE_FRAME	0x000ffffffffff000UL
 
 /*
  * A non-present entry with a swap entry: P = 0, PROTNONE (bit 8) = 0;
@@ -90,7 +90,7 @@ extern const struct paging_format paging_x86_64_4level;
 
 static inline pte_t pte_make(u64 pfn, pgprot_t prot)
 {
-	return (pte_t){ ((pfn << PAGE_SHIFT) & X86_PTE_FRAME) | prot.val };
+	return (pte_t){((pfn << PAGE_SHIFT) & X86_PTE_FRAME) | prot.val};
 }
 
 static inline bool pte_none(pte_t e)
@@ -152,37 +152,37 @@ static inline u64 pte_pfn(pte_t e)
 
 static inline pte_t pte_mkwrite(pte_t e)
 {
-	return (pte_t){ e.val | X86_PTE_RW };
+	return (pte_t){e.val | X86_PTE_RW};
 }
 
 static inline pte_t pte_wrprotect(pte_t e)
 {
-	return (pte_t){ e.val & ~X86_PTE_RW };
+	return (pte_t){e.val & ~X86_PTE_RW};
 }
 
 static inline pte_t pte_mkdirty(pte_t e)
 {
-	return (pte_t){ e.val | X86_PTE_D };
+	return (pte_t){e.val | X86_PTE_D};
 }
 
 static inline pte_t pte_mkclean(pte_t e)
 {
-	return (pte_t){ e.val & ~X86_PTE_D };
+	return (pte_t){e.val & ~X86_PTE_D};
 }
 
 static inline pte_t pte_mkyoung(pte_t e)
 {
-	return (pte_t){ e.val | X86_PTE_A };
+	return (pte_t){e.val | X86_PTE_A};
 }
 
 static inline pte_t pte_mkold(pte_t e)
 {
-	return (pte_t){ e.val & ~X86_PTE_A };
+	return (pte_t){e.val & ~X86_PTE_A};
 }
 
 static inline pte_t pte_mkspecial(pte_t e)
 {
-	return (pte_t){ e.val | X86_PTE_SPECIAL };
+	return (pte_t){e.val | X86_PTE_SPECIAL};
 }
 
 /* Replace access bits, keep frame, accessed, dirty and software bits. */
@@ -190,7 +190,7 @@ static inline pte_t pte_modify(pte_t e, pgprot_t prot)
 {
 	u64 keep = X86_PTE_FRAME | X86_PTE_A | X86_PTE_D | X86_PTE_SPECIAL;
 
-	return (pte_t){ (e.val & keep) | prot.val };
+	return (pte_t){(e.val & keep) | prot.val};
 }
 
 static inline u32 swp_type(swp_entry_t e)
@@ -205,13 +205,13 @@ static inline u64 swp_offset(swp_entry_t e)
 
 static inline swp_entry_t swp_entry(u32 type, u64 offset)
 {
-	return (swp_entry_t){ offset << X86_SWP_TYPE_BITS | type };
+	return (swp_entry_t){offset << X86_SWP_TYPE_BITS | type};
 }
 
 static inline pte_t swp_entry_to_pte(swp_entry_t e)
 {
-	return (pte_t){ (u64)swp_type(e) << X86_SWP_TYPE_SHIFT |
-			swp_offset(e) << X86_SWP_OFFSET_SHIFT };
+	return (pte_t){(u64)swp_type(e) << X86_SWP_TYPE_SHIFT |
+		       swp_offset(e) << X86_SWP_OFFSET_SHIFT};
 }
 
 static inline swp_entry_t pte_to_swp_entry(pte_t e)

@@ -122,7 +122,8 @@ int swap_readpage(struct page *page)
 	return 0;
 }
 
-/* ---- waiting for one page -------------------------------------------------------- */
+/* ---- waiting for one page
+ * -------------------------------------------------------- */
 
 static void sync_end(struct port_bio *bio)
 {
@@ -132,8 +133,8 @@ static void sync_end(struct port_bio *bio)
 int bdev_read_page(struct port_bdev *bdev, u64 page_index, struct page *page)
 {
 	struct completion done;
-	struct port_bio *bio = kmem_cache_alloc(cache_sys.bio_cache,
-						GFP_KERNEL | __GFP_ZERO);
+	struct port_bio *bio =
+		kmem_cache_alloc(cache_sys.bio_cache, GFP_KERNEL | __GFP_ZERO);
 	int err;
 
 	if (!bio)

@@ -26,17 +26,17 @@
 /* One swap area. (S) lock, (K) cache_lock. */
 struct swap_info {
 	spinlock_t lock;
-	u32 type;	/* constant */
-	s16 prio;	/* constant while in use */
-	bool in_use;	/* (S) entries may be allocated */
-	u32 max;	/* slots, the header's included */
-	u32 pages;	/* usable slots */
+	u32 type;	 /* constant */
+	s16 prio;	 /* constant while in use */
+	bool in_use;	 /* (S) entries may be allocated */
+	u32 max;	 /* slots, the header's included */
+	u32 pages;	 /* usable slots */
 	u32 inuse_pages; /* (S) */
 	struct port_bdev *bdev;
-	u16 **map;	     /* (S) chunks of SWAP_MAP_PER_CHUNK words */
-	u16 *cluster_count;  /* (S) slots taken in each cluster */
+	u16 **map;	    /* (S) chunks of SWAP_MAP_PER_CHUNK words */
+	u16 *cluster_count; /* (S) slots taken in each cluster */
 	u32 nr_clusters;
-	u32 cluster_rotor;   /* (S) where the search for a cluster goes on */
+	u32 cluster_rotor; /* (S) where the search for a cluster goes on */
 	u32 cpu_next[MM_NR_CPUS]; /* (S) next slot to try; 0: need a cluster */
 	spinlock_t cache_lock;
 	struct xarray cache; /* (K) slot -> page, or a shadow value */
@@ -45,10 +45,10 @@ struct swap_info {
 /* What the read-ahead learns from. All under ra_lock. */
 struct swap_ra_state {
 	spinlock_t lock;
-	u32 window;	/* pages to read around a fault */
-	u32 issued;	/* read ahead since the last look */
-	u32 hits;	/* of those, used */
-	u64 last;	/* entry of the last fault */
+	u32 window; /* pages to read around a fault */
+	u32 issued; /* read ahead since the last look */
+	u32 hits;   /* of those, used */
+	u64 last;   /* entry of the last fault */
 };
 
 struct cache_state {
@@ -67,7 +67,8 @@ extern struct cache_state cache_sys;
 void cache_reset(void);
 int cache_init(void) MM_MUST_CHECK;
 
-/* ---- areas (swapfile.c) ------------------------------------------------------ */
+/* ---- areas (swapfile.c)
+ * ------------------------------------------------------ */
 
 /*
  * swapon: start swapping to BDEV, whose first page is a header as mkswap(8)
@@ -124,7 +125,8 @@ u64 get_nr_swap_pages(void);
 /* swap_check: recount every area's map against its counters. Panics. */
 void swap_check(void);
 
-/* ---- the swap cache (swap_state.c) --------------------------------------------- */
+/* ---- the swap cache (swap_state.c)
+ * --------------------------------------------- */
 
 /* page_swap_entry: where PAGE, in the swap cache, belongs. */
 static inline swp_entry_t page_swap_entry(const struct page *page)
@@ -132,7 +134,7 @@ static inline swp_entry_t page_swap_entry(const struct page *page)
 	u32 v = page_private(page);
 
 	mm_assert(PageSwapCache(page));
-	return (swp_entry_t){ v };
+	return (swp_entry_t){v};
 }
 
 /*
@@ -172,7 +174,8 @@ struct page *lookup_swap_cache(swp_entry_t entry);
  */
 struct page *swapin_readahead(swp_entry_t entry, gfp_t gfp);
 
-/* ---- I/O (page_io.c) ---------------------------------------------------------------- */
+/* ---- I/O (page_io.c)
+ * ---------------------------------------------------------------- */
 
 /*
  * swap_writepage: write PAGE, locked, dirty bit cleared, to its slot; unlocks
@@ -189,7 +192,8 @@ int swap_readpage(struct page *page) MM_MUST_CHECK;
 int bdev_read_page(struct port_bdev *bdev, u64 page_index,
 		   struct page *page) MM_MUST_CHECK;
 
-/* ---- workingset.c ------------------------------------------------------------------- */
+/* ---- workingset.c
+ * ------------------------------------------------------------------- */
 
 /* workingset_eviction: PAGE is being evicted: the shadow to leave behind. */
 void *workingset_eviction(struct page *page);

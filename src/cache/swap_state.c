@@ -60,7 +60,8 @@ static void count_cached(struct page *page, long n)
 	mod_node_page_state(pgdat, NR_SWAPCACHE, n);
 }
 
-/* ---- in and out of the array ------------------------------------------------- */
+/* ---- in and out of the array
+ * ------------------------------------------------- */
 
 /*
  * Put PAGE, locked, into the cache under ENTRY, whose cache bit is ours.
@@ -212,7 +213,8 @@ void free_page_and_swap_cache(struct page *page)
 	put_page(page);
 }
 
-/* ---- reading in ------------------------------------------------------------------- */
+/* ---- reading in
+ * ------------------------------------------------------------------- */
 
 /* A fresh page for ENTRY, locked, in the cache; ERR_PTR(-EEXIST / -ENOENT) if
  * somebody else was there first or the slot is free, NULL without memory. */
@@ -258,8 +260,7 @@ static void read_abandon(struct page *page)
  * started (*STARTED). Another task may be between taking the cache bit and
  * adding its page: then wait a moment.
  */
-static struct page *read_swap_cache(swp_entry_t entry, gfp_t gfp,
-				    bool *started)
+static struct page *read_swap_cache(swp_entry_t entry, gfp_t gfp, bool *started)
 {
 	*started = false;
 	for (;;) {
@@ -283,7 +284,8 @@ static struct page *read_swap_cache(swp_entry_t entry, gfp_t gfp,
 	}
 }
 
-/* ---- read-ahead ---------------------------------------------------------------------- */
+/* ---- read-ahead
+ * ---------------------------------------------------------------------- */
 
 /* Adapt the window to what the last pages brought; returns its size. */
 static u32 ra_window(swp_entry_t entry)
@@ -299,11 +301,11 @@ static u32 ra_window(swp_entry_t entry)
 			ra->window /= 2;
 		ra->issued = ra->hits = 0;
 	}
-	/* Neighbouring faults in a row: a sequence, even with nothing issued. */
-	if (ra->window < 2 && (ra->last + (1u << X86_SWP_TYPE_BITS) ==
-				       entry.val ||
-			       ra->last - (1u << X86_SWP_TYPE_BITS) ==
-				       entry.val))
+	/* Neighbouring faults in a row: a sequence, even with nothing issued.
+	 */
+	if (ra->window < 2 &&
+	    (ra->last + (1u << X86_SWP_TYPE_BITS) == entry.val ||
+	     ra->last - (1u << X86_SWP_TYPE_BITS) == entry.val))
 		ra->window = 2;
 	ra->window = clamp(ra->window, 1u, limit);
 	ra->last = entry.val;

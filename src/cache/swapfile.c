@@ -61,7 +61,8 @@ int cache_init(void)
 	return 0;
 }
 
-/* ---- the map ------------------------------------------------------------------- */
+/* ---- the map
+ * ------------------------------------------------------------------- */
 
 static struct swap_info *entry_area(swp_entry_t entry)
 {
@@ -112,7 +113,8 @@ static void node_free(void *arg, void *node)
 	kmem_cache_free(cache_sys.node_cache, node);
 }
 
-/* ---- finding a slot --------------------------------------------------------------- */
+/* ---- finding a slot
+ * --------------------------------------------------------------- */
 
 /* A free slot in CLUSTER at or after FROM, or 0. */
 static u32 cluster_scan(const struct swap_info *si, u32 cluster, u32 from)
@@ -155,8 +157,8 @@ static u32 area_scan(struct swap_info *si, int cpu)
 	if (!off)
 		return 0;
 	next = off + 1;
-	si->cpu_next[cpu] = next % SWAPFILE_CLUSTER && next < si->max ? next
-								       : 0;
+	si->cpu_next[cpu] =
+		next % SWAPFILE_CLUSTER && next < si->max ? next : 0;
 	return off;
 }
 
@@ -175,7 +177,7 @@ static u32 area_take_slot(struct swap_info *si)
 
 swp_entry_t get_swap_page(void)
 {
-	swp_entry_t none = { 0 };
+	swp_entry_t none = {0};
 
 	if (fail_should(FAIL_SWAP_SLOT) || !get_nr_swap_pages())
 		return none;
@@ -187,7 +189,8 @@ swp_entry_t get_swap_page(void)
 		for (u32 t = 0; t < cache_sys.nr_swap; t++) {
 			struct swap_info *si = cache_sys.swap[t];
 
-			if (si->prio < below && (!best || si->prio > best->prio))
+			if (si->prio < below &&
+			    (!best || si->prio > best->prio))
 				best = si;
 		}
 		if (!best)
@@ -199,7 +202,8 @@ swp_entry_t get_swap_page(void)
 	}
 }
 
-/* ---- counting ------------------------------------------------------------------------ */
+/* ---- counting
+ * ------------------------------------------------------------------------ */
 
 int swap_duplicate(swp_entry_t entry)
 {
@@ -314,7 +318,8 @@ bool vm_swap_full(void)
 	return get_nr_swap_pages() * 2 < READ_ONCE(cache_sys.total_swap_pages);
 }
 
-/* ---- the header and swapon --------------------------------------------------------------- */
+/* ---- the header and swapon
+ * --------------------------------------------------------------- */
 
 /* mkswap's version 1 header, little-endian, at offset 1024 of the page. */
 struct swap_header {
@@ -497,7 +502,9 @@ void swap_areas_release(void)
 	cache_sys.nr_swap = 0;
 }
 
-/* ---- check --------------------------------------------------------------------------------- */
+/* ---- check
+ * ---------------------------------------------------------------------------------
+ */
 
 static void area_check(struct swap_info *si)
 {

@@ -57,11 +57,12 @@ void kmem_reset(void)
 	mm_memset(&kmem_sys, 0, sizeof(kmem_sys));
 }
 
-/* ---- layout --------------------------------------------------------------- */
+/* ---- layout ---------------------------------------------------------------
+ */
 
 struct slab_layout slab_layout_compute(u32 size, u32 align)
 {
-	struct slab_layout l = { .size = ALIGN(max(size, 8u), max(align, 8u)) };
+	struct slab_layout l = {.size = ALIGN(max(size, 8u), max(align, 8u))};
 
 	for (l.order = 0; l.order < 3; l.order++) {
 		u32 bytes = (u32)PAGE_SIZE << l.order;
@@ -75,7 +76,8 @@ struct slab_layout slab_layout_compute(u32 size, u32 align)
 	return l;
 }
 
-/* ---- the slab word ----------------------------------------------------------- */
+/* ---- the slab word
+ * ----------------------------------------------------------- */
 
 struct slab_word {
 	u32 head; /* offset of the first free object, plus one; 0: none */
@@ -87,8 +89,8 @@ static struct slab_word word_get(const struct page *slab)
 {
 	u64 w = page_mapping_word(slab);
 
-	return (struct slab_word){ (u32)w, (u16)(w >> 32 & 0xffff),
-				   (w >> 48 & 1) != 0 };
+	return (struct slab_word){(u32)w, (u16)(w >> 32 & 0xffff),
+				  (w >> 48 & 1) != 0};
 }
 
 static void word_set(struct page *slab, struct slab_word w)
@@ -138,7 +140,8 @@ static void slab_account(const struct kmem_cache *s, struct page *slab,
 	mod_node_page_state(page_zone(slab)->zone_pgdat, item, sign * bytes);
 }
 
-/* ---- making and freeing slabs ------------------------------------------------- */
+/* ---- making and freeing slabs
+ * ------------------------------------------------- */
 
 /* A new slab, all objects free, frozen for the caller. */
 static struct page *slab_new(struct kmem_cache *s, gfp_t gfp)
@@ -164,7 +167,7 @@ static struct page *slab_new(struct kmem_cache *s, gfp_t gfp)
 		set_next_free(obj, next);
 		next = obj;
 	}
-	word_set(slab, (struct slab_word){ 1, 0, true });
+	word_set(slab, (struct slab_word){1, 0, true});
 	slab_account(s, slab, 1);
 	__atomic_fetch_add(&slab_node(s, slab)->nr_slabs, 1, __ATOMIC_RELAXED);
 	return slab;
@@ -181,7 +184,8 @@ static void slab_release(struct kmem_cache *s, struct page *slab)
 	__free_pages(slab, s->layout.order);
 }
 
-/* ---- a CPU's slab ---------------------------------------------------------------- */
+/* ---- a CPU's slab
+ * ---------------------------------------------------------------- */
 
 /*
  * Give the CPU's slab back to its node: free objects of the CPU list go to
@@ -288,7 +292,8 @@ static bool cpu_slab_refill(struct kmem_cache *s, struct kmem_cache_cpu *c)
 	return c->freelist != NULL;
 }
 
-/* ---- allocation and freeing ---------------------------------------------------------- */
+/* ---- allocation and freeing
+ * ---------------------------------------------------------- */
 
 static void *cpu_slab_pop(struct kmem_cache_cpu *c)
 {
@@ -407,7 +412,9 @@ void kmem_cache_free(struct kmem_cache *s, void *obj)
 		slab_release(s, release);
 }
 
-/* ---- checks ------------------------------------------------------------------------------ */
+/* ---- checks
+ * ------------------------------------------------------------------------------
+ */
 
 static void check_slab(const struct kmem_cache *s, const struct page *slab)
 {

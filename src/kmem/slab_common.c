@@ -89,8 +89,8 @@ static int cache_alloc_nodes(struct kmem_cache *s)
 
 static bool cache_args_ok(u32 size, u32 align)
 {
-	return size >= 8 && size <= KMALLOC_MAX_CACHE &&
-	       align <= PAGE_SIZE && (align & (align - 1)) == 0;
+	return size >= 8 && size <= KMALLOC_MAX_CACHE && align <= PAGE_SIZE &&
+	       (align & (align - 1)) == 0;
 }
 
 struct kmem_cache *kmem_cache_create(const char *name, u32 size, u32 align,
@@ -140,19 +140,18 @@ int kmem_cache_destroy(struct kmem_cache *s)
 	return 0;
 }
 
-/* ---- kmalloc --------------------------------------------------------------------- */
+/* ---- kmalloc
+ * --------------------------------------------------------------------- */
 
 static const struct {
 	u32 size;
 	const char *name;
 } kmalloc_info[KMALLOC_NR_CLASSES] = {
-	{ 8, "kmalloc-8" },	  { 16, "kmalloc-16" },
-	{ 32, "kmalloc-32" },	  { 64, "kmalloc-64" },
-	{ 96, "kmalloc-96" },	  { 128, "kmalloc-128" },
-	{ 192, "kmalloc-192" },	  { 256, "kmalloc-256" },
-	{ 512, "kmalloc-512" },	  { 1024, "kmalloc-1k" },
-	{ 2048, "kmalloc-2k" },	  { 4096, "kmalloc-4k" },
-	{ 8192, "kmalloc-8k" },
+	{8, "kmalloc-8"},     {16, "kmalloc-16"},   {32, "kmalloc-32"},
+	{64, "kmalloc-64"},   {96, "kmalloc-96"},   {128, "kmalloc-128"},
+	{192, "kmalloc-192"}, {256, "kmalloc-256"}, {512, "kmalloc-512"},
+	{1024, "kmalloc-1k"}, {2048, "kmalloc-2k"}, {4096, "kmalloc-4k"},
+	{8192, "kmalloc-8k"},
 };
 
 /* Class of SIZE, 1 .. 8192: one table step for the odd sizes, else fls. */
@@ -247,7 +246,8 @@ size_t ksize(const void *obj)
 	return PAGE_SIZE << compound_order(page);
 }
 
-/* ---- boot -------------------------------------------------------------------------- */
+/* ---- boot
+ * -------------------------------------------------------------------------- */
 
 /*
  * The two caches that describe caches need nodes before there is a cache of

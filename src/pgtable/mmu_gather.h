@@ -23,8 +23,8 @@ struct mmu_gather {
 	struct pgtable *pt;
 	const struct port_cpumask *cpus; /* who may hold translations */
 	u32 asid;
-	bool full;	      /* the whole space goes: flush all of it once */
-	uva_t start, end;     /* range cleared since the last flush */
+	bool full;	  /* the whole space goes: flush all of it once */
+	uva_t start, end; /* range cleared since the last flush */
 	gather_release_fn release;
 	struct page_list tables; /* freed tables */
 	u32 nr;

@@ -95,9 +95,8 @@ static u64 *table_entry(const struct page *table, u32 index)
 /* A table entry as the CPU wants it: the leaf decides about access. */
 static pte_t table_link(const struct page *table)
 {
-	return pte_make(page_to_pfn(table),
-			(pgprot_t){ X86_PTE_P | X86_PTE_RW | X86_PTE_US |
-				    X86_PTE_A });
+	return pte_make(page_to_pfn(table), (pgprot_t){X86_PTE_P | X86_PTE_RW |
+						       X86_PTE_US | X86_PTE_A});
 }
 
 int pgtable_init(struct pgtable *pt, const struct paging_format *fmt)
@@ -126,9 +125,8 @@ static struct pt_slot root_slot(const struct pgtable *pt, uva_t va)
 	struct page *root = pfn_to_page(pt->root_pfn);
 	u8 level = (u8)(pt->fmt->levels - 1);
 
-	return (struct pt_slot){ table_entry(root,
-					     pt_index(pt->fmt, level, va)),
-				 root, level };
+	return (struct pt_slot){table_entry(root, pt_index(pt->fmt, level, va)),
+				root, level};
 }
 
 /* From an upper slot whose entry is E to the slot for VA one level below. */
@@ -139,8 +137,8 @@ static void step_down(const struct pgtable *pt, struct pt_slot *slot, pte_t e,
 	slot->table = pfn_to_page(pte_pfn(e));
 	mm_verify(PageTable(slot->table));
 	slot->level--;
-	slot->entry = table_entry(slot->table,
-				  pt_index(pt->fmt, slot->level, va));
+	slot->entry =
+		table_entry(slot->table, pt_index(pt->fmt, slot->level, va));
 }
 
 bool pt_lookup(const struct pgtable *pt, uva_t va, struct pt_slot *slot)
@@ -257,7 +255,7 @@ static void free_below(struct pgtable *pt, struct page *table, int level,
 
 	for (uva_t va = first; va <= last && va >= first; va += span) {
 		u64 *entry = table_entry(table, pt_index(pt->fmt, level, va));
-		pte_t e = { READ_ONCE(*entry) };
+		pte_t e = {READ_ONCE(*entry)};
 		struct page *child;
 
 		if (!pte_present(e))
@@ -291,7 +289,7 @@ static u64 check_below(const struct pgtable *pt, const struct page *table,
 	mm_verify(PageTable(table));
 	mm_verify(page_count(table) == 1);
 	for (u32 i = 0; i < 1u << pt->fmt->bits[level]; i++) {
-		pte_t e = { READ_ONCE(*table_entry(table, i)) };
+		pte_t e = {READ_ONCE(*table_entry(table, i))};
 
 		if (!pte_present(e)) {
 			mm_verify(level == 0 || pte_none(e));
@@ -307,8 +305,7 @@ static u64 check_below(const struct pgtable *pt, const struct page *table,
 
 u64 pgtable_check(const struct pgtable *pt)
 {
-	u64 n = check_below(pt, pfn_to_page(pt->root_pfn),
-			    pt->fmt->levels - 1);
+	u64 n = check_below(pt, pfn_to_page(pt->root_pfn), pt->fmt->levels - 1);
 
 	mm_verify(n * PAGE_SIZE == READ_ONCE(pt->table_bytes));
 	return n;

@@ -17,8 +17,8 @@
 struct pgtable {
 	const struct paging_format *fmt; /* constant */
 	u64 root_pfn;			 /* constant after pgtable_init() */
-	spinlock_t lock;    /* installing tables above the leaf tables */
-	u64 table_bytes;    /* atomic: all tables, root included */
+	spinlock_t lock; /* installing tables above the leaf tables */
+	u64 table_bytes; /* atomic: all tables, root included */
 };
 
 /* Where an entry stands. Valid while its table is: see pgtable.c, 4. */
@@ -63,7 +63,7 @@ void pt_unlock(const struct pt_slot *slot);
 /* Read the entry, at any time; the CPU may set A and D bits concurrently. */
 static inline pte_t pt_get(const struct pt_slot *slot)
 {
-	return (pte_t){ __atomic_load_n((u64 *)slot->entry, __ATOMIC_ACQUIRE) };
+	return (pte_t){__atomic_load_n((u64 *)slot->entry, __ATOMIC_ACQUIRE)};
 }
 
 /* Write the entry. Table locked. Not for a present entry that a CPU uses. */
@@ -75,15 +75,15 @@ static inline void pt_set(const struct pt_slot *slot, pte_t e)
 /* Take the entry out (leaving E) and return what it was, A and D included. */
 static inline pte_t pt_xchg(const struct pt_slot *slot, pte_t e)
 {
-	return (pte_t){ __atomic_exchange_n((u64 *)slot->entry, e.val,
-					    __ATOMIC_ACQ_REL) };
+	return (pte_t){__atomic_exchange_n((u64 *)slot->entry, e.val,
+					   __ATOMIC_ACQ_REL)};
 }
 
 /* Clear BITS and return the old entry; no concurrent A or D bit is lost. */
 static inline pte_t pt_clear_bits(const struct pt_slot *slot, u64 bits)
 {
-	return (pte_t){ __atomic_fetch_and((u64 *)slot->entry, ~bits,
-					   __ATOMIC_ACQ_REL) };
+	return (pte_t){__atomic_fetch_and((u64 *)slot->entry, ~bits,
+					  __ATOMIC_ACQ_REL)};
 }
 
 /*

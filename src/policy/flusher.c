@@ -25,7 +25,8 @@ static struct page *next_dirty(struct swap_info *si, u64 *off)
 	u64 index;
 
 	spin_lock(&si->cache_lock);
-	xa_for_each_range(&si->cache, index, entry, *off, UINT64_MAX) {
+	xa_for_each_range(&si->cache, index, entry, *off, UINT64_MAX)
+	{
 		struct page *page = entry;
 
 		if (xa_is_value(entry) || !PageDirty(page) ||

@@ -94,10 +94,11 @@ static u64 boost_snapshot(const pg_data_t *pgdat, enum zone_type highest,
 	u64 sum = 0;
 
 	for (int i = 0; i < MAX_NR_ZONES; i++) {
-		boost[i] = i <= (int)highest
-				   ? READ_ONCE(pgdat->node_zones[i]
-						       .watermark_boost)
-				   : 0;
+		boost[i] =
+			i <= (int)highest
+				? READ_ONCE(
+					  pgdat->node_zones[i].watermark_boost)
+				: 0;
 		sum += boost[i];
 	}
 	return sum;

@@ -145,8 +145,7 @@ static void report_kill(const struct oom_choice *c)
 		    kib(mm_counter_get(mm, MM_SWAPENTS)));
 	pr_err("Out of memory: %s, pgtables:%llukB oom_score_adj:%d\n",
 	       policy_sys.last_oom,
-	       (unsigned long long)mm->pt.table_bytes / 1024,
-	       c->oom_score_adj);
+	       (unsigned long long)mm->pt.table_bytes / 1024, c->oom_score_adj);
 }
 
 /* oom_lock held. Our reference to the victim's space becomes the reaper's. */
@@ -187,7 +186,7 @@ static bool grab_victim(struct mm_task *task, void *arg)
 
 static bool oom_locked(gfp_t gfp, unsigned int order)
 {
-	struct oom_choice c = { 0 };
+	struct oom_choice c = {0};
 
 	task_for_each(choose_one, &c);
 	if (c.victim_pending)
@@ -225,7 +224,8 @@ bool out_of_memory(gfp_t gfp, unsigned int order)
 	return again;
 }
 
-/* ---- the reaper ----------------------------------------------------------------- */
+/* ---- the reaper
+ * ----------------------------------------------------------------- */
 
 static void reap_vmas(struct mm_struct *mm)
 {

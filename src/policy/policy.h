@@ -20,9 +20,9 @@ struct mm_struct;
 
 struct policy_state {
 	struct mutex oom_lock;
-	u64 oom_kills;		     /* (oom_lock) */
-	struct mm_struct *reap_mm;   /* (oom_lock) next for the reaper */
-	bool stop;		     /* daemons must end; read anywhere */
+	u64 oom_kills;		       /* (oom_lock) */
+	struct mm_struct *reap_mm;     /* (oom_lock) next for the reaper */
+	bool stop;		       /* daemons must end; read anywhere */
 	u32 dirty_writeback_centisecs; /* tunable: the flusher's round */
 	struct port_thread *reaper, *flusher;
 	wait_queue_head_t reaper_wait, flusher_wait;
@@ -45,7 +45,8 @@ int policy_start_daemons(void) MM_MUST_CHECK;
 /* policy_stop_daemons: ask all to end and wait until they have. */
 void policy_stop_daemons(void);
 
-/* ---- kswapd.c ----------------------------------------------------------------- */
+/* ---- kswapd.c
+ * ----------------------------------------------------------------- */
 
 /* wakeup_kswapd: ZONE is low: its node's daemon should look. Any context. */
 void wakeup_kswapd(struct zone *zone, gfp_t gfp, unsigned int order,
@@ -55,7 +56,8 @@ void wakeup_kswapd(struct zone *zone, gfp_t gfp, unsigned int order,
 int kswapd_run(pg_data_t *pgdat) MM_MUST_CHECK;
 void kswapd_stop(pg_data_t *pgdat);
 
-/* ---- oom.c ------------------------------------------------------------------------ */
+/* ---- oom.c
+ * ------------------------------------------------------------------------ */
 
 /*
  * out_of_memory: nothing can be reclaimed. Kills the task that gains most, or
@@ -69,7 +71,8 @@ u64 oom_badness(const struct mm_task *task);
 
 int oom_reaper_run(void) MM_MUST_CHECK;
 
-/* ---- flusher.c ----------------------------------------------------------------------- */
+/* ---- flusher.c
+ * ----------------------------------------------------------------------- */
 
 int flusher_run(void) MM_MUST_CHECK;
 

@@ -135,8 +135,7 @@ static bool may_kill(const struct slow_alloc *sa)
 		return false;
 	/* A kill rarely yields a large block, or a frame of a low zone. */
 	return sa->order <= PAGE_ALLOC_COSTLY_ORDER &&
-	       sa->ac->highest_zoneidx >= ZONE_DMA32 &&
-	       (sa->gfp & __GFP_FS);
+	       sa->ac->highest_zoneidx >= ZONE_DMA32 && (sa->gfp & __GFP_FS);
 }
 
 /* True: try again. */
@@ -164,8 +163,7 @@ static struct page *slow_round(struct slow_alloc *sa, bool *again)
 	if (sa->alloc_flags & ALLOC_KSWAPD)
 		wake_all_kswapds(sa);
 	if (reserve)
-		sa->alloc_flags = reserve |
-				  (sa->alloc_flags & ALLOC_KSWAPD);
+		sa->alloc_flags = reserve | (sa->alloc_flags & ALLOC_KSWAPD);
 	page = try_freelist(sa);
 	if (page || !may_reclaim(sa))
 		return page;
@@ -184,7 +182,7 @@ static struct page *slow_round(struct slow_alloc *sa, bool *again)
 static struct page *alloc_slowpath(gfp_t gfp, unsigned int order,
 				   struct alloc_context *ac)
 {
-	struct slow_alloc sa = { .gfp = gfp, .order = order, .ac = ac };
+	struct slow_alloc sa = {.gfp = gfp, .order = order, .ac = ac};
 	struct page *page;
 	bool again;
 
@@ -222,7 +220,8 @@ void policy_init(void)
 	page_alloc_set_pressure_ops(&pressure);
 }
 
-/* ---- daemons together ---------------------------------------------------------- */
+/* ---- daemons together
+ * ---------------------------------------------------------- */
 
 int policy_start_daemons(void)
 {
@@ -230,7 +229,8 @@ int policy_start_daemons(void)
 	int err = 0;
 
 	WRITE_ONCE(policy_sys.stop, false);
-	for_each_online_pgdat (pgdat) {
+	for_each_online_pgdat(pgdat)
+	{
 		if (!err && pgdat->node_present_pages)
 			err = kswapd_run(pgdat);
 	}
@@ -257,8 +257,7 @@ void policy_stop_daemons(void)
 	pg_data_t *pgdat;
 
 	WRITE_ONCE(policy_sys.stop, true);
-	for_each_online_pgdat (pgdat)
-		kswapd_stop(pgdat);
+	for_each_online_pgdat(pgdat) kswapd_stop(pgdat);
 	daemon_join(&policy_sys.reaper, &policy_sys.reaper_wait);
 	daemon_join(&policy_sys.flusher, &policy_sys.flusher_wait);
 }

@@ -32,7 +32,8 @@
 #include "reclaim/reclaim.h"
 #include "space/rmap.h"
 
-/* ---- the door ---------------------------------------------------------------- */
+/* ---- the door
+ * ---------------------------------------------------------------- */
 
 static void classic_activate(struct lruvec *lruvec, struct page *page)
 {
@@ -49,7 +50,8 @@ static void classic_rotate(struct lruvec *lruvec, struct page *page)
 	lruvec_add_page_tail(lruvec, page);
 }
 
-/* ---- taking off and putting back ------------------------------------------------ */
+/* ---- taking off and putting back
+ * ------------------------------------------------ */
 
 struct isolated {
 	struct page_list pages;
@@ -135,7 +137,8 @@ static void putback_pages(struct lruvec *lruvec, struct page_list *pages,
 	}
 }
 
-/* ---- the two lists --------------------------------------------------------------- */
+/* ---- the two lists
+ * --------------------------------------------------------------- */
 
 static u64 isqrt(u64 v)
 {
@@ -161,8 +164,8 @@ static bool inactive_is_low(const struct lruvec *lruvec, bool file)
  * The active tail: everything moves to inactive. Anonymous pages that are in
  * use show it there again; looking twice would only cost.
  */
-static void shrink_active_list(struct lruvec *lruvec, enum lru_list lru,
-			       u64 nr, struct scan_control *sc)
+static void shrink_active_list(struct lruvec *lruvec, enum lru_list lru, u64 nr,
+			       struct scan_control *sc)
 {
 	struct isolated iso;
 	struct page *page;
@@ -223,7 +226,7 @@ static void note_cost(struct lruvec *lruvec, bool file,
 static u64 shrink_inactive_list(struct lruvec *lruvec, enum lru_list lru,
 				u64 nr, struct scan_control *sc)
 {
-	struct reclaim_stat stat = { 0 };
+	struct reclaim_stat stat = {0};
 	bool file = (lru & LRU_FILE) != 0;
 	struct isolated iso;
 	u64 freed, taken;
@@ -248,7 +251,8 @@ static u64 shrink_inactive_list(struct lruvec *lruvec, enum lru_list lru,
 	return freed;
 }
 
-/* ---- how much of which ---------------------------------------------------------------- */
+/* ---- how much of which
+ * ---------------------------------------------------------------- */
 
 /* Part of each list to scan at this priority; all of it at priority 0. */
 static void scan_targets(struct lruvec *lruvec, const struct scan_control *sc,

@@ -20,7 +20,7 @@ struct scan_control {
 	u64 nr_to_reclaim;
 	gfp_t gfp;
 	u32 order;
-	int reclaim_idx; /* highest zone whose pages help */
+	int reclaim_idx;  /* highest zone whose pages help */
 	u16 target_group; /* 0: everybody's pages */
 	bool may_writepage, may_unmap, may_swap;
 	/* Changed between passes. */
@@ -40,7 +40,7 @@ struct reclaim_stat {
 };
 
 struct reclaim_state {
-	u32 swappiness; /* tunable, 0 .. 200 */
+	u32 swappiness;	 /* tunable, 0 .. 200 */
 	u64 nr_inflight; /* (A) writes that reclaim started */
 };
 

@@ -33,10 +33,10 @@
 #include "space/rmap.h"
 
 enum verdict {
-	KEEP,	      /* locked; back to where it came from */
+	KEEP,	       /* locked; back to where it came from */
 	KEEP_UNLOCKED, /* the same, but unlocked already */
-	ACTIVATE,     /* locked; it is in use */
-	FREED	      /* references frozen, unlocked, nothing refers to it */
+	ACTIVATE,      /* locked; it is in use */
+	FREED	       /* references frozen, unlocked, nothing refers to it */
 };
 
 /* Did anybody use PAGE since the last look? */

@@ -30,7 +30,7 @@ void reclaim_init(void)
 	lru_register(&classic_ops);
 }
 
-static const struct lru_ops *const policies[] = { &classic_ops };
+static const struct lru_ops *const policies[] = {&classic_ops};
 
 int reclaim_select(const char *name)
 {
@@ -108,6 +108,21 @@ static u64 do_try_to_free_pages(struct zonelist *zonelist,
 	return sc->nr_reclaimed;
 }
 
+/* Stalls are counted by the highest zone that was asked for. */
+static enum vm_event_item allocstall_event(int highest_zoneidx)
+{
+	switch (highest_zoneidx) {
+	case ZONE_DMA:
+		return ALLOCSTALL_DMA;
+	case ZONE_DMA32:
+		return ALLOCSTALL_DMA32;
+	case ZONE_MOVABLE:
+		return ALLOCSTALL_MOVABLE;
+	default:
+		return ALLOCSTALL_NORMAL;
+	}
+}
+
 u64 try_to_free_pages(struct zonelist *zonelist, u32 order, gfp_t gfp,
 		      int highest_zoneidx)
 {
@@ -125,7 +140,7 @@ u64 try_to_free_pages(struct zonelist *zonelist, u32 order, gfp_t gfp,
 
 	mm_verify(!(task->flags & PF_MEMALLOC));
 	task->flags |= PF_MEMALLOC;
-	count_vm_event(ALLOCSTALL_NORMAL);
+	count_vm_event(allocstall_event(highest_zoneidx));
 	trace_emit(MM_VMSCAN_DIRECT_RECLAIM_BEGIN, order, gfp);
 	freed = do_try_to_free_pages(zonelist, &sc);
 	trace_emit(MM_VMSCAN_DIRECT_RECLAIM_END, freed);

@@ -56,8 +56,8 @@ static inline u64 avc_last(struct anon_vma_chain *avc)
 	return avc->vma->vm_pgoff + vma_pages(avc->vma) - 1;
 }
 
-INTERVAL_TREE_DEFINE(struct anon_vma_chain, rb, u64, rb_subtree_last,
-		     avc_first, avc_last, static inline, avc_tree);
+INTERVAL_TREE_DEFINE(struct anon_vma_chain, rb, u64, rb_subtree_last, avc_first,
+		     avc_last, static inline, avc_tree);
 
 struct anon_vma_chain *anon_vma_iter_first(struct anon_vma *av, u64 first,
 					   u64 last)
@@ -65,13 +65,14 @@ struct anon_vma_chain *anon_vma_iter_first(struct anon_vma *av, u64 first,
 	return avc_tree_iter_first(&av->rb_root, first, last);
 }
 
-struct anon_vma_chain *anon_vma_iter_next(struct anon_vma_chain *avc,
-					  u64 first, u64 last)
+struct anon_vma_chain *anon_vma_iter_next(struct anon_vma_chain *avc, u64 first,
+					  u64 last)
 {
 	return avc_tree_iter_next(avc, first, last);
 }
 
-/* ---- objects -------------------------------------------------------------------- */
+/* ---- objects
+ * -------------------------------------------------------------------- */
 
 int anon_vma_init_caches(void)
 {
@@ -149,7 +150,8 @@ static void anon_vma_unlock(struct anon_vma *av)
 	up_write(&av->root->rwsem);
 }
 
-/* ---- links ------------------------------------------------------------------------ */
+/* ---- links
+ * ------------------------------------------------------------------------ */
 
 static struct anon_vma_chain *avc_alloc(void)
 {
@@ -190,7 +192,8 @@ void anon_vma_assign(struct vm_area_struct *vma, struct anon_vma *av)
 	WRITE_ONCE(vma->anon_vma, av);
 }
 
-/* ---- the first page of a VMA --------------------------------------------------------- */
+/* ---- the first page of a VMA
+ * --------------------------------------------------------- */
 
 /* A neighbour with the same flags, its pages in line: merging stays possible
  * if both use one anon_vma. Only if the neighbour was never forked. */
@@ -264,13 +267,14 @@ int anon_vma_prepare(struct vm_area_struct *vma)
 	return 0;
 }
 
-/* ---- fork, split, merge ------------------------------------------------------------------ */
+/* ---- fork, split, merge
+ * ------------------------------------------------------------------ */
 
 int anon_vma_clone(struct vm_area_struct *dst, struct vm_area_struct *src)
 {
 	struct anon_vma_chain *pavc;
 
-	list_for_each_entry_reverse(pavc, &src->anon_vma_chain, same_vma) {
+	list_for_each_entry_reverse (pavc, &src->anon_vma_chain, same_vma) {
 		struct anon_vma_chain *avc = avc_alloc();
 
 		if (!avc) {
@@ -289,7 +293,7 @@ static struct anon_vma *find_idle(struct vm_area_struct *vma)
 {
 	struct anon_vma_chain *avc;
 
-	list_for_each_entry(avc, &vma->anon_vma_chain, same_vma) {
+	list_for_each_entry (avc, &vma->anon_vma_chain, same_vma) {
 		struct anon_vma *av = avc->anon_vma;
 
 		if (READ_ONCE(av->num_active_vmas) == 0 &&
@@ -373,7 +377,7 @@ void unlink_anon_vmas(struct vm_area_struct *vma)
 		anon_vma_unlock(own);
 		vma->anon_vma = NULL;
 	}
-	list_for_each_entry_safe(avc, next, &vma->anon_vma_chain, same_vma) {
+	list_for_each_entry_safe (avc, next, &vma->anon_vma_chain, same_vma) {
 		struct anon_vma *av = avc->anon_vma, *root = av->root, *empty;
 
 		/* The root outlives its lock's use by this reference. */
@@ -388,7 +392,9 @@ void unlink_anon_vmas(struct vm_area_struct *vma)
 	}
 }
 
-/* ---- bounds change --------------------------------------------------------------------------- */
+/* ---- bounds change
+ * ---------------------------------------------------------------------------
+ */
 
 static struct anon_vma *vma_root(struct vm_area_struct *vma)
 {
@@ -409,7 +415,7 @@ void anon_vma_resize_begin(struct vm_area_struct *vma)
 	if (!root)
 		return;
 	anon_vma_lock(root);
-	list_for_each_entry(avc, &vma->anon_vma_chain, same_vma)
+	list_for_each_entry (avc, &vma->anon_vma_chain, same_vma)
 		avc_tree_remove(avc, &avc->anon_vma->rb_root);
 }
 
@@ -420,7 +426,7 @@ void anon_vma_resize_end(struct vm_area_struct *vma)
 
 	if (!root)
 		return;
-	list_for_each_entry(avc, &vma->anon_vma_chain, same_vma)
+	list_for_each_entry (avc, &vma->anon_vma_chain, same_vma)
 		avc_insert(avc);
 	anon_vma_unlock(root);
 }
@@ -431,7 +437,7 @@ void anon_vma_check(struct vm_area_struct *vma)
 	bool own = vma->anon_vma == NULL;
 
 	mm_verify(list_empty(&vma->anon_vma_chain) == (vma->anon_vma == NULL));
-	list_for_each_entry(avc, &vma->anon_vma_chain, same_vma) {
+	list_for_each_entry (avc, &vma->anon_vma_chain, same_vma) {
 		mm_verify(avc->vma == vma);
 		mm_verify(avc->anon_vma->refcount > 0);
 		mm_verify(avc->anon_vma->root == vma_root(vma));

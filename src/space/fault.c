@@ -62,8 +62,7 @@ static vm_fault_t fault_spurious(struct vm_fault *vmf)
 
 vm_fault_t handle_mm_fault(struct vm_area_struct *vma, uva_t address, u32 flags)
 {
-	struct vm_fault vmf = { vma, PAGE_ALIGN_DOWN(address), flags,
-				{ 0 },	 { 0 } };
+	struct vm_fault vmf = {vma, PAGE_ALIGN_DOWN(address), flags, {0}, {0}};
 
 	rwsem_assert_held(&vma->vm_mm->mmap_lock);
 	mm_assert(vma_contains(vma, address));

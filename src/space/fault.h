@@ -9,11 +9,11 @@
 
 /* How a fault ended: bits. 0: the entry is there, repeat the access. */
 typedef u32 vm_fault_t;
-#define VM_FAULT_OOM	0x1u
-#define VM_FAULT_SIGBUS 0x2u
+#define VM_FAULT_OOM	 0x1u
+#define VM_FAULT_SIGBUS	 0x2u
 #define VM_FAULT_SIGSEGV 0x4u
-#define VM_FAULT_MAJOR	0x8u
-#define VM_FAULT_ERROR	(VM_FAULT_OOM | VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV)
+#define VM_FAULT_MAJOR	 0x8u
+#define VM_FAULT_ERROR	 (VM_FAULT_OOM | VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV)
 
 #define FAULT_FLAG_WRITE 0x1u
 #define FAULT_FLAG_INSTR 0x2u

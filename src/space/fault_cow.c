@@ -67,7 +67,7 @@ static void wp_install_copy(struct vm_fault *vmf, struct page *old,
 	pte_t e = pte_make(page_to_pfn(copy), vma->vm_page_prot);
 
 	/* No CPU may read the old page after another wrote the new one. */
-	pt_xchg(&vmf->slot, (pte_t){ 0 });
+	pt_xchg(&vmf->slot, (pte_t){0});
 	port_tlb_flush(&mm->cpus, mm->asid, vmf->address,
 		       vmf->address + PAGE_SIZE);
 	page_add_new_anon_rmap(copy, vma, vmf->address);

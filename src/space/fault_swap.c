@@ -58,8 +58,7 @@ static void swap_map_page(struct vm_fault *vmf, struct page *page,
 	mm_counter_add(mm, MM_ANONPAGES, 1);
 	exclusive = page_mapcount(page) == 0 && swap_count(entry) == 0 &&
 		    page_count(page) == 2;
-	if (exclusive &&
-	    ((vmf->flags & FAULT_FLAG_WRITE) || vm_swap_full()))
+	if (exclusive && ((vmf->flags & FAULT_FLAG_WRITE) || vm_swap_full()))
 		exclusive = try_to_free_swap(page);
 	else
 		exclusive = false;

@@ -76,7 +76,7 @@ static int copy_table(struct copy_side *dst, struct copy_side *src, uva_t addr,
 static int copy_page_range(struct vm_area_struct *new,
 			   struct vm_area_struct *old)
 {
-	struct copy_side dst = { .vma = new }, src = { .vma = old };
+	struct copy_side dst = {.vma = new}, src = {.vma = old};
 	struct mm_struct *mm = old->vm_mm;
 	uva_t addr = old->vm_start;
 	int err = 0;

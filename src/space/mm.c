@@ -54,9 +54,8 @@ int space_init(void)
 	s->stack_guard_gap = 256;
 	s->mm_cache = kmem_cache_create("mm_struct", sizeof(struct mm_struct),
 					MM_CACHELINE, 0, NULL);
-	s->vma_cache = kmem_cache_create("vm_area_struct",
-					 sizeof(struct vm_area_struct), 0, 0,
-					 NULL);
+	s->vma_cache = kmem_cache_create(
+		"vm_area_struct", sizeof(struct vm_area_struct), 0, 0, NULL);
 	if (!s->mm_cache || !s->vma_cache || anon_vma_init_caches())
 		return -ENOMEM;
 	return zero_page_init();
@@ -71,7 +70,8 @@ void mm_default_layout(struct mm_layout *l)
 	l->start_brk = 0x555555756000UL;
 }
 
-/* ---- birth and end --------------------------------------------------------------- */
+/* ---- birth and end
+ * --------------------------------------------------------------- */
 
 /* A free tag for the TLBs, from where the last search ended; 0: none left.
  * Registry lock held. */
@@ -149,8 +149,8 @@ int mm_create(const struct mm_layout *layout, struct mm_struct **out)
 /* Everything that is mapped goes, in one gather with one flush at the end. */
 static void exit_mmap(struct mm_struct *mm)
 {
-	struct pt_free_range all = { 0, mm->layout.task_size, 0, 0,
-				     tlb_remove_table, NULL };
+	struct pt_free_range all = {0, mm->layout.task_size, 0,
+				    0, tlb_remove_table,     NULL};
 	struct vm_area_struct *vma, *next;
 	struct mmu_gather tlb;
 
@@ -160,7 +160,7 @@ static void exit_mmap(struct mm_struct *mm)
 	all.arg = &tlb;
 	for_each_vma (vma, mm)
 		zap_range(&tlb, vma, vma->vm_start, vma->vm_end);
-	list_for_each_entry_safe(vma, next, &mm->mmap, vm_list) {
+	list_for_each_entry_safe (vma, next, &mm->mmap, vm_list) {
 		unlink_anon_vmas(vma);
 		if (vma_accountable(vma->vm_flags))
 			vm_unaccount(vma_pages(vma));
@@ -236,7 +236,9 @@ void mm_drop(struct mm_struct *mm)
 		epoch_defer(&mm->epoch, mm_free_epoch);
 }
 
-/* ---- tasks ----------------------------------------------------------------------------- */
+/* ---- tasks
+ * -----------------------------------------------------------------------------
+ */
 
 static void mm_load(struct mm_struct *mm)
 {
@@ -348,7 +350,9 @@ void task_for_each(bool (*fn)(struct mm_task *task, void *arg), void *arg)
 	spin_unlock(&space_sys.lock);
 }
 
-/* ---- looking -------------------------------------------------------------------------------- */
+/* ---- looking
+ * --------------------------------------------------------------------------------
+ */
 
 void mm_usage_get(const struct mm_struct *mm, struct mm_usage *out)
 {

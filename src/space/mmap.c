@@ -19,7 +19,8 @@
 #include "space/rmap.h"
 #include "space/space.h"
 
-/* ---- limits and accounting ------------------------------------------------------- */
+/* ---- limits and accounting
+ * ------------------------------------------------------- */
 
 bool vma_accountable(u64 vm_flags)
 {
@@ -92,7 +93,8 @@ void vm_stat_account(struct mm_struct *mm, u64 vm_flags, s64 pages)
 	mm_verify((s64)mm->total_vm >= 0 && (s64)mm->data_vm >= 0);
 }
 
-/* ---- access bits ------------------------------------------------------------------ */
+/* ---- access bits
+ * ------------------------------------------------------------------ */
 
 u64 prot_to_vm_flags(int prot)
 {
@@ -112,15 +114,16 @@ pgprot_t vm_get_page_prot(u64 vm_flags)
 	u64 bits = X86_PTE_P | X86_PTE_US;
 
 	if (!(vm_flags & VM_ACCESS_FLAGS))
-		return (pgprot_t){ X86_PTE_PROTNONE | X86_PTE_NX };
+		return (pgprot_t){X86_PTE_PROTNONE | X86_PTE_NX};
 	if (vm_flags & VM_WRITE)
 		bits |= X86_PTE_RW;
 	if (!(vm_flags & VM_EXEC))
 		bits |= X86_PTE_NX;
-	return (pgprot_t){ bits };
+	return (pgprot_t){bits};
 }
 
-/* ---- munmap -------------------------------------------------------------------------- */
+/* ---- munmap
+ * -------------------------------------------------------------------------- */
 
 static void unmap_one_vma(struct mm_struct *mm, struct vm_area_struct *vma)
 {
@@ -139,8 +142,7 @@ static void unmap_region(struct mm_struct *mm, uva_t start, uva_t end)
 {
 	struct vm_area_struct *first = find_vma(mm, start), *vma, *next;
 	struct vm_area_struct *prev = first ? vma_prev(first) : NULL;
-	struct pt_free_range range = { start, end, 0, 0, tlb_remove_table,
-				       NULL };
+	struct pt_free_range range = {start, end, 0, 0, tlb_remove_table, NULL};
 	struct mmu_gather tlb;
 
 	if (!first || first->vm_start >= end)
@@ -183,8 +185,7 @@ int do_munmap(struct mm_struct *mm, uva_t addr, u64 len)
 {
 	int err;
 
-	if (len > mm->layout.task_size ||
-	    !range_ok(mm, addr, PAGE_ALIGN(len)))
+	if (len > mm->layout.task_size || !range_ok(mm, addr, PAGE_ALIGN(len)))
 		return -EINVAL;
 	down_write(&mm->mmap_lock);
 	err = do_munmap_locked(mm, addr, PAGE_ALIGN(len));
@@ -192,7 +193,9 @@ int do_munmap(struct mm_struct *mm, uva_t addr, u64 len)
 	return err;
 }
 
-/* ---- mmap ---------------------------------------------------------------------------- */
+/* ---- mmap
+ * ----------------------------------------------------------------------------
+ */
 
 static int mmap_check_flags(u64 len, int flags)
 {
@@ -220,7 +223,8 @@ static s64 mmap_place(struct mm_struct *mm, uva_t addr, u64 len, int flags)
 		return -ENOMEM;
 	if (addr < READ_ONCE(space_sys.mmap_min_addr))
 		return -EPERM;
-	if ((flags & MAP_FIXED_NOREPLACE) && !range_is_free(mm, addr, addr + len))
+	if ((flags & MAP_FIXED_NOREPLACE) &&
+	    !range_is_free(mm, addr, addr + len))
 		return -EEXIST;
 	return (s64)addr;
 }
@@ -238,10 +242,11 @@ static u64 mmap_vm_flags(int prot, int flags)
 }
 
 /* The range is free: account, then merge or make a VMA. */
-static int map_free_range(struct mm_struct *mm, uva_t addr, u64 len, u64 vm_flags)
+static int map_free_range(struct mm_struct *mm, uva_t addr, u64 len,
+			  u64 vm_flags)
 {
-	struct vma_merge_want want = { addr, addr + len, vm_flags,
-				       addr >> PAGE_SHIFT, NULL };
+	struct vma_merge_want want = {addr, addr + len, vm_flags,
+				      addr >> PAGE_SHIFT, NULL};
 	u64 pages = len >> PAGE_SHIFT;
 	struct vm_area_struct *vma;
 
@@ -299,7 +304,9 @@ s64 do_mmap(struct mm_struct *mm, uva_t addr, u64 len, int prot, int flags)
 	return at;
 }
 
-/* ---- brk -------------------------------------------------------------------------------- */
+/* ---- brk
+ * --------------------------------------------------------------------------------
+ */
 
 static bool brk_grow(struct mm_struct *mm, uva_t from, uva_t to)
 {

@@ -26,7 +26,7 @@ static void protect_table(struct vm_area_struct *vma, struct pt_slot *slot,
 		if (!pte_present(e))
 			continue;
 		/* Taken out whole, so that no A or D bit is lost. */
-		e = pt_xchg(slot, (pte_t){ 0 });
+		e = pt_xchg(slot, (pte_t){0});
 		n = pte_modify(e, vma->vm_page_prot);
 		if (!pte_write(e) || pte_special(e))
 			n = pte_wrprotect(n);
@@ -91,7 +91,8 @@ static int protect_check(struct mm_struct *mm, uva_t start, uva_t end,
 {
 	struct vm_area_struct *vma = find_vma(mm, start);
 
-	for (uva_t at = start; at < end; at = vma->vm_end, vma = vma_next(vma)) {
+	for (uva_t at = start; at < end;
+	     at = vma->vm_end, vma = vma_next(vma)) {
 		if (!vma || vma->vm_start > at)
 			return -ENOMEM;
 		if (access & ~(vma->vm_flags >> 4))

@@ -16,7 +16,8 @@
 #include "space/rmap.h"
 #include "space/space.h"
 
-/* ---- carrying entries over ------------------------------------------------------ */
+/* ---- carrying entries over
+ * ------------------------------------------------------ */
 
 /* Move one entry. Both tables exist; they may be the same one. */
 static void move_entry(struct pt_slot *from, struct pt_slot *to)
@@ -27,7 +28,7 @@ static void move_entry(struct pt_slot *from, struct pt_slot *to)
 	pt_lock(from);
 	if (!same)
 		pt_lock_nested(to);
-	e = pt_xchg(from, (pte_t){ 0 });
+	e = pt_xchg(from, (pte_t){0});
 	mm_verify(pte_none(pt_get(to)));
 	pt_set(to, e);
 	if (!same)
@@ -77,7 +78,8 @@ static int move_page_tables(struct vm_area_struct *vma, uva_t old, uva_t new,
 	return done == len ? 0 : -ENOMEM;
 }
 
-/* ---- moving a mapping -------------------------------------------------------------- */
+/* ---- moving a mapping
+ * -------------------------------------------------------------- */
 
 /* A VMA at NEW with the pages and flags of [ADDR..] of VMA. NULL: no memory. */
 static struct vm_area_struct *copy_vma(struct mm_struct *mm,
@@ -144,10 +146,11 @@ static s64 move_vma(struct mm_struct *mm, struct vm_area_struct *vma,
 		mm_bug("mremap: the old range 0x%llx does not unmap",
 		       (unsigned long long)addr);
 	vma_join(mm, find_vma(mm, new));
-	return (s64)new;
+	return (s64) new;
 }
 
-/* ---- growing in place ------------------------------------------------------------------ */
+/* ---- growing in place
+ * ------------------------------------------------------------------ */
 
 static s64 grow_in_place(struct mm_struct *mm, struct vm_area_struct *vma,
 			 uva_t addr, u64 old_len, u64 new_len)
@@ -179,8 +182,8 @@ static int mremap_source(struct mm_struct *mm, uva_t addr, u64 len,
 	return 0;
 }
 
-static s64 mremap_to(struct mm_struct *mm, uva_t addr, u64 old_len,
-		     u64 new_len, uva_t new)
+static s64 mremap_to(struct mm_struct *mm, uva_t addr, u64 old_len, u64 new_len,
+		     uva_t new)
 {
 	u64 task_size = mm->layout.task_size;
 	struct vm_area_struct *vma;
@@ -189,7 +192,7 @@ static s64 mremap_to(struct mm_struct *mm, uva_t addr, u64 old_len,
 	if (!IS_ALIGNED(new, PAGE_SIZE) || new_len > task_size ||
 	    new > task_size - new_len)
 		return -EINVAL;
-	if (addr + old_len > new && new + new_len > addr)
+	if (addr + old_len > new &&new + new_len > addr)
 		return -EINVAL;
 	err = mremap_source(mm, addr, old_len, &vma);
 	if (!err)

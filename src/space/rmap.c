@@ -37,7 +37,8 @@
 #include "phys/vmstat.h"
 #include "space/space.h"
 
-/* ---- counting -------------------------------------------------------------------- */
+/* ---- counting
+ * -------------------------------------------------------------------- */
 
 static void count_anon_mapped(struct page *page, long n)
 {
@@ -52,8 +53,7 @@ static void set_anon_identity(struct page *page, struct anon_vma *av,
 
 	mm_verify(av != NULL);
 	set_page_index(page, pgoff);
-	set_page_mapping_word(page,
-			      (u64)(uintptr_t)av | PAGE_MAPPING_ANON);
+	set_page_mapping_word(page, (u64)(uintptr_t)av | PAGE_MAPPING_ANON);
 }
 
 void page_add_new_anon_rmap(struct page *page, struct vm_area_struct *vma,
@@ -108,7 +108,8 @@ void page_move_anon_rmap(struct page *page, struct vm_area_struct *vma)
 					    PAGE_MAPPING_ANON);
 }
 
-/* ---- from a page to its anon_vma ----------------------------------------------------- */
+/* ---- from a page to its anon_vma
+ * ----------------------------------------------------- */
 
 static struct anon_vma *word_anon_vma(u64 word)
 {
@@ -138,7 +139,9 @@ static struct anon_vma *page_get_anon_vma(struct page *page)
 	return av;
 }
 
-/* ---- walking --------------------------------------------------------------------------- */
+/* ---- walking
+ * ---------------------------------------------------------------------------
+ */
 
 bool page_vma_slot(const struct page *page, struct vm_area_struct *vma,
 		   uva_t addr, struct pt_slot *slot)
@@ -198,7 +201,9 @@ bool rmap_walk(struct page *page, struct rmap_walk_control *rwc)
 	return true;
 }
 
-/* ---- referenced? --------------------------------------------------------------------------- */
+/* ---- referenced?
+ * ---------------------------------------------------------------------------
+ */
 
 struct referenced_arg {
 	int referenced;
@@ -234,7 +239,7 @@ static bool referenced_one(struct page *page, struct vm_area_struct *vma,
 
 int page_referenced(struct page *page, u64 *vm_flags)
 {
-	struct referenced_arg ra = { 0, 0 };
+	struct referenced_arg ra = {0, 0};
 	struct rmap_walk_control rwc = {
 		.arg = &ra,
 		.rmap_one = referenced_one,
@@ -251,14 +256,16 @@ int page_referenced(struct page *page, u64 *vm_flags)
 	return ra.referenced;
 }
 
-/* ---- unmapping ------------------------------------------------------------------------------ */
+/* ---- unmapping
+ * ------------------------------------------------------------------------------
+ */
 
 /*
  * One mapping becomes a swap entry. The entry's count is raised first, so
  * that the slot cannot be freed under it.
  */
-static bool unmap_one(struct page *page, struct vm_area_struct *vma,
-		      uva_t addr, void *arg)
+static bool unmap_one(struct page *page, struct vm_area_struct *vma, uva_t addr,
+		      void *arg)
 {
 	struct mm_struct *mm = vma->vm_mm;
 	swp_entry_t entry = page_swap_entry(page);
@@ -272,7 +279,7 @@ static bool unmap_one(struct page *page, struct vm_area_struct *vma,
 		pt_unlock(&slot);
 		return false;
 	}
-	old = pt_xchg(&slot, (pte_t){ 0 });
+	old = pt_xchg(&slot, (pte_t){0});
 	port_tlb_flush(&mm->cpus, mm->asid, addr, addr + PAGE_SIZE);
 	if (pte_dirty(old))
 		SetPageDirty(page);

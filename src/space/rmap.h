@@ -17,15 +17,15 @@
  * root's rwsem for writing to change, for reading to walk; (A) atomic.
  */
 struct anon_vma {
-	struct anon_vma *root;	     /* whose lock all of a tree use; constant */
-	struct rw_semaphore rwsem;   /* used in the root only */
-	u32 refcount;		     /* (A) VMAs' links count as one */
-	u32 num_children;	     /* (R) anon_vmas whose parent this is */
-	u32 num_active_vmas;	     /* (R) VMAs whose anon_vma this is */
-	struct anon_vma *parent;     /* (R) */
-	struct rb_root rb_root;	     /* (R) interval tree of chain links */
-	u16 window_lo, window_hi;    /* (R) 2^32-page windows of any VMA */
-	struct epoch_head epoch;     /* for the deferred free */
+	struct anon_vma *root;	   /* whose lock all of a tree use; constant */
+	struct rw_semaphore rwsem; /* used in the root only */
+	u32 refcount;		   /* (A) VMAs' links count as one */
+	u32 num_children;	   /* (R) anon_vmas whose parent this is */
+	u32 num_active_vmas;	   /* (R) VMAs whose anon_vma this is */
+	struct anon_vma *parent;   /* (R) */
+	struct rb_root rb_root;	   /* (R) interval tree of chain links */
+	u16 window_lo, window_hi;  /* (R) 2^32-page windows of any VMA */
+	struct epoch_head epoch;   /* for the deferred free */
 };
 
 /* The link of one VMA to one anon_vma. */
@@ -37,7 +37,8 @@ struct anon_vma_chain {
 	u64 rb_subtree_last;	   /* (R) interval tree's augmented value */
 };
 
-/* ---- anon_vma.c ---------------------------------------------------------------- */
+/* ---- anon_vma.c
+ * ---------------------------------------------------------------- */
 
 /* anon_vma_init_caches: at boot. 0 or -ENOMEM. */
 int anon_vma_init_caches(void) MM_MUST_CHECK;
@@ -77,10 +78,11 @@ void anon_vma_put(struct anon_vma *av);
 /* Interval look-up: links of AV whose VMAs hold page number PGOFF. */
 struct anon_vma_chain *anon_vma_iter_first(struct anon_vma *av, u64 first,
 					   u64 last);
-struct anon_vma_chain *anon_vma_iter_next(struct anon_vma_chain *avc,
-					  u64 first, u64 last);
+struct anon_vma_chain *anon_vma_iter_next(struct anon_vma_chain *avc, u64 first,
+					  u64 last);
 
-/* ---- rmap.c ---------------------------------------------------------------------- */
+/* ---- rmap.c
+ * ---------------------------------------------------------------------- */
 
 /* Set / clear the mapping of an anonymous PAGE at ADDR of VMA. Table lock of
  * the entry held. _new: PAGE is fresh, mapped once, owned by VMA's anon_vma.
@@ -114,7 +116,8 @@ bool rmap_walk(struct page *page, struct rmap_walk_control *rwc);
 int page_referenced(struct page *page, u64 *vm_flags);
 
 /* try_to_unmap: replace every mapping of an anonymous PAGE that is in the
- * swap cache by its swap entry, and flush. Page locked. True if none is left. */
+ * swap cache by its swap entry, and flush. Page locked. True if none is left.
+ */
 bool try_to_unmap(struct page *page) MM_MUST_CHECK;
 
 /* page_vma_slot: the slot in VMA that maps PAGE at ADDR, table locked; false

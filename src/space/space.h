@@ -42,13 +42,13 @@
  * (V) additionally the anon_vma's lock to change while it is linked there.
  */
 struct vm_area_struct {
-	uva_t vm_start, vm_end; /* (W, V) [start, end) */
-	u64 vm_pgoff;		/* (W, V) page number of vm_start */
-	u64 vm_flags;		/* (W) VM_* */
-	pgprot_t vm_page_prot;	/* (W) access bits of new entries */
-	struct mm_struct *vm_mm; /* constant */
-	struct rb_node vm_rb;	/* (W) */
-	u64 rb_subtree_gap;	/* (W) largest gap below, in the subtree */
+	uva_t vm_start, vm_end;	  /* (W, V) [start, end) */
+	u64 vm_pgoff;		  /* (W, V) page number of vm_start */
+	u64 vm_flags;		  /* (W) VM_* */
+	pgprot_t vm_page_prot;	  /* (W) access bits of new entries */
+	struct mm_struct *vm_mm;  /* constant */
+	struct rb_node vm_rb;	  /* (W) */
+	u64 rb_subtree_gap;	  /* (W) largest gap below, in the subtree */
 	struct list_head vm_list; /* (W) in address order */
 	struct list_head anon_vma_chain; /* (W) avc.same_vma */
 	struct anon_vma *anon_vma; /* (W) set once under page_table lock */
@@ -63,7 +63,7 @@ enum mm_counter { MM_ANONPAGES, MM_SWAPENTS, NR_MM_COUNTERS };
 
 /* (M) mmap_lock, (A) atomic, (C) constant, (S) space_sys.lock. */
 struct mm_struct {
-	struct pgtable pt;		 /* see pgtable.h */
+	struct pgtable pt; /* see pgtable.h */
 	struct rw_semaphore mmap_lock;
 	struct rb_root mm_rb;		 /* (M) */
 	struct list_head mmap;		 /* (M) VMAs in address order */
@@ -79,7 +79,7 @@ struct mm_struct {
 	u64 counters[NR_MM_COUNTERS];	 /* (A) pages */
 	u64 hiwater_rss;		 /* (A) */
 	u64 rlimit_as, rlimit_data, rlimit_stack; /* (M) bytes */
-	spinlock_t anon_lock; /* linking a VMA's first anon_vma */
+	spinlock_t anon_lock;	 /* linking a VMA's first anon_vma */
 	struct list_head mmlist; /* (S) all address spaces */
 	struct epoch_head epoch; /* for the deferred free */
 };
@@ -90,12 +90,12 @@ struct space_state {
 	struct list_head mms;
 	s32 next_pid;
 	u32 next_asid;
-#define SPACE_NR_ASIDS 4096u /* what 12-bit PCIDs allow */
+#define SPACE_NR_ASIDS 4096u		/* what 12-bit PCIDs allow */
 	u64 asids[SPACE_NR_ASIDS / 64]; /* taken; 0 is never given out */
 	u64 nr_mms;
-	u64 zero_pfn;	   /* the shared zero page */
-	u64 committed;	   /* (A) pages accounted by VM_ACCOUNT */
-	u64 max_map_count; /* tunable */
+	u64 zero_pfn;	       /* the shared zero page */
+	u64 committed;	       /* (A) pages accounted by VM_ACCOUNT */
+	u64 max_map_count;     /* tunable */
 	u32 overcommit_memory; /* tunable: 0, 1, 2 */
 	u32 overcommit_ratio;  /* tunable, percent */
 	u64 mmap_min_addr;     /* tunable, bytes */
@@ -110,7 +110,8 @@ void space_reset(void);
 /* space_init: caches and the zero page. 0 or -ENOMEM. At boot. */
 int space_init(void) MM_MUST_CHECK;
 
-/* ---- vma.c: the tree ------------------------------------------------------ */
+/* ---- vma.c: the tree ------------------------------------------------------
+ */
 
 /* find_vma: the first VMA with vm_end > ADDR, or NULL. (M) held. */
 struct vm_area_struct *find_vma(struct mm_struct *mm, uva_t addr);
@@ -128,7 +129,7 @@ static inline u64 vma_pages(const struct vm_area_struct *vma)
 	return (vma->vm_end - vma->vm_start) >> PAGE_SHIFT;
 }
 
-#define for_each_vma(vma, mm) list_for_each_entry(vma, &(mm)->mmap, vm_list)
+#define for_each_vma(vma, mm) list_for_each_entry (vma, &(mm)->mmap, vm_list)
 
 /* vma_new: an unlinked VMA, fields set, not in the tree. NULL: no memory.
  * Fault injection: FAIL_VMA. */
@@ -182,7 +183,8 @@ void vma_tree_check(struct mm_struct *mm);
 pgprot_t vm_get_page_prot(u64 vm_flags);
 u64 prot_to_vm_flags(int prot);
 
-/* ---- limits (mmap.c) --------------------------------------------------------- */
+/* ---- limits (mmap.c)
+ * --------------------------------------------------------- */
 
 /* vm_enough_memory: account PAGES if the overcommit mode allows. 0, -ENOMEM. */
 int vm_enough_memory(u64 pages) MM_MUST_CHECK;
@@ -199,20 +201,22 @@ int expand_stack(struct mm_struct *mm, uva_t addr) MM_MUST_CHECK;
 /* do_munmap_locked: as do_munmap, (M) held for writing. */
 int do_munmap_locked(struct mm_struct *mm, uva_t start, u64 len) MM_MUST_CHECK;
 
-/* ---- zap.c: taking pages out of a range ----------------------------------------- */
+/* ---- zap.c: taking pages out of a range
+ * ----------------------------------------- */
 
 /* zap_range: clear all entries in [START, END) of VMA; pages go to TLB. */
-void zap_range(struct mmu_gather *tlb, struct vm_area_struct *vma,
-	       uva_t start, uva_t end);
+void zap_range(struct mmu_gather *tlb, struct vm_area_struct *vma, uva_t start,
+	       uva_t end);
 void mm_gather_init(struct mmu_gather *tlb, struct mm_struct *mm);
 
-/* ---- counters ----------------------------------------------------------------------- */
+/* ---- counters
+ * ----------------------------------------------------------------------- */
 
 static inline void mm_counter_add(struct mm_struct *mm, enum mm_counter c,
 				  s64 n)
 {
-	u64 now = __atomic_add_fetch(&mm->counters[c], (u64)n,
-				     __ATOMIC_RELAXED);
+	u64 now =
+		__atomic_add_fetch(&mm->counters[c], (u64)n, __ATOMIC_RELAXED);
 
 	mm_verify((s64)now >= 0);
 	if (c == MM_ANONPAGES && n > 0 && now > READ_ONCE(mm->hiwater_rss))
@@ -224,7 +228,8 @@ static inline u64 mm_counter_get(const struct mm_struct *mm, enum mm_counter c)
 	return READ_ONCE(mm->counters[c]);
 }
 
-/* ---- references to the structure (mm_count); users are mm_get/mm_put --------- */
+/* ---- references to the structure (mm_count); users are mm_get/mm_put
+ * --------- */
 
 void mm_grab(struct mm_struct *mm);
 void mm_drop(struct mm_struct *mm);

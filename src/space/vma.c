@@ -44,7 +44,8 @@
 #include "space/rmap.h"
 #include "space/space.h"
 
-/* ---- order ------------------------------------------------------------------ */
+/* ---- order ------------------------------------------------------------------
+ */
 
 struct vm_area_struct *vma_next(struct vm_area_struct *vma)
 {
@@ -88,7 +89,8 @@ struct vm_area_struct *find_vma(struct mm_struct *mm, uva_t addr)
 	return best;
 }
 
-/* ---- the augmented gap ----------------------------------------------------------- */
+/* ---- the augmented gap
+ * ----------------------------------------------------------- */
 
 static u64 own_gap(struct vm_area_struct *vma)
 {
@@ -100,7 +102,7 @@ static u64 own_gap(struct vm_area_struct *vma)
 static u64 child_gap(const struct rb_node *node)
 {
 	return node ? rb_entry(node, struct vm_area_struct, vm_rb)
-			      ->rb_subtree_gap
+			       ->rb_subtree_gap
 		    : 0;
 }
 
@@ -154,7 +156,8 @@ static void gap_update(struct vm_area_struct *vma)
 		gap_propagate(&vma->vm_rb, NULL);
 }
 
-/* ---- making, linking, resizing ------------------------------------------------------ */
+/* ---- making, linking, resizing
+ * ------------------------------------------------------ */
 
 struct vm_area_struct *vma_new(struct mm_struct *mm, uva_t start, uva_t end,
 			       u64 vm_flags)
@@ -180,8 +183,8 @@ struct vm_area_struct *vma_new(struct mm_struct *mm, uva_t start, uva_t end,
 
 struct vm_area_struct *vma_dup(const struct vm_area_struct *vma)
 {
-	struct vm_area_struct *copy = vma_new(vma->vm_mm, vma->vm_start,
-					      vma->vm_end, vma->vm_flags);
+	struct vm_area_struct *copy =
+		vma_new(vma->vm_mm, vma->vm_start, vma->vm_end, vma->vm_flags);
 
 	if (!copy)
 		return NULL;
@@ -252,7 +255,8 @@ void vma_resize(struct vm_area_struct *vma, uva_t start, uva_t end, u64 pgoff)
 	gap_update(next);
 }
 
-/* ---- merging -------------------------------------------------------------------------- */
+/* ---- merging
+ * -------------------------------------------------------------------------- */
 
 /*
  * May pages of A and B share one VMA? Yes if they use the same anon_vma, or
@@ -314,11 +318,11 @@ struct vm_area_struct *vma_merge(struct mm_struct *mm,
 {
 	struct vm_area_struct *next = find_vma(mm, w->start);
 	struct vm_area_struct *prev =
-		next ? vma_prev(next) :
-		       (list_empty(&mm->mmap) ?
-				NULL :
-				list_entry(mm->mmap.prev,
-					   struct vm_area_struct, vm_list));
+		next ? vma_prev(next)
+		     : (list_empty(&mm->mmap)
+				? NULL
+				: list_entry(mm->mmap.prev,
+					     struct vm_area_struct, vm_list));
 
 	mm_assert(!next || next->vm_start >= w->end);
 	if (can_follow(prev, w)) {
@@ -358,7 +362,8 @@ struct vm_area_struct *vma_join(struct mm_struct *mm,
 	return vma;
 }
 
-/* ---- splitting ------------------------------------------------------------------------ */
+/* ---- splitting
+ * ------------------------------------------------------------------------ */
 
 int split_vma(struct mm_struct *mm, struct vm_area_struct *vma, uva_t addr)
 {
@@ -404,7 +409,9 @@ int vma_isolate_range(struct mm_struct *mm, uva_t start, uva_t end)
 	return 0;
 }
 
-/* ---- gaps ------------------------------------------------------------------------------ */
+/* ---- gaps
+ * ------------------------------------------------------------------------------
+ */
 
 /* Lowest address that the gap above VMA's predecessor may be used from. */
 static uva_t gap_low(struct vm_area_struct *vma, uva_t low)
@@ -506,7 +513,7 @@ s64 get_unmapped_area(struct mm_struct *mm, uva_t hint, u64 len)
 {
 	uva_t low = max(READ_ONCE(space_sys.mmap_min_addr), PAGE_SIZE);
 	uva_t top = mm->layout.task_size;
-	struct gap_search g = { len, low, mm->layout.mmap_base, true };
+	struct gap_search g = {len, low, mm->layout.mmap_base, true};
 	uva_t found;
 
 	if (len > top - low)
@@ -530,7 +537,9 @@ s64 get_unmapped_area(struct mm_struct *mm, uva_t hint, u64 len)
 	return found ? (s64)found : -ENOMEM;
 }
 
-/* ---- check ------------------------------------------------------------------------------- */
+/* ---- check
+ * -------------------------------------------------------------------------------
+ */
 
 static u64 check_node(struct rb_node *node, u64 *gap)
 {
@@ -541,8 +550,7 @@ static u64 check_node(struct rb_node *node, u64 *gap)
 	if (!node)
 		return 0;
 	vma = rb_entry(node, struct vm_area_struct, vm_rb);
-	n = 1 + check_node(node->left, &left) +
-	    check_node(node->right, &right);
+	n = 1 + check_node(node->left, &left) + check_node(node->right, &right);
 	*gap = max(own_gap(vma), max(left, right));
 	mm_verify(vma->rb_subtree_gap == *gap);
 	return n;
@@ -555,7 +563,7 @@ void vma_tree_check(struct mm_struct *mm)
 	uva_t end = 0;
 	u64 n = 0, gap, pages = 0;
 
-	for_each_vma(vma, mm) {
+	for_each_vma (vma, mm) {
 		mm_verify(vma->vm_start < vma->vm_end);
 		mm_verify(vma->vm_start >= end);
 		mm_verify(IS_ALIGNED(vma->vm_start | vma->vm_end, PAGE_SIZE));

@@ -28,7 +28,7 @@ void mm_gather_init(struct mmu_gather *tlb, struct mm_struct *mm)
 static bool zap_entry(struct mmu_gather *tlb, struct mm_struct *mm,
 		      struct pt_slot *slot, uva_t addr)
 {
-	pte_t e = pt_xchg(slot, (pte_t){ 0 });
+	pte_t e = pt_xchg(slot, (pte_t){0});
 	struct page *page;
 
 	if (pte_none(e))
