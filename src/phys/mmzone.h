@@ -69,21 +69,21 @@ struct free_area {
 
 /*
  * One CPU's free frames of one zone. The owner takes the lock while pinned;
- * others only to drain. An interrupt that finds it taken goes to the zone.
+ * others only to drain. Whoever finds it taken goes to the zone.
  */
 struct per_cpu_pages {
 	spinlock_t lock;
 	s32 count;	   /* (P) frames on all lists */
-	s32 high;	   /* (W) give some back above this */
+	s32 high;	   /* (W) give some back from here on */
 	s32 batch;	   /* (W) move this many at a time */
 	u16 free_factor;   /* (P) batch scaling while only freeing */
 	u8 zone_idx;	   /* (B) */
 	struct zone *zone; /* (B) */
-	u64 nr_alloc; /* (P) single frames by the fast path: PGALLOC, NUMA_HIT
-		       */
-	u64 nr_free;  /* (P) frames taken back: PGFREE */
-	/* (P) stacks of free blocks: pfn of the first, then page.next. */
-	u32 lists[NR_PCP_LISTS];
+	u64 nr_free;	   /* (P) frames taken back: PGFREE */
+	s64 nr_moved;	   /* (P) frames filled in, less drained, less slow */
+	u64 nr_tails; /* (P) of the fast allocations: frames but the first */
+	/* (P) stacks of free blocks, linked by the descriptors' word. */
+	struct page *lists[NR_PCP_LISTS];
 } MM_ALIGNED(MM_CACHELINE);
 
 /* zone.flags */

@@ -201,8 +201,7 @@ static void uncharge_block(struct page *page, unsigned int order)
 /* PA-1 for a frame that comes off a list. */
 static bool new_page_bad(const struct page *page)
 {
-	return page->flags != 0 || page->refcount != 0 ||
-	       page->mapcount != -1 || page->word != 0;
+	return page->flags != 0 || page->refcount != 0 || page->mapcount != -1;
 }
 
 static bool check_new_block(struct page *page, unsigned int order)
@@ -242,7 +241,7 @@ static bool prep_new_page(struct page *page, unsigned int order, gfp_t gfp)
 	page->policy = 0;
 	page->group = 0;
 	page->index = 0;
-	WRITE_ONCE(page->private, 0u);
+	page->private = 0;
 	set_page_count(page, 1);
 	if (gfp & __GFP_ZERO) {
 		for (u64 i = 0; i < 1UL << order; i++)
@@ -282,16 +281,16 @@ static struct page *rmqueue_pcplist(struct zone *zone, unsigned int order,
 	struct per_cpu_pages *pcp;
 	struct page *page = NULL;
 
-	if (port_in_irq())
-		return NULL;
 	port_pin();
 	pcp = &zone->pageset[port_cpu()];
 	if (pcp_trylock(pcp)) {
 		page = pcp_pop(pcp, index);
 		if (!page)
 			page = pcp_refill(pcp, index, order, 1, alloc_flags);
-		if (page)
-			WRITE_ONCE(pcp->count, pcp->count - (1 << order));
+		if (page) {
+			pcp_add(pcp->count, -(1 << order));
+			pcp_add(pcp->nr_moved, -(s64)(1L << order));
+		}
 		pcp_unlock(pcp);
 	}
 	port_unpin();
@@ -415,10 +414,12 @@ struct page *get_page_from_freelist(gfp_t gfp, unsigned int order,
  */
 
 /* Tracing or fault injection wants to see each request. */
-static inline bool hooks_armed(void)
+static inline bool alloc_watched(void)
 {
-	return unlikely(READ_ONCE(base_sys.fail.mask) |
-			READ_ONCE(base_sys.trace_enabled));
+	return unlikely(
+		(READ_ONCE(base_sys.fail.mask) &
+		 (FAIL_MASK(FAIL_PAGE_ALLOC) | FAIL_MASK(FAIL_CHARGE))) ||
+		trace_enabled(TRACE_MM_PAGE_ALLOC));
 }
 
 /* I/O and file-system limits of the running task's scopes. */
@@ -475,19 +476,21 @@ struct page *__alloc_pages(gfp_t gfp, unsigned int order, int nid)
 	return page;
 }
 
-/* One frame off this CPU's own stack of the zone it prefers, or NULL. */
-static inline struct page *alloc_fast(gfp_t gfp)
+/* A block off this CPU's own stack of the zone that GFP prefers, or NULL. */
+static inline struct page *alloc_fast(gfp_t gfp, unsigned int order)
 {
+	unsigned int index = pcp_index(order, gfp_migratetype(gfp));
 	struct per_cpu_pages *pcp;
 	struct page *page = NULL;
 
 	port_pin();
 	pcp = phys_sys.pcp_fast[port_cpu()][gfp & GFP_ZONEMASK];
-	if (likely(pcp && !port_in_irq() && pcp_trylock(pcp))) {
-		page = pcp_pop(pcp, (unsigned int)gfp_migratetype(gfp));
+	if (likely(pcp && pcp_trylock(pcp))) {
+		page = pcp_pop(pcp, index);
 		if (likely(page)) {
-			WRITE_ONCE(pcp->count, pcp->count - 1);
-			WRITE_ONCE(pcp->nr_alloc, pcp->nr_alloc + 1);
+			pcp_add(pcp->count, -(1 << order));
+			if (order)
+				pcp_add(pcp->nr_tails, (1UL << order) - 1);
 		}
 		pcp_unlock(pcp);
 	}
@@ -495,7 +498,7 @@ static inline struct page *alloc_fast(gfp_t gfp)
 	return page;
 }
 
-/* What prep_new_page() does, for a single frame. */
+/* What prep_new_page() does, for a single frame, and the charge. */
 static inline bool prep_fast(struct page *page, gfp_t gfp)
 {
 	if (unlikely(new_page_bad(page)))
@@ -503,16 +506,31 @@ static inline bool prep_fast(struct page *page, gfp_t gfp)
 	page->policy = 0;
 	page->group = 0;
 	page->index = 0;
-	WRITE_ONCE(page->private, 0u);
+	page->private = 0;
 	set_page_count(page, 1);
+	if (likely(!(gfp & (GFP_CHARGED | __GFP_ZERO))))
+		return true;
 	if (gfp & __GFP_ZERO)
 		port_clear_page(page_view(page));
-	if (!(gfp & GFP_CHARGED))
-		return true;
-	if (likely(charge_block(page, 0, gfp)))
+	if (!(gfp & GFP_CHARGED) || likely(charge_block(page, 0, gfp)))
 		return true;
 	__free_pages(page, 0);
 	return false;
+}
+
+/* Blocks of a few frames, for which there are stacks as well. */
+static MM_NOINLINE struct page *alloc_small(gfp_t gfp, unsigned int order)
+{
+	struct page *page = NULL;
+
+	if (!(gfp & GFP_NOT_FAST) && !alloc_watched())
+		page = alloc_fast(gfp, order);
+	if (!page || !prep_new_page(page, order, gfp))
+		return __alloc_pages(gfp, order, -1);
+	if (!(gfp & GFP_CHARGED) || charge_block(page, order, gfp))
+		return page;
+	__free_pages(page, order);
+	return NULL;
 }
 
 struct page *alloc_pages(gfp_t gfp, unsigned int order)
@@ -521,12 +539,16 @@ struct page *alloc_pages(gfp_t gfp, unsigned int order)
 
 	if (gfp & __GFP_DIRECT_RECLAIM)
 		might_sleep();
-	if (likely(!(order | (gfp & GFP_NOT_FAST)) && !hooks_armed())) {
-		page = alloc_fast(gfp);
+	if (unlikely(order))
+		return order <= PAGE_ALLOC_COSTLY_ORDER
+			       ? alloc_small(gfp, order)
+			       : __alloc_pages(gfp, order, -1);
+	if (likely(!(gfp & GFP_NOT_FAST) && !alloc_watched())) {
+		page = alloc_fast(gfp, 0);
 		if (likely(page && prep_fast(page, gfp)))
 			return page;
 	}
-	return __alloc_pages(gfp, order, -1);
+	return __alloc_pages(gfp, 0, -1);
 }
 
 /* ---- many at once
@@ -541,8 +563,6 @@ static u64 bulk_pop(struct zone *zone, gfp_t gfp, u64 nr, struct page **pages,
 	struct per_cpu_pages *pcp;
 	u64 got = 0;
 
-	if (port_in_irq())
-		return 0;
 	port_pin();
 	pcp = &zone->pageset[port_cpu()];
 	if (pcp_trylock(pcp)) {
@@ -556,7 +576,8 @@ static u64 bulk_pop(struct zone *zone, gfp_t gfp, u64 nr, struct page **pages,
 				break;
 			pages[got++] = page;
 		}
-		WRITE_ONCE(pcp->count, pcp->count - (s32)got);
+		pcp_add(pcp->count, -(s32)got);
+		pcp_add(pcp->nr_moved, -(s64)got);
 		pcp_unlock(pcp);
 	}
 	port_unpin();
@@ -596,7 +617,7 @@ u64 alloc_pages_bulk(gfp_t gfp, int nid, u64 nr, struct page **pages)
 	prepare_alloc_context(&ac, gfp, nid);
 	zone = ac.preferred_zoneref->zone;
 	/* Pre-filled slots further on, hooks, shortage: one by one below. */
-	if (zone && filled < nr && !hooks_armed()) {
+	if (zone && filled < nr && !alloc_watched()) {
 		u64 want = 0;
 		u64 mark;
 
@@ -745,31 +766,33 @@ static void free_to_zone(struct zone *zone, struct page *page, u64 pfn,
 }
 
 /* A clean block to this CPU's stack, or to its zone if that cannot be. */
-static inline void free_prepared(struct page *page, unsigned int order)
+static inline __attribute__((always_inline)) void
+free_prepared(struct page *page, unsigned int order)
 {
-	struct zone *zone = page_zone(page);
 	u64 pfn = page_to_pfn(page);
 	int mt = get_pfnblock_migratetype(pfn);
 	struct per_cpu_pages *pcp;
 
+	if (unlikely(mt >= MIGRATE_PCPTYPES || !use_pcp(order, mt))) {
+		free_to_zone(page_zone(page), page, pfn, order);
+		return;
+	}
 	port_pin();
-	pcp = &zone->pageset[port_cpu()];
-	if (likely(mt != MIGRATE_ISOLATE && use_pcp(order, mt) &&
-		   !port_in_irq() && pcp_trylock(pcp))) {
-		unsigned int index = pcp_index(order, pcp_type(mt));
-		s32 count = pcp->count + (1 << order);
+	pcp = phys_sys.pcp_of[port_cpu()][page->zone_id];
+	if (likely(pcp_trylock(pcp))) {
+		unsigned int index = pcp_index(order, mt);
 
-		pcp_push(pcp, index, page, pfn);
-		WRITE_ONCE(pcp->count, count);
-		WRITE_ONCE(pcp->nr_free, pcp->nr_free + (1UL << order));
-		if (unlikely(count >= READ_ONCE(pcp->high)))
+		pcp_push(pcp, index, page);
+		pcp_add(pcp->nr_free, 1UL << order);
+		pcp_add(pcp->count, 1 << order);
+		if (unlikely(pcp->count >= READ_ONCE(pcp->high)))
 			pcp_shrink(pcp, index);
 		pcp_unlock(pcp);
 		port_unpin();
 		return;
 	}
 	port_unpin();
-	free_to_zone(zone, page, pfn, order);
+	free_to_zone(page_zone(page), page, pfn, order);
 }
 
 void free_unref_page(struct page *page, unsigned int order)
@@ -805,7 +828,7 @@ static inline bool drop_ref(struct page *page)
 static inline bool free_is_simple(const struct page *page, u32 flags)
 {
 	return !(flags & (FLAGS_IN_USE | FLAGS_LARGE)) &&
-	       page->mapcount == -1 && !hooks_armed() &&
+	       page->mapcount == -1 && !trace_enabled(TRACE_MM_PAGE_FREE) &&
 	       (page->word == 0 || (page->word & PAGE_MAPPING_FLAGS));
 }
 

@@ -6,9 +6,9 @@
  *    stacks of its own; they are filled and emptied a batch at a time.
  *
  * 2. Structures. struct per_cpu_pages per zone and CPU: a stack for each of
- *    three types at orders 0..3, one for whole pageblocks, linked by
- *    page.next. Frames on them have reference count 0 and clear flags and are
- *    not in NR_FREE_PAGES: they belong to the CPU.
+ *    three types at orders 0..3, one for whole movable pageblocks, linked by
+ * the descriptors' mapping word. Frames on them have reference count 0 and
+ * clear flags and are not in NR_FREE_PAGES: they belong to the CPU.
  *
  * 3. Invariants (pcp_check).
  *    PC-1  count is the number of frames on all stacks.
@@ -97,11 +97,10 @@ void pcp_set_size(struct zone *zone)
 static void deal(struct per_cpu_pages *pcp, unsigned int index,
 		 struct page *block, unsigned int order, u64 nr)
 {
-	u64 pfn = page_to_pfn(block);
 	u64 step = 1UL << order;
 
 	for (u64 i = nr; i-- > 0;)
-		pcp_push(pcp, index, block + i * step, pfn + i * step);
+		pcp_push(pcp, index, block + i * step);
 }
 
 /*
@@ -147,7 +146,7 @@ struct page *pcp_refill(struct per_cpu_pages *pcp, unsigned int index,
 	unsigned long flags;
 	u64 got;
 
-	mm_assert(pcp->lists[index] == PFN_NONE);
+	mm_assert(!pcp->lists[index]);
 	/* Large blocks are kept, not stocked up. */
 	if (order)
 		nr = max(nr, 2UL);
@@ -158,7 +157,8 @@ struct page *pcp_refill(struct per_cpu_pages *pcp, unsigned int index,
 	spin_lock_irqsave(&zone->lock, flags);
 	got = take_units(pcp, index, order, nr, alloc_flags);
 	spin_unlock_irqrestore(&zone->lock, flags);
-	WRITE_ONCE(pcp->count, pcp->count + (s32)(got << order));
+	pcp_add(pcp->count, (s32)(got << order));
+	pcp_add(pcp->nr_moved, (s64)(got << order));
 	return pcp_pop(pcp, index);
 }
 
@@ -237,7 +237,8 @@ static void free_bulk(struct per_cpu_pages *pcp, s32 nr, unsigned int first)
 		s32 freed = empty_list(pcp, index, nr, &run);
 
 		nr -= freed;
-		WRITE_ONCE(pcp->count, pcp->count - freed);
+		pcp_add(pcp->count, -freed);
+		pcp_add(pcp->nr_moved, -(s64)freed);
 	}
 	run_flush(zone, &run);
 	spin_unlock_irqrestore(&zone->lock, flags);
@@ -297,18 +298,18 @@ static void pcp_check_one(struct per_cpu_pages *pcp)
 	s32 sum = 0;
 
 	for (unsigned int index = 0; index < NR_PCP_LISTS; index++) {
-		u32 pfn = pcp->lists[index];
+		const struct page *page = pcp->lists[index];
 
-		while (pfn != PFN_NONE) {
-			const struct page *page = pfn_to_page(pfn);
+		while (page) {
+			u64 pfn = page_to_pfn(page);
 
 			mm_verify(pfn_valid(pfn));
 			mm_verify(page_zone(page) == pcp->zone);
 			mm_verify(page->refcount == 0 && page->flags == 0);
-			mm_verify(IS_ALIGNED(pfn, 1u << index_order(index)));
+			mm_verify(IS_ALIGNED(pfn, 1UL << index_order(index)));
 			sum += 1 << index_order(index);
 			mm_verify(sum <= pcp->count);
-			pfn = page->next;
+			page = (const struct page *)(uintptr_t)page->word;
 		}
 	}
 	mm_verify(sum == pcp->count);

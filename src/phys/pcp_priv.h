@@ -2,52 +2,63 @@
 /*
  * pcp_priv.h - per-CPU lists, for the allocator's fast paths.
  *
- * The lock of a set is only ever tried by its CPU, pinned and outside
- * interrupts; who finds it taken (somebody drains) works on the zone instead.
+ * The lock of a set is only ever tried by its CPU, pinned, in interrupts too;
+ * who finds it taken (somebody drains, or an interrupt came in between) works
+ * on the zone instead. A lock that is only tried cannot deadlock, so the order
+ * checker is not told; drains, which wait for it, do tell.
  */
 #ifndef MM_PHYS_PCP_PRIV_H
 #define MM_PHYS_PCP_PRIV_H
 
+#include "base/atomic.h"
 #include "phys/alloc.h"
 
 static inline bool pcp_trylock(struct per_cpu_pages *pcp)
 {
-	if (unlikely(!port_spin_trylock(&pcp->lock.word)))
-		return false;
-	lockdep_acquire(LOCK_CLASS_PCP, &pcp->lock, LOCKDEP_SPIN | LOCKDEP_TRY);
-	spin_set_owner(&pcp->lock);
-	return true;
+	return likely(port_spin_trylock(&pcp->lock.word));
 }
 
 static inline void pcp_unlock(struct per_cpu_pages *pcp)
 {
-	spin_release(&pcp->lock);
+	port_spin_unlock(&pcp->lock.word);
 }
+
+/*
+ * pcp_add: change a counter of a locked set. Others read it without the lock,
+ * so it is one access each way; the compiler's own addition is that on every
+ * machine we have, but the race detector wants it said.
+ */
+#ifdef MM_TSAN
+#define pcp_add(field, n) WRITE_ONCE(field, READ_ONCE(field) + (n))
+#else
+#define pcp_add(field, n) ((void)((field) += (n)))
+#endif
 
 /* pcp_push / pcp_pop: a block on and off list INDEX. Lock held. */
 static inline void pcp_push(struct per_cpu_pages *pcp, unsigned int index,
-			    struct page *page, u64 pfn)
+			    struct page *page)
 {
-	page->next = pcp->lists[index];
-	pcp->lists[index] = (u32)pfn;
+	WRITE_ONCE(page->word, (u64)(uintptr_t)pcp->lists[index]);
+	pcp->lists[index] = page;
 }
 
 static inline struct page *pcp_pop(struct per_cpu_pages *pcp,
 				   unsigned int index)
 {
-	u32 pfn = pcp->lists[index];
-	struct page *page = pfn_to_page(pfn);
+	struct page *page = pcp->lists[index];
 
-	if (unlikely(pfn == PFN_NONE))
+	if (unlikely(!page))
 		return NULL;
-	pcp->lists[index] = page->next;
+	pcp->lists[index] = (struct page *)(uintptr_t)page->word;
+	WRITE_ONCE(page->word, 0UL);
 	return page;
 }
 
-/* The list type for a frame freed in a pageblock of type MT. */
-static inline int pcp_type(int mt)
+/* pcp_fast_frames: frames that the fast path of alloc_pages() handed out. */
+static inline s64 pcp_fast_frames(const struct per_cpu_pages *pcp)
 {
-	return likely(mt < MIGRATE_PCPTYPES) ? mt : MIGRATE_MOVABLE;
+	return READ_ONCE(pcp->nr_moved) + (s64)READ_ONCE(pcp->nr_free) -
+	       READ_ONCE(pcp->count);
 }
 
 #endif

@@ -40,6 +40,8 @@ struct phys_state {
 	struct phys_hot hot; /* first: inline code looks here */
 	/* [cpu][gfp & 15]: the set an order-0 allocation tries first. */
 	struct per_cpu_pages *pcp_fast[MM_NR_CPUS][16];
+	/* [cpu][page.zone_id]: the set that a freed frame goes to. */
+	struct per_cpu_pages *pcp_of[MM_NR_CPUS][PHYS_MAX_ZONES];
 	struct vm_event_state events[MM_NR_CPUS];
 	s64 root_charged[MM_NR_CPUS][MM_CACHELINE / sizeof(s64)];
 	const struct pressure_ops *pressure;

@@ -7,7 +7,7 @@
  *
  * 2. Structures. Per CPU one array per zone and per node (diff[]) and one of
  *    events. pgdat.vm_stat[] takes what was folded in. The allocator's fast
- *    path counts in its per-CPU set (nr_alloc, nr_free), which it has in hand;
+ *    path counts in its per-CPU set (nr_free, count), which it has in hand;
  *    sum_vm_event() and zone_page_state() add those up.
  *
  * 3. Locking. None: every change is one relaxed atomic addition, so it is
@@ -21,6 +21,7 @@
  */
 #include "phys/vmstat.h"
 
+#include "phys/pcp_priv.h"
 #include "phys/phys.h"
 
 #define ZONES_TEXT(x) #x "_dma", #x "_dma32", #x "_normal", NULL, #x "_movable"
@@ -245,6 +246,12 @@ void mod_node_page_state(struct pglist_data *pgdat, int item, s64 delta)
 			   delta, __ATOMIC_RELAXED);
 }
 
+/* Allocations by the fast path, whatever their order. */
+static s64 fast_blocks(const struct per_cpu_pages *pcp)
+{
+	return pcp_fast_frames(pcp) - (s64)READ_ONCE(pcp->nr_tails);
+}
+
 /* Allocations that the fast path counted in ZONE's per-CPU sets. */
 static s64 zone_fast_allocs(const struct zone *zone, int item)
 {
@@ -257,7 +264,7 @@ static s64 zone_fast_allocs(const struct zone *zone, int item)
 
 		if (item == NUMA_HIT || (item == NUMA_LOCAL && local) ||
 		    (item == NUMA_OTHER && !local))
-			sum += (s64)READ_ONCE(zone->pageset[cpu].nr_alloc);
+			sum += fast_blocks(&zone->pageset[cpu]);
 	}
 	return sum;
 }
@@ -325,7 +332,7 @@ static u64 fast_events(enum vm_event_item item)
 			if (item == PGFREE)
 				sum += READ_ONCE(pcp->nr_free);
 			else if ((int)item == PGALLOC_DMA + zone->idx)
-				sum += READ_ONCE(pcp->nr_alloc);
+				sum += (u64)pcp_fast_frames(pcp);
 		}
 	}
 	return sum;

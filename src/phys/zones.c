@@ -305,6 +305,8 @@ static int zone_init(pg_data_t *pgdat, int zt)
 	phys_sys.hot.zone_idx_of[zone->zone_id] = (u8)zt;
 	phys_sys.hot.nid_of[zone->zone_id] = (u8)pgdat->node_id;
 	pcp_init(zone);
+	for (int cpu = 0; cpu < cpus; cpu++)
+		phys_sys.pcp_of[cpu][zone->zone_id] = &zone->pageset[cpu];
 	pgdat->nr_zones = zt + 1;
 	return 0;
 }
