@@ -180,14 +180,14 @@ static void set_lowmem_reserve(pg_data_t *pgdat)
 static void set_zone_marks(struct zone *zone, u64 pages_min, u64 lowmem)
 {
 	u64 managed = zone_managed_pages(zone);
-	u64 least = (u64)((unsigned __int128)pages_min * managed / lowmem);
+	/* Both below 2^32 (16 TiB): no overflow. */
+	u64 least = min(pages_min, 0xffffffffUL) * managed / lowmem;
 	u64 gap;
 
 	if (zone->idx == ZONE_HIGHMEM)
 		least = clamp(managed / 1024, 32UL, 128UL);
 	gap = max(least >> 2,
-		  (u64)((unsigned __int128)managed *
-			phys_sys.tunables.watermark_scale_factor / 10000));
+		  managed * phys_sys.tunables.watermark_scale_factor / 10000);
 	WRITE_ONCE(zone->watermark_boost, 0UL);
 	WRITE_ONCE(zone->_watermark[WMARK_MIN], least);
 	WRITE_ONCE(zone->_watermark[WMARK_LOW], least + gap);
