@@ -36,6 +36,8 @@
 #include "reclaim/reclaim.h"
 #include "space/space.h"
 
+MM_STATIC_ASSERT(MAX_NR_ZONES - 1 <= SYSCTL_MAX_VALUES, "a value per zone");
+
 #define USER_END 0x800000000000UL
 
 /* Watermarks, reserves and the sizes of per-CPU lists. */
@@ -143,6 +145,7 @@ static int parse_number(const char **text, u64 *out)
 	bool negative = *s == '-', over = false;
 	u64 v = 0;
 
+	mm_assert(*s && !is_blank(*s));
 	s += negative;
 	if (*s < '0' || *s > '9')
 		return -EINVAL;

@@ -54,6 +54,7 @@ MM_STATIC_ASSERT(sizeof(struct audit) < 1800, "the books fit on a stack");
 
 void audit_note(struct audit *a, const char *what, u64 pfn, u64 want, u64 got)
 {
+	mm_assert(what != NULL && want != got);
 	if (a->nr_findings < AUDIT_FINDINGS)
 		a->findings[a->nr_findings] =
 			(struct audit_finding){what, pfn, want, got};
@@ -75,7 +76,7 @@ void audit_equal(struct audit *a, const char *what, u64 want, u64 got)
  */
 static void drain_cache(struct kmem_cache *s, void *arg)
 {
-	(void)arg;
+	mm_assert(arg == NULL);
 	if (port_nr_cpus() == 1)
 		slab_drain(s);
 	kmem_cache_shrink(s);
@@ -95,6 +96,8 @@ static u64 lru_counted(void)
 {
 	u64 sum = 0;
 
+	MM_STATIC_ASSERT(NR_LRU_BASE + LRU_UNEVICTABLE == NR_UNEVICTABLE,
+			 "node counters follow the lists");
 	for (int l = 0; l < NR_LRU_LISTS; l++)
 		sum += global_node_page_state(NR_LRU_BASE + l);
 	return sum;
@@ -105,8 +108,11 @@ static u64 lru_listed(void)
 	pg_data_t *pgdat;
 	u64 sum = 0;
 
-	for_each_online_pgdat(pgdat) for (int l = 0; l < NR_LRU_LISTS; l++)
-		sum += lruvec_size(&pgdat->lruvec, (enum lru_list)l);
+	for (pgdat = first_online_pgdat(); pgdat;
+	     pgdat = next_online_pgdat(pgdat)) {
+		for (int l = 0; l < NR_LRU_LISTS; l++)
+			sum += lruvec_size(&pgdat->lruvec, (enum lru_list)l);
+	}
 	return sum;
 }
 
@@ -115,8 +121,10 @@ static u64 present_frames(void)
 	struct zone *zone;
 	u64 sum = 0;
 
-	for_each_zone (zone)
+	for_each_zone (zone) {
+		mm_assert_le(zone->present_pages, zone->spanned_pages);
 		sum += zone->present_pages;
+	}
 	return sum;
 }
 
@@ -194,12 +202,22 @@ static void compare_objects(struct audit *a)
 			    kmem_cache_active(s->anon_vma_cache));
 }
 
+/* Every frame was counted for one owner. */
+static u64 owned_frames(const struct audit *a)
+{
+	return a->free + a->stored + a->reserved + a->tables + a->slab +
+	       a->anon + a->swapcache + a->zero + a->kernel + a->unknown;
+}
+
 static void audit_run(struct audit *a)
 {
 	mm_memset(a, 0, sizeof(*a));
 	drain_stores();
 	audit_frames(a);
+	mm_assert_eq(owned_frames(a), a->present);
+	mm_assert_le(a->deferred, a->free);
 	audit_spaces(a);
+	mm_assert_le(a->mapped, a->anon + a->swapcache);
 	/* Only with all books full can they be compared. */
 	compare_frames(a);
 	compare_spaces(a);
@@ -248,6 +266,7 @@ static void put_spaces(struct seq_buf *out, const struct audit *a)
 
 static void put_finding(struct seq_buf *out, const struct audit_finding *f)
 {
+	mm_assert(f->what != NULL && f->want != f->got);
 	seq_puts(out, "leak: ");
 	if (f->pfn != NO_PFN)
 		seq_printf(out, "frame 0x%llx: ", LLU(f->pfn));
@@ -271,6 +290,7 @@ int mm_audit(struct seq_buf *out)
 {
 	struct audit a;
 
+	mm_assert(out != NULL && !port_in_irq());
 	audit_run(&a);
 	for (int run = 1; run < AUDIT_RUNS && a.nr_findings; run++) {
 		(void)port_park(AUDIT_PAUSE_NS);

@@ -60,6 +60,7 @@ static void check_references(struct audit *a, const struct page *page, u64 pfn)
 	u64 want = (u64)page_mapcount(page) + PageSwapCache(page);
 	u64 got = (u64)page_count(page);
 
+	mm_assert(!PageReserved(page) && !PageTail(page));
 	if (PageLocked(page) || PageWriteback(page))
 		return;
 	if (want != got)
@@ -92,6 +93,8 @@ static u64 count_kernel(struct audit *a, const struct page *page, u64 pfn)
 {
 	u64 frames = block_frames(page);
 
+	mm_assert(page_count(page) > 0 && !PageTail(page));
+	mm_assert_implies(PageTable(page), !PageSlab(page));
 	if (PageTable(page))
 		a->tables += frames;
 	else if (PageSlab(page))
@@ -122,6 +125,7 @@ static u64 count_frame(struct audit *a, u64 pfn)
 	const struct page *page = pfn_to_page(pfn);
 	u64 frames;
 
+	mm_assert(pfn_valid(pfn) && pfn >= a->next);
 	if (PageReserved(page))
 		return count_block(a, &a->reserved, 1);
 	if (PageBuddy(page) && buddy_order(page) < MAX_ORDER)
@@ -152,6 +156,7 @@ static void count_range(struct audit *a, u64 pfn, u64 end)
 	}
 	while (pfn < end)
 		pfn += count_frame(a, pfn);
+	mm_assert(pfn >= end);
 	a->next = pfn;
 }
 

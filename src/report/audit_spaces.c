@@ -11,6 +11,7 @@
 
 static void count_entry(struct audit *a, pte_t e)
 {
+	mm_assert_implies(pte_present(e), pfn_valid(pte_pfn(e)));
 	if (pte_swap(e))
 		audit_set_add(&a->swap_entries, pte_to_swp_entry(e).val, 1);
 	else if (pte_present(e) && pte_special(e))
@@ -60,6 +61,7 @@ static void count_space(struct audit *a, struct mm_struct *mm)
 /* The map of SI: entries that refer to each slot, and the cache bits. */
 static void count_swap_map(struct audit *a, struct swap_info *si)
 {
+	mm_assert(si && si->map && si->inuse_pages <= si->pages);
 	spin_lock(&si->lock);
 	for (u32 off = 0; off < si->max; off++) {
 		u16 w = si->map[off / SWAP_MAP_PER_CHUNK]

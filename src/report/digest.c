@@ -26,6 +26,7 @@ static void digest_add(u64 *h, u64 value)
 
 static void digest_events(u64 *h)
 {
+	mm_assert(*h != 0);
 	digest_add(h, NR_VM_EVENT_ITEMS);
 	for (int i = 0; i < NR_VM_EVENT_ITEMS; i++)
 		digest_add(h, sum_vm_event((enum vm_event_item)i));
@@ -90,7 +91,9 @@ u64 mm_stats_digest(void)
 	digest_events(&h);
 	for_each_populated_zone (zone)
 		digest_zone(&h, zone);
-	for_each_online_pgdat(pgdat) digest_node(&h, pgdat);
+	for (pgdat = first_online_pgdat(); pgdat;
+	     pgdat = next_online_pgdat(pgdat))
+		digest_node(&h, pgdat);
 	digest_spaces(&h);
 	return h;
 }

@@ -17,6 +17,7 @@
 
 static void put_kb(struct seq_buf *out, const char *name, u64 kb)
 {
+	mm_assert(name[0] && kb < 1UL << 54);
 	seq_printf(out, "%-16s%8llu kB\n", name, LLU(kb));
 }
 
@@ -27,6 +28,7 @@ static void put_pages(struct seq_buf *out, const char *name, u64 pages)
 
 static void put_node(struct seq_buf *out, const char *name, int item)
 {
+	mm_assert_lt(item, NR_VM_NODE_STAT_ITEMS);
 	put_pages(out, name, global_node_page_state(item));
 }
 
@@ -35,8 +37,9 @@ static u64 total_reserve(void)
 	pg_data_t *pgdat;
 	u64 sum = 0;
 
-	for_each_online_pgdat(pgdat) sum +=
-		READ_ONCE(pgdat->totalreserve_pages);
+	for (pgdat = first_online_pgdat(); pgdat;
+	     pgdat = next_online_pgdat(pgdat))
+		sum += READ_ONCE(pgdat->totalreserve_pages);
 	return sum;
 }
 

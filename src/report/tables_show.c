@@ -52,6 +52,7 @@ static size_t put_escaped(struct seq_buf *out, const char *name)
 {
 	size_t len = 0;
 
+	mm_assert(name != NULL);
 	for (; *name; name++) {
 		char c = *name;
 		bool odd = c == ' ' || c == '\t' || c == '\n' || c == '\\';
@@ -99,6 +100,7 @@ static bool slab_row_get(int id, struct slab_row *row)
 {
 	const struct kmem_cache *s;
 
+	mm_assert(id >= 0 && id < KMEM_MAX_CACHES);
 	spin_lock(&kmem_sys.caches_lock);
 	s = kmem_sys.caches[id];
 	if (s) {

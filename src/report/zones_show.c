@@ -44,6 +44,7 @@ void show_buddyinfo(struct seq_buf *out)
 static void put_free_of_type(struct seq_buf *out, const struct zone *zone,
 			     int mt)
 {
+	mm_assert(mt >= 0 && mt < MIGRATE_TYPES);
 	seq_printf(out, "Node %4d, zone %8s, type %12s ", zone_to_nid(zone),
 		   zone->name, migratetype_names[mt]);
 	for (unsigned int order = 0; order < MAX_ORDER; order++)
@@ -110,13 +111,16 @@ void show_pagetypeinfo(struct seq_buf *out)
 {
 	pg_data_t *pgdat;
 
-	for_each_online_pgdat(pgdat) put_node_pagetypes(out, pgdat);
+	for (pgdat = first_online_pgdat(); pgdat;
+	     pgdat = next_online_pgdat(pgdat))
+		put_node_pagetypes(out, pgdat);
 }
 
 /* ---- /proc/zoneinfo ---------------------------------------------------- */
 
 static void put_stat(struct seq_buf *out, const char *name, u64 value)
 {
+	mm_assert(name != NULL);
 	seq_printf(out, "\n      %-12s %llu", name, LLU(value));
 }
 
@@ -126,6 +130,7 @@ static bool first_populated(const struct zone *zone)
 
 	while (z < zone && !populated_zone(z))
 		z++;
+	mm_assert(z <= zone);
 	return z == zone && populated_zone(z);
 }
 
@@ -158,6 +163,7 @@ static void put_protection(struct seq_buf *out, const struct zone *zone)
 {
 	const char *sep = "";
 
+	mm_assert(zone_shown(zone));
 	seq_puts(out, "\n        protection: (");
 	for (int zt = 0; zt < MAX_NR_ZONES; zt++) {
 		if (zt == ZONE_HIGHMEM)
@@ -176,6 +182,7 @@ static void put_pagesets(struct seq_buf *out, const struct zone *zone)
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
 		const struct per_cpu_pages *pcp = &zone->pageset[cpu];
 
+		mm_assert(pcp->zone == zone);
 		seq_printf(out, "\n    cpu: %i", cpu);
 		seq_printf(out, "\n              count: %i",
 			   READ_ONCE(pcp->count));
@@ -192,7 +199,8 @@ static void put_zone_details(struct seq_buf *out, const struct zone *zone)
 	bool hopeless = READ_ONCE(zone->zone_pgdat->kswapd_failures) >=
 			MAX_RECLAIM_RETRIES;
 
-	mm_assert(zone->pageset != NULL);
+	mm_assert(zone->pageset != NULL && zone->per_cpu_zonestats != NULL);
+	mm_assert_le(zone_managed_pages(zone), zone->present_pages);
 	for (int i = 0; i < NR_VM_ZONE_STAT_ITEMS; i++)
 		if (vmstat_zone_name(i))
 			put_stat(out, vmstat_zone_name(i),
