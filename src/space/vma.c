@@ -222,9 +222,10 @@ void vma_link(struct mm_struct *mm, struct vm_area_struct *vma)
 	list_add(&vma->vm_list, after);
 	rb_link_node(&vma->vm_rb, parent, link);
 	vma->rb_subtree_gap = 0;
+	/* Both gaps that changed, before rotations copy them around. */
 	gap_update(vma);
-	rb_insert_augmented(&vma->vm_rb, &mm->mm_rb, &gap_callbacks);
 	gap_update(vma_next(vma));
+	rb_insert_augmented(&vma->vm_rb, &mm->mm_rb, &gap_callbacks);
 	mm->map_count++;
 }
 
