@@ -101,8 +101,7 @@ static inline void pm_boot_numa(u64 bytes, int cpus)
 	static struct e820_table map;
 	static u8 cpu_node[MM_NR_CPUS];
 	u64 split = ALIGN(bytes / 2, 4 * MiB);
-	struct phys_node_range nodes[2] = {{0, split, 0},
-					   {split, 64 * GiB, 1}};
+	struct phys_node_range nodes[2] = {{0, split, 0}, {split, 64 * GiB, 1}};
 	struct phys_boot_params p = {
 		.map = &map, .nodes = nodes, .nr_nodes = 2};
 

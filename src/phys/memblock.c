@@ -133,19 +133,17 @@ static bool free_in_region(struct memblock_iter *it, phys_addr_t pos,
 	const struct memblock_type *res = &mb()->reserved;
 	phys_addr_t end = region_end(r);
 
-	while (it->res < res->cnt) {
-		const struct memblock_region *taken = &res->regions[it->res];
+	/* What ends below POS is never needed again. */
+	while (it->res < res->cnt && region_end(&res->regions[it->res]) <= pos)
+		it->res++;
+	for (u64 i = it->res; i < res->cnt; i++) {
+		const struct memblock_region *taken = &res->regions[i];
 
-		if (region_end(taken) <= pos) {
-			it->res++;
-			continue;
+		if (taken->base > pos) {
+			end = min(end, taken->base);
+			break;
 		}
-		if (taken->base <= pos) {
-			pos = region_end(taken);
-			continue;
-		}
-		end = min(end, taken->base);
-		break;
+		pos = region_end(taken);
 	}
 	if (pos >= end)
 		return false;
@@ -229,6 +227,25 @@ static void type_insert(struct memblock_type *t, u64 i,
 	t->total_size += r.size;
 }
 
+static void type_merge(struct memblock_type *t)
+{
+	u64 to = 0;
+
+	for (u64 i = 1; i < t->cnt; i++) {
+		struct memblock_region *last = &t->regions[to];
+		const struct memblock_region *r = &t->regions[i];
+
+		mm_assert(region_end(last) <= r->base);
+		if (region_end(last) == r->base && last->nid == r->nid &&
+		    last->flags == r->flags)
+			last->size += r->size;
+		else
+			t->regions[++to] = *r;
+	}
+	if (t->cnt)
+		t->cnt = to + 1;
+}
+
 /* The new array lies in free memory, so plain insertion in order is enough. */
 static void reserve_simple(phys_addr_t base, phys_addr_t size)
 {
@@ -239,6 +256,7 @@ static void reserve_simple(phys_addr_t base, phys_addr_t size)
 		i++;
 	type_insert(t, i,
 		    (struct memblock_region){base, size, 0, NUMA_NO_NODE});
+	type_merge(t);
 }
 
 /*
@@ -297,25 +315,6 @@ static int type_reserve_capacity(struct memblock_type *t, u64 more,
 
 /* ---- changes
  * ------------------------------------------------------------------------- */
-
-static void type_merge(struct memblock_type *t)
-{
-	u64 to = 0;
-
-	for (u64 i = 1; i < t->cnt; i++) {
-		struct memblock_region *last = &t->regions[to];
-		const struct memblock_region *r = &t->regions[i];
-
-		mm_assert(region_end(last) <= r->base);
-		if (region_end(last) == r->base && last->nid == r->nid &&
-		    last->flags == r->flags)
-			last->size += r->size;
-		else
-			t->regions[++to] = *r;
-	}
-	if (t->cnt)
-		t->cnt = to + 1;
-}
 
 /*
  * Walk the gaps of T within [BASE, END); insert regions there if INSERT.
