@@ -275,7 +275,9 @@ void mm_switch(struct mm_task *prev, struct mm_task *next)
 	} else {
 		mm_borrow(next, prev->active_mm);
 	}
-	if ((prev->flags & PF_EXITING) && !prev->mm)
+	/* Nobody holds a borrowed space while off the CPU: a daemon that
+	 * sleeps must not keep the tables of the dead. */
+	if (!prev->mm)
 		mm_borrow(prev, NULL);
 }
 
