@@ -22,6 +22,7 @@
 #include <mmkit/sysctl.h>
 
 #include "base/seqbuf.h"
+#include "base_seed.h"
 #include "cache/swap.h"
 #include "phys/phys.h"
 #include "reclaim/reclaim.h"
@@ -40,6 +41,8 @@ struct setup {
 	int cpus, nodes;
 	bool swap;
 	int (*body)(void);
+	bool explore;
+	u64 seed;
 };
 
 static struct port_bdev *disk;
@@ -114,7 +117,8 @@ static int run(struct setup s)
 {
 	static u8 cpu_node[MM_NR_CPUS];
 	struct sim_config cfg = {.cpus = s.cpus ? s.cpus : 1,
-				 .seed = 1,
+				 .seed = s.seed ? s.seed : 1,
+				 .explore = s.explore,
 				 .cpu_node = cpu_node,
 				 .quiet = true};
 	int ret;
@@ -789,13 +793,22 @@ static int space_body(void)
 	return 0;
 }
 
+/* The same with daemons on other CPUs, whatever they are at. */
 static void test_audit_spaces(void **state)
 {
+	struct setup s = {.mem = 20 * MIB, .swap = true, .body = space_body};
+	u64 seed = test_env("SEED", 1), iters = test_iters(3);
+
 	(void)state;
-	assert_int_equal(run((struct setup){.mem = 20 * MIB,
-					    .swap = true,
-					    .body = space_body}),
-			 0);
+	assert_int_equal(run(s), 0);
+	s.cpus = 2;
+	s.explore = true;
+	for (u64 i = 0; i < iters; i++) {
+		s.seed = seed + i;
+		fprintf(stderr, "test_audit_spaces: SEED=%lu ITERS=1\n",
+			s.seed);
+		assert_int_equal(run(s), 0);
+	}
 }
 
 /* ---- digest ------------------------------------------------------------- */
