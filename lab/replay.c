@@ -57,7 +57,6 @@ static void task_start_thread(struct replay *rp, struct replay_task *t)
 	rp->live_threads++;
 	t->task = sim_thread_task(t->thread);
 	mm_task_register(t->task, name);
-	mm_task_attach(t->task, t->rmm->mm);
 }
 
 /* The address space is given back now; the thread ends when it next runs. */
@@ -277,9 +276,11 @@ static void task_main(void *arg)
 {
 	struct replay_task *me = arg;
 	struct replay *rp = me->rp;
-	struct port_thread *thread = me->thread;
 
-	(void)thread;
+	/* By itself: it may have run already, and then nobody loads the space
+	 * into its CPU. */
+	if (me->live)
+		mm_task_attach(port_current(), me->rmm->mm);
 	while (!rp->done && me->live) {
 		if (my_turn(rp, me))
 			pump(rp, me);
