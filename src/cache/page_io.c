@@ -76,6 +76,7 @@ int swap_writepage(struct page *page)
 		return -ENOMEM;
 	bio->end_io = write_end;
 	count_vm_event(PSWPOUT);
+	count_vm_events(PGPGOUT, PAGE_SIZE / 1024); /* in KiB */
 	trace_emit(SWAP_OUT, page_to_pfn(page), swp_type(entry),
 		   swp_offset(entry));
 	mod_node_page_state(page_zone(page)->zone_pgdat, NR_WRITEBACK, 1);
@@ -116,6 +117,7 @@ int swap_readpage(struct page *page)
 		return -ENOMEM;
 	bio->end_io = read_end;
 	count_vm_event(PSWPIN);
+	count_vm_events(PGPGIN, PAGE_SIZE / 1024); /* in KiB */
 	trace_emit(SWAP_IN, page_to_pfn(page), swp_type(entry),
 		   swp_offset(entry), PageReadahead(page));
 	port_bio_submit(bio);
