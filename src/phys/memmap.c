@@ -281,15 +281,20 @@ static void classify(u64 nr)
 	sec->zone_id = zone->zone_id;
 }
 
-/* The zone number for the largest-block's worth of frames at PFN, or 0. */
+/* The zone of node NID that has part of the largest block at PFN, or 0. */
 static u8 block_zone_id(int nid, u64 pfn)
 {
-	const struct zone *zone = zone_at(nid, pfn);
+	const pg_data_t *pgdat = node_data(nid);
 
-	/* A node may begin inside the block. */
-	if (!zone)
-		zone = zone_at(nid, pfn + MAX_ORDER_NR_PAGES - 1);
-	return zone ? zone->zone_id : 0;
+	for (int zt = 0; zt < MAX_NR_ZONES; zt++) {
+		const struct zone *zone = &pgdat->node_zones[zt];
+
+		if (zone->zone_id &&
+		    zone->zone_start_pfn < pfn + MAX_ORDER_NR_PAGES &&
+		    pfn < zone_end_pfn(zone))
+			return zone->zone_id;
+	}
+	return 0;
 }
 
 /* All frames of section NR reserved, in the zone that spans them. */
@@ -349,8 +354,7 @@ static void note_hole(u64 pfn, u64 end)
 		const struct zone *zone = page_zone(pfn_to_page(at));
 
 		pr_info("On node %d, zone %s: %llu pages in unavailable ranges",
-			zone_to_nid(zone), zone->name,
-			(unsigned long long)nr);
+			zone_to_nid(zone), zone->name, (unsigned long long)nr);
 	}
 }
 
