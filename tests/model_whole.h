@@ -25,7 +25,7 @@
 
 #include "base/prng.h"
 
-#define WL_PAGES 1024u
+#define WL_PAGES 2048u
 #define WL_BASE	 0x10000000UL
 #define WL_END	 (WL_BASE + ((u64)WL_PAGES << PAGE_SHIFT))
 #define WL_ANON	 (MAP_PRIVATE | MAP_ANONYMOUS)
@@ -48,6 +48,7 @@ struct wl_proc {
 	struct mm_struct *mm; /* handed over to the thread */
 	struct prng rng;
 	u32 id, ops, brk; /* brk: heap pages */
+	u32 fill;	  /* pages to write first */
 	const char *doing;
 	struct wl_page page[WL_PAGES];
 	u8 buf[3 * PAGE_SIZE];
@@ -63,7 +64,8 @@ static struct wl_state wl;
 static void wl_life(struct wl_proc *p);
 static int wl_start(struct wl_proc *p);
 
-/* ---- model ------------------------------------------------------------------- */
+/* ---- model
+ * ------------------------------------------------------------------- */
 
 static void wl_bytes_put(struct wl_bytes *b)
 {
@@ -134,16 +136,18 @@ static u32 wl_pick(struct wl_proc *p)
 
 static int wl_prot(struct wl_proc *p)
 {
-	static const int prots[] = { PROT_NONE, PROT_READ,
-				     PROT_READ | PROT_WRITE,
-				     PROT_READ | PROT_WRITE,
-				     PROT_READ | PROT_WRITE,
-				     PROT_READ | PROT_WRITE | PROT_EXEC };
+	static const int prots[] = {PROT_NONE,
+				    PROT_READ,
+				    PROT_READ | PROT_WRITE,
+				    PROT_READ | PROT_WRITE,
+				    PROT_READ | PROT_WRITE,
+				    PROT_READ | PROT_WRITE | PROT_EXEC};
 
 	return prots[prng_below(&p->rng, 6)];
 }
 
-/* ---- comparing ------------------------------------------------------------------ */
+/* ---- comparing
+ * ------------------------------------------------------------------ */
 
 struct wl_maps {
 	struct wl_proc *p;
@@ -168,7 +172,7 @@ static void wl_compare_map(const struct mm_map_info *m, void *arg)
 
 static void wl_compare_maps(struct wl_proc *p, struct mm_struct *mm)
 {
-	struct wl_maps c = { p, WL_BASE };
+	struct wl_maps c = {p, WL_BASE};
 
 	mm_for_each_map(mm, wl_compare_map, &c);
 	for (; c.at < WL_END; c.at += PAGE_SIZE)
@@ -239,7 +243,8 @@ static void wl_read_all(struct wl_proc *p)
 			wl_read(p, wl_va(i), PAGE_SIZE);
 }
 
-/* ---- operations ------------------------------------------------------------------- */
+/* ---- operations
+ * ------------------------------------------------------------------- */
 
 static void wl_model_unmap(struct wl_proc *p, u32 at, u32 len)
 {
@@ -259,7 +264,7 @@ static void wl_model_map(struct wl_proc *p, u32 at, u32 len, int prot)
 static void wl_op_mmap(struct wl_proc *p, struct mm_struct *mm)
 {
 	int prot = wl_prot(p);
-	u32 len, at = wl_range(p, 128, &len);
+	u32 len, at = wl_range(p, 256, &len);
 	bool fixed = prng_one_in(&p->rng, 3);
 	s64 got = do_mmap(mm, fixed ? wl_va(at) : 0, (u64)len << PAGE_SHIFT,
 			  prot, WL_ANON | (fixed ? MAP_FIXED : 0));
@@ -311,9 +316,9 @@ static void wl_op_mprotect(struct wl_proc *p, struct mm_struct *mm)
 
 static void wl_op_madvise(struct wl_proc *p, struct mm_struct *mm)
 {
-	static const int advice[] = { MADV_DONTNEED, MADV_DONTNEED,
-				      MADV_DONTFORK, MADV_DOFORK,
-				      MADV_WIPEONFORK, MADV_KEEPONFORK };
+	static const int advice[] = {MADV_DONTNEED,   MADV_DONTNEED,
+				     MADV_DONTFORK,   MADV_DOFORK,
+				     MADV_WIPEONFORK, MADV_KEEPONFORK};
 	int a = advice[prng_below(&p->rng, 6)];
 	u32 len, at = wl_range(p, 40, &len);
 	int err = do_madvise(mm, wl_va(at), (u64)len << PAGE_SHIFT, a);
@@ -402,9 +407,8 @@ static void wl_op_mremap(struct wl_proc *p, struct mm_struct *mm)
 	new = (u32)prng_range(&p->rng, 1, 48);
 	to = (u32)prng_below(&p->rng, WL_PAGES - new + 1);
 	got = do_mremap(mm, wl_va(at), (u64)old << PAGE_SHIFT,
-			(u64)new << PAGE_SHIFT,
-			MREMAP_MAYMOVE | (fixed ? MREMAP_FIXED : 0),
-			wl_va(to));
+			(u64) new << PAGE_SHIFT,
+			MREMAP_MAYMOVE | (fixed ? MREMAP_FIXED : 0), wl_va(to));
 	if (fixed && at + old > to && to + new > at) {
 		WL_CHECK(got == -EINVAL);
 		return;
@@ -417,7 +421,7 @@ static void wl_op_mremap(struct wl_proc *p, struct mm_struct *mm)
 	}
 	WL_CHECK(wl_uniform(p, at, old));
 	if (!wl_in_window((uva_t)got, new)) {
-		WL_CHECK(!do_munmap(mm, (uva_t)got, (u64)new << PAGE_SHIFT));
+		WL_CHECK(!do_munmap(mm, (uva_t)got, (u64) new << PAGE_SHIFT));
 		wl_model_unmap(p, at, old);
 		return;
 	}
@@ -443,8 +447,8 @@ static void wl_op_access(struct wl_proc *p)
 /* Many pages, a few bytes each: this is what makes memory short. */
 static void wl_op_sweep(struct wl_proc *p)
 {
-	u32 len, at = wl_range(p, 200, &len);
-	bool write = prng_one_in(&p->rng, 2);
+	u32 len, at = wl_range(p, 300, &len);
+	bool write = !prng_one_in(&p->rng, 3);
 
 	for (u32 i = at; i < at + len; i++) {
 		uva_t va = wl_va(i) + (prng_u32(&p->rng) & 0xfc0);
@@ -458,7 +462,8 @@ static void wl_op_sweep(struct wl_proc *p)
 	}
 }
 
-/* ---- birth, life, end ----------------------------------------------------------------- */
+/* ---- birth, life, end
+ * ----------------------------------------------------------------- */
 
 static struct wl_proc *wl_new(struct mm_struct *mm, u64 seed, u32 ops)
 {
@@ -596,6 +601,19 @@ static void wl_step(struct wl_proc *p)
 	}
 }
 
+/* What a program begins with: a large piece of memory, written. */
+static void wl_fill(struct wl_proc *p, struct mm_struct *mm, u32 pages)
+{
+	uva_t va = wl_va(WL_PAGES - pages);
+	s64 got = do_mmap(mm, va, (u64)pages << PAGE_SHIFT,
+			  PROT_READ | PROT_WRITE, WL_ANON | MAP_FIXED);
+
+	WL_CHECK((uva_t)got == va);
+	wl_model_map(p, wl_index(va), pages, PROT_READ | PROT_WRITE);
+	for (u32 i = 0; i < pages; i++)
+		wl_write(p, va + ((u64)i << PAGE_SHIFT) + i % 4000, 20);
+}
+
 /* The body of a process's thread. */
 static void wl_life(struct wl_proc *p)
 {
@@ -603,6 +621,8 @@ static void wl_life(struct wl_proc *p)
 
 	mm_task_register(task, "whole");
 	wl_enter(p->mm);
+	if (p->fill)
+		wl_fill(p, task->mm, p->fill);
 	for (u32 i = 0; i < p->ops; i++) {
 		wl_step(p);
 		if (i % 8 == 0)
@@ -622,13 +642,17 @@ static void wl_life(struct wl_proc *p)
 }
 
 /* Start N processes and wait until they and all their children are gone. */
-static void wl_run(u32 n, u32 ops, u32 max_live, u64 seed)
+static void wl_run(u32 n, u32 ops, u32 fill, u32 max_live, u64 seed)
 {
 	memset(&wl, 0, sizeof(wl));
 	wl.max_live = max_live;
 	wl.max_total = 3 * max_live;
-	for (u32 i = 0; i < n; i++)
-		WL_CHECK(wl_spawn(wl_new(wl_new_mm(), seed * 1000 + i, ops)));
+	for (u32 i = 0; i < n; i++) {
+		struct wl_proc *p = wl_new(wl_new_mm(), seed * 1000 + i, ops);
+
+		p->fill = fill;
+		WL_CHECK(wl_spawn(p));
+	}
 	for (;;) {
 		struct wl_proc *p;
 

@@ -44,12 +44,12 @@
 #include "space/space.h"
 
 struct tm_config {
-	u64 mem;	 /* bytes of RAM; 0: 16 MiB */
-	u32 swap_pages;	 /* header included; 0: no swap */
-	int cpus;	 /* 0: 1 */
+	u64 mem;	/* bytes of RAM; 0: 16 MiB */
+	u32 swap_pages; /* header included; 0: no swap */
+	int cpus;	/* 0: 1 */
 	u64 seed;
 	bool explore;
-	bool no_audit;	 /* BODY leaves frames behind on purpose */
+	bool no_audit; /* BODY leaves frames behind on purpose */
 	int (*body)(void *arg);
 	void *arg;
 };
@@ -68,7 +68,8 @@ MM_UNUSED static struct tm_state tm;
 /* What the test was doing, for the failure's message. */
 MM_UNUSED static char tm_context[256];
 
-MM_UNUSED static _Noreturn void tm_fail(const char *what, const char *file, int line)
+MM_UNUSED static _Noreturn void tm_fail(const char *what, const char *file,
+					int line)
 {
 	size_t tail = tm.log_len > 3000 ? tm.log_len - 3000 : 0;
 
@@ -80,21 +81,21 @@ MM_UNUSED static _Noreturn void tm_fail(const char *what, const char *file, int 
 	abort();
 }
 
-#define CHECK(cond)                                            \
-	do {                                                   \
-		if (!(cond))                                   \
-			tm_fail(#cond, __FILE__, __LINE__);    \
+#define CHECK(cond)                                         \
+	do {                                                \
+		if (!(cond))                                \
+			tm_fail(#cond, __FILE__, __LINE__); \
 	} while (0)
 
-#define CHECK_EQ(a, b)                                                       \
-	do {                                                                 \
-		long long a_ = (long long)(a), b_ = (long long)(b);          \
-		if (a_ != b_) {                                              \
-			char text_[256];                                     \
-			snprintf(text_, sizeof(text_),                       \
-				 "%s == %s (%lld, %lld)", #a, #b, a_, b_);   \
-			tm_fail(text_, __FILE__, __LINE__);                  \
-		}                                                            \
+#define CHECK_EQ(a, b)                                                     \
+	do {                                                               \
+		long long a_ = (long long)(a), b_ = (long long)(b);        \
+		if (a_ != b_) {                                            \
+			char text_[256];                                   \
+			snprintf(text_, sizeof(text_),                     \
+				 "%s == %s (%lld, %lld)", #a, #b, a_, b_); \
+			tm_fail(text_, __FILE__, __LINE__);                \
+		}                                                          \
 	} while (0)
 
 static inline void tm_console(void *arg, int level, const char *text,
@@ -117,7 +118,8 @@ MM_UNUSED static bool tm_logged(const char *text)
 	return memmem(tm.log, tm.log_len, text, strlen(text)) != NULL;
 }
 
-/* ---- a disk with a swap header ------------------------------------------------ */
+/* ---- a disk with a swap header
+ * ------------------------------------------------ */
 
 static inline void tm_bio_end(struct port_bio *bio)
 {
@@ -130,7 +132,7 @@ static inline int tm_disk_write(struct port_bdev *disk, u64 index,
 {
 	struct page *page = alloc_page(GFP_KERNEL);
 	struct completion done;
-	struct port_bio bio = { 0 };
+	struct port_bio bio = {0};
 
 	CHECK(page);
 	memcpy(page_view(page), bytes, PAGE_SIZE);
@@ -150,8 +152,8 @@ static inline int tm_disk_write(struct port_bdev *disk, u64 index,
 
 static inline struct port_bdev *tm_disk(u32 pages)
 {
-	struct sim_disk_config dc = { .name = "tmdisk",
-				      .size_bytes = (u64)pages << PAGE_SHIFT };
+	struct sim_disk_config dc = {.name = "tmdisk",
+				     .size_bytes = (u64)pages << PAGE_SHIFT};
 	struct port_bdev *disk;
 
 	CHECK_EQ(sim_disk_open(&disk, &dc, NULL), 0);
@@ -168,7 +170,8 @@ static inline struct port_bdev *tm_swap_disk(u32 pages)
 	return disk;
 }
 
-/* ---- coming to rest -------------------------------------------------------------- */
+/* ---- coming to rest
+ * -------------------------------------------------------------- */
 
 struct tm_caches {
 	u32 nr;
@@ -292,7 +295,8 @@ static inline void tm_audit(void)
 	}
 }
 
-/* ---- the machine ------------------------------------------------------------------- */
+/* ---- the machine
+ * ------------------------------------------------------------------- */
 
 /* The main thread runs in MM from now on (NULL: in none, a kernel thread). */
 static inline void tm_use(struct mm_struct *mm)
@@ -311,7 +315,7 @@ static inline void tm_use(struct mm_struct *mm)
 static inline int tm_main(void *arg)
 {
 	struct e820_table *map = arg;
-	struct mm_boot_params bp = { .map = map };
+	struct mm_boot_params bp = {.map = map};
 	u64 free_end;
 	int ret;
 
@@ -343,7 +347,7 @@ static inline int tm_main(void *arg)
 static inline int tm_run(const struct tm_config *cfg)
 {
 	static struct e820_table map;
-	struct sim_config sc = { 0 };
+	struct sim_config sc = {0};
 	u64 mem = cfg->mem ? cfg->mem : 16UL << 20;
 	int ret;
 
@@ -368,10 +372,10 @@ static inline int tm_run(const struct tm_config *cfg)
 	return ret;
 }
 
-#define TM_RUN(fn, ...) \
-	tm_run(&(struct tm_config){ .body = (fn), __VA_ARGS__ })
+#define TM_RUN(fn, ...) tm_run(&(struct tm_config){.body = (fn), __VA_ARGS__})
 
-/* ---- small helpers ------------------------------------------------------------------- */
+/* ---- small helpers
+ * ------------------------------------------------------------------- */
 
 static inline struct mm_struct *tm_mm(void)
 {

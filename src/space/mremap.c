@@ -36,46 +36,65 @@ static void move_entry(struct pt_slot *from, struct pt_slot *to)
 	pt_unlock(from);
 }
 
-/* Move entries of [OLD, OLD + LEN) to NEW as far as memory for tables goes;
- * the bytes moved. */
-static u64 move_entries(struct mm_struct *mm, uva_t old, uva_t new, u64 len)
+/*
+ * Make the tables that the entries of [OLD, OLD + LEN) need at NEW. Before
+ * the anon_vma lock is taken: an allocation may reclaim, and reclaim takes
+ * anon_vma locks. Under the mmap lock an entry that is none stays none.
+ */
+static int prepare_tables(struct mm_struct *mm, uva_t old, uva_t new, u64 len)
 {
-	u64 done;
+	uva_t addr = old, end = old + len;
+	struct pt_slot from, to;
 
-	for (done = 0; done < len; done += PAGE_SIZE) {
-		struct pt_slot from, to;
-
-		if (!pt_lookup(&mm->pt, old + done, &from) ||
-		    pte_none(pt_get(&from)))
+	while (addr < end) {
+		if (!pt_lookup(&mm->pt, addr, &from)) {
+			addr = pt_skip(&mm->pt, addr, end);
 			continue;
-		if (pt_alloc(&mm->pt, new + done, &to))
-			break;
-		move_entry(&from, &to);
+		}
+		if (!pte_none(pt_get(&from)) &&
+		    pt_alloc(&mm->pt, new + (addr - old), &to))
+			return -ENOMEM;
+		addr += PAGE_SIZE;
 	}
-	return done;
+	return 0;
 }
 
-/* All or nothing: a failure carries everything back (those tables exist). */
+static void move_entries(struct mm_struct *mm, uva_t old, uva_t new, u64 len)
+{
+	uva_t addr = old, end = old + len;
+	struct pt_slot from, to;
+
+	while (addr < end) {
+		if (!pt_lookup(&mm->pt, addr, &from)) {
+			addr = pt_skip(&mm->pt, addr, end);
+			continue;
+		}
+		if (!pte_none(pt_get(&from))) {
+			if (!pt_lookup(&mm->pt, new + (addr - old), &to))
+				mm_bug("mremap: no table at 0x%llx",
+				       (unsigned long long)(new + addr - old));
+			move_entry(&from, &to);
+		}
+		addr += PAGE_SIZE;
+	}
+}
+
+/* All or nothing. */
 static int move_page_tables(struct vm_area_struct *vma, uva_t old, uva_t new,
 			    u64 len)
 {
 	struct mm_struct *mm = vma->vm_mm;
 	struct anon_vma *av = vma->anon_vma;
-	u64 done;
 
+	if (prepare_tables(mm, old, new, len))
+		return -ENOMEM;
 	if (av)
 		down_write(&av->root->rwsem);
-	done = move_entries(mm, old, new, len);
-	if (done < len) {
-		u64 back = move_entries(mm, new, old, done);
-
-		mm_verify(back == done);
-	}
+	move_entries(mm, old, new, len);
 	port_tlb_flush(&mm->cpus, mm->asid, old, old + len);
-	port_tlb_flush(&mm->cpus, mm->asid, new, new + len);
 	if (av)
 		up_write(&av->root->rwsem);
-	return done == len ? 0 : -ENOMEM;
+	return 0;
 }
 
 /* ---- moving a mapping

@@ -4,7 +4,8 @@
 
 #define P(n) ((u64)(n) << PAGE_SHIFT)
 
-/* ---- access kinds and signals ---------------------------------------------- */
+/* ---- access kinds and signals ----------------------------------------------
+ */
 
 /* What each kind of access to a page of PROT ends in. */
 static void expect_access(struct mm_struct *mm, int prot)
@@ -80,7 +81,8 @@ static void prot_none(void **state)
 	TM_RUN(prot_none_body);
 }
 
-/* ---- stacks -------------------------------------------------------------------- */
+/* ---- stacks
+ * -------------------------------------------------------------------- */
 
 #define STACK_TOP 0x7f0000000000UL
 
@@ -157,7 +159,8 @@ static void stack_limits(void **state)
 	TM_RUN(stack_limit_body);
 }
 
-/* ---- limits ---------------------------------------------------------------------- */
+/* ---- limits
+ * ---------------------------------------------------------------------- */
 
 static int limits_body(void *arg)
 {
@@ -195,7 +198,8 @@ static void limits(void **state)
 	TM_RUN(limits_body);
 }
 
-/* ---- arguments ---------------------------------------------------------------------- */
+/* ---- arguments
+ * ---------------------------------------------------------------------- */
 
 static int arguments_body(void *arg)
 {
@@ -292,7 +296,9 @@ static void advice_join_is_no_hole(void **state)
 	TM_RUN(advice_join_body);
 }
 
-/* ---- fork ------------------------------------------------------------------------------ */
+/* ---- fork
+ * ------------------------------------------------------------------------------
+ */
 
 static int fork_body(void *arg)
 {
@@ -337,7 +343,7 @@ static void fork_copies(void **state)
 /* A chain of forks, each written by its child; the middle ones die first. */
 static int fork_chain_body(void *arg)
 {
-	struct mm_struct *mm[8] = { tm_mm() };
+	struct mm_struct *mm[8] = {tm_mm()};
 	uva_t at = tm_map(mm[0], 8);
 
 	(void)arg;
@@ -370,7 +376,9 @@ static void fork_chain(void **state)
 	TM_RUN(fork_chain_body);
 }
 
-/* ---- swap --------------------------------------------------------------------------------- */
+/* ---- swap
+ * ---------------------------------------------------------------------------------
+ */
 
 /* Three times the RAM, written, read twice, moved, and gone. */
 static int swap_body(void *arg)
@@ -409,6 +417,67 @@ static void swap_out_and_in(void **state)
 	       .seed = 4, .explore = true);
 }
 
+/*
+ * Regression: a move allocated its new tables with the anon_vma lock held;
+ * the allocation reclaimed, and reclaim takes anon_vma locks.
+ */
+static u32 hoard(struct page **pages, u32 max)
+{
+	u32 n = 0;
+
+	while (n < max) {
+		pages[n] = alloc_page(GFP_NOWAIT | __GFP_NOWARN);
+		if (!pages[n])
+			break;
+		n++;
+	}
+	return n;
+}
+
+static int move_pressure_body(void *arg)
+{
+	static struct page *hoarded[512];
+	struct mm_struct *mm = tm_mm(), *mm2 = tm_mm();
+	u64 pages = 2 * tm.cfg.mem >> PAGE_SHIFT;
+	uva_t at = tm_map(mm, pages), other = tm_map(mm2, pages);
+	u32 n;
+
+	(void)arg;
+	for (u64 round = 0; round < 12; round++) {
+		uva_t to = 0x100000000UL * (round + 1);
+
+		tm_use(mm2);
+		for (u64 i = round; i < pages; i += 2)
+			tm_store(other + P(i), round + i);
+		tm_use(mm);
+		for (u64 i = 0; i < pages; i += 64)
+			tm_store(at + P(i), round * 1000 + i);
+		/* Now the next frame must be reclaimed by who wants it. */
+		n = hoard(hoarded, ARRAY_SIZE(hoarded));
+		CHECK_EQ(do_mremap(mm, at, P(pages), P(pages),
+				   MREMAP_MAYMOVE | MREMAP_FIXED, to),
+			 (s64)to);
+		at = to;
+		while (n)
+			__free_page(hoarded[--n]);
+		for (u64 i = 0; i < pages; i += 64)
+			CHECK_EQ(tm_load(at + P(i)), round * 1000 + i);
+	}
+	mm_check(mm);
+	mm_check(mm2);
+	mm_put(mm);
+	mm_put(mm2);
+	return 0;
+}
+
+static void move_under_pressure(void **state)
+{
+	(void)state;
+	for (u64 seed = 1; seed < 4; seed++)
+		TM_RUN(move_pressure_body, .mem = 5UL << 20,
+		       .swap_pages = 16384, .seed = seed);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -422,6 +491,7 @@ int main(void)
 		cmocka_unit_test(fork_copies),
 		cmocka_unit_test(fork_chain),
 		cmocka_unit_test(swap_out_and_in),
+		cmocka_unit_test(move_under_pressure),
 	};
 
 	return cmocka_run_group_tests_name("space", tests, NULL, NULL);

@@ -14,7 +14,7 @@
 #include "model_whole.h"
 
 struct whole {
-	u32 procs, ops, live;
+	u32 procs, ops, fill, live;
 	u64 seed;
 };
 
@@ -36,25 +36,31 @@ static int wl_start(struct wl_proc *p)
 	return 0;
 }
 
+static u64 swapped_out, swapped_in;
+
 static int whole_body(void *arg)
 {
 	const struct whole *w = arg;
 
-	wl_run(w->procs, w->ops, w->live, w->seed);
+	wl_run(w->procs, w->ops, w->fill, w->live, w->seed);
+	swapped_out = sum_vm_event(PSWPOUT);
+	swapped_in = sum_vm_event(PSWPIN);
 	return 0;
 }
 
 /* One seed chooses everything about a run. */
 static void run_seed(u64 seed, u32 ops)
 {
-	struct whole w = { 3, ops, 6, seed };
-	struct tm_config cfg = { .body = whole_body, .arg = &w };
+	struct whole w = {.ops = ops, .seed = seed};
+	struct tm_config cfg = {.body = whole_body, .arg = &w};
 	struct prng r;
 
 	prng_seed(&r, seed);
-	w.procs = (u32)prng_range(&r, 1, 5);
+	w.procs = (u32)prng_range(&r, 2, 5);
 	w.live = w.procs + (u32)prng_below(&r, 4);
-	cfg.mem = prng_range(&r, 6, 12) << 20;
+	cfg.mem = prng_range(&r, 5, 12) << 20;
+	/* Together about twice the RAM, before anything else happens. */
+	w.fill = (u32)min((cfg.mem >> PAGE_SHIFT) * 2 / w.procs, 1500UL);
 	cfg.swap_pages = 32768;
 	cfg.cpus = (int)prng_range(&r, 1, 4);
 	cfg.explore = prng_one_in(&r, 2);
@@ -67,24 +73,31 @@ static void run_seed(u64 seed, u32 ops)
 static void random_processes(void **state)
 {
 	u64 seed = test_env("SEED", 1), n = test_iters(tm_soak() ? 100 : 12);
-	u64 bytes = 0;
+	u64 bytes = 0, out = 0, in = 0;
 
 	(void)state;
 	for (u64 i = 0; i < n; i++) {
 		run_seed(seed + i, 150);
 		bytes += wl.checked_bytes;
+		out += swapped_out;
+		in += swapped_in;
 		if (getenv("VERBOSE"))
 			fprintf(stderr,
-				"seed %llu: %u processes, %llu forks, %llu execs, %llu signals\n",
+				"seed %llu: %u processes, %llu out, %llu in, %llu forks, %llu execs, %llu signals\n",
 				(unsigned long long)(seed + i),
-				wl.started_total, (unsigned long long)wl.forks,
+				wl.started_total,
+				(unsigned long long)swapped_out,
+				(unsigned long long)swapped_in,
+				(unsigned long long)wl.forks,
 				(unsigned long long)wl.execs,
 				(unsigned long long)wl.segvs);
 	}
-	fprintf(stderr, "whole: seeds %llu..%llu, %llu bytes compared\n",
+	fprintf(stderr,
+		"whole: seeds %llu..%llu, %llu bytes compared, %llu pages out, %llu in\n",
 		(unsigned long long)seed, (unsigned long long)(seed + n - 1),
-		(unsigned long long)bytes);
-	assert_true(bytes > 0);
+		(unsigned long long)bytes, (unsigned long long)out,
+		(unsigned long long)in);
+	assert_true(bytes > 0 && out > 1000 * n && in > 100 * n);
 }
 
 /* Equal seeds: equal counters and equal virtual time; others differ. */
