@@ -30,7 +30,7 @@ enum {
 struct cmd_opts {
 	struct replay_opts replay;
 	struct args_list mem;
-	bool json, quiet;
+	bool mem_given, json, quiet;
 	const char *report;
 };
 
@@ -72,6 +72,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_MEM:
 		parse_sizes(arg, &o->mem);
+		o->mem_given = true;
 		return 0;
 	case OPT_SWAP:
 		o->replay.machine.swap_bytes = parse_size("swap", arg);
@@ -216,6 +217,9 @@ int cmd_replay(int argc, char **argv)
 	o.mem.nr = 1;
 	o.mem.v[0] = o.replay.machine.mem_bytes;
 	args_run(&argp, argc, argv, 0, &o);
+	if (o.replay.machine.map && o.mem_given)
+		err_usage("--mem and --map: one or the other says how much "
+			  "memory there is");
 	/* A full disk or a limit is an error to report, not to die of. */
 	signal(SIGXFSZ, SIG_IGN);
 	o.replay.progress = !o.quiet && isatty(STDERR_FILENO);

@@ -30,6 +30,7 @@
 #include <mmkit/report.h>
 
 #include "err.h"
+#include "phys/phys.h"
 #include "replay_priv.h"
 #include "sim_costs.h"
 
@@ -365,6 +366,8 @@ static int first_pass(void *arg)
 	struct replay *rp = arg;
 
 	replay_set_hook(rp);
+	if (rp->o->machine.map)
+		rp->res->mem_bytes = e820_total_ram(&phys_sys.e820);
 	first_task(rp);
 	wait_for_end(rp);
 	collect(rp);
