@@ -232,6 +232,8 @@ static s64 mremap_locked(struct mm_struct *mm, uva_t addr, u64 old_len,
 
 	if (new_len <= old_len) {
 		err = mremap_source(mm, addr, min(old_len, new_len), &vma);
+		if (!err && old_len > mm->layout.task_size - addr)
+			err = -EINVAL;
 		if (!err && new_len < old_len)
 			err = do_munmap_locked(mm, addr + new_len,
 					       old_len - new_len);
