@@ -354,10 +354,12 @@ static bool can_join(const struct vm_area_struct *a,
 struct vm_area_struct *vma_join(struct mm_struct *mm,
 				struct vm_area_struct *vma)
 {
-	struct vm_area_struct *prev = vma_prev(vma), *next = vma_next(vma);
+	struct vm_area_struct *prev = vma_prev(vma);
 
-	if (can_join(vma, next))
-		vma_absorb(mm, vma, next);
+	/* Behind the next one may stand the other half of a split. */
+	while (can_join(vma, vma_next(vma)))
+		if (!vma_absorb(mm, vma, vma_next(vma)))
+			break;
 	if (can_join(prev, vma) && vma_absorb(mm, prev, vma))
 		return prev;
 	return vma;
