@@ -21,6 +21,30 @@
 #define GiB (1UL << 30)
 #define TiB (1UL << 40)
 
+/*
+ * cmocka's assertions report at the end of the test, by a jump that must not
+ * cross stacks. Code of these tests runs on the stacks of simulated threads
+ * too, so the finding is printed at once, before the jump may go wrong.
+ */
+static inline bool pm_say(bool ok, const char *what, const char *file, int line)
+{
+	if (!ok)
+		fprintf(stderr, "%s:%d: not true: %s\n", file, line, what);
+	return ok;
+}
+
+#undef assert_true
+#define assert_true(c)                                                       \
+	_assert_true((unsigned long)pm_say((c), #c, __FILE__, __LINE__), #c, \
+		     __FILE__, __LINE__)
+#undef assert_int_equal
+#define assert_int_equal(a, b)                                            \
+	do {                                                              \
+		u64 pm_a_ = (u64)(a), pm_b_ = (u64)(b);                   \
+		pm_say(pm_a_ == pm_b_, #a " == " #b, __FILE__, __LINE__); \
+		_assert_int_equal(pm_a_, pm_b_, __FILE__, __LINE__);      \
+	} while (0)
+
 /* The console's text since the machine was made. */
 static char pm_log[1 << 20];
 static size_t pm_log_len;

@@ -853,7 +853,11 @@ static MM_NOINLINE void free_large(struct page *page, unsigned int order)
 {
 	if (mm_warn_on_once(order >= MAX_ORDER))
 		return;
-	if (PageTail(page) || block_order(page) != order) {
+	if (PageTail(page)) {
+		bad_page(page, "freed by a tail of its compound page");
+		return;
+	}
+	if (block_order(page) != order) {
 		bad_page(page, page_count(page) > 0 ? "freed with wrong order"
 						    : "freed while free");
 		return;
