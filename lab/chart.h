@@ -33,6 +33,7 @@ struct chart {
 	const char *x_name; /* below the axis, and head of the table */
 	const char *y_name;
 	enum chart_unit x_unit, y_unit;
+	double y_cut; /* above 0: the picture ends at or above this */
 	bool x_log;   /* base 2, a tick at every point; values above 0 */
 	bool markers; /* a dot at each point */
 	u32 nr_points;
