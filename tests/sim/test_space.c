@@ -237,6 +237,8 @@ static int arguments_body(void *arg)
 	CHECK_EQ(do_mremap(mm, at + 1, P(1), P(2), 0, 0), -EINVAL);
 	CHECK_EQ(do_mremap(mm, at, P(1), 0, 0, 0), -EINVAL);
 	CHECK_EQ(do_mremap(mm, at, ~0UL, P(1), 0, 0), -EINVAL);
+	/* An end that wraps around. */
+	CHECK_EQ(do_mremap(mm, at, -P(1), P(1), 0, 0), -EINVAL);
 	CHECK_EQ(do_mremap(mm, at, P(1), P(1), MREMAP_FIXED, 0), -EINVAL);
 	CHECK_EQ(do_mremap(mm, at, P(1), P(1), 64, 0), -EINVAL);
 	CHECK_EQ(do_mremap(mm, at, P(5), P(9), MREMAP_MAYMOVE, 0), -EFAULT);
