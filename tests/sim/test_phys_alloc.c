@@ -624,6 +624,7 @@ static void test_bad_states(void **state)
 
 	(void)state;
 	pm_boot(32 * MiB, 1);
+	phys_sys.tunables.check_pages = true;
 	page = alloc_page(GFP_KERNEL);
 	page_mapcount_add(page, 1);
 	__free_page(page);
