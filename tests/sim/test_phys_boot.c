@@ -551,20 +551,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_one_tib), /* first: it looks at peak memory */
-		T(test_pc_128m),
-		T(test_tiny),
-		T(test_refusals),
-		T(test_all_small_sizes),
-		T(test_hostile_map_boots),
-		T(test_other_maps),
-		T(test_two_nodes),
-		T(test_distances),
-		T(test_bad_nodes),
-		T(test_interleaved_nodes),
-		T(test_online_page),
-		T(test_deferred_unmovable),
-		T(test_watermarks),
-		T(test_watermark_ok),
+		T(test_pc_128m),	   T(test_tiny),
+		T(test_refusals),	   T(test_all_small_sizes),
+		T(test_hostile_map_boots), T(test_other_maps),
+		T(test_two_nodes),	   T(test_distances),
+		T(test_bad_nodes),	   T(test_interleaved_nodes),
+		T(test_online_page),	   T(test_deferred_unmovable),
+		T(test_watermarks),	   T(test_watermark_ok),
 		T(test_reserves),
 	};
 
