@@ -135,37 +135,49 @@ static void drop_copy(struct mm_struct *mm, struct vm_area_struct *copy)
 	mm_verify(err == 0); /* whole VMA: nothing to split */
 }
 
-static s64 move_vma(struct mm_struct *mm, struct vm_area_struct *vma,
-		    uva_t addr, u64 old_len, u64 new_len, uva_t new)
+/* VMA, isolated, has room at NEW: carry it over. Its old place is left
+ * mapped, empty. 0, or -ENOMEM with nothing changed. */
+static int move_isolated(struct mm_struct *mm, struct vm_area_struct *vma,
+			 u64 new_len, uva_t new)
 {
-	u64 pages = new_len >> PAGE_SHIFT;
+	u64 old_len = vma->vm_end - vma->vm_start, pages = new_len >> PAGE_SHIFT;
 	bool account = vma_accountable(vma->vm_flags);
 	struct vm_area_struct *copy;
 
-	if (mm->map_count + 3 > READ_ONCE(space_sys.max_map_count) ||
-	    !may_expand_vm(mm, vma->vm_flags, pages))
-		return -ENOMEM;
-	/* The old place must be unmappable without allocating anything. */
-	if (vma_isolate_range(mm, addr, addr + old_len))
-		return -ENOMEM;
-	vma = find_vma(mm, addr);
 	if (account && vm_enough_memory(pages))
 		return -ENOMEM;
-	copy = copy_vma(mm, vma, addr, new, new_len);
+	copy = copy_vma(mm, vma, vma->vm_start, new, new_len);
 	if (!copy) {
 		if (account)
 			vm_unaccount(pages);
 		return -ENOMEM;
 	}
-	if (move_page_tables(vma, addr, new, min(old_len, new_len))) {
+	if (move_page_tables(vma, vma->vm_start, new, min(old_len, new_len))) {
 		drop_copy(mm, copy);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static s64 move_vma(struct mm_struct *mm, struct vm_area_struct *vma,
+		    uva_t addr, u64 old_len, u64 new_len, uva_t new)
+{
+	if (mm->map_count + 3 > READ_ONCE(space_sys.max_map_count) ||
+	    !may_expand_vm(mm, vma->vm_flags, new_len >> PAGE_SHIFT))
+		return -ENOMEM;
+	/* The old place must be unmappable without allocating anything. */
+	if (vma_isolate_range(mm, addr, addr + old_len))
+		return -ENOMEM;
+	vma = find_vma(mm, addr);
+	if (move_isolated(mm, vma, new_len, new)) {
+		vma_join(mm, vma);
 		return -ENOMEM;
 	}
 	if (do_munmap_locked(mm, addr, old_len))
 		mm_bug("mremap: the old range 0x%llx does not unmap",
 		       (unsigned long long)addr);
 	vma_join(mm, find_vma(mm, new));
-	return (s64) new;
+	return (s64)new;
 }
 
 /* ---- growing in place
