@@ -40,6 +40,8 @@
 #include "phys/lru.h"
 #include "phys/mmzone.h"
 #include "phys/phys.h"
+#include "phys/vmstat.h"
+#include "reclaim/reclaim.h"
 #include "sim.h"
 #include "space/space.h"
 
@@ -444,6 +446,64 @@ static inline bool tm_maps_same(const struct tm_maps *a,
 		    a->m[i].grows_down != b->m[i].grows_down)
 			return false;
 	return true;
+}
+
+/* The entry at VA, 0 if there is no table. */
+static inline pte_t tm_pte(struct mm_struct *mm, uva_t va)
+{
+	struct pt_slot slot;
+
+	if (!pt_lookup(&mm->pt, va, &slot))
+		return (pte_t){0};
+	return pt_get(&slot);
+}
+
+/* One try of reclaim at the page at VA; true when the frame is gone. */
+static inline bool tm_reclaim_one(struct mm_struct *mm, uva_t va)
+{
+	struct scan_control sc = {.gfp = GFP_KERNEL,
+				  .may_writepage = true,
+				  .may_unmap = true,
+				  .may_swap = true};
+	struct reclaim_stat stat = {0};
+	pte_t e = tm_pte(mm, va);
+	struct page_list list;
+	struct page *page;
+
+	if (pte_swap(e)) {
+		page = lookup_swap_cache(pte_to_swp_entry(e));
+		if (!page)
+			return true;
+	} else {
+		CHECK(pte_present(e) && !pte_special(e));
+		page = pfn_to_page(pte_pfn(e));
+		get_page(page);
+	}
+	lru_add_drain_all();
+	page_list_init(&list);
+	if (lru_isolate_page(page)) {
+		put_page(page);
+		ClearPageActive(page);
+		page_list_add(&list, page);
+		shrink_page_list(&list, NODE_DATA(0), &sc, &stat);
+		page = page_list_pop(&list);
+		if (page)
+			lru_putback_page(page);
+	} else {
+		put_page(page);
+	}
+	return false;
+}
+
+/* Write the page at VA to swap and free its frame. */
+static inline void tm_swap_out(struct mm_struct *mm, uva_t va)
+{
+	for (int i = 0; i < 50; i++) {
+		if (tm_reclaim_one(mm, va))
+			return;
+		port_park(1000 * 1000);
+	}
+	tm_fail("the page goes to swap", __FILE__, __LINE__);
 }
 
 /* Is this a long run (make soak)? */
