@@ -50,9 +50,10 @@ struct lackey_proc {
 	pid_t pid;
 	struct rec_mm *mm;
 	struct thread *threads[THREADS_MAX];
-	u32 running; /* valgrind's thread number */
-	u32 called;  /* the thread whose call a result line belongs to */
-	u32 first_task;
+	u32 running;	    /* valgrind's thread number */
+	u32 called;	    /* the thread whose call a result line belongs to */
+	u32 first_task;	    /* the one that the parent waits for */
+	u32 main_task;	    /* of the thread that runs after fork or exec */
 	s32 status;	    /* from exit_group */
 	bool ended, reaped; /* its text is over; it was waited for */
 	bool started;	    /* later command lines are preambles or execs */
@@ -177,13 +178,13 @@ static int fork_record(struct lackey *l, u32 flags, u32 *child)
 	return ret;
 }
 
-/* Some live task of P other than that of T; T's own if there is none. */
+/* Some live task of P other than that of T, which may be NULL. */
 static u32 some_task(const struct lackey_proc *p, const struct thread *t)
 {
 	for (u32 i = 0; i < THREADS_MAX; i++)
 		if (p->threads[i] && p->threads[i]->live && p->threads[i] != t)
 			return p->threads[i]->task;
-	return t->task;
+	return t ? t->task : p->first_task;
 }
 
 /* T is about to run: it must be a task and the current one. */
@@ -195,7 +196,7 @@ static int thread_run(struct lackey *l, struct lackey_proc *p, struct thread *t)
 		return rec_switch(l->r, t->task);
 	if (p->has_task) { /* the process' first thread */
 		p->has_task = false;
-		t->task = p->first_task;
+		t->task = p->main_task;
 		t->live = true;
 		return rec_switch(l->r, t->task);
 	}
@@ -583,19 +584,33 @@ static int forked(struct lackey *l, struct lackey_proc *p, pid_t pid)
 	for (u32 i = 0; i < FDS_MAX; i++)
 		if (p->fds[i])
 			set_fd(c, i, p->fds[i]);
-	return fork_record(l, 0, &c->first_task);
+	ret = fork_record(l, 0, &c->first_task);
+	c->main_task = c->first_task;
+	return ret;
+}
+
+/* The task that goes on after an exec: the first one, or who called. */
+static u32 exec_task(const struct lackey_proc *p)
+{
+	const struct thread *t = p->threads[p->running];
+
+	for (u32 i = 0; i < THREADS_MAX; i++)
+		if (p->threads[i] && p->threads[i]->live &&
+		    p->threads[i]->task == p->first_task)
+			return p->first_task;
+	return t && t->live ? t->task : some_task(p, NULL);
 }
 
 /* P runs another program now: one thread, an empty address space. */
 static int execed(struct lackey *l, struct lackey_proc *p, char *name)
 {
 	struct trace_rec rec = {.type = TRACE_EXEC, .exec.name = name};
-	struct thread *t;
-	u32 keep = p->first_task;
+	u32 keep = p->has_task ? p->main_task : exec_task(p);
 	int ret = 0;
 
 	for (u32 i = 0; i < THREADS_MAX && !ret; i++) {
-		t = p->threads[i];
+		struct thread *t = p->threads[i];
+
 		if (t && t->live && t->task != keep)
 			ret = thread_exit(l, t, 0);
 		if (t)
@@ -609,6 +624,7 @@ static int execed(struct lackey *l, struct lackey_proc *p, char *name)
 	p->mm = rec_mm_new();
 	p->running = 1;
 	p->has_task = true;
+	p->main_task = keep;
 	return ret ? ret : p->mm ? 0 : -ENOMEM;
 }
 
