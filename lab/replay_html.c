@@ -700,12 +700,14 @@ static double curve_value(const struct curve_def *d,
  */
 static double free_cut(const struct replay_result *r)
 {
-	u64 high = 0, least = UINT64_MAX;
+	u64 high, least = UINT64_MAX;
 
-	for (u32 i = 0; i < r->nr_samples; i++) {
-		high = max(high, r->samples[i].high);
+	if (!r->nr_samples)
+		return 0;
+	/* Later ones may be raised against fragmentation for a while. */
+	high = r->samples[0].high;
+	for (u32 i = 0; i < r->nr_samples; i++)
 		least = min(least, r->samples[i].free);
-	}
 	return least < 2 * high ? 4.0 * (double)high * PAGE_SIZE : 0;
 }
 
