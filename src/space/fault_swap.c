@@ -77,8 +77,12 @@ static vm_fault_t swap_finish(struct vm_fault *vmf, struct page *page,
 	 * its lock: look again from the start. */
 	if (!PageSwapCache(page) || page_swap_entry(page).val != entry.val)
 		return 0;
-	if (!PageUptodate(page))
+	if (!PageUptodate(page)) {
+		/* The read failed. This access ends here; the next one reads
+		 * again, and nobody keeps a frame without contents. */
+		delete_from_swap_cache(page);
 		return VM_FAULT_SIGBUS;
+	}
 	if (anon_vma_prepare(vmf->vma))
 		return VM_FAULT_OOM;
 	/* A batch's reference would make the page look shared. */
