@@ -337,6 +337,7 @@ static inline int tm_main(void *arg)
 	tm_check_all();
 	CHECK_EQ(get_nr_swap_pages(), tm.swap_start);
 	CHECK_EQ(space_sys.nr_mms, 0);
+	CHECK_EQ(phys_sys.nr_bad_pages, 0);
 	CHECK_EQ(space_sys.committed, 0);
 	if (!tm.cfg.no_audit) {
 		CHECK_EQ(free_end, tm.free_start);
