@@ -452,7 +452,10 @@ static void epoch_writer(struct prng *r)
 		if (prng_one_in(r, 3))
 			epoch_poll();
 		if (prng_one_in(r, 20)) {
+			/* A reader that looked at the epoch just before may
+			 * hold the last ones back once more. */
 			epoch_synchronize();
+			epoch_drain();
 			CHECK(atomic64_read(&ls.taken) == (s64)ls.box_nr);
 		}
 	}
