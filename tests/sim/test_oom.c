@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/* Out of memory: an orderly end for one, nothing worse for the others. */
+#include "sim_machine.h"
+
+#define P(n) ((u64)(n) << PAGE_SHIFT)
+
+struct user {
+	const char *name;
+	u64 pages, rounds;
+	s16 adj;
+	int signal; /* what it ended with */
+	u64 done;   /* pages written */
+	s32 pid;
+	struct mm_struct
+		*shared; /* runs in this space, not in one of its own */
+	struct port_thread *thread;
+};
+
+/* Write all pages, then check them, ROUNDS times. */
+static int use_memory(struct user *u, uva_t at)
+{
+	for (u64 round = 0; round < u->rounds; round++) {
+		for (u64 i = 0; i < u->pages; i++) {
+			u64 v = i * 7 + round, got;
+			int sig = sim_copy_to_user(at + P(i), &v, sizeof(v));
+
+			if (sig)
+				return sig;
+			u->done++;
+			sig = sim_copy_from_user(&got, at + P(i / 2),
+						 sizeof(got));
+			if (sig)
+				return sig;
+			CHECK_EQ(got, i / 2 * 7 + round);
+			sim_yield();
+		}
+	}
+	return 0;
+}
+
+static void user_thread(void *arg)
+{
+	struct user *u = arg;
+	struct mm_task *task = port_current();
+	struct mm_struct *mm = u->shared;
+	s64 at;
+
+	if (!mm)
+		mm = tm_mm();
+	mm_task_register(task, u->name);
+	task->oom_score_adj = u->adj;
+	u->pid = task->pid;
+	mm_task_attach(task, mm);
+	if (!u->shared)
+		mm_put(mm);
+	at = do_mmap(mm, 0, P(u->pages), TM_RW, TM_ANON | MAP_NORESERVE);
+	CHECK(at > 0);
+	u->signal = use_memory(u, (uva_t)at);
+	mm_task_exit(task);
+	mm_task_unregister(task);
+}
+
+static void start(struct user *u, int cpu)
+{
+	CHECK_EQ(sim_thread_start_on(&u->thread, u->name, cpu, user_thread, u),
+		 0);
+}
+
+static u64 ram_pages(void)
+{
+	return tm.cfg.mem >> PAGE_SHIFT;
+}
+
+/* ---- one hog among the small
+ * ------------------------------------------------- */
+
+static int hog_body(void *arg)
+{
+	struct user users[4] = {
+		{.name = "small1", .pages = ram_pages() / 8, .rounds = 12},
+		{.name = "small2", .pages = ram_pages() / 10, .rounds = 12},
+		{.name = "hog", .pages = 4 * ram_pages(), .rounds = 1},
+		{.name = "small3", .pages = ram_pages() / 9, .rounds = 12},
+	};
+	char want[64];
+
+	(void)arg;
+	for (int i = 0; i < 4; i++)
+		start(&users[i], i % tm.cfg.cpus);
+	for (int i = 0; i < 4; i++)
+		port_thread_join(users[i].thread);
+	for (int i = 0; i < 4; i++)
+		CHECK_EQ(users[i].signal, i == 2 ? MM_SIGKILL : 0);
+	CHECK(users[2].done > ram_pages() / 3);
+	CHECK(users[2].done < ram_pages());
+	CHECK_EQ(sum_vm_event(OOM_KILL), 1);
+	snprintf(want, sizeof(want),
+		 "Killed process %d (hog) total-vm:", users[2].pid);
+	CHECK(strstr(mm_last_oom(), want));
+	CHECK(tm_logged("invoked oom-killer"));
+	CHECK(tm_logged("Out of memory: Killed process"));
+	CHECK(tm_logged("Tasks state (memory values in pages):"));
+	CHECK(tm_logged("oom_reaper: "));
+	return 0;
+}
+
+static void hog_is_killed(void **state)
+{
+	(void)state;
+	for (u64 seed = 1; seed < (tm_soak() ? 200 : 9); seed++)
+		TM_RUN(hog_body, .mem = (4 + seed % 5) << 20, .seed = seed,
+		       .cpus = 1 + (int)(seed % 4), .explore = seed % 3 == 0);
+}
+
+/* With little swap: it fills first. */
+static void swap_then_killed(void **state)
+{
+	(void)state;
+	for (u64 seed = 1; seed < (tm_soak() ? 100 : 4); seed++)
+		TM_RUN(hog_body, .mem = 6UL << 20, .swap_pages = 200,
+		       .seed = seed, .cpus = 2);
+}
+
+/* ---- whom it takes
+ * ---------------------------------------------------------------- */
+
+/* The largest is protected: the other one goes. */
+static int adj_body(void *arg)
+{
+	struct user users[2] = {
+		{.name = "precious",
+		 .pages = ram_pages() / 2,
+		 .rounds = 6,
+		 .adj = -1000},
+		{.name = "second", .pages = 2 * ram_pages(), .rounds = 1},
+	};
+
+	(void)arg;
+	start(&users[0], 0);
+	port_park(20 * 1000 * 1000);
+	start(&users[1], 0);
+	port_thread_join(users[0].thread);
+	port_thread_join(users[1].thread);
+	CHECK_EQ(users[0].signal, 0);
+	CHECK_EQ(users[1].signal, MM_SIGKILL);
+	CHECK(strstr(mm_last_oom(), "(second)"));
+	return 0;
+}
+
+static void score_adj(void **state)
+{
+	(void)state;
+	TM_RUN(adj_body, .mem = 6UL << 20, .seed = 1);
+	TM_RUN(adj_body, .mem = 6UL << 20, .seed = 2, .explore = true);
+}
+
+/* Threads of one space die together. */
+static int threads_body(void *arg)
+{
+	struct mm_struct *mm = tm_mm();
+	struct user users[3] = {
+		{.name = "thread", .pages = 1500, .rounds = 1, .shared = mm},
+		{.name = "thread", .pages = 1500, .rounds = 1, .shared = mm},
+		{.name = "other", .pages = 100, .rounds = 40},
+	};
+
+	(void)arg;
+	for (int i = 0; i < 3; i++)
+		start(&users[i], i % tm.cfg.cpus);
+	for (int i = 0; i < 3; i++)
+		port_thread_join(users[i].thread);
+	mm_put(mm);
+	CHECK_EQ(users[0].signal, MM_SIGKILL);
+	CHECK_EQ(users[1].signal, MM_SIGKILL);
+	CHECK_EQ(users[2].signal, 0);
+	CHECK_EQ(sum_vm_event(OOM_KILL), 1);
+	return 0;
+}
+
+static void threads_die_together(void **state)
+{
+	(void)state;
+	for (u64 seed = 1; seed < 4; seed++)
+		TM_RUN(threads_body, .mem = 6UL << 20, .seed = seed,
+		       .cpus = (int)seed, .explore = seed == 2);
+}
+
+/* One after the other: each kill makes room for those that are left. */
+static int several_body(void *arg)
+{
+	static struct user users[6];
+	u64 killed = 0;
+
+	(void)arg;
+	for (int i = 0; i < 6; i++) {
+		users[i] = (struct user){.name = "grower",
+					 .pages = ram_pages() / 3,
+					 .rounds = 3};
+		start(&users[i], i % tm.cfg.cpus);
+	}
+	for (int i = 0; i < 6; i++) {
+		port_thread_join(users[i].thread);
+		CHECK(users[i].signal == 0 || users[i].signal == MM_SIGKILL);
+		killed += users[i].signal == MM_SIGKILL;
+	}
+	CHECK(killed >= 1 && killed < 6);
+	CHECK_EQ(sum_vm_event(OOM_KILL), killed);
+	return 0;
+}
+
+static void several(void **state)
+{
+	(void)state;
+	for (u64 seed = 1; seed < (tm_soak() ? 200 : 7); seed++)
+		TM_RUN(several_body, .mem = 6UL << 20, .seed = seed,
+		       .cpus = 1 + (int)(seed % 3), .explore = seed % 2);
+}
+
+/* ---- nobody to kill
+ * ------------------------------------------------------------------ */
+
+/* Only the kernel asks: the allocation fails, no panic, memory is whole. */
+static int kernel_body(void *arg)
+{
+	static struct page *pages[4096];
+	u32 n = 0;
+
+	(void)arg;
+	while (n < ARRAY_SIZE(pages) && (pages[n] = alloc_page(GFP_KERNEL)))
+		n++;
+	CHECK(n > ram_pages() / 2 && n < ram_pages());
+	CHECK(!alloc_page(GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN));
+	while (n)
+		__free_page(pages[--n]);
+	CHECK_EQ(sum_vm_event(OOM_KILL), 0);
+	return 0;
+}
+
+static void kernel_only(void **state)
+{
+	(void)state;
+	TM_RUN(kernel_body, .mem = 4UL << 20);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(hog_is_killed),
+		cmocka_unit_test(swap_then_killed),
+		cmocka_unit_test(score_adj),
+		cmocka_unit_test(threads_die_together),
+		cmocka_unit_test(several),
+		cmocka_unit_test(kernel_only),
+	};
+
+	return cmocka_run_group_tests_name("oom", tests, NULL, NULL);
+}
