@@ -121,7 +121,9 @@ struct zone {
 	u64 nr_deferred;   /* sections left */
 	u64 deferred_next; /* section where the search goes on */
 	MM_ALIGNED(MM_CACHELINE) spinlock_t lock;
-	s64 nr_free_pages; /* (Z) to write; read anywhere */
+	s64 nr_free_pages;   /* (Z) to write; read anywhere */
+	u64 nr_direct;	     /* (Z) blocks taken without a walk over zones */
+	u64 nr_direct_pages; /* (Z) their frames */
 	struct free_area free_area[MAX_ORDER];
 };
 

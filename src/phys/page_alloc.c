@@ -94,7 +94,7 @@ static const u8 gfp_zone_table[16] = {
 #define GFP_ZONEMASK (__GFP_DMA | __GFP_HIGHMEM | __GFP_DMA32 | __GFP_MOVABLE)
 /* Both mobility bits have no meaning together. */
 #define GFP_MOBILITY (__GFP_MOVABLE | __GFP_RECLAIMABLE)
-/* What alloc_fast() leaves to others. */
+/* What the fast way leaves to others. */
 #define GFP_NOT_FAST __GFP_THISNODE
 /* Whose frames are charged to a group. */
 #define GFP_CHARGED (__GFP_ACCOUNT | __GFP_HARDWALL)
@@ -169,19 +169,30 @@ u64 root_charged_pages(void)
 	return sum > 0 ? (u64)sum : 0;
 }
 
+/* Charge the block at PAGE to GROUP, not the root. False: over its limit. */
+static MM_NOINLINE bool charge_group(struct page *page, unsigned int order,
+				     u16 group)
+{
+	const struct charge_ops *ops = READ_ONCE(phys_sys.charge);
+
+	if (ops && ops->charge(page, order, group))
+		return false;
+	page->group = group;
+	return true;
+}
+
 /* Charge the block at PAGE to the running task's group. False: over limit. */
 static bool charge_block(struct page *page, unsigned int order, gfp_t gfp)
 {
-	const struct charge_ops *ops = READ_ONCE(phys_sys.charge);
 	u16 group = port_in_irq() ? 0 : port_current()->group;
 
 	if (!(gfp & (__GFP_NOFAIL | __GFP_SKIP_FAIL)) &&
 	    fail_should(FAIL_CHARGE))
 		return false;
-	if (group && ops && ops->charge(page, order, group))
+	if (unlikely(group) && !charge_group(page, order, group))
 		return false;
-	page->group = group;
-	SetPageCharged(page);
+	/* Nobody else knows the block yet. */
+	WRITE_ONCE(page->flags, page->flags | 1u << PG_charged);
 	root_charge((s64)(1L << order));
 	return true;
 }
@@ -476,8 +487,13 @@ struct page *__alloc_pages(gfp_t gfp, unsigned int order, int nid)
 	return page;
 }
 
+/*
+ * The fast way is written so that whatever is not fast leaves it by a tail
+ * call: then the compiler saves no registers on the way that is always taken.
+ */
+
 /* A block off this CPU's own stack of the zone that GFP prefers, or NULL. */
-static inline struct page *alloc_fast(gfp_t gfp, unsigned int order)
+static inline struct page *pop_own(gfp_t gfp, unsigned int order)
 {
 	unsigned int index = pcp_index(order, gfp_migratetype(gfp));
 	struct per_cpu_pages *pcp;
@@ -489,8 +505,7 @@ static inline struct page *alloc_fast(gfp_t gfp, unsigned int order)
 		page = pcp_pop(pcp, index);
 		if (likely(page)) {
 			pcp_add(pcp->count, -(1 << order));
-			if (order)
-				pcp_add(pcp->nr_tails, (1UL << order) - 1);
+			pcp_add(pcp->nr_tails, (1UL << order) - 1);
 		}
 		pcp_unlock(pcp);
 	}
@@ -498,34 +513,50 @@ static inline struct page *alloc_fast(gfp_t gfp, unsigned int order)
 	return page;
 }
 
-/* What prep_new_page() does, for a single frame, and the charge. */
-static inline bool prep_fast(struct page *page, gfp_t gfp)
+/*
+ * A block too large for the stacks, straight off its type's lists, if the zone
+ * that GFP prefers has one and stays above its low mark. NULL: the long way.
+ */
+static struct page *pop_zone(gfp_t gfp, unsigned int order)
 {
-	if (unlikely(new_page_bad(page)))
-		return prep_new_page(page, 0, gfp);
-	page->policy = 0;
-	page->group = 0;
-	page->index = 0;
-	page->private = 0;
-	set_page_count(page, 1);
-	if (likely(!(gfp & (GFP_CHARGED | __GFP_ZERO))))
-		return true;
-	if (gfp & __GFP_ZERO)
-		port_clear_page(page_view(page));
-	if (!(gfp & GFP_CHARGED) || likely(charge_block(page, 0, gfp)))
-		return true;
-	__free_pages(page, 0);
-	return false;
+	struct per_cpu_pages *pcp =
+		phys_sys.pcp_fast[port_cpu()][gfp & GFP_ZONEMASK];
+	int mt = gfp_migratetype(gfp);
+	struct page *page = NULL;
+	unsigned long flags;
+	struct zone *zone;
+	u64 keep;
+
+	if (!pcp || zone_to_nid(pcp->zone) != numa_node_id())
+		return NULL;
+	zone = pcp->zone;
+	keep = low_wmark_pages(zone) + (1UL << order) +
+	       zone->lowmem_reserve[gfp_zone(gfp)] +
+	       READ_ONCE(zone->nr_reserved_highatomic);
+	spin_lock_irqsave(&zone->lock, flags);
+	if (zone->nr_free_pages > (s64)keep)
+		page = rmqueue_smallest(zone, order, mt);
+	if (page) {
+		WRITE_ONCE(zone->nr_direct, zone->nr_direct + 1);
+		WRITE_ONCE(zone->nr_direct_pages,
+			   zone->nr_direct_pages + (1UL << order));
+	}
+	spin_unlock_irqrestore(&zone->lock, flags);
+	return page;
 }
 
-/* Blocks of a few frames, for which there are stacks as well. */
-static MM_NOINLINE struct page *alloc_small(gfp_t gfp, unsigned int order)
+/* Blocks, first where they are at hand. */
+static MM_NOINLINE struct page *alloc_large(gfp_t gfp, unsigned int order)
 {
 	struct page *page = NULL;
 
-	if (!(gfp & GFP_NOT_FAST) && !alloc_watched())
-		page = alloc_fast(gfp, order);
-	if (!page || !prep_new_page(page, order, gfp))
+	if (!(gfp & GFP_NOT_FAST) && !alloc_watched()) {
+		if (order <= PAGE_ALLOC_COSTLY_ORDER)
+			page = pop_own(gfp, order);
+		else if (order < MAX_ORDER)
+			page = pop_zone(gfp, order);
+	}
+	if (!page || unlikely(!prep_new_page(page, order, gfp)))
 		return __alloc_pages(gfp, order, -1);
 	if (!(gfp & GFP_CHARGED) || charge_block(page, order, gfp))
 		return page;
@@ -533,22 +564,70 @@ static MM_NOINLINE struct page *alloc_small(gfp_t gfp, unsigned int order)
 	return NULL;
 }
 
+/* The fast way ended with PCP empty (locked by us) or locked by others. */
+static MM_NOINLINE struct page *alloc_empty(struct per_cpu_pages *pcp,
+					    gfp_t gfp)
+{
+	if (pcp)
+		pcp_unlock(pcp);
+	port_unpin();
+	return __alloc_pages(gfp, 0, -1);
+}
+
+/* The frame that came off the stack is not as a free frame should be. */
+static MM_NOINLINE struct page *alloc_bad(struct page *page, gfp_t gfp)
+{
+	(void)check_new_block(page, 0);
+	return __alloc_pages(gfp, 0, -1);
+}
+
+/* A ready frame of the fast way is to be zeroed, or charged, or both. */
+static MM_NOINLINE struct page *alloc_finish(struct page *page, gfp_t gfp)
+{
+	if (gfp & __GFP_ZERO)
+		port_clear_page(page_view(page));
+	if (!(gfp & GFP_CHARGED) || likely(charge_block(page, 0, gfp)))
+		return page;
+	__free_pages(page, 0);
+	return NULL;
+}
+
+/* What prep_new_page() does, for a single frame. */
+static inline void prep_single(struct page *page)
+{
+	page->policy = 0;
+	page->group = 0;
+	page->index = 0;
+	page->private = 0;
+	set_page_count(page, 1);
+}
+
 struct page *alloc_pages(gfp_t gfp, unsigned int order)
 {
+	unsigned int index = (unsigned int)gfp_migratetype(gfp);
+	struct per_cpu_pages *pcp;
 	struct page *page;
 
 	if (gfp & __GFP_DIRECT_RECLAIM)
 		might_sleep();
-	if (unlikely(order))
-		return order <= PAGE_ALLOC_COSTLY_ORDER
-			       ? alloc_small(gfp, order)
-			       : __alloc_pages(gfp, order, -1);
-	if (likely(!(gfp & GFP_NOT_FAST) && !alloc_watched())) {
-		page = alloc_fast(gfp, 0);
-		if (likely(page && prep_fast(page, gfp)))
-			return page;
-	}
-	return __alloc_pages(gfp, 0, -1);
+	if (unlikely(order | (gfp & GFP_NOT_FAST)) || alloc_watched())
+		return alloc_large(gfp, order);
+	port_pin();
+	pcp = phys_sys.pcp_fast[port_cpu()][gfp & GFP_ZONEMASK];
+	if (unlikely(!pcp || !pcp_trylock(pcp)))
+		return alloc_empty(NULL, gfp);
+	page = pcp_pop(pcp, index);
+	if (unlikely(!page))
+		return alloc_empty(pcp, gfp);
+	pcp_add(pcp->count, -1);
+	pcp_unlock(pcp);
+	port_unpin();
+	if (unlikely(new_page_bad(page)))
+		return alloc_bad(page, gfp);
+	prep_single(page);
+	if (gfp & (GFP_CHARGED | __GFP_ZERO))
+		return alloc_finish(page, gfp);
+	return page;
 }
 
 /* ---- many at once
@@ -597,9 +676,15 @@ static u64 bulk_prep(struct page **pages, u64 nr, gfp_t gfp)
 	for (u64 i = 0; i < nr; i++) {
 		struct page *page = pages[i];
 
-		if (unlikely(!prep_fast(page, gfp)))
+		if (unlikely(new_page_bad(page))) {
+			(void)check_new_block(page, 0);
 			continue;
-		pages[good++] = page;
+		}
+		prep_single(page);
+		if (gfp & (GFP_CHARGED | __GFP_ZERO))
+			page = alloc_finish(page, gfp);
+		if (likely(page))
+			pages[good++] = page;
 	}
 	for (u64 i = good; i < nr; i++)
 		pages[i] = NULL;
@@ -766,8 +851,7 @@ static void free_to_zone(struct zone *zone, struct page *page, u64 pfn,
 }
 
 /* A clean block to this CPU's stack, or to its zone if that cannot be. */
-static inline __attribute__((always_inline)) void
-free_prepared(struct page *page, unsigned int order)
+static void free_prepared(struct page *page, unsigned int order)
 {
 	u64 pfn = page_to_pfn(page);
 	int mt = get_pfnblock_migratetype(pfn);
@@ -810,6 +894,14 @@ void free_unref_page_list(struct page_list *list)
 		free_unref_page(page, 0);
 }
 
+/* PAGE lost a reference that it did not have: give it back and tell. */
+static MM_NOINLINE void free_unowned(struct page *page)
+{
+	__atomic_fetch_add(&page->refcount, 1, __ATOMIC_RELAXED);
+	bad_page(page, PageTail(page) ? "freed by a tail of its compound page"
+				      : "freed while free");
+}
+
 /* Drop a reference; true if it was the last. One too many is reported. */
 static inline bool drop_ref(struct page *page)
 {
@@ -817,10 +909,8 @@ static inline bool drop_ref(struct page *page)
 
 	if (likely(old == 1))
 		return true;
-	if (unlikely(old <= 0)) {
-		__atomic_fetch_add(&page->refcount, 1, __ATOMIC_RELAXED);
-		bad_page(page, "freed while free");
-	}
+	if (unlikely(old <= 0))
+		free_unowned(page);
 	return false;
 }
 
@@ -832,31 +922,84 @@ static inline bool free_is_simple(const struct page *page, u32 flags)
 	       (page->word == 0 || (page->word & PAGE_MAPPING_FLAGS));
 }
 
-/* Free a single frame whose last reference is gone. */
-static inline void free_single(struct page *page)
+/* A frame whose count fell to 0 as a single one's, but which is none. */
+static MM_NOINLINE void free_part(struct page *page)
+{
+	bad_page(page, "freed with wrong order");
+	set_page_count(page, 1);
+}
+
+/* A frame that is traced, or was tampered with, or is not single at all. */
+static MM_NOINLINE void free_odd(struct page *page)
+{
+	if (READ_ONCE(page->flags) & FLAGS_LARGE)
+		free_part(page);
+	else
+		free_unref_page(page, 0);
+}
+
+/* The single frame at PAGE is clean; this CPU's set cannot have it. */
+static MM_NOINLINE void free_past_pcp(struct per_cpu_pages *pcp,
+				      struct page *page)
+{
+	if (pcp)
+		pcp_unlock(pcp);
+	port_unpin();
+	free_to_zone(page_zone(page), page, page_to_pfn(page), 0);
+}
+
+/* PCP, locked, is full after a push on list INDEX. */
+static MM_NOINLINE void free_overfull(struct per_cpu_pages *pcp,
+				      unsigned int index)
+{
+	pcp_shrink(pcp, index);
+	pcp_unlock(pcp);
+	port_unpin();
+}
+
+/* Free a single frame whose last reference is gone; as fast as alloc_pages. */
+static inline __attribute__((always_inline)) void free_single(struct page *page)
 {
 	u32 flags = READ_ONCE(page->flags);
+	struct per_cpu_pages *pcp;
+	unsigned int index;
 
 	if (unlikely(!free_is_simple(page, flags))) {
-		free_unref_page(page, 0);
+		free_odd(page);
 		return;
 	}
 	if (flags & 1u << PG_charged)
 		uncharge_block(page, 0);
-	page->word = 0;
 	WRITE_ONCE(page->flags, 0u);
-	free_prepared(page, 0);
+	port_pin();
+	pcp = phys_sys.pcp_of[port_cpu()][page->zone_id];
+	if (unlikely(!pcp_trylock(pcp))) {
+		page->word = 0;
+		free_past_pcp(NULL, page);
+		return;
+	}
+	index = (unsigned int)get_pageblock_migratetype(page);
+	if (unlikely(index >= MIGRATE_PCPTYPES)) {
+		page->word = 0;
+		free_past_pcp(pcp, page);
+		return;
+	}
+	pcp_push(pcp, index, page);
+	pcp_add(pcp->nr_free, 1);
+	pcp_add(pcp->count, 1);
+	if (unlikely(pcp->count >= READ_ONCE(pcp->high))) {
+		free_overfull(pcp, index);
+		return;
+	}
+	pcp_unlock(pcp);
+	port_unpin();
 }
 
-/* Anything but a single frame given back as one. */
+/* A block of ORDER > 0. */
 static MM_NOINLINE void free_large(struct page *page, unsigned int order)
 {
 	if (mm_warn_on_once(order >= MAX_ORDER))
 		return;
-	if (PageTail(page)) {
-		bad_page(page, "freed by a tail of its compound page");
-		return;
-	}
 	if (block_order(page) != order) {
 		bad_page(page, page_count(page) > 0 ? "freed with wrong order"
 						    : "freed while free");
@@ -868,13 +1011,9 @@ static MM_NOINLINE void free_large(struct page *page, unsigned int order)
 
 void __free_pages(struct page *page, unsigned int order)
 {
-	u32 flags = READ_ONCE(page->flags);
-
-	if (unlikely(order || (flags & FLAGS_LARGE))) {
+	if (unlikely(order))
 		free_large(page, order);
-		return;
-	}
-	if (likely(drop_ref(page)))
+	else if (likely(drop_ref(page)))
 		free_single(page);
 }
 
