@@ -807,7 +807,8 @@ static int other_line(struct lackey *l, struct lackey_proc *p, char *s)
 	if (cmd)
 		return command_line(l, p, cmd + 12);
 	if (!call && !sched && !child && !strstr(s, " --> [") &&
-	    strncmp(s, "==", 2) && strncmp(s, "--", 2) && *s)
+	    strncmp(s, "SCHEDSETJMP", 11) && strncmp(s, "==", 2) &&
+	    strncmp(s, "--", 2) && *s)
 		l->garbage++;
 	if (child)
 		ret = forked(l, p, (pid_t)atoi(child + 14));
