@@ -1,0 +1,61 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The table, the report and the end of memory, as people see them.
+# shellcheck source=tests/cli/common
+. "$(dirname "$0")/common"
+
+trace=traces/sqlite.trace
+
+succeeds table replay $trace --mem 8M,16M,32M,64M --swap 256M --seed 7
+for row in references 'footprint, pages' 'minor faults' 'major faults' \
+	'reclaimed by kswapd' 'reclaimed directly' 'swapped out' 'swapped in' \
+	refaults 'peak use, pages' 'TLB hits' 'TLB misses' \
+	'virtual time, ms' 'wall time, ms' "optimum's page-ins" \
+	'page-ins / optimum' digest; do
+	holds "row-$(echo "$row" | tr -c 'a-zA-Z\n' -)" \
+		"$(grep -c "^$row  " "$work/out")" -eq 1
+done
+holds column-for-each-size "$(awk '$1 == "memory" { $1 = ""; print }' \
+	"$work/out")" = " 8M 16M 32M 64M"
+# The note is there exactly when a larger size took more page-ins.
+inversions=$(awk '/^swapped in / {
+	for (i = 4; i <= NF; i++)
+		n += $i > $(i - 1)
+	print n + 0 }' "$work/out")
+holds anomalies-are-said "$(grep -c '^note: ' "$work/out")" -eq "$inversions"
+
+# The report: complete, and no half one beside it.
+run replay $trace --mem 8M,16M --swap 256M --report "$work/r.html"
+holds report-written "$status $(tail -n 1 "$work/r.html")" = "0 </body></html>"
+holds report-curves "$(grep -c '<figure>' "$work/r.html")" -eq 13
+holds report-alone "$(find "$work" -name 'r.html*' | wc -l)" -eq 1
+holds report-needs-no-network "$(grep -c '://' "$work/r.html")" -eq 0
+run replay traces/sort.trace --report "$work/no/r.html"
+holds report-unwritable "$status $(grep -cF "$work/no/r.html" "$work/err")" \
+	= "1 1"
+run replay traces/sort.trace --report "$work"
+holds report-onto-a-folder "$status $(grep -cF "$work" "$work/err")" = "1 1"
+
+# No swap and too little memory: the victim is named, the end is orderly.
+for mem in 2M 4M 8M; do
+	RUN_LIMIT=20 run replay $trace --mem $mem
+	holds "oom-$mem-ends" "$status" -eq 0
+	holds "oom-$mem-names-victim" "$(grep -c \
+		'^out of memory: Killed process [0-9]* (.*)' "$work/out")" -eq 1
+	holds "oom-$mem-no-data-errors" \
+		"$(awk '/^data errors/ { print $3 }' "$work/out")" -eq 0
+done
+# Swap too small: the same, and the swap was used.
+RUN_LIMIT=20 run replay $trace --mem 4M --swap 2M
+holds oom-full-swap "$status $(grep -c '^out of memory: Killed' "$work/out") $(
+	awk '/^swapped out/ { print ($3 > 0) }' "$work/out")" = "0 1 1"
+
+# A standard output that cannot be written to is a failure.
+if [ -c /dev/full ]; then
+	timeout 20 "$MMKIT" replay traces/sort.trace >/dev/full 2>"$work/err"
+	status=$?
+	holds full-standard-output "$status" -eq 1
+else
+	skip full-standard-output "no /dev/full here"
+fi
+finish
