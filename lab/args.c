@@ -61,7 +61,7 @@ static int unit_shift(const char **s)
 bool args_size(const char *s, u64 *out, struct args_error *e)
 {
 	const char *p = s;
-	u64 v;
+	u64 v = 0;
 	int shift;
 
 	if (!*s)
@@ -108,7 +108,7 @@ bool args_count(const char *s, u64 lo, u64 hi, u64 *out, struct args_error *e)
 {
 	bool hex = s[0] == '0' && (s[1] == 'x' || s[1] == 'X');
 	const char *p = hex ? s + 2 : s;
-	u64 v;
+	u64 v = 0;
 
 	if (!*s)
 		return refuse(e, "a number is missing");
@@ -135,7 +135,7 @@ bool args_pair(const char *s, struct args_pair *out, struct args_error *e)
 		return refuse(e, "'%.64s...' is too long", s);
 	memcpy(out->key, s, (size_t)(eq - s));
 	out->key[eq - s] = 0;
-	strcpy(out->value, eq + 1);
+	memcpy(out->value, eq + 1, strlen(eq + 1) + 1);
 	return true;
 }
 

@@ -175,13 +175,16 @@ static void x_tick(const struct frame *fr, double x, double v)
 static void x_axis(const struct frame *fr)
 {
 	const struct chart *c = fr->c;
-	double range = fr->x_max - fr->x_min, step, last = -LABEL_GAP;
+	double range = fr->x_max - fr->x_min, step, first;
+	double last = -LABEL_GAP;
 
 	if (!c->x_log) {
 		step = chart_step(range, X_STEPS, c->x_unit);
-		for (double v = ceil(fr->x_min / step) * step;
-		     v <= fr->x_max + step * 1e-6; v += step)
-			x_tick(fr, x_at(fr, v), v);
+		first = ceil(fr->x_min / step);
+		for (u32 i = 0; (first + i) * step <= fr->x_max + step * 1e-6;
+		     i++)
+			x_tick(fr, x_at(fr, (first + i) * step),
+			       (first + i) * step);
 		return;
 	}
 	for (u32 i = 0; i < c->nr_points; i++) {

@@ -54,7 +54,7 @@ static bool grow_slots(struct rec_mm *mm)
 	free(mm->slots);
 	mm->slots = slots;
 	mm->nr_slots = nr;
-	for (u32 i = 0; i < mm->nr_pages; i++)
+	for (u32 i = 0; mm->pages && i < mm->nr_pages; i++)
 		mm->slots[slot_of(mm, mm->pages[i].vpn)] = i + 1;
 	return true;
 }

@@ -299,7 +299,7 @@ static int mm_new(struct trace_state *st, const struct trace_mm *from,
 		mm_put(st, mm);
 		return ret;
 	}
-	if (from && from->nr) {
+	if (from && from->nr && mm->pages) {
 		memcpy(mm->pages, from->pages, from->nr * sizeof(*mm->pages));
 		memcpy(mm->kind, from->kind, from->nr);
 	}

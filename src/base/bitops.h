@@ -183,10 +183,10 @@ static inline u64 roundup_pow_of_two(u64 n)
 	return 1UL << order_base_2(n);
 }
 
-/* N must not be 0. */
+/* 0 for 0. */
 static inline u64 rounddown_pow_of_two(u64 n)
 {
-	return 1UL << ilog2(n);
+	return n ? 1UL << ilog2(n) : 0;
 }
 
 /* Smallest order whose block of 2^order pages holds SIZE bytes (SIZE > 0). */

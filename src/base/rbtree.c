@@ -45,6 +45,7 @@ RB_INLINE bool is_red(const struct rb_node *n)
 
 RB_INLINE void paint_black(struct rb_node *n)
 {
+	mm_assert(n);
 	n->parent_color |= RB_BLACK;
 }
 
@@ -161,6 +162,8 @@ RB_INLINE void erase_fix(struct rb_node *x, struct rb_node *parent,
 			rotate(parent, right, root, cb);
 			sib = *side(parent, !right);
 		}
+		/* X is black and short of one: its sibling is not nothing. */
+		mm_assert(sib);
 		if (!is_red(sib->left) && !is_red(sib->right)) {
 			paint_red(sib);
 			x = parent;

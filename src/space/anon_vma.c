@@ -378,8 +378,10 @@ void unlink_anon_vmas(struct vm_area_struct *vma)
 		vma->anon_vma = NULL;
 	}
 	list_for_each_entry_safe (avc, next, &vma->anon_vma_chain, same_vma) {
-		struct anon_vma *av = avc->anon_vma, *root = av->root, *empty;
+		struct anon_vma *av = avc->anon_vma, *root, *empty;
 
+		mm_assert(av);
+		root = av->root;
 		/* The root outlives its lock's use by this reference. */
 		anon_vma_get(root);
 		anon_vma_lock(av);

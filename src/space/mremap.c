@@ -140,7 +140,8 @@ static void drop_copy(struct mm_struct *mm, struct vm_area_struct *copy)
 static int move_isolated(struct mm_struct *mm, struct vm_area_struct *vma,
 			 u64 new_len, uva_t new)
 {
-	u64 old_len = vma->vm_end - vma->vm_start, pages = new_len >> PAGE_SHIFT;
+	u64 old_len = vma->vm_end - vma->vm_start,
+	    pages = new_len >> PAGE_SHIFT;
 	bool account = vma_accountable(vma->vm_flags);
 	struct vm_area_struct *copy;
 
@@ -177,7 +178,7 @@ static s64 move_vma(struct mm_struct *mm, struct vm_area_struct *vma,
 		mm_bug("mremap: the old range 0x%llx does not unmap",
 		       (unsigned long long)addr);
 	vma_join(mm, find_vma(mm, new));
-	return (s64)new;
+	return (s64) new;
 }
 
 /* ---- growing in place

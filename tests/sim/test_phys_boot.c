@@ -85,8 +85,8 @@ static void test_pc_128m(void **state)
 		"Early memory node ranges\n",
 		"  node   0: [mem 0x0000000000001000-0x000000000009ffff]\n",
 		"  node   0: [mem 0x0000000000100000-0x0000000007feffff]\n",
-		"Initmem setup node 0 [mem 0x0000000000001000-"
-		"0x0000000007feffff]\n",
+		("Initmem setup node 0 [mem 0x0000000000001000-"
+		 "0x0000000007feffff]\n"),
 		"On node 0, zone DMA: 1 pages in unavailable ranges\n",
 		"On node 0, zone DMA: 96 pages in unavailable ranges\n",
 		"On node 0, zone DMA32: 16 pages in unavailable ranges\n",
