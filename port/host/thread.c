@@ -261,6 +261,7 @@ static void make_key(void)
 void host_attach(void)
 {
 	struct port_thread *t = calloc(1, sizeof(*t));
+	u32 pin;
 
 	if (!t)
 		host_bug("host_attach: no memory");
@@ -274,7 +275,10 @@ void host_attach(void)
 		claim_slot(t, -1, true);
 	pthread_once(&detach_once, make_key);
 	pthread_setspecific(detach_key, t);
+	/* The thread may have pinned before it asked for its CPU. */
+	pin = host_self.pin;
 	enter(t);
+	host_self.pin = pin;
 }
 
 void host_detach(void)
