@@ -111,17 +111,19 @@ static u32 slab_head_of(const struct page *slab, const void *obj)
 	return (u32)((const char *)obj - (const char *)page_view(slab)) + 1;
 }
 
-static void *next_free(const void *obj)
+/* The link of a free object: in it, or behind it where a constructor's work
+ * must last. */
+static void *next_free(const struct kmem_cache *s, const void *obj)
 {
 	void *next;
 
-	mm_memcpy(&next, obj, sizeof(next));
+	mm_memcpy(&next, (const char *)obj + s->link_offset, sizeof(next));
 	return next;
 }
 
-static void set_next_free(void *obj, void *next)
+static void set_next_free(const struct kmem_cache *s, void *obj, void *next)
 {
-	mm_memcpy(obj, &next, sizeof(next));
+	mm_memcpy((char *)obj + s->link_offset, &next, sizeof(next));
 }
 
 static struct kmem_cache_node *slab_node(const struct kmem_cache *s,
@@ -164,7 +166,7 @@ static struct page *slab_new(struct kmem_cache *s, gfp_t gfp)
 
 		if (s->ctor)
 			s->ctor(obj);
-		set_next_free(obj, next);
+		set_next_free(s, obj, next);
 		next = obj;
 	}
 	word_set(slab, (struct slab_word){1, 0, true});
@@ -209,8 +211,8 @@ static struct page *cpu_slab_deactivate(struct kmem_cache *s,
 	while (c->freelist) {
 		void *obj = c->freelist;
 
-		c->freelist = next_free(obj);
-		set_next_free(obj, slab_obj(slab, w.head));
+		c->freelist = next_free(s, obj);
+		set_next_free(s, obj, slab_obj(slab, w.head));
 		w.head = slab_head_of(slab, obj);
 		mm_verify(w.inuse > 0);
 		w.inuse--;
@@ -295,11 +297,12 @@ static bool cpu_slab_refill(struct kmem_cache *s, struct kmem_cache_cpu *c)
 /* ---- allocation and freeing
  * ---------------------------------------------------------- */
 
-static void *cpu_slab_pop(struct kmem_cache_cpu *c)
+static void *cpu_slab_pop(const struct kmem_cache *s,
+			  struct kmem_cache_cpu *c)
 {
 	void *obj = c->freelist;
 
-	c->freelist = next_free(obj);
+	c->freelist = next_free(s, obj);
 	return obj;
 }
 
@@ -321,7 +324,7 @@ static void *slab_alloc_slow(struct kmem_cache *s, gfp_t gfp)
 	spare = cpu_slab_deactivate(s, c, true);
 	c->page = slab;
 	cpu_slab_take_list(s, c);
-	obj = cpu_slab_pop(c);
+	obj = cpu_slab_pop(s, c);
 	local_irq_restore(flags);
 	if (spare)
 		slab_release(s, spare);
@@ -339,7 +342,7 @@ void *kmem_cache_alloc(struct kmem_cache *s, gfp_t gfp)
 	local_irq_save(flags);
 	c = &s->cpu[port_cpu()];
 	if (likely(c->freelist) || cpu_slab_refill(s, c))
-		obj = cpu_slab_pop(c);
+		obj = cpu_slab_pop(s, c);
 	local_irq_restore(flags);
 	if (!obj)
 		obj = slab_alloc_slow(s, gfp);
@@ -362,7 +365,7 @@ static struct page *slab_free_remote(struct kmem_cache *s, struct page *slab,
 	spin_lock(&n->list_lock);
 	w = word_get(slab);
 	was_full = w.inuse == s->layout.objects && !w.head;
-	set_next_free(obj, slab_obj(slab, w.head));
+	set_next_free(s, obj, slab_obj(slab, w.head));
 	w.head = slab_head_of(slab, obj);
 	mm_verify(w.inuse > 0);
 	w.inuse--;
@@ -402,7 +405,7 @@ void kmem_cache_free(struct kmem_cache *s, void *obj)
 	c = &s->cpu[port_cpu()];
 	if (likely(c->page == slab)) {
 		mm_verify(obj != c->freelist);
-		set_next_free(obj, c->freelist);
+		set_next_free(s, obj, c->freelist);
 		c->freelist = obj;
 	} else {
 		release = slab_free_remote(s, slab, obj);
@@ -423,7 +426,7 @@ static void check_slab(const struct kmem_cache *s, const struct page *slab)
 
 	mm_verify(PageSlab(slab) && page_index(slab) == s->id);
 	mm_verify(!w.frozen);
-	for (void *obj = slab_obj(slab, w.head); obj; obj = next_free(obj)) {
+	for (void *obj = slab_obj(slab, w.head); obj; obj = next_free(s, obj)) {
 		verify_object(s, slab, obj);
 		free_objects++;
 		mm_verify(free_objects <= s->layout.objects);

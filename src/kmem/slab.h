@@ -42,6 +42,7 @@ struct kmem_cache {
 	u32 object_size; /* as asked for */
 	u32 align;
 	u32 flags;
+	u32 link_offset; /* of a free object's link in it */
 	u16 id; /* index in kmem_sys.caches, kept in each slab page */
 	u16 min_partial;
 	struct slab_layout layout;

@@ -43,12 +43,16 @@ static void cache_withdraw(struct kmem_cache *s)
 }
 
 static void cache_setup(struct kmem_cache *s, const char *name, u32 size,
-			u32 align)
+			u32 align, void (*ctor)(void *))
 {
 	s->name = name;
 	s->object_size = size;
 	s->align = max(align, 8u);
-	s->layout = slab_layout_compute(size, s->align);
+	s->ctor = ctor;
+	/* Constructed objects stay constructed while they are free. */
+	s->link_offset = ctor ? ALIGN(size, 8u) : 0;
+	s->layout = slab_layout_compute(ctor ? s->link_offset + 8 : size,
+					s->align);
 	s->min_partial = 5;
 	mm_verify(s->layout.objects > 0);
 }
@@ -105,9 +109,8 @@ struct kmem_cache *kmem_cache_create(const char *name, u32 size, u32 align,
 				     GFP_KERNEL | __GFP_ZERO);
 	if (!s)
 		goto fail;
-	cache_setup(s, name, size, align);
+	cache_setup(s, name, size, align, ctor);
 	s->flags = flags;
-	s->ctor = ctor;
 	if (cache_alloc_nodes(s))
 		goto free_cache;
 	if (cache_publish(s))
@@ -255,7 +258,7 @@ size_t ksize(const void *obj)
  */
 static int boot_cache_init(struct kmem_cache *s, const char *name, u32 size)
 {
-	cache_setup(s, name, size, MM_CACHELINE);
+	cache_setup(s, name, size, MM_CACHELINE, NULL);
 	for (int node = 0; node < MM_MAX_NODES; node++) {
 		struct page *page;
 
