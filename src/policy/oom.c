@@ -87,10 +87,9 @@ static bool choose_one(struct mm_task *task, void *arg)
 
 static bool kill_sharing(struct mm_task *task, void *arg)
 {
-	if (task->mm == arg) {
+	/* Its flags are its own to write: the signal is what it goes by. */
+	if (task->mm == arg)
 		WRITE_ONCE(task->fatal_signal, MM_SIGKILL);
-		task->flags |= PF_OOM_VICTIM;
-	}
 	return false;
 }
 
@@ -188,6 +187,11 @@ static bool oom_locked(gfp_t gfp, unsigned int order)
 {
 	struct oom_choice c = {0};
 
+	/* The last victim's task may have left its space already, while its
+	 * pages are still being given back: wait for them. */
+	if (policy_sys.reap_mm &&
+	    !(READ_ONCE(policy_sys.reap_mm->flags) & MMF_OOM_SKIP))
+		return true;
 	task_for_each(choose_one, &c);
 	if (c.victim_pending)
 		return true;
@@ -264,24 +268,49 @@ static void oom_reap(struct mm_struct *mm)
 		kib(mm_counter_get(mm, MM_ANONPAGES)));
 }
 
+/* The next victim's space with a reference; it stays in reap_mm, so that
+ * everybody sees that memory is coming. */
+static struct mm_struct *reaper_take(void)
+{
+	struct mm_struct *mm;
+
+	mutex_lock(&policy_sys.oom_lock);
+	mm = policy_sys.reap_mm;
+	if (mm)
+		mm_grab(mm);
+	mutex_unlock(&policy_sys.oom_lock);
+	return mm;
+}
+
+static void reaper_done(struct mm_struct *mm)
+{
+	mutex_lock(&policy_sys.oom_lock);
+	if (policy_sys.reap_mm == mm) {
+		WRITE_ONCE(policy_sys.reap_mm, NULL);
+		mm_drop(mm);
+	}
+	mutex_unlock(&policy_sys.oom_lock);
+	mm_drop(mm);
+}
+
 static void oom_reaper(void *arg)
 {
+	struct mm_struct *mm;
+
 	(void)arg;
 	while (!READ_ONCE(policy_sys.stop)) {
-		struct mm_struct *mm;
-
 		wait_event(policy_sys.reaper_wait,
 			   READ_ONCE(policy_sys.reap_mm) ||
 				   READ_ONCE(policy_sys.stop));
-		mutex_lock(&policy_sys.oom_lock);
-		mm = policy_sys.reap_mm;
-		policy_sys.reap_mm = NULL;
-		mutex_unlock(&policy_sys.oom_lock);
+		mm = reaper_take();
 		if (!mm)
 			continue;
 		oom_reap(mm);
-		mm_drop(mm);
+		reaper_done(mm);
 	}
+	mm = reaper_take();
+	if (mm)
+		reaper_done(mm);
 	port_current()->flags |= PF_EXITING;
 }
 

@@ -54,6 +54,12 @@ static void wake_all_kswapds(const struct slow_alloc *sa)
 	}
 }
 
+/* Killed, and wanted out of the way. */
+static bool is_victim(const struct mm_task *task)
+{
+	return (task->flags & PF_OOM_VICTIM) || READ_ONCE(task->fatal_signal);
+}
+
 /* Reserves that this caller may use beyond its flags. */
 static u32 reserve_flags(gfp_t gfp)
 {
@@ -67,7 +73,7 @@ static u32 reserve_flags(gfp_t gfp)
 		return 0;
 	if (task->flags & PF_MEMALLOC)
 		return ALLOC_NO_WATERMARKS;
-	if (task->flags & PF_OOM_VICTIM)
+	if (is_victim(task))
 		return ALLOC_OOM;
 	return 0;
 }
@@ -173,7 +179,7 @@ static struct page *slow_round(struct slow_alloc *sa, bool *again)
 	if (sa->order > PAGE_ALLOC_COSTLY_ORDER &&
 	    !(sa->gfp & (__GFP_RETRY_MAYFAIL | __GFP_NOFAIL)))
 		return NULL;
-	if (port_current()->flags & PF_OOM_VICTIM)
+	if (is_victim(port_current()))
 		return NULL;
 	*again = should_retry(sa) || kill_and_retry(sa);
 	return NULL;
