@@ -281,6 +281,15 @@ void mm_switch(struct mm_task *prev, struct mm_task *next)
 		mm_borrow(prev, NULL);
 }
 
+/* Others look at task->mm under the registry's lock and may then take a
+ * reference: it must not go while they are at it. */
+static void task_set_mm(struct mm_task *task, struct mm_struct *mm)
+{
+	spin_lock(&space_sys.lock);
+	WRITE_ONCE(task->mm, mm);
+	spin_unlock(&space_sys.lock);
+}
+
 void mm_task_attach(struct mm_task *task, struct mm_struct *mm)
 {
 	mm_verify(task->mm == NULL);
@@ -289,7 +298,8 @@ void mm_task_attach(struct mm_task *task, struct mm_struct *mm)
 	preempt_disable();
 	if (task->active_mm)
 		mm_drop(task->active_mm);
-	task->mm = task->active_mm = mm;
+	task->active_mm = mm;
+	task_set_mm(task, mm);
 	task->flags &= ~PF_KTHREAD;
 	if (task == port_current())
 		mm_load(mm);
@@ -304,7 +314,7 @@ void mm_task_exit(struct mm_task *task)
 	if (!mm)
 		return;
 	preempt_disable();
-	task->mm = NULL;
+	task_set_mm(task, NULL);
 	task->active_mm = NULL;
 	if (task == port_current())
 		port_load_root(0, 0);
