@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: MIT */
+/* Slab caches and kmalloc: contents, layout, leaks, CPUs, failure. */
+#include "sim_machine.h"
+
+#include "base/fail.h"
+
+/* ---- layout ----------------------------------------------------------------
+ */
+
+static void layout(void **state)
+{
+	(void)state;
+	for (u32 size = 8; size <= KMALLOC_MAX_CACHE; size += 8) {
+		for (u32 align = 8; align <= PAGE_SIZE; align *= 2) {
+			struct slab_layout l = slab_layout_compute(size, align);
+			u64 bytes = PAGE_SIZE << l.order;
+
+			assert_true(l.size >= size && l.size % align == 0);
+			assert_true(l.size < size + align);
+			assert_true(l.objects >= 1 && l.order <= 3);
+			assert_true((u64)l.objects * l.size <= bytes);
+			/* One more would not fit. */
+			assert_true((u64)(l.objects + 1) * l.size > bytes);
+			assert_true(l.order == 3 || l.objects >= 8 ||
+				    bytes - (u64)l.objects * l.size <=
+					    bytes / 16);
+		}
+	}
+}
+
+/* ---- random allocations over several caches
+ * ------------------------------------- */
+
+#define NR_CACHES 6u
+#define NR_SLOTS  1200u
+
+struct slot {
+	u8 *obj;
+	u32 cache;
+	u8 stamp;
+};
+
+static const struct {
+	u32 size, align, flags;
+} kinds[NR_CACHES] = {
+	{8, 0, 0},	{24, 0, 0},
+	{72, 64, 0},	{200, 0, SLAB_HWCACHE_ALIGN},
+	{1000, 256, 0}, {5000, 0, SLAB_RECLAIM_ACCOUNT},
+};
+
+struct slab_run {
+	struct prng r;
+	u64 steps;
+	struct kmem_cache *cache[NR_CACHES];
+	u64 active[NR_CACHES];
+	struct slot slots[NR_SLOTS];
+};
+
+static bool filled(const struct slot *s)
+{
+	for (u32 i = 0; i < kinds[s->cache].size; i++)
+		if (s->obj[i] != (u8)(s->stamp + i))
+			return false;
+	return true;
+}
+
+static void slot_alloc(struct slab_run *run, struct slot *s)
+{
+	bool zero = prng_one_in(&run->r, 4);
+	u32 align;
+
+	s->cache = (u32)prng_below(&run->r, NR_CACHES);
+	align = kinds[s->cache].align;
+	if (kinds[s->cache].flags & SLAB_HWCACHE_ALIGN)
+		align = MM_CACHELINE;
+	s->obj = kmem_cache_alloc(run->cache[s->cache],
+				  GFP_KERNEL | (zero ? __GFP_ZERO : 0));
+	CHECK(s->obj);
+	CHECK((uintptr_t)s->obj % max(align, 8u) == 0);
+	CHECK_EQ(ksize(s->obj), kinds[s->cache].size);
+	s->stamp = (u8)prng_u32(&run->r);
+	for (u32 i = 0; i < kinds[s->cache].size; i++) {
+		CHECK(!zero || s->obj[i] == 0);
+		s->obj[i] = (u8)(s->stamp + i);
+	}
+	run->active[s->cache]++;
+}
+
+static void slot_free(struct slab_run *run, struct slot *s)
+{
+	CHECK(filled(s));
+	/* Both ways in. */
+	if (prng_one_in(&run->r, 2))
+		kfree(s->obj);
+	else
+		kmem_cache_free(run->cache[s->cache], s->obj);
+	s->obj = NULL;
+	run->active[s->cache]--;
+}
+
+static void run_check(struct slab_run *run)
+{
+	for (u32 c = 0; c < NR_CACHES; c++) {
+		CHECK_EQ(kmem_cache_active(run->cache[c]), run->active[c]);
+		slab_check(run->cache[c]);
+	}
+}
+
+static void run_steps(struct slab_run *run)
+{
+	for (u64 i = 0; i < run->steps; i++) {
+		/* Fill up, then empty, and so on. */
+		bool grow = i / 700 % 2 == 0;
+		struct slot *s = &run->slots[prng_below(&run->r, NR_SLOTS)];
+
+		if (!s->obj && (grow || prng_one_in(&run->r, 8)))
+			slot_alloc(run, s);
+		else if (s->obj && (!grow || prng_one_in(&run->r, 8)))
+			slot_free(run, s);
+		if (i % 50 == 0)
+			sim_set_cpu(port_self(),
+				    (int)prng_below(&run->r, (u64)tm.cfg.cpus));
+		if (i % 250 == 0)
+			run_check(run);
+		if (i % 900 == 0)
+			kmem_cache_shrink(run->cache[i / 900 % NR_CACHES]);
+	}
+}
+
+static int random_body(void *arg)
+{
+	static struct slab_run run;
+
+	memset(&run, 0, sizeof(run));
+	prng_seed(&run.r, tm.cfg.seed);
+	run.steps = *(u64 *)arg;
+	for (u32 c = 0; c < NR_CACHES; c++) {
+		run.cache[c] =
+			kmem_cache_create("test", kinds[c].size, kinds[c].align,
+					  kinds[c].flags, NULL);
+		CHECK(run.cache[c]);
+		CHECK_EQ(kmem_cache_size(run.cache[c]), kinds[c].size);
+	}
+	run_steps(&run);
+	for (u32 i = 0; i < NR_SLOTS; i++)
+		if (run.slots[i].obj)
+			slot_free(&run, &run.slots[i]);
+	run_check(&run);
+	sim_set_cpu(port_self(), 0);
+	for (u32 c = 0; c < NR_CACHES; c++)
+		CHECK_EQ(kmem_cache_destroy(run.cache[c]), 0);
+	return 0;
+}
+
+static void random_caches(void **state)
+{
+	u64 seed = test_env("SEED", 1), n = test_iters(tm_soak() ? 200 : 6);
+	u64 steps = 6000;
+
+	(void)state;
+	for (u64 i = 0; i < n; i++)
+		TM_RUN(random_body, .arg = &steps, .seed = seed + i,
+		       .cpus = 1 + (int)(i % 4));
+}
+
+/* ---- several CPUs at once: objects are freed elsewhere
+ * -------------------------------- */
+
+#define RING 64u
+
+struct ring {
+	struct kmem_cache *cache;
+	u64 *slot[RING];
+	u64 made, freed;
+};
+
+static void ring_thread(void *arg)
+{
+	struct ring *ring = arg;
+	struct prng r;
+
+	prng_seed(&r, tm.cfg.seed + (u64)port_cpu());
+	for (u64 i = 0; i < 2000; i++) {
+		u64 n = prng_below(&r, RING);
+		u64 *mine = kmem_cache_alloc(ring->cache, GFP_KERNEL), *old;
+
+		CHECK(mine);
+		for (u64 w = 0; w < 16; w++)
+			mine[w] = (uintptr_t)mine + w;
+		__atomic_fetch_add(&ring->made, 1, __ATOMIC_RELAXED);
+		old = __atomic_exchange_n(&ring->slot[n], mine,
+					  __ATOMIC_ACQ_REL);
+		port_sched_point();
+		if (!old)
+			continue;
+		for (u64 w = 0; w < 16; w++)
+			CHECK(old[w] == (uintptr_t)old + w);
+		kmem_cache_free(ring->cache, old);
+		__atomic_fetch_add(&ring->freed, 1, __ATOMIC_RELAXED);
+	}
+}
+
+static int ring_body(void *arg)
+{
+	static struct ring ring;
+	struct port_thread *t[4];
+
+	(void)arg;
+	memset(&ring, 0, sizeof(ring));
+	ring.cache = kmem_cache_create("ring", 128, 0, 0, NULL);
+	CHECK(ring.cache);
+	for (int i = 0; i < tm.cfg.cpus; i++)
+		CHECK_EQ(sim_thread_start_on(&t[i], "ring", i, ring_thread,
+					     &ring),
+			 0);
+	for (int i = 0; i < tm.cfg.cpus; i++)
+		port_thread_join(t[i]);
+	CHECK_EQ(kmem_cache_active(ring.cache), ring.made - ring.freed);
+	CHECK(ring.freed > 0);
+	slab_check(ring.cache);
+	for (u32 i = 0; i < RING; i++)
+		if (ring.slot[i])
+			kmem_cache_free(ring.cache, ring.slot[i]);
+	CHECK_EQ(kmem_cache_destroy(ring.cache), 0);
+	return 0;
+}
+
+static void across_cpus(void **state)
+{
+	u64 n = test_iters(tm_soak() ? 200 : 8);
+
+	(void)state;
+	for (u64 i = 0; i < n; i++)
+		TM_RUN(ring_body, .seed = test_env("SEED", 1) + i,
+		       .cpus = 2 + (int)(i % 3), .explore = i % 2);
+}
+
+/* ---- caches as objects
+ * ------------------------------------------------------------------ */
+
+static u32 constructed;
+
+static void ctor(void *obj)
+{
+	*(u64 *)obj = 0x1234567812345678;
+	constructed++;
+}
+
+static int caches_body(void *arg)
+{
+	struct kmem_cache *s;
+	u64 *a, *b;
+
+	(void)arg;
+	CHECK(!kmem_cache_create("x", 7, 0, 0, NULL));
+	CHECK(!kmem_cache_create("x", KMALLOC_MAX_CACHE + 1, 0, 0, NULL));
+	CHECK(!kmem_cache_create("x", 64, 3, 0, NULL));
+	CHECK(!kmem_cache_create("x", 64, 2 * PAGE_SIZE, 0, NULL));
+	s = kmem_cache_create("leaky", 40, 0, 0, ctor);
+	CHECK(s);
+	a = kmem_cache_alloc(s, GFP_KERNEL);
+	b = kmem_cache_alloc(s, GFP_KERNEL);
+	CHECK(a && b && a != b);
+	CHECK(*a == 0x1234567812345678 && *b == *a);
+	CHECK(constructed >= 2);
+	/* A leak is reported and the cache goes on working. */
+	kmem_cache_free(s, a);
+	CHECK_EQ(kmem_cache_destroy(s), -EBUSY);
+	CHECK(tm_logged("leaky"));
+	CHECK_EQ(kmem_cache_active(s), 1);
+	a = kmem_cache_alloc(s, GFP_KERNEL);
+	CHECK(a && *a == 0x1234567812345678);
+	kmem_cache_free(s, a);
+	kmem_cache_free(s, b);
+	CHECK_EQ(kmem_cache_destroy(s), 0);
+	return 0;
+}
+
+static void caches(void **state)
+{
+	(void)state;
+	TM_RUN(caches_body);
+}
+
+static int too_many_body(void *arg)
+{
+	static struct kmem_cache *s[KMEM_MAX_CACHES];
+	u32 n = 0;
+
+	(void)arg;
+	while (n < KMEM_MAX_CACHES &&
+	       (s[n] = kmem_cache_create("many", 32, 0, 0, NULL)))
+		n++;
+	CHECK(n > 100 && n < KMEM_MAX_CACHES);
+	while (n)
+		CHECK_EQ(kmem_cache_destroy(s[--n]), 0);
+	return 0;
+}
+
+static void too_many_caches(void **state)
+{
+	(void)state;
+	TM_RUN(too_many_body);
+}
+
+/* ---- kmalloc
+ * ----------------------------------------------------------------------------
+ */
+
+static int kmalloc_body(void *arg)
+{
+	(void)arg;
+	for (size_t size = 1; size <= 65536; size += size < 9000 ? 1 : 509) {
+		u8 *p = kmalloc(size, GFP_KERNEL);
+		size_t usable = ksize(p);
+
+		CHECK(p && usable >= size);
+		CHECK((uintptr_t)p % 8 == 0);
+		if (!(size & (size - 1)))
+			CHECK(port_ram_phys(p) % size == 0);
+		memset(p, 0xee, usable);
+		kfree(p);
+		if (size % 97 == 0) {
+			p = kzalloc(size, GFP_KERNEL);
+			for (size_t i = 0; i < size; i++)
+				CHECK(p[i] == 0);
+			kfree(p);
+		}
+	}
+	kfree(NULL);
+	kfree(kmalloc(0, GFP_KERNEL));
+	CHECK(kmalloc(0, GFP_KERNEL));
+	CHECK_EQ(ksize(NULL), 0);
+	CHECK_EQ(ksize(kmalloc(0, GFP_KERNEL)), 0);
+	CHECK(!kmalloc(1UL << 40, GFP_KERNEL));
+	CHECK(!kmalloc(~0UL, GFP_KERNEL));
+	CHECK(!kcalloc(1UL << 33, 1UL << 33, GFP_KERNEL));
+	CHECK(!kcalloc(~0UL, 2, GFP_KERNEL));
+	return 0;
+}
+
+static void kmalloc_sizes(void **state)
+{
+	(void)state;
+	TM_RUN(kmalloc_body);
+}
+
+/* All of memory in objects, then nothing, and everything comes back. */
+static int exhaust_body(void *arg)
+{
+	static void *obj[1 << 15];
+	u32 n = 0;
+
+	(void)arg;
+	while (n < ARRAY_SIZE(obj) &&
+	       (obj[n] = kmalloc(1024, GFP_NOWAIT | __GFP_NOWARN)))
+		n++;
+	CHECK(n > 1000 && n < ARRAY_SIZE(obj));
+	CHECK(!kmalloc(20000, GFP_NOWAIT | __GFP_NOWARN));
+	for (u32 i = 0; i < n; i += 2)
+		kfree(obj[i]);
+	for (u32 i = 1; i < n; i += 2)
+		kfree(obj[i]);
+	return 0;
+}
+
+static void exhaust(void **state)
+{
+	(void)state;
+	TM_RUN(exhaust_body, .mem = 5UL << 20);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(layout),
+		cmocka_unit_test(random_caches),
+		cmocka_unit_test(across_cpus),
+		cmocka_unit_test(caches),
+		cmocka_unit_test(too_many_caches),
+		cmocka_unit_test(kmalloc_sizes),
+		cmocka_unit_test(exhaust),
+	};
+
+	return cmocka_run_group_tests_name("slab", tests, NULL, NULL);
+}
