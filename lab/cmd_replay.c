@@ -6,7 +6,6 @@
  * each run, which sends its result back through a pipe.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -220,8 +219,11 @@ int cmd_replay(int argc, char **argv)
 	if (o.replay.machine.map && o.mem_given)
 		err_usage("--mem and --map: one or the other says how much "
 			  "memory there is");
-	/* A full disk or a limit is an error to report, not to die of. */
-	signal(SIGXFSZ, SIG_IGN);
+	/* All sizes, before the first run begins. */
+	for (size_t i = 0; i < o.mem.nr; i++) {
+		o.replay.machine.mem_bytes = o.mem.v[i];
+		machine_check(&o.replay.machine);
+	}
 	o.replay.progress = !o.quiet && isatty(STDERR_FILENO);
 	runs = calloc(o.mem.nr, sizeof(*runs));
 	if (!runs)

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -305,6 +306,7 @@ static void open_swap(struct machine *m)
 	if (fd < 0)
 		err_die("--swap: %s: cannot create: %s", path, strerror(errno));
 	/* The file limit is an error to report, not a signal to die of. */
+	signal(SIGXFSZ, SIG_IGN);
 	write_header(fd, path, m->o->swap_bytes);
 	close(fd);
 	cfg.path = path;
@@ -391,7 +393,7 @@ static void console(void *arg, int level, const char *text, size_t len)
 		fwrite(text, 1, len, stderr);
 }
 
-static void check_opts(const struct machine_opts *o)
+void machine_check(const struct machine_opts *o)
 {
 	if (!o->map && o->mem_bytes > MAX_RAM)
 		err_usage("--mem: %llu bytes: at most 16 TiB can be managed",
@@ -425,7 +427,7 @@ int machine_run(const struct machine_opts *o, int (*body)(void *arg), void *arg)
 	};
 	int ret;
 
-	check_opts(o);
+	machine_check(o);
 	m = (struct machine){.o = o, .body = body, .arg = arg};
 	for (u32 i = 0; i < MM_NR_CPUS; i++)
 		cpu_node[i] = (u8)(i % o->nodes);

@@ -48,6 +48,9 @@ extern const struct argp machine_argp;
 int machine_run(const struct machine_opts *o, int (*body)(void *arg),
 		void *arg);
 
+/* machine_check: wrong sizes or names end the process (err_usage). */
+void machine_check(const struct machine_opts *o);
+
 /* machine_show: print the files that --show asked for. Inside BODY. */
 void machine_show(const struct machine_opts *o);
 
