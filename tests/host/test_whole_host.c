@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The whole manager in real threads: processes of their own, and threads that
+ * share one space, under memory pressure, every byte compared.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <mmkit/boot.h>
+#include <mmkit/page_alloc.h>
+#include <mmkit/report.h>
+#include <mmkit/slab.h>
+
+#include "base/epoch.h"
+#include "base/seqbuf.h"
+#include "base_seed.h"
+#include "cache/swap.h"
+#include "host.h"
+#include "kmem/slab.h"
+#include "phys/lru.h"
+#include "phys/phys.h"
+#include "phys/vmstat.h"
+#include "space/space.h"
+
+static u64 the_seed;
+
+static _Noreturn void fail_now(const char *what, int line)
+{
+	fprintf(stderr, "FAILED %s:%d: %s (SEED=%llu)\n", __FILE__, line, what,
+		(unsigned long long)the_seed);
+	fflush(NULL);
+	abort();
+}
+
+#define CHECK(c)                                \
+	do {                                    \
+		if (!(c))                       \
+			fail_now(#c, __LINE__); \
+	} while (0)
+
+static pthread_mutex_t wl_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+#define WL_CHECK(c)		CHECK(c)
+#define WL_WRITE(va, from, len) host_copy_to_user(va, from, len)
+#define WL_READ(to, va, len)	host_copy_from_user(to, va, len)
+#define WL_LOCK()		pthread_mutex_lock(&wl_mutex)
+#define WL_UNLOCK()		pthread_mutex_unlock(&wl_mutex)
+
+#include "model_whole.h"
+
+static void whole_thread(void *arg)
+{
+	wl_life(arg);
+}
+
+static int wl_start(struct wl_proc *p)
+{
+	int err = host_thread_start(&p->thread, "whole", whole_thread, p);
+
+	/* The CPUs of ended threads may not be free yet. */
+	for (int i = 0; i < 1000 && err == -EAGAIN; i++) {
+		usleep(1000);
+		err = host_thread_start(&p->thread, "whole", whole_thread, p);
+	}
+	CHECK(err == 0);
+	WL_LOCK();
+	p->next = wl.started;
+	wl.started = p;
+	WL_UNLOCK();
+	return 0;
+}
+
+/* ---- the machine -----------------------------------------------------------
+ */
+
+struct run {
+	u64 mem;
+	u32 swap_pages;
+	int (*body)(void);
+	struct port_bdev *disk;
+	struct e820_table map;
+	u64 nr_swap;
+};
+
+static void make_swap(struct run *run)
+{
+	static _Alignas(8) char header[PAGE_SIZE];
+	char path[] = "/tmp/mmkit-test-host-XXXXXX";
+	struct host_disk_config dc = {.name = "swap",
+				      .path = path,
+				      .size_bytes = (u64)run->swap_pages
+						    << PAGE_SHIFT,
+				      .unlink = true};
+	int fd = mkstemp(path);
+
+	CHECK(fd >= 0);
+	swap_header_init(header, run->swap_pages);
+	CHECK(write(fd, header, PAGE_SIZE) == (ssize_t)PAGE_SIZE);
+	close(fd);
+	CHECK(host_disk_open(&run->disk, &dc, NULL) == 0);
+	CHECK(swapon(run->disk, -2) == 0);
+}
+
+static void drop_orphans(u32 max)
+{
+	for (u32 off = 1; off < max; off++) {
+		swp_entry_t e = swp_entry(0, off);
+		struct page *page;
+
+		if (!swap_slot_cached(e) || swap_count(e))
+			continue;
+		page = lookup_swap_cache(e);
+		if (!page)
+			continue;
+		lock_page(page);
+		wait_on_page_writeback(page);
+		if (PageSwapCache(page) && page_swap_entry(page).val == e.val)
+			try_to_free_swap(page);
+		unlock_page(page);
+		put_page(page);
+	}
+}
+
+/* Daemons take a moment to come to rest. */
+static void settle(const struct run *run)
+{
+	for (int i = 0; i < 50; i++) {
+		usleep(2000);
+		lru_add_drain_all();
+		drop_orphans(run->swap_pages);
+		epoch_drain();
+		if (get_nr_swap_pages() == run->nr_swap)
+			break;
+	}
+	drain_all_pages();
+}
+
+static void audit(void)
+{
+	static char text[16384];
+	struct seq_buf s;
+
+	seq_buf_init(&s, text, sizeof(text));
+	if (mm_audit(&s)) {
+		fprintf(stderr, "%s", text);
+		fail_now("audit is clean", __LINE__);
+	}
+}
+
+static int run_main(void *arg)
+{
+	struct run *run = arg;
+	struct mm_boot_params bp = {.map = &run->map};
+
+	CHECK(mm_boot(&bp) == 0);
+	make_swap(run);
+	run->nr_swap = get_nr_swap_pages();
+	CHECK(run->body() == 0);
+	settle(run);
+	CHECK(get_nr_swap_pages() == run->nr_swap);
+	CHECK(space_sys.nr_mms == 0 && space_sys.committed == 0);
+	CHECK(phys_sys.nr_bad_pages == 0);
+	audit();
+	phys_check();
+	swap_check();
+	lru_check(&NODE_DATA(0)->lruvec);
+	mm_shutdown();
+	return 0;
+}
+
+static void run_machine(u64 mem, u32 swap_pages, int (*body)(void))
+{
+	static struct run run;
+	struct host_config hc = {.quiet = true};
+
+	run = (struct run){.mem = mem, .swap_pages = swap_pages, .body = body};
+	e820_init(&run.map);
+	CHECK(!e820_add(&run.map, 0x100000, mem, E820_TYPE_RAM));
+	mm_reset();
+	CHECK(host_init(&hc) == 0);
+	CHECK(host_run(run_main, &run) == 0);
+	CHECK(host_shutdown() == 0);
+	mm_reset();
+}
+
+/* ---- processes
+ * --------------------------------------------------------------- */
+
+static int processes_body(void)
+{
+	wl_run(4, 60, 700, 6, the_seed);
+	CHECK(sum_vm_event(PSWPOUT) > 0);
+	return 0;
+}
+
+static void processes(void **state)
+{
+	u64 seed = test_env("SEED", 1), n = test_iters(getenv("SOAK") ? 50 : 3);
+
+	(void)state;
+	for (u64 i = 0; i < n; i++) {
+		the_seed = seed + i;
+		run_machine(7UL << 20, 16384, processes_body);
+		assert_true(wl.checked_bytes > 0);
+	}
+}
+
+/* ---- threads of one space
+ * ------------------------------------------------------ */
+
+#define SHARERS	    4u
+#define SHARE_PAGES 600u
+
+struct sharer {
+	struct mm_struct *mm;
+	struct port_thread *thread;
+	u32 id;
+};
+
+static void sharer_write(uva_t at, u64 v)
+{
+	CHECK(host_copy_to_user(at, &v, sizeof(v)) == 0);
+}
+
+static u64 sharer_read(uva_t at)
+{
+	u64 v;
+
+	CHECK(host_copy_from_user(&v, at, sizeof(v)) == 0);
+	return v;
+}
+
+/* Own pages are every SHARERS-th; mappings around them come and go. */
+static void sharer_thread(void *arg)
+{
+	struct sharer *s = arg;
+	static u64 model[SHARERS][SHARE_PAGES];
+	struct prng r;
+
+	prng_seed(&r, the_seed * 100 + s->id);
+	memset(model[s->id], 0, sizeof(model[s->id]));
+	mm_task_register(port_current(), "sharer");
+	mm_task_attach(port_current(), s->mm);
+	for (u32 i = 0; i < 3000; i++) {
+		u32 n = (u32)prng_below(&r, SHARE_PAGES / SHARERS) * SHARERS +
+			s->id;
+		uva_t at = WL_BASE + ((u64)n << PAGE_SHIFT);
+
+		CHECK(sharer_read(at) == model[s->id][n]);
+		model[s->id][n] = prng_u64(&r);
+		sharer_write(at, model[s->id][n]);
+		if (i % 40 == 0) {
+			s64 got = do_mmap(s->mm, 0, 8 * PAGE_SIZE,
+					  PROT_READ | PROT_WRITE, WL_ANON);
+
+			CHECK(got > 0);
+			sharer_write((uva_t)got, i);
+			CHECK(sharer_read((uva_t)got) == i);
+			CHECK(!do_munmap(s->mm, (uva_t)got, 8 * PAGE_SIZE));
+		}
+		if (i % 100 == 0) {
+			CHECK(!do_madvise(s->mm, at, PAGE_SIZE, MADV_DONTNEED));
+			model[s->id][n] = 0;
+		}
+		if (i % 150 == 0)
+			CHECK(!do_mprotect(s->mm, at, PAGE_SIZE,
+					   i % 300 ? PROT_READ | PROT_WRITE
+						   : PROT_READ | PROT_WRITE |
+							     PROT_EXEC));
+		if (i % 700 == 0) {
+			struct mm_struct *child;
+
+			CHECK(!mm_fork(s->mm, &child));
+			mm_check(child);
+			mm_put(child);
+		}
+	}
+	mm_check(s->mm);
+	for (u32 n = s->id; n < SHARE_PAGES; n += SHARERS)
+		CHECK(sharer_read(WL_BASE + ((u64)n << PAGE_SHIFT)) ==
+		      model[s->id][n]);
+	mm_task_exit(port_current());
+	mm_task_unregister(port_current());
+}
+
+static int sharers_body(void)
+{
+	struct sharer s[SHARERS];
+	struct mm_struct *mm = wl_new_mm();
+
+	CHECK(do_mmap(mm, WL_BASE, (u64)SHARE_PAGES << PAGE_SHIFT,
+		      PROT_READ | PROT_WRITE, WL_ANON | MAP_FIXED) > 0);
+	for (u32 i = 0; i < SHARERS; i++) {
+		s[i] = (struct sharer){.mm = mm, .id = i};
+		CHECK(!host_thread_start(&s[i].thread, "sharer", sharer_thread,
+					 &s[i]));
+	}
+	for (u32 i = 0; i < SHARERS; i++)
+		port_thread_join(s[i].thread);
+	mm_check(mm);
+	mm_put(mm);
+	return 0;
+}
+
+static void sharers(void **state)
+{
+	u64 seed = test_env("SEED", 1), n = test_iters(getenv("SOAK") ? 50 : 3);
+
+	(void)state;
+	for (u64 i = 0; i < n; i++) {
+		the_seed = seed + i;
+		/* Less than the shared pages need, and then more. */
+		run_machine((i % 2 ? 8UL : 3UL) << 20, 8192, sharers_body);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(processes),
+		cmocka_unit_test(sharers),
+	};
+
+	fprintf(stderr, "whole_host: SEED=%llu\n",
+		(unsigned long long)test_env("SEED", 1));
+	return cmocka_run_group_tests_name("whole_host", tests, NULL, NULL);
+}
