@@ -458,7 +458,6 @@ void replay_run(const struct replay_opts *o, struct replay_result *res)
 	rp->sample_step = trace_reader_totals(rp->r)->references / 256 + 1;
 	note_machine(o, res);
 	machine_run(&o->machine, first_pass, rp);
-	res->records = trace_reader_totals(rp->r)->ref_records;
 	trace_reader_close(rp->r);
 	if (o->progress)
 		fprintf(stderr, "\r%*s\r", 70, "");

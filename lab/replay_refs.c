@@ -285,6 +285,7 @@ void replay_ref(struct replay *rp, struct replay_task *t,
 		dry_ref(rp, t, va, ref);
 		return;
 	}
+	rp->res->records++;
 	rp->res->references += ref->count;
 	for (u32 n = ref->nr_pages; n; n--, va += PAGE_SIZE)
 		if (unlikely(!sim_tlb_lookup(va, ref->access)) &&
@@ -341,6 +342,7 @@ u32 replay_refs_fast(struct replay *rp, struct replay_task *t, u32 limit)
 	count += limit; /* the words hold one less each */
 	rp->r->p = p;
 	rp->record += limit;
+	rp->res->records += limit;
 	rp->res->references += count;
 	rp->pending_ns += count * rp->ref_ns;
 	m->hits += limit;
