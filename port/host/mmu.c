@@ -253,7 +253,9 @@ void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
 	for (i = 0; i < host.nr_cpus; i++) {
 		u64 *seq = &host.cpus[i].seq, seen;
 
-		if (i == self || !(cpus->bits[i / 64] >> (i % 64) & 1))
+		/* CPUs join the mask at any time. */
+		seen = __atomic_load_n(&cpus->bits[i / 64], __ATOMIC_SEQ_CST);
+		if (i == self || !(seen >> (i % 64) & 1))
 			continue;
 		seen = __atomic_load_n(seq, __ATOMIC_SEQ_CST);
 		while ((seen & 1) &&

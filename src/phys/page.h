@@ -428,7 +428,7 @@ void end_page_writeback(struct page *p);
  * ---------------------------------------------------------------
  *
  * Doubly linked through next and prev, head and tail as frame numbers; the
- * list's lock is the caller's.
+ * list's lock is the caller's. Head and count may be peeked at without it.
  */
 struct page_list {
 	u32 head, tail;
@@ -443,7 +443,7 @@ static inline void page_list_init(struct page_list *l)
 
 static inline bool page_list_empty(const struct page_list *l)
 {
-	return l->head == PFN_NONE;
+	return READ_ONCE(l->head) == PFN_NONE;
 }
 
 static inline struct page *page_list_first(const struct page_list *l)
@@ -477,8 +477,8 @@ static inline void page_list_add(struct page_list *l, struct page *p)
 		pfn_to_page(l->head)->prev = pfn;
 	else
 		l->tail = pfn;
-	l->head = pfn;
-	l->count++;
+	WRITE_ONCE(l->head, pfn);
+	WRITE_ONCE(l->count, l->count + 1);
 }
 
 /* To the back (oldest end). */
@@ -491,9 +491,9 @@ static inline void page_list_add_tail(struct page_list *l, struct page *p)
 	if (l->tail)
 		pfn_to_page(l->tail)->next = pfn;
 	else
-		l->head = pfn;
+		WRITE_ONCE(l->head, pfn);
 	l->tail = pfn;
-	l->count++;
+	WRITE_ONCE(l->count, l->count + 1);
 }
 
 /* P must be on L; the neighbours' links are verified. */
@@ -506,7 +506,7 @@ static inline void page_list_del(struct page_list *l, struct page *p)
 		pfn_to_page(p->prev)->next = p->next;
 	} else {
 		mm_verify(l->head == pfn);
-		l->head = p->next;
+		WRITE_ONCE(l->head, p->next);
 	}
 	if (p->next) {
 		mm_verify(pfn_to_page(p->next)->prev == pfn);
@@ -516,7 +516,7 @@ static inline void page_list_del(struct page_list *l, struct page *p)
 		l->tail = p->prev;
 	}
 	p->next = p->prev = PFN_NONE;
-	l->count--;
+	WRITE_ONCE(l->count, l->count - 1);
 }
 
 /* Take the first / last page off, or NULL. */

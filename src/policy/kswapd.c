@@ -162,7 +162,8 @@ static u64 balance_pgdat(pg_data_t *pgdat, unsigned int order,
 			sc.priority--;
 	} while (sc.priority >= 1);
 	if (!sc.nr_reclaimed && !pgdat_balanced(pgdat, order, highest))
-		pgdat->kswapd_failures++;
+		WRITE_ONCE(pgdat->kswapd_failures,
+			   READ_ONCE(pgdat->kswapd_failures) + 1);
 	if (boosted)
 		boost_settle(pgdat, boost);
 	return sc.nr_reclaimed;

@@ -204,21 +204,19 @@ static void count_scan(const struct scan_control *sc, u64 scanned, u64 freed,
 static void note_cost(struct lruvec *lruvec, bool file,
 		      const struct reclaim_stat *stat)
 {
+	u64 *mine = file ? &lruvec->file_cost : &lruvec->anon_cost;
 	u64 cost = stat->nr_dirty + stat->nr_activate, sum;
 	unsigned long flags;
 
 	spin_lock_irqsave(&lruvec->lock, flags);
-	if (file)
-		lruvec->file_cost += cost;
-	else
-		lruvec->anon_cost += cost;
+	WRITE_ONCE(*mine, *mine + cost);
 	sum = lruvec_size(lruvec, LRU_INACTIVE_ANON) +
 	      lruvec_size(lruvec, LRU_ACTIVE_ANON) +
 	      lruvec_size(lruvec, LRU_INACTIVE_FILE) +
 	      lruvec_size(lruvec, LRU_ACTIVE_FILE);
 	if (lruvec->file_cost + lruvec->anon_cost > sum / 4) {
-		lruvec->file_cost /= 2;
-		lruvec->anon_cost /= 2;
+		WRITE_ONCE(lruvec->file_cost, lruvec->file_cost / 2);
+		WRITE_ONCE(lruvec->anon_cost, lruvec->anon_cost / 2);
 	}
 	spin_unlock_irqrestore(&lruvec->lock, flags);
 }
@@ -260,10 +258,12 @@ static void scan_targets(struct lruvec *lruvec, const struct scan_control *sc,
 {
 	u64 swappiness = READ_ONCE(reclaim_sys.swappiness);
 	bool swap = sc->may_swap && get_nr_swap_pages() > 0;
-	u64 cost = lruvec->anon_cost + lruvec->file_cost + 1;
+	u64 anon_cost = READ_ONCE(lruvec->anon_cost);
+	u64 file_cost = READ_ONCE(lruvec->file_cost);
+	u64 cost = anon_cost + file_cost + 1;
 	/* Cheap to reclaim is worth more; each side counts the other's cost. */
-	u64 ap = swappiness * (cost + lruvec->file_cost);
-	u64 fp = (200 - swappiness) * (cost + lruvec->anon_cost);
+	u64 ap = swappiness * (cost + file_cost);
+	u64 fp = (200 - swappiness) * (cost + anon_cost);
 	u64 file_pages = lruvec_size(lruvec, LRU_INACTIVE_FILE) +
 			 lruvec_size(lruvec, LRU_ACTIVE_FILE);
 	int l;

@@ -234,7 +234,7 @@ int anon_vma_prepare(struct vm_area_struct *vma)
 	struct anon_vma *av, *fresh = NULL;
 	struct anon_vma_chain *avc;
 
-	if (likely(READ_ONCE(vma->anon_vma)))
+	if (likely(__atomic_load_n(&vma->anon_vma, __ATOMIC_ACQUIRE)))
 		return 0;
 	avc = avc_alloc();
 	if (!avc)
@@ -441,7 +441,7 @@ void anon_vma_check(struct vm_area_struct *vma)
 	mm_verify(list_empty(&vma->anon_vma_chain) == (vma->anon_vma == NULL));
 	list_for_each_entry (avc, &vma->anon_vma_chain, same_vma) {
 		mm_verify(avc->vma == vma);
-		mm_verify(avc->anon_vma->refcount > 0);
+		mm_verify(READ_ONCE(avc->anon_vma->refcount) > 0);
 		mm_verify(avc->anon_vma->root == vma_root(vma));
 		own |= avc->anon_vma == vma->anon_vma;
 	}

@@ -45,6 +45,12 @@ static void count_anon_mapped(struct page *page, long n)
 	mod_node_page_state(page_zone(page)->zone_pgdat, NR_ANON_MAPPED, n);
 }
 
+/* Another fault of this VMA may have linked it a moment ago. */
+static struct anon_vma *vma_anon(const struct vm_area_struct *vma)
+{
+	return __atomic_load_n(&vma->anon_vma, __ATOMIC_ACQUIRE);
+}
+
 /* PAGE, at ADDR of VMA, may be mapped by the VMAs of AV. */
 static void set_anon_identity(struct page *page, struct anon_vma *av,
 			      const struct vm_area_struct *vma, uva_t addr)
@@ -62,7 +68,7 @@ void page_add_new_anon_rmap(struct page *page, struct vm_area_struct *vma,
 	mm_verify(page_mapcount(page) == 0);
 	SetPageSwapBacked(page);
 	page_mapcount_add(page, 1);
-	set_anon_identity(page, vma->anon_vma, vma, addr);
+	set_anon_identity(page, vma_anon(vma), vma, addr);
 	count_anon_mapped(page, 1);
 }
 
@@ -77,9 +83,9 @@ void page_add_anon_rmap(struct page *page, struct vm_area_struct *vma,
 	 * cache keeps the identity that it had.
 	 */
 	if (exclusive)
-		set_anon_identity(page, vma->anon_vma, vma, addr);
+		set_anon_identity(page, vma_anon(vma), vma, addr);
 	else if (!PageAnon(page))
-		set_anon_identity(page, vma->anon_vma->root, vma, addr);
+		set_anon_identity(page, vma_anon(vma)->root, vma, addr);
 	if (page_mapcount_add(page, 1) == 1)
 		count_anon_mapped(page, 1);
 }
@@ -103,8 +109,8 @@ void page_remove_rmap(struct page *page)
 void page_move_anon_rmap(struct page *page, struct vm_area_struct *vma)
 {
 	mm_assert(PageLocked(page));
-	mm_verify(vma->anon_vma != NULL);
-	set_page_mapping_word(page, (u64)(uintptr_t)vma->anon_vma |
+	mm_verify(vma_anon(vma) != NULL);
+	set_page_mapping_word(page, (u64)(uintptr_t)vma_anon(vma) |
 					    PAGE_MAPPING_ANON);
 }
 
