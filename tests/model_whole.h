@@ -196,7 +196,7 @@ static void wl_read(struct wl_proc *p, uva_t va, u64 len)
 			n = len - done;
 		if (!pg->mapped || !pg->prot) {
 			WL_CHECK(sig == MM_SIGSEGV);
-			wl.segvs++;
+			__atomic_fetch_add(&wl.segvs, 1, __ATOMIC_RELAXED);
 			return;
 		}
 		if (pg->bytes)
@@ -502,13 +502,22 @@ static bool wl_spawn(struct wl_proc *p)
 	return false;
 }
 
+static bool wl_room(void)
+{
+	bool room;
+
+	WL_LOCK();
+	room = wl.live < wl.max_live && wl.started_total < wl.max_total;
+	WL_UNLOCK();
+	return room;
+}
+
 static void wl_op_fork(struct wl_proc *p, struct mm_struct *mm)
 {
 	struct mm_struct *child;
 	struct wl_proc *c;
 
-	if (READ_ONCE(wl.live) >= wl.max_live ||
-	    READ_ONCE(wl.started_total) >= wl.max_total)
+	if (!wl_room())
 		return;
 	WL_CHECK(mm_fork(mm, &child) == 0);
 	c = wl_new(child, prng_u64(&p->rng), p->ops / 2 + 1);
