@@ -50,6 +50,19 @@ RUN_LIMIT=20 run replay $trace --mem 4M --swap 2M
 holds oom-full-swap "$status $(grep -c '^out of memory: Killed' "$work/out") $(
 	awk '/^swapped out/ { print ($3 > 0) }' "$work/out")" = "0 1 1"
 
+# Every frame is accounted for, whatever happened.
+audit() {
+	name=$1
+	shift
+	run replay $trace --no-min --show mmkit/audit "$@"
+	holds "audit-$name" "$status $(grep '^verdict' "$work/out")" \
+		= "0 verdict: clean"
+}
+audit swapping --mem 16M --swap 256M
+audit ample --mem 1G
+audit out-of-memory --mem 4M --swap 2M
+audit four-cpus --mem 12M --swap 64M --cpus 4 --explore --seed 5
+
 # A standard output that cannot be written to is a failure.
 if [ -c /dev/full ]; then
 	timeout 20 "$MMKIT" replay traces/sort.trace >/dev/full 2>"$work/err"
