@@ -678,4 +678,94 @@ static void wl_run(u32 n, u32 ops, u32 fill, u32 max_live, u64 seed)
 	WL_CHECK(wl.live == 0);
 }
 
+/* ---- threads of one space
+ * ------------------------------------------------------ */
+
+#define SHARERS	    4u
+#define SHARE_PAGES 600u
+
+struct sharer {
+	struct mm_struct *mm;
+	struct port_thread *thread;
+	u32 id;
+	u64 seed;
+};
+
+static void sharer_write(uva_t at, u64 v)
+{
+	WL_CHECK(WL_WRITE(at, &v, sizeof(v)) == 0);
+}
+
+static u64 sharer_read(uva_t at)
+{
+	u64 v;
+
+	WL_CHECK(WL_READ(&v, at, sizeof(v)) == 0);
+	return v;
+}
+
+/* Own pages are every SHARERS-th; mappings around them come and go. */
+static void sharer_thread(void *arg)
+{
+	struct sharer *s = arg;
+	static u64 model[SHARERS][SHARE_PAGES];
+	struct prng r;
+
+	prng_seed(&r, s->seed * 100 + s->id);
+	memset(model[s->id], 0, sizeof(model[s->id]));
+	mm_task_register(port_current(), "sharer");
+	mm_task_attach(port_current(), s->mm);
+	for (u32 i = 0; i < 3000; i++) {
+		u32 n = (u32)prng_below(&r, SHARE_PAGES / SHARERS) * SHARERS +
+			s->id;
+		uva_t at = WL_BASE + ((u64)n << PAGE_SHIFT);
+
+		WL_CHECK(sharer_read(at) == model[s->id][n]);
+		model[s->id][n] = prng_u64(&r);
+		sharer_write(at, model[s->id][n]);
+		if (i % 40 == 0) {
+			s64 got = do_mmap(s->mm, 0, 8 * PAGE_SIZE,
+					  PROT_READ | PROT_WRITE, WL_ANON);
+
+			WL_CHECK(got > 0);
+			sharer_write((uva_t)got, i);
+			WL_CHECK(sharer_read((uva_t)got) == i);
+			WL_CHECK(!do_munmap(s->mm, (uva_t)got, 8 * PAGE_SIZE));
+		}
+		if (i % 100 == 0) {
+			WL_CHECK(!do_madvise(s->mm, at, PAGE_SIZE,
+					     MADV_DONTNEED));
+			model[s->id][n] = 0;
+		}
+		if (i % 150 == 0)
+			WL_CHECK(!do_mprotect(s->mm, at, PAGE_SIZE,
+					      i % 300 ? PROT_READ | PROT_WRITE
+						      : PROT_READ | PROT_WRITE |
+								PROT_EXEC));
+		if (i % 700 == 0) {
+			struct mm_struct *child;
+
+			WL_CHECK(!mm_fork(s->mm, &child));
+			mm_check(child);
+			mm_put(child);
+		}
+	}
+	mm_check(s->mm);
+	for (u32 n = s->id; n < SHARE_PAGES; n += SHARERS)
+		WL_CHECK(sharer_read(WL_BASE + ((u64)n << PAGE_SHIFT)) ==
+			 model[s->id][n]);
+	mm_task_exit(port_current());
+	mm_task_unregister(port_current());
+}
+
+/* The space that they share, with one user. */
+static struct mm_struct *sharers_mm(void)
+{
+	struct mm_struct *mm = wl_new_mm();
+
+	WL_CHECK(do_mmap(mm, WL_BASE, (u64)SHARE_PAGES << PAGE_SHIFT,
+			 PROT_READ | PROT_WRITE, WL_ANON | MAP_FIXED) > 0);
+	return mm;
+}
+
 #endif

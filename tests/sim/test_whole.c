@@ -119,10 +119,47 @@ static void determinism(void **state)
 	}
 }
 
+/* ---- threads of one space
+ * ---------------------------------------------------- */
+
+static int sharers_body(void *arg)
+{
+	struct sharer s[SHARERS];
+	struct mm_struct *mm = sharers_mm();
+
+	(void)arg;
+	for (u32 i = 0; i < SHARERS; i++) {
+		s[i] = (struct sharer){.mm = mm, .id = i, .seed = tm.cfg.seed};
+		CHECK_EQ(sim_thread_start_on(&s[i].thread, "sharer",
+					     (int)i % tm.cfg.cpus,
+					     sharer_thread, &s[i]),
+			 0);
+	}
+	for (u32 i = 0; i < SHARERS; i++)
+		port_thread_join(s[i].thread);
+	mm_check(mm);
+	mm_put(mm);
+	CHECK(tm.cfg.mem > 4UL << 20 || sum_vm_event(PSWPOUT) > 0);
+	return 0;
+}
+
+static void sharers(void **state)
+{
+	u64 seed = test_env("SEED", 1), n = test_iters(tm_soak() ? 100 : 6);
+
+	(void)state;
+	snprintf(tm_context, sizeof(tm_context), "(threads of one space)");
+	for (u64 i = 0; i < n; i++)
+		TM_RUN(sharers_body, .mem = (i % 2 ? 8UL : 3UL) << 20,
+		       .swap_pages = 8192, .seed = seed + i,
+		       .cpus = 1 + (int)(i % 4), .explore = i % 3 != 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_processes),
+		cmocka_unit_test(sharers),
 		cmocka_unit_test(determinism),
 	};
 
