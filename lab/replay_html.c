@@ -602,7 +602,7 @@ static const struct curve_def curves[] = {
 	{"Free memory",
 	 "kswapd begins to reclaim when free memory falls under low and "
 	 "rests above high; under min only reclaim itself may allocate.",
-	 "bytes",
+	 "memory",
 	 CURVE_PAGES,
 	 4,
 	 {{"free", OF(free)},
@@ -613,7 +613,7 @@ static const struct curve_def curves[] = {
 	 "Reclaim takes from the inactive list; pages used again are "
 	 "promoted to the active one. The swap cache holds pages that also "
 	 "have a place in swap.",
-	 "bytes",
+	 "memory",
 	 CURVE_PAGES,
 	 3,
 	 {{"active", OF(active_anon)},
