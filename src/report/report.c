@@ -7,8 +7,9 @@
  *    people. The layout of each file is that of Linux 6.1, byte for byte.
  *
  * 2. Structure. One table of names and functions; a function appends its file
- *    to a seq_buf. zones_show.c has what is told zone by zone, meminfo.c the
- *    summary, tables_show.c lists of things, audit.c the audit.
+ *    to a seq_buf. zones_show.c has what is told zone by zone,
+ *    extfrag_show.c its fragmentation, meminfo.c the summary, tables_show.c
+ *    lists of things, audit.c the audit.
  *
  * 3. Invariants.
  *    RP-1  A report changes nothing (the audit alone empties per-CPU stores).
@@ -50,19 +51,28 @@ static const struct report_file {
 	{"/proc/vmstat", show_vmstat},
 	{"/proc/zoneinfo", show_zoneinfo},
 	{"/proc/mmkit/audit", show_audit},
+	{"/sys/kernel/debug/extfrag/extfrag_index", show_extfrag_index},
+	{"/sys/kernel/debug/extfrag/unusable_index", show_unusable_index},
 };
 
 #define PROC_PREFIX "/proc/"
 
-int mm_show(const char *path, struct seq_buf *out)
+/* Is NAME the file at PATH? Files of /proc go by what follows that, too. */
+static bool names_file(const char *path, const char *name)
 {
 	size_t prefix = sizeof(PROC_PREFIX) - 1;
 
+	if (mm_strcmp(path, name) == 0)
+		return true;
+	return mm_strncmp(path, PROC_PREFIX, prefix) == 0 &&
+	       mm_strcmp(path + prefix, name) == 0;
+}
+
+int mm_show(const char *path, struct seq_buf *out)
+{
 	mm_assert(path != NULL && out != NULL);
-	if (mm_strncmp(path, PROC_PREFIX, prefix) == 0)
-		path += prefix;
 	for (size_t i = 0; i < ARRAY_SIZE(report_files); i++) {
-		if (mm_strcmp(report_files[i].path + prefix, path))
+		if (!names_file(report_files[i].path, path))
 			continue;
 		report_files[i].show(out);
 		return 0;

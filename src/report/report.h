@@ -18,6 +18,9 @@ void show_buddyinfo(struct seq_buf *out);
 void show_pagetypeinfo(struct seq_buf *out);
 void show_zoneinfo(struct seq_buf *out);
 void show_vmstat(struct seq_buf *out);
+/* extfrag_show.c */
+void show_extfrag_index(struct seq_buf *out);
+void show_unusable_index(struct seq_buf *out);
 /* meminfo.c */
 void show_meminfo(struct seq_buf *out);
 /* tables_show.c */

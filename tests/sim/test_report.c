@@ -586,9 +586,11 @@ static void test_lists(void **state)
 
 static void note_name(const char *path, void *arg)
 {
-	assert_memory_equal(path, "/proc/", 6);
 	++*(int *)arg;
 	assert_true(strlen(show(path)) > 0);
+	if (!strncmp(path, "/sys/kernel/debug/", 18))
+		return;
+	assert_memory_equal(path, "/proc/", 6);
 	assert_true(strlen(show(path + 6)) > 0);
 }
 
@@ -598,7 +600,7 @@ static int names_body(void)
 	int n = 0;
 
 	mm_show_list(note_name, &n);
-	assert_int_equal(n, 9);
+	assert_int_equal(n, 11);
 	seq_buf_init(&s, text, sizeof(text));
 	assert_int_equal(mm_show("/proc/nothing", &s), -ENOENT);
 	assert_int_equal(mm_show("/proc/", &s), -ENOENT);
