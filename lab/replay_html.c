@@ -112,7 +112,7 @@ static const char style[] =
 /* V with commas between groups of three digits. */
 static const char *grouped(char buf[NUM_TEXT], u64 v)
 {
-	char *p = buf + NUM_TEXT - 1;
+	char *p = &buf[NUM_TEXT - 1];
 	u32 n = 0;
 
 	*p = 0;
