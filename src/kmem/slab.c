@@ -297,8 +297,7 @@ static bool cpu_slab_refill(struct kmem_cache *s, struct kmem_cache_cpu *c)
 /* ---- allocation and freeing
  * ---------------------------------------------------------- */
 
-static void *cpu_slab_pop(const struct kmem_cache *s,
-			  struct kmem_cache_cpu *c)
+static void *cpu_slab_pop(const struct kmem_cache *s, struct kmem_cache_cpu *c)
 {
 	void *obj = c->freelist;
 

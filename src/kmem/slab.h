@@ -43,7 +43,7 @@ struct kmem_cache {
 	u32 align;
 	u32 flags;
 	u32 link_offset; /* of a free object's link in it */
-	u16 id; /* index in kmem_sys.caches, kept in each slab page */
+	u16 id;		 /* index in kmem_sys.caches, kept in each slab page */
 	u16 min_partial;
 	struct slab_layout layout;
 	void (*ctor)(void *);

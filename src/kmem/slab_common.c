@@ -51,8 +51,8 @@ static void cache_setup(struct kmem_cache *s, const char *name, u32 size,
 	s->ctor = ctor;
 	/* Constructed objects stay constructed while they are free. */
 	s->link_offset = ctor ? ALIGN(size, 8u) : 0;
-	s->layout = slab_layout_compute(ctor ? s->link_offset + 8 : size,
-					s->align);
+	s->layout =
+		slab_layout_compute(ctor ? s->link_offset + 8 : size, s->align);
 	s->min_partial = 5;
 	mm_verify(s->layout.objects > 0);
 }
