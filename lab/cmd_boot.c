@@ -4,6 +4,8 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -11,23 +13,35 @@
 
 #include "base/seqbuf.h"
 #include "err.h"
+#include "frames.h"
 #include "machine.h"
 #include "phys/mmzone.h"
 #include "phys/vmstat.h"
 
 int cmd_boot(int argc, char **argv);
 
-enum { OPT_MEM = 'm', OPT_SWAP = 's', OPT_JSON = 'j' };
+enum {
+	OPT_MEM = 'm',
+	OPT_SWAP = 's',
+	OPT_JSON = 'j',
+	OPT_FRAMES = 'f',
+	OPT_WIDTH = 'w'
+};
 
 struct boot_opts {
 	struct machine_opts machine;
-	bool json;
+	bool json, draw;
+	struct frames_opts frames;
 };
 
 static const struct argp_option options[] = {
 	{"mem", OPT_MEM, "SIZE", 0, "RAM, e.g. 128M or 1T (1G)", 0},
 	{"swap", OPT_SWAP, "SIZE", 0, "swap space (none)", 0},
 	{"json", OPT_JSON, 0, 0, "zones as JSON instead of the log", 0},
+	{"frames", OPT_FRAMES, 0, 0,
+	 "draw memory, a character for each pageblock, instead of the log", 0},
+	{"width", OPT_WIDTH, "N", 0, "characters of a line of --frames (64)",
+	 0},
 	{0}};
 
 static u64 size_arg(const char *name, const char *arg)
@@ -38,6 +52,16 @@ static u64 size_arg(const char *name, const char *arg)
 	if (!args_size(arg, &v, &e))
 		err_usage("--%s: %s", name, e.text);
 	return v;
+}
+
+static u32 width_arg(const char *arg)
+{
+	struct args_error e;
+	u64 v;
+
+	if (!args_count(arg, FRAMES_WIDTH_MIN, FRAMES_WIDTH_MAX, &v, &e))
+		err_usage("--width: %s", e.text);
+	return (u32)v;
 }
 
 static error_t parse_opt(int key, char *arg, struct argp_state *state)
@@ -56,6 +80,12 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_JSON:
 		o->json = true;
+		return 0;
+	case OPT_FRAMES:
+		o->draw = true;
+		return 0;
+	case OPT_WIDTH:
+		o->frames.width = width_arg(arg);
 		return 0;
 	case ARGP_KEY_ARG:
 		err_usage("what is '%s'? boot takes options only", arg);
@@ -94,6 +124,33 @@ static int boot_json(void *arg)
 	return 0;
 }
 
+/* The picture, then the files that --show asked for. */
+static int boot_frames(void *arg)
+{
+	const struct boot_opts *o = arg;
+
+	frames_draw(&o->frames);
+	machine_show(&o->machine);
+	return 0;
+}
+
+/* Colours are for people: not in files, and not where they are refused. */
+static bool wants_color(void)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) && !(no && *no) && term &&
+	       strcmp(term, "dumb") != 0;
+}
+
+static void check_opts(const struct boot_opts *o)
+{
+	if (o->draw && o->json)
+		err_usage("--frames and --json: one of them");
+	if (o->frames.width && !o->draw)
+		err_usage("--width is for --frames");
+}
+
 int cmd_boot(int argc, char **argv)
 {
 	static const struct argp_child children[] = {
@@ -105,10 +162,18 @@ int cmd_boot(int argc, char **argv)
 		.children = children,
 	};
 	static struct boot_opts o;
+	int (*body)(void *arg) = NULL;
 
 	machine_defaults(&o.machine);
 	args_run(&argp, argc, argv, 0, &o);
-	if (!o.json && !o.machine.nr_shows)
+	o.machine.show_stderr = o.json;
+	check_opts(&o);
+	if (!o.json && !o.draw && !o.machine.nr_shows)
 		o.machine.log = true;
-	return machine_run(&o.machine, o.json ? boot_json : NULL, NULL) ? 1 : 0;
+	o.frames.color = wants_color();
+	if (o.draw)
+		body = boot_frames;
+	else if (o.json)
+		body = boot_json;
+	return machine_run(&o.machine, body, &o) ? 1 : 0;
 }

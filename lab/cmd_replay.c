@@ -175,21 +175,37 @@ static bool run_failed(const struct replay_result *runs, u32 nr)
 	return false;
 }
 
-static void print(const struct cmd_opts *o, const struct replay_result *runs,
-		  u32 nr, int argc, char **argv)
+/* The command as it was typed; argp will put ARGV into another order. */
+static void note_command(char *command, size_t size, int argc, char **argv)
 {
-	char command[1024] = "mmkit";
-	size_t at = strlen(command);
+	size_t at = (size_t)snprintf(command, size, "mmkit");
 
+	for (int i = 0; i < argc && at < size; i++)
+		at += (size_t)snprintf(command + at, size - at, " %s", argv[i]);
+}
+
+/* A place where the page cannot be written is refused before the work. */
+static void check_report(const char *path)
+{
+	bool there = access(path, F_OK) == 0;
+	FILE *f = fopen(path, "ae");
+
+	if (!f)
+		err_die("--report: %s: %s", path, strerror(errno));
+	fclose(f);
+	if (!there)
+		unlink(path);
+}
+
+static void print(const struct cmd_opts *o, const struct replay_result *runs,
+		  u32 nr, const char *command)
+{
 	if (o->json)
 		replay_print_json(runs, nr);
 	else
 		replay_print_table(runs, nr, o->replay.trace);
 	if (!o->report)
 		return;
-	for (int i = 0; i < argc && at < sizeof(command); i++)
-		at += (size_t)snprintf(command + at, sizeof(command) - at,
-				       " %s", argv[i]);
 	if (replay_write_html(o->report, runs, nr, o->replay.trace, command))
 		err_die("--report: %s: %s", o->report, strerror(errno));
 }
@@ -209,13 +225,16 @@ int cmd_replay(int argc, char **argv)
 		.children = children,
 	};
 	static struct cmd_opts o;
+	static char command[1024];
 	struct replay_result *runs;
 	bool failed;
 
 	machine_defaults(&o.replay.machine);
 	o.mem.nr = 1;
 	o.mem.v[0] = o.replay.machine.mem_bytes;
+	note_command(command, sizeof(command), argc, argv);
 	args_run(&argp, argc, argv, 0, &o);
+	o.replay.machine.show_stderr = o.json;
 	if (o.replay.machine.map && o.mem_given)
 		err_usage("--mem and --map: one or the other says how much "
 			  "memory there is");
@@ -225,6 +244,8 @@ int cmd_replay(int argc, char **argv)
 		machine_check(&o.replay.machine);
 	}
 	o.replay.progress = !o.quiet && isatty(STDERR_FILENO);
+	if (o.report)
+		check_report(o.report);
 	runs = calloc(o.mem.nr, sizeof(*runs));
 	if (!runs)
 		err_die("no memory for the results");
@@ -235,7 +256,7 @@ int cmd_replay(int argc, char **argv)
 		else
 			replay_run(&o.replay, &runs[i]);
 	}
-	print(&o, runs, (u32)o.mem.nr, argc, argv);
+	print(&o, runs, (u32)o.mem.nr, command);
 	failed = run_failed(runs, (u32)o.mem.nr);
 	free(runs);
 	return failed ? EXIT_FAILED : 0;

@@ -275,12 +275,9 @@ static void write_header(int fd, const char *path, u64 bytes)
 
 	swap_header_init(header, (u32)pages);
 	err = posix_fallocate(fd, 0, (off_t)bytes);
-	if (err) {
-		if (!path[0] || strstr(path, "mmkit-swap-"))
-			unlink(path);
+	if (err)
 		err_die("--swap: %s: cannot reserve %llu bytes: %s", path,
 			(unsigned long long)bytes, strerror(err));
-	}
 	if (pwrite(fd, header, sizeof(header), 0) != (ssize_t)sizeof(header))
 		err_die("--swap: %s: cannot write the header: %s", path,
 			strerror(errno));
@@ -290,7 +287,7 @@ static void open_swap(struct machine *m)
 {
 	struct sim_disk_config cfg = {.size_bytes = m->o->swap_bytes};
 	const char *dir = getenv("TMPDIR");
-	char path[512], err[SIM_DISK_ERR_MAX];
+	char path[512], again[64], err[SIM_DISK_ERR_MAX];
 	int fd;
 
 	if (m->o->swap_file) {
@@ -300,18 +297,23 @@ static void open_swap(struct machine *m)
 		snprintf(path, sizeof(path), "%s/mmkit-swap-XXXXXX",
 			 dir && *dir ? dir : "/tmp");
 		fd = mkostemp(path, O_CLOEXEC);
-		cfg.unlink = true;
 		cfg.name = "swapfile";
 	}
 	if (fd < 0)
 		err_die("--swap: %s: cannot create: %s", path, strerror(errno));
 	/* The file limit is an error to report, not a signal to die of. */
 	signal(SIGXFSZ, SIG_IGN);
+	/* Without a name at once: nothing stays behind, however this ends. */
+	if (!m->o->swap_file)
+		unlink(path);
 	write_header(fd, path, m->o->swap_bytes);
-	close(fd);
-	cfg.path = path;
+	snprintf(again, sizeof(again), "/proc/self/fd/%d", fd);
+	cfg.path = again;
+	if (!cfg.name)
+		cfg.name = m->o->swap_file;
 	if (sim_disk_open(&m->swap, &cfg, err))
 		err_die("--swap: %s", err);
+	close(fd);
 }
 
 /* ---- running
@@ -330,21 +332,22 @@ static void apply_sysctls(const struct machine_opts *o)
 	}
 }
 
-static void sink_stdout(void *arg, const char *text, size_t len)
+static void sink_file(void *arg, const char *text, size_t len)
 {
-	(void)arg;
-	fwrite(text, 1, len, stdout);
+	fwrite(text, 1, len, arg);
 }
 
 void machine_show(const struct machine_opts *o)
 {
+	FILE *out = o->show_stderr ? stderr : stdout;
+
 	for (u32 i = 0; i < o->nr_shows; i++) {
 		char buf[1024];
 		struct seq_buf s;
 
 		if (o->nr_shows > 1)
-			printf("==> %s <==\n", o->shows[i]);
-		seq_buf_init_sink(&s, buf, sizeof(buf), sink_stdout, NULL);
+			fprintf(out, "==> %s <==\n", o->shows[i]);
+		seq_buf_init_sink(&s, buf, sizeof(buf), sink_file, out);
 		if (mm_show(o->shows[i], &s))
 			err_die("--show: no file '%s' here", o->shows[i]);
 		seq_buf_flush(&s);

@@ -27,6 +27,7 @@ struct machine_opts {
 	struct args_pair sysctls[MACHINE_MAX_SYSCTLS];
 	u32 nr_shows;
 	const char *shows[MACHINE_MAX_SHOWS];
+	bool show_stderr; /* standard output is taken by JSON */
 	bool log; /* the boot log and what follows goes to stdout */
 };
 

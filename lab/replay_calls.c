@@ -131,6 +131,9 @@ static int map_prot(const struct trace_map *m)
 	/* A range that nobody accounted for may be used in any way. */
 	if (m->how == TRACE_HOW_TOUCH)
 		return PROT_READ | PROT_WRITE | PROT_EXEC;
+	/* Its pages are read in by writing them, see first_access(). */
+	if (m->kind == TRACE_KIND_FILE)
+		return (int)m->prot | PROT_WRITE;
 	return (int)m->prot; /* the trace's numbers are PROT_'s */
 }
 
@@ -218,11 +221,9 @@ static void count_map(struct replay *rp, const struct trace_map *m)
 	rp->res->shared_as_private += (m->flags & TRACE_MF_SHARED) != 0;
 }
 
-static void mark_file(struct replay *rp, struct replay_mm *rmm, uva_t at,
-		      u32 pages)
+/* Contents come from a file, at the start and after MADV_DONTNEED. */
+static void mark_file(struct replay_mm *rmm, uva_t at, u32 pages)
 {
-	if (rp->dry)
-		return;
 	for (u32 i = 0; i < pages; i++)
 		shadow_get(&rmm->shadow, at + ((u64)i << PAGE_SHIFT))->file = 1;
 }
@@ -254,7 +255,7 @@ void replay_map_record(struct replay *rp, struct replay_task *t,
 	if (m->kind != TRACE_KIND_STACK && m->pages)
 		replay_forget(rp, rmm, slot->base, (u64)m->pages << PAGE_SHIFT);
 	if (m->kind == TRACE_KIND_FILE)
-		mark_file(rp, rmm, slot->base, m->pages);
+		mark_file(rmm, slot->base, m->pages);
 }
 
 /* ---- calls
@@ -276,9 +277,10 @@ static void call_munmap(struct replay *rp, struct replay_mm *rmm, uva_t at,
 	replay_forget(rp, rmm, at, len);
 }
 
-static void call_madvise(struct replay *rp, struct replay_mm *rmm, uva_t at,
-			 u64 len, int advice)
+static void call_madvise(struct replay *rp, struct replay_mm *rmm,
+			 const struct trace_call *c, uva_t at, u64 len)
 {
+	int advice = (int)c->arg;
 	/* MADV_FREE (8) may free at once; others are hints here. */
 	int what = advice == 8 ? MADV_DONTNEED : advice;
 	int err = 0;
@@ -290,8 +292,11 @@ static void call_madvise(struct replay *rp, struct replay_mm *rmm, uva_t at,
 		return;
 	}
 	mismatch(rp, err);
-	if (what == MADV_DONTNEED)
-		replay_forget(rp, rmm, at, len);
+	if (what != MADV_DONTNEED)
+		return;
+	replay_forget(rp, rmm, at, len);
+	if (map_slot(rmm, c->map)->kind == TRACE_KIND_FILE)
+		mark_file(rmm, at, c->nr_pages);
 }
 
 static void call_brk(struct replay *rp, struct replay_mm *rmm,
@@ -343,6 +348,16 @@ static void call_mremap(struct replay *rp, struct replay_mm *rmm,
 	to->kind = m->kind;
 }
 
+/* Pages of files stay writable: see map_prot(). */
+static int call_prot(struct replay_mm *rmm, const struct trace_call *c)
+{
+	int prot = (int)c->arg;
+
+	return map_slot(rmm, c->map)->kind == TRACE_KIND_FILE
+		       ? prot | PROT_WRITE
+		       : prot;
+}
+
 static void call_range(struct replay *rp, struct replay_mm *rmm,
 		       const struct trace_call *c, uva_t at, u64 len)
 {
@@ -352,11 +367,11 @@ static void call_range(struct replay *rp, struct replay_mm *rmm,
 		break;
 	case TRACE_OP_MPROTECT:
 		if (!rp->dry)
-			mismatch(rp,
-				 do_mprotect(rmm->mm, at, len, (int)c->arg));
+			mismatch(rp, do_mprotect(rmm->mm, at, len,
+						 call_prot(rmm, c)));
 		break;
 	case TRACE_OP_MADVISE:
-		call_madvise(rp, rmm, at, len, (int)c->arg);
+		call_madvise(rp, rmm, c, at, len);
 		break;
 	default:
 		rp->res->unsupported_calls += !rp->dry;

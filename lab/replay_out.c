@@ -33,7 +33,7 @@ static void size_text(char buf[24], u64 bytes)
 
 static void over_min_text(char buf[24], const struct replay_result *r)
 {
-	if (!r->pageins)
+	if (!r->pageins || !r->min_known)
 		snprintf(buf, 24, "-");
 	else if (!r->min_pageins)
 		snprintf(buf, 24, "inf");
@@ -247,7 +247,10 @@ static json_t *run_json(const struct replay_result *r)
 	set_u64(o, "references", r->references);
 	set_u64(o, "footprint_pages", r->footprint_pages);
 	json_object_set_new(o, "vmstat", vmstat_json(r));
-	set_u64(o, "min_pageins", r->min_pageins);
+	json_object_set_new(o, "min_pageins",
+			    r->min_known
+				    ? json_integer((json_int_t)r->min_pageins)
+				    : json_null());
 	set_u64(o, "pageins", r->pageins);
 	json_object_set_new(o, "pageins_over_min",
 			    r->min_pageins ? json_real((double)r->pageins /

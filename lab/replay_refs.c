@@ -180,6 +180,13 @@ void replay_sample(struct replay *rp, bool force)
 /* ---- identities (second pass)
  * ------------------------------------------------------ */
 
+/* A page of a file is read in before it is used: it needs a frame of its own
+ * even if the program only reads it. */
+static u32 first_access(const struct shadow_page *p, u32 access)
+{
+	return p->file && !p->touched ? access | TRACE_W : access;
+}
+
 static u32 id_new(struct replay *rp)
 {
 	if (rp->nr_ids == rp->max_ids) {
@@ -224,6 +231,8 @@ static void min_add(struct replay *rp, u32 id)
 
 static void dry_page(struct replay *rp, struct shadow_page *p, u32 access)
 {
+	access = first_access(p, access);
+	p->touched = 1;
 	if (p->id)
 		min_add(rp, p->id);
 	if (!(access & TRACE_W))
@@ -250,8 +259,11 @@ void replay_forget(struct replay *rp, struct replay_mm *rmm, uva_t start,
 static MM_NOINLINE bool ref_slow(struct replay *rp, struct replay_task *t,
 				 uva_t va, u32 access)
 {
+	struct shadow_page *p = shadow_find(&t->rmm->shadow, va);
 	int sig = 0;
 
+	if (p)
+		access = first_access(p, access);
 	if (sim_tlb_get(va, access, &sig))
 		return true;
 	if (sig == MM_SIGKILL) {

@@ -48,7 +48,7 @@ holds list-one-run-each \
 holds list-equals-single-run "$(json '$j->{runs}[1]{digest}')" = "$first"
 for t in traces/*.trace; do
 	case $t in
-	*sort*) sizes=1M,1100K,2M ;;
+	*sort*) sizes=1200K,1280K,2M ;;
 	*python*) sizes=2M,4M,6M,8M ;;
 	*) sizes=3M,6M,10M,20M ;;
 	esac
