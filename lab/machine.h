@@ -28,7 +28,7 @@ struct machine_opts {
 	u32 nr_shows;
 	const char *shows[MACHINE_MAX_SHOWS];
 	bool show_stderr; /* standard output is taken by JSON */
-	bool log; /* the boot log and what follows goes to stdout */
+	bool log;	  /* the boot log and what follows goes to stdout */
 };
 
 /* machine_defaults: 1 GiB, one node, one CPU, seed 1, no swap. */

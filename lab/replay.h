@@ -41,8 +41,8 @@ struct replay_result {
 	u64 min_flt, maj_flt;
 	u64 peak_user_pages; /* most user frames resident at once */
 	u64 pageins;	     /* swap-ins, read-ahead included */
-	u64 min_pageins;	 /* the optimum's at min_frames frames */
-	bool min_known;		 /* it was computed, or need not be */
+	u64 min_pageins;     /* the optimum's at min_frames frames */
+	bool min_known;	     /* it was computed, or need not be */
 	u64 min_frames;
 	u64 tlb_hits, tlb_misses;
 	u64 data_checks, data_errors;
