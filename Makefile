@@ -14,3 +14,4 @@ include tools/make/rules.mk
 include tools/make/tests.mk
 include tools/make/house.mk
 -include tools/make/nullport.mk
+-include tools/make/examples.mk

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: MIT
+# Example programs: each with a port of its own, linked with the floors that
+# it embeds and with nothing else of the project.
+#
+# examples/frames: floors base and phys.
+EX_FRAMES := $(BUILD)/examples/frames
+EX_FRAMES_SRC := $(wildcard src/base/*.c src/phys/*.c)
+EX_FRAMES_OBJS := $(EX_FRAMES_SRC:src/%.c=$(EX_FRAMES).d/src/%.o) \
+	$(patsubst examples/frames/%.c,$(EX_FRAMES).d/%.o,$(wildcard examples/frames/*.c))
+EX_FRAMES_FLAGS := $(STD) $(WARN) $(CFLAGS_release) $(INC) -Iexamples/frames
+
+$(EX_FRAMES).d/src/%.o: src/%.c $(FLAGS_MK)
+	@mkdir -p $(@D)
+	$(SAY) "  CC [examples/frames] $<"
+	$(Q)$(CC) -ffreestanding $(EX_FRAMES_FLAGS) -MMD -MP -c $< -o $@
+$(EX_FRAMES).d/%.o: examples/frames/%.c $(FLAGS_MK)
+	@mkdir -p $(@D)
+	$(SAY) "  CC [examples/frames] $<"
+	$(Q)$(CC) $(EX_FRAMES_FLAGS) -MMD -MP -c $< -o $@
+$(EX_FRAMES): $(EX_FRAMES_OBJS)
+	$(SAY) "  LD $@"
+	$(Q)$(CC) -o $@ $^
+-include $(EX_FRAMES_OBJS:.o=.d)
+
+.PHONY: examples
+examples: $(EX_FRAMES) ## the programs of examples/, in build/examples
