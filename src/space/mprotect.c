@@ -54,27 +54,16 @@ static void protect_range(struct vm_area_struct *vma)
 	port_tlb_flush(&mm->cpus, mm->asid, vma->vm_start, vma->vm_end);
 }
 
-/* Writable private memory is accounted; returns 0 or -ENOMEM. */
-static int protect_account(u64 old, u64 new, u64 pages)
-{
-	if (vma_accountable(new) && !vma_accountable(old))
-		return vm_enough_memory(pages);
-	return 0;
-}
-
-/* VMA lies within the range: give it NEW flags. */
-static int protect_vma(struct mm_struct *mm, struct vm_area_struct *vma,
-		       u64 access)
+/* VMA lies within the range, which was accounted for: give it NEW flags. */
+static void protect_vma(struct mm_struct *mm, struct vm_area_struct *vma,
+			u64 access)
 {
 	u64 old = vma->vm_flags, new = (old & ~VM_ACCESS_FLAGS) | access;
 	u64 pages = vma_pages(vma);
 
 	if (new == old)
-		return 0;
-	if (protect_account(old, new, pages))
-		return -ENOMEM;
-	/* What was accounted once stays so until it is unmapped or writable
-	 * again: read-only memory gives its share back here. */
+		return;
+	/* Read-only memory gives its share back. */
 	if (vma_accountable(old) && !vma_accountable(new))
 		vm_unaccount(pages);
 	vm_stat_account(mm, old, -(s64)pages);
@@ -82,7 +71,25 @@ static int protect_vma(struct mm_struct *mm, struct vm_area_struct *vma,
 	vma->vm_flags = new;
 	vma->vm_page_prot = vm_get_page_prot(new);
 	protect_range(vma);
-	return 0;
+}
+
+/* Pages of [START, END) that ACCESS makes writable private memory. */
+static u64 pages_to_account(struct mm_struct *mm, uva_t start, uva_t end,
+			    u64 access)
+{
+	struct vm_area_struct *vma;
+	u64 pages = 0;
+
+	for (vma = find_vma(mm, start); vma && vma->vm_start < end;
+	     vma = vma_next(vma)) {
+		u64 new = (vma->vm_flags & ~VM_ACCESS_FLAGS) | access;
+
+		if (vma_accountable(new) && !vma_accountable(vma->vm_flags))
+			pages += (min(vma->vm_end, end) -
+				  max(vma->vm_start, start)) >>
+				 PAGE_SHIFT;
+	}
+	return pages;
 }
 
 /* Is all of [START, END) mapped, and may it get ACCESS? */
@@ -103,22 +110,30 @@ static int protect_check(struct mm_struct *mm, uva_t start, uva_t end,
 	return 0;
 }
 
+/* Everything that can fail comes before the first change. */
 static int mprotect_locked(struct mm_struct *mm, uva_t start, uva_t end,
 			   u64 access)
 {
 	struct vm_area_struct *vma;
 	int err = protect_check(mm, start, end, access);
+	u64 pages;
 
-	if (!err)
-		err = vma_isolate_range(mm, start, end);
 	if (err)
 		return err;
-	for (vma = find_vma(mm, start); vma && vma->vm_start < end && !err;
+	pages = pages_to_account(mm, start, end, access);
+	if (pages && vm_enough_memory(pages))
+		return -ENOMEM;
+	if (vma_isolate_range(mm, start, end)) {
+		if (pages)
+			vm_unaccount(pages);
+		return -ENOMEM;
+	}
+	for (vma = find_vma(mm, start); vma && vma->vm_start < end;
 	     vma = vma_next(vma)) {
-		err = protect_vma(mm, vma, access);
+		protect_vma(mm, vma, access);
 		vma = vma_join(mm, vma);
 	}
-	return err;
+	return 0;
 }
 
 int do_mprotect(struct mm_struct *mm, uva_t addr, u64 len, int prot)

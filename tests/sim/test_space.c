@@ -2,6 +2,8 @@
 /* One address space: signals, access kinds, stacks, limits, fork, swap. */
 #include "sim_machine.h"
 
+#include <mmkit/sysctl.h>
+
 #define P(n) ((u64)(n) << PAGE_SHIFT)
 
 /* ---- access kinds and signals ----------------------------------------------
@@ -480,6 +482,70 @@ static void move_under_pressure(void **state)
 		       .swap_pages = 16384, .seed = seed);
 }
 
+/* ---- overcommit -------------------------------------------------------------
+ */
+
+static void count_map(const struct mm_map_info *m, void *arg)
+{
+	u64 *sum = arg;
+
+	*sum = *sum * 31 + (m->start ^ m->end << 1 ^ (u64)m->prot);
+}
+
+static u64 maps_sum(struct mm_struct *mm)
+{
+	u64 sum = 0;
+
+	mm_for_each_map(mm, count_map, &sum);
+	return sum;
+}
+
+/*
+ * Mode 2 with a ratio of 10 %: some 200 pages of 8 MiB. Two read-only ranges
+ * with a hole's worth of others between them become writable together or not
+ * at all.
+ */
+static int overcommit_body(void *arg)
+{
+	struct mm_struct *mm = tm_mm();
+	u64 before;
+	s64 at, big;
+
+	(void)arg;
+	tm_use(mm);
+	CHECK_EQ(mm_sysctl_set("vm.overcommit_memory", "0"), 0);
+	CHECK_EQ(do_mmap(mm, 0, 1UL << 40, TM_RW, TM_ANON), -ENOMEM);
+	big = do_mmap(mm, 0, 1UL << 40, TM_RW, TM_ANON | MAP_NORESERVE);
+	CHECK(big > 0);
+	CHECK_EQ(do_munmap(mm, (uva_t)big, 1UL << 40), 0);
+	CHECK_EQ(mm_sysctl_set("vm.overcommit_memory", "1"), 0);
+	big = do_mmap(mm, 0, 1UL << 40, TM_RW, TM_ANON);
+	CHECK(big > 0);
+	CHECK_EQ(do_munmap(mm, (uva_t)big, 1UL << 40), 0);
+	CHECK_EQ(mm_sysctl_set("vm.overcommit_ratio", "10"), 0);
+	CHECK_EQ(mm_sysctl_set("vm.overcommit_memory", "2"), 0);
+	CHECK_EQ(do_mmap(mm, 0, P(1000), TM_RW, TM_ANON), -ENOMEM);
+	at = do_mmap(mm, 0, P(300), PROT_READ, TM_ANON);
+	CHECK(at > 0);
+	/* A page in the middle that is writable already keeps them apart. */
+	CHECK_EQ(do_mprotect(mm, (uva_t)at + P(150), P(1), TM_RW), 0);
+	before = maps_sum(mm);
+	CHECK_EQ(do_mprotect(mm, (uva_t)at, P(300), TM_RW), -ENOMEM);
+	CHECK_EQ(maps_sum(mm), before);
+	CHECK_EQ(sim_touch((uva_t)at, SIM_WRITE), MM_SIGSEGV);
+	CHECK_EQ(do_mprotect(mm, (uva_t)at, P(100), TM_RW), 0);
+	CHECK_EQ(sim_touch((uva_t)at, SIM_WRITE), 0);
+	mm_check(mm);
+	mm_put(mm);
+	return 0;
+}
+
+static void overcommit(void **state)
+{
+	(void)state;
+	TM_RUN(overcommit_body, .mem = 8UL << 20);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -494,6 +560,7 @@ int main(void)
 		cmocka_unit_test(fork_chain),
 		cmocka_unit_test(swap_out_and_in),
 		cmocka_unit_test(move_under_pressure),
+		cmocka_unit_test(overcommit),
 	};
 
 	return cmocka_run_group_tests_name("space", tests, NULL, NULL);
