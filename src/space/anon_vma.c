@@ -192,6 +192,18 @@ void anon_vma_assign(struct vm_area_struct *vma, struct anon_vma *av)
 	WRITE_ONCE(vma->anon_vma, av);
 }
 
+/* The root of all of VMA's anon_vmas; NULL if it has none. */
+static struct anon_vma *vma_root(struct vm_area_struct *vma)
+{
+	struct anon_vma_chain *avc;
+
+	if (list_empty(&vma->anon_vma_chain))
+		return NULL;
+	avc = list_first_entry(&vma->anon_vma_chain, struct anon_vma_chain,
+			       same_vma);
+	return avc->anon_vma->root;
+}
+
 /* ---- the first page of a VMA
  * --------------------------------------------------------- */
 
@@ -288,34 +300,28 @@ int anon_vma_clone(struct vm_area_struct *dst, struct vm_area_struct *src)
 	return 0;
 }
 
-/* An anon_vma of the chain that nobody uses for new pages: see 4. */
-static struct anon_vma *find_idle(struct vm_area_struct *vma)
+/*
+ * Take over an anon_vma of VMA's chain that nobody uses for new pages: see 4.
+ * All of a chain have one root, so one lock shows all of them.
+ */
+static bool take_idle(struct vm_area_struct *vma)
 {
+	struct anon_vma *root = vma_root(vma);
 	struct anon_vma_chain *avc;
 
+	anon_vma_lock(root);
 	list_for_each_entry (avc, &vma->anon_vma_chain, same_vma) {
 		struct anon_vma *av = avc->anon_vma;
 
-		if (READ_ONCE(av->num_active_vmas) == 0 &&
-		    READ_ONCE(av->num_children) < 2)
-			return av;
-	}
-	return NULL;
-}
-
-/* Take AV over if it is still idle under the lock. */
-static bool take_idle(struct vm_area_struct *vma, struct anon_vma *av)
-{
-	bool ours;
-
-	anon_vma_lock(av);
-	ours = av->num_active_vmas == 0 && av->num_children < 2;
-	if (ours)
+		mm_assert(av->root == root);
+		if (av->num_active_vmas || av->num_children >= 2)
+			continue;
 		av->num_active_vmas++;
-	anon_vma_unlock(av);
-	if (ours)
 		vma->anon_vma = av;
-	return ours;
+		break;
+	}
+	anon_vma_unlock(root);
+	return vma->anon_vma != NULL;
 }
 
 int anon_vma_fork(struct vm_area_struct *vma, struct vm_area_struct *pvma)
@@ -328,8 +334,7 @@ int anon_vma_fork(struct vm_area_struct *vma, struct vm_area_struct *pvma)
 		return 0;
 	if (anon_vma_clone(vma, pvma))
 		return -ENOMEM;
-	av = find_idle(vma);
-	if (av && take_idle(vma, av))
+	if (take_idle(vma))
 		return 0;
 	av = anon_vma_alloc();
 	avc = av ? avc_alloc() : NULL;
@@ -397,17 +402,6 @@ void unlink_anon_vmas(struct vm_area_struct *vma)
 /* ---- bounds change
  * ---------------------------------------------------------------------------
  */
-
-static struct anon_vma *vma_root(struct vm_area_struct *vma)
-{
-	struct anon_vma_chain *avc;
-
-	if (list_empty(&vma->anon_vma_chain))
-		return NULL;
-	avc = list_first_entry(&vma->anon_vma_chain, struct anon_vma_chain,
-			       same_vma);
-	return avc->anon_vma->root;
-}
 
 void anon_vma_resize_begin(struct vm_area_struct *vma)
 {

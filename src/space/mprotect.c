@@ -68,7 +68,7 @@ static void protect_vma(struct mm_struct *mm, struct vm_area_struct *vma,
 		vm_unaccount(pages);
 	vm_stat_account(mm, old, -(s64)pages);
 	vm_stat_account(mm, new, (s64)pages);
-	vma->vm_flags = new;
+	WRITE_ONCE(vma->vm_flags, new);
 	vma->vm_page_prot = vm_get_page_prot(new);
 	protect_range(vma);
 }

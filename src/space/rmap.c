@@ -227,6 +227,7 @@ static bool referenced_one(struct page *page, struct vm_area_struct *vma,
 	struct referenced_arg *ra = arg;
 	struct mm_struct *mm = vma->vm_mm;
 	struct pt_slot slot;
+	u64 vm_flags;
 	bool young;
 
 	if (!page_vma_slot(page, vma, addr, &slot))
@@ -237,9 +238,11 @@ static bool referenced_one(struct page *page, struct vm_area_struct *vma,
 		port_tlb_flush(&mm->cpus, mm->asid, addr, addr + PAGE_SIZE);
 	}
 	pt_unlock(&slot);
-	if (young && !(vma->vm_flags & VM_SEQ_READ))
+	/* No mmap lock here: mprotect may be changing them. */
+	vm_flags = READ_ONCE(vma->vm_flags);
+	if (young && !(vm_flags & VM_SEQ_READ))
 		ra->referenced++;
-	ra->vm_flags |= vma->vm_flags;
+	ra->vm_flags |= vm_flags;
 	return true;
 }
 
@@ -281,7 +284,7 @@ static bool unmap_one(struct page *page, struct vm_area_struct *vma, uva_t addr,
 	(void)arg;
 	if (!page_vma_slot(page, vma, addr, &slot))
 		return true;
-	if ((vma->vm_flags & VM_LOCKED) || swap_duplicate(entry)) {
+	if ((READ_ONCE(vma->vm_flags) & VM_LOCKED) || swap_duplicate(entry)) {
 		pt_unlock(&slot);
 		return false;
 	}
