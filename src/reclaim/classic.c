@@ -124,7 +124,12 @@ static void putback_pages(struct lruvec *lruvec, struct page_list *pages,
 		}
 		lruvec_add_page(lruvec, page);
 		SetPageLRU(page);
-		mm_verify(!put_page_testzero(page));
+		if (!put_page_testzero(page))
+			continue;
+		/* Its last user went just now: off again, and free it. */
+		ClearPageLRU(page);
+		lruvec_del_page(lruvec, page);
+		page_list_add(&release, page);
 	}
 	spin_unlock_irqrestore(&lruvec->lock, flags);
 	mod_node_page_state(lruvec->pgdat,
