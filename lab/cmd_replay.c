@@ -246,7 +246,7 @@ int cmd_replay(int argc, char **argv)
 	o.replay.progress = !o.quiet && isatty(STDERR_FILENO);
 	if (o.report)
 		check_report(o.report);
-	runs = calloc(o.mem.nr, sizeof(*runs));
+	runs = calloc(o.mem.nr + 1, sizeof(*runs));
 	if (!runs)
 		err_die("no memory for the results");
 	for (size_t i = 0; i < o.mem.nr; i++) {

@@ -78,8 +78,7 @@ static int advise_flags(struct mm_struct *mm, uva_t start, uva_t end,
 	     vma = vma_next(vma)) {
 		if (vma->vm_start > at)
 			err = -ENOMEM;
-		WRITE_ONCE(vma->vm_flags,
-			   advised_flags(vma->vm_flags, advice));
+		WRITE_ONCE(vma->vm_flags, advised_flags(vma->vm_flags, advice));
 		/* It may have melted with the next one, which has the advice
 		 * already: what counts is how far the joined one reaches. */
 		vma = vma_join(mm, vma);
