@@ -104,6 +104,7 @@ struct replay {
 	u32 cur;	    /* the task whose records come now */
 	bool done;	    /* end of the trace, or of the run */
 	bool dry;	    /* second pass: no machine, only the optimum */
+	u64 faults;	    /* since the start */
 	u64 record;	    /* number of the record under way */
 	u64 stamp_seq;	    /* for fresh stamps */
 	u64 machine_digest; /* of the manager's counters at the end */

@@ -28,6 +28,9 @@
 #include "phys/mmzone.h"
 #include "replay_priv.h"
 
+/* All TLBs are looked through after so many faults. */
+#define FAULTS_PER_CHECK 128
+
 /* The MMU's hook has no argument; there is one machine per process. */
 static struct replay *hook_replay;
 
@@ -76,12 +79,37 @@ static void fill_hook(struct sim_tlb_entry *e, uva_t va, unsigned access,
 	stamp_write(e->view, p->stamp);
 }
 
+/*
+ * A frame that is free must not be reachable through any CPU's TLB: its next
+ * owner's data would be read or overwritten. (A hit checks no contents, so
+ * this is how a missing flush is seen.)
+ */
+static void check_entry(const struct sim_tlb_entry *e, int cpu, void *arg)
+{
+	struct replay *rp = arg;
+
+	if (page_count(pfn_to_page(e->pfn)) > 0)
+		return;
+	if (rp->res->data_errors++ < 10)
+		err_say("stale translation: CPU %d still maps 0x%llx to frame "
+			"%llu, which is free",
+			cpu, (unsigned long long)(e->key & PAGE_MASK),
+			(unsigned long long)e->pfn);
+}
+
+static void check_tlbs(struct replay *rp)
+{
+	sim_tlb_for_each(check_entry, rp);
+}
+
 /* The manager's fault entry, and a look at what is resident afterwards. */
 static int fault_hook(struct mm_task *task, uva_t va, u32 error_code)
 {
 	int sig = mm_user_fault(task, va, error_code);
 
 	replay_note_peak(hook_replay);
+	if (++hook_replay->faults % FAULTS_PER_CHECK == 0)
+		check_tlbs(hook_replay);
 	return sig;
 }
 
@@ -169,6 +197,7 @@ void replay_sample(struct replay *rp, bool force)
 {
 	if (rp->dry || (!force && rp->res->references < rp->next_sample))
 		return;
+	check_tlbs(rp);
 	if (rp->res->nr_samples == REPLAY_MAX_SAMPLES)
 		thin_samples(rp);
 	take_sample(rp, &rp->res->samples[rp->res->nr_samples++]);

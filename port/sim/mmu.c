@@ -526,6 +526,21 @@ int sim_mmu_init(void)
 	return 0;
 }
 
+void sim_tlb_for_each(void (*fn)(const struct sim_tlb_entry *e, int cpu,
+				 void *arg),
+		      void *arg)
+{
+	size_t n = (size_t)sim.cfg.tlb_sets * sim.cfg.tlb_ways;
+
+	for (int cpu = 0; cpu < sim.nr_cpus; cpu++) {
+		const struct sim_tlb_entry *e = sim.cpus[cpu].tlb;
+
+		for (size_t i = 0; i < n; i++)
+			if (e[i].key != SIM_NO_KEY)
+				fn(&e[i], cpu, arg);
+	}
+}
+
 void sim_mmu_exit(void)
 {
 	int i;

@@ -198,6 +198,14 @@ void sim_set_fill_hook(void (*hook)(struct sim_tlb_entry *e, uva_t va,
 				    unsigned access, bool loaded));
 
 /*
+ * sim_tlb_for_each: FN for each translation that any CPU holds now: a checker
+ * sees by it what a missing flush left behind. FN must not take a sched point.
+ */
+void sim_tlb_for_each(void (*fn)(const struct sim_tlb_entry *e, int cpu,
+				 void *arg),
+		      void *arg);
+
+/*
  * sim_walk: translate VA through the table at ROOT_PFN as the MMU would for
  * a user access: sets A and D, no TLB, no charge. Returns 0 with *PA set, or
  * the PF_ERR_* code + 1 << 31 (so that it is never 0).
