@@ -170,7 +170,7 @@ static void forked_run(const struct replay_opts *o, struct replay_result *res)
 static bool run_failed(const struct replay_result *runs, u32 nr)
 {
 	for (u32 i = 0; i < nr; i++)
-		if (runs[i].data_errors)
+		if (runs[i].data_errors || runs[i].leaks)
 			return true;
 	return false;
 }
@@ -220,8 +220,8 @@ int cmd_replay(int argc, char **argv)
 		.args_doc = "TRACE",
 		.doc = "Replay a recorded program's memory on a simulated "
 		       "machine.\v"
-		       "Exit status: 0, 1 if it failed or pages were lost or "
-		       "mixed up, 2 for wrong use.",
+		       "Exit status: 0, 1 if it failed or pages were lost, "
+		       "mixed up or leaked, 2 for wrong use.",
 		.children = children,
 	};
 	static struct cmd_opts o;

@@ -29,6 +29,7 @@
 #include <mmkit/mm.h>
 #include <mmkit/report.h>
 
+#include "base/seqbuf.h"
 #include "err.h"
 #include "phys/phys.h"
 #include "replay_priv.h"
@@ -361,6 +362,18 @@ static void stop_tasks(struct replay *rp)
 	}
 }
 
+/* With all tasks gone every frame and slot must have an owner again. */
+static void final_audit(struct replay *rp)
+{
+	static char text[16384];
+	struct seq_buf s;
+
+	seq_buf_init(&s, text, sizeof(text));
+	rp->res->leaks = (u64)mm_audit(&s);
+	if (rp->res->leaks)
+		err_say("the audit at the end found leaks:\n%s", text);
+}
+
 static int first_pass(void *arg)
 {
 	struct replay *rp = arg;
@@ -374,6 +387,7 @@ static int first_pass(void *arg)
 	machine_show(&rp->o->machine); /* with the tasks still there */
 	stop_tasks(rp);
 	rp->machine_digest = mm_stats_digest();
+	final_audit(rp);
 	replay_set_hook(NULL);
 	return 0;
 }

@@ -51,6 +51,7 @@ struct replay_result {
 	u64 file_as_anon;      /* file pages replayed as anonymous */
 	u64 shared_as_private; /* mappings */
 	u64 touch_maps;	       /* mappings that nobody had accounted for */
+	u64 leaks; /* findings of the audit when all tasks were gone */
 	u64 killed_tasks;
 	u64 unsupported_calls; /* mlock, msync: counted, not replayed */
 	u64 virtual_ns, wall_ns;

@@ -230,6 +230,7 @@ static void set_counts(json_t *o, const struct replay_result *r)
 	set_u64(o, "shared_as_private", r->shared_as_private);
 	set_u64(o, "touch_maps", r->touch_maps);
 	set_u64(o, "killed_tasks", r->killed_tasks);
+	set_u64(o, "leaks", r->leaks);
 	if (r->oom[0])
 		json_object_set_new(o, "oom", json_string(r->oom));
 }
