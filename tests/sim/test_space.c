@@ -546,6 +546,73 @@ static void overcommit(void **state)
 	TM_RUN(overcommit_body, .mem = 8UL << 20);
 }
 
+/* ---- a copy is seen by every CPU
+ * ---------------------------------------------- */
+
+struct cow_watch {
+	struct mm_struct *mm;
+	struct port_thread *main;
+	uva_t at;
+	u64 before, after;
+	int step;
+};
+
+static void cow_wait(struct cow_watch *w, int step)
+{
+	while (READ_ONCE(w->step) < step)
+		port_park(1000000);
+}
+
+/* Holds a translation of the shared page on another CPU. */
+static void cow_reader(void *arg)
+{
+	struct cow_watch *w = arg;
+
+	mm_task_attach(port_current(), w->mm);
+	w->before = tm_load(w->at);
+	WRITE_ONCE(w->step, 1);
+	cow_wait(w, 2);
+	w->after = tm_load(w->at);
+	mm_task_exit(port_current());
+}
+
+/*
+ * Two threads of one space on two CPUs; the page is shared with a child. One
+ * has read it, the other writes and gets a copy: the reader must not go on
+ * reading the old frame through its TLB.
+ */
+static int cow_cpus_body(void *arg)
+{
+	struct cow_watch w = {.mm = tm_mm(), .main = port_self()};
+	struct port_thread *reader;
+	struct mm_struct *child;
+
+	(void)arg;
+	tm_use(w.mm);
+	w.at = (uva_t)do_mmap(w.mm, 0, P(1), TM_RW, TM_ANON);
+	tm_store(w.at, 1);
+	CHECK_EQ(mm_fork(w.mm, &child), 0);
+	CHECK_EQ(sim_thread_start_on(&reader, "reader", 1, cow_reader, &w), 0);
+	cow_wait(&w, 1);
+	tm_store(w.at, 2);
+	WRITE_ONCE(w.step, 2);
+	port_unpark(reader);
+	port_thread_join(reader);
+	CHECK_EQ(w.before, 1);
+	CHECK_EQ(w.after, 2);
+	mm_put(child);
+	mm_put(w.mm);
+	return 0;
+}
+
+static void cow_on_all_cpus(void **state)
+{
+	(void)state;
+	for (u64 seed = 1; seed < 6; seed++)
+		TM_RUN(cow_cpus_body, .cpus = 2, .seed = seed,
+		       .explore = seed & 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -561,6 +628,7 @@ int main(void)
 		cmocka_unit_test(swap_out_and_in),
 		cmocka_unit_test(move_under_pressure),
 		cmocka_unit_test(overcommit),
+		cmocka_unit_test(cow_on_all_cpus),
 	};
 
 	return cmocka_run_group_tests_name("space", tests, NULL, NULL);
