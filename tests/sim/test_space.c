@@ -551,7 +551,6 @@ static void overcommit(void **state)
 
 struct cow_watch {
 	struct mm_struct *mm;
-	struct port_thread *main;
 	uva_t at;
 	u64 before, after;
 	int step;
@@ -583,7 +582,7 @@ static void cow_reader(void *arg)
  */
 static int cow_cpus_body(void *arg)
 {
-	struct cow_watch w = {.mm = tm_mm(), .main = port_self()};
+	struct cow_watch w = {.mm = tm_mm()};
 	struct port_thread *reader;
 	struct mm_struct *child;
 
