@@ -43,7 +43,6 @@ struct mm_task {
 	s16 oom_score_adj;	     /* -1000 .. 1000 */
 	u16 group;		    /* memory control group id; 0 is the root */
 	u64 min_flt, maj_flt;	    /* faults without / with I/O, own thread */
-	u64 reclaimed;		    /* pages freed in the current reclaim */
 	struct port_thread *thread; /* set by the port at creation */
 	struct mm_task *next, **pprev; /* registry of tasks (space/) */
 	char comm[MM_TASK_COMM];

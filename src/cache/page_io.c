@@ -43,6 +43,15 @@ static struct port_bio *bio_new(struct page *page, enum port_bio_op op,
 	return bio;
 }
 
+/* Pages whose write is under way, by node and by zone. */
+static void count_writeback(struct page *page, long n)
+{
+	struct zone *zone = page_zone(page);
+
+	mod_node_page_state(zone->zone_pgdat, NR_WRITEBACK, n);
+	mod_zone_page_state(zone, NR_ZONE_WRITE_PENDING, n);
+}
+
 /* Interrupt context. The page cannot go while PG_writeback is set. */
 static void write_end(struct port_bio *bio)
 {
@@ -55,7 +64,8 @@ static void write_end(struct port_bio *bio)
 		SetPageDirty(page);
 		ClearPageReclaim(page);
 	}
-	mod_node_page_state(page_zone(page)->zone_pgdat, NR_WRITEBACK, -1);
+	count_writeback(page, -1);
+	mod_node_page_state(page_zone(page)->zone_pgdat, NR_WRITTEN, 1);
 	if (TestClearPageReclaim(page))
 		lru_rotate_reclaimable(page);
 	end_page_writeback(page);
@@ -79,7 +89,7 @@ int swap_writepage(struct page *page)
 	count_vm_events(PGPGOUT, PAGE_SIZE / 1024); /* in KiB */
 	trace_emit(SWAP_OUT, page_to_pfn(page), swp_type(entry),
 		   swp_offset(entry));
-	mod_node_page_state(page_zone(page)->zone_pgdat, NR_WRITEBACK, 1);
+	count_writeback(page, 1);
 	SetPageWriteback(page);
 	unlock_page(page);
 	port_bio_submit(bio);

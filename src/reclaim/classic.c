@@ -64,6 +64,9 @@ static void isolate_one(struct lruvec *lruvec, struct page *page,
 			enum lru_list lru, const struct scan_control *sc,
 			struct isolated *iso)
 {
+	if (page_zone_idx(page) > sc->reclaim_idx)
+		count_vm_event((enum vm_event_item)(PGSCAN_SKIP_DMA +
+						    page_zone_idx(page)));
 	if (page_zone_idx(page) > sc->reclaim_idx ||
 	    !get_page_unless_zero(page)) {
 		page_list_del(&lruvec->lists[lru], page);

@@ -28,8 +28,7 @@ struct scan_control {
 	/* Results. */
 	u64 nr_scanned, nr_reclaimed;
 	struct {
-		u64 dirty, unqueued_dirty, congested;
-		u64 writeback, immediate, taken, file_taken;
+		u64 dirty, writeback, immediate, taken;
 	} nr;
 };
 
@@ -40,8 +39,7 @@ struct reclaim_stat {
 };
 
 struct reclaim_state {
-	u32 swappiness;	 /* tunable, 0 .. 200 */
-	u64 nr_inflight; /* (A) writes that reclaim started */
+	u32 swappiness; /* tunable, 0 .. 200 */
 };
 
 extern struct reclaim_state reclaim_sys;

@@ -72,6 +72,8 @@ static enum verdict judge_writeback(struct page *page, struct scan_control *sc,
 	if (!again)
 		return KEEP;
 	stat->nr_immediate++;
+	mod_node_page_state(page_zone(page)->zone_pgdat, NR_VMSCAN_IMMEDIATE,
+			    1);
 	if ((port_current()->flags & PF_KSWAPD) || !(sc->gfp & __GFP_IO) ||
 	    sc->priority > DEF_PRIORITY - 2)
 		return KEEP;
