@@ -134,7 +134,7 @@ static void count_cell(const struct zone *zone, u64 start, u64 end,
 	*c = (struct cell){0};
 	for (u64 pfn = max(start, zone->zone_start_pfn);
 	     pfn < min(end, zone_end_pfn(zone)); pfn = next) {
-		next = ALIGN_DOWN(pfn, PAGEBLOCK_NR_PAGES) + PAGEBLOCK_NR_PAGES;
+		next = ALIGN_DOWN(pfn, pageblock_nr_pages) + pageblock_nr_pages;
 		next = min(next, zone_end_pfn(zone));
 		add_block(zone, pfn, next, c);
 	}
@@ -244,7 +244,7 @@ static void draw_zone(const struct zone *zone, u64 step,
 /* Frames of a cell: the picture of the largest zone fits CELLS_MAX. */
 static u64 choose_step(void)
 {
-	u64 step = PAGEBLOCK_NR_PAGES;
+	u64 step = pageblock_nr_pages;
 	struct zone *zone;
 
 	for_each_populated_zone (zone)
@@ -258,8 +258,8 @@ static void draw_legend(u64 step, const struct frames_opts *o)
 	printf("Scale: a character is %llu MiB (%llu pageblock%s of %lu "
 	       "frames)\n",
 	       (unsigned long long)PFN_PHYS(step) >> 20,
-	       (unsigned long long)(step / PAGEBLOCK_NR_PAGES),
-	       step > PAGEBLOCK_NR_PAGES ? "s" : "", PAGEBLOCK_NR_PAGES);
+	       (unsigned long long)(step / pageblock_nr_pages),
+	       step > pageblock_nr_pages ? "s" : "", pageblock_nr_pages);
 	puts("Legend: at least half free / less than half free");
 	for (int mt = 0; mt < MIGRATE_TYPES; mt++) {
 		fputs("  ", stdout);
@@ -282,5 +282,5 @@ void frames_draw(const struct frames_opts *o)
 	for_each_populated_zone (zone)
 		draw_zone(zone, step, &opts);
 	draw_legend(step, &opts);
-	mm_assert(IS_ALIGNED(step, PAGEBLOCK_NR_PAGES));
+	mm_assert(IS_ALIGNED(step, pageblock_nr_pages));
 }

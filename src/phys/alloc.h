@@ -209,7 +209,7 @@ void buddy_check(struct zone *zone);
 /* pcp_index: the list of blocks of ORDER and TYPE; pcp_allowed_order. */
 static inline bool pcp_allowed_order(unsigned int order)
 {
-	return order <= PAGE_ALLOC_COSTLY_ORDER || order == PAGEBLOCK_ORDER;
+	return order <= PAGE_ALLOC_COSTLY_ORDER || order == pageblock_order;
 }
 
 static inline unsigned int pcp_index(unsigned int order, int migratetype)

@@ -76,7 +76,7 @@ void zone_init_free_lists(struct zone *zone)
 void set_pageblock_migratetype(const struct page *page, int migratetype)
 {
 	u8 *mt = &phys_sys.hot
-			  .pageblock_mt[page_to_pfn(page) >> PAGEBLOCK_ORDER];
+			  .pageblock_mt[page_to_pfn(page) >> pageblock_order];
 
 	mm_verify(migratetype >= 0 && migratetype < MIGRATE_TYPES);
 	WRITE_ONCE(*mt, (u8)((READ_ONCE(*mt) & ~PAGEBLOCK_MT_MASK) |
@@ -188,7 +188,7 @@ void __free_one_page(struct zone *zone, struct page *page, u64 pfn,
 
 		if (!page_is_buddy(buddy, zone->zone_id, order))
 			break;
-		if (order >= PAGEBLOCK_ORDER &&
+		if (order >= pageblock_order &&
 		    isolation_differs(pfn, buddy_pfn))
 			break;
 		buddy_del(zone, buddy, order);
@@ -269,8 +269,7 @@ static bool deferred_wanted(const struct zone *zone, unsigned int order, int mt)
 		return false;
 	if (mt == MIGRATE_MOVABLE)
 		return true;
-	for (order = max(order, (unsigned int)PAGEBLOCK_ORDER);
-	     order < MAX_ORDER; order++) {
+	for (order = max(order, pageblock_order); order < MAX_ORDER; order++) {
 		if (!page_list_empty(
 			    &zone->free_area[order].free_list[MIGRATE_MOVABLE]))
 			return false;
@@ -353,7 +352,7 @@ static void check_block(const struct zone *zone, const struct page *page,
 		return;
 	buddy = pfn_to_page(pfn ^ (1UL << order));
 	if (page_is_buddy(buddy, zone->zone_id, order))
-		mm_verify(order >= PAGEBLOCK_ORDER &&
+		mm_verify(order >= pageblock_order &&
 			  isolation_differs(pfn, pfn ^ (1UL << order)));
 }
 

@@ -33,7 +33,7 @@ static const u8 fallbacks[MIGRATE_PCPTYPES][NR_FALLBACKS] = {
  */
 static bool can_steal(unsigned int order, int mt)
 {
-	return order >= PAGEBLOCK_ORDER / 2 || mt != MIGRATE_MOVABLE;
+	return order >= pageblock_order / 2 || mt != MIGRATE_MOVABLE;
 }
 
 int find_suitable_fallback(const struct free_area *area, unsigned int order,
@@ -59,10 +59,10 @@ int find_suitable_fallback(const struct free_area *area, unsigned int order,
 static void pageblock_range(const struct zone *zone, u64 pfn, u64 *start,
 			    u64 *end)
 {
-	u64 base = ALIGN_DOWN(pfn, PAGEBLOCK_NR_PAGES);
+	u64 base = ALIGN_DOWN(pfn, pageblock_nr_pages);
 
 	*start = max(base, zone->zone_start_pfn);
-	*end = min(base + PAGEBLOCK_NR_PAGES, zone_end_pfn(zone));
+	*end = min(base + pageblock_nr_pages, zone_end_pfn(zone));
 }
 
 /*
@@ -114,13 +114,13 @@ static bool boost_watermark(struct zone *zone)
 	u64 most = zone->_watermark[WMARK_HIGH] * factor / 10000;
 	u64 boost;
 
-	if (!factor || PAGEBLOCK_NR_PAGES * 4 > zone_managed_pages(zone))
+	if (!factor || pageblock_nr_pages * 4 > zone_managed_pages(zone))
 		return false;
 	/* Zero before the watermarks are set up at boot. */
 	if (!most)
 		return false;
-	most = max(most, PAGEBLOCK_NR_PAGES);
-	boost = min(zone->watermark_boost + PAGEBLOCK_NR_PAGES, most);
+	most = max(most, pageblock_nr_pages);
+	boost = min(zone->watermark_boost + pageblock_nr_pages, most);
 	WRITE_ONCE(zone->watermark_boost, boost);
 	return true;
 }
@@ -132,10 +132,10 @@ static bool worth_converting(u64 free, u64 movable, int start, int old)
 
 	if (start == MIGRATE_MOVABLE)
 		alike = movable;
-	else if (old == MIGRATE_MOVABLE && free + movable < PAGEBLOCK_NR_PAGES)
+	else if (old == MIGRATE_MOVABLE && free + movable < pageblock_nr_pages)
 		/* What cannot move there is of START's kind, or was. */
-		alike = PAGEBLOCK_NR_PAGES - free - movable;
-	return free + alike >= PAGEBLOCK_NR_PAGES / 2;
+		alike = pageblock_nr_pages - free - movable;
+	return free + alike >= pageblock_nr_pages / 2;
 }
 
 /*
@@ -149,8 +149,8 @@ static void steal_suitable_fallback(struct zone *zone, struct page *page,
 	int old = get_pageblock_migratetype(page);
 	u64 free, movable;
 
-	if (order >= PAGEBLOCK_ORDER) {
-		for (u64 i = 0; i < 1UL << order; i += PAGEBLOCK_NR_PAGES)
+	if (order >= pageblock_order) {
+		for (u64 i = 0; i < 1UL << order; i += pageblock_nr_pages)
 			set_pageblock_migratetype(page + i, start);
 		buddy_move(zone, page, start);
 		return;
@@ -188,8 +188,8 @@ bool rmqueue_fallback(struct zone *zone, unsigned int order, int mt,
 	bool steal;
 
 	/* Mixing is off: only a whole pageblock may change sides. */
-	if (order < PAGEBLOCK_ORDER && (alloc_flags & ALLOC_NOFRAGMENT))
-		least = PAGEBLOCK_ORDER;
+	if (order < pageblock_order && (alloc_flags & ALLOC_NOFRAGMENT))
+		least = pageblock_order;
 	for (int cur = MAX_ORDER - 1; cur >= least; cur--) {
 		unsigned int from = (unsigned int)cur;
 		struct page *page;
@@ -220,7 +220,7 @@ bool rmqueue_fallback(struct zone *zone, unsigned int order, int mt,
 
 void reserve_highatomic_pageblock(struct page *page, struct zone *zone)
 {
-	u64 most = zone_managed_pages(zone) / 100 + PAGEBLOCK_NR_PAGES;
+	u64 most = zone_managed_pages(zone) / 100 + pageblock_nr_pages;
 	unsigned long flags;
 	int mt;
 
@@ -230,7 +230,7 @@ void reserve_highatomic_pageblock(struct page *page, struct zone *zone)
 	mt = get_pageblock_migratetype(page);
 	if (zone->nr_reserved_highatomic < most && mt < MIGRATE_PCPTYPES) {
 		WRITE_ONCE(zone->nr_reserved_highatomic,
-			   zone->nr_reserved_highatomic + PAGEBLOCK_NR_PAGES);
+			   zone->nr_reserved_highatomic + pageblock_nr_pages);
 		set_pageblock_migratetype(page, MIGRATE_HIGHATOMIC);
 		move_freepages_block(zone, page, MIGRATE_HIGHATOMIC);
 	}
@@ -255,7 +255,7 @@ static bool unreserve_one(struct zone *zone, int mt)
 			WRITE_ONCE(zone->nr_reserved_highatomic,
 				   zone->nr_reserved_highatomic -
 					   min(zone->nr_reserved_highatomic,
-					       PAGEBLOCK_NR_PAGES));
+					       pageblock_nr_pages));
 		set_pageblock_migratetype(page, mt);
 		done = move_freepages_block(zone, page, mt) != 0;
 	}
@@ -271,7 +271,7 @@ bool unreserve_highatomic_pageblock(const struct alloc_context *ac, bool force)
 	for_each_zone_zonelist (zone, z, ac->zonelist, ac->highest_zoneidx) {
 		u64 held = READ_ONCE(zone->nr_reserved_highatomic);
 
-		if (held == 0 || (!force && held <= PAGEBLOCK_NR_PAGES))
+		if (held == 0 || (!force && held <= pageblock_nr_pages))
 			continue;
 		if (unreserve_one(zone, ac->migratetype))
 			return true;

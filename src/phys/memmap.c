@@ -211,7 +211,7 @@ static int back_sections(void)
 int memmap_reserve(void)
 {
 	u64 frames = ALIGN(phys_sys.hot.max_pfn, MAX_ORDER_NR_PAGES);
-	u64 blocks = frames >> PAGEBLOCK_ORDER;
+	u64 blocks = frames >> pageblock_order;
 
 	phys_sys.nr_sections = DIV_ROUND_UP(frames, PAGES_PER_SECTION);
 	phys_sys.sections = memblock_alloc(

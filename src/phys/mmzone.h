@@ -21,10 +21,11 @@
 #include "phys/page.h"
 #include "phys/vmstat.h"
 
-#define MAX_ORDER		11 /* free lists for orders 0 .. MAX_ORDER - 1 */
-#define MAX_ORDER_NR_PAGES	(1UL << (MAX_ORDER - 1))
-#define PAGEBLOCK_ORDER		9
-#define PAGEBLOCK_NR_PAGES	(1UL << PAGEBLOCK_ORDER)
+#define MAX_ORDER	   11 /* free lists for orders 0 .. MAX_ORDER - 1 */
+#define MAX_ORDER_NR_PAGES (1UL << (MAX_ORDER - 1))
+/* Order of a pageblock: the layout's (9; 10 for 4 MiB large pages). */
+#define pageblock_order		(phys_hot()->block_order)
+#define pageblock_nr_pages	(1UL << pageblock_order)
 #define PAGE_ALLOC_COSTLY_ORDER 3
 
 enum migratetype {
@@ -286,7 +287,7 @@ int numa_node_id(void);
 
 static inline int get_pfnblock_migratetype(u64 pfn)
 {
-	return READ_ONCE(phys_hot()->pageblock_mt[pfn >> PAGEBLOCK_ORDER]) &
+	return READ_ONCE(phys_hot()->pageblock_mt[pfn >> pageblock_order]) &
 	       PAGEBLOCK_MT_MASK;
 }
 

@@ -99,9 +99,10 @@ struct zone;
  * boot only.
  */
 struct phys_hot {
-	struct page *memmap; /* all descriptors, indexed by frame number */
-	u64 max_pfn;	     /* one past the last frame of RAM */
-	u8 *pageblock_mt;    /* mobility type of each block of 512 frames */
+	struct page *memmap;	  /* all descriptors, indexed by frame number */
+	u64 max_pfn;		  /* one past the last frame of RAM */
+	u8 *pageblock_mt;	  /* mobility type of each pageblock */
+	unsigned int block_order; /* pageblock_order */
 	struct zone *zone_of[PHYS_MAX_ZONES]; /* by page.zone_id */
 	u8 zone_idx_of[PHYS_MAX_ZONES];
 	u8 nid_of[PHYS_MAX_ZONES];

@@ -330,7 +330,7 @@ static struct page *rmqueue_buddy(struct zone *zone, unsigned int order, int mt,
 static bool use_pcp(unsigned int order, int mt)
 {
 	return order <= PAGE_ALLOC_COSTLY_ORDER ||
-	       (order == PAGEBLOCK_ORDER && mt == MIGRATE_MOVABLE);
+	       (order == pageblock_order && mt == MIGRATE_MOVABLE);
 }
 
 static struct page *rmqueue(struct zone *preferred, struct zone *zone,

@@ -181,7 +181,7 @@ static void run_flush(struct zone *zone, struct run *run)
 /* Add frames [PFN, END) to RUN, flushing what does not touch them. */
 static void run_add(struct zone *zone, struct run *run, u64 pfn, u64 end)
 {
-	bool same = pfn >> PAGEBLOCK_ORDER == run->lo >> PAGEBLOCK_ORDER;
+	bool same = pfn >> pageblock_order == run->lo >> pageblock_order;
 
 	if (same && pfn == run->hi) {
 		run->hi = end;
@@ -198,7 +198,7 @@ static void run_add(struct zone *zone, struct run *run, u64 pfn, u64 end)
 static unsigned int index_order(unsigned int index)
 {
 	return index < NR_LOWORDER_PCP_LISTS ? index / MIGRATE_PCPTYPES
-					     : PAGEBLOCK_ORDER;
+					     : pageblock_order;
 }
 
 /* Up to NR frames of list INDEX to the zone. Returns the frames. */

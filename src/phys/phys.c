@@ -19,6 +19,9 @@ struct phys_state phys_sys;
 /* Links between pages are 32-bit frame numbers. */
 #define MAX_PFN_LIMIT (1UL << 32)
 
+/* 2 MiB: a large page of x86-64. */
+#define PAGEBLOCK_ORDER_DEFAULT 9
+
 #define LOW_HOLE_START 0xa0000UL
 #define LOW_HOLE_END   0x100000UL
 
@@ -214,6 +217,7 @@ int phys_boot_memory(const struct phys_boot_params *params)
 	int err;
 
 	mm_verify(!phys_sys.booted);
+	phys_sys.hot.block_order = PAGEBLOCK_ORDER_DEFAULT;
 	set_tunables(params);
 	page_wait_init();
 	lru_init();

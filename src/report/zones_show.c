@@ -66,11 +66,11 @@ static u8 pfn_zone_id(u64 pfn)
 static void put_block_counts(struct seq_buf *out, const struct zone *zone)
 {
 	u64 counts[MIGRATE_TYPES] = {0};
-	u64 first = ALIGN_DOWN(zone->zone_start_pfn, PAGEBLOCK_NR_PAGES);
+	u64 first = ALIGN_DOWN(zone->zone_start_pfn, pageblock_nr_pages);
 
 	mm_assert(populated_zone(zone));
 	for (u64 pfn = first; pfn < zone_end_pfn(zone);
-	     pfn += PAGEBLOCK_NR_PAGES) {
+	     pfn += pageblock_nr_pages) {
 		/* A zone that begins inside a block: look at its own frame. */
 		u64 at = max(pfn, zone->zone_start_pfn);
 
@@ -86,8 +86,8 @@ static void put_block_counts(struct seq_buf *out, const struct zone *zone)
 
 static void put_node_pagetypes(struct seq_buf *out, pg_data_t *pgdat)
 {
-	seq_printf(out, "Page block order: %d\n", PAGEBLOCK_ORDER);
-	seq_printf(out, "Pages per block:  %lu\n\n", PAGEBLOCK_NR_PAGES);
+	seq_printf(out, "Page block order: %u\n", pageblock_order);
+	seq_printf(out, "Pages per block:  %lu\n\n", pageblock_nr_pages);
 	seq_printf(out, "%-43s ",
 		   "Free pages count per migrate type at order ");
 	for (int order = 0; order < MAX_ORDER; order++)

@@ -482,8 +482,8 @@ static void test_boost(void **state)
 	assert_int_equal(zone->watermark_boost, 0);
 	page = alloc_page(GFP_KERNEL);
 	assert_non_null(page);
-	assert_int_equal(zone->watermark_boost, PAGEBLOCK_NR_PAGES);
-	assert_int_equal(low_wmark_pages(zone), low + PAGEBLOCK_NR_PAGES);
+	assert_int_equal(zone->watermark_boost, pageblock_nr_pages);
+	assert_int_equal(low_wmark_pages(zone), low + pageblock_nr_pages);
 	phys_check();
 }
 
@@ -498,11 +498,11 @@ static void test_nofragment(void **state)
 	pm_boot(16 * MiB - MiB, 1);
 	zone = &NODE_DATA(0)->node_zones[ZONE_DMA];
 	while (alloc_pages(GFP_HIGHUSER_MOVABLE | __GFP_NOWARN,
-			   PAGEBLOCK_ORDER))
+			   pageblock_order))
 		;
 	drain_all_pages();
 	spin_lock_irqsave(&zone->lock, flags);
-	while ((page = __rmqueue(zone, PAGEBLOCK_ORDER, MIGRATE_MOVABLE, 0)))
+	while ((page = __rmqueue(zone, pageblock_order, MIGRATE_MOVABLE, 0)))
 		;
 	assert_null(__rmqueue(zone, 0, MIGRATE_UNMOVABLE, ALLOC_NOFRAGMENT));
 	assert_non_null(__rmqueue(zone, 0, MIGRATE_UNMOVABLE, 0));
@@ -524,7 +524,7 @@ static void test_highatomic(void **state)
 	assert_non_null(page);
 	zone = page_zone(page);
 	assert_int_equal(get_pageblock_migratetype(page), MIGRATE_HIGHATOMIC);
-	assert_int_equal(zone->nr_reserved_highatomic, PAGEBLOCK_NR_PAGES);
+	assert_int_equal(zone->nr_reserved_highatomic, pageblock_nr_pages);
 	assert_true(zone_nr_free_blocks(zone, 2, MIGRATE_HIGHATOMIC) > 0 ||
 		    zone_nr_free_blocks(zone, 8, MIGRATE_HIGHATOMIC) > 0);
 	phys_check();
@@ -545,10 +545,10 @@ static void test_isolated_block(void **state)
 
 	(void)state;
 	pm_boot(64 * MiB, 1);
-	block = alloc_pages(GFP_HIGHUSER_MOVABLE, PAGEBLOCK_ORDER);
+	block = alloc_pages(GFP_HIGHUSER_MOVABLE, pageblock_order);
 	page = block + 77;
-	split_page(block, PAGEBLOCK_ORDER);
-	for (u64 i = 0; i < PAGEBLOCK_NR_PAGES; i++) {
+	split_page(block, pageblock_order);
+	for (u64 i = 0; i < pageblock_nr_pages; i++) {
 		if (i != 77)
 			__free_page(block + i);
 	}
@@ -559,7 +559,7 @@ static void test_isolated_block(void **state)
 	set_pageblock_migratetype(block, MIGRATE_ISOLATE);
 	moved = move_freepages_block(zone, block, MIGRATE_ISOLATE);
 	spin_unlock_irqrestore(&zone->lock, flags);
-	assert_int_equal(moved, PAGEBLOCK_NR_PAGES - 1);
+	assert_int_equal(moved, pageblock_nr_pages - 1);
 	assert_int_equal(zone_page_state(zone, NR_FREE_PAGES), before - moved);
 	/* Its last frame does not come back into circulation. */
 	__free_page(page);
@@ -570,7 +570,7 @@ static void test_isolated_block(void **state)
 	set_pageblock_migratetype(block, MIGRATE_MOVABLE);
 	moved = move_freepages_block(zone, block, MIGRATE_MOVABLE);
 	spin_unlock_irqrestore(&zone->lock, flags);
-	assert_int_equal(moved, PAGEBLOCK_NR_PAGES);
+	assert_int_equal(moved, pageblock_nr_pages);
 	assert_int_equal(zone_page_state(zone, NR_FREE_PAGES), before + 1);
 }
 

@@ -423,8 +423,8 @@ static int pagetypeinfo_body(void)
 	assert_int_equal(sum, nr_free_pages());
 	for_each_zone (zone)
 		present += zone->present_pages;
-	assert_in_range(blocks, present >> PAGEBLOCK_ORDER,
-			(present >> PAGEBLOCK_ORDER) + 4);
+	assert_in_range(blocks, present >> pageblock_order,
+			(present >> pageblock_order) + 4);
 	return 0;
 }
 
