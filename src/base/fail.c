@@ -28,6 +28,7 @@ static void arm(u32 mask, u64 nth, bool keep, u64 one_in, u64 seed)
 	f->fired = 0;
 	f->only = NULL;
 	smp_store_release(&f->mask, mask);
+	base_watch(WATCH_FAIL, mask != 0);
 }
 
 void fail_arm_nth(u32 mask, u64 n, bool keep)
@@ -53,6 +54,7 @@ struct fail_result fail_disarm(void)
 	struct fail_result r;
 
 	WRITE_ONCE(f->mask, 0);
+	base_watch(WATCH_FAIL, false);
 	r.calls = READ_ONCE(f->calls);
 	r.fired = READ_ONCE(f->fired);
 	f->only = NULL;

@@ -71,7 +71,19 @@ struct irq_cpu {
 	u32 depth;
 } MM_ALIGNED(MM_CACHELINE);
 
+/*
+ * Reasons why fast paths must leave to the slow ones, which ask in detail.
+ * One word, so that a fast path looks at one thing.
+ */
+enum watch_bit {
+	WATCH_FAIL,   /* fault injection is armed */
+	WATCH_TRACE,  /* some event is enabled */
+	WATCH_POLICY, /* some task has a memory policy */
+	WATCH_DEBUG   /* frames are poisoned, cleared, guarded or recorded */
+};
+
 struct base_state {
+	u32 watch; /* bit per enum watch_bit */
 	struct lockdep_state lockdep;
 	struct fail_state fail;
 	struct printk_state printk;
@@ -85,6 +97,23 @@ struct base_state {
 };
 
 extern struct base_state base_sys;
+
+/* base_watch: set or clear one reason. Any context. */
+static inline void base_watch(enum watch_bit bit, bool on)
+{
+	u32 mask = 1u << bit;
+
+	if (on)
+		__atomic_fetch_or(&base_sys.watch, mask, __ATOMIC_SEQ_CST);
+	else
+		__atomic_fetch_and(&base_sys.watch, ~mask, __ATOMIC_SEQ_CST);
+}
+
+/* base_watched: is there a reason to leave the fast path? */
+static inline bool base_watched(void)
+{
+	return unlikely(READ_ONCE(base_sys.watch));
+}
 
 /*
  * base_reset: forget everything: log, fault injection, lock orders, rings

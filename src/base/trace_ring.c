@@ -37,17 +37,20 @@ void trace_enable(enum trace_event event)
 {
 	mm_assert(event < NR_TRACE_EVENTS);
 	(void)mm_fetch_or(&base_sys.trace_enabled, BIT(event));
+	base_watch(WATCH_TRACE, true);
 }
 
 void trace_disable(enum trace_event event)
 {
 	mm_assert(event < NR_TRACE_EVENTS);
-	(void)mm_fetch_and(&base_sys.trace_enabled, ~BIT(event));
+	if (!(mm_fetch_and(&base_sys.trace_enabled, ~BIT(event)) & ~BIT(event)))
+		base_watch(WATCH_TRACE, false);
 }
 
 void trace_enable_mask(u64 mask)
 {
 	__atomic_store_n(&base_sys.trace_enabled, mask, __ATOMIC_SEQ_CST);
+	base_watch(WATCH_TRACE, mask != 0);
 }
 
 void trace_write(enum trace_event event, const u64 arg[TRACE_ARGS])

@@ -424,15 +424,6 @@ struct page *get_page_from_freelist(gfp_t gfp, unsigned int order,
  * ----------------------------------------------------------------------------
  */
 
-/* Tracing or fault injection wants to see each request. */
-static inline bool alloc_watched(void)
-{
-	return unlikely(
-		(READ_ONCE(base_sys.fail.mask) &
-		 (FAIL_MASK(FAIL_PAGE_ALLOC) | FAIL_MASK(FAIL_CHARGE))) ||
-		trace_enabled(TRACE_MM_PAGE_ALLOC));
-}
-
 /* I/O and file-system limits of the running task's scopes. */
 static gfp_t current_gfp_context(gfp_t gfp)
 {
@@ -550,7 +541,7 @@ static MM_NOINLINE struct page *alloc_large(gfp_t gfp, unsigned int order)
 {
 	struct page *page = NULL;
 
-	if (!(gfp & GFP_NOT_FAST) && !alloc_watched()) {
+	if (!(gfp & GFP_NOT_FAST) && !base_watched()) {
 		if (order <= PAGE_ALLOC_COSTLY_ORDER)
 			page = pop_own(gfp, order);
 		else if (order < MAX_ORDER)
@@ -610,7 +601,7 @@ struct page *alloc_pages(gfp_t gfp, unsigned int order)
 
 	if (gfp & __GFP_DIRECT_RECLAIM)
 		might_sleep();
-	if (unlikely(order | (gfp & GFP_NOT_FAST)) || alloc_watched())
+	if (unlikely(order | (gfp & GFP_NOT_FAST)) || base_watched())
 		return alloc_large(gfp, order);
 	port_pin();
 	pcp = phys_sys.pcp_fast[port_cpu()][gfp & GFP_ZONEMASK];
@@ -702,7 +693,7 @@ u64 alloc_pages_bulk(gfp_t gfp, int nid, u64 nr, struct page **pages)
 	prepare_alloc_context(&ac, gfp, nid);
 	zone = ac.preferred_zoneref->zone;
 	/* Pre-filled slots further on, hooks, shortage: one by one below. */
-	if (zone && filled < nr && !alloc_watched()) {
+	if (zone && filled < nr && !base_watched()) {
 		u64 want = 0;
 		u64 mark;
 
@@ -918,7 +909,7 @@ static inline bool drop_ref(struct page *page)
 static inline bool free_is_simple(const struct page *page, u32 flags)
 {
 	return !(flags & (FLAGS_IN_USE | FLAGS_LARGE)) &&
-	       page->mapcount == -1 && !trace_enabled(TRACE_MM_PAGE_FREE) &&
+	       page->mapcount == -1 && !base_watched() &&
 	       (page->word == 0 || (page->word & PAGE_MAPPING_FLAGS));
 }
 
