@@ -22,12 +22,16 @@
  * 3. Invariants (buddy_check).
  *    BD-1  A block of order n starts at a multiple of 2^n and lies within one
  *          zone.
- *    BD-2  No block's buddy is a free block of the same order, unless exactly
- *          one of them is isolated, or the order is the highest.
+ *    BD-2  No block's buddy is a free block of the same order, unless the
+ *          order is the highest, or both are whole pageblocks that must stay
+ *          apart: of different types, one of them HIGHATOMIC, CMA or ISOLATE.
  *    BD-3  nr_free of an order is the number of blocks on its lists, and
  *          nr_free_pages the frames of all lists but ISOLATE's, plus those of
- *          deferred sections.
+ *          deferred sections; nr_free_cma those of CMA's.
  *    BD-4  Every frame of a free block has reference count 0, no mapping.
+ *    BD-5  A free block is on a HIGHATOMIC, CMA or ISOLATE list if and only if
+ *          its pageblocks have that type.
+ *    BD-6  nr_isolate_pageblock is the number of isolated pageblocks.
  *
  * 4. Locking. Everything under the zone lock, interrupts off. PG_buddy, order
  *    and list type may be read without it; such readings are hints.
@@ -71,6 +75,7 @@ void zone_init_free_lists(struct zone *zone)
 		area->nr_free = 0;
 	}
 	zone->nr_free_pages = 0;
+	zone->nr_free_cma = 0;
 }
 
 void set_pageblock_migratetype(const struct page *page, int migratetype)
@@ -150,13 +155,13 @@ static bool page_is_buddy(const struct page *buddy, u8 zone_id,
 	       buddy_order(buddy) == order;
 }
 
-/* Isolated pageblocks do not merge with others. */
-static bool isolation_differs(u64 pfn, u64 buddy_pfn)
+/* Must the blocks at two frames, of whole pageblocks, stay apart? */
+static bool types_apart(u64 pfn, u64 buddy_pfn)
 {
-	bool a = get_pfnblock_migratetype(pfn) == MIGRATE_ISOLATE;
-	bool b = get_pfnblock_migratetype(buddy_pfn) == MIGRATE_ISOLATE;
+	int a = get_pfnblock_migratetype(pfn);
+	int b = get_pfnblock_migratetype(buddy_pfn);
 
-	return a != b;
+	return a != b && (migratetype_private(a) || migratetype_private(b));
 }
 
 /*
@@ -188,8 +193,7 @@ void __free_one_page(struct zone *zone, struct page *page, u64 pfn,
 
 		if (!page_is_buddy(buddy, zone->zone_id, order))
 			break;
-		if (order >= pageblock_order &&
-		    isolation_differs(pfn, buddy_pfn))
+		if (order >= pageblock_order && types_apart(pfn, buddy_pfn))
 			break;
 		buddy_del(zone, buddy, order);
 		page = buddy_pfn < pfn ? buddy : page;
@@ -214,6 +218,85 @@ void free_pages_range(struct zone *zone, u64 pfn, u64 end, int migratetype)
 				migratetype);
 		pfn += 1UL << order;
 	}
+}
+
+/* Has a block of ORDER at PFN pageblocks that must stay apart? */
+static bool block_mixed(u64 pfn, unsigned int order)
+{
+	for (u64 i = pageblock_nr_pages; i < 1UL << order;
+	     i += pageblock_nr_pages) {
+		if (types_apart(pfn, pfn + i))
+			return true;
+	}
+	return false;
+}
+
+void free_block(struct zone *zone, struct page *page, u64 pfn,
+		unsigned int order)
+{
+	unsigned int piece = min(order, pageblock_order);
+
+	if (order > piece && !block_mixed(pfn, order))
+		piece = order;
+	for (u64 i = 0; i < 1UL << order; i += 1UL << piece)
+		__free_one_page(zone, page + i, pfn + i, piece,
+				get_pfnblock_migratetype(pfn + i));
+}
+
+/* ---- whole pageblocks
+ * ---------------------------------------------------------------------- */
+
+struct page *buddy_block_of(const struct zone *zone, u64 pfn)
+{
+	for (unsigned int order = 0; order < MAX_ORDER; order++) {
+		struct page *head = pfn_to_page(ALIGN_DOWN(pfn, 1UL << order));
+
+		if (PageBuddy(head) && head->zone_id == zone->zone_id)
+			return buddy_order(head) >= order ? head : NULL;
+	}
+	return NULL;
+}
+
+/* If the pageblock at PFN is part of a larger free block, cut it out of it. */
+static void cut_pageblock(struct zone *zone, u64 pfn)
+{
+	struct page *head = buddy_block_of(zone, pfn);
+	unsigned int order;
+	int mt;
+
+	if (!head || buddy_order(head) <= pageblock_order)
+		return;
+	order = buddy_order(head);
+	mt = buddy_list_type(head);
+	buddy_del(zone, head, order);
+	while (order > pageblock_order) {
+		struct page *half = head + (1UL << --order);
+
+		if (pfn & 1UL << order) {
+			buddy_add(zone, head, order, mt);
+			head = half;
+		} else {
+			buddy_add(zone, half, order, mt);
+		}
+	}
+	mm_assert(page_to_pfn(head) == pfn);
+	buddy_add(zone, head, order, mt);
+}
+
+u64 move_pageblock(struct zone *zone, u64 pfn, int mt)
+{
+	struct page *page = pfn_to_page(pfn);
+
+	assert_spin_locked(&zone->lock);
+	mm_verify(IS_ALIGNED(pfn, pageblock_nr_pages));
+	cut_pageblock(zone, pfn);
+	set_pageblock_migratetype(page, mt);
+	if (!page_is_buddy(page, zone->zone_id, pageblock_order))
+		return move_freepages_block(zone, page, mt);
+	zone_count_free(zone, -(s64)pageblock_nr_pages, buddy_list_type(page));
+	buddy_del(zone, page, pageblock_order);
+	__free_one_page(zone, page, pfn, pageblock_order, mt);
+	return pageblock_nr_pages;
 }
 
 /* ---- taking
@@ -341,6 +424,12 @@ static void check_block(const struct zone *zone, const struct page *page,
 	mm_verify(page->flags == 1u << PG_buddy);
 	mm_verify(buddy_order(page) == order && buddy_list_type(page) == mt);
 	mm_verify(IS_ALIGNED(pfn, 1UL << order));
+	for (u64 i = 0; i < 1UL << order; i += pageblock_nr_pages) {
+		int type = get_pfnblock_migratetype(pfn + i);
+
+		mm_verify(type == mt || (!migratetype_private(type) &&
+					 !migratetype_private(mt)));
+	}
 	for (u64 i = 0; i < 1UL << order; i++) {
 		mm_verify(pfn_valid(pfn + i));
 		mm_verify(page[i].zone_id == zone->zone_id);
@@ -353,7 +442,23 @@ static void check_block(const struct zone *zone, const struct page *page,
 	buddy = pfn_to_page(pfn ^ (1UL << order));
 	if (page_is_buddy(buddy, zone->zone_id, order))
 		mm_verify(order >= pageblock_order &&
-			  isolation_differs(pfn, pfn ^ (1UL << order)));
+			  types_apart(pfn, pfn ^ (1UL << order)));
+}
+
+/* BD-6. A block between two zones is never isolated. */
+static u64 count_isolated(const struct zone *zone)
+{
+	u64 block = ALIGN_DOWN(zone->zone_start_pfn, pageblock_nr_pages);
+	u64 n = 0;
+
+	for (; block < zone_end_pfn(zone); block += pageblock_nr_pages) {
+		u64 pfn = max(block, zone->zone_start_pfn);
+
+		n += get_pfnblock_migratetype(pfn) == MIGRATE_ISOLATE &&
+		     pfn_valid(pfn) &&
+		     pfn_to_page(pfn)->zone_id == zone->zone_id;
+	}
+	return n;
 }
 
 static u64 check_list(const struct zone *zone, unsigned int order, int mt)
@@ -375,8 +480,8 @@ static u64 check_list(const struct zone *zone, unsigned int order, int mt)
 
 void buddy_check(struct zone *zone)
 {
+	u64 sum, cma = 0;
 	unsigned long flags;
-	u64 sum;
 
 	if (!populated_zone(zone))
 		return;
@@ -391,10 +496,14 @@ void buddy_check(struct zone *zone)
 			blocks += n;
 			if (mt != MIGRATE_ISOLATE)
 				sum += n << order;
+			if (mt == MIGRATE_CMA)
+				cma += n << order;
 		}
 		mm_verify(blocks == zone->free_area[order].nr_free);
 	}
 	mm_verify((s64)sum == zone->nr_free_pages);
+	mm_verify((s64)cma == zone->nr_free_cma && cma <= zone->cma_pages);
+	mm_verify(count_isolated(zone) == zone->nr_isolate_pageblock);
 	mm_verify(zone->managed_pages <= zone->present_pages);
 	mm_verify(zone->present_pages <= zone->spanned_pages);
 	spin_unlock_irqrestore(&zone->lock, flags);

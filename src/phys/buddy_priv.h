@@ -12,9 +12,16 @@
  */
 static inline void zone_count_free(struct zone *zone, s64 nr, int mt)
 {
-	if (likely(mt != MIGRATE_ISOLATE))
-		WRITE_ONCE(zone->nr_free_pages, zone->nr_free_pages + nr);
+	if (unlikely(mt >= MIGRATE_CMA)) {
+		if (mt == MIGRATE_ISOLATE)
+			return;
+		WRITE_ONCE(zone->nr_free_cma, zone->nr_free_cma + nr);
+	}
+	WRITE_ONCE(zone->nr_free_pages, zone->nr_free_pages + nr);
 }
+
+MM_STATIC_ASSERT(MIGRATE_ISOLATE == MIGRATE_CMA + 1,
+		 "CMA and ISOLATE are the last types");
 
 /* buddy_add / buddy_del: a block on and off its list; frames not counted. */
 void buddy_add(struct zone *zone, struct page *page, unsigned int order,
@@ -47,6 +54,26 @@ struct page *rmqueue_smallest(struct zone *zone, unsigned int order, int mt);
  */
 bool rmqueue_fallback(struct zone *zone, unsigned int order, int mt,
 		      u32 alloc_flags);
+
+/*
+ * buddy_block_of: the free block that frame PFN is in, NULL if it is in none.
+ * PFN has a descriptor.
+ */
+struct page *buddy_block_of(const struct zone *zone, u64 pfn);
+
+/*
+ * move_pageblock: the pageblock at PFN (its first frame) becomes MT, and its
+ * free blocks go to MT's lists; counted. A larger free block is split first,
+ * a free pageblock is merged as its new type allows. Returns the frames moved.
+ */
+u64 move_pageblock(struct zone *zone, u64 pfn, int mt);
+
+/*
+ * free_block: __free_one_page() to the lists that the pageblocks say; a block
+ * over pageblocks of different types goes back in pieces.
+ */
+void free_block(struct zone *zone, struct page *page, u64 pfn,
+		unsigned int order);
 
 /* reserve_highatomic_pageblock: PAGE's pageblock becomes HIGHATOMIC, unless
  * the zone has enough. Takes the zone lock itself. */

@@ -157,7 +157,8 @@ static void steal_suitable_fallback(struct zone *zone, struct page *page,
 	}
 	if (boost_watermark(zone) && (alloc_flags & ALLOC_KSWAPD))
 		set_bit(ZONE_BOOSTED_WATERMARK, &zone->flags);
-	if (!whole || old == MIGRATE_HIGHATOMIC || old == MIGRATE_ISOLATE) {
+	mm_assert(!migratetype_private(old));
+	if (!whole) {
 		buddy_move(zone, page, start);
 		return;
 	}
@@ -251,13 +252,12 @@ static bool unreserve_one(struct zone *zone, int mt)
 
 		if (!page)
 			continue;
-		if (get_pageblock_migratetype(page) == MIGRATE_HIGHATOMIC)
-			WRITE_ONCE(zone->nr_reserved_highatomic,
-				   zone->nr_reserved_highatomic -
-					   min(zone->nr_reserved_highatomic,
-					       pageblock_nr_pages));
-		set_pageblock_migratetype(page, mt);
-		done = move_freepages_block(zone, page, mt) != 0;
+		WRITE_ONCE(zone->nr_reserved_highatomic,
+			   zone->nr_reserved_highatomic - pageblock_nr_pages);
+		done = move_pageblock(zone,
+				      ALIGN_DOWN(page_to_pfn(page),
+						 pageblock_nr_pages),
+				      mt) != 0;
 	}
 	spin_unlock_irqrestore(&zone->lock, flags);
 	return done;

@@ -110,7 +110,8 @@ struct zone {
 	u8 zone_id;		  /* (B) page.zone_id of its frames */
 	u64 flags;		  /* (A) enum zone_flags */
 	u64 percpu_drift_mark;	  /* (W) */
-	u64 nr_isolate_pageblock; /* (Z) */
+	u64 nr_isolate_pageblock; /* (Z) pageblocks of type ISOLATE */
+	u64 cma_pages;		  /* (B) frames of CMA areas */
 	/* Compaction's memory of this zone (Z). */
 	u64 compact_cached_free_pfn;
 	u64 compact_cached_migrate_pfn[2];
@@ -123,6 +124,7 @@ struct zone {
 	u64 deferred_next; /* section where the search goes on */
 	MM_ALIGNED(MM_CACHELINE) spinlock_t lock;
 	s64 nr_free_pages;   /* (Z) to write; read anywhere */
+	s64 nr_free_cma;     /* (Z) likewise: those on CMA lists */
 	u64 nr_direct;	     /* (Z) blocks taken without a walk over zones */
 	u64 nr_direct_pages; /* (Z) their frames */
 	struct free_area free_area[MAX_ORDER];
@@ -282,8 +284,10 @@ int numa_node_id(void);
 /* ---- mobility of pageblocks
  * -------------------------------------------------- */
 
-#define PAGEBLOCK_MT_MASK 0x7u
-#define PAGEBLOCK_SKIP	  0x80u /* compaction: nothing to find here */
+#define PAGEBLOCK_MT_MASK   0x7u
+#define PAGEBLOCK_OLD_SHIFT 3 /* an isolated block's type before */
+#define PAGEBLOCK_OLD_MASK  (PAGEBLOCK_MT_MASK << PAGEBLOCK_OLD_SHIFT)
+#define PAGEBLOCK_SKIP	    0x80u /* compaction: nothing to find here */
 
 static inline int get_pfnblock_migratetype(u64 pfn)
 {
@@ -294,6 +298,13 @@ static inline int get_pfnblock_migratetype(u64 pfn)
 static inline int get_pageblock_migratetype(const struct page *page)
 {
 	return get_pfnblock_migratetype(page_to_pfn(page));
+}
+
+/* migratetype_private: frames of such pageblocks are on no other lists, and
+ * free blocks of them do not merge with those of other types. */
+static inline bool migratetype_private(int mt)
+{
+	return mt >= MIGRATE_PCPTYPES;
 }
 
 /* set_pageblock_migratetype: for the whole pageblock of PAGE. Zone lock. */

@@ -525,7 +525,7 @@ static struct page *pop_zone(gfp_t gfp, unsigned int order)
 	       zone->lowmem_reserve[gfp_zone(gfp)] +
 	       READ_ONCE(zone->nr_reserved_highatomic);
 	spin_lock_irqsave(&zone->lock, flags);
-	if (zone->nr_free_pages > (s64)keep)
+	if (zone->nr_free_pages - zone->nr_free_cma > (s64)keep)
 		page = rmqueue_smallest(zone, order, mt);
 	if (page) {
 		WRITE_ONCE(zone->nr_direct, zone->nr_direct + 1);
@@ -836,7 +836,7 @@ static void free_to_zone(struct zone *zone, struct page *page, u64 pfn,
 	unsigned long flags;
 
 	spin_lock_irqsave(&zone->lock, flags);
-	__free_one_page(zone, page, pfn, order, get_pfnblock_migratetype(pfn));
+	free_block(zone, page, pfn, order);
 	spin_unlock_irqrestore(&zone->lock, flags);
 	count_vm_events(PGFREE, 1UL << order);
 }
@@ -855,16 +855,21 @@ static void free_prepared(struct page *page, unsigned int order)
 	port_pin();
 	pcp = phys_sys.pcp_of[port_cpu()][page->zone_id];
 	if (likely(pcp_trylock(pcp))) {
-		unsigned int index = pcp_index(order, mt);
+		/* Under the lock: isolation changes the type, then drains. */
+		mt = get_pfnblock_migratetype(pfn);
+		if (likely(mt < MIGRATE_PCPTYPES)) {
+			unsigned int index = pcp_index(order, mt);
 
-		pcp_push(pcp, index, page);
-		pcp_add(pcp->nr_free, 1UL << order);
-		pcp_add(pcp->count, 1 << order);
-		if (unlikely(pcp->count >= READ_ONCE(pcp->high)))
-			pcp_shrink(pcp, index);
+			pcp_push(pcp, index, page);
+			pcp_add(pcp->nr_free, 1UL << order);
+			pcp_add(pcp->count, 1 << order);
+			if (unlikely(pcp->count >= READ_ONCE(pcp->high)))
+				pcp_shrink(pcp, index);
+			pcp_unlock(pcp);
+			port_unpin();
+			return;
+		}
 		pcp_unlock(pcp);
-		port_unpin();
-		return;
 	}
 	port_unpin();
 	free_to_zone(page_zone(page), page, pfn, order);

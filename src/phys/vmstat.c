@@ -281,6 +281,8 @@ u64 zone_page_state(const struct zone *zone, int item)
 		sum = READ_ONCE(zone->nr_free_pages);
 		return sum > 0 ? (u64)sum : 0;
 	}
+	if (item == NR_FREE_CMA_PAGES)
+		return (u64)READ_ONCE(zone->nr_free_cma);
 	if (!zone->per_cpu_zonestats)
 		return 0;
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)

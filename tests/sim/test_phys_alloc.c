@@ -13,6 +13,7 @@
 #include "base/fail.h"
 #include "base/trace_ring.h"
 #include "phys/buddy_priv.h"
+#include "phys/page_isolation.h"
 #include "phys_machine.h"
 
 static int teardown(void **state)
@@ -540,12 +541,12 @@ static void test_isolated_block(void **state)
 {
 	struct zone *zone;
 	struct page *page, *block;
-	unsigned long flags;
-	u64 moved, before;
+	u64 moved, before, pfn;
 
 	(void)state;
 	pm_boot(64 * MiB, 1);
 	block = alloc_pages(GFP_HIGHUSER_MOVABLE, pageblock_order);
+	pfn = page_to_pfn(block);
 	page = block + 77;
 	split_page(block, pageblock_order);
 	for (u64 i = 0; i < pageblock_nr_pages; i++) {
@@ -555,23 +556,20 @@ static void test_isolated_block(void **state)
 	drain_all_pages();
 	zone = page_zone(block);
 	before = zone_page_state(zone, NR_FREE_PAGES);
-	spin_lock_irqsave(&zone->lock, flags);
-	set_pageblock_migratetype(block, MIGRATE_ISOLATE);
-	moved = move_freepages_block(zone, block, MIGRATE_ISOLATE);
-	spin_unlock_irqrestore(&zone->lock, flags);
-	assert_int_equal(moved, pageblock_nr_pages - 1);
+	moved = pageblock_nr_pages - 1;
+	set_page_mapping_word(page, PAGE_MAPPING_MOVABLE);
+	assert_int_equal(start_isolate_page_range(pfn, pfn + pageblock_nr_pages,
+						  MIGRATE_MOVABLE, 0),
+			 0);
 	assert_int_equal(zone_page_state(zone, NR_FREE_PAGES), before - moved);
 	/* Its last frame does not come back into circulation. */
 	__free_page(page);
 	assert_int_equal(zone->pageset[0].count, 0);
 	assert_int_equal(zone_page_state(zone, NR_FREE_PAGES), before - moved);
 	phys_check();
-	spin_lock_irqsave(&zone->lock, flags);
-	set_pageblock_migratetype(block, MIGRATE_MOVABLE);
-	moved = move_freepages_block(zone, block, MIGRATE_MOVABLE);
-	spin_unlock_irqrestore(&zone->lock, flags);
-	assert_int_equal(moved, pageblock_nr_pages);
+	undo_isolate_page_range(pfn, pfn + pageblock_nr_pages, MIGRATE_MOVABLE);
 	assert_int_equal(zone_page_state(zone, NR_FREE_PAGES), before + 1);
+	phys_check();
 }
 
 /* ---- what callers do wrong
