@@ -17,6 +17,10 @@
  *
  *   int port_cpu(void)
  *       Number of the running CPU, 0 .. port_nr_cpus()-1; stable while pinned.
+ *   int port_cpu_or_none(void), with PORT_CPU_OR_NONE defined: optional
+ *       The same at less cost: MM_NR_CPUS for a thread that has no number
+ *       yet, which port_cpu() would give it. Fast paths index tables by it
+ *       and find an entry there that sends them the slow way.
  *   struct mm_task *port_current(void)
  *       The running thread's task; never NULL between start-up and shut-down.
  *   void port_pin(void), void port_unpin(void)
@@ -229,5 +233,12 @@ u64 port_bdev_size(const struct port_bdev *bdev);
 const char *port_bdev_name(const struct port_bdev *bdev);
 
 #include "port_inline.h"
+
+#ifndef PORT_CPU_OR_NONE
+static inline int port_cpu_or_none(void)
+{
+	return port_cpu();
+}
+#endif
 
 #endif

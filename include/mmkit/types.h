@@ -13,6 +13,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* 0: release; 1: asserts and the lock checker. The build sets it. */
+#ifndef MM_DEBUG
+#define MM_DEBUG 0
+#endif
+
 typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;

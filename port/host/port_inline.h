@@ -13,12 +13,15 @@
 #include <mmkit/task.h>
 #include <mmkit/types.h>
 
-/* What a thread knows of itself; task == NULL: not attached yet. */
+/*
+ * What a thread knows of itself. Not attached yet: task is NULL, and cpu is
+ * MM_NR_CPUS.
+ */
 struct host_self {
 	struct mm_task *task;
 	struct port_thread *thread;
 	int cpu;
-	u32 pin;     /* depth of port_pin(), checked only */
+	u32 pin;     /* depth of port_pin(): checked in debug builds only */
 	u32 irq_off; /* 1 between irq_save and irq_restore */
 	u32 in_irq;  /* 1 in a completion callback */
 };
@@ -40,6 +43,13 @@ static inline int port_cpu(void)
 	return host_self.cpu;
 }
 
+#define PORT_CPU_OR_NONE 1
+
+static inline int port_cpu_or_none(void)
+{
+	return host_self.cpu;
+}
+
 static inline struct mm_task *port_current(void)
 {
 	if (unlikely(!host_self.task))
@@ -49,14 +59,14 @@ static inline struct mm_task *port_current(void)
 
 static inline void port_pin(void)
 {
-	host_self.pin++;
+	if (MM_DEBUG)
+		host_self.pin++;
 }
 
 static inline void port_unpin(void)
 {
-	if (unlikely(host_self.pin == 0))
+	if (MM_DEBUG && unlikely(host_self.pin-- == 0))
 		host_bug("port_unpin: not pinned");
-	host_self.pin--;
 }
 
 static inline unsigned long port_irq_save(void)
@@ -79,8 +89,7 @@ static inline bool port_in_irq(void)
 
 static inline bool port_spin_trylock(u32 *word)
 {
-	return __atomic_load_n(word, __ATOMIC_RELAXED) == 0 &&
-	       __atomic_exchange_n(word, 1, __ATOMIC_ACQUIRE) == 0;
+	return __atomic_exchange_n(word, 1, __ATOMIC_ACQUIRE) == 0;
 }
 
 static inline void port_spin_lock(u32 *word)

@@ -22,7 +22,9 @@
 
 #define SPIN_ROUNDS 100 /* busy rounds before the host's scheduler is asked */
 
-__thread struct host_self host_self;
+#define SELF_NONE ((struct host_self){.cpu = MM_NR_CPUS})
+
+__thread struct host_self host_self = {.cpu = MM_NR_CPUS};
 
 static pthread_key_t detach_key;
 static pthread_once_t detach_once = PTHREAD_ONCE_INIT;
@@ -113,7 +115,7 @@ static void leave(struct port_thread *t)
 	if (host_self.pin || (host_self.irq_off && !t->in_irq))
 		host_bug("a thread ends pinned or with interrupts off");
 	if (t->no_slot) {
-		host_self = (struct host_self){0};
+		host_self = SELF_NONE;
 		return;
 	}
 	if (host.switch_hook) {
@@ -123,7 +125,7 @@ static void leave(struct port_thread *t)
 	}
 	c->root_pfn = HOST_NO_ROOT;
 	release_slot(t);
-	host_self = (struct host_self){0};
+	host_self = SELF_NONE;
 }
 
 static void init_wake(struct port_thread *t)

@@ -23,10 +23,6 @@
 
 #include <mmkit/types.h>
 
-#ifndef MM_DEBUG
-#define MM_DEBUG 0
-#endif
-
 /* Where a check stands; one read-only object per check. */
 struct mm_where {
 	const char *file;

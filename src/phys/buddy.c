@@ -150,9 +150,9 @@ void buddy_move(struct zone *zone, struct page *page, int mt)
 static bool page_is_buddy(const struct page *buddy, u8 zone_id,
 			  unsigned int order)
 {
-	return buddy->zone_id == zone_id &&
-	       (READ_ONCE(buddy->flags) & 1u << PG_buddy) &&
-	       buddy_order(buddy) == order;
+	u64 want = (u64)zone_id << 32 | 1u << PG_buddy;
+
+	return READ_ONCE(buddy->head) == want && buddy_order(buddy) == order;
 }
 
 /* Must the blocks at two frames, of whole pageblocks, stay apart? */
@@ -175,7 +175,7 @@ static bool merge_likely(const struct page *page, u64 pfn, unsigned int order)
 
 	if (order + 2 >= MAX_ORDER)
 		return false;
-	return page_is_buddy(page + (s64)(other - pfn), page->zone_id,
+	return page_is_buddy(page + (s64)(other - pfn), page_zone_id(page),
 			     order + 1);
 }
 
@@ -184,7 +184,7 @@ void __free_one_page(struct zone *zone, struct page *page, u64 pfn,
 {
 	assert_spin_locked(&zone->lock);
 	mm_verify(order < MAX_ORDER && IS_ALIGNED(pfn, 1UL << order));
-	mm_verify(page->zone_id == zone->zone_id);
+	mm_verify(page_zone_id(page) == zone->zone_id);
 	mm_verify(!(page->flags & 1u << PG_buddy));
 	zone_count_free(zone, (s64)(1L << order), migratetype);
 	while (order < MAX_ORDER - 1) {
@@ -432,7 +432,7 @@ static void check_block(const struct zone *zone, const struct page *page,
 	}
 	for (u64 i = 0; i < 1UL << order; i++) {
 		mm_verify(pfn_valid(pfn + i));
-		mm_verify(page[i].zone_id == zone->zone_id);
+		mm_verify(page_zone_id(page + i) == zone->zone_id);
 		mm_verify(page[i].refcount == 0 && page[i].mapcount == -1);
 		mm_verify(page[i].word == 0);
 		mm_verify(i == 0 || page[i].flags == 0);

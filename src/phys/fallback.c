@@ -81,7 +81,7 @@ static u64 move_block(struct zone *zone, const struct page *page, int mt,
 		struct page *p = pfn_to_page(pfn);
 		u64 step = 1;
 
-		if (p->zone_id != zone->zone_id) {
+		if (page_zone_id(p) != zone->zone_id) {
 			pfn++;
 			continue;
 		}

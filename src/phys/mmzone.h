@@ -74,8 +74,8 @@ struct free_area {
  */
 struct per_cpu_pages {
 	spinlock_t lock;
-	s32 count;	   /* (P) frames on all lists */
-	s32 high;	   /* (W) give some back from here on */
+	s32 room;	   /* (P) high less the frames on all lists */
+	s32 high;	   /* (P) give some back from here on */
 	s32 batch;	   /* (W) move this many at a time */
 	u16 free_factor;   /* (P) batch scaling while only freeing */
 	u8 zone_idx;	   /* (B) */
@@ -86,6 +86,12 @@ struct per_cpu_pages {
 	/* (P) stacks of free blocks, linked by the descriptors' word. */
 	struct page *lists[NR_PCP_LISTS];
 } MM_ALIGNED(MM_CACHELINE);
+
+/* pcp_count: frames on all lists of PCP; without its lock a hint. */
+static inline s32 pcp_count(const struct per_cpu_pages *pcp)
+{
+	return READ_ONCE(pcp->high) - READ_ONCE(pcp->room);
+}
 
 /* zone.flags */
 enum zone_flags {
@@ -127,6 +133,7 @@ struct zone {
 	s64 nr_free_cma;     /* (Z) likewise: those on CMA lists */
 	u64 nr_direct;	     /* (Z) blocks taken without a walk over zones */
 	u64 nr_direct_pages; /* (Z) their frames */
+	u64 nr_direct_freed; /* (Z) frames freed past the per-CPU sets */
 	struct free_area free_area[MAX_ORDER];
 };
 
@@ -297,7 +304,8 @@ static inline int get_pfnblock_migratetype(u64 pfn)
 
 static inline int get_pageblock_migratetype(const struct page *page)
 {
-	return get_pfnblock_migratetype(page_to_pfn(page));
+	return (int)(READ_ONCE(phys_hot()->pageblock_mt[page_block(page)]) &
+		     PAGEBLOCK_MT_MASK);
 }
 
 /* migratetype_private: frames of such pageblocks are on no other lists, and

@@ -73,10 +73,15 @@ enum pageflags {
 MM_STATIC_ASSERT(NR_PAGEFLAGS <= 32, "page flags fit the flags word");
 
 struct page {
-	u32 flags;
-	u8 zone_id; /* index into the machine's table of zones */
-	u8 policy;
-	u16 group;
+	union {
+		struct {
+			u32 flags;
+			u8 zone_id; /* index into the machine's zones */
+			u8 policy;
+			u16 group;
+		};
+		u64 head; /* the four at once: PAGE_HEAD_* */
+	};
 	s32 refcount;
 	s32 mapcount; /* number of page-table entries, minus one */
 	u32 next, prev;
@@ -84,6 +89,11 @@ struct page {
 	u32 index;
 	u32 private;
 };
+
+/* All of the head that a free frame has: its zone. */
+#define PAGE_HEAD_ZONE 0xff00000000UL
+MM_STATIC_ASSERT(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+		 "flags are the low half of the head");
 
 MM_STATIC_ASSERT(sizeof(struct page) <= 40, "descriptor within 40 bytes");
 
@@ -103,6 +113,7 @@ struct phys_hot {
 	u64 max_pfn;		  /* one past the last frame of RAM */
 	u8 *pageblock_mt;	  /* mobility type of each pageblock */
 	unsigned int block_order; /* pageblock_order */
+	u64 block_magic; /* 2^64 / bytes of a pageblock's descriptors, up */
 	struct zone *zone_of[PHYS_MAX_ZONES]; /* by page.zone_id */
 	u8 zone_idx_of[PHYS_MAX_ZONES];
 	u8 nid_of[PHYS_MAX_ZONES];
@@ -205,6 +216,19 @@ static inline u64 page_to_pfn(const struct page *p)
 	return (u64)(p - phys_memmap());
 }
 
+/*
+ * page_block: the number of P's pageblock. One multiplication, where a frame
+ * number would cost a division first: exact while the quotient's error, less
+ * than the divisor for each byte of memmap, stays below 2^64: for memmaps
+ * below 2^48 bytes and pageblocks below 2^16 bytes of descriptors.
+ */
+static inline u64 page_block(const struct page *p)
+{
+	u64 bytes = (u64)((const char *)p - (const char *)phys_memmap());
+
+	return (u64)((unsigned __int128)bytes * phys_hot()->block_magic >> 64);
+}
+
 /* page_view: the frame's bytes through the direct map. */
 static inline void *page_view(const struct page *p)
 {
@@ -217,19 +241,25 @@ static inline struct page *view_to_page(const void *view)
 	return pfn_to_page(PFN_DOWN(port_ram_phys(view)));
 }
 
+/* Read with others writing the rest of the head: one access of its own. */
+static inline u8 page_zone_id(const struct page *p)
+{
+	return READ_ONCE(p->zone_id);
+}
+
 static inline int page_zone_idx(const struct page *p)
 {
-	return phys_hot()->zone_idx_of[p->zone_id];
+	return phys_hot()->zone_idx_of[page_zone_id(p)];
 }
 
 static inline struct zone *page_zone(const struct page *p)
 {
-	return phys_hot()->zone_of[p->zone_id];
+	return phys_hot()->zone_of[page_zone_id(p)];
 }
 
 static inline int page_to_nid(const struct page *p)
 {
-	return phys_hot()->nid_of[p->zone_id];
+	return phys_hot()->nid_of[page_zone_id(p)];
 }
 
 /* ---- compound pages ---------------------------------------------------------

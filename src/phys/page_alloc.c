@@ -24,7 +24,8 @@
  *
  * 3. Invariants.
  *    PA-1  A free frame has reference count 0, mapcount -1, an empty mapping
- *          word, and no flags (but PG_buddy on the first of a free block).
+ *          word, no group, no policy bits, and no flags (but PG_buddy on the
+ *          first of a free block).
  *    PA-2  A block in use of order > 0 has PG_head (compound) or PG_block on
  *          its first frame, and its order in the second frame's index.
  *    PA-3  PG_charged is set exactly on blocks that root_charged counts.
@@ -39,7 +40,7 @@
  *    or out is reported by bad_page() and left alone for ever; the machine
  *    goes on.
  *
- * 7. Cost. About 60 instructions for a pair on the fast way; O(1) beyond.
+ * 7. Cost. About 90 instructions for a pair on the fast way; O(1) beyond.
  *
  * References: M. Gorman, "Understanding the Linux Virtual Memory Manager",
  * chapter 6; Linux documentation, core-api/memory-allocation, mm/page_owner.
@@ -94,8 +95,6 @@ static const u8 gfp_zone_table[16] = {
 #define GFP_ZONEMASK (__GFP_DMA | __GFP_HIGHMEM | __GFP_DMA32 | __GFP_MOVABLE)
 /* Both mobility bits have no meaning together. */
 #define GFP_MOBILITY (__GFP_MOVABLE | __GFP_RECLAIMABLE)
-/* What the fast way leaves to others. */
-#define GFP_NOT_FAST __GFP_THISNODE
 /* Whose frames are charged to a group. */
 #define GFP_CHARGED (__GFP_ACCOUNT | __GFP_HARDWALL)
 
@@ -215,7 +214,7 @@ static bool new_page_bad(const struct page *page)
 	return page->flags != 0 || page->refcount != 0 || page->mapcount != -1;
 }
 
-static bool check_new_block(struct page *page, unsigned int order)
+static MM_NOINLINE bool check_new_block(struct page *page, unsigned int order)
 {
 	u64 nr = phys_sys.tunables.check_pages ? 1UL << order : 1;
 
@@ -241,19 +240,24 @@ static void prep_compound(struct page *page, unsigned int order)
 	SetPageHead(page);
 }
 
+/* A single free frame that was checked is in use: PA-1 did the rest. */
+static inline void prep_single(struct page *page)
+{
+	page->index = 0;
+	page->private = 0;
+	set_page_count(page, 1);
+}
+
 /*
  * A block off a list becomes the caller's: count 1, order noted, zeroed if
  * wanted. False: a frame of it is bad; the block is left alone.
  */
 static bool prep_new_page(struct page *page, unsigned int order, gfp_t gfp)
 {
-	if (!check_new_block(page, order))
+	if ((phys_sys.tunables.check_pages || new_page_bad(page)) &&
+	    !check_new_block(page, order))
 		return false;
-	page->policy = 0;
-	page->group = 0;
-	page->index = 0;
-	page->private = 0;
-	set_page_count(page, 1);
+	prep_single(page);
 	if (gfp & __GFP_ZERO) {
 		for (u64 i = 0; i < 1UL << order; i++)
 			port_clear_page(page_view(page + i));
@@ -295,11 +299,11 @@ static struct page *rmqueue_pcplist(struct zone *zone, unsigned int order,
 	port_pin();
 	pcp = &zone->pageset[port_cpu()];
 	if (pcp_trylock(pcp)) {
-		page = pcp_pop(pcp, index);
+		page = pcp_pop(&pcp->lists[index]);
 		if (!page)
 			page = pcp_refill(pcp, index, order, 1, alloc_flags);
 		if (page) {
-			pcp_add(pcp->count, -(1 << order));
+			pcp_add_frames(pcp, -(1 << order));
 			pcp_add(pcp->nr_moved, -(s64)(1L << order));
 		}
 		pcp_unlock(pcp);
@@ -483,6 +487,12 @@ struct page *__alloc_pages(gfp_t gfp, unsigned int order, int nid)
  * call: then the compiler saves no registers on the way that is always taken.
  */
 
+/* Where GFP looks first: maybe a set that is locked for ever. */
+static inline const struct pcp_place *own_place(gfp_t gfp)
+{
+	return &phys_sys.pcp_fast[port_cpu_or_none()][gfp & GFP_PLACE];
+}
+
 /* A block off this CPU's own stack of the zone that GFP prefers, or NULL. */
 static inline struct page *pop_own(gfp_t gfp, unsigned int order)
 {
@@ -491,11 +501,11 @@ static inline struct page *pop_own(gfp_t gfp, unsigned int order)
 	struct page *page = NULL;
 
 	port_pin();
-	pcp = phys_sys.pcp_fast[port_cpu()][gfp & GFP_ZONEMASK];
-	if (likely(pcp && pcp_trylock(pcp))) {
-		page = pcp_pop(pcp, index);
+	pcp = own_place(gfp)->pcp;
+	if (likely(pcp_trylock(pcp))) {
+		page = pcp_pop(&pcp->lists[index]);
 		if (likely(page)) {
-			pcp_add(pcp->count, -(1 << order));
+			pcp_add_frames(pcp, -(1 << order));
 			pcp_add(pcp->nr_tails, (1UL << order) - 1);
 		}
 		pcp_unlock(pcp);
@@ -510,15 +520,14 @@ static inline struct page *pop_own(gfp_t gfp, unsigned int order)
  */
 static struct page *pop_zone(gfp_t gfp, unsigned int order)
 {
-	struct per_cpu_pages *pcp =
-		phys_sys.pcp_fast[port_cpu()][gfp & GFP_ZONEMASK];
+	struct per_cpu_pages *pcp = own_place(gfp)->pcp;
 	int mt = gfp_migratetype(gfp);
 	struct page *page = NULL;
 	unsigned long flags;
 	struct zone *zone;
 	u64 keep;
 
-	if (!pcp || zone_to_nid(pcp->zone) != numa_node_id())
+	if (!pcp->zone || zone_to_nid(pcp->zone) != numa_node_id())
 		return NULL;
 	zone = pcp->zone;
 	keep = low_wmark_pages(zone) + (1UL << order) +
@@ -536,16 +545,35 @@ static struct page *pop_zone(gfp_t gfp, unsigned int order)
 	return page;
 }
 
+/* Nobody wants more of a block than that it is marked as one. */
+static inline bool block_is_plain(const struct page *page, gfp_t gfp)
+{
+	return !(gfp & (__GFP_COMP | __GFP_ZERO | GFP_CHARGED)) &&
+	       !phys_sys.tunables.check_pages && !new_page_bad(page);
+}
+
+/* What prep_new_page() does, for a block that is plain. */
+static inline void prep_plain(struct page *page, unsigned int order)
+{
+	WRITE_ONCE(page[1].index, order);
+	WRITE_ONCE(page->head, page->head | 1u << PG_block);
+	prep_single(page);
+}
+
 /* Blocks, first where they are at hand. */
 static MM_NOINLINE struct page *alloc_large(gfp_t gfp, unsigned int order)
 {
 	struct page *page = NULL;
 
-	if (!(gfp & GFP_NOT_FAST) && !base_watched()) {
+	if (likely(order && !base_watched())) {
 		if (order <= PAGE_ALLOC_COSTLY_ORDER)
 			page = pop_own(gfp, order);
 		else if (order < MAX_ORDER)
 			page = pop_zone(gfp, order);
+		if (likely(page && block_is_plain(page, gfp))) {
+			prep_plain(page, order);
+			return page;
+		}
 	}
 	if (!page || unlikely(!prep_new_page(page, order, gfp)))
 		return __alloc_pages(gfp, order, -1);
@@ -583,34 +611,25 @@ static MM_NOINLINE struct page *alloc_finish(struct page *page, gfp_t gfp)
 	return NULL;
 }
 
-/* What prep_new_page() does, for a single frame. */
-static inline void prep_single(struct page *page)
-{
-	page->policy = 0;
-	page->group = 0;
-	page->index = 0;
-	page->private = 0;
-	set_page_count(page, 1);
-}
-
 struct page *alloc_pages(gfp_t gfp, unsigned int order)
 {
-	unsigned int index = (unsigned int)gfp_migratetype(gfp);
+	const struct pcp_place *place;
 	struct per_cpu_pages *pcp;
 	struct page *page;
 
 	if (gfp & __GFP_DIRECT_RECLAIM)
 		might_sleep();
-	if (unlikely(order | (gfp & GFP_NOT_FAST)) || base_watched())
+	if (unlikely(order) || base_watched())
 		return alloc_large(gfp, order);
 	port_pin();
-	pcp = phys_sys.pcp_fast[port_cpu()][gfp & GFP_ZONEMASK];
-	if (unlikely(!pcp || !pcp_trylock(pcp)))
+	place = own_place(gfp);
+	pcp = place->pcp;
+	if (unlikely(!pcp_trylock(pcp)))
 		return alloc_empty(NULL, gfp);
-	page = pcp_pop(pcp, index);
+	page = pcp_pop(place->list);
 	if (unlikely(!page))
 		return alloc_empty(pcp, gfp);
-	pcp_add(pcp->count, -1);
+	pcp_add_frames(pcp, -1);
 	pcp_unlock(pcp);
 	port_unpin();
 	if (unlikely(new_page_bad(page)))
@@ -637,7 +656,7 @@ static u64 bulk_pop(struct zone *zone, gfp_t gfp, u64 nr, struct page **pages,
 	pcp = &zone->pageset[port_cpu()];
 	if (pcp_trylock(pcp)) {
 		while (got < nr) {
-			struct page *page = pcp_pop(pcp, index);
+			struct page *page = pcp_pop(&pcp->lists[index]);
 
 			if (!page)
 				page = pcp_refill(pcp, index, 0, nr - got,
@@ -646,7 +665,7 @@ static u64 bulk_pop(struct zone *zone, gfp_t gfp, u64 nr, struct page **pages,
 				break;
 			pages[got++] = page;
 		}
-		pcp_add(pcp->count, -(s32)got);
+		pcp_add_frames(pcp, -(s32)got);
 		pcp_add(pcp->nr_moved, -(s64)got);
 		pcp_unlock(pcp);
 	}
@@ -825,45 +844,46 @@ static bool free_pages_prepare(struct page *page, unsigned int order)
 	if (PageCharged(page))
 		uncharge_block(page, order);
 	page->word = 0;
-	WRITE_ONCE(page->flags, 0u);
+	WRITE_ONCE(page->head, READ_ONCE(page->head) & PAGE_HEAD_ZONE);
 	return true;
 }
 
 /* A clean block straight to its zone. */
-static void free_to_zone(struct zone *zone, struct page *page, u64 pfn,
-			 unsigned int order)
+static void free_to_zone(struct page *page, unsigned int order)
 {
+	struct zone *zone = page_zone(page);
+	u64 pfn = page_to_pfn(page);
 	unsigned long flags;
 
 	spin_lock_irqsave(&zone->lock, flags);
 	free_block(zone, page, pfn, order);
+	WRITE_ONCE(zone->nr_direct_freed,
+		   zone->nr_direct_freed + (1UL << order));
 	spin_unlock_irqrestore(&zone->lock, flags);
-	count_vm_events(PGFREE, 1UL << order);
 }
 
 /* A clean block to this CPU's stack, or to its zone if that cannot be. */
 static void free_prepared(struct page *page, unsigned int order)
 {
-	u64 pfn = page_to_pfn(page);
-	int mt = get_pfnblock_migratetype(pfn);
+	int mt = get_pageblock_migratetype(page);
 	struct per_cpu_pages *pcp;
 
 	if (unlikely(mt >= MIGRATE_PCPTYPES || !use_pcp(order, mt))) {
-		free_to_zone(page_zone(page), page, pfn, order);
+		free_to_zone(page, order);
 		return;
 	}
 	port_pin();
-	pcp = phys_sys.pcp_of[port_cpu()][page->zone_id];
+	pcp = phys_sys.pcp_of[port_cpu_or_none()][page_zone_id(page)];
 	if (likely(pcp_trylock(pcp))) {
 		/* Under the lock: isolation changes the type, then drains. */
-		mt = get_pfnblock_migratetype(pfn);
+		mt = get_pageblock_migratetype(page);
 		if (likely(mt < MIGRATE_PCPTYPES)) {
 			unsigned int index = pcp_index(order, mt);
 
 			pcp_push(pcp, index, page);
 			pcp_add(pcp->nr_free, 1UL << order);
-			pcp_add(pcp->count, 1 << order);
-			if (unlikely(pcp->count >= READ_ONCE(pcp->high)))
+			pcp_add_frames(pcp, 1 << order);
+			if (unlikely(pcp->room <= 0))
 				pcp_shrink(pcp, index);
 			pcp_unlock(pcp);
 			port_unpin();
@@ -872,7 +892,7 @@ static void free_prepared(struct page *page, unsigned int order)
 		pcp_unlock(pcp);
 	}
 	port_unpin();
-	free_to_zone(page_zone(page), page, pfn, order);
+	free_to_zone(page, order);
 }
 
 void free_unref_page(struct page *page, unsigned int order)
@@ -913,9 +933,18 @@ static inline bool drop_ref(struct page *page)
 /* The frame is single, was not tampered with and nobody watches. */
 static inline bool free_is_simple(const struct page *page, u32 flags)
 {
-	return !(flags & (FLAGS_IN_USE | FLAGS_LARGE)) &&
-	       page->mapcount == -1 && !base_watched() &&
-	       (page->word == 0 || (page->word & PAGE_MAPPING_FLAGS));
+	return !(flags & (FLAGS_IN_USE | FLAGS_LARGE | 1u << PG_charged)) &&
+	       page->mapcount == -1 && !base_watched() && page->word == 0;
+}
+
+/* The same for a block that is not compound. */
+static inline bool free_is_plain(const struct page *page)
+{
+	u32 odd = FLAGS_IN_USE | FLAGS_LARGE | 1u << PG_charged;
+
+	return (READ_ONCE(page->flags) & odd) == 1u << PG_block &&
+	       page->mapcount == -1 && page->word == 0 && !base_watched() &&
+	       !phys_sys.tunables.check_pages;
 }
 
 /* A frame whose count fell to 0 as a single one's, but which is none. */
@@ -941,7 +970,7 @@ static MM_NOINLINE void free_past_pcp(struct per_cpu_pages *pcp,
 	if (pcp)
 		pcp_unlock(pcp);
 	port_unpin();
-	free_to_zone(page_zone(page), page, page_to_pfn(page), 0);
+	free_to_zone(page, 0);
 }
 
 /* PCP, locked, is full after a push on list INDEX. */
@@ -956,34 +985,31 @@ static MM_NOINLINE void free_overfull(struct per_cpu_pages *pcp,
 /* Free a single frame whose last reference is gone; as fast as alloc_pages. */
 static inline __attribute__((always_inline)) void free_single(struct page *page)
 {
-	u32 flags = READ_ONCE(page->flags);
+	u64 head = READ_ONCE(page->head);
 	struct per_cpu_pages *pcp;
 	unsigned int index;
 
-	if (unlikely(!free_is_simple(page, flags))) {
+	if (unlikely(!free_is_simple(page, (u32)head))) {
 		free_odd(page);
 		return;
 	}
-	if (flags & 1u << PG_charged)
-		uncharge_block(page, 0);
-	WRITE_ONCE(page->flags, 0u);
+	head &= PAGE_HEAD_ZONE;
+	WRITE_ONCE(page->head, head);
 	port_pin();
-	pcp = phys_sys.pcp_of[port_cpu()][page->zone_id];
+	pcp = phys_sys.pcp_of[port_cpu_or_none()][head >> 32];
 	if (unlikely(!pcp_trylock(pcp))) {
-		page->word = 0;
 		free_past_pcp(NULL, page);
 		return;
 	}
 	index = (unsigned int)get_pageblock_migratetype(page);
 	if (unlikely(index >= MIGRATE_PCPTYPES)) {
-		page->word = 0;
 		free_past_pcp(pcp, page);
 		return;
 	}
 	pcp_push(pcp, index, page);
 	pcp_add(pcp->nr_free, 1);
-	pcp_add(pcp->count, 1);
-	if (unlikely(pcp->count >= READ_ONCE(pcp->high))) {
+	pcp_add_frames(pcp, 1);
+	if (unlikely(pcp->room <= 0)) {
 		free_overfull(pcp, index);
 		return;
 	}
@@ -1001,8 +1027,15 @@ static MM_NOINLINE void free_large(struct page *page, unsigned int order)
 						    : "freed while free");
 		return;
 	}
-	if (drop_ref(page))
+	if (!drop_ref(page))
+		return;
+	if (likely(free_is_plain(page))) {
+		WRITE_ONCE(page[1].index, 0u);
+		WRITE_ONCE(page->head, page->head & PAGE_HEAD_ZONE);
+		free_prepared(page, order);
+	} else {
 		free_unref_page(page, order);
+	}
 }
 
 void __free_pages(struct page *page, unsigned int order)

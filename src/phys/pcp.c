@@ -11,9 +11,9 @@
  * clear flags and are not in NR_FREE_PAGES: they belong to the CPU.
  *
  * 3. Invariants (pcp_check).
- *    PC-1  count is the number of frames on all stacks.
+ *    PC-1  high - room is the number of frames on all stacks.
  *    PC-2  A frame on a stack is in no buddy list.
- *    PC-3  After a free, count < high (or the stack is being emptied).
+ *    PC-3  After a free, room > 0 (or the stack is being emptied).
  *
  * 4. Locking. The set's lock, then the zone's. See pcp_priv.h.
  *
@@ -47,7 +47,7 @@ void pcp_init(struct zone *zone)
 		pcp->zone_idx = zone->idx;
 		pcp->batch = 1;
 		pcp->high = 1;
-		mm_assert(pcp->count == 0);
+		pcp->room = 1;
 	}
 }
 
@@ -82,8 +82,13 @@ void pcp_set_size(struct zone *zone)
 
 	high = min(high, (u64)INT32_MAX);
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
-		WRITE_ONCE(zone->pageset[cpu].batch, batch);
-		WRITE_ONCE(zone->pageset[cpu].high, (s32)high);
+		struct per_cpu_pages *pcp = &zone->pageset[cpu];
+
+		spin_lock(&pcp->lock);
+		WRITE_ONCE(pcp->batch, batch);
+		pcp_add(pcp->room, (s32)high - pcp->high);
+		WRITE_ONCE(pcp->high, (s32)high);
+		spin_unlock(&pcp->lock);
 	}
 }
 
@@ -157,9 +162,9 @@ struct page *pcp_refill(struct per_cpu_pages *pcp, unsigned int index,
 	spin_lock_irqsave(&zone->lock, flags);
 	got = take_units(pcp, index, order, nr, alloc_flags);
 	spin_unlock_irqrestore(&zone->lock, flags);
-	pcp_add(pcp->count, (s32)(got << order));
+	pcp_add_frames(pcp, (s32)(got << order));
 	pcp_add(pcp->nr_moved, (s64)(got << order));
-	return pcp_pop(pcp, index);
+	return pcp_pop(&pcp->lists[index]);
 }
 
 /* ---- emptying
@@ -209,7 +214,7 @@ static s32 empty_list(struct per_cpu_pages *pcp, unsigned int index, s32 nr,
 	struct page *page;
 	s32 freed = 0;
 
-	while (freed < nr && (page = pcp_pop(pcp, index))) {
+	while (freed < nr && (page = pcp_pop(&pcp->lists[index]))) {
 		u64 pfn = page_to_pfn(page);
 
 		mm_assert(page->refcount == 0 && page->flags == 0);
@@ -237,12 +242,12 @@ static void free_bulk(struct per_cpu_pages *pcp, s32 nr, unsigned int first)
 		s32 freed = empty_list(pcp, index, nr, &run);
 
 		nr -= freed;
-		pcp_add(pcp->count, -freed);
+		pcp_add_frames(pcp, -freed);
 		pcp_add(pcp->nr_moved, -(s64)freed);
 	}
 	run_flush(zone, &run);
 	spin_unlock_irqrestore(&zone->lock, flags);
-	mm_assert(pcp->count >= 0);
+	mm_assert(pcp_count(pcp) >= 0);
 }
 
 void pcp_shrink(struct per_cpu_pages *pcp, unsigned int index)
@@ -268,11 +273,11 @@ void drain_zone_pages(struct zone *zone, int cpu)
 	if (!populated_zone(zone))
 		return;
 	pcp = &zone->pageset[cpu];
-	if (!READ_ONCE(pcp->count))
+	if (!pcp_count(pcp))
 		return;
 	spin_lock(&pcp->lock);
-	free_bulk(pcp, pcp->count, 0);
-	mm_verify(pcp->count == 0);
+	free_bulk(pcp, pcp_count(pcp), 0);
+	mm_verify(pcp_count(pcp) == 0);
 	spin_unlock(&pcp->lock);
 }
 
@@ -308,11 +313,11 @@ static void pcp_check_one(struct per_cpu_pages *pcp)
 			mm_verify(page->refcount == 0 && page->flags == 0);
 			mm_verify(IS_ALIGNED(pfn, 1UL << index_order(index)));
 			sum += 1 << index_order(index);
-			mm_verify(sum <= pcp->count);
+			mm_verify(sum <= pcp_count(pcp));
 			page = (const struct page *)(uintptr_t)page->word;
 		}
 	}
-	mm_verify(sum == pcp->count);
+	mm_verify(sum == pcp_count(pcp));
 }
 
 void pcp_check(struct zone *zone)

@@ -34,6 +34,12 @@ static inline void pcp_unlock(struct per_cpu_pages *pcp)
 #define pcp_add(field, n) ((void)((field) += (n)))
 #endif
 
+/* pcp_add_frames: NR more frames are on the lists (fewer, if negative). */
+static inline void pcp_add_frames(struct per_cpu_pages *pcp, s32 nr)
+{
+	pcp_add(pcp->room, -nr);
+}
+
 /* pcp_push / pcp_pop: a block on and off list INDEX. Lock held. */
 static inline void pcp_push(struct per_cpu_pages *pcp, unsigned int index,
 			    struct page *page)
@@ -42,14 +48,13 @@ static inline void pcp_push(struct per_cpu_pages *pcp, unsigned int index,
 	pcp->lists[index] = page;
 }
 
-static inline struct page *pcp_pop(struct per_cpu_pages *pcp,
-				   unsigned int index)
+static inline struct page *pcp_pop(struct page **list)
 {
-	struct page *page = pcp->lists[index];
+	struct page *page = *list;
 
 	if (unlikely(!page))
 		return NULL;
-	pcp->lists[index] = (struct page *)(uintptr_t)page->word;
+	*list = (struct page *)(uintptr_t)page->word;
 	WRITE_ONCE(page->word, 0UL);
 	return page;
 }
@@ -58,7 +63,7 @@ static inline struct page *pcp_pop(struct per_cpu_pages *pcp,
 static inline s64 pcp_fast_frames(const struct per_cpu_pages *pcp)
 {
 	return READ_ONCE(pcp->nr_moved) + (s64)READ_ONCE(pcp->nr_free) -
-	       READ_ONCE(pcp->count);
+	       pcp_count(pcp);
 }
 
 #endif

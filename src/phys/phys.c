@@ -212,12 +212,21 @@ static int boot_steps(const struct phys_boot_params *p)
 	return err;
 }
 
+static void phys_set_block_order(unsigned int order)
+{
+	u64 bytes = sizeof(struct page) << order;
+
+	mm_verify(order < MAX_ORDER && bytes < 1UL << 16);
+	phys_sys.hot.block_order = order;
+	phys_sys.hot.block_magic = ~0UL / bytes + 1;
+}
+
 int phys_boot_memory(const struct phys_boot_params *params)
 {
 	int err;
 
 	mm_verify(!phys_sys.booted);
-	phys_sys.hot.block_order = PAGEBLOCK_ORDER_DEFAULT;
+	phys_set_block_order(PAGEBLOCK_ORDER_DEFAULT);
 	set_tunables(params);
 	page_wait_init();
 	lru_init();

@@ -36,12 +36,30 @@ struct phys_tunables {
 	bool check_pages; /* every frame of a block, not only the first */
 };
 
+/* The bits of a request that tell zone, mobility and "this node only". */
+#define GFP_PLACES 64
+#define GFP_PLACE  (GFP_PLACES - 1)
+MM_STATIC_ASSERT((__GFP_DMA | __GFP_HIGHMEM | __GFP_DMA32 | __GFP_MOVABLE |
+		  __GFP_RECLAIMABLE | __GFP_THISNODE) == GFP_PLACE,
+		 "the low bits of a request say where");
+
+/* A per-CPU set and its stack of single frames of one type. */
+struct pcp_place {
+	struct per_cpu_pages *pcp;
+	struct page **list;
+};
+
 struct phys_state {
 	struct phys_hot hot; /* first: inline code looks here */
-	/* [cpu][gfp & 15]: the set an order-0 allocation tries first. */
-	struct per_cpu_pages *pcp_fast[MM_NR_CPUS][16];
+	/*
+	 * [cpu][gfp & GFP_PLACE]: where an order-0 allocation looks first.
+	 * Where it may not, and in the row of threads without a CPU, pcp_none:
+	 * a set whose lock is never free, so that the fast paths need not ask.
+	 */
+	struct pcp_place pcp_fast[MM_NR_CPUS + 1][GFP_PLACES];
 	/* [cpu][page.zone_id]: the set that a freed frame goes to. */
-	struct per_cpu_pages *pcp_of[MM_NR_CPUS][PHYS_MAX_ZONES];
+	struct per_cpu_pages *pcp_of[MM_NR_CPUS + 1][PHYS_MAX_ZONES];
+	struct per_cpu_pages pcp_none;
 	struct vm_event_state events[MM_NR_CPUS];
 	s64 root_charged[MM_NR_CPUS][MM_CACHELINE / sizeof(s64)];
 	const struct pressure_ops *pressure;

@@ -335,6 +335,8 @@ static u64 fast_events(enum vm_event_item item)
 
 		if (alloc)
 			sum += READ_ONCE(zone->nr_direct_pages);
+		if (item == PGFREE)
+			sum += READ_ONCE(zone->nr_direct_freed);
 		for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
 			const struct per_cpu_pages *pcp = &zone->pageset[cpu];
 

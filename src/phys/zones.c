@@ -394,8 +394,24 @@ static u8 cpu_home_node(int cpu)
 	return (u8)best;
 }
 
+/* Nobody has a set yet: all fast paths end at a lock that is taken. */
+static void no_fast_sets(void)
+{
+	struct per_cpu_pages *none = &phys_sys.pcp_none;
+
+	none->lock.word = 1;
+	for (int cpu = 0; cpu <= MM_NR_CPUS; cpu++) {
+		for (u32 bits = 0; bits < GFP_PLACES; bits++)
+			phys_sys.pcp_fast[cpu][bits] =
+				(struct pcp_place){none, none->lists};
+		for (u32 id = 0; id < PHYS_MAX_ZONES; id++)
+			phys_sys.pcp_of[cpu][id] = none;
+	}
+}
+
 int zones_init(void)
 {
+	no_fast_sets();
 	print_zone_ranges();
 	print_early_nodes();
 	for (int nid = 0; nid < MM_MAX_NODES; nid++) {
@@ -476,20 +492,30 @@ static int build_zonelists(pg_data_t *pgdat)
 	return 0;
 }
 
-/* The per-CPU set that each CPU tries first, by the zone bits of a request. */
-static void build_fast_sets(void)
+/*
+ * The stack that CPU tries first for requests with the low bits BITS. None
+ * for those that may only have frames of their node, whose zone lists differ,
+ * and for both mobility bits, which mean nothing together.
+ */
+static void build_fast_place(int cpu, u32 bits)
+{
+	struct zonelist *zl = node_zonelist(phys_sys.cpu_node[cpu], 0);
+	struct zoneref *z = first_zones_zonelist(zl, gfp_zone(bits));
+	unsigned int index = (unsigned int)gfp_migratetype(bits);
+	struct per_cpu_pages *pcp;
+
+	if (!z->zone || (bits & __GFP_THISNODE) || index >= MIGRATE_PCPTYPES)
+		return;
+	pcp = &z->zone->pageset[cpu];
+	phys_sys.pcp_fast[cpu][bits] =
+		(struct pcp_place){pcp, &pcp->lists[index]};
+}
+
+static void build_fast_places(void)
 {
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
-		int nid = phys_sys.cpu_node[cpu];
-		struct zonelist *zl = node_zonelist(nid, 0);
-
-		for (u32 bits = 0; bits < 16; bits++) {
-			struct zoneref *z =
-				first_zones_zonelist(zl, gfp_zone(bits));
-
-			phys_sys.pcp_fast[cpu][bits] =
-				z->zone ? &z->zone->pageset[cpu] : NULL;
-		}
+		for (u32 bits = 0; bits < GFP_PLACES; bits++)
+			build_fast_place(cpu, bits);
 	}
 }
 
@@ -505,7 +531,7 @@ int build_all_zonelists(void)
 		if (err)
 			return err;
 	}
-	build_fast_sets();
+	build_fast_places();
 	pr_info("Built %d zonelists, mobility grouping on.  Total pages: %llu",
 		phys_sys.nr_nodes, (unsigned long long)total);
 	return 0;

@@ -135,7 +135,7 @@ static u64 stored_frames(void)
 
 	for_each_populated_zone (zone)
 		for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
-			sum += (u64)READ_ONCE(zone->pageset[cpu].count);
+			sum += (u64)pcp_count(&zone->pageset[cpu]);
 	return sum;
 }
 

@@ -42,7 +42,7 @@ static void digest_zone(u64 *h, struct zone *zone)
 	for (unsigned int order = 0; order < MAX_ORDER; order++)
 		digest_add(h, zone_nr_free_blocks(zone, order, -1));
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
-		digest_add(h, (u64)READ_ONCE(zone->pageset[cpu].count));
+		digest_add(h, (u64)pcp_count(&zone->pageset[cpu]));
 }
 
 static void digest_node(u64 *h, const pg_data_t *pgdat)

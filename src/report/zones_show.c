@@ -57,7 +57,7 @@ static void put_free_of_type(struct seq_buf *out, const struct zone *zone,
 static u8 pfn_zone_id(u64 pfn)
 {
 	if (pfn_valid(pfn))
-		return pfn_to_page(pfn)->zone_id;
+		return page_zone_id(pfn_to_page(pfn));
 	if (pfn_deferred(pfn))
 		return phys_sys.sections[pfn >> PFN_SECTION_SHIFT].zone_id;
 	return 0;
@@ -184,8 +184,7 @@ static void put_pagesets(struct seq_buf *out, const struct zone *zone)
 
 		mm_assert(pcp->zone == zone);
 		seq_printf(out, "\n    cpu: %i", cpu);
-		seq_printf(out, "\n              count: %i",
-			   READ_ONCE(pcp->count));
+		seq_printf(out, "\n              count: %i", pcp_count(pcp));
 		seq_printf(out, "\n              high:  %i",
 			   READ_ONCE(pcp->high));
 		seq_printf(out, "\n              batch: %i",

@@ -83,7 +83,7 @@ static u64 pcp_frames(void)
 
 	for_each_populated_zone (zone) {
 		for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
-			sum += (u64)zone->pageset[cpu].count;
+			sum += (u64)pcp_count(&zone->pageset[cpu]);
 	}
 	return sum;
 }
@@ -440,7 +440,7 @@ static void test_fallback(void **state)
 	first = alloc_page(GFP_KERNEL);
 	assert_int_equal(get_pageblock_migratetype(first), MIGRATE_UNMOVABLE);
 	assert_true(zone_nr_free_blocks(zone, 0, MIGRATE_UNMOVABLE) +
-			    (u64)zone->pageset[0].count >
+			    (u64)pcp_count(&zone->pageset[0]) >
 		    0);
 	/* Later ones stay in its pageblocks: no second one is touched. */
 	for (int i = 0; i < 300; i++) {
@@ -564,7 +564,7 @@ static void test_isolated_block(void **state)
 	assert_int_equal(zone_page_state(zone, NR_FREE_PAGES), before - moved);
 	/* Its last frame does not come back into circulation. */
 	__free_page(page);
-	assert_int_equal(zone->pageset[0].count, 0);
+	assert_int_equal(pcp_count(&zone->pageset[0]), 0);
 	assert_int_equal(zone_page_state(zone, NR_FREE_PAGES), before - moved);
 	phys_check();
 	undo_isolate_page_range(pfn, pfn + pageblock_nr_pages, MIGRATE_MOVABLE);

@@ -139,15 +139,15 @@ static void test_freed_later(void **state)
 		if (block + i != late)
 			__free_page(block + i);
 	}
-	assert_true(dma32()->pageset[0].count > 0);
+	assert_true(pcp_count(&dma32()->pageset[0]) > 0);
 	assert_int_equal(
 		start_isolate_page_range(pfn, pfn + nr, MIGRATE_MOVABLE, 0), 0);
-	assert_int_equal(dma32()->pageset[0].count, 0);
+	assert_int_equal(pcp_count(&dma32()->pageset[0]), 0);
 	assert_int_equal(test_pages_isolated(pfn, pfn + nr, 0), -EBUSY);
 	assert_int_equal(test_pages_isolated(pfn, pfn + 77, 0), 0);
 	assert_int_equal(test_pages_isolated(pfn + 78, pfn + nr, 0), 0);
 	__free_page(late);
-	assert_int_equal(dma32()->pageset[0].count, 0);
+	assert_int_equal(pcp_count(&dma32()->pageset[0]), 0);
 	assert_int_equal(test_pages_isolated(pfn, pfn + nr, 0), 0);
 	phys_check();
 	undo_isolate_page_range(pfn, pfn + nr, MIGRATE_MOVABLE);

@@ -236,7 +236,7 @@ static void count_zone(const struct zone *zone, struct zone_count *c)
 			PAGES_PER_SECTION / MAX_ORDER_NR_PAGES;
 	}
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
-		c->pcp += (u64)zone->pageset[cpu].count;
+		c->pcp += (u64)pcp_count(&zone->pageset[cpu]);
 	for (u32 i = 0; i < nr_held; i++)
 		if (page_zone(held[i].page) == zone)
 			c->held += 1UL << held[i].order;
