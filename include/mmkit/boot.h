@@ -15,6 +15,12 @@ struct mm_boot_node {
 	int nid;
 };
 
+/* An amount of memory: bytes, or parts of all RAM. Both 0: not given. */
+struct mm_boot_amount {
+	u64 bytes;
+	u32 percent; /* 1 .. 100; then bytes does not count */
+};
+
 struct mm_boot_params {
 	/* Firmware's map; parsed, not yet sanitised. */
 	const struct e820_table *map;
@@ -24,6 +30,20 @@ struct mm_boot_params {
 	/* Memory that the kernel image takes; size 0: none (sim, host). */
 	phys_addr_t kernel_start;
 	u64 kernel_size;
+	/*
+	 * Layout of physical memory: "x86-64" (NULL), "x86-64-la57", "x86-32",
+	 * "x86-32-pae", "arm64". Page tables are x86-64's in any case.
+	 */
+	const char *arch;
+	/* NR_DISTANCES rows of as many bytes, row = from; NULL: 10 and 20. */
+	const u8 *distances;
+	u32 nr_distances;
+	/* Zone MOVABLE, as Linux's parameters of these names say. */
+	struct mm_boot_amount kernelcore, movablecore;
+	bool movable_node;
+	/* Memory that can be taken out; counts with movable_node. */
+	const struct mm_boot_node *hotplug;
+	u32 nr_hotplug;
 	/* Replacement policy; NULL: "classic". */
 	const char *policy;
 };
@@ -37,7 +57,8 @@ void mm_reset(void);
 /*
  * mm_boot: bring the manager up, in the order of docs/ARCHITECTURE.md, and
  * log it. Called once, by the world's first thread; may sleep. Returns 0,
- * -EINVAL (no usable memory, unknown policy), -ENOMEM (too little). After a
+ * -EINVAL (no usable memory, unknown policy or layout, nodes that contradict
+ * themselves, more than 100 %), -ENOMEM (too little). After a
  * failure the reason is on the console and the machine is only good for
  * mm_reset().
  */

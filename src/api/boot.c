@@ -44,11 +44,20 @@ static int boot_frames(const struct mm_boot_params *p)
 		.nr_nodes = p->nr_nodes_ranges,
 		.kernel_start = p->kernel_start,
 		.kernel_size = p->kernel_size,
+		.arch = p->arch,
+		.distances = p->distances,
+		.nr_distances = (int)p->nr_distances,
+		.kernelcore = {p->kernelcore.bytes, p->kernelcore.percent},
+		.movablecore = {p->movablecore.bytes, p->movablecore.percent},
+		.movable_node = p->movable_node,
+		.hotplug = (const struct phys_node_range *)p->hotplug,
+		.nr_hotplug = (int)p->nr_hotplug,
 	};
 
 	MM_STATIC_ASSERT(sizeof(struct mm_boot_node) ==
 				 sizeof(struct phys_node_range),
 			 "one description of a node's memory");
+	mm_assert(p->nr_distances <= MM_MAX_NODES);
 	return phys_boot_memory(&pp);
 }
 
@@ -95,8 +104,8 @@ int mm_boot(const struct mm_boot_params *p)
 	pr_info("SLUB: HWalign=%d, Order=0-3, CPUs=%d, Nodes=%d\n",
 		MM_CACHELINE, port_nr_cpus(), nr_online_nodes());
 	pr_info("mm: replacement policy %s, kswapd running on %d node%s\n",
-		lru_policy()->name, nr_online_nodes(),
-		nr_online_nodes() == 1 ? "" : "s");
+		lru_policy()->name, nr_memory_nodes(),
+		nr_memory_nodes() == 1 ? "" : "s");
 	return 0;
 }
 

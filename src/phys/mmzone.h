@@ -211,6 +211,9 @@ static inline u64 zone_managed_pages(const struct zone *zone)
 	return READ_ONCE(zone->managed_pages);
 }
 
+/* totalhigh_pages: managed frames above what is always mapped. */
+u64 totalhigh_pages(void);
+
 static inline bool managed_zone(const struct zone *zone)
 {
 	return zone_managed_pages(zone) != 0;
@@ -282,11 +285,16 @@ struct zonelist *node_zonelist(int nid, gfp_t gfp);
 /* node_distance: 10 for the node itself, more for others. */
 int node_distance(int from, int to);
 
-/* nr_online_nodes: nodes of this machine. */
+/* nr_online_nodes: nodes of this machine; nr_memory_nodes: those with RAM. */
 int nr_online_nodes(void);
+int nr_memory_nodes(void);
 
-/* numa_node_id: the running CPU's node (a node that exists). */
+/*
+ * numa_node_id: the running CPU's node, which exists but may have no memory.
+ * numa_mem_id: the nearest node that has some.
+ */
 int numa_node_id(void);
+int numa_mem_id(void);
 
 /* ---- mobility of pageblocks
  * -------------------------------------------------- */

@@ -117,6 +117,7 @@ struct phys_hot {
 	struct zone *zone_of[PHYS_MAX_ZONES]; /* by page.zone_id */
 	u8 zone_idx_of[PHYS_MAX_ZONES];
 	u8 nid_of[PHYS_MAX_ZONES];
+	u8 gfp_zone[16]; /* by the four zone bits of a request */
 };
 
 struct phys_state;

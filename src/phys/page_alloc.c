@@ -69,29 +69,6 @@ void page_alloc_set_charge_ops(const struct charge_ops *ops)
 /* ---- what a request's flags mean
  * ----------------------------------------------- */
 
-/*
- * By the four zone bits. A lower zone wins over a higher one; this machine has
- * no high memory, so __GFP_HIGHMEM alone is NORMAL.
- */
-static const u8 gfp_zone_table[16] = {
-	[0] = ZONE_NORMAL,
-	[__GFP_DMA] = ZONE_DMA,
-	[__GFP_HIGHMEM] = ZONE_NORMAL,
-	[__GFP_DMA | __GFP_HIGHMEM] = ZONE_DMA,
-	[__GFP_DMA32] = ZONE_DMA32,
-	[__GFP_DMA32 | __GFP_DMA] = ZONE_DMA,
-	[__GFP_DMA32 | __GFP_HIGHMEM] = ZONE_DMA32,
-	[__GFP_DMA32 | __GFP_DMA | __GFP_HIGHMEM] = ZONE_DMA,
-	[__GFP_MOVABLE] = ZONE_NORMAL,
-	[__GFP_MOVABLE | __GFP_DMA] = ZONE_DMA,
-	[__GFP_MOVABLE | __GFP_HIGHMEM] = ZONE_MOVABLE,
-	[__GFP_MOVABLE | __GFP_DMA | __GFP_HIGHMEM] = ZONE_DMA,
-	[__GFP_MOVABLE | __GFP_DMA32] = ZONE_DMA32,
-	[__GFP_MOVABLE | __GFP_DMA32 | __GFP_DMA] = ZONE_DMA,
-	[__GFP_MOVABLE | __GFP_DMA32 | __GFP_HIGHMEM] = ZONE_DMA32,
-	[__GFP_MOVABLE | __GFP_DMA32 | __GFP_DMA | __GFP_HIGHMEM] = ZONE_DMA,
-};
-
 #define GFP_ZONEMASK (__GFP_DMA | __GFP_HIGHMEM | __GFP_DMA32 | __GFP_MOVABLE)
 /* Both mobility bits have no meaning together. */
 #define GFP_MOBILITY (__GFP_MOVABLE | __GFP_RECLAIMABLE)
@@ -100,7 +77,7 @@ static const u8 gfp_zone_table[16] = {
 
 enum zone_type gfp_zone(gfp_t gfp)
 {
-	return (enum zone_type)gfp_zone_table[gfp & GFP_ZONEMASK];
+	return (enum zone_type)phys_sys.hot.gfp_zone[gfp & GFP_ZONEMASK];
 }
 
 void prepare_alloc_context(struct alloc_context *ac, gfp_t gfp, int nid)

@@ -19,9 +19,6 @@ struct phys_state phys_sys;
 /* Links between pages are 32-bit frame numbers. */
 #define MAX_PFN_LIMIT (1UL << 32)
 
-/* 2 MiB: a large page of x86-64. */
-#define PAGEBLOCK_ORDER_DEFAULT 9
-
 #define LOW_HOLE_START 0xa0000UL
 #define LOW_HOLE_END   0x100000UL
 
@@ -72,16 +69,63 @@ static int boot_map(const struct phys_boot_params *p)
 	return 0;
 }
 
+static void phys_set_block_order(unsigned int order)
+{
+	u64 bytes = sizeof(struct page) << order;
+
+	mm_verify(order < MAX_ORDER && bytes < 1UL << 16);
+	phys_sys.hot.block_order = order;
+	phys_sys.hot.block_magic = ~0UL / bytes + 1;
+}
+
+/* The layout as named, and what follows from it at once. */
+static int boot_layout(const struct phys_boot_params *p)
+{
+	const struct phys_layout *l = phys_layout_find(p->arch);
+
+	if (!l) {
+		pr_err("boot: no layout of memory is called \"%s\"", p->arch);
+		return -EINVAL;
+	}
+	phys_sys.layout = l;
+	phys_set_block_order(l->block_order);
+	layout_gfp_zones(l, phys_sys.hot.gfp_zone);
+	return 0;
+}
+
+static phys_addr_t ram_limit(void)
+{
+	return min(phys_sys.layout->limit, PFN_PHYS(MAX_PFN_LIMIT));
+}
+
+/* Say what RAM the processor, or this manager, cannot reach. */
+static void warn_beyond_limit(void)
+{
+	phys_addr_t limit = ram_limit();
+	u64 lost = 0;
+
+	for (u32 i = 0; i < phys_sys.e820.nr_entries; i++) {
+		const struct e820_entry *e = &phys_sys.e820.entries[i];
+		phys_addr_t last = e->addr + e->size - 1;
+
+		if (e->type == E820_TYPE_RAM && last >= limit)
+			lost += last - max(e->addr, limit) + 1;
+	}
+	if (lost)
+		pr_warn("boot: %lluK of memory above %llu GiB are not used: "
+			"%s cannot address them",
+			(unsigned long long)lost >> 10,
+			(unsigned long long)limit >> 30,
+			limit == phys_sys.layout->limit ? phys_sys.layout->name
+							: "mmkit");
+}
+
 /* Whole frames of a usable range into memblock, and online. */
 static int boot_add_range(phys_addr_t start, phys_addr_t end)
 {
-	phys_addr_t limit = PFN_PHYS(MAX_PFN_LIMIT);
 	int err;
 
-	if (end > limit) {
-		pr_warn("boot: memory above 16 TiB is not used");
-		end = limit;
-	}
+	end = min(end, ram_limit());
 	/* Before rounding up, which could wrap at the very end. */
 	if (start >= end)
 		return 0;
@@ -103,6 +147,8 @@ static int boot_ram(void)
 	int err = 0;
 
 	memblock_init();
+	memblock_set_current_limit(layout_low_end(phys_sys.layout));
+	warn_beyond_limit();
 	for (u32 i = 0; !err && i < phys_sys.e820.nr_entries; i++) {
 		const struct e820_entry *e = &phys_sys.e820.entries[i];
 
@@ -171,36 +217,59 @@ static void print_memory_line(const struct phys_boot_params *p)
 	u64 present = memblock_phys_mem_size() >> PAGE_SHIFT;
 	u64 managed = totalram_pages();
 
+	char highmem[40] = "";
+
+	if (layout_has_zone(phys_sys.layout, ZONE_HIGHMEM))
+		(void)mm_snprintf(highmem, sizeof(highmem), ", %lluK highmem",
+				  kb(totalhigh_pages()));
 	pr_info("Memory: %lluK/%lluK available (%lluK kernel code, %lluK "
-		"memmap, %lluK reserved, 0K cma-reserved)",
+		"memmap, %lluK reserved, 0K cma-reserved%s)",
 		kb(nr_free_pages()), kb(present),
 		(unsigned long long)p->kernel_size >> 10, kb(memmap_pages()),
-		kb(present - managed));
+		kb(present - managed), highmem);
 }
 
 /* ---- boot
  * -----------------------------------------------------------------------------
  */
 
-static int boot_tables(void)
+/* RAM that the manager's tables may lie in: mapped, and not to be taken out. */
+static u64 kernel_pages(void)
 {
-	int err = zones_init();
+	u64 low = PFN_DOWN(layout_low_end(phys_sys.layout)), sum = 0;
+	struct memblock_iter it;
+
+	for_each_mem_range (it, NUMA_NO_NODE) {
+		u64 s = PFN_UP(it.start), e = min(PFN_DOWN(it.end), low);
+
+		if (s < e && !(it.flags & MEMBLOCK_HOTPLUG))
+			sum += e - s;
+	}
+	return sum;
+}
+
+static int boot_tables(const struct phys_boot_params *p)
+{
+	int err = zones_init(p);
 
 	if (!err)
 		err = build_all_zonelists();
 	if (!err)
 		err = memmap_reserve();
 	if (err == -ENOMEM)
-		pr_err("boot: %lluK of memory are too little for the "
-		       "manager's tables",
-		       kb(memblock_phys_mem_size() >> PAGE_SHIFT));
+		pr_err("boot: %lluK of memory, %lluK of it in reach of the "
+		       "kernel, are too little for the manager's tables",
+		       kb(memblock_phys_mem_size() >> PAGE_SHIFT),
+		       kb(kernel_pages()));
 	return err;
 }
 
 static int boot_steps(const struct phys_boot_params *p)
 {
-	int err = boot_map(p);
+	int err = boot_layout(p);
 
+	if (!err)
+		err = boot_map(p);
 	if (!err)
 		err = boot_ram();
 	if (!err)
@@ -208,17 +277,10 @@ static int boot_steps(const struct phys_boot_params *p)
 	if (!err)
 		err = zones_set_nodes(p);
 	if (!err)
-		err = boot_tables();
+		err = movable_init(p);
+	if (!err)
+		err = boot_tables(p);
 	return err;
-}
-
-static void phys_set_block_order(unsigned int order)
-{
-	u64 bytes = sizeof(struct page) << order;
-
-	mm_verify(order < MAX_ORDER && bytes < 1UL << 16);
-	phys_sys.hot.block_order = order;
-	phys_sys.hot.block_magic = ~0UL / bytes + 1;
 }
 
 int phys_boot_memory(const struct phys_boot_params *params)
@@ -226,7 +288,6 @@ int phys_boot_memory(const struct phys_boot_params *params)
 	int err;
 
 	mm_verify(!phys_sys.booted);
-	phys_set_block_order(PAGEBLOCK_ORDER_DEFAULT);
 	set_tunables(params);
 	page_wait_init();
 	lru_init();

@@ -9,6 +9,7 @@
 
 #include "phys/alloc.h"
 #include "phys/e820.h"
+#include "phys/layout.h"
 #include "phys/lru.h"
 #include "phys/mmzone.h"
 #include "phys/page.h"
@@ -67,11 +68,15 @@ struct phys_state {
 	struct phys_tunables tunables;
 	spinlock_t wmark_lock;
 	bool booted;
-	int nr_nodes; /* nodes that exist */
+	const struct phys_layout *layout; /* (B) zones by address */
+	int nr_nodes;			  /* nodes that exist */
+	int nr_memory_nodes;		  /* of these with RAM */
 	u32 nr_zone_ids;
 	struct pglist_data *node[MM_MAX_NODES];
 	u8 distance[MM_MAX_NODES][MM_MAX_NODES];
-	u8 cpu_node[MM_NR_CPUS];
+	u8 cpu_node[MM_NR_CPUS];	 /* where each CPU is, ... */
+	u8 cpu_mem_node[MM_NR_CPUS];	 /* ... and the nearest memory */
+	u64 movable_start[MM_MAX_NODES]; /* first frame of MOVABLE; 0: none */
 	u64 nr_sections;
 	struct mem_section *sections;
 	u64 nr_bad_pages; /* (A) reports by bad_page() */
@@ -96,11 +101,18 @@ struct phys_node_range {
 	int nid; /* 0 .. MM_MAX_NODES - 1 */
 };
 
+/* An amount of memory: bytes, or parts of all RAM. Both 0: not given. */
+struct phys_amount {
+	u64 bytes;
+	u32 percent; /* 1 .. 100; then bytes does not count */
+};
+
 #define LOCAL_DISTANCE	10
 #define REMOTE_DISTANCE 20
 
 struct phys_boot_params {
-	const struct e820_table *map;	     /* need not be sanitised */
+	const char *arch;	      /* a name of layout.c; NULL: x86-64 */
+	const struct e820_table *map; /* need not be sanitised */
 	const struct phys_node_range *nodes; /* NULL: all is node 0 */
 	int nr_nodes;			     /* entries of nodes */
 	/* nr_distances^2 bytes, row = from; NULL: 10 and 20. */
@@ -111,6 +123,12 @@ struct phys_boot_params {
 	phys_addr_t initrd_start;
 	u64 initrd_size;
 	u64 min_free_kbytes; /* 0: from the machine's size */
+	/* What is zone MOVABLE: see movable.c. */
+	struct phys_amount kernelcore, movablecore;
+	bool movable_node; /* hotplug ranges decide, not the amounts */
+	/* What can be taken out while running; counts with movable_node. */
+	const struct phys_node_range *hotplug;
+	int nr_hotplug;
 };
 
 /*
@@ -137,10 +155,14 @@ void phys_check(void);
  * All are single-threaded and return 0 or a negative errno after logging why.
  */
 
-/* zones_set_nodes: every memblock region gets its node (zones.c). */
+/* zones_set_nodes: every memblock region gets its node (numa.c). */
 int zones_set_nodes(const struct phys_boot_params *params) MM_MUST_CHECK;
+/* movable_init: where zone MOVABLE begins in each node (movable.c). */
+int movable_init(const struct phys_boot_params *params) MM_MUST_CHECK;
 /* zones_init: nodes with their zones and per-CPU parts, from memblock. */
-int zones_init(void) MM_MUST_CHECK;
+int zones_init(const struct phys_boot_params *params) MM_MUST_CHECK;
+/* numa_place_cpus: cpu_node and cpu_mem_node, from the port and distances. */
+void numa_place_cpus(void);
 /* build_all_zonelists: fallback orders, and each CPU's first choices. */
 int build_all_zonelists(void) MM_MUST_CHECK;
 /* memmap_reserve: memory for tables and descriptors (memmap.c). */
@@ -151,6 +173,9 @@ void memmap_init(void);
 void memmap_free_all(void);
 /* page_wait_init: the queues for locked pages (page_wait.c). */
 void page_wait_init(void);
+
+/* node_present_in: frames of NID's RAM inside [LO, HI), by memblock. */
+u64 node_present_in(int nid, u64 lo, u64 hi);
 
 /* zone_at: the zone of node NID whose range holds PFN, NULL if none. */
 struct zone *zone_at(int nid, u64 pfn);

@@ -15,7 +15,9 @@
  * of memory: 4 * sqrt(KiB of low memory), within 128 KiB .. 256 MiB. The
  * distance between the marks is max(min / 4, watermark_scale_factor). A request
  * that could have used a higher zone must leave lowmem_reserve more in a lower
- * one. A boost (fallback.c) lifts all marks for a while.
+ * one. HIGHMEM and MOVABLE, where atomic requests never go, keep 1/1024 of
+ * themselves within 32 .. 128 frames. A boost (fallback.c) lifts all marks for
+ * a while.
  *
  * Numbers are set under phys_sys.wmark_lock and read without it.
  *
@@ -127,6 +129,12 @@ bool zone_watermark_fast(const struct zone *zone, unsigned int order, u64 mark,
 /* ---- setting
  * ---------------------------------------------------------------------- */
 
+/* Can the kernel use ZONE for itself, and so need a reserve there? */
+static bool zone_is_low(const struct zone *zone)
+{
+	return zone->idx != ZONE_HIGHMEM && zone->idx != ZONE_MOVABLE;
+}
+
 u64 nr_free_buffer_pages(void)
 {
 	struct zone *zone;
@@ -136,8 +144,7 @@ u64 nr_free_buffer_pages(void)
 		u64 managed = zone_managed_pages(zone);
 		u64 high = high_wmark_pages(zone);
 
-		if (zone->idx != ZONE_HIGHMEM && zone->idx != ZONE_MOVABLE &&
-		    managed > high)
+		if (zone_is_low(zone) && managed > high)
 			sum += managed - high;
 	}
 	return sum;
@@ -184,7 +191,7 @@ static void set_zone_marks(struct zone *zone, u64 pages_min, u64 lowmem)
 	u64 least = min(pages_min, 0xffffffffUL) * managed / lowmem;
 	u64 gap;
 
-	if (zone->idx == ZONE_HIGHMEM)
+	if (!zone_is_low(zone))
 		least = clamp(managed / 1024, 32UL, 128UL);
 	gap = max(least >> 2,
 		  managed * phys_sys.tunables.watermark_scale_factor / 10000);
@@ -222,7 +229,7 @@ void setup_per_zone_wmarks(void)
 
 	spin_lock(&phys_sys.wmark_lock);
 	for_each_zone (zone) {
-		if (zone->idx != ZONE_HIGHMEM)
+		if (zone_is_low(zone))
 			lowmem += zone_managed_pages(zone);
 	}
 	for_each_zone (zone)

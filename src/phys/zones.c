@@ -5,23 +5,24 @@
  * 1. Purpose. From memblock's regions with their nodes to pg_data_t, zones
  *    and zone lists; the questions about them (NODE_DATA, next_zone, ...).
  *
- * 2. Structures. One pg_data_t for each node that has RAM, allocated from
- *    that node's memory. Zones are cut by address:
+ * 2. Structures. One pg_data_t for each node that has RAM or a CPU, allocated
+ *    from the nearest memory. Zones are cut by address as the machine's layout
+ *    says (layout.c); the upper end of a node may be zone MOVABLE (movable.c).
+ *    Zones without frames exist, empty, so that indices mean the same
+ *    everywhere. A populated zone has a number (zone_id, from 1) that every
+ *    descriptor of it carries.
  *
- *      0        16 MiB           4 GiB                     end
- *      |  DMA   |     DMA32      |         Normal            |
- *
- *    HIGHMEM has no addresses on 64-bit machines and MOVABLE none until an
- *    option asks for it; both exist as empty zones, so that indices mean the
- *    same everywhere. A populated zone has a number (zone_id, from 1) that
- *    every descriptor of it carries.
+ *    A node without RAM has empty zones, and zone lists that lead elsewhere. A
+ *    CPU there is of that node (numa_node_id) and takes memory from the
+ *    nearest that has some (numa_mem_id): NUMA_HIT there, and NUMA_OTHER.
  *
  * 3. Invariants.
  *    ZN-1  spanned >= present >= managed for every zone.
  *    ZN-2  Zones of one node do not overlap; those of different nodes may
  *          (interleaved nodes), so a frame's zone is what its descriptor says.
  *    ZN-3  A node's fallback list has every populated zone once, its own
- *          first, then by distance; within a node from high to low.
+ *          first, then by distance; within a node from high to low. Nodes at
+ *          one distance take turns in being the first.
  *
  * 4. Locking. Built once at boot by one CPU, constant afterwards.
  *
@@ -35,31 +36,11 @@
 
 #include "base/bitops.h"
 #include "base/printk.h"
-#include "base/string.h"
+#include "base/seqbuf.h"
 #include "phys/phys.h"
 
 static const char *const zone_names[MAX_NR_ZONES] = {"DMA", "DMA32", "Normal",
 						     "HighMem", "Movable"};
-
-#define MAX_DMA_PFN   (16UL << (20 - PAGE_SHIFT))
-#define MAX_DMA32_PFN (1UL << (32 - PAGE_SHIFT))
-
-/* The frames [*LO, *HI) that zone type ZT may have; empty for two of them. */
-static void zone_limits(int zt, u64 *lo, u64 *hi)
-{
-	u64 end = phys_sys.hot.max_pfn;
-
-	*lo = *hi = 0;
-	if (zt == ZONE_DMA) {
-		*hi = min(MAX_DMA_PFN, end);
-	} else if (zt == ZONE_DMA32) {
-		*lo = min(MAX_DMA_PFN, end);
-		*hi = min(MAX_DMA32_PFN, end);
-	} else if (zt == ZONE_NORMAL) {
-		*lo = min(MAX_DMA32_PFN, end);
-		*hi = end;
-	}
-}
 
 /* ---- questions
  * ------------------------------------------------------------------ */
@@ -112,9 +93,31 @@ int node_distance(int from, int to)
 	return phys_sys.distance[from][to];
 }
 
+int nr_memory_nodes(void)
+{
+	return phys_sys.nr_memory_nodes;
+}
+
 int numa_node_id(void)
 {
 	return phys_sys.cpu_node[port_cpu()];
+}
+
+int numa_mem_id(void)
+{
+	return phys_sys.cpu_mem_node[port_cpu()];
+}
+
+u64 totalhigh_pages(void)
+{
+	u64 low = PFN_DOWN(layout_low_end(phys_sys.layout)), sum = 0;
+	struct zone *zone;
+
+	for_each_populated_zone (zone) {
+		if (zone->zone_start_pfn >= low)
+			sum += zone_managed_pages(zone);
+	}
+	return sum;
 }
 
 struct zonelist *node_zonelist(int nid, gfp_t gfp)
@@ -137,104 +140,6 @@ struct zone *zone_at(int nid, u64 pfn)
 	return NULL;
 }
 
-/* ---- nodes of memblock's regions
- * ---------------------------------------------------- */
-
-static int check_node_range(const struct phys_boot_params *p, int i)
-{
-	const struct phys_node_range *r = &p->nodes[i];
-
-	if (r->nid < 0 || r->nid >= MM_MAX_NODES) {
-		pr_err("NUMA: node number %d is not in 0..%d", r->nid,
-		       MM_MAX_NODES - 1);
-		return -EINVAL;
-	}
-	if (r->start >= r->end) {
-		pr_err("NUMA: range of node %d is empty", r->nid);
-		return -EINVAL;
-	}
-	for (int j = 0; j < i; j++) {
-		const struct phys_node_range *o = &p->nodes[j];
-
-		if (o->nid == r->nid || r->end <= o->start ||
-		    o->end <= r->start)
-			continue;
-		pr_err("NUMA: ranges of nodes %d and %d overlap", o->nid,
-		       r->nid);
-		return -EINVAL;
-	}
-	return 0;
-}
-
-static int check_distances(const struct phys_boot_params *p)
-{
-	int n = p->nr_distances;
-
-	if (n < 0 || n > MM_MAX_NODES) {
-		pr_err("NUMA: a distance table of %d nodes", n);
-		return -EINVAL;
-	}
-	for (int i = 0; p->distances && i < n * n; i++) {
-		bool local = i / n == i % n;
-		u8 d = p->distances[i];
-
-		if (d < LOCAL_DISTANCE || (d == LOCAL_DISTANCE) != local) {
-			pr_err("NUMA: distance %u from node %d to node %d", d,
-			       i / n, i % n);
-			return -EINVAL;
-		}
-	}
-	return 0;
-}
-
-static void set_distances(const struct phys_boot_params *p)
-{
-	for (int from = 0; from < MM_MAX_NODES; from++) {
-		for (int to = 0; to < MM_MAX_NODES; to++) {
-			u8 d = from == to ? LOCAL_DISTANCE : REMOTE_DISTANCE;
-
-			if (p->distances && from < p->nr_distances &&
-			    to < p->nr_distances)
-				d = p->distances[from * p->nr_distances + to];
-			phys_sys.distance[from][to] = d;
-		}
-	}
-}
-
-int zones_set_nodes(const struct phys_boot_params *p)
-{
-	const struct memblock_type *t = memblock_memory_table();
-	int err = check_distances(p);
-
-	for (int i = 0; !err && p->nodes && i < p->nr_nodes; i++)
-		err = check_node_range(p, i);
-	if (err)
-		return err;
-	set_distances(p);
-	for (int i = 0; !err && p->nodes && i < p->nr_nodes; i++) {
-		const struct phys_node_range *r = &p->nodes[i];
-
-		err = memblock_set_node(r->start, r->end - r->start, r->nid);
-	}
-	for (u64 i = 0; !err && i < t->cnt; i++) {
-		const struct memblock_region *r = &t->regions[i];
-		int nid = p->nodes && p->nr_nodes ? p->nodes[0].nid : 0;
-
-		if (r->nid != NUMA_NO_NODE)
-			continue;
-		if (p->nodes && p->nr_nodes)
-			pr_warn("NUMA: [mem 0x%016llx-0x%016llx] has no node, "
-				"taken for node %d",
-				(unsigned long long)r->base,
-				(unsigned long long)(r->base + r->size - 1),
-				nid);
-		err = memblock_set_node(r->base, r->size, nid);
-		/* Regions may have merged: look from the start again. */
-		i = (u64)-1;
-	}
-	return err;
-}
-
 /* ---- nodes and zones
  * ------------------------------------------------------------------- */
 
@@ -254,8 +159,7 @@ static bool node_range(int nid, u64 *start, u64 *end)
 	return any;
 }
 
-/* Frames of NID's RAM inside [LO, HI). */
-static u64 node_present_in(int nid, u64 lo, u64 hi)
+u64 node_present_in(int nid, u64 lo, u64 hi)
 {
 	struct memblock_iter it;
 	u64 sum = 0;
@@ -269,31 +173,30 @@ static u64 node_present_in(int nid, u64 lo, u64 hi)
 	return sum;
 }
 
-static int zone_init(pg_data_t *pgdat, int zt)
+/* The frames [*LO, *HI) of node PGDAT that are for its zone of type ZT. */
+static void node_zone_range(const pg_data_t *pgdat, int zt, u64 *lo, u64 *hi)
 {
-	struct zone *zone = &pgdat->node_zones[zt];
-	int cpus = port_nr_cpus();
-	u64 lo, hi;
+	u64 movable = phys_sys.movable_start[pgdat->node_id];
 
-	zone->name = zone_names[zt];
-	zone->idx = (u8)zt;
-	zone->zone_pgdat = pgdat;
-	zone_init_free_lists(zone);
-	zone_limits(zt, &lo, &hi);
-	lo = max(lo, pgdat->node_start_pfn);
-	hi = min(hi, pgdat_end_pfn(pgdat));
-	if (lo >= hi)
-		return 0;
-	zone->present_pages = node_present_in(pgdat->node_id, lo, hi);
-	if (!zone->present_pages)
-		return 0;
-	zone->zone_start_pfn = lo;
-	zone->spanned_pages = hi - lo;
-	zone->contiguous = zone->spanned_pages == zone->present_pages;
-	zone->pageset = memblock_alloc_node(sizeof(*zone->pageset) * cpus, 0,
-					    pgdat->node_id);
+	if (zt == ZONE_MOVABLE) {
+		*lo = movable;
+		*hi = movable ? pgdat_end_pfn(pgdat) : 0;
+		return;
+	}
+	layout_zone_range(phys_sys.layout, zt, phys_sys.hot.max_pfn, lo, hi);
+	*lo = max(*lo, pgdat->node_start_pfn);
+	*hi = min(*hi, movable ? movable : pgdat_end_pfn(pgdat));
+}
+
+/* What a zone that has frames needs besides: per-CPU parts and a number. */
+static int zone_populate(struct zone *zone)
+{
+	int cpus = port_nr_cpus(), nid = zone_to_nid(zone);
+
+	zone->pageset =
+		memblock_alloc_node(sizeof(*zone->pageset) * (u64)cpus, 0, nid);
 	zone->per_cpu_zonestats = memblock_alloc_node(
-		sizeof(*zone->per_cpu_zonestats) * cpus, 0, pgdat->node_id);
+		sizeof(*zone->per_cpu_zonestats) * (u64)cpus, 0, nid);
 	if (!zone->pageset || !zone->per_cpu_zonestats)
 		return -ENOMEM;
 	if (phys_sys.nr_zone_ids + 1 >= PHYS_MAX_ZONES) {
@@ -302,15 +205,47 @@ static int zone_init(pg_data_t *pgdat, int zt)
 	}
 	zone->zone_id = (u8)++phys_sys.nr_zone_ids;
 	phys_sys.hot.zone_of[zone->zone_id] = zone;
-	phys_sys.hot.zone_idx_of[zone->zone_id] = (u8)zt;
-	phys_sys.hot.nid_of[zone->zone_id] = (u8)pgdat->node_id;
+	phys_sys.hot.zone_idx_of[zone->zone_id] = zone->idx;
+	phys_sys.hot.nid_of[zone->zone_id] = (u8)nid;
 	pcp_init(zone);
 	for (int cpu = 0; cpu < cpus; cpu++)
 		phys_sys.pcp_of[cpu][zone->zone_id] = &zone->pageset[cpu];
-	pgdat->nr_zones = zt + 1;
+	zone->zone_pgdat->nr_zones = zone->idx + 1;
 	return 0;
 }
 
+static int zone_init(pg_data_t *pgdat, int zt)
+{
+	struct zone *zone = &pgdat->node_zones[zt];
+	u64 lo, hi;
+
+	zone->name = zone_names[zt];
+	zone->idx = (u8)zt;
+	zone->zone_pgdat = pgdat;
+	zone_init_free_lists(zone);
+	node_zone_range(pgdat, zt, &lo, &hi);
+	if (lo >= hi)
+		return 0;
+	zone->present_pages = node_present_in(pgdat->node_id, lo, hi);
+	if (!zone->present_pages)
+		return 0;
+	zone->zone_start_pfn = lo;
+	zone->spanned_pages = hi - lo;
+	zone->contiguous = zone->spanned_pages == zone->present_pages;
+	return zone_populate(zone);
+}
+
+static void print_node(int nid, u64 start, u64 end)
+{
+	if (start == end)
+		pr_info("Initmem setup node %d as memoryless", nid);
+	else
+		pr_info("Initmem setup node %d [mem 0x%016llx-0x%016llx]", nid,
+			(unsigned long long)PFN_PHYS(start),
+			(unsigned long long)PFN_PHYS(end) - 1);
+}
+
+/* Node NID with RAM in [START, END) (equal: none) and its zones. */
 static int node_init(int nid, u64 start, u64 end)
 {
 	pg_data_t *pgdat = memblock_alloc_node(sizeof(*pgdat), 0, nid);
@@ -331,9 +266,8 @@ static int node_init(int nid, u64 start, u64 end)
 	lruvec_init(&pgdat->lruvec, pgdat);
 	phys_sys.node[nid] = pgdat;
 	phys_sys.nr_nodes++;
-	pr_info("Initmem setup node %d [mem 0x%016llx-0x%016llx]", nid,
-		(unsigned long long)PFN_PHYS(start),
-		(unsigned long long)PFN_PHYS(end) - 1);
+	phys_sys.nr_memory_nodes += start != end;
+	print_node(nid, start, end);
 	for (int zt = 0; zt < MAX_NR_ZONES; zt++) {
 		int err = zone_init(pgdat, zt);
 
@@ -348,10 +282,13 @@ static void print_zone_ranges(void)
 	u64 start = PFN_UP(memblock_start_of_DRAM());
 
 	pr_info("Zone ranges:");
-	for (int zt = 0; zt <= ZONE_NORMAL; zt++) {
+	for (int zt = 0; zt < ZONE_MOVABLE; zt++) {
 		u64 lo, hi;
 
-		zone_limits(zt, &lo, &hi);
+		if (!layout_has_zone(phys_sys.layout, zt))
+			continue;
+		layout_zone_range(phys_sys.layout, zt, phys_sys.hot.max_pfn,
+				  &lo, &hi);
 		lo = max(lo, start);
 		if (lo >= hi)
 			pr_info("  %-8s empty", zone_names[zt]);
@@ -362,6 +299,13 @@ static void print_zone_ranges(void)
 				(unsigned long long)PFN_PHYS(hi) - 1);
 	}
 	pr_info("Movable zone start for each node");
+	for (int nid = 0; nid < MM_MAX_NODES; nid++) {
+		u64 pfn = phys_sys.movable_start[nid];
+
+		if (pfn)
+			pr_info("  Node %d: 0x%016llx", nid,
+				(unsigned long long)PFN_PHYS(pfn));
+	}
 }
 
 static void print_early_nodes(void)
@@ -376,22 +320,16 @@ static void print_early_nodes(void)
 	}
 }
 
-/* A CPU without memory of its own works from the nearest node. */
-static u8 cpu_home_node(int cpu)
+/* Does the machine have node NID although it has no RAM there? */
+static bool node_without_ram(const struct phys_boot_params *p, int nid)
 {
-	int want = port_cpu_node(cpu);
-	int best = first_online_pgdat()->node_id;
-	pg_data_t *pgdat;
-
-	if (want < 0 || want >= MM_MAX_NODES)
-		return (u8)best;
-	for_each_online_pgdat(pgdat)
-	{
-		if (node_distance(want, pgdat->node_id) <
-		    node_distance(want, best))
-			best = pgdat->node_id;
+	if (p->distances && nid < p->nr_distances)
+		return true;
+	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
+		if (port_cpu_node(cpu) == nid)
+			return true;
 	}
-	return (u8)best;
+	return false;
 }
 
 /* Nobody has a set yet: all fast paths end at a lock that is taken. */
@@ -409,24 +347,23 @@ static void no_fast_sets(void)
 	}
 }
 
-int zones_init(void)
+int zones_init(const struct phys_boot_params *p)
 {
 	no_fast_sets();
 	print_zone_ranges();
 	print_early_nodes();
 	for (int nid = 0; nid < MM_MAX_NODES; nid++) {
-		u64 start, end;
+		u64 start = 0, end = 0;
 		int err;
 
-		if (!node_range(nid, &start, &end))
+		if (!node_range(nid, &start, &end) && !node_without_ram(p, nid))
 			continue;
 		err = node_init(nid, start, end);
 		if (err)
 			return err;
 	}
-	mm_verify(phys_sys.nr_nodes > 0);
-	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
-		phys_sys.cpu_node[cpu] = cpu_home_node(cpu);
+	mm_verify(phys_sys.nr_memory_nodes > 0);
+	numa_place_cpus();
 	return 0;
 }
 
@@ -447,19 +384,32 @@ static void zonelist_add_node(struct zonelist *zl, pg_data_t *pgdat)
 	zl->_zonerefs[zl->nr] = (struct zoneref){NULL, 0};
 }
 
-/* The nearest node that USED lacks; ties go to the next number upwards. */
-static pg_data_t *next_best_node(int from, const u64 *used)
+/*
+ * The node with memory that is nearest to FROM and not in USED. Of several at
+ * one distance the one that was preferred to its equals least often before
+ * (LOAD), so that overflowing nodes do not all go to one; then the next number
+ * upwards.
+ */
+static pg_data_t *next_best_node(int from, const u64 *used, const u32 *load)
 {
 	pg_data_t *best = NULL;
 
 	for (int step = 0; step < MM_MAX_NODES; step++) {
 		int nid = (from + step) % MM_MAX_NODES;
+		pg_data_t *pgdat = phys_sys.node[nid];
+		int near;
 
-		if (!phys_sys.node[nid] || test_bit((u64)nid, used))
+		if (!pgdat || !pgdat->node_present_pages ||
+		    test_bit((u64)nid, used))
 			continue;
-		if (!best || node_distance(from, nid) <
-				     node_distance(from, best->node_id))
-			best = phys_sys.node[nid];
+		if (!best) {
+			best = pgdat;
+			continue;
+		}
+		near = node_distance(from, best->node_id) -
+		       node_distance(from, nid);
+		if (near > 0 || (!near && load[nid] < load[best->node_id]))
+			best = pgdat;
 	}
 	return best;
 }
@@ -472,23 +422,59 @@ static struct zonelist *zonelist_alloc(int nid)
 		sizeof(struct zonelist) + nr * sizeof(struct zoneref), 0, nid);
 }
 
-static int build_zonelists(pg_data_t *pgdat)
+/* "Fallback order for Node 0: 0 1", as far as one line takes it. */
+static void print_fallback_order(const struct zonelist *zl, int nid)
+{
+	int last = NUMA_NO_NODE;
+	struct seq_buf s;
+	char line[256];
+
+	seq_buf_init(&s, line, sizeof(line));
+	for (const struct zoneref *z = zl->_zonerefs; z->zone; z++) {
+		if (zone_to_nid(z->zone) != last)
+			seq_printf(&s, "%d ", zone_to_nid(z->zone));
+		last = zone_to_nid(z->zone);
+	}
+	pr_info("Fallback order for Node %d: %s", nid, seq_buf_str(&s));
+}
+
+static int distance_to(int nid, const pg_data_t *pgdat)
+{
+	return pgdat ? node_distance(nid, pgdat->node_id) : -1;
+}
+
+/* Fill ZL, the fallback list of node NID. LOAD counts over all nodes. */
+static void order_by_distance(struct zonelist *zl, int nid, u32 *load)
 {
 	u64 used[BITS_TO_LONGS(MM_MAX_NODES)] = {0};
+	pg_data_t *pgdat = next_best_node(nid, used, load), *next;
+	int last = -1;
+
+	for (; pgdat; pgdat = next) {
+		int distance = distance_to(nid, pgdat);
+
+		set_bit((u64)pgdat->node_id, used);
+		zonelist_add_node(zl, pgdat);
+		next = next_best_node(nid, used, load);
+		if (distance != last && distance_to(nid, next) == distance)
+			load[pgdat->node_id]++;
+		last = distance;
+	}
+}
+
+static int build_zonelists(pg_data_t *pgdat, u32 *load)
+{
 	struct zonelist *all = zonelist_alloc(pgdat->node_id);
 	struct zonelist *own = zonelist_alloc(pgdat->node_id);
-	pg_data_t *next;
 
 	if (!all || !own)
 		return -ENOMEM;
-	while ((next = next_best_node(pgdat->node_id, used))) {
-		set_bit((u64)next->node_id, used);
-		zonelist_add_node(all, next);
-	}
+	order_by_distance(all, pgdat->node_id, load);
 	zonelist_add_node(own, pgdat);
 	mm_assert_eq(all->nr, phys_sys.nr_zone_ids);
 	pgdat->node_zonelists[ZONELIST_FALLBACK] = all;
 	pgdat->node_zonelists[ZONELIST_NOFALLBACK] = own;
+	print_fallback_order(all, pgdat->node_id);
 	return 0;
 }
 
@@ -522,11 +508,12 @@ static void build_fast_places(void)
 int build_all_zonelists(void)
 {
 	u64 total = memblock_phys_mem_size() >> PAGE_SHIFT;
+	u32 load[MM_MAX_NODES] = {0};
 	pg_data_t *pgdat;
 
 	for_each_online_pgdat(pgdat)
 	{
-		int err = build_zonelists(pgdat);
+		int err = build_zonelists(pgdat, load);
 
 		if (err)
 			return err;

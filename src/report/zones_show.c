@@ -11,10 +11,10 @@
 #include "policy/policy.h"
 #include "report/report.h"
 
-/* Is ZONE shown? No 64-bit machine has high memory. */
+/* Is ZONE shown? Those of the machine's layout are, populated or not. */
 static bool zone_shown(const struct zone *zone)
 {
-	return zone->idx != ZONE_HIGHMEM;
+	return layout_has_zone(phys_sys.layout, zone->idx);
 }
 
 static void put_zone(struct seq_buf *out, const struct zone *zone)
@@ -166,7 +166,7 @@ static void put_protection(struct seq_buf *out, const struct zone *zone)
 	mm_assert(zone_shown(zone));
 	seq_puts(out, "\n        protection: (");
 	for (int zt = 0; zt < MAX_NR_ZONES; zt++) {
-		if (zt == ZONE_HIGHMEM)
+		if (!layout_has_zone(phys_sys.layout, zt))
 			continue;
 		seq_printf(out, "%s%llu", sep,
 			   LLU(READ_ONCE(zone->lowmem_reserve[zt])));
