@@ -91,6 +91,14 @@ static inline int gfp_migratetype(gfp_t gfp)
 	return (int)((gfp / __GFP_MOVABLE) & 3u);
 }
 
+/*
+ * request_migratetype: the type whose lists serve GFP: its mobility, or
+ * UNMOVABLE for all where pageblocks are not grouped. The fast path of single
+ * frames has it built into its table; those of blocks ask gfp_migratetype(),
+ * find the other types' lists empty, and leave.
+ */
+int request_migratetype(gfp_t gfp);
+
 MM_STATIC_ASSERT(__GFP_MOVABLE / __GFP_MOVABLE == MIGRATE_MOVABLE, "gfp bits");
 MM_STATIC_ASSERT(__GFP_RECLAIMABLE / __GFP_MOVABLE == MIGRATE_RECLAIMABLE,
 		 "gfp bits give the migratetype");

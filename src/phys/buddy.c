@@ -84,6 +84,8 @@ void set_pageblock_migratetype(const struct page *page, int migratetype)
 			  .pageblock_mt[page_to_pfn(page) >> pageblock_order];
 
 	mm_verify(migratetype >= 0 && migratetype < MIGRATE_TYPES);
+	if (phys_sys.group_by_mobility_off && migratetype < MIGRATE_PCPTYPES)
+		migratetype = MIGRATE_UNMOVABLE;
 	WRITE_ONCE(*mt, (u8)((READ_ONCE(*mt) & ~PAGEBLOCK_MT_MASK) |
 			     (u32)migratetype));
 }
@@ -343,14 +345,14 @@ struct page *rmqueue_smallest(struct zone *zone, unsigned int order, int mt)
 
 /*
  * Should a deferred section be made before TYPE looks for ORDER elsewhere?
- * For movable frames always; for others only if no whole pageblock is free
- * that could change its type.
+ * For the type that its frames have always; for others only if no whole
+ * pageblock is free that could change its type.
  */
 static bool deferred_wanted(const struct zone *zone, unsigned int order, int mt)
 {
 	if (!zone->nr_deferred)
 		return false;
-	if (mt == MIGRATE_MOVABLE)
+	if (mt == home_migratetype())
 		return true;
 	for (order = max(order, pageblock_order); order < MAX_ORDER; order++) {
 		if (!page_list_empty(
@@ -405,7 +407,7 @@ u64 zone_nr_free_blocks(const struct zone *zone, unsigned int order, int mt)
 			: READ_ONCE(area->free_list[mt].count);
 
 	mm_assert(order < MAX_ORDER && mt < MIGRATE_TYPES);
-	if (order == MAX_ORDER - 1 && (mt < 0 || mt == MIGRATE_MOVABLE))
+	if (order == MAX_ORDER - 1 && (mt < 0 || mt == home_migratetype()))
 		nr += READ_ONCE(zone->nr_deferred) *
 		      (PAGES_PER_SECTION / MAX_ORDER_NR_PAGES);
 	return nr;

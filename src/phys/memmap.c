@@ -219,7 +219,7 @@ int memmap_reserve(void)
 	phys_sys.hot.pageblock_mt = memblock_alloc(blocks, 0);
 	if (!phys_sys.sections || !phys_sys.hot.pageblock_mt)
 		return -ENOMEM;
-	mm_memset(phys_sys.hot.pageblock_mt, MIGRATE_MOVABLE, blocks);
+	mm_memset(phys_sys.hot.pageblock_mt, home_migratetype(), blocks);
 	phys_sys.hot.memmap = port_memmap_reserve(frames * sizeof(struct page));
 	if (!phys_sys.hot.memmap)
 		return -ENOMEM;
@@ -401,7 +401,7 @@ static void free_boot_range(struct zone *zone, u64 pfn, u64 end)
 		init_page(page, zone->zone_id, false);
 	}
 	spin_lock_irqsave(&zone->lock, flags);
-	free_pages_range(zone, pfn, end, MIGRATE_MOVABLE);
+	free_pages_range(zone, pfn, end, home_migratetype());
 	zone->managed_pages += end - pfn;
 	spin_unlock_irqrestore(&zone->lock, flags);
 }
@@ -458,7 +458,8 @@ static void deferred_make(struct zone *zone, u64 nr)
 		init_page(pfn_to_page(pfn + i), zone->zone_id, false);
 	__atomic_store_n(&sec->state, SECTION_ONLINE, __ATOMIC_RELEASE);
 	/* Counted twice for a moment rather than missing for one. */
-	free_pages_range(zone, pfn, pfn + PAGES_PER_SECTION, MIGRATE_MOVABLE);
+	free_pages_range(zone, pfn, pfn + PAGES_PER_SECTION,
+			 home_migratetype());
 	WRITE_ONCE(zone->nr_free_pages,
 		   zone->nr_free_pages - (s64)PAGES_PER_SECTION);
 	WRITE_ONCE(zone->nr_deferred, zone->nr_deferred - 1);

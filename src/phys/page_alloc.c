@@ -80,6 +80,12 @@ enum zone_type gfp_zone(gfp_t gfp)
 	return (enum zone_type)phys_sys.hot.gfp_zone[gfp & GFP_ZONEMASK];
 }
 
+int request_migratetype(gfp_t gfp)
+{
+	return phys_sys.group_by_mobility_off ? MIGRATE_UNMOVABLE
+					      : gfp_migratetype(gfp);
+}
+
 void prepare_alloc_context(struct alloc_context *ac, gfp_t gfp, int nid)
 {
 	if (nid < 0)
@@ -87,7 +93,7 @@ void prepare_alloc_context(struct alloc_context *ac, gfp_t gfp, int nid)
 	ac->nid = nid;
 	ac->highest_zoneidx = gfp_zone(gfp);
 	ac->zonelist = node_zonelist(nid, gfp);
-	ac->migratetype = gfp_migratetype(gfp);
+	ac->migratetype = request_migratetype(gfp);
 	ac->spread_dirty_pages = (gfp & __GFP_WRITE) != 0;
 	ac->preferred_zoneref =
 		first_zones_zonelist(ac->zonelist, ac->highest_zoneidx);
@@ -105,7 +111,7 @@ u32 gfp_to_alloc_flags(gfp_t gfp)
 	if ((gfp & __GFP_HIGH) && !(gfp & __GFP_DIRECT_RECLAIM) &&
 	    !(gfp & __GFP_NOMEMALLOC))
 		flags |= ALLOC_HARDER;
-	if (gfp_migratetype(gfp) == MIGRATE_MOVABLE)
+	if (request_migratetype(gfp) == MIGRATE_MOVABLE)
 		flags |= ALLOC_CMA;
 	return flags;
 }
@@ -625,7 +631,7 @@ struct page *alloc_pages(gfp_t gfp, unsigned int order)
 static u64 bulk_pop(struct zone *zone, gfp_t gfp, u64 nr, struct page **pages,
 		    u32 alloc_flags)
 {
-	unsigned int index = pcp_index(0, gfp_migratetype(gfp));
+	unsigned int index = pcp_index(0, request_migratetype(gfp));
 	struct per_cpu_pages *pcp;
 	u64 got = 0;
 

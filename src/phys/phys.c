@@ -288,6 +288,7 @@ int phys_boot_memory(const struct phys_boot_params *params)
 	int err;
 
 	mm_verify(!phys_sys.booted);
+	phys_sys.group_by_mobility_off = params->no_mobility_grouping;
 	set_tunables(params);
 	page_wait_init();
 	lru_init();

@@ -68,6 +68,7 @@ struct phys_state {
 	struct phys_tunables tunables;
 	spinlock_t wmark_lock;
 	bool booted;
+	bool group_by_mobility_off;	  /* (B) all pageblocks are unmovable */
 	const struct phys_layout *layout; /* (B) zones by address */
 	int nr_nodes;			  /* nodes that exist */
 	int nr_memory_nodes;		  /* of these with RAM */
@@ -129,6 +130,7 @@ struct phys_boot_params {
 	/* What can be taken out while running; counts with movable_node. */
 	const struct phys_node_range *hotplug;
 	int nr_hotplug;
+	bool no_mobility_grouping; /* even if the machine is large enough */
 };
 
 /*
@@ -176,6 +178,13 @@ void page_wait_init(void);
 
 /* node_present_in: frames of NID's RAM inside [LO, HI), by memblock. */
 u64 node_present_in(int nid, u64 lo, u64 hi);
+
+/* home_migratetype: of pageblocks that nobody has used yet. */
+static inline int home_migratetype(void)
+{
+	return phys_sys.group_by_mobility_off ? MIGRATE_UNMOVABLE
+					      : MIGRATE_MOVABLE;
+}
 
 /* zone_at: the zone of node NID whose range holds PFN, NULL if none. */
 struct zone *zone_at(int nid, u64 pfn);

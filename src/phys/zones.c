@@ -492,6 +492,7 @@ static void build_fast_place(int cpu, u32 bits)
 
 	if (!z->zone || (bits & __GFP_THISNODE) || index >= MIGRATE_PCPTYPES)
 		return;
+	index = (unsigned int)request_migratetype(bits);
 	pcp = &z->zone->pageset[cpu];
 	phys_sys.pcp_fast[cpu][bits] =
 		(struct pcp_place){pcp, &pcp->lists[index]};
@@ -505,6 +506,10 @@ static void build_fast_places(void)
 	}
 }
 
+/*
+ * Also decides whether pageblocks have types of their own: with fewer
+ * pageblocks than types, grouping would only shut requests out.
+ */
 int build_all_zonelists(void)
 {
 	u64 total = memblock_phys_mem_size() >> PAGE_SHIFT;
@@ -518,8 +523,12 @@ int build_all_zonelists(void)
 		if (err)
 			return err;
 	}
+	if (total < pageblock_nr_pages * MIGRATE_TYPES)
+		phys_sys.group_by_mobility_off = true;
 	build_fast_places();
-	pr_info("Built %d zonelists, mobility grouping on.  Total pages: %llu",
-		phys_sys.nr_nodes, (unsigned long long)total);
+	pr_info("Built %d zonelists, mobility grouping %s.  Total pages: %llu",
+		phys_sys.nr_nodes,
+		phys_sys.group_by_mobility_off ? "off" : "on",
+		(unsigned long long)total);
 	return 0;
 }
