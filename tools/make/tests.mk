@@ -5,6 +5,8 @@
 # that world; one that includes a header of lab/ is linked with the command's
 # parts too (sim only). bench/X.c names its world in its first line:
 #     // world: sim        or        /* world: host */
+# and may say in its second that calls of some functions go through its own:
+#     /* wrap: F G */       F() calls __wrap_F(), which may call __real_F()
 TEST_LIBS := -lcmocka -lzstd -ljansson -lm -lpthread
 empty :=
 space := $(empty) $(empty)
@@ -32,17 +34,19 @@ $(call tests_of,sim)
 $(call tests_of,host)
 
 BENCH_C := $(wildcard bench/*.c)
-# $(1) world, $(2) program
+# $(1) world, $(2) program, $(3) functions that it wraps
 define bench_rule
 $(BUILD)/release/bench/$(2): bench/$(2).c $(FLAGS_MK) \
 		$(if $(filter sim,$(1)),$(BUILD)/release/liblab.a) $(BUILD)/release/libmm-$(1).a
 	@mkdir -p $$(@D)
 	$$(SAY) "  BENCH [$(1)] $$<"
-	$$(Q)$$(CC) $$(STD) -D_GNU_SOURCE $$(WARN) $$(CFLAGS_release) $$(INC) -Iport/$(1) -Ilab -MMD -MP -MT $$@ -MF $$@.d -o $$@ $$< $(if $(filter sim,$(1)),$(BUILD)/release/liblab.a) $(BUILD)/release/libmm-$(1).a $$(LAB_LIBS)
+	$$(Q)$$(CC) $$(STD) -D_GNU_SOURCE $$(WARN) $$(CFLAGS_release) $$(INC) -Iport/$(1) -Ilab -MMD -MP -MT $$@ -MF $$@.d -o $$@ $$< $(if $(filter sim,$(1)),$(BUILD)/release/liblab.a) $(BUILD)/release/libmm-$(1).a $$(LAB_LIBS) $(addprefix -Wl$(comma)--wrap=,$(3))
 -include $(BUILD)/release/bench/$(2).d
 endef
+comma := ,
+bench_wrap = $(shell sed -n '2s/.*wrap: *\([a-z_0-9 ]*[a-z_0-9]\).*/\1/p' $(1))
 bench_world = $(shell sed -n '1s/.*world: *\([a-z]*\).*/\1/p' $(1))
-$(foreach b,$(BENCH_C),$(eval $(call bench_rule,$(call bench_world,$(b)),$(basename $(notdir $(b))))))
+$(foreach b,$(BENCH_C),$(eval $(call bench_rule,$(call bench_world,$(b)),$(basename $(notdir $(b))),$(call bench_wrap,$(b)))))
 BENCHES := $(patsubst bench/%.c,$(BUILD)/release/bench/%,$(BENCH_C))
 
 .PHONY: test soak bench bench-build
