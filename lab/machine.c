@@ -20,7 +20,7 @@
 #include "base/seqbuf.h"
 #include "cache/swap.h"
 #include "err.h"
-#include "phys/e820.h"
+#include "phys/numa_text.h"
 
 #define MAX_RAM	     (16UL << 40)
 #define MAX_MAP_FILE (1u << 20)
@@ -35,6 +35,11 @@
 
 enum {
 	OPT_MAP = 256,
+	OPT_NUMA,
+	OPT_ARCH,
+	OPT_KERNELCORE,
+	OPT_MOVABLECORE,
+	OPT_MOVABLE_NODE,
 	OPT_NODES,
 	OPT_CPUS,
 	OPT_SEED,
@@ -50,7 +55,21 @@ enum {
 static const struct argp_option options[] = {
 	{"map", OPT_MAP, "FILE", 0,
 	 "firmware map: a Linux boot log's BIOS-e820 lines, or /proc/iomem", 0},
+	{"arch", OPT_ARCH, "NAME", 0,
+	 "layout of physical memory: x86-64, x86-64-la57, x86-32, x86-32-pae "
+	 "or arm64 (x86-64)",
+	 0},
 	{"nodes", OPT_NODES, "N", 0, "NUMA nodes of equal size (1)", 0},
+	{"numa", OPT_NUMA, "FILE", 0,
+	 "NUMA nodes: a Linux boot log's SRAT lines, or lines of node, cpu and "
+	 "distance",
+	 0},
+	{"kernelcore", OPT_KERNELCORE, "SIZE|N%", 0,
+	 "memory for all uses; the rest is zone Movable", 0},
+	{"movablecore", OPT_MOVABLECORE, "SIZE|N%", 0, "size of zone Movable",
+	 0},
+	{"movable-node", OPT_MOVABLE_NODE, 0, 0,
+	 "zone Movable is what --numa calls hotplug", 0},
 	{"cpus", OPT_CPUS, "N", 0, "virtual CPUs (1)", 0},
 	{"seed", OPT_SEED, "N", 0, "seed of the scheduler (1)", 0},
 	{"explore", OPT_EXPLORE, 0, 0,
@@ -82,6 +101,30 @@ static u64 count_arg(const char *name, const char *arg, u64 lo, u64 hi)
 	if (!args_count(arg, lo, hi, &v, &e))
 		err_usage("--%s: %s", name, e.text);
 	return v;
+}
+
+/* "25%" or a size. */
+static struct mm_boot_amount amount_arg(const char *name, const char *arg)
+{
+	struct mm_boot_amount a = {0};
+	size_t len = strlen(arg);
+	struct args_error e;
+	char number[32];
+	u64 v;
+
+	if (len == 0 || arg[len - 1] != '%' || len >= sizeof(number)) {
+		if (!args_size(arg, &a.bytes, &e))
+			err_usage("--%s: %s", name, e.text);
+		if (!a.bytes)
+			err_usage("--%s: %s: nothing", name, arg);
+		return a;
+	}
+	memcpy(number, arg, len - 1);
+	number[len - 1] = '\0';
+	if (!args_count(number, 1, 100, &v, &e))
+		err_usage("--%s: %s", name, e.text);
+	a.percent = (u32)v;
+	return a;
 }
 
 static void add_sysctl(struct machine_opts *o, const char *arg)
@@ -133,6 +176,21 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case OPT_MAP:
 		o->map = arg;
+		return 0;
+	case OPT_NUMA:
+		o->numa = arg;
+		return 0;
+	case OPT_ARCH:
+		o->arch = arg;
+		return 0;
+	case OPT_KERNELCORE:
+		o->kernelcore = amount_arg("kernelcore", arg);
+		return 0;
+	case OPT_MOVABLECORE:
+		o->movablecore = amount_arg("movablecore", arg);
+		return 0;
+	case OPT_MOVABLE_NODE:
+		o->movable_node = true;
 		return 0;
 	case OPT_NODES:
 		o->nodes = (u32)count_arg("nodes", arg, 1, MM_MAX_NODES);
@@ -202,43 +260,84 @@ static void pc_map(struct e820_table *t, u64 mem)
 		must_add(t, FOUR_GIB, FOUR_GIB + mem - below, E820_TYPE_RAM);
 }
 
-static void map_from_file(struct e820_table *t, const char *path)
+/* The whole file at PATH, to be freed; *LEN: its bytes. */
+static char *read_text(const char *path, const char *what, size_t *len)
 {
-	struct e820_error e;
 	FILE *f = fopen(path, "re");
 	char *text;
-	size_t len;
 
 	if (!f)
 		err_die("%s: cannot open: %s", path, strerror(errno));
 	text = malloc(MAX_MAP_FILE + 1);
 	if (!text)
 		err_die("%s: no memory to read it", path);
-	len = fread(text, 1, MAX_MAP_FILE + 1, f);
+	*len = fread(text, 1, MAX_MAP_FILE + 1, f);
 	if (ferror(f))
 		err_die("%s: cannot read: %s", path, strerror(errno));
 	fclose(f);
-	if (len > MAX_MAP_FILE)
-		err_die("%s: larger than %u bytes: not a firmware map", path,
-			MAX_MAP_FILE);
-	if (e820_parse(t, text, len, &e)) {
-		if (e.line)
-			err_die("%s: line %u, column %u: %s", path, e.line,
-				e.column, e.message);
-		err_die("%s: %s", path, e.message);
-	}
+	if (*len > MAX_MAP_FILE)
+		err_die("%s: larger than %u bytes: not %s", path, MAX_MAP_FILE,
+			what);
+	return text;
+}
+
+_Noreturn static void text_die(const char *path, const struct e820_error *e)
+{
+	if (e->line)
+		err_die("%s: line %u, column %u: %s", path, e->line, e->column,
+			e->message);
+	err_die("%s: %s", path, e->message);
+}
+
+static void map_from_file(struct e820_table *t, const char *path)
+{
+	struct e820_error e;
+	size_t len;
+	char *text = read_text(path, "a firmware map", &len);
+
+	if (e820_parse(t, text, len, &e))
+		text_die(path, &e);
 	free(text);
 }
 
 struct machine {
 	const struct machine_opts *o;
 	struct e820_table map;
-	struct mm_boot_node nodes[MM_MAX_NODES];
+	struct mm_boot_node nodes[NUMA_MAX_RANGES];
+	struct mm_boot_node hotplug[NUMA_MAX_RANGES];
+	struct numa_desc numa; /* of --numa */
+	u8 cpu_node[MM_NR_CPUS];
 	struct port_bdev *swap;
 	int (*body)(void *arg);
 	void *arg;
 	bool booted;
 };
+
+static void copy_ranges(struct mm_boot_node *to,
+			const struct phys_node_range *from, u32 nr)
+{
+	for (u32 i = 0; i < nr; i++)
+		to[i] = (struct mm_boot_node){from[i].start, from[i].end,
+					      from[i].nid};
+}
+
+/* What --numa describes; CPUs that it does not name are the first node's. */
+static void nodes_from_file(struct machine *m, const char *path)
+{
+	struct numa_desc *d = &m->numa;
+	struct e820_error e;
+	size_t len;
+	char *text = read_text(path, "a description of nodes", &len);
+
+	if (numa_parse(d, text, len, &e))
+		text_die(path, &e);
+	free(text);
+	copy_ranges(m->nodes, d->ranges, d->nr_ranges);
+	copy_ranges(m->hotplug, d->hotplug, d->nr_hotplug);
+	for (u32 i = 0; i < MM_NR_CPUS; i++)
+		m->cpu_node[i] = d->cpus_given >> i & 1 ? d->cpu_node[i]
+							: (u8)d->ranges[0].nid;
+}
 
 /* Nodes share the address range in equal, section-aligned parts. */
 static u32 make_nodes(struct machine *m)
@@ -246,6 +345,8 @@ static u32 make_nodes(struct machine *m)
 	u64 end = 0, part;
 	u32 n = m->o->nodes;
 
+	if (m->o->numa)
+		return m->numa.nr_ranges;
 	if (n == 1)
 		return 0;
 	for (u32 i = 0; i < m->map.nr_entries; i++)
@@ -361,8 +462,18 @@ static int machine_main(void *arg)
 		.map = &m->map,
 		.nodes = m->nodes,
 		.policy = m->o->policy,
+		.arch = m->o->arch,
+		.kernelcore = m->o->kernelcore,
+		.movablecore = m->o->movablecore,
+		.movable_node = m->o->movable_node,
+		.hotplug = m->hotplug,
+		.nr_hotplug = m->numa.nr_hotplug,
+		.nr_distances = m->numa.nr_distances,
 	};
 	int err, ret = 0;
+
+	if (p.nr_distances)
+		p.distances = m->numa.distances;
 
 	p.nr_nodes_ranges = make_nodes(m);
 	if (!p.nr_nodes_ranges)
@@ -396,14 +507,45 @@ static void console(void *arg, int level, const char *text, size_t len)
 		fwrite(text, 1, len, stderr);
 }
 
+static void check_arch(const struct machine_opts *o)
+{
+	const struct phys_layout *l = phys_layout_find(o->arch);
+	u64 top = o->mem_bytes;
+
+	if (!l)
+		err_usage(
+			"--arch: no layout is called '%s' (there are: x86-64, "
+			"x86-64-la57, x86-32, x86-32-pae, arm64)",
+			o->arch);
+	if (top > PCI_HOLE)
+		top += FOUR_GIB - PCI_HOLE;
+	if (!o->map && top > l->limit)
+		err_usage("--mem: %llu bytes: more than %s can address",
+			  (unsigned long long)o->mem_bytes, l->name);
+}
+
+static void check_nodes(const struct machine_opts *o)
+{
+	if (o->numa && o->nodes > 1)
+		err_usage("--numa and --nodes: one of them");
+	if (o->movable_node && !o->numa)
+		err_usage("--movable-node needs --numa");
+	if (o->movable_node && (o->kernelcore.bytes || o->kernelcore.percent ||
+				o->movablecore.bytes || o->movablecore.percent))
+		err_usage("--movable-node goes without --kernelcore and "
+			  "--movablecore");
+}
+
 void machine_check(const struct machine_opts *o)
 {
+	check_nodes(o);
 	if (!o->map && o->mem_bytes > MAX_RAM)
 		err_usage("--mem: %llu bytes: at most 16 TiB can be managed",
 			  (unsigned long long)o->mem_bytes);
 	if (!o->map && o->mem_bytes < (1UL << 20))
 		err_usage("--mem: %llu bytes: at least 1M is needed to boot",
 			  (unsigned long long)o->mem_bytes);
+	check_arch(o);
 	if (o->swap_bytes && (o->swap_bytes < 10 * PAGE_SIZE ||
 			      o->swap_bytes >> PAGE_SHIFT > SWAP_MAX_PAGES))
 		err_usage("--swap: %llu bytes: from 40K to 512G",
@@ -417,7 +559,6 @@ void machine_check(const struct machine_opts *o)
 int machine_run(const struct machine_opts *o, int (*body)(void *arg), void *arg)
 {
 	static struct machine m;
-	u8 cpu_node[MM_NR_CPUS];
 	struct sim_config cfg = {
 		.cpus = (int)o->cpus,
 		.seed = o->seed,
@@ -425,7 +566,7 @@ int machine_run(const struct machine_opts *o, int (*body)(void *arg), void *arg)
 		.console = console,
 		.console_arg = (void *)(uintptr_t)o,
 		.console_level = o->log ? 6 : 3,
-		.cpu_node = cpu_node,
+		.cpu_node = m.cpu_node,
 		.tlb_l1 = SIM_TLB_L1_MAX,
 	};
 	int ret;
@@ -433,7 +574,9 @@ int machine_run(const struct machine_opts *o, int (*body)(void *arg), void *arg)
 	machine_check(o);
 	m = (struct machine){.o = o, .body = body, .arg = arg};
 	for (u32 i = 0; i < MM_NR_CPUS; i++)
-		cpu_node[i] = (u8)(i % o->nodes);
+		m.cpu_node[i] = (u8)(i % o->nodes);
+	if (o->numa)
+		nodes_from_file(&m, o->numa);
 	if (o->map)
 		map_from_file(&m.map, o->map);
 	else

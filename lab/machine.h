@@ -6,7 +6,7 @@
 #ifndef LAB_MACHINE_H
 #define LAB_MACHINE_H
 
-#include <mmkit/types.h>
+#include <mmkit/boot.h>
 
 #include "args.h"
 #include "sim.h"
@@ -15,8 +15,12 @@
 #define MACHINE_MAX_SHOWS   16
 
 struct machine_opts {
-	u64 mem_bytes;	 /* without a map file */
-	const char *map; /* firmware map file, or NULL */
+	u64 mem_bytes;	  /* without a map file */
+	const char *map;  /* firmware map file, or NULL */
+	const char *numa; /* file that describes the nodes, or NULL */
+	const char *arch; /* layout of physical memory; NULL: x86-64 */
+	struct mm_boot_amount kernelcore, movablecore;
+	bool movable_node;
 	u32 nodes, cpus;
 	u64 seed;
 	bool explore;

@@ -36,6 +36,7 @@
 #include "base/printk.h"
 #include "base/string.h"
 #include "phys/phys.h"
+#include "phys/textline.h"
 
 struct e820_name {
 	const char *text;
@@ -106,108 +107,22 @@ int e820_add(struct e820_table *t, u64 addr, u64 size, enum e820_type type)
 /* ---- text -------------------------------------------------------------------
  */
 
-/* A line being read, and the complaint if there is one. */
-struct line {
-	const char *start, *pos, *end;
-	u32 number;
-	struct e820_error *err;
-};
-
-static int line_error(const struct line *l, const char *message)
-{
-	l->err->line = l->number;
-	l->err->column = (u32)(l->pos - l->start) + 1;
-	(void)mm_snprintf(l->err->message, sizeof(l->err->message), "%s",
-			  message);
-	return -EINVAL;
-}
-
-static void skip_blanks(struct line *l)
-{
-	while (l->pos < l->end && (*l->pos == ' ' || *l->pos == '\t'))
-		l->pos++;
-}
-
-/* Step over TEXT if the line goes on with it. */
-static bool skip_text(struct line *l, const char *text)
-{
-	size_t n = mm_strlen(text);
-
-	if ((size_t)(l->end - l->pos) < n || mm_memcmp(l->pos, text, n) != 0)
-		return false;
-	l->pos += n;
-	return true;
-}
-
-/* The place of TEXT in the rest of the line, or NULL. */
-static const char *find_text(const struct line *l, const char *text)
-{
-	size_t n = mm_strlen(text);
-
-	for (const char *p = l->pos; (size_t)(l->end - p) >= n; p++) {
-		if (mm_memcmp(p, text, n) == 0)
-			return p;
-	}
-	return NULL;
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
-/* One or more hexadecimal digits, at most 64 bits of them. */
-static int parse_hex(struct line *l, u64 *out)
-{
-	const char *first = l->pos;
-	u64 v = 0;
-
-	while (l->pos < l->end && hex_digit(*l->pos) >= 0) {
-		if (v >> 60)
-			return line_error(l, "address beyond 64 bits");
-		v = v << 4 | (u64)hex_digit(*l->pos);
-		l->pos++;
-	}
-	if (l->pos == first)
-		return line_error(l, "expected a hexadecimal address");
-	*out = v;
-	return 0;
-}
-
 /* "A-B" with PREFIX before each number; B is the last byte. */
-static int parse_range(struct line *l, const char *prefix,
+static int parse_range(struct text_line *l, const char *prefix,
 		       struct e820_entry *out)
 {
-	u64 last;
-	int err;
+	u64 last = 0;
+	int err = line_range(l, prefix, &out->addr, &last);
 
-	if (!skip_text(l, prefix))
-		return line_error(l, "expected an address beginning with 0x");
-	err = parse_hex(l, &out->addr);
 	if (err)
 		return err;
-	if (!skip_text(l, "-"))
-		return line_error(l, "expected '-' between two addresses");
-	if (!skip_text(l, prefix))
-		return line_error(l, "expected an address beginning with 0x");
-	err = parse_hex(l, &last);
-	if (err)
-		return err;
-	if (last < out->addr)
-		return line_error(l, "range ends before it starts");
 	out->size = last - out->addr + 1;
 	if (out->size == 0)
 		out->size = ~0UL;
 	return 0;
 }
 
-static const struct e820_name *find_name(const struct line *l,
+static const struct e820_name *find_name(const struct text_line *l,
 					 const struct e820_name *names, u32 nr)
 {
 	size_t len = (size_t)(l->end - l->pos);
@@ -221,42 +136,42 @@ static const struct e820_name *find_name(const struct line *l,
 }
 
 /* After "BIOS-e820:". Fills OUT. */
-static int parse_log_line(struct line *l, struct e820_entry *out)
+static int parse_log_line(struct text_line *l, struct e820_entry *out)
 {
 	const struct e820_name *name;
 	int err;
 
-	skip_blanks(l);
-	if (!skip_text(l, "[mem "))
+	line_skip_blanks(l);
+	if (!line_skip(l, "[mem "))
 		return line_error(l, "expected '[mem 0x...-0x...]'");
-	skip_blanks(l);
+	line_skip_blanks(l);
 	err = parse_range(l, "0x", out);
 	if (err)
 		return err;
-	if (!skip_text(l, "]"))
+	if (!line_skip(l, "]"))
 		return line_error(l, "expected ']' after the range");
-	skip_blanks(l);
+	line_skip_blanks(l);
 	name = find_name(l, log_names, ARRAY_SIZE(log_names));
 	if (name) {
 		out->type = name->type;
 		return 0;
 	}
 	/* "type 20": a number that this Linux did not know either. */
-	if (!skip_text(l, "type "))
+	if (!line_skip(l, "type "))
 		return line_error(l, "unknown memory type");
 	out->type = E820_TYPE_RESERVED;
 	return 0;
 }
 
 /* A top-level line of /proc/iomem; a device leaves OUT's size 0. */
-static int parse_iomem_line(struct line *l, struct e820_entry *out)
+static int parse_iomem_line(struct text_line *l, struct e820_entry *out)
 {
 	const struct e820_name *name;
 	int err = parse_range(l, "", out);
 
 	if (err)
 		return err;
-	if (!skip_text(l, " : "))
+	if (!line_skip(l, " : "))
 		return line_error(l, "expected ' : ' after the range");
 	name = find_name(l, iomem_names, ARRAY_SIZE(iomem_names));
 	if (name)
@@ -267,58 +182,48 @@ static int parse_iomem_line(struct line *l, struct e820_entry *out)
 }
 
 /* True for what a boot log or iomem has beside the ranges. */
-static bool line_is_noise(const struct line *l)
+static bool line_is_noise(const struct text_line *l)
 {
-	struct line probe = *l;
+	struct text_line probe = *l;
 
 	if (l->pos == l->end || *l->pos == '#' || *l->pos == '[')
 		return true;
-	if (skip_text(&probe, "BIOS-provided physical RAM map:"))
+	if (line_skip(&probe, "BIOS-provided physical RAM map:"))
 		return true;
 	/* An indented resource lies within the one above it. */
-	return l->pos > l->start && hex_digit(*l->pos) >= 0;
+	return l->pos > l->start && text_hex_digit(*l->pos) >= 0;
 }
 
 /* One line; OUT's size is 0 if it names no range. */
-static int parse_line(struct line *l, struct e820_entry *out)
+static int parse_line(struct text_line *l, struct e820_entry *out)
 {
-	const char *tag = find_text(l, "BIOS-e820:");
+	const char *tag = line_find(l, "BIOS-e820:");
 
 	*out = (struct e820_entry){.line = l->number};
 	if (tag) {
 		l->pos = tag + mm_strlen("BIOS-e820:");
 		return parse_log_line(l, out);
 	}
-	skip_blanks(l);
+	line_skip_blanks(l);
 	if (line_is_noise(l))
 		return 0;
-	if (hex_digit(*l->pos) >= 0)
+	if (text_hex_digit(*l->pos) >= 0)
 		return parse_iomem_line(l, out);
 	return line_error(l, "neither a BIOS-e820 line nor a /proc/iomem line");
 }
 
 /* All lines. With T the ranges are stored; without they are only counted. */
-static int parse_text(struct e820_table *t, struct line *l, const char *end,
-		      u32 *nr_ram)
+static int parse_text(struct e820_table *t, struct text_line *l,
+		      const char *end, u32 *nr_ram)
 {
 	u32 nr = 0;
 
-	for (const char *p = l->start; p < end; p = l->end + 1) {
+	while (line_next(l, end)) {
 		struct e820_entry e;
-		const char *nl = p;
-		const char *last;
-		int err;
+		int err = parse_line(l, &e);
 
-		while (nl < end && *nl != '\n')
-			nl++;
-		last = nl;
-		while (last > p && (last[-1] == '\r' || last[-1] == ' '))
-			last--;
-		*l = (struct line){p, p, last, l->number + 1, l->err};
-		err = parse_line(l, &e);
 		if (err)
 			return err;
-		l->end = nl;
 		if (!e.size)
 			continue;
 		if (nr == E820_MAX_ENTRIES) {
@@ -338,11 +243,12 @@ static int parse_text(struct e820_table *t, struct line *l, const char *end,
 int e820_parse(struct e820_table *t, const char *text, size_t len,
 	       struct e820_error *err)
 {
-	struct line l = {.start = text, .err = err};
+	struct text_line l;
 	u32 nr_ram = 0;
 	int ret;
 
 	mm_assert(t && err && (text || !len));
+	line_start(&l, text, err);
 	ret = parse_text(NULL, &l, text + len, &nr_ram);
 	if (ret)
 		return ret;
@@ -350,7 +256,7 @@ int e820_parse(struct e820_table *t, const char *text, size_t len,
 		*err = (struct e820_error){.message = "no usable memory"};
 		return -EINVAL;
 	}
-	l = (struct line){.start = text, .err = err};
+	line_start(&l, text, err);
 	ret = parse_text(t, &l, text + len, &nr_ram);
 	mm_verify(ret == 0);
 	return 0;

@@ -24,7 +24,8 @@
 #include "phys/pcp_priv.h"
 #include "phys/phys.h"
 
-#define ZONES_TEXT(x) #x "_dma", #x "_dma32", #x "_normal", NULL, #x "_movable"
+#define ZONES_TEXT(x) \
+#x "_dma", #x "_dma32", #x "_normal", #x "_high", #x "_movable"
 
 static const char *const zone_text[NR_VM_ZONE_STAT_ITEMS] = {
 	[NR_FREE_PAGES] = "nr_free_pages",
@@ -92,7 +93,7 @@ static const char *const node_text[NR_VM_NODE_STAT_ITEMS] = {
 	[PGPROMOTE_CANDIDATE] = "pgpromote_candidate",
 };
 
-/* In the order of enum vm_event_item; the per-zone groups hide HIGHMEM. */
+/* In the order of enum vm_event_item. */
 static const char *const event_text[NR_VM_EVENT_ITEMS] = {
 	"pgpgin",
 	"pgpgout",
@@ -214,9 +215,26 @@ const char *vmstat_node_name(int item)
 	return node_text[item];
 }
 
+MM_STATIC_ASSERT(PGSCAN_SKIP_MOVABLE - PGALLOC_DMA == 3 * MAX_NR_ZONES - 1,
+		 "the per-zone groups follow each other");
+
+/* Is ITEM about a zone that this machine's layout has not? */
+static bool event_of_no_zone(int item)
+{
+	const struct phys_layout *l = phys_sys.layout;
+
+	if (item < PGALLOC_DMA || item > PGSCAN_SKIP_MOVABLE)
+		return false;
+	if (!l)
+		l = phys_layout_find(NULL);
+	return !layout_has_zone(l, (item - PGALLOC_DMA) % MAX_NR_ZONES);
+}
+
 const char *vmstat_event_name(int item)
 {
 	mm_assert(item >= 0 && item < NR_VM_EVENT_ITEMS);
+	if (event_of_no_zone(item))
+		return NULL;
 	return event_text[item];
 }
 

@@ -111,17 +111,12 @@ static u64 do_try_to_free_pages(struct zonelist *zonelist,
 /* Stalls are counted by the highest zone that was asked for. */
 static enum vm_event_item allocstall_event(int highest_zoneidx)
 {
-	switch (highest_zoneidx) {
-	case ZONE_DMA:
-		return ALLOCSTALL_DMA;
-	case ZONE_DMA32:
-		return ALLOCSTALL_DMA32;
-	case ZONE_MOVABLE:
-		return ALLOCSTALL_MOVABLE;
-	default:
-		return ALLOCSTALL_NORMAL;
-	}
+	mm_assert(highest_zoneidx >= 0 && highest_zoneidx < MAX_NR_ZONES);
+	return (enum vm_event_item)(ALLOCSTALL_DMA + highest_zoneidx);
 }
+
+MM_STATIC_ASSERT(ALLOCSTALL_MOVABLE - ALLOCSTALL_DMA == (int)ZONE_MOVABLE,
+		 "stalls follow enum zone_type");
 
 u64 try_to_free_pages(struct zonelist *zonelist, u32 order, gfp_t gfp,
 		      int highest_zoneidx)

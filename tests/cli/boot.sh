@@ -62,6 +62,77 @@ else
 	skip json "perl has no JSON::PP to read the output with"
 fi
 
+# Layouts, zone Movable, nodes from a file.
+numa=tests/data/numa
+succeeds arch-x86-32 boot --mem 2G --arch x86-32
+shows arch-x86-32-highmem ' HighMem +\[mem 0x0+38000000-0x0+7fffffff\]' 1
+shows arch-x86-32-no-dma32 'DMA32' 0
+shows arch-x86-32-memory-line 'Memory: .*, [1-9][0-9]*K highmem\)' 1
+succeeds arch-pae boot --mem 63G --arch x86-32-pae --show /proc/pagetypeinfo
+shows arch-pae-order '^Page block order: 9$' 1
+succeeds arch-x86-32-types boot --mem 1G --arch x86-32 --show pagetypeinfo
+shows arch-x86-32-order '^Page block order: 10$' 1
+succeeds arch-arm64 boot --mem 8G --arch arm64 --show /proc/zoneinfo
+shows arch-arm64-zones '^Node 0, zone +(DMA32|Normal|Movable)$' 3
+shows arch-arm64-no-dma '^Node 0, zone +DMA$' 0
+succeeds arch-la57 boot --mem 1G --arch x86-64-la57
+succeeds arch-cut boot --map $maps/laptop-8g.txt --arch x86-32
+shows arch-cut-said 'K of memory above 4 GiB are not used: x86-32 ' 1
+refused 2 arch-beyond --mem boot --mem 4G --arch x86-32
+refused 2 arch-pae-beyond --mem boot --mem 64G --arch x86-32-pae
+refused 2 arch-unknown "'vax'" boot --arch vax
+refused 2 arch-unknown-replay "'vax'" replay traces/sort.trace --arch vax
+succeeds kernelcore boot --mem 3G --kernelcore 1G
+shows kernelcore-start '  Node 0: 0x0000000040' 1
+succeeds movablecore boot --mem 2G --movablecore 25% --nodes 2
+shows movablecore-starts '  Node [01]: 0x' 2
+succeeds kernelcore-all boot --mem 1G --kernelcore 100%
+shows kernelcore-all-said 'no zone MOVABLE' 1
+for v in 0% 101% % x% 5 -1% 1.5% 25%% ''; do
+	case $v in
+	5) succeeds "kernelcore-'$v'" boot --kernelcore $v ;;
+	*) refused 2 "kernelcore-'$v'" --kernelcore boot --kernelcore "$v" ;;
+	esac
+done
+refused 2 movablecore-word --movablecore boot --movablecore most
+succeeds numa boot --mem 32G --cpus 4 --numa $numa/two-sockets-srat.txt
+shows numa-nodes 'Initmem setup node [01] \[mem' 2
+shows numa-movable '  Node 1: 0x' 0
+succeeds numa-movable-node boot --mem 32G --cpus 4 --movable-node \
+	--numa $numa/two-sockets-srat.txt
+shows numa-movable-node-start '  Node 1: 0x0000000440000000' 1
+succeeds numa-memoryless boot --mem 2G --cpus 4 --numa $numa/memoryless.txt
+shows numa-memoryless-node 'setup node 1 as memoryless' 1
+shows numa-memoryless-order 'Fallback order for Node 1: 2 0 ' 1
+map 'node 0 [mem 0x0-0x3fffffff]' 'node 1 [mem 0x3fffffff-0x7fffffff]'
+refused 1 numa-overlap 'line 2' boot --numa "$work/map"
+map 'node 0 [mem 0x0-0x3fffffff]' 'cpu 0 nude 1'
+refused 1 numa-bad-word 'line 2, column 7' boot --numa "$work/map"
+: >"$work/map"
+refused 1 numa-empty "$work/map" boot --numa "$work/map"
+refused 1 numa-missing "$work/none" boot --numa "$work/none"
+refused 1 numa-missing-replay "$work/none" replay traces/sort.trace \
+	--numa "$work/none"
+refused 2 numa-and-nodes --nodes boot --numa $numa/memoryless.txt --nodes 2
+refused 2 movable-node-alone --numa boot --movable-node
+refused 2 movable-node-and-amount --kernelcore boot --movable-node \
+	--numa $numa/memoryless.txt --kernelcore 1G
+
+# A program runs on these machines too, in high memory and zone Movable.
+for o in '--arch x86-32' '--arch arm64' '--movablecore 50%' \
+	"--numa $numa/memoryless.txt --cpus 4" \
+	'--arch x86-32 --movablecore 25%'; do
+	# shellcheck disable=SC2086 # several words
+	succeeds "replay $o" replay traces/sort.trace --mem 2G --quiet $o \
+		--show /proc/vmstat
+done
+shows replay-movable-used '^pgalloc_movable [1-9]' 1
+shows replay-normal-used '^pgalloc_normal [1-9]' 1
+shows replay-no-dma32 '^pgalloc_dma32' 0
+succeeds replay-highmem replay traces/sort.trace --mem 2G --quiet \
+	--arch x86-32 --show /proc/vmstat
+shows replay-highmem-used '^pgalloc_high [1-9]' 1
+
 # Maps of doubtful honesty that still have usable memory.
 map 'BIOS-e820: [mem 0x0000000000000000-0x000000000009ffff] usable' \
 	'BIOS-e820: [mem 0x0000000000100000-0x0000000003ffffff] usable' \

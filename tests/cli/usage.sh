@@ -28,7 +28,7 @@ refused 2 replay-without-trace trace replay
 refused 2 replay-two-traces "'second'" replay $t second
 refused 2 boot-with-argument "'what'" boot what
 for o in mem swap map seed cpus nodes policy sysctl show swap-file \
-	swappiness; do
+	swappiness numa arch kernelcore movablecore; do
 	refused 2 "replay-$o-without-value" "--$o" replay $t "--$o"
 	refused 2 "boot-$o-without-value" "--$o" boot "--$o"
 done
