@@ -51,6 +51,24 @@ static void set_tunables(const struct phys_boot_params *p)
 	spin_lock_init(&phys_sys.wmark_lock, LOCK_CLASS_NONE);
 }
 
+/*
+ * The first frame is firmware's, whatever its map says. Where there is no room
+ * to say so the map stays as it is: boot_ram() leaves the frame out anyway.
+ */
+static int boot_map_first_frame(struct e820_table *t)
+{
+	const struct e820_entry *e = &t->entries[0];
+	int err;
+
+	if (e->addr || e->type != E820_TYPE_RAM || e->size <= PAGE_SIZE ||
+	    t->nr_entries == E820_MAX_ENTRIES)
+		return 0;
+	pr_info("e820: update [mem 0x%08x-0x%08lx] usable ==> reserved", 0u,
+		PAGE_SIZE - 1);
+	err = e820_add(t, 0, PAGE_SIZE, E820_TYPE_RESERVED);
+	return err ? err : e820_sanitize(t);
+}
+
 /* The firmware's map, as printed, and as it is used. */
 static int boot_map(const struct phys_boot_params *p)
 {
@@ -66,7 +84,7 @@ static int boot_map(const struct phys_boot_params *p)
 	if (err)
 		return boot_error(err, "the memory map has too many ranges");
 	e820_print(&phys_sys.e820, "BIOS-e820");
-	return 0;
+	return boot_map_first_frame(&phys_sys.e820);
 }
 
 static void phys_set_block_order(unsigned int order)

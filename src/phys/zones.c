@@ -430,6 +430,9 @@ static void print_fallback_order(const struct zonelist *zl, int nid)
 	char line[256];
 
 	seq_buf_init(&s, line, sizeof(line));
+	/* A node without memory is first in its own order all the same. */
+	if (!node_data(nid)->node_present_pages)
+		seq_printf(&s, "%d ", nid);
 	for (const struct zoneref *z = zl->_zonerefs; z->zone; z++) {
 		if (zone_to_nid(z->zone) != last)
 			seq_printf(&s, "%d ", zone_to_nid(z->zone));

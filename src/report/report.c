@@ -15,7 +15,8 @@
  *    RP-1  A report changes nothing (the audit alone empties per-CPU stores).
  *    RP-2  A number is a counter's reading or a sum of such. A line whose
  *          subject does not exist on this machine says 0.
- *    RP-3  Zone HighMem, which no 64-bit machine has, is shown nowhere.
+ *    RP-3  Zones that the machine's layout lacks (HighMem of 64-bit machines)
+ *          are shown nowhere; Device of 64-bit machines as an empty zone.
  *
  * 4. Locking. None across a line: counters are read as they are, so lines of
  *    one file may differ by what happened in between. Sinks of the seq_buf

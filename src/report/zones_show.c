@@ -17,6 +17,16 @@ static bool zone_shown(const struct zone *zone)
 	return layout_has_zone(phys_sys.layout, zone->idx);
 }
 
+/*
+ * Linux's 64-bit machines have a zone Device after the others, for memory of
+ * devices. Nothing brings such memory here: it is shown as the empty zone that
+ * it is on most machines, so that readers find all their rows and columns.
+ */
+static bool device_shown(void)
+{
+	return !layout_has_zone(phys_sys.layout, ZONE_HIGHMEM);
+}
+
 static void put_zone(struct seq_buf *out, const struct zone *zone)
 {
 	seq_printf(out, "Node %d, zone %8s", zone_to_nid(zone), zone->name);
@@ -159,19 +169,24 @@ static void put_zone_pages(struct seq_buf *out, const struct zone *zone)
 	seq_printf(out, "\n        cma      %u", 0u);
 }
 
+/* What ZONE (NULL: Device) keeps from requests for each zone above it. */
 static void put_protection(struct seq_buf *out, const struct zone *zone)
 {
 	const char *sep = "";
+	u64 kept = 0;
 
-	mm_assert(zone_shown(zone));
+	mm_assert(!zone || zone_shown(zone));
 	seq_puts(out, "\n        protection: (");
 	for (int zt = 0; zt < MAX_NR_ZONES; zt++) {
 		if (!layout_has_zone(phys_sys.layout, zt))
 			continue;
-		seq_printf(out, "%s%llu", sep,
-			   LLU(READ_ONCE(zone->lowmem_reserve[zt])));
+		kept = zone ? READ_ONCE(zone->lowmem_reserve[zt]) : 0;
+		seq_printf(out, "%s%llu", sep, LLU(kept));
 		sep = ", ";
 	}
+	/* Device is above Movable and, empty, adds nothing to it. */
+	if (device_shown())
+		seq_printf(out, "%s%llu", sep, LLU(kept));
 	seq_putc(out, ')');
 }
 
@@ -210,6 +225,24 @@ static void put_zone_details(struct seq_buf *out, const struct zone *zone)
 		   LLU(zone->zone_start_pfn));
 }
 
+/* The rows of node NID's zone Device. */
+static void put_device(struct seq_buf *out, int nid)
+{
+	static const char *const rows[] = {
+		"\n  pages free     ", "\n        boost    ",
+		"\n        min      ", "\n        low      ",
+		"\n        high     ", "\n        spanned  ",
+		"\n        present  ", "\n        managed  ",
+		"\n        cma      "};
+
+	mm_assert(device_shown());
+	seq_printf(out, "Node %d, zone %8s", nid, "Device");
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		seq_printf(out, "%s0", rows[i]);
+	put_protection(out, NULL);
+	seq_putc(out, '\n');
+}
+
 void show_zoneinfo(struct seq_buf *out)
 {
 	struct zone *zone;
@@ -225,15 +258,31 @@ void show_zoneinfo(struct seq_buf *out)
 		if (populated_zone(zone))
 			put_zone_details(out, zone);
 		seq_putc(out, '\n');
+		if (zone->idx == ZONE_MOVABLE && device_shown())
+			put_device(out, zone_to_nid(zone));
 	}
 }
-
 /* ---- /proc/vmstat ------------------------------------------------------ */
 
 static void put_vmstat(struct seq_buf *out, const char *name, u64 value)
 {
 	if (name)
 		seq_printf(out, "%s %llu\n", name, LLU(value));
+}
+
+/* The events of a zone Device, after those of zone Movable. */
+static void put_device_event(struct seq_buf *out, int item)
+{
+	const char *name = NULL;
+
+	if (item == PGALLOC_MOVABLE)
+		name = "pgalloc_device";
+	else if (item == ALLOCSTALL_MOVABLE)
+		name = "allocstall_device";
+	else if (item == PGSCAN_SKIP_MOVABLE)
+		name = "pgskip_device";
+	if (device_shown())
+		put_vmstat(out, name, 0);
 }
 
 void show_vmstat(struct seq_buf *out)
@@ -245,8 +294,10 @@ void show_vmstat(struct seq_buf *out)
 	/* Nothing throttles writers of dirty pages: no thresholds. */
 	put_vmstat(out, "nr_dirty_threshold", 0);
 	put_vmstat(out, "nr_dirty_background_threshold", 0);
-	for (int i = 0; i < NR_VM_EVENT_ITEMS; i++)
+	for (int i = 0; i < NR_VM_EVENT_ITEMS; i++) {
 		put_vmstat(out, vmstat_event_name(i),
 			   sum_vm_event((enum vm_event_item)i));
+		put_device_event(out, i);
+	}
 	put_vmstat(out, "nr_unstable", 0);
 }

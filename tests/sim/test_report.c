@@ -206,9 +206,9 @@ static const char vmstat_names[] =
 	"pgpromote_candidate nr_dirty_threshold "
 	"nr_dirty_background_threshold pgpgin pgpgout pswpin pswpout "
 	"pgalloc_dma pgalloc_dma32 pgalloc_normal pgalloc_movable "
-	"allocstall_dma allocstall_dma32 allocstall_normal "
-	"allocstall_movable pgskip_dma pgskip_dma32 pgskip_normal "
-	"pgskip_movable pgfree pgactivate pgdeactivate pglazyfree pgfault "
+	"pgalloc_device allocstall_dma allocstall_dma32 allocstall_normal "
+	"allocstall_movable allocstall_device pgskip_dma pgskip_dma32 "
+	"pgskip_normal pgskip_movable pgskip_device pgfree pgactivate pgdeactivate pglazyfree pgfault "
 	"pgmajfault pglazyfreed pgrefill pgreuse pgsteal_kswapd "
 	"pgsteal_direct pgdemote_kswapd pgdemote_direct pgscan_kswapd "
 	"pgscan_direct pgscan_direct_throttle pgscan_anon pgscan_file "
@@ -486,6 +486,19 @@ static void zoneinfo_pagesets(const char **at, char *line)
 	assert_memory_equal(line, "  start_pfn:           ", 23);
 }
 
+/* After a node's last zone: Device, which is always empty. */
+static void zoneinfo_device(const char **at, char *line, int nid)
+{
+	char want[64];
+
+	snprintf(want, sizeof(want), "Node %d, zone   Device", nid);
+	assert_true(next_line(at, line));
+	assert_string_equal(line, want);
+	assert_true(next_line(at, line));
+	zoneinfo_pages(at, line);
+	assert_string_equal(line, "        protection: (0, 0, 0, 0, 0)");
+}
+
 static int zoneinfo_body(void)
 {
 	const char *at = show("/proc/zoneinfo");
@@ -510,10 +523,12 @@ static int zoneinfo_body(void)
 		}
 		zoneinfo_pages(&at, line);
 		shown++;
-		if (!populated_zone(zone))
-			continue;
-		zoneinfo_stats(&at, line, 17);
-		zoneinfo_pagesets(&at, line);
+		if (populated_zone(zone)) {
+			zoneinfo_stats(&at, line, 17);
+			zoneinfo_pagesets(&at, line);
+		}
+		if (zone->idx == ZONE_MOVABLE)
+			zoneinfo_device(&at, line, zone_to_nid(zone));
 	}
 	assert_int_equal(shown, 4 * nr_online_nodes());
 	assert_false(next_line(&at, line));
@@ -544,7 +559,8 @@ static int lists_body(void)
 	char line[1024], name[64];
 	unsigned long n[10];
 
-	assert_string_equal(at, "00000000-0009fbff : System RAM\n"
+	assert_string_equal(at, "00000000-00000fff : Reserved\n"
+				"00001000-0009fbff : System RAM\n"
 				"0009fc00-0009ffff : Reserved\n"
 				"00100000-03efffff : System RAM\n"
 				"03f00000-03f7ffff : ACPI Tables\n"
