@@ -49,7 +49,8 @@ enum {
 	OPT_SWAPPINESS,
 	OPT_SYSCTL,
 	OPT_SHOW,
-	OPT_LOG
+	OPT_LOG,
+	OPT_CMA
 };
 
 static const struct argp_option options[] = {
@@ -82,6 +83,8 @@ static const struct argp_option options[] = {
 	 "set a tunable, e.g. vm.page-cluster=0", 0},
 	{"show", OPT_SHOW, "FILE", 0,
 	 "print a file at the end, e.g. /proc/zoneinfo; may be repeated", 0},
+	{"cma", OPT_CMA, "SIZE[@BASE]", 0,
+	 "keep an area for contiguous allocations, lent to movable pages", 0},
 	{"log", OPT_LOG, 0, 0, "print the machine's log", 0},
 	{0}};
 
@@ -169,6 +172,26 @@ static void add_show(struct machine_opts *o, const char *arg)
 	o->shows[o->nr_shows++] = arg;
 }
 
+/* SIZE or SIZE@BASE, as the kernel's cma= has it. */
+static void parse_cma(struct machine_opts *o, const char *arg)
+{
+	const char *at = strchr(arg, '@');
+	struct args_error e;
+	char size[32];
+
+	if (snprintf(size, sizeof(size), "%.*s",
+		     at ? (int)(at - arg) : (int)strlen(arg),
+		     arg) >= (int)sizeof(size))
+		err_usage("--cma: '%s' is no size", arg);
+	if (!args_size(size, &o->cma_bytes, &e))
+		err_usage("--cma: %s", e.text);
+	if (o->cma_bytes == 0)
+		err_usage("--cma: an area of 0 bytes is none");
+	o->cma_fixed = at != NULL;
+	if (at && !args_size(at + 1, &o->cma_base, &e))
+		err_usage("--cma: base: %s", e.text);
+}
+
 static error_t parse_opt(int key, char *arg, struct argp_state *state)
 {
 	struct machine_opts *o = state->input;
@@ -224,6 +247,9 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_SHOW:
 		add_show(o, arg);
+		return 0;
+	case OPT_CMA:
+		parse_cma(o, arg);
 		return 0;
 	case OPT_LOG:
 		o->log = true;
@@ -469,6 +495,9 @@ static int machine_main(void *arg)
 		.hotplug = m->hotplug,
 		.nr_hotplug = m->numa.nr_hotplug,
 		.nr_distances = m->numa.nr_distances,
+		.cma_size = m->o->cma_bytes,
+		.cma_base = m->o->cma_base,
+		.cma_fixed = m->o->cma_fixed,
 	};
 	int err, ret = 0;
 

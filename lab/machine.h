@@ -27,6 +27,8 @@ struct machine_opts {
 	u64 swap_bytes;	       /* 0: none */
 	const char *swap_file; /* NULL: an unnamed temporary file */
 	const char *policy;
+	u64 cma_bytes, cma_base; /* 0: no area */
+	bool cma_fixed;		 /* exactly at cma_base */
 	u32 nr_sysctls;
 	struct args_pair sysctls[MACHINE_MAX_SYSCTLS];
 	u32 nr_shows;

@@ -44,6 +44,10 @@ struct mm_boot_params {
 	/* Memory that can be taken out; counts with movable_node. */
 	const struct mm_boot_node *hotplug;
 	u32 nr_hotplug;
+	/* Bytes of the area "reserved" for contiguous memory; 0: none. */
+	u64 cma_size;
+	phys_addr_t cma_base; /* where, if cma_fixed; else not below */
+	bool cma_fixed;
 	/* Replacement policy; NULL: "classic". */
 	const char *policy;
 };

@@ -38,6 +38,13 @@ void mm_reset(void)
 
 static int boot_frames(const struct mm_boot_params *p)
 {
+	struct cma_request cma = {
+		.base = p->cma_base,
+		.size = p->cma_size,
+		.fixed = p->cma_fixed,
+		.any_node = true,
+		.name = "reserved",
+	};
 	struct phys_boot_params pp = {
 		.map = p->map,
 		.nodes = (const struct phys_node_range *)p->nodes,
@@ -52,6 +59,8 @@ static int boot_frames(const struct mm_boot_params *p)
 		.movable_node = p->movable_node,
 		.hotplug = (const struct phys_node_range *)p->hotplug,
 		.nr_hotplug = (int)p->nr_hotplug,
+		.cma = &cma,
+		.nr_cma = p->cma_size ? 1 : 0,
 	};
 
 	MM_STATIC_ASSERT(sizeof(struct mm_boot_node) ==

@@ -27,6 +27,7 @@
 	X(TASKS, "tasks")	/* registry of tasks */                        \
 	X(SHRINKER, "shrinker") /* registry of shrinkers */                    \
 	X(SLAB_CACHES, "slab_caches")                                          \
+	X(CMA, "cma") /* emptying a range of an area */                        \
 	X(PAGE_LOCK, "page_lock")                                              \
 	X(I_MMAP, "i_mmap")                                                    \
 	X(ANON_VMA, "anon_vma")                                                \
@@ -42,6 +43,7 @@
 	X(SWAP_AVAIL, "swap_avail")                                            \
 	X(CHARGE, "charge") /* group counters */                               \
 	X(SLAB_NODE, "slab_node")                                              \
+	X(CMA_AREA, "cma_area") /* one area's bitmap */                        \
 	X(LRUVEC, "lruvec")                                                    \
 	X(PCP, "pcp") /* one CPU's free pages */                               \
 	X(ZONE, "zone")                                                        \

@@ -62,7 +62,18 @@ struct charge_ops {
 	void (*uncharge)(struct page *page, unsigned int order);
 };
 
+/*
+ * migrate_ops: getting pages out of exact frames. migrate_range moves the
+ * contents of all frames in use of [START, END), whose pageblocks are
+ * isolated, elsewhere and drops the last references there. 0, -EBUSY (a page
+ * cannot move), -ENOMEM. May sleep. With none, a frame in use stays in use.
+ */
+struct migrate_ops {
+	int (*migrate_range)(u64 start, u64 end);
+};
+
 /* Registration, at boot; NULL takes the table away. Tables are not copied. */
+void page_alloc_set_migrate_ops(const struct migrate_ops *ops);
 void page_alloc_set_pressure_ops(const struct pressure_ops *ops);
 void page_alloc_set_charge_ops(const struct charge_ops *ops);
 

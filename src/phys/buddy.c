@@ -369,13 +369,22 @@ struct page *__rmqueue(struct zone *zone, unsigned int order, int migratetype,
 
 	assert_spin_locked(&zone->lock);
 	mm_assert(order < MAX_ORDER && migratetype < MIGRATE_PCPTYPES);
-	page = rmqueue_smallest(zone, order, migratetype);
+	page = rmqueue_smallest(zone, order,
+				list_to_try(zone, migratetype, alloc_flags));
 	if (likely(page))
 		return page;
+	if (cma_first(zone, migratetype, alloc_flags)) {
+		page = rmqueue_smallest(zone, order, migratetype);
+		if (page)
+			return page;
+	}
 	if (deferred_wanted(zone, order, migratetype)) {
 		(void)deferred_grow_zone(zone);
 		page = rmqueue_smallest(zone, order, migratetype);
 	}
+	/* Lent frames come back when they are needed: rather than to mix. */
+	if (!page && may_use_cma(migratetype, alloc_flags))
+		page = rmqueue_smallest(zone, order, MIGRATE_CMA);
 	while (!page && rmqueue_fallback(zone, order, migratetype, alloc_flags))
 		page = rmqueue_smallest(zone, order, migratetype);
 	return page;

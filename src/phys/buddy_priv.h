@@ -55,6 +55,28 @@ struct page *rmqueue_smallest(struct zone *zone, unsigned int order, int mt);
 bool rmqueue_fallback(struct zone *zone, unsigned int order, int mt,
 		      u32 alloc_flags);
 
+/* may_use_cma: movable frames may lie in CMA areas, if the request says so. */
+static inline bool may_use_cma(int mt, u32 alloc_flags)
+{
+	return (alloc_flags & ALLOC_CMA) && mt == MIGRATE_MOVABLE;
+}
+
+/*
+ * cma_first: more than half of what is free is CMA's. Then it is lent first,
+ * or the rest, which serves everybody, would be used up long before.
+ */
+static inline bool cma_first(const struct zone *zone, int mt, u32 alloc_flags)
+{
+	return unlikely(zone->nr_free_cma > zone->nr_free_pages / 2) &&
+	       may_use_cma(mt, alloc_flags);
+}
+
+/* list_to_try: the type whose lists a request for MT looks at first. */
+static inline int list_to_try(const struct zone *zone, int mt, u32 alloc_flags)
+{
+	return cma_first(zone, mt, alloc_flags) ? MIGRATE_CMA : mt;
+}
+
 /*
  * buddy_block_of: the free block that frame PFN is in, NULL if it is in none.
  * PFN has a descriptor.

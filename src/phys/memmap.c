@@ -269,6 +269,9 @@ static void classify(u64 nr)
 	r = region_around(memblock_memory_table(), base, end);
 	if (!r || (r->flags & (MEMBLOCK_NOMAP | MEMBLOCK_DRIVER_MANAGED)))
 		return;
+	/* A CMA area's frames are reserved only until it is active. */
+	if (cma_overlaps(pfn, pfn + PAGES_PER_SECTION))
+		return;
 	if (region_around(memblock_reserved_table(), base, end)) {
 		sec->state = SECTION_RESERVED;
 		return;

@@ -231,11 +231,7 @@ static inline void prep_single(struct page *page)
 	set_page_count(page, 1);
 }
 
-/*
- * A block off a list becomes the caller's: count 1, order noted, zeroed if
- * wanted. False: a frame of it is bad; the block is left alone.
- */
-static bool prep_new_page(struct page *page, unsigned int order, gfp_t gfp)
+bool prep_new_page(struct page *page, unsigned int order, gfp_t gfp)
 {
 	if ((phys_sys.tunables.check_pages || new_page_bad(page)) &&
 	    !check_new_block(page, order))
@@ -696,6 +692,7 @@ u64 alloc_pages_bulk(gfp_t gfp, int nid, u64 nr, struct page **pages)
 	zone = ac.preferred_zoneref->zone;
 	/* Pre-filled slots further on, hooks, shortage: one by one below. */
 	if (zone && filled < nr && !base_watched()) {
+		u32 alloc_flags = first_alloc_flags(gfp, &ac);
 		u64 want = 0;
 		u64 mark;
 
@@ -703,9 +700,9 @@ u64 alloc_pages_bulk(gfp_t gfp, int nid, u64 nr, struct page **pages)
 			want++;
 		mark = low_wmark_pages(zone) + want;
 		if (zone_watermark_fast(zone, 0, mark, ac.highest_zoneidx,
-					ALLOC_WMARK_LOW, gfp)) {
+					alloc_flags, gfp)) {
 			want = bulk_pop(zone, gfp, want, pages + filled,
-					first_alloc_flags(gfp, &ac));
+					alloc_flags);
 			filled += bulk_prep(pages + filled, want, gfp);
 		}
 	}

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * page_alloc_priv.h - the order of a block in use.
+ * page_alloc_priv.h - blocks that become used, and their order.
  */
 #ifndef MM_PHYS_PAGE_ALLOC_PRIV_H
 #define MM_PHYS_PAGE_ALLOC_PRIV_H
+
+#include <mmkit/gfp.h>
 
 #include "phys/page.h"
 
@@ -14,5 +16,12 @@ static inline unsigned int block_order(const struct page *page)
 
 	return READ_ONCE(page->flags) & large ? READ_ONCE(page[1].index) : 0;
 }
+
+/*
+ * prep_new_page: a block off the lists becomes the caller's: count 1, order
+ * noted, zeroed with __GFP_ZERO. False: a frame of it was changed while it was
+ * free; it is reported, reserved and left alone for ever.
+ */
+bool prep_new_page(struct page *page, unsigned int order, gfp_t gfp);
 
 #endif

@@ -122,16 +122,18 @@ static u64 take_units(struct per_cpu_pages *pcp, unsigned int index,
 	u64 got = 0;
 
 	while (got < nr) {
+		int list = list_to_try(zone, mt, alloc_flags);
 		unsigned int found;
 		u64 units = 1;
-		struct page *page = buddy_pop_smallest(zone, order, mt, &found);
+		struct page *page =
+			buddy_pop_smallest(zone, order, list, &found);
 
 		if (page) {
 			units = min(nr - got, 1UL << (found - order));
 			if (units << order < 1UL << found)
 				buddy_put_rest(zone, page, units << order,
-					       found, mt);
-			zone_count_free(zone, -(s64)(units << order), mt);
+					       found, list);
+			zone_count_free(zone, -(s64)(units << order), list);
 		} else {
 			page = __rmqueue(zone, order, mt, alloc_flags);
 		}

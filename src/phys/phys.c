@@ -241,10 +241,10 @@ static void print_memory_line(const struct phys_boot_params *p)
 		(void)mm_snprintf(highmem, sizeof(highmem), ", %lluK highmem",
 				  kb(totalhigh_pages()));
 	pr_info("Memory: %lluK/%lluK available (%lluK kernel code, %lluK "
-		"memmap, %lluK reserved, 0K cma-reserved%s)",
+		"memmap, %lluK reserved, %lluK cma-reserved%s)",
 		kb(nr_free_pages()), kb(present),
 		(unsigned long long)p->kernel_size >> 10, kb(memmap_pages()),
-		kb(present - managed), highmem);
+		kb(present - managed), kb(totalcma_pages()), highmem);
 }
 
 /* ---- boot
@@ -270,6 +270,8 @@ static int boot_tables(const struct phys_boot_params *p)
 {
 	int err = zones_init(p);
 
+	if (!err)
+		err = cma_boot_declare(p->cma, p->nr_cma);
 	if (!err)
 		err = build_all_zonelists();
 	if (!err)
@@ -310,11 +312,13 @@ int phys_boot_memory(const struct phys_boot_params *params)
 	set_tunables(params);
 	page_wait_init();
 	lru_init();
+	cma_init();
 	err = boot_steps(params);
 	if (err)
 		return err;
 	memmap_init();
 	memmap_free_all();
+	cma_init_reserved_areas();
 	if (totalram_pages() < MIN_MANAGED_PAGES)
 		return boot_error(-ENOMEM, "too little memory");
 	init_per_zone_wmark_min();
@@ -366,5 +370,6 @@ void phys_check(void)
 	mm_verify(phys_sys.booted);
 	memblock_check();
 	check_sections();
+	cma_check();
 	for_each_online_pgdat(pgdat) check_node(pgdat);
 }

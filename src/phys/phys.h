@@ -8,6 +8,7 @@
 #include <mmkit/memblock.h>
 
 #include "phys/alloc.h"
+#include "phys/cma_area.h"
 #include "phys/e820.h"
 #include "phys/layout.h"
 #include "phys/lru.h"
@@ -65,6 +66,7 @@ struct phys_state {
 	s64 root_charged[MM_NR_CPUS][MM_CACHELINE / sizeof(s64)];
 	const struct pressure_ops *pressure;
 	const struct charge_ops *charge;
+	const struct migrate_ops *migrate;
 	struct phys_tunables tunables;
 	spinlock_t wmark_lock;
 	bool booted;
@@ -86,6 +88,7 @@ struct phys_state {
 	u32 warn_burst;	   /* (A) reports in it */
 	struct memblock memblock;
 	struct lru_state lru;
+	struct cma_state cma;
 	wait_queue_head_t page_wait[PAGE_WAIT_TABLE_SIZE];
 	struct e820_table e820; /* the machine's map, sanitised */
 	struct e820_table e820_scratch;
@@ -131,6 +134,9 @@ struct phys_boot_params {
 	const struct phys_node_range *hotplug;
 	int nr_hotplug;
 	bool no_mobility_grouping; /* even if the machine is large enough */
+	/* Areas of contiguous memory; one that cannot be had fails the boot. */
+	const struct cma_request *cma;
+	u32 nr_cma;
 };
 
 /*

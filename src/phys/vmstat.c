@@ -154,6 +154,8 @@ static const char *const event_text[NR_VM_EVENT_ITEMS] = {
 	"compact_daemon_free_scanned",
 	"htlb_buddy_alloc_success",
 	"htlb_buddy_alloc_fail",
+	"cma_alloc_success",
+	"cma_alloc_fail",
 	"unevictable_pgs_culled",
 	"unevictable_pgs_scanned",
 	"unevictable_pgs_rescued",

@@ -43,6 +43,8 @@ static s64 unusable_free(const struct zone *zone, unsigned int order,
 
 	if (!(alloc_flags & (ALLOC_HARDER | ALLOC_OOM)))
 		unusable += (s64)READ_ONCE(zone->nr_reserved_highatomic);
+	if (!(alloc_flags & ALLOC_CMA))
+		unusable += READ_ONCE(zone->nr_free_cma);
 	return unusable;
 }
 
@@ -75,6 +77,9 @@ static bool has_block(const struct zone *zone, unsigned int order,
 			if (READ_ONCE(area->free_list[mt].head))
 				return true;
 		}
+		if ((alloc_flags & ALLOC_CMA) &&
+		    READ_ONCE(area->free_list[MIGRATE_CMA].head))
+			return true;
 		if ((alloc_flags & (ALLOC_HARDER | ALLOC_OOM)) &&
 		    READ_ONCE(area->free_list[MIGRATE_HIGHATOMIC].head))
 			return true;

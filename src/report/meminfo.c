@@ -160,6 +160,8 @@ static void show_huge(struct seq_buf *out)
 	put_node(out, "ShmemPmdMapped:", NR_SHMEM_PMDMAPPED);
 	put_node(out, "FileHugePages:", NR_FILE_THPS);
 	put_node(out, "FilePmdMapped:", NR_FILE_PMDMAPPED);
+	put_pages(out, "CmaTotal:", totalcma_pages());
+	put_pages(out, "CmaFree:", global_zone_page_state(NR_FREE_CMA_PAGES));
 	for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
 		seq_printf(out, "HugePages_%s   %5u\n", counts[i], 0u);
 	put_kb(out, "Hugepagesize:", huge);

@@ -166,7 +166,7 @@ static void put_zone_pages(struct seq_buf *out, const struct zone *zone)
 	seq_printf(out, "\n        present  %llu", LLU(zone->present_pages));
 	seq_printf(out, "\n        managed  %llu",
 		   LLU(zone_managed_pages(zone)));
-	seq_printf(out, "\n        cma      %u", 0u);
+	seq_printf(out, "\n        cma      %llu", LLU(zone->cma_pages));
 }
 
 /* What ZONE (NULL: Device) keeps from requests for each zone above it. */

@@ -183,7 +183,10 @@ static u64 value_of(const char *in, const char *name)
 
 /* ---- vmstat, meminfo ---------------------------------------------------- */
 
-/* /proc/vmstat of Linux 6.1 with Debian's options, x86-64, in order. */
+/*
+ * /proc/vmstat of Linux 6.1 with Debian's options and CONFIG_CMA, x86-64, in
+ * order.
+ */
 static const char vmstat_names[] =
 	"nr_free_pages nr_zone_inactive_anon nr_zone_active_anon "
 	"nr_zone_inactive_file nr_zone_active_file nr_zone_unevictable "
@@ -222,7 +225,8 @@ static const char vmstat_names[] =
 	"compact_free_scanned compact_isolated compact_stall compact_fail "
 	"compact_success compact_daemon_wake compact_daemon_migrate_scanned "
 	"compact_daemon_free_scanned htlb_buddy_alloc_success "
-	"htlb_buddy_alloc_fail unevictable_pgs_culled "
+	"htlb_buddy_alloc_fail cma_alloc_success cma_alloc_fail "
+	"unevictable_pgs_culled "
 	"unevictable_pgs_scanned unevictable_pgs_rescued "
 	"unevictable_pgs_mlocked unevictable_pgs_munlocked "
 	"unevictable_pgs_cleared unevictable_pgs_stranded thp_fault_alloc "
@@ -289,7 +293,8 @@ static const char *const meminfo_names[] = {
 	"Percpu",	  "HardwareCorrupted",
 	"AnonHugePages",  "ShmemHugePages",
 	"ShmemPmdMapped", "FileHugePages",
-	"FilePmdMapped",  "HugePages_Total",
+	"FilePmdMapped",  "CmaTotal",
+	"CmaFree",	  "HugePages_Total",
 	"HugePages_Free", "HugePages_Rsvd",
 	"HugePages_Surp", "Hugepagesize",
 	"Hugetlb",	  "DirectMap4k",
