@@ -585,6 +585,14 @@ void machine_check(const struct machine_opts *o)
 			  o->policy);
 }
 
+static const char *why_no_boot(const struct machine_opts *o, int err)
+{
+	if (o->cma_bytes)
+		return "no room for it, or for --cma: see the log above";
+	return err == -EINVAL ? "its memory map is not usable"
+			      : "too little memory";
+}
+
 int machine_run(const struct machine_opts *o, int (*body)(void *arg), void *arg)
 {
 	static struct machine m;
@@ -617,9 +625,7 @@ int machine_run(const struct machine_opts *o, int (*body)(void *arg), void *arg)
 		open_swap(&m);
 	ret = sim_run(machine_main, &m);
 	if (!m.booted)
-		err_die("the machine does not boot: %s",
-			ret == -EINVAL ? "its memory map is not usable"
-				       : "too little memory");
+		err_die("the machine does not boot: %s", why_no_boot(o, ret));
 	if (ret == -EDEADLK)
 		err_die("the machine is stuck: see the list of threads above");
 	sim_shutdown();

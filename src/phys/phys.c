@@ -266,22 +266,24 @@ static u64 kernel_pages(void)
 	return sum;
 }
 
-static int boot_tables(const struct phys_boot_params *p)
+/* -ENOMEM of a step is said in clear. */
+static int tables_result(int err)
 {
-	int err = zones_init(p);
-
-	if (!err)
-		err = cma_boot_declare(p->cma, p->nr_cma);
-	if (!err)
-		err = build_all_zonelists();
-	if (!err)
-		err = memmap_reserve();
 	if (err == -ENOMEM)
 		pr_err("boot: %lluK of memory, %lluK of it in reach of the "
 		       "kernel, are too little for the manager's tables",
 		       kb(memblock_phys_mem_size() >> PAGE_SHIFT),
 		       kb(kernel_pages()));
 	return err;
+}
+
+static int boot_tables(void)
+{
+	int err = build_all_zonelists();
+
+	if (!err)
+		err = memmap_reserve();
+	return tables_result(err);
 }
 
 static int boot_steps(const struct phys_boot_params *p)
@@ -299,7 +301,12 @@ static int boot_steps(const struct phys_boot_params *p)
 	if (!err)
 		err = movable_init(p);
 	if (!err)
-		err = boot_tables(p);
+		err = tables_result(zones_init(p));
+	/* Before the tables, which would cut large holes up. */
+	if (!err)
+		err = cma_boot_declare(p->cma, p->nr_cma);
+	if (!err)
+		err = boot_tables();
 	return err;
 }
 
