@@ -293,6 +293,8 @@ u64 move_pageblock(struct zone *zone, u64 pfn, int mt)
 	mm_verify(IS_ALIGNED(pfn, pageblock_nr_pages));
 	cut_pageblock(zone, pfn);
 	set_pageblock_migratetype(page, mt);
+	/* Where pageblocks are not grouped it is another. */
+	mt = get_pfnblock_migratetype(pfn);
 	if (!page_is_buddy(page, zone->zone_id, pageblock_order))
 		return move_freepages_block(zone, page, mt);
 	zone_count_free(zone, -(s64)pageblock_nr_pages, buddy_list_type(page));
