@@ -53,7 +53,8 @@ int test_pages_isolated(u64 start_pfn, u64 end_pfn, int flags) MM_MUST_CHECK;
  * has_unmovable_pages: the first frame of [START_PFN, END_PFN), a part of one
  * pageblock, that can be neither used at once nor emptied by migration; NULL
  * if there is none. Free frames, pages on LRU lists and pages whose owner
- * moves them (PAGE_MAPPING_MOVABLE) are no obstacle. Zone lock held: exact
+ * moves them (PAGE_MAPPING_MOVABLE) are no obstacle, nor is anything in zone
+ * MOVABLE that is not reserved. Zone lock held: exact
  * for free frames; for others a hint, since owners come and go.
  */
 struct page *has_unmovable_pages(u64 start_pfn, u64 end_pfn, int migratetype,

@@ -319,15 +319,64 @@ static void test_sections(void **state)
 	phys_check();
 }
 
+/* In zone MOVABLE whatever is in use is expected to go. */
+static void test_movable_zone(void **state)
+{
+	static struct e820_table map;
+	struct phys_boot_params p = {.map = &map,
+				     .kernelcore = {.bytes = 64 * MiB}};
+	struct page *page;
+	u64 base;
+
+	(void)state;
+	pm_hardware(1, NULL, 1);
+	pm_map(&map, 128 * MiB);
+	assert_int_equal(phys_boot_memory(&p), 0);
+	page = alloc_pages(GFP_HIGHUSER_MOVABLE, pageblock_order);
+	assert_int_equal(page_zone_idx(page), ZONE_MOVABLE);
+	base = ALIGN_DOWN(page_to_pfn(page), pageblock_nr_pages);
+	assert_int_equal(isolate(base, base + pageblock_nr_pages, 0), 0);
+	assert_int_equal(
+		test_pages_isolated(base, base + pageblock_nr_pages, 0),
+		-EBUSY);
+	undo_isolate_page_range(base, base + pageblock_nr_pages,
+				MIGRATE_MOVABLE);
+	phys_check();
+}
+
+/* Where pageblocks are not grouped, MOVABLE is UNMOVABLE, lists and all. */
+static void test_no_grouping(void **state)
+{
+	static struct e820_table map;
+	struct phys_boot_params p = {.map = &map, .no_mobility_grouping = true};
+	u64 base = PFN_DOWN(32 * MiB), free;
+
+	(void)state;
+	pm_hardware(1, NULL, 1);
+	pm_map(&map, 64 * MiB);
+	assert_int_equal(phys_boot_memory(&p), 0);
+	free = free_frames();
+	assert_int_equal(isolate(base, base + pageblock_nr_pages, 0), 0);
+	undo_isolate_page_range(base, base + pageblock_nr_pages,
+				MIGRATE_MOVABLE);
+	assert_int_equal(free_frames(), free);
+	assert_int_equal(buddy_list_type(buddy_block_of(dma32(), base)),
+			 MIGRATE_UNMOVABLE);
+	assert_int_equal(gfp_to_alloc_flags(GFP_HIGHUSER_MOVABLE) & ALLOC_CMA,
+			 0);
+	phys_check();
+}
+
 #define T(name) cmocka_unit_test_teardown(name, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_cut),	     T(test_not_given_out),
-		T(test_freed_later), T(test_freed_across),
-		T(test_in_the_way),  T(test_poison),
-		T(test_highatomic),  T(test_sections),
+		T(test_cut),	      T(test_not_given_out),
+		T(test_freed_later),  T(test_freed_across),
+		T(test_in_the_way),   T(test_poison),
+		T(test_highatomic),   T(test_sections),
+		T(test_movable_zone), T(test_no_grouping),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
