@@ -31,8 +31,9 @@ struct mm_boot_params {
 	phys_addr_t kernel_start;
 	u64 kernel_size;
 	/*
-	 * Layout of physical memory: "x86-64" (NULL), "x86-64-la57", "x86-32",
-	 * "x86-32-pae", "arm64". Page tables are x86-64's in any case.
+	 * Page tables and the layout of physical and user memory: "x86-64"
+	 * (NULL), "x86-64-la57", "x86-32", "x86-32-pae", "arm64". The port's
+	 * MMU must be of the same kind.
 	 */
 	const char *arch;
 	/* NR_DISTANCES rows of as many bytes, row = from; NULL: 10 and 20. */

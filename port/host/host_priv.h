@@ -3,6 +3,7 @@
 #ifndef PORT_HOST_PRIV_H
 #define PORT_HOST_PRIV_H
 
+#include "arch/walk.h"
 #include "host.h"
 
 #include <pthread.h>
@@ -36,6 +37,7 @@ struct host_cpu {
 struct host_machine {
 	bool up;
 	struct host_config cfg;
+	struct paging_cpu paging; /* all CPUs alike; root not used */
 	int nr_cpus;
 	struct host_cpu cpus[MM_NR_CPUS];
 	pthread_mutex_t lock; /* slots */

@@ -178,12 +178,13 @@ int host_init(const struct host_config *cfg)
 	c.format = c.format ? c.format : &paging_x86_64_4level;
 	c.console_level = c.console_level ? c.console_level : CONSOLE_LEVEL;
 	if (c.cpus < 1 || c.cpus > MM_NR_CPUS ||
-	    !IS_ALIGNED(c.ram_max, PAGE_SIZE) || c.format->entry_bytes != 8)
+	    !IS_ALIGNED(c.ram_max, PAGE_SIZE))
 		return -EINVAL;
 	err = host_ram_init(c.ram_max);
 	if (err)
 		return err;
 	host.cfg = c;
+	paging_cpu_init(&host.paging, c.format, 0, true);
 	host.nr_cpus = c.cpus;
 	host.entropy = port_now_ns();
 	init_slots(c.cpu_node);

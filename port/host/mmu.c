@@ -18,8 +18,8 @@
  *    tables were written. So either the walk sees the new table or the flush
  *    sees the section. leave() releases what the copy did to the flush.
  *
- * 4. A and D are set by compare-and-swap on the value that was judged, so an
- *    entry that was taken away meanwhile is never marked.
+ * 4. The walk is arch/walk.h's: A and D are set by compare-and-swap on the
+ *    value that was judged, so an entry taken away meanwhile is never marked.
  *
  * 5. Rejected: a lock per task (the manager would wait for user copies, and
  *    lock order would tie user access to the manager's locks); signals as
@@ -34,20 +34,6 @@
 #define SIGSEGV_NR  11
 #define FAULT_LIMIT 1000000u /* retries of one access */
 
-/* One try: a table's root, what is asked, and the answer. */
-struct walk {
-	u64 root_pfn;
-	uva_t va;
-	unsigned access;
-	u64 *slot;
-	u64 val; /* of the entry last read */
-	phys_addr_t pa;
-};
-
-/* What walk_once() says besides error codes. */
-#define WALK_FAULT 0x80000000u
-#define WALK_AGAIN 0x40000000u /* an entry changed under the walk */
-
 static void enter(struct host_cpu *c)
 {
 	__atomic_fetch_add(&c->seq, 1, __ATOMIC_SEQ_CST);
@@ -58,85 +44,43 @@ static void leave(struct host_cpu *c)
 	__atomic_fetch_add(&c->seq, 1, __ATOMIC_RELEASE);
 }
 
-static u32 walk_error(const struct walk *w, u32 bits)
+MM_STATIC_ASSERT(HOST_READ == PAGING_READ && HOST_WRITE == PAGING_WRITE &&
+			 HOST_EXEC == PAGING_EXEC,
+		 "kinds of access are the walk's");
+
+static bool host_read(void *arg, const struct paging_format *f, phys_addr_t pa,
+		      u64 *raw)
 {
-	return WALK_FAULT | PF_ERR_USER | bits |
-	       (w->access & HOST_WRITE ? PF_ERR_WRITE : 0) |
-	       (w->access & HOST_EXEC ? PF_ERR_INSTR : 0);
+	(void)arg;
+	/* Sequentially consistent: not before enter()'s (3). */
+	if (f->entry_bytes == 8)
+		*raw = __atomic_load_n((u64 *)port_ram(pa), __ATOMIC_SEQ_CST);
+	else
+		*raw = __atomic_load_n((u32 *)port_ram(pa), __ATOMIC_SEQ_CST);
+	return true;
 }
 
-/* Rights that one entry grants, as a mask of its own bits that must agree. */
-static u32 check_rights(const struct walk *w, const struct paging_format *f)
+static bool host_update(void *arg, const struct paging_format *f,
+			phys_addr_t pa, u64 old, u64 raw)
 {
-	if (!(w->val & f->present))
-		return walk_error(w, 0);
-	if (!(w->val & f->user) ||
-	    ((w->access & HOST_WRITE) && !(w->val & f->write)) ||
-	    ((w->access & HOST_EXEC) && (w->val & f->no_exec)))
-		return walk_error(w, PF_ERR_PRESENT);
-	return 0;
+	(void)arg;
+	return pt_raw_cmpxchg(f, port_ram(pa), &old, raw);
 }
 
-/* Set BITS in the entry just judged; WALK_AGAIN if it is another by now. */
-static u32 mark(struct walk *w, u64 bits)
+/* Translate VA through C's root; true with W->pa, false with W->error. */
+static bool walk(const struct host_cpu *c, uva_t va, unsigned access,
+		 struct paging_walk *w)
 {
-	if ((w->val & bits) == bits)
-		return 0;
-	if (!__atomic_compare_exchange_n(w->slot, &w->val, w->val | bits, false,
-					 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
-		return WALK_AGAIN;
-	return 0;
-}
+	struct paging_cpu cpu = host.paging;
 
-/*
- * Walk from the root to the leaf. Rights missing at an upper level count only
- * if the entries below are present, as in a CPU: the first absent entry
- * decides that the fault is "not present".
- */
-static u32 walk_once(struct walk *w)
-{
-	const struct paging_format *f = host.cfg.format;
-	u64 table = w->root_pfn << PAGE_SHIFT;
-	u32 denied = 0, err;
-	int level;
-
-	for (level = f->levels - 1;; level--) {
-		bool leaf;
-
-		w->slot = port_ram(table + (u64)pt_index(f, level, w->va) *
-						   f->entry_bytes);
-		w->val = __atomic_load_n(w->slot, __ATOMIC_SEQ_CST);
-		err = check_rights(w, f);
-		if (err && !(err & PF_ERR_PRESENT))
-			return err;
-		denied |= err;
-		leaf = level == 0 || (w->val & f->large);
-		if (leaf && level && !(f->large_levels & BIT(level)))
-			return walk_error(w, PF_ERR_PRESENT | PF_ERR_RSVD);
-		if (leaf)
-			break;
-		err = denied ? 0 : mark(w, f->accessed);
-		if (err)
-			return err;
-		table = w->val & f->frame_mask;
+	if (c->root_pfn == HOST_NO_ROOT) {
+		w->error = paging_error_code(&cpu, access | PAGING_USER,
+					     PAGING_NOT_PRESENT);
+		return false;
 	}
-	if (denied)
-		return denied;
-	table = ALIGN_DOWN(w->val & f->frame_mask, pt_span(f, level));
-	w->pa = table | (w->va & (pt_span(f, level) - 1));
-	return mark(w, f->accessed | (w->access & HOST_WRITE ? f->dirty : 0));
-}
-
-static u32 walk(struct walk *w)
-{
-	u32 err;
-
-	if (w->root_pfn == HOST_NO_ROOT)
-		return walk_error(w, 0);
-	do {
-		err = walk_once(w);
-	} while (err == WALK_AGAIN);
-	return err;
+	cpu.root = PFN_PHYS(c->root_pfn);
+	return paging_walk_with(&cpu, va, access | PAGING_USER, w, host_read,
+				host_update, NULL) == PAGING_OK;
 }
 
 /* The bytes of one page that an access moves; LEN 0: none. */
@@ -148,24 +92,24 @@ struct piece {
 	size_t len;
 };
 
-/* One access section: translate, and copy. 0 or an error code. */
-static u32 try_access(const struct piece *p)
+/* One access section: translate, and copy. False: a fault, with *ERROR. */
+static bool try_access(const struct piece *p, u32 *error)
 {
 	struct host_cpu *c = &host.cpus[port_cpu()];
-	struct walk w = {.va = p->va, .access = p->access};
-	u32 err;
+	struct paging_walk w;
+	bool ok;
 
-	w.root_pfn = c->root_pfn;
 	enter(c);
-	err = walk(&w);
-	if (!err && p->len) {
+	ok = walk(c, p->va, p->access, &w);
+	if (ok && p->len) {
 		if (p->access & HOST_WRITE)
 			memcpy(port_ram(w.pa), p->from, p->len);
 		else
 			memcpy(p->to, port_ram(w.pa), p->len);
 	}
 	leave(c);
-	return err;
+	*error = w.error;
+	return ok;
 }
 
 /* Access P, with as many faults as it takes; 0 or the signal. */
@@ -177,12 +121,11 @@ static int do_access(const struct piece *p)
 	if (!paging_canonical(host.cfg.format, p->va))
 		return SIGSEGV_NR;
 	for (tries = 0; tries < FAULT_LIMIT; tries++) {
-		err = try_access(p);
-		if (!err)
+		if (try_access(p, &err))
 			return 0;
 		if (!host.fault_hook)
 			return SIGSEGV_NR;
-		sig = host.fault_hook(port_current(), p->va, err & ~WALK_FAULT);
+		sig = host.fault_hook(port_current(), p->va, err);
 		if (sig)
 			return sig;
 	}

@@ -24,8 +24,7 @@
  * 5. Permission misses re-walk, so raising permissions needs no flush, as
  *    on x86 (SDM vol. 3A, 4.10.4.3 lets a CPU fault once; ours never does).
  *
- * 6. Not modelled: paging-structure caches, protection keys, reserved bits
- *    except a large bit where the format has no large pages.
+ * 6. The walk itself, with all rules, is arch/walk.h's.
  */
 #include "sim_priv.h"
 
@@ -53,117 +52,62 @@ static size_t tlb_set(u64 key)
 /* ---- the walk ---------------------------------------------------------------
  */
 
-/* A walk's result and the entries that it used, from the root down. */
-struct walk {
-	u64 root_pfn;
-	uva_t va;
-	unsigned access;
-	u64 *slot[PT_MAX_LEVELS];
-	int depth; /* tables read */
-	int level; /* of the leaf */
-	phys_addr_t pa;
-	bool write, user, exec; /* rights of all levels together */
-	bool changed;		/* A or D was set */
-};
+MM_STATIC_ASSERT(SIM_READ == PAGING_READ && SIM_WRITE == PAGING_WRITE &&
+			 SIM_EXEC == PAGING_EXEC,
+		 "kinds of access are the walk's");
 
-static u32 walk_error(const struct walk *w, u32 bits)
+static bool sim_read(void *arg, const struct paging_format *f, phys_addr_t pa,
+		     u64 *raw)
 {
-	return SIM_WALK_FAULT | PF_ERR_USER | bits |
-	       (w->access & SIM_WRITE ? PF_ERR_WRITE : 0) |
-	       (w->access & SIM_EXEC ? PF_ERR_INSTR : 0);
-}
-
-static u64 *slot_at(const struct paging_format *f, u64 table, u32 index)
-{
-	u64 pa = table + (u64)index * f->entry_bytes;
-
+	(void)arg;
 	if (unlikely(pa >= sim.ram_bytes))
+		return false;
+	*raw = pt_raw_read(f, port_ram(pa));
+	return true;
+}
+
+/* One host thread plays all CPUs: nothing comes between read and update. */
+static bool sim_update(void *arg, const struct paging_format *f, phys_addr_t pa,
+		       u64 old, u64 raw)
+{
+	(void)arg;
+	(void)old;
+	if (f->entry_bytes == 8)
+		WRITE_ONCE(*(u64 *)port_ram(pa), raw);
+	else
+		WRITE_ONCE(*(u32 *)port_ram(pa), (u32)raw);
+	return true;
+}
+
+/* Walk for the user from ROOT_PFN; true if there is a translation. */
+static bool walk(u64 root_pfn, uva_t va, unsigned access, struct paging_walk *w)
+{
+	struct paging_cpu cpu = sim.paging;
+	enum paging_reason reason;
+
+	w->depth = 0;
+	w->changed = false;
+	if (root_pfn == SIM_NO_ROOT) {
+		w->error = paging_error_code(&cpu, access | PAGING_USER,
+					     PAGING_NOT_PRESENT);
+		return false;
+	}
+	cpu.root = PFN_PHYS(root_pfn);
+	reason = paging_walk_with(&cpu, va, access | PAGING_USER, w, sim_read,
+				  sim_update, NULL);
+	if (unlikely(reason == PAGING_BAD_TABLE))
 		sim_bug("mmu: a page table lies outside RAM");
-	return port_ram(pa);
-}
-
-static bool is_leaf(const struct paging_format *f, u64 val, int level)
-{
-	return level == 0 || (val & f->large);
-}
-
-/* Read the tables down to the leaf. 0 or the error. */
-static u32 walk_down(struct walk *w)
-{
-	const struct paging_format *f = sim.cfg.format;
-	u64 table = w->root_pfn << PAGE_SHIFT;
-	int level;
-
-	w->write = w->user = w->exec = true;
-	for (level = f->levels - 1;; level--) {
-		u64 *slot = slot_at(f, table, pt_index(f, level, w->va));
-		u64 val = READ_ONCE(*slot);
-
-		w->slot[w->depth++] = slot;
-		if (!(val & f->present))
-			return walk_error(w, 0);
-		w->write &= (val & f->write) != 0;
-		w->user &= (val & f->user) != 0;
-		w->exec &= (val & f->no_exec) == 0;
-		table = val & f->frame_mask;
-		if (!is_leaf(f, val, level))
-			continue;
-		if (level && !(f->large_levels & BIT(level)))
-			return walk_error(w, PF_ERR_PRESENT | PF_ERR_RSVD);
-		w->level = level;
-		w->pa = ALIGN_DOWN(table, pt_span(f, level)) |
-			(w->va & (pt_span(f, level) - 1));
-		return 0;
-	}
-}
-
-static bool walk_allowed(const struct walk *w)
-{
-	return w->user && (w->write || !(w->access & SIM_WRITE)) &&
-	       (w->exec || !(w->access & SIM_EXEC));
-}
-
-/* Set A on the way and D on the leaf, where they are not set. */
-static void walk_mark(struct walk *w)
-{
-	const struct paging_format *f = sim.cfg.format;
-	int i;
-
-	for (i = 0; i < w->depth; i++) {
-		u64 bits = f->accessed;
-
-		if (i == w->depth - 1 && (w->access & SIM_WRITE))
-			bits |= f->dirty;
-		if ((READ_ONCE(*w->slot[i]) & bits) == bits)
-			continue;
-		__atomic_fetch_or(w->slot[i], bits, __ATOMIC_RELAXED);
-		w->changed = true;
-	}
-}
-
-static u32 walk(struct walk *w)
-{
-	u32 err;
-
-	if (w->root_pfn == SIM_NO_ROOT)
-		return walk_error(w, 0);
-	err = walk_down(w);
-	if (err)
-		return err;
-	if (!walk_allowed(w))
-		return walk_error(w, PF_ERR_PRESENT);
-	walk_mark(w);
-	return 0;
+	return reason == PAGING_OK;
 }
 
 u32 sim_walk(u64 root_pfn, uva_t va, unsigned access, phys_addr_t *pa)
 {
-	struct walk w = {.root_pfn = root_pfn, .va = va, .access = access};
-	u32 err = walk(&w);
+	struct paging_walk w;
 
-	if (!err)
-		*pa = w.pa;
-	return err;
+	if (!walk(root_pfn, va, access, &w))
+		return w.error | SIM_WALK_FAULT;
+	*pa = w.pa;
+	return 0;
 }
 
 /* ---- the TLB
@@ -203,11 +147,12 @@ static struct sim_tlb_entry *tlb_slot(struct sim_cpu *c, u64 key)
 }
 
 /* Put the result of W into the TLB of C and tell the fill hook. */
-static struct sim_tlb_entry *tlb_fill(struct sim_cpu *c, const struct walk *w)
+static struct sim_tlb_entry *tlb_fill(struct sim_cpu *c, uva_t va,
+				      unsigned access,
+				      const struct paging_walk *w)
 {
-	u64 key = tlb_key(w->va, c->mmu.asid);
+	u64 key = tlb_key(va, c->mmu.asid);
 	phys_addr_t pa = ALIGN_DOWN(w->pa, PAGE_SIZE);
-	u64 leaf = READ_ONCE(*w->slot[w->depth - 1]);
 	struct sim_tlb_entry *e = tlb_slot(c, key);
 	bool loaded = e->key != key || e->pfn != PFN_DOWN(pa);
 
@@ -221,13 +166,13 @@ static struct sim_tlb_entry *tlb_fill(struct sim_cpu *c, const struct walk *w)
 	if (loaded)
 		e->user_bits = 0;
 	e->perm = SIM_READ;
-	if (w->write && (leaf & sim.cfg.format->dirty))
+	if (w->write && pte_dirty(w->entry[w->depth - 1]))
 		e->perm |= SIM_WRITE;
 	if (w->exec)
 		e->perm |= SIM_EXEC;
-	c->mmu.l1[(w->va >> PAGE_SHIFT) & c->mmu.l1_mask] = e;
+	c->mmu.l1[(va >> PAGE_SHIFT) & c->mmu.l1_mask] = e;
 	if (sim.fill_hook)
-		sim.fill_hook(e, w->va, w->access, loaded);
+		sim.fill_hook(e, va, access, loaded);
 	return e;
 }
 
@@ -253,22 +198,24 @@ static struct sim_tlb_entry *tlb_second(struct sim_cpu *c, uva_t va,
 static struct sim_tlb_entry *translate(uva_t va, unsigned access, u32 *err)
 {
 	struct sim_cpu *c = sim_this_cpu();
-	struct walk w = {.root_pfn = c->root_pfn, .va = va, .access = access};
 	struct sim_tlb_entry *e;
+	struct paging_walk w;
 	bool clean = false;
+	bool ok;
 
 	e = tlb_second(c, va, access, &clean);
 	if (e)
 		return e;
 	c->stats.walks++;
-	*err = walk(&w);
+	ok = walk(c->root_pfn, va, access, &w);
 	c->mmu.hot.clock_ns += (u64)sim_costs.walk_level_ns * (u32)w.depth +
 			       (w.changed ? sim_costs.set_bits_ns : 0);
-	if (!*err && clean)
+	if (ok && clean)
 		c->stats.dirty_walks++;
 	else
 		c->stats.misses++;
-	return *err ? NULL : tlb_fill(c, &w);
+	*err = w.error;
+	return ok ? tlb_fill(c, va, access, &w) : NULL;
 }
 
 struct sim_tlb_entry *sim_tlb_get(uva_t va, unsigned access, int *sig)
@@ -290,8 +237,7 @@ struct sim_tlb_entry *sim_tlb_get(uva_t va, unsigned access, int *sig)
 		sim_this->clock_ns += sim_costs.fault_ns;
 		*sig = SIGSEGV_NR;
 		if (sim.fault_hook)
-			*sig = sim.fault_hook(port_current(), va,
-					      err & ~SIM_WALK_FAULT);
+			*sig = sim.fault_hook(port_current(), va, err);
 		if (*sig)
 			return NULL;
 		port_sched_point();
@@ -508,6 +454,7 @@ int sim_mmu_init(void)
 	size_t n = (size_t)sim.cfg.tlb_sets * sim.cfg.tlb_ways, k;
 	int i;
 
+	paging_cpu_init(&sim.paging, sim.cfg.format, 0, true);
 	for (i = 0; i < sim.nr_cpus; i++) {
 		struct sim_cpu *c = &sim.cpus[i];
 

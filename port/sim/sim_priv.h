@@ -3,6 +3,7 @@
 #ifndef PORT_SIM_PRIV_H
 #define PORT_SIM_PRIV_H
 
+#include "arch/walk.h"
 #include "sim.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -105,6 +106,7 @@ struct sim_machine {
 	char *memmap;
 	u64 memmap_bytes;
 	struct port_bdev *disks;
+	struct paging_cpu paging; /* all CPUs alike; root not used */
 	void (*switch_hook)(struct mm_task *prev, struct mm_task *next);
 	int (*fault_hook)(struct mm_task *task, uva_t va, u32 error);
 	void (*fill_hook)(struct sim_tlb_entry *e, uva_t va, unsigned access,

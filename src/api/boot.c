@@ -70,14 +70,18 @@ static int boot_frames(const struct mm_boot_params *p)
 	return phys_boot_memory(&pp);
 }
 
-static int boot_objects(void)
+static int boot_objects(const struct mm_boot_params *p)
 {
+	const struct paging_format *f = paging_format_by_name(
+		p->arch ? p->arch : paging_x86_64_4level.name);
 	int err = kmem_init();
 
+	mm_verify(f != NULL);
+
 	if (!err)
-		err = cache_init();
+		err = cache_init(f);
 	if (!err)
-		err = space_init();
+		err = space_init(f);
 	if (err)
 		pr_err("boot: no memory for the manager's own objects\n");
 	return err;
@@ -105,7 +109,7 @@ int mm_boot(const struct mm_boot_params *p)
 	pr_info("mmkit: %d CPUs\n", port_nr_cpus());
 	err = boot_frames(p);
 	if (!err)
-		err = boot_objects();
+		err = boot_objects(p);
 	if (!err)
 		err = boot_policy(p);
 	if (err)

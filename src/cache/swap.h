@@ -13,7 +13,7 @@
 #include "base/xarray.h"
 #include "phys/page.h"
 
-#define MAX_SWAPFILES	   (1u << X86_SWP_TYPE_BITS)
+#define MAX_SWAPFILES	   ((u32)SWP_NR_AREAS)
 #define SWAPFILE_CLUSTER   256u
 #define SWAP_MAX_PAGES	   (1u << 27) /* what struct page's private holds */
 #define SWAP_MAP_PER_CHUNK (PAGE_SIZE / sizeof(u16))
@@ -54,6 +54,7 @@ struct swap_ra_state {
 struct cache_state {
 	struct swap_info *swap[MAX_SWAPFILES];
 	u32 nr_swap;
+	u32 max_slots;	      /* of one area; constant */
 	u64 nr_swap_pages;    /* atomic: free slots of all areas */
 	u64 total_swap_pages; /* atomic */
 	struct swap_ra_state ra;
@@ -63,9 +64,12 @@ struct cache_state {
 
 extern struct cache_state cache_sys;
 
-/* cache_reset: forget all; cache_init: at boot, 0 or -ENOMEM. */
+/*
+ * cache_reset: forget all; cache_init: at boot, 0 or -ENOMEM. FORMAT is that
+ * of the page tables, whose entries limit a swap area's size.
+ */
 void cache_reset(void);
-int cache_init(void) MM_MUST_CHECK;
+int cache_init(const struct paging_format *format) MM_MUST_CHECK;
 
 /* ---- areas (swapfile.c)
  * ------------------------------------------------------ */

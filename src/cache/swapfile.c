@@ -47,8 +47,10 @@ void cache_reset(void)
 	mm_memset(&cache_sys, 0, sizeof(cache_sys));
 }
 
-int cache_init(void)
+int cache_init(const struct paging_format *format)
 {
+	cache_sys.max_slots =
+		(u32)min((u64)SWAP_MAX_PAGES, 1UL << format->swp_offset_bits);
 	cache_sys.page_cluster = 3;
 	cache_sys.ra.window = 1;
 	spin_lock_init(&cache_sys.ra.lock, LOCK_CLASS_SEQ_STATS);
@@ -356,8 +358,13 @@ static s64 header_check(const struct swap_header *h, u64 device_pages,
 		pr_err("swapon: %s: no swap header of version 1\n", name);
 		return -EINVAL;
 	}
-	if (h->last_page == 0 || h->last_page >= SWAP_MAX_PAGES ||
-	    (u64)h->last_page + 1 > device_pages) {
+	if (h->last_page >= cache_sys.max_slots) {
+		pr_err("swapon: %s: header says %u pages, a page-table entry of "
+		       "this machine can name %u\n",
+		       name, h->last_page, cache_sys.max_slots - 1);
+		return -EINVAL;
+	}
+	if (h->last_page == 0 || (u64)h->last_page + 1 > device_pages) {
 		pr_err("swapon: %s: header says %u pages, device has %llu\n",
 		       name, h->last_page, (unsigned long long)device_pages);
 		return -EINVAL;

@@ -8,7 +8,9 @@
  *
  * 2. Structures. Each table is one frame with PG_table set. Its page's word
  *    holds the table's spinlock; index holds nothing. The format (levels,
- *    shifts) is data from arch/, so one walker serves every format.
+ *    shifts, width and layout of an entry) is data from arch/, so the code
+ *    here serves every format. Tables come from low memory (GFP_KERNEL): with
+ *    32 bits the CPU cannot reach others.
  *
  *        root -> table -> table -> leaf table -> frame
  *        lvl 3    lvl 2    lvl 1     lvl 0
@@ -87,17 +89,68 @@ void pt_table_release(struct page *table)
 	__free_pages(table, 0);
 }
 
-static u64 *table_entry(const struct page *table, u32 index)
+static void *table_entry(const struct paging_format *f,
+			 const struct page *table, u32 index)
 {
-	return (u64 *)page_view(table) + index;
+	return (char *)page_view(table) + (u64)index * f->entry_bytes;
 }
 
 /* A table entry as the CPU wants it: the leaf decides about access. */
 static pte_t table_link(const struct page *table)
 {
-	return pte_make(page_to_pfn(table), (pgprot_t){X86_PTE_P | X86_PTE_RW |
-						       X86_PTE_US | X86_PTE_A});
+	return pte_make(page_to_pfn(table), (pgprot_t){X86_TABLE_LINK});
 }
+
+/* ---- entries of other formats
+ * ---------------------------------------------------------- */
+
+pte_t pt_get_odd(const struct pt_slot *slot)
+{
+	return pte_decode(slot->fmt, slot->level,
+			  pt_raw_read(slot->fmt, slot->entry));
+}
+
+/* Store RAW in one piece; what other CPUs see comes before. */
+static void raw_set(const struct pt_slot *slot, u64 raw)
+{
+	if (slot->fmt->entry_bytes == 8)
+		__atomic_store_n((u64 *)slot->entry, raw, __ATOMIC_RELEASE);
+	else
+		__atomic_store_n((u32 *)slot->entry, (u32)raw,
+				 __ATOMIC_RELEASE);
+}
+
+void pt_set_odd(const struct pt_slot *slot, pte_t e)
+{
+	raw_set(slot, pte_encode(slot->fmt, slot->level, e));
+}
+
+pte_t pt_xchg_odd(const struct pt_slot *slot, pte_t e)
+{
+	u64 raw = pte_encode(slot->fmt, slot->level, e);
+	u64 old = pt_raw_read(slot->fmt, slot->entry);
+
+	while (!pt_raw_cmpxchg(slot->fmt, slot->entry, &old, raw))
+		;
+	return pte_decode(slot->fmt, slot->level, old);
+}
+
+pte_t pt_clear_bits_odd(const struct pt_slot *slot, u64 bits)
+{
+	u64 old = pt_raw_read(slot->fmt, slot->entry);
+	pte_t e;
+
+	do {
+		e = pte_decode(slot->fmt, slot->level, old);
+	} while (!pt_raw_cmpxchg(
+		slot->fmt, slot->entry, &old,
+		pte_encode(slot->fmt, slot->level, __pte(e.val & ~bits))));
+	return e;
+}
+
+/* ---- trees
+ * ------------------------------------------------------------------------------
+ */
 
 int pgtable_init(struct pgtable *pt, const struct paging_format *fmt)
 {
@@ -125,8 +178,9 @@ static struct pt_slot root_slot(const struct pgtable *pt, uva_t va)
 	struct page *root = pfn_to_page(pt->root_pfn);
 	u8 level = (u8)(pt->fmt->levels - 1);
 
-	return (struct pt_slot){table_entry(root, pt_index(pt->fmt, level, va)),
-				root, level};
+	return (struct pt_slot){
+		table_entry(pt->fmt, root, pt_index(pt->fmt, level, va)), root,
+		pt->fmt, level};
 }
 
 /* From an upper slot whose entry is E to the slot for VA one level below. */
@@ -137,8 +191,8 @@ static void step_down(const struct pgtable *pt, struct pt_slot *slot, pte_t e,
 	slot->table = pfn_to_page(pte_pfn(e));
 	mm_verify(PageTable(slot->table));
 	slot->level--;
-	slot->entry =
-		table_entry(slot->table, pt_index(pt->fmt, slot->level, va));
+	slot->entry = table_entry(pt->fmt, slot->table,
+				  pt_index(pt->fmt, slot->level, va));
 }
 
 bool pt_lookup(const struct pgtable *pt, uva_t va, struct pt_slot *slot)
@@ -238,8 +292,9 @@ static bool table_in_limits(const struct pt_free_range *r, uva_t base, u64 span)
 static void verify_leaf_empty(const struct pgtable *pt,
 			      const struct page *table)
 {
-	for (u32 i = 0; i < 1u << pt->fmt->bits[0]; i++)
-		mm_verify(*table_entry(table, i) == 0);
+	for (u32 i = 0; i < pt_entries(pt->fmt, 0); i++)
+		mm_verify(pt_raw_read(pt->fmt,
+				      table_entry(pt->fmt, table, i)) == 0);
 }
 
 /*
@@ -254,8 +309,11 @@ static void free_below(struct pgtable *pt, struct page *table, int level,
 	uva_t last = min(base + (span << pt->fmt->bits[level]) - 1, r->end - 1);
 
 	for (uva_t va = first; va <= last && va >= first; va += span) {
-		u64 *entry = table_entry(table, pt_index(pt->fmt, level, va));
-		pte_t e = {READ_ONCE(*entry)};
+		struct pt_slot slot = {
+			table_entry(pt->fmt, table,
+				    pt_index(pt->fmt, level, va)),
+			table, pt->fmt, (u8)level};
+		pte_t e = pt_get(&slot);
 		struct page *child;
 
 		if (!pte_present(e))
@@ -267,7 +325,7 @@ static void free_below(struct pgtable *pt, struct page *table, int level,
 			continue;
 		if (level == 1)
 			verify_leaf_empty(pt, child);
-		WRITE_ONCE(*entry, 0);
+		pt_set(&slot, __pte(0));
 		__atomic_fetch_sub(&pt->table_bytes, PAGE_SIZE,
 				   __ATOMIC_RELAXED);
 		r->free(child, r->arg);
@@ -288,8 +346,9 @@ static u64 check_below(const struct pgtable *pt, const struct page *table,
 
 	mm_verify(PageTable(table));
 	mm_verify(page_count(table) == 1);
-	for (u32 i = 0; i < 1u << pt->fmt->bits[level]; i++) {
-		pte_t e = {READ_ONCE(*table_entry(table, i))};
+	for (u32 i = 0; i < pt_entries(pt->fmt, level); i++) {
+		u64 raw = pt_raw_read(pt->fmt, table_entry(pt->fmt, table, i));
+		pte_t e = pte_decode(pt->fmt, level, raw);
 
 		if (!pte_present(e)) {
 			mm_verify(level == 0 || pte_none(e));

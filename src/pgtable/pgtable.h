@@ -25,7 +25,8 @@ struct pgtable {
 struct pt_slot {
 	void *entry;	    /* view of the entry */
 	struct page *table; /* the table's frame */
-	u8 level;	    /* 0 = leaf table */
+	const struct paging_format *fmt;
+	u8 level; /* 0 = leaf table */
 };
 
 /*
@@ -60,21 +61,39 @@ void pt_lock(const struct pt_slot *slot);
 void pt_lock_nested(const struct pt_slot *slot);
 void pt_unlock(const struct pt_slot *slot);
 
+/* The same for formats whose entries are not as the manager carries them. */
+pte_t pt_get_odd(const struct pt_slot *slot);
+void pt_set_odd(const struct pt_slot *slot, pte_t e);
+pte_t pt_xchg_odd(const struct pt_slot *slot, pte_t e);
+pte_t pt_clear_bits_odd(const struct pt_slot *slot, u64 bits);
+
+static inline bool pt_native(const struct pt_slot *slot)
+{
+	return likely(slot->fmt->kind == PAGING_X86_64);
+}
+
 /* Read the entry, at any time; the CPU may set A and D bits concurrently. */
 static inline pte_t pt_get(const struct pt_slot *slot)
 {
+	if (!pt_native(slot))
+		return pt_get_odd(slot);
 	return (pte_t){__atomic_load_n((u64 *)slot->entry, __ATOMIC_ACQUIRE)};
 }
 
 /* Write the entry. Table locked. Not for a present entry that a CPU uses. */
 static inline void pt_set(const struct pt_slot *slot, pte_t e)
 {
-	__atomic_store_n((u64 *)slot->entry, e.val, __ATOMIC_RELEASE);
+	if (pt_native(slot))
+		__atomic_store_n((u64 *)slot->entry, e.val, __ATOMIC_RELEASE);
+	else
+		pt_set_odd(slot, e);
 }
 
 /* Take the entry out (leaving E) and return what it was, A and D included. */
 static inline pte_t pt_xchg(const struct pt_slot *slot, pte_t e)
 {
+	if (!pt_native(slot))
+		return pt_xchg_odd(slot, e);
 	return (pte_t){__atomic_exchange_n((u64 *)slot->entry, e.val,
 					   __ATOMIC_ACQ_REL)};
 }
@@ -82,6 +101,8 @@ static inline pte_t pt_xchg(const struct pt_slot *slot, pte_t e)
 /* Clear BITS and return the old entry; no concurrent A or D bit is lost. */
 static inline pte_t pt_clear_bits(const struct pt_slot *slot, u64 bits)
 {
+	if (!pt_native(slot))
+		return pt_clear_bits_odd(slot, bits);
 	return (pte_t){__atomic_fetch_and((u64 *)slot->entry, ~bits,
 					  __ATOMIC_ACQ_REL)};
 }
@@ -92,7 +113,7 @@ static inline pte_t pt_clear_bits(const struct pt_slot *slot, u64 bits)
  */
 static inline void pt_next(struct pt_slot *slot)
 {
-	slot->entry = (u64 *)slot->entry + 1;
+	slot->entry = (char *)slot->entry + slot->fmt->entry_bytes;
 }
 
 /* First address beyond the leaf table that maps VA, or END if smaller. */

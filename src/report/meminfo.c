@@ -152,7 +152,7 @@ static void show_huge(struct seq_buf *out)
 {
 	static const char *const counts[] = {
 		"Total:", "Free: ", "Rsvd: ", "Surp: "};
-	u64 huge = pt_span(&paging_x86_64_4level, 1) >> 10;
+	u64 huge = pt_span(space_sys.format, 1) >> 10;
 
 	mm_assert_eq(huge, 2048);
 	put_node(out, "AnonHugePages:", NR_ANON_THPS);

@@ -42,10 +42,11 @@ static int zero_page_init(void)
 	return 0;
 }
 
-int space_init(void)
+int space_init(const struct paging_format *format)
 {
 	struct space_state *s = &space_sys;
 
+	s->format = format;
 	spin_lock_init(&s->lock, LOCK_CLASS_TASKS);
 	INIT_LIST_HEAD(&s->mms);
 	s->max_map_count = 65530;
@@ -61,13 +62,23 @@ int space_init(void)
 	return zero_page_init();
 }
 
+/* Where a program's own image ends, as programs are linked today. */
+#define START_BRK_64 0x555555756000UL
+#define START_BRK_32 0x56558000UL
+
 void mm_default_layout(struct mm_layout *l)
 {
-	l->task_size = paging_x86_64_4level.user_end;
-	l->stack_top = l->task_size - PAGE_SIZE;
+	const struct paging_format *f = space_sys.format;
+	/* Five levels are for who asks: addresses stay where four have them. */
+	uva_t end = f->va_bits > paging_x86_64_4level.va_bits
+			    ? paging_x86_64_4level.user_end
+			    : f->user_end;
+
+	l->task_size = f->user_end;
+	l->stack_top = end - PAGE_SIZE;
 	/* The stack's limit, and a gap for its neighbours. */
-	l->mmap_base = ALIGN_DOWN(l->task_size - (128UL << 20), 2UL << 20);
-	l->start_brk = 0x555555756000UL;
+	l->mmap_base = ALIGN_DOWN(end - (128UL << 20), 2UL << 20);
+	l->start_brk = f->va_bits == 32 ? START_BRK_32 : START_BRK_64;
 }
 
 /* ---- birth and end
@@ -125,7 +136,7 @@ int mm_create(const struct mm_layout *layout, struct mm_struct **out)
 	mm = kmem_cache_alloc(space_sys.mm_cache, GFP_KERNEL | __GFP_ZERO);
 	if (!mm)
 		return -ENOMEM;
-	if (pgtable_init(&mm->pt, &paging_x86_64_4level)) {
+	if (pgtable_init(&mm->pt, space_sys.format)) {
 		kmem_cache_free(space_sys.mm_cache, mm);
 		return -ENOMEM;
 	}

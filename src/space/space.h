@@ -85,7 +85,8 @@ struct mm_struct {
 };
 
 struct space_state {
-	spinlock_t lock; /* tasks, mms, ids */
+	spinlock_t lock;		    /* tasks, mms, ids */
+	const struct paging_format *format; /* of this machine; constant */
 	struct mm_task *tasks;
 	struct list_head mms;
 	s32 next_pid;
@@ -107,8 +108,11 @@ extern struct space_state space_sys;
 
 /* space_reset: forget all; for a fresh machine. */
 void space_reset(void);
-/* space_init: caches and the zero page. 0 or -ENOMEM. At boot. */
-int space_init(void) MM_MUST_CHECK;
+/*
+ * space_init: caches and the zero page; FORMAT is that of all tables. 0 or
+ * -ENOMEM. At boot.
+ */
+int space_init(const struct paging_format *format) MM_MUST_CHECK;
 
 /* ---- vma.c: the tree ------------------------------------------------------
  */

@@ -512,12 +512,32 @@ bool range_is_free(struct mm_struct *mm, uva_t start, uva_t end)
 	return !vma || gap_high(vma, ~0UL) >= end;
 }
 
+/*
+ * The end of what mmap() gives without being asked for more. Programs keep
+ * data in the upper bits of pointers (Linux documentation, x86/x86_64/
+ * 5level-paging), so five levels must not change what they see.
+ */
+static uva_t default_map_window(const struct mm_struct *mm)
+{
+	uva_t end = mm->layout.task_size;
+
+	return mm->pt.fmt->va_bits > paging_x86_64_4level.va_bits
+		       ? min(end, paging_x86_64_4level.user_end)
+		       : end;
+}
+
 s64 get_unmapped_area(struct mm_struct *mm, uva_t hint, u64 len)
 {
 	uva_t low = max(READ_ONCE(space_sys.mmap_min_addr), PAGE_SIZE);
-	uva_t top = mm->layout.task_size;
+	uva_t top = mm->layout.task_size, window = default_map_window(mm);
 	struct gap_search g = {len, low, mm->layout.mmap_base, true};
 	uva_t found;
+
+	/* Addresses of more than 47 bits only for those who hint at them. */
+	if (hint > window)
+		g.high += top - window;
+	else
+		top = window;
 
 	if (len > top - low)
 		return -ENOMEM;

@@ -37,7 +37,7 @@ static u64 *map_at(uva_t va, u64 pfn, u64 bits, u64 upper)
 
 		if (!*e)
 			*e = PFN_PHYS(next_table++) | upper;
-		t = table(PFN_DOWN(*e & f->frame_mask));
+		t = table(PFN_DOWN(*e & X86_PTE_FRAME));
 	}
 	t[pt_index(f, 0, va)] = PFN_PHYS(pfn) | bits;
 	return &t[pt_index(f, 0, va)];
@@ -172,8 +172,8 @@ static void large_page(void **state)
 
 	(void)state;
 	pud = table(
-		PFN_DOWN(table(ROOT_PFN)[pt_index(f, 3, va)] & f->frame_mask));
-	pmd = table(PFN_DOWN(pud[pt_index(f, 2, va)] & f->frame_mask));
+		PFN_DOWN(table(ROOT_PFN)[pt_index(f, 3, va)] & X86_PTE_FRAME));
+	pmd = table(PFN_DOWN(pud[pt_index(f, 2, va)] & X86_PTE_FRAME));
 	pmd[pt_index(f, 1, va)] = 0x400000 | URW | X86_PTE_PS;
 	assert_int_equal(sim_walk(ROOT_PFN, va + 0x12345, SIM_READ, &pa), 0);
 	assert_int_equal(pa, 0x412345);

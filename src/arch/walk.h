@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * walk.h - the one table walk, with a CPU's rules.
+ *
+ * 1. Purpose. Linear to physical as the CPU does it: canonical form, each
+ *    level's entry, reserved bits, rights of all levels together, accessed
+ *    and dirty bits, and the exact reason if it does not come off.
+ *
+ * 2. Memory is reached through two functions of the caller's, so that the
+ *    same walk serves simulated CPUs (RAM of the port), a description of a
+ *    machine in a file, and a checker. They are parameters of an inline
+ *    function: a caller's instance contains them.
+ *
+ * 3. Rules (Intel SDM vol. 3A, 4.5 - 4.8; Arm ARM D8.4 for arm64).
+ *    WK-1  The first entry that is not present ends the walk; so does the
+ *          first with a reserved bit set. Rights are judged only when the leaf
+ *          has been reached.
+ *    WK-2  A right exists if every level grants it. A user access needs U/S
+ *          everywhere. CR0.WP = 0 lets the supervisor write anywhere.
+ *    WK-3  SMEP: no supervisor fetch from user pages. SMAP: no supervisor data
+ *          access to them unless EFLAGS.AC is set (and it is explicit).
+ *    WK-4  Accessed is set in every entry used, dirty in the leaf of a write,
+ *          by compare and exchange on the value that was judged; none of them
+ *          is set if the access faults.
+ *    WK-5  The error code's I bit needs NXE (with PAE entries) or SMEP.
+ *
+ * 4. Not modelled: protection keys, shadow stacks, paging-structure caches,
+ *    PCIDs (the TLB model has its tags).
+ */
+#ifndef MM_ARCH_WALK_H
+#define MM_ARCH_WALK_H
+
+#include "arch/paging.h"
+
+/* What is asked. */
+#define PAGING_READ	0x1u
+#define PAGING_WRITE	0x2u
+#define PAGING_EXEC	0x4u
+#define PAGING_USER	0x8u  /* CPL 3 */
+#define PAGING_IMPLICIT 0x10u /* supervisor, by the CPU itself (SMAP) */
+
+enum paging_reason {
+	PAGING_OK,
+	PAGING_NONCANONICAL, /* #GP(0), or #SS(0) through the stack segment */
+	PAGING_NOT_PRESENT,
+	PAGING_RESERVED,
+	PAGING_SUPERVISOR_PAGE, /* user access without U/S */
+	PAGING_READ_ONLY,
+	PAGING_NO_EXEC,
+	PAGING_SMEP,
+	PAGING_SMAP,
+	PAGING_BAD_TABLE, /* the next table is not in memory: no CPU fault */
+	PAGING_AGAIN	  /* an entry changed under the walk (internal) */
+};
+
+/* paging_reason_text: one phrase for people. */
+const char *paging_reason_text(enum paging_reason reason);
+
+/* The registers that a walk depends on. */
+struct paging_cpu {
+	const struct paging_format *fmt;
+	phys_addr_t root;      /* CR3's base; TTBR0 */
+	phys_addr_t root_high; /* TTBR1: upper half on arm64 */
+	bool wp, nxe, smep, smap, ac;
+	u8 pa_bits; /* MAXPHYADDR */
+};
+
+/*
+ * paging_cpu_init: as a kernel sets it up: WP, NX and (with SMX) SMEP and
+ * SMAP on, 46 physical bits (36 with PAE, 40 with PSE-36, 48 on arm64).
+ */
+void paging_cpu_init(struct paging_cpu *cpu, const struct paging_format *fmt,
+		     phys_addr_t root, bool smx);
+
+struct paging_walk {
+	enum paging_reason reason;
+	u32 error; /* page-fault error code if reason says so */
+	int depth; /* entries read */
+	int level; /* of the last entry read */
+	phys_addr_t pa;
+	bool write, user, exec, global; /* rights of all levels together */
+	bool changed;			/* A or D was set */
+	/* Entries by order of reading: where they stand, and what they are. */
+	phys_addr_t at[PT_MAX_LEVELS];
+	u64 raw[PT_MAX_LEVELS];
+	pte_t entry[PT_MAX_LEVELS];
+};
+
+/* paging_reserved: bits of a raw entry at LEVEL that must be clear. */
+u64 paging_reserved(const struct paging_cpu *cpu, int level, u64 raw);
+
+/*
+ * paging_error_code: what a CPU pushes (x86), in the same bits for arm64, for
+ * which paging_arm64_status() has the fault status of its own (DFSC).
+ */
+u32 paging_error_code(const struct paging_cpu *cpu, u32 access,
+		      enum paging_reason reason);
+u32 paging_arm64_status(const struct paging_walk *w);
+
+/* paging_judge: the rights found in W against ACCESS. */
+enum paging_reason paging_judge(const struct paging_cpu *cpu,
+				const struct paging_walk *w, u32 access);
+
+/*
+ * The caller's memory: the entry at PA, false if there is no memory; and the
+ * same with OLD replaced by RAW, false if it is not OLD any more.
+ */
+typedef bool paging_read_fn(void *arg, const struct paging_format *f,
+			    phys_addr_t pa, u64 *raw);
+typedef bool paging_update_fn(void *arg, const struct paging_format *f,
+			      phys_addr_t pa, u64 old, u64 raw);
+
+#define PAGING_INLINE static inline __attribute__((always_inline))
+
+/* Read entries down to the leaf. */
+PAGING_INLINE enum paging_reason paging_descend(const struct paging_cpu *cpu,
+						uva_t va, struct paging_walk *w,
+						paging_read_fn *read, void *arg)
+{
+	const struct paging_format *f = cpu->fmt;
+	bool high = f->kind == PAGING_ARM64 && va >> f->va_bits;
+	phys_addr_t table = high ? cpu->root_high : cpu->root;
+
+	w->depth = 0;
+	w->write = w->user = w->exec = true;
+	for (int level = f->levels - 1;; level--) {
+		u64 off = (u64)pt_index(f, level, va) * f->entry_bytes, raw;
+		pte_t e;
+
+		w->level = level;
+		w->at[w->depth] = table + off;
+		if (!read(arg, f, table + off, &raw))
+			return PAGING_BAD_TABLE;
+		e = pte_decode(f, level, raw);
+		w->raw[w->depth] = raw;
+		w->entry[w->depth++] = e;
+		if (!pte_valid(e))
+			return PAGING_NOT_PRESENT;
+		if (unlikely(paging_reserved(cpu, level, raw)))
+			return PAGING_RESERVED;
+		w->write &= pte_write(e);
+		w->user &= pte_user(e);
+		w->exec &= pte_exec(e);
+		table = pte_pfn(e) << PAGE_SHIFT;
+		if (level && !pte_huge(e))
+			continue;
+		w->global = pte_global(e);
+		w->pa = ALIGN_DOWN(table, pt_span(f, level)) |
+			(va & (pt_span(f, level) - 1));
+		return PAGING_OK;
+	}
+}
+
+/* Set A on the way and D on the leaf of a write, where they are not set. */
+PAGING_INLINE enum paging_reason paging_mark(const struct paging_cpu *cpu,
+					     u32 access, struct paging_walk *w,
+					     paging_update_fn *update,
+					     void *arg)
+{
+	const struct paging_format *f = cpu->fmt;
+
+	for (int i = 0; i < w->depth; i++) {
+		int level = f->levels - 1 - i;
+		u64 bits = X86_PTE_A;
+		pte_t e;
+
+		if (i == w->depth - 1 && (access & PAGING_WRITE))
+			bits |= X86_PTE_D;
+		e = __pte(w->entry[i].val | bits);
+		if (likely(pte_same(e, w->entry[i])))
+			continue;
+		if (!update(arg, f, w->at[i], w->raw[i],
+			    pte_encode(f, level, e)))
+			return PAGING_AGAIN;
+		w->entry[i] = e;
+		w->raw[i] = pte_encode(f, level, e);
+		w->changed = true;
+	}
+	return PAGING_OK;
+}
+
+/*
+ * paging_walk_with: translate VA for ACCESS (PAGING_*). PAGING_OK with w->pa;
+ * else why not, with w->error where the CPU has an error code. With UPDATE
+ * NULL nothing is marked. Context: any; READ and UPDATE as they are.
+ */
+PAGING_INLINE enum paging_reason
+paging_walk_with(const struct paging_cpu *cpu, uva_t va, u32 access,
+		 struct paging_walk *w, paging_read_fn *read,
+		 paging_update_fn *update, void *arg)
+{
+	enum paging_reason reason;
+
+	w->changed = false;
+	w->error = 0;
+	if (unlikely(!paging_canonical(cpu->fmt, va))) {
+		w->depth = 0;
+		w->level = cpu->fmt->levels - 1;
+		return w->reason = PAGING_NONCANONICAL;
+	}
+	do {
+		reason = paging_descend(cpu, va, w, read, arg);
+		if (reason == PAGING_OK)
+			reason = paging_judge(cpu, w, access);
+		if (reason == PAGING_OK && update)
+			reason = paging_mark(cpu, access, w, update, arg);
+	} while (unlikely(reason == PAGING_AGAIN));
+	if (unlikely(reason))
+		w->error = paging_error_code(cpu, access, reason);
+	return w->reason = reason;
+}
+
+/*
+ * paging_walk: the walk through the port's RAM. The caller keeps the tables
+ * in RAM that is online; an address beyond LIMIT is PAGING_BAD_TABLE.
+ */
+enum paging_reason paging_walk(const struct paging_cpu *cpu, uva_t va,
+			       u32 access, phys_addr_t limit,
+			       struct paging_walk *w);
+
+#endif
