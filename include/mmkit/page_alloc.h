@@ -29,7 +29,11 @@ static inline struct page *MM_MUST_CHECK alloc_page(gfp_t gfp)
 	return alloc_pages(gfp, 0);
 }
 
-/* __alloc_pages: the same, nearest to node NID (-1: the running CPU's). */
+/*
+ * __alloc_pages: the same, nearest to node NID, whatever the task's policy
+ * says; -1: the running CPU's node, or what the policy says
+ * (mmkit/mempolicy.h).
+ */
 struct page *__alloc_pages(gfp_t gfp, unsigned int order,
 			   int nid) MM_MUST_CHECK;
 

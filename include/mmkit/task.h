@@ -11,6 +11,7 @@
 
 #include <mmkit/types.h>
 
+struct mempolicy;
 struct mm_struct;
 struct port_thread;
 
@@ -22,6 +23,7 @@ struct port_thread;
 #define PF_MEMALLOC_NOFS 0x00000010u /* nor call into file systems */
 #define PF_OOM_VICTIM	 0x00000020u /* chosen by the OOM killer */
 #define PF_EXITING	 0x00000040u /* past exit_mm */
+#define PF_MEMALLOC_PIN	 0x00000080u /* frames must stay where they are */
 
 #define MM_TASK_COMM 16
 /* Locks one thread may hold at once; more fails the lock checker. */
@@ -41,9 +43,12 @@ struct mm_task {
 	s32 pid;		     /* 0 until mm_task_register() */
 	s32 fatal_signal;	     /* a pending kill (SIGKILL by OOM), or 0 */
 	s16 oom_score_adj;	     /* -1000 .. 1000 */
-	u16 group;		    /* memory control group id; 0 is the root */
-	u64 min_flt, maj_flt;	    /* faults without / with I/O, own thread */
-	struct port_thread *thread; /* set by the port at creation */
+	u16 group;   /* memory control group id; 0 is the root */
+	u16 il_prev; /* node of the last turn of interleaving */
+	u8 il_left;  /* turns that it has left */
+	struct mempolicy *mempolicy; /* NULL: default (mmkit/mempolicy.h) */
+	u64 min_flt, maj_flt;	     /* faults without / with I/O, own thread */
+	struct port_thread *thread;  /* set by the port at creation */
 	struct mm_task *next, **pprev; /* registry of tasks (space/) */
 	char comm[MM_TASK_COMM];
 	/* Lock checker; used in debug builds only, kept in all layouts. */

@@ -32,6 +32,7 @@
 #include "base/string.h"
 #include "cache/swap.h"
 #include "phys/phys.h"
+#include "phys/vmstat.h"
 #include "policy/policy.h"
 #include "reclaim/reclaim.h"
 #include "space/space.h"
@@ -71,7 +72,13 @@ static const struct sysctl_entry sysctl_table[] = {
 	ONE("vm.max_map_count", space_sys.max_map_count, 0, ANY_COUNT, 0, NULL),
 	ONE("vm.min_free_kbytes", phys_sys.tunables.min_free_kbytes, 0,
 	    ANY_COUNT, 0, wmarks_changed),
+	ONE("vm.min_slab_ratio", phys_sys.tunables.min_slab_ratio, 0, 100, 0,
+	    NULL),
+	ONE("vm.min_unmapped_ratio", phys_sys.tunables.min_unmapped_ratio, 0,
+	    100, 0, NULL),
 	ONE("vm.mmap_min_addr", space_sys.mmap_min_addr, 0, USER_END, 0, NULL),
+	ONE("vm.numa_stat", phys_sys.tunables.numa_stat, 0, 1, 0,
+	    vmstat_numa_changed),
 	ONE("vm.overcommit_memory", space_sys.overcommit_memory, 0, 2, 0, NULL),
 	ONE("vm.overcommit_ratio", space_sys.overcommit_ratio, 0, ANY_COUNT, 0,
 	    NULL),
@@ -88,6 +95,8 @@ static const struct sysctl_entry sysctl_table[] = {
 	ONE("vm.watermark_scale_factor",
 	    phys_sys.tunables.watermark_scale_factor, 1, 3000, 0,
 	    wmarks_changed),
+	ONE("vm.zone_reclaim_mode", phys_sys.tunables.zone_reclaim_mode, 0, 7,
+	    0, NULL),
 };
 
 /* ---- look-up ----------------------------------------------------------- */

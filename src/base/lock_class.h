@@ -47,7 +47,8 @@
 	X(LRUVEC, "lruvec")                                                    \
 	X(PCP, "pcp") /* one CPU's free pages */                               \
 	X(ZONE, "zone")                                                        \
-	X(SECTION, "section") /* deferred memmap sections */                   \
+	X(SECTION, "section")	  /* deferred memmap sections */               \
+	X(MEMPOLICY, "mempolicy") /* slots of policies */                      \
 	X(MEMBLOCK, "memblock")                                                \
 	X(SEQ_STATS, "seq_stats")                                              \
 	X(PAGE_HASH_WAITQ, "page_hash_waitq")                                  \

@@ -6,6 +6,7 @@
 #ifndef MM_PHYS_ALLOC_H
 #define MM_PHYS_ALLOC_H
 
+#include <mmkit/mempolicy.h>
 #include <mmkit/page_alloc.h>
 
 #include "phys/mmzone.h"
@@ -27,11 +28,27 @@
 /* What stays the same while one allocation is tried again and again. */
 struct alloc_context {
 	struct zonelist *zonelist;
-	struct zoneref *preferred_zoneref;
+	struct zoneref *preferred_zoneref; /* the first that may be used */
+	nodemask_t nodemask; /* nodes that may be used; NODE_MASK_ALL */
 	int migratetype;
 	enum zone_type highest_zoneidx;
 	int nid;
-	bool spread_dirty_pages;
+	bool spread_dirty_pages; /* pass over nodes with many dirty pages */
+};
+
+/* phys_tunables.zone_reclaim_mode: what node_reclaim may do. */
+#define ZONE_RECLAIM_ON	   1u /* reclaim at all */
+#define ZONE_RECLAIM_WRITE 2u /* write dirty pages out */
+#define ZONE_RECLAIM_UNMAP 4u /* take mapped pages */
+/* A node so far or nearer counts as near: reclaim there rather than go on. */
+#define RECLAIM_DISTANCE 30
+
+/* What node_reclaim() came to. */
+enum node_reclaim_result {
+	NODE_RECLAIM_NOSCAN, /* did not try */
+	NODE_RECLAIM_FULL,   /* nothing here that may be taken */
+	NODE_RECLAIM_SOME,   /* less than was wanted */
+	NODE_RECLAIM_SUCCESS
 };
 
 /*
@@ -49,6 +66,15 @@ struct pressure_ops {
 	/* A zone fell low or was boosted: its node's kswapd should look. */
 	void (*wake_kswapd)(struct zone *zone, gfp_t gfp, unsigned int order,
 			    enum zone_type highest_zoneidx);
+	/*
+	 * A near zone is below its low mark: reclaim on its node, as far as
+	 * zone_reclaim_mode permits, before a far node is used. May sleep if
+	 * GFP has __GFP_DIRECT_RECLAIM, else returns NODE_RECLAIM_NOSCAN.
+	 */
+	enum node_reclaim_result (*node_reclaim)(struct pglist_data *pgdat,
+						 gfp_t gfp, unsigned int order);
+	/* The lines on swap of the report of free areas. Any context. */
+	void (*show_swap)(void);
 };
 
 /*
@@ -91,6 +117,32 @@ struct page *get_page_from_freelist(gfp_t gfp, unsigned int order,
 /* prepare_alloc_context: from flags and node; what alloc_pages() uses. */
 void prepare_alloc_context(struct alloc_context *ac, gfp_t gfp, int nid);
 
+/*
+ * alloc_context_limit: only nodes of MASK from now on (NODE_MASK_ALL: all).
+ * The preferred zone may be NULL then.
+ */
+void alloc_context_limit(struct alloc_context *ac, nodemask_t mask);
+
+/*
+ * alloc_pages_nodemask: __alloc_pages() nearest to NID, but from the nodes of
+ * MASK only. No task's policy is looked at.
+ */
+struct page *alloc_pages_nodemask(gfp_t gfp, unsigned int order, int nid,
+				  nodemask_t mask) MM_MUST_CHECK;
+
+/* zone_allowed: may AC's request use ZONE's node? */
+static inline bool zone_allowed(const struct alloc_context *ac,
+				const struct zone *zone)
+{
+	return (ac->nodemask & NODE_MASK(zone_to_nid(zone))) != 0;
+}
+
+/* As for_each_zone_zonelist(), over the zones that AC's request may use. */
+#define for_each_zone_context(zone_, z, ac)               \
+	for_each_zone_zonelist (zone_, z, (ac)->zonelist, \
+				(ac)->highest_zoneidx)    \
+		if (zone_allowed(ac, zone_))
+
 /* gfp_to_alloc_flags: permissions for the slow path (WMARK_MIN). */
 u32 gfp_to_alloc_flags(gfp_t gfp);
 
@@ -121,11 +173,18 @@ MM_STATIC_ASSERT(__GFP_RECLAIMABLE / __GFP_MOVABLE == MIGRATE_RECLAIMABLE,
  */
 bool unreserve_highatomic_pageblock(const struct alloc_context *ac, bool force);
 
-/* warn_alloc: the "page allocation failure" report, unless __GFP_NOWARN. */
-void warn_alloc(gfp_t gfp, unsigned int order, const char *why);
+/*
+ * warn_alloc: the "page allocation failure" report with reason WHY, unless
+ * __GFP_NOWARN or too many came lately. MASK: nodes that might be used.
+ */
+void warn_alloc(gfp_t gfp, nodemask_t mask, unsigned int order,
+		const char *why);
 
-/* show_free_areas: zones, watermarks and free blocks, to the log. */
-void show_free_areas(void);
+/*
+ * show_free_areas: pages by kind, nodes of MASK with their zones, watermarks
+ * and free blocks, to the log.
+ */
+void show_free_areas(nodemask_t mask);
 
 /* ---- watermarks (watermark.c) -----------------------------------------------
  */

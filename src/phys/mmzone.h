@@ -87,6 +87,9 @@ struct per_cpu_pages {
 	struct page *lists[NR_PCP_LISTS];
 } MM_ALIGNED(MM_CACHELINE);
 
+/* A kswapd that made no progress so often gives up until somebody does. */
+#define MAX_RECLAIM_RETRIES 16
+
 /* pcp_count: frames on all lists of PCP; without its lock a hint. */
 static inline s32 pcp_count(const struct per_cpu_pages *pcp)
 {
@@ -134,6 +137,8 @@ struct zone {
 	u64 nr_direct;	     /* (Z) blocks taken without a walk over zones */
 	u64 nr_direct_pages; /* (Z) their frames */
 	u64 nr_direct_freed; /* (Z) frames freed past the per-CPU sets */
+	/* (B, numa_stat) what NUMA_* counted when they were last reset. */
+	u64 numa_base[NR_VM_ZONE_STAT_ITEMS - NR_ZONE_NUMA_BASE];
 	struct free_area free_area[MAX_ORDER];
 };
 
@@ -177,6 +182,7 @@ typedef struct pglist_data {
 	enum zone_type kswapd_highest_zoneidx;
 	int kswapd_failures;
 	bool kswapd_stop;
+	bool reclaim_locked; /* (A) somebody is in node_reclaim() */
 	struct lruvec lruvec;
 	struct per_cpu_nodestat *per_cpu_nodestats; /* (B) [port_nr_cpus()] */
 	s64 vm_stat[NR_VM_NODE_STAT_ITEMS];	    /* (A) folded-in changes */

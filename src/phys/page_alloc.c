@@ -95,9 +95,19 @@ void prepare_alloc_context(struct alloc_context *ac, gfp_t gfp, int nid)
 	ac->zonelist = node_zonelist(nid, gfp);
 	ac->migratetype = request_migratetype(gfp);
 	ac->spread_dirty_pages = (gfp & __GFP_WRITE) != 0;
-	ac->preferred_zoneref =
-		first_zones_zonelist(ac->zonelist, ac->highest_zoneidx);
+	alloc_context_limit(ac, NODE_MASK_ALL);
 	mm_assert((gfp & GFP_MOBILITY) != GFP_MOBILITY);
+}
+
+void alloc_context_limit(struct alloc_context *ac, nodemask_t mask)
+{
+	struct zoneref *z =
+		first_zones_zonelist(ac->zonelist, ac->highest_zoneidx);
+
+	ac->nodemask = mask;
+	while (z->zone && !zone_allowed(ac, z->zone))
+		z = next_zones_zonelist(z + 1, ac->highest_zoneidx);
+	ac->preferred_zoneref = z;
 }
 
 u32 gfp_to_alloc_flags(gfp_t gfp)
@@ -171,7 +181,9 @@ static bool charge_block(struct page *page, unsigned int order, gfp_t gfp)
 	if (!(gfp & (__GFP_NOFAIL | __GFP_SKIP_FAIL)) &&
 	    fail_should(FAIL_CHARGE))
 		return false;
-	if (unlikely(group) && !charge_group(page, order, group))
+	/* Who must have it gets it, at the root's expense. */
+	if (unlikely(group) && !charge_group(page, order, group) &&
+	    !(gfp & __GFP_NOFAIL))
 		return false;
 	/* Nobody else knows the block yet. */
 	WRITE_ONCE(page->flags, page->flags | 1u << PG_charged);
@@ -330,7 +342,8 @@ static struct page *rmqueue(struct zone *preferred, struct zone *zone,
 	count_vm_events((enum vm_event_item)(PGALLOC_DMA + zone->idx),
 			1UL << order);
 	zone_statistics(preferred, zone, 1);
-	if (unlikely(test_bit(ZONE_BOOSTED_WATERMARK, &zone->flags))) {
+	if ((alloc_flags & ALLOC_KSWAPD) &&
+	    unlikely(test_bit(ZONE_BOOSTED_WATERMARK, &zone->flags))) {
 		const struct pressure_ops *ops = READ_ONCE(phys_sys.pressure);
 
 		clear_bit(ZONE_BOOSTED_WATERMARK, &zone->flags);
@@ -357,7 +370,62 @@ static struct page *take_from_zone(struct zone *preferred, struct zone *zone,
 	return page;
 }
 
-/* One walk over the zones. */
+/*
+ * Pages that will be written to should not fill one node with dirty pages,
+ * whose reclaim would have to wait for the disk.
+ */
+static bool node_dirty_ok(const pg_data_t *pgdat)
+{
+	u64 dirtyable = 0, dirty;
+
+	for (int i = 0; i < MAX_NR_ZONES; i++)
+		dirtyable +=
+			zone_page_state(&pgdat->node_zones[i], NR_FREE_PAGES);
+	dirtyable -= min(dirtyable, READ_ONCE(pgdat->totalreserve_pages));
+	dirtyable += node_page_state(pgdat, NR_INACTIVE_FILE) +
+		     node_page_state(pgdat, NR_ACTIVE_FILE);
+	dirty = node_page_state(pgdat, NR_FILE_DIRTY) +
+		node_page_state(pgdat, NR_WRITEBACK);
+	return dirty <= dirtyable * phys_sys.tunables.dirty_ratio / 100;
+}
+
+/*
+ * ZONE is below MARK. With zone_reclaim_mode, something near may be given up
+ * rather than to go to a far node. True: now there is room.
+ */
+static bool make_room_near(struct zone *zone, gfp_t gfp, unsigned int order,
+			   u32 alloc_flags, const struct alloc_context *ac)
+{
+	u64 mark = wmark_pages(zone, alloc_flags & ALLOC_WMARK_MASK);
+	const struct pressure_ops *ops = READ_ONCE(phys_sys.pressure);
+	int preferred = zone_to_nid(ac->preferred_zoneref->zone);
+	enum node_reclaim_result r;
+
+	if (!phys_sys.tunables.zone_reclaim_mode || !ops ||
+	    !ops->node_reclaim ||
+	    node_distance(preferred, zone_to_nid(zone)) > RECLAIM_DISTANCE)
+		return false;
+	r = ops->node_reclaim(zone->zone_pgdat, gfp, order);
+	if (r == NODE_RECLAIM_NOSCAN || r == NODE_RECLAIM_FULL)
+		return false;
+	return zone_watermark_ok(zone, order, mark, (int)ac->highest_zoneidx,
+				 alloc_flags);
+}
+
+/* May a block be taken from ZONE, as full as it is? */
+static bool zone_has_room(struct zone *zone, gfp_t gfp, unsigned int order,
+			  u32 alloc_flags, const struct alloc_context *ac)
+{
+	u64 mark = wmark_pages(zone, alloc_flags & ALLOC_WMARK_MASK);
+
+	if (alloc_flags & ALLOC_NO_WATERMARKS)
+		return true;
+	return zone_watermark_fast(zone, order, mark, (int)ac->highest_zoneidx,
+				   alloc_flags, gfp) ||
+	       make_room_near(zone, gfp, order, alloc_flags, ac);
+}
+
+/* One walk over the zones. *LEFT_NODE: a far zone was passed over. */
 static struct page *walk_zones(gfp_t gfp, unsigned int order, u32 alloc_flags,
 			       const struct alloc_context *ac, bool *left_node)
 {
@@ -367,18 +435,19 @@ static struct page *walk_zones(gfp_t gfp, unsigned int order, u32 alloc_flags,
 
 	for_next_zone_zonelist(zone, z, ac->highest_zoneidx)
 	{
-		u64 mark = wmark_pages(zone, alloc_flags & ALLOC_WMARK_MASK);
 		struct page *page;
 
+		if (!zone_allowed(ac, zone))
+			continue;
+		if (ac->spread_dirty_pages && !node_dirty_ok(zone->zone_pgdat))
+			continue;
 		/* Mixing pageblocks is better than a far node. */
 		if ((alloc_flags & ALLOC_NOFRAGMENT) &&
 		    zone_to_nid(zone) != zone_to_nid(preferred)) {
 			*left_node = true;
 			return NULL;
 		}
-		if (!(alloc_flags & ALLOC_NO_WATERMARKS) &&
-		    !zone_watermark_fast(zone, order, mark, ac->highest_zoneidx,
-					 alloc_flags, gfp))
+		if (!zone_has_room(zone, gfp, order, alloc_flags, ac))
 			continue;
 		page = take_from_zone(preferred, zone, gfp, order, alloc_flags,
 				      ac->migratetype);
@@ -407,7 +476,7 @@ struct page *get_page_from_freelist(gfp_t gfp, unsigned int order,
  * ----------------------------------------------------------------------------
  */
 
-/* I/O and file-system limits of the running task's scopes. */
+/* What the running task's scopes make of GFP (mmkit/memalloc.h). */
 static gfp_t current_gfp_context(gfp_t gfp)
 {
 	u32 flags;
@@ -419,26 +488,33 @@ static gfp_t current_gfp_context(gfp_t gfp)
 		gfp &= ~(__GFP_IO | __GFP_FS);
 	if (flags & PF_MEMALLOC_NOFS)
 		gfp &= ~__GFP_FS;
+	if (flags & PF_MEMALLOC_PIN)
+		gfp &= ~__GFP_MOVABLE;
 	return gfp;
 }
 
-static struct page *alloc_from_zones(gfp_t gfp, unsigned int order, int nid)
+static struct page *alloc_from_zones(gfp_t gfp, unsigned int order, int nid,
+				     nodemask_t mask)
 {
 	const struct pressure_ops *ops = READ_ONCE(phys_sys.pressure);
 	struct alloc_context ac;
 	struct page *page;
 
 	prepare_alloc_context(&ac, gfp, nid);
+	alloc_context_limit(&ac, mask);
 	if (!ac.preferred_zoneref->zone)
 		return NULL;
 	page = get_page_from_freelist(gfp, order, first_alloc_flags(gfp, &ac),
 				      &ac);
 	if (page || !ops)
 		return page;
-	return ops->alloc_slowpath(current_gfp_context(gfp), order, &ac);
+	/* Rather a full disk queue than no memory. */
+	ac.spread_dirty_pages = false;
+	return ops->alloc_slowpath(gfp, order, &ac);
 }
 
-struct page *__alloc_pages(gfp_t gfp, unsigned int order, int nid)
+struct page *alloc_pages_nodemask(gfp_t gfp, unsigned int order, int nid,
+				  nodemask_t mask)
 {
 	struct page *page;
 
@@ -448,10 +524,13 @@ struct page *__alloc_pages(gfp_t gfp, unsigned int order, int nid)
 	if (mm_warn_on_once(order >= MAX_ORDER && !(gfp & __GFP_NOWARN)) ||
 	    order >= MAX_ORDER)
 		return NULL;
+	/* Who cannot do without should not ask for what is hard to find. */
+	(void)mm_warn_on_once((gfp & __GFP_NOFAIL) && order > 1);
 	if (!(gfp & (__GFP_NOFAIL | __GFP_SKIP_FAIL)) &&
 	    fail_should(FAIL_PAGE_ALLOC))
 		return NULL;
-	page = alloc_from_zones(gfp, order, nid);
+	gfp = current_gfp_context(gfp);
+	page = alloc_from_zones(gfp, order, nid, mask);
 	if (page && (gfp & GFP_CHARGED) && !charge_block(page, order, gfp)) {
 		__free_pages(page, order);
 		page = NULL;
@@ -459,6 +538,19 @@ struct page *__alloc_pages(gfp_t gfp, unsigned int order, int nid)
 	trace_emit(MM_PAGE_ALLOC, page ? page_to_pfn(page) : 0, order, gfp,
 		   (u64)gfp_migratetype(gfp));
 	return page;
+}
+
+struct page *__alloc_pages(gfp_t gfp, unsigned int order, int nid)
+{
+	struct mempolicy *pol = NULL;
+
+	/* A policy is for who does not say where. */
+	if (nid < 0 && !(gfp & __GFP_THISNODE) && !port_in_irq())
+		pol = port_current()->mempolicy;
+	if (unlikely(pol))
+		return alloc_pages_mpol(gfp, order, pol, NO_INTERLEAVE_INDEX,
+					nid);
+	return alloc_pages_nodemask(gfp, order, nid, NODE_MASK_ALL);
 }
 
 /*

@@ -47,7 +47,12 @@ static void set_tunables(const struct phys_boot_params *p)
 	t->lowmem_reserve_ratio[ZONE_DMA] = 256;
 	t->lowmem_reserve_ratio[ZONE_DMA32] = 256;
 	t->lowmem_reserve_ratio[ZONE_NORMAL] = 32;
+	t->min_unmapped_ratio = 1;
+	t->min_slab_ratio = 5;
+	t->numa_stat = 1;
+	t->dirty_ratio = 20;
 	t->check_pages = MM_DEBUG >= 1;
+	mpol_init();
 	spin_lock_init(&phys_sys.wmark_lock, LOCK_CLASS_NONE);
 }
 

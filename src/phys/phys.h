@@ -12,6 +12,7 @@
 #include "phys/e820.h"
 #include "phys/layout.h"
 #include "phys/lru.h"
+#include "phys/mempolicy.h"
 #include "phys/mmzone.h"
 #include "phys/page.h"
 
@@ -35,6 +36,11 @@ struct phys_tunables {
 	u32 watermark_boost_factor; /* 1/10000 of the high mark; 0: off */
 	u32 lowmem_reserve_ratio[MAX_NR_ZONES];
 	u32 percpu_pagelist_high_fraction; /* 0: from the low watermark */
+	u32 zone_reclaim_mode;	/* ZONE_RECLAIM_*; 0: rather a far node */
+	u32 min_unmapped_ratio; /* percent of a node; see node_reclaim.c */
+	u32 min_slab_ratio;	/* the same */
+	u32 numa_stat;		/* 0: NUMA_* read as 0 */
+	u32 dirty_ratio;  /* percent of a node that __GFP_WRITE may dirty */
 	bool check_pages; /* every frame of a block, not only the first */
 };
 
@@ -84,11 +90,13 @@ struct phys_state {
 	struct mem_section *sections;
 	u64 nr_bad_pages; /* (A) reports by bad_page() */
 	u64 totalram_pages;
-	u64 warn_since_ns; /* reports of failure: start of the window */
-	u32 warn_burst;	   /* (A) reports in it */
+	bool numa_stat_off; /* numa_stat was 0 when it was last set */
+	u64 warn_since_ns;  /* reports of failure: start of the window */
+	u32 warn_burst;	    /* (A) reports in it */
 	struct memblock memblock;
 	struct lru_state lru;
 	struct cma_state cma;
+	struct mpol_state mpol;
 	wait_queue_head_t page_wait[PAGE_WAIT_TABLE_SIZE];
 	struct e820_table e820; /* the machine's map, sanitised */
 	struct e820_table e820_scratch;

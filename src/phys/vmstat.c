@@ -122,6 +122,7 @@ static const char *const event_text[NR_VM_EVENT_ITEMS] = {
 	"pgscan_file",
 	"pgsteal_anon",
 	"pgsteal_file",
+	"zone_reclaim_success",
 	"zone_reclaim_failed",
 	"pginodesteal",
 	"slabs_scanned",
@@ -292,9 +293,21 @@ static s64 zone_fast_allocs(const struct zone *zone, int item)
 	return sum;
 }
 
-u64 zone_page_state(const struct zone *zone, int item)
+/* What all CPUs counted in ZONE, which has frames. */
+static s64 zone_sum(const struct zone *zone, int item)
 {
 	s64 sum = 0;
+
+	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
+		sum += READ_ONCE(zone->per_cpu_zonestats[cpu].diff[item]);
+	if (item >= NR_ZONE_NUMA_BASE)
+		sum += zone_fast_allocs(zone, item);
+	return sum;
+}
+
+u64 zone_page_state(const struct zone *zone, int item)
+{
+	s64 sum;
 
 	mm_assert(item >= 0 && item < NR_VM_ZONE_STAT_ITEMS);
 	if (item == NR_FREE_PAGES) {
@@ -305,11 +318,32 @@ u64 zone_page_state(const struct zone *zone, int item)
 		return (u64)READ_ONCE(zone->nr_free_cma);
 	if (!zone->per_cpu_zonestats)
 		return 0;
-	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
-		sum += READ_ONCE(zone->per_cpu_zonestats[cpu].diff[item]);
-	if (item >= NR_ZONE_NUMA_BASE)
-		sum += zone_fast_allocs(zone, item);
+	sum = zone_sum(zone, item);
+	if (item >= NR_ZONE_NUMA_BASE) {
+		if (!READ_ONCE(phys_sys.tunables.numa_stat))
+			return 0;
+		sum -= (s64)READ_ONCE(
+			zone->numa_base[item - NR_ZONE_NUMA_BASE]);
+	}
 	return sum > 0 ? (u64)sum : 0;
+}
+
+void vmstat_numa_changed(void)
+{
+	bool off = !READ_ONCE(phys_sys.tunables.numa_stat);
+	bool was_off = READ_ONCE(phys_sys.numa_stat_off);
+	struct zone *zone;
+
+	WRITE_ONCE(phys_sys.numa_stat_off, off);
+	if (off || !was_off)
+		return;
+	for_each_zone (zone) {
+		if (!zone->per_cpu_zonestats)
+			continue;
+		for (int i = NUMA_HIT; i < NR_VM_ZONE_STAT_ITEMS; i++)
+			WRITE_ONCE(zone->numa_base[i - NR_ZONE_NUMA_BASE],
+				   (u64)zone_sum(zone, i));
+	}
 }
 
 u64 node_page_state(const struct pglist_data *pgdat, int item)

@@ -126,6 +126,7 @@ enum vm_event_item {
 	PGSCAN_FILE,
 	PGSTEAL_ANON,
 	PGSTEAL_FILE,
+	PGSCAN_ZONE_RECLAIM_SUCCESS,
 	PGSCAN_ZONE_RECLAIM_FAILED,
 	PGINODESTEAL,
 	SLABS_SCANNED,
@@ -255,6 +256,12 @@ void all_vm_events(u64 *out);
 
 /* vm_event_all_zones: sum of the five per-zone items from BASE (x_DMA) on. */
 u64 vm_event_all_zones(enum vm_event_item base);
+
+/*
+ * vmstat_numa_changed: tunables.numa_stat was set. While it is 0 the NUMA_*
+ * items read as 0; when it comes back they begin at 0.
+ */
+void vmstat_numa_changed(void);
 
 /* Names as /proc/vmstat spells them; NULL: not shown on this machine. */
 const char *vmstat_zone_name(int item);

@@ -116,10 +116,7 @@ static void dump_header(gfp_t gfp, unsigned int order)
 	pr_warn("%s invoked oom-killer: gfp_mask=0x%x, order=%u, "
 		"oom_score_adj=%d\n",
 		task->comm, gfp, order, task->oom_score_adj);
-	show_free_areas();
-	pr_info("%llu pages of swap free, %llu in all\n",
-		(unsigned long long)get_nr_swap_pages(),
-		(unsigned long long)READ_ONCE(cache_sys.total_swap_pages));
+	show_free_areas(NODE_MASK_ALL);
 	pr_info("Tasks state (memory values in pages):\n");
 	pr_info("[  pid  ] total_vm      rss pgtables_bytes swapents "
 		"oom_score_adj name\n");

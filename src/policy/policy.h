@@ -13,9 +13,6 @@
 #include "phys/alloc.h"
 #include "phys/mmzone.h"
 
-/* A kswapd that made no progress so often gives up until somebody does. */
-#define MAX_RECLAIM_RETRIES 16
-
 struct mm_struct;
 
 struct policy_state {
@@ -70,6 +67,13 @@ bool out_of_memory(gfp_t gfp, unsigned int order);
 u64 oom_badness(const struct mm_task *task);
 
 int oom_reaper_run(void) MM_MUST_CHECK;
+
+/* ---- node_reclaim.c
+ * ------------------------------------------------------------------ */
+
+/* node_reclaim: see struct pressure_ops (phys/alloc.h). */
+enum node_reclaim_result node_reclaim(pg_data_t *pgdat, gfp_t gfp,
+				      unsigned int order);
 
 /* ---- flusher.c
  * ----------------------------------------------------------------------- */

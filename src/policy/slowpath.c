@@ -2,23 +2,42 @@
 /*
  * slowpath.c - no free frame above the low watermark: what now?
  *
- * In this order: wake kswapd; take one above the min watermark, or from the
- * reserves if the caller may; reclaim directly; give per-CPU lists and the
- * highatomic reserve back; try again while there is progress or hope; kill a
- * task; fail. The GFP flags say how far a caller wants to go:
+ * 1. Purpose. In this order: wake kswapd; take one above the min watermark, or
+ *    from the reserves if the caller may; reclaim directly; give per-CPU lists
+ *    and the highatomic reserve back; try again while there is progress or
+ *    hope; kill a task; fail.
  *
- *   no __GFP_DIRECT_RECLAIM   reserves at most; never sleeps
- *   __GFP_NORETRY             one round of reclaim
- *   __GFP_RETRY_MAYFAIL       all rounds, but nobody is killed
- *   (order > 3)               one round unless RETRY_MAYFAIL or NOFAIL
- *   __GFP_NOFAIL              never gives up
- *   PF_MEMALLOC               all reserves; reclaim must not recurse
- *   OOM victim                half of the min reserve, then failure
+ * 2. How far a caller wants to go.
  *
- * Reference: Linux documentation core-api/memory-allocation.
+ *      no __GFP_DIRECT_RECLAIM   reserves at most; never sleeps
+ *      no __GFP_KSWAPD_RECLAIM   the daemons are left alone
+ *      __GFP_NORETRY             one round of reclaim, nobody is killed
+ *      __GFP_RETRY_MAYFAIL       all rounds, but nobody is killed
+ *      (order > 3)               one round unless RETRY_MAYFAIL or NOFAIL;
+ *                                nobody is killed
+ *      __GFP_THISNODE, no __GFP_FS, DMA and DMA32: nobody is killed
+ *      __GFP_NOFAIL              never gives up
+ *
+ * 3. How deep it may reach.
+ *
+ *      __GFP_HIGH                half of min
+ *      GFP_ATOMIC                three eighths of min, the highatomic reserve
+ *      __GFP_MEMALLOC, PF_MEMALLOC   everything, on any node
+ *      OOM victim                half of min, any node; then failure
+ *      __GFP_NOFAIL              as GFP_ATOMIC, when all else is done
+ *      __GFP_NOMEMALLOC          takes the last five back
+ *
+ *    Who reaches for the reserves does so for the system, not for its task:
+ *    the nodes of a memory policy do not bind it.
+ *
+ * 4. Failure. NULL, and a report unless __GFP_NOWARN. __GFP_NOFAIL with no
+ *    right to sleep is a bug of the caller: it is told so, once, and fails.
+ *
+ * Reference: Linux documentation core-api/memory-allocation, core-api/mm-api.
  */
 #include <mmkit/errno.h>
 
+#include "base/printk.h"
 #include "base/string.h"
 #include "cache/swap.h"
 #include "phys/vmstat.h"
@@ -45,8 +64,8 @@ static void wake_all_kswapds(const struct slow_alloc *sa)
 	struct zoneref *z;
 	struct zone *zone;
 
-	for_each_zone_zonelist (zone, z, sa->ac->zonelist,
-				sa->ac->highest_zoneidx) {
+	for_each_zone_context(zone, z, sa->ac)
+	{
 		if (zone->zone_pgdat != last && managed_zone(zone))
 			wakeup_kswapd(zone, sa->gfp, sa->order,
 				      sa->ac->highest_zoneidx);
@@ -89,8 +108,7 @@ static struct page *reclaim_and_try(struct slow_alloc *sa)
 {
 	struct page *page;
 
-	sa->progress = try_to_free_pages(sa->ac->zonelist, sa->order, sa->gfp,
-					 (int)sa->ac->highest_zoneidx);
+	sa->progress = try_to_free_pages(sa->ac, sa->order, sa->gfp);
 	page = try_freelist(sa);
 	if (page || !sa->progress)
 		return page;
@@ -106,8 +124,8 @@ static bool reclaim_could_help(const struct slow_alloc *sa)
 	struct zoneref *z;
 	struct zone *zone;
 
-	for_each_zone_zonelist (zone, z, sa->ac->zonelist,
-				sa->ac->highest_zoneidx) {
+	for_each_zone_context(zone, z, sa->ac)
+	{
 		u64 might = zone_reclaimable_pages(zone) +
 			    zone_page_state(zone, NR_FREE_PAGES);
 
@@ -141,7 +159,7 @@ static bool may_kill(const struct slow_alloc *sa)
 		return false;
 	/* A kill rarely yields a large block, or a frame of a low zone. */
 	return sa->order <= PAGE_ALLOC_COSTLY_ORDER &&
-	       sa->ac->highest_zoneidx >= ZONE_DMA32 && (sa->gfp & __GFP_FS);
+	       sa->ac->highest_zoneidx >= ZONE_NORMAL && (sa->gfp & __GFP_FS);
 }
 
 /* True: try again. */
@@ -169,7 +187,10 @@ static struct page *slow_round(struct slow_alloc *sa, bool *again)
 	if (sa->alloc_flags & ALLOC_KSWAPD)
 		wake_all_kswapds(sa);
 	if (reserve)
-		sa->alloc_flags = reserve | (sa->alloc_flags & ALLOC_KSWAPD);
+		sa->alloc_flags = reserve | (sa->alloc_flags &
+					     (ALLOC_KSWAPD | ALLOC_CMA));
+	if (reserve || (sa->alloc_flags & ALLOC_HARDER))
+		alloc_context_limit(sa->ac, NODE_MASK_ALL);
 	page = try_freelist(sa);
 	if (page || !may_reclaim(sa))
 		return page;
@@ -185,31 +206,59 @@ static struct page *slow_round(struct slow_alloc *sa, bool *again)
 	return NULL;
 }
 
+/* All is in vain so far, but failure is not permitted. */
+static struct page *insist(struct slow_alloc *sa)
+{
+	u32 flags = sa->alloc_flags;
+	struct page *page;
+
+	/* Nobody can free anything while it waits for itself. */
+	(void)mm_warn_on_once(port_current()->flags & PF_MEMALLOC);
+	if (!(sa->gfp & __GFP_NOMEMALLOC))
+		sa->alloc_flags |= ALLOC_HARDER;
+	page = try_freelist(sa);
+	sa->alloc_flags = flags;
+	if (!page)
+		port_park(10 * 1000 * 1000);
+	return page;
+}
+
 static struct page *alloc_slowpath(gfp_t gfp, unsigned int order,
 				   struct alloc_context *ac)
 {
 	struct slow_alloc sa = {.gfp = gfp, .order = order, .ac = ac};
+	nodemask_t mask = ac->nodemask;
+	bool nofail = (gfp & __GFP_NOFAIL) != 0;
 	struct page *page;
 	bool again;
 
+	if (mm_warn_on_once(nofail && !(gfp & __GFP_DIRECT_RECLAIM)))
+		nofail = false;
 	sa.alloc_flags = gfp_to_alloc_flags(gfp);
-	for (;;) {
+	do {
 		page = slow_round(&sa, &again);
-		if (page)
-			return page;
-		if (again)
-			continue;
-		if (!(gfp & __GFP_NOFAIL) || !may_reclaim(&sa))
-			break;
-		port_park(10 * 1000 * 1000);
-	}
-	warn_alloc(gfp, order, "page allocation failure");
-	return NULL;
+		if (!page && !again && nofail)
+			page = insist(&sa);
+	} while (!page && (again || nofail));
+	if (!page)
+		warn_alloc(gfp, mask, order, "page allocation failure");
+	return page;
+}
+
+static void show_swap(void)
+{
+	pr_info("Free swap  = %llukB",
+		(unsigned long long)get_nr_swap_pages() * (PAGE_SIZE / 1024));
+	pr_info("Total swap = %llukB",
+		(unsigned long long)READ_ONCE(cache_sys.total_swap_pages) *
+			(PAGE_SIZE / 1024));
 }
 
 static const struct pressure_ops pressure = {
 	.alloc_slowpath = alloc_slowpath,
 	.wake_kswapd = wakeup_kswapd,
+	.node_reclaim = node_reclaim,
+	.show_swap = show_swap,
 };
 
 void policy_reset(void)

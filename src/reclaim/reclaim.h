@@ -7,6 +7,7 @@
 #define MM_RECLAIM_RECLAIM_H
 
 #include <mmkit/gfp.h>
+#include <mmkit/mempolicy.h>
 
 #include "phys/lru.h"
 #include "phys/mmzone.h"
@@ -23,6 +24,7 @@ struct scan_control {
 	int reclaim_idx;  /* highest zone whose pages help */
 	u16 target_group; /* 0: everybody's pages */
 	bool may_writepage, may_unmap, may_swap;
+	nodemask_t nodemask; /* try_to_free_pages(): nodes that help */
 	/* Changed between passes. */
 	int priority; /* scan size >> priority; 12 .. 0 */
 	/* Results. */
@@ -58,13 +60,14 @@ int reclaim_select(const char *name) MM_MUST_CHECK;
  */
 void shrink_node(pg_data_t *pgdat, struct scan_control *sc);
 
+struct alloc_context;
+
 /*
- * try_to_free_pages: direct reclaim for an allocation of ORDER from ZONELIST.
- * Returns pages freed, 0: no progress at all. Context: may sleep, PF_MEMALLOC
- * not yet set.
+ * try_to_free_pages: direct reclaim for an allocation of ORDER from the zones
+ * that AC may use. Returns pages freed, 0: no progress at all. Context: may
+ * sleep, PF_MEMALLOC not yet set.
  */
-u64 try_to_free_pages(struct zonelist *zonelist, u32 order, gfp_t gfp,
-		      int highest_zoneidx);
+u64 try_to_free_pages(const struct alloc_context *ac, u32 order, gfp_t gfp);
 
 /* Pages of NODE / ZONE that reclaim could get at. */
 u64 zone_reclaimable_pages(const struct zone *zone);

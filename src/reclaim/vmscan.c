@@ -14,6 +14,7 @@
 #include "base/string.h"
 #include "base/trace_ring.h"
 #include "cache/swap.h"
+#include "phys/alloc.h"
 #include "phys/vmstat.h"
 #include "reclaim/reclaim.h"
 
@@ -74,7 +75,8 @@ static void shrink_zones(struct zonelist *zonelist, struct scan_control *sc)
 
 	for_each_zone_zonelist (zone, z, zonelist,
 				(enum zone_type)sc->reclaim_idx) {
-		if (zone->zone_pgdat == last)
+		if (zone->zone_pgdat == last ||
+		    !(sc->nodemask & NODE_MASK(zone_to_nid(zone))))
 			continue;
 		last = zone->zone_pgdat;
 		shrink_node(last, sc);
@@ -118,15 +120,15 @@ static enum vm_event_item allocstall_event(int highest_zoneidx)
 MM_STATIC_ASSERT(ALLOCSTALL_MOVABLE - ALLOCSTALL_DMA == (int)ZONE_MOVABLE,
 		 "stalls follow enum zone_type");
 
-u64 try_to_free_pages(struct zonelist *zonelist, u32 order, gfp_t gfp,
-		      int highest_zoneidx)
+u64 try_to_free_pages(const struct alloc_context *ac, u32 order, gfp_t gfp)
 {
 	struct mm_task *task = port_current();
 	struct scan_control sc = {
 		.nr_to_reclaim = SWAP_CLUSTER_MAX,
 		.gfp = gfp,
 		.order = order,
-		.reclaim_idx = highest_zoneidx,
+		.reclaim_idx = (int)ac->highest_zoneidx,
+		.nodemask = ac->nodemask,
 		.may_writepage = true,
 		.may_unmap = true,
 		.may_swap = true,
@@ -135,9 +137,9 @@ u64 try_to_free_pages(struct zonelist *zonelist, u32 order, gfp_t gfp,
 
 	mm_verify(!(task->flags & PF_MEMALLOC));
 	task->flags |= PF_MEMALLOC;
-	count_vm_event(allocstall_event(highest_zoneidx));
+	count_vm_event(allocstall_event((int)ac->highest_zoneidx));
 	trace_emit(MM_VMSCAN_DIRECT_RECLAIM_BEGIN, order, gfp);
-	freed = do_try_to_free_pages(zonelist, &sc);
+	freed = do_try_to_free_pages(ac->zonelist, &sc);
 	trace_emit(MM_VMSCAN_DIRECT_RECLAIM_END, freed);
 	task->flags &= ~PF_MEMALLOC;
 	return freed;

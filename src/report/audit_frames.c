@@ -101,7 +101,7 @@ static u64 count_kernel(struct audit *a, const struct page *page, u64 pfn)
 		a->slab += frames;
 	else if (pfn == space_sys.zero_pfn)
 		a->zero += frames;
-	else if (is_boot_node(pfn) || is_swap_table(pfn))
+	else if (is_boot_node(pfn) || is_swap_table(pfn) || mpol_owns(pfn))
 		a->kernel += frames;
 	else {
 		a->unknown += frames;

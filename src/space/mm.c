@@ -16,6 +16,7 @@
  * Reference: Linux documentation mm/active_mm.
  */
 #include <mmkit/errno.h>
+#include <mmkit/mempolicy.h>
 #include <mmkit/page_alloc.h>
 #include <mmkit/slab.h>
 
@@ -322,6 +323,7 @@ void mm_task_exit(struct mm_task *task)
 	struct mm_struct *mm = task->mm;
 
 	task->flags |= PF_EXITING;
+	mpol_task_exit(task);
 	if (!mm)
 		return;
 	preempt_disable();

@@ -768,7 +768,8 @@ static void hook_wake(struct zone *zone, gfp_t gfp, unsigned int order,
 
 static void test_pressure(void **state)
 {
-	static const struct pressure_ops ops = {hook_slowpath, hook_wake};
+	static const struct pressure_ops ops = {.alloc_slowpath = hook_slowpath,
+						.wake_kswapd = hook_wake};
 	u64 before = 0, n = 0;
 
 	(void)state;
@@ -790,7 +791,8 @@ static void test_pressure(void **state)
 	}
 	assert_true(n > before);
 	page_alloc_set_pressure_ops(NULL);
-	warn_alloc(GFP_KERNEL | __GFP_COMP, 2, "page allocation failure");
+	warn_alloc(GFP_KERNEL | __GFP_COMP, NODE_MASK_ALL, 2,
+		   "page allocation failure");
 	assert_true(pm_logged("page allocation failure: order:2, mode:"));
 	assert_true(pm_logged("(GFP_KERNEL|__GFP_COMP)"));
 	assert_true(pm_logged("Node 0 DMA32 free:"));

@@ -215,7 +215,8 @@ static const char vmstat_names[] =
 	"pgmajfault pglazyfreed pgrefill pgreuse pgsteal_kswapd "
 	"pgsteal_direct pgdemote_kswapd pgdemote_direct pgscan_kswapd "
 	"pgscan_direct pgscan_direct_throttle pgscan_anon pgscan_file "
-	"pgsteal_anon pgsteal_file zone_reclaim_failed pginodesteal "
+	"pgsteal_anon pgsteal_file zone_reclaim_success "
+	"zone_reclaim_failed pginodesteal "
 	"slabs_scanned kswapd_inodesteal kswapd_low_wmark_hit_quickly "
 	"kswapd_high_wmark_hit_quickly pageoutrun pgrotated drop_pagecache "
 	"drop_slab oom_kill numa_pte_updates numa_huge_pte_updates "
@@ -931,7 +932,7 @@ static int sysctl_body(void)
 
 	sysctl_errors();
 	mm_sysctl_list(set_again, &n);
-	assert_int_equal(n, 13);
+	assert_int_equal(n, 17);
 	assert_int_equal(min_wmark_pages(zone), min_before);
 	assert_int_equal(mm_sysctl_set("vm.swappiness", " 100\n"), 0);
 	assert_int_equal(reclaim_sys.swappiness, 100);
