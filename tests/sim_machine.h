@@ -49,6 +49,7 @@ struct tm_config {
 	u64 mem;	/* bytes of RAM; 0: 16 MiB */
 	u32 swap_pages; /* header included; 0: no swap */
 	int cpus;	/* 0: 1 */
+	int nodes;	/* 0: 1; RAM in equal parts, CPU i on node i % nodes */
 	u64 seed;
 	bool explore;
 	bool no_audit; /* BODY leaves frames behind on purpose */
@@ -316,10 +317,20 @@ static inline void tm_use(struct mm_struct *mm)
 
 static inline int tm_main(void *arg)
 {
+	static struct mm_boot_node nodes[MM_MAX_NODES];
 	struct e820_table *map = arg;
 	struct mm_boot_params bp = {.map = map};
-	u64 free_end;
+	u64 free_end, part;
 	int ret;
+
+	if (tm.cfg.nodes > 1) {
+		part = tm.cfg.mem / (u64)tm.cfg.nodes;
+		for (int i = 0; i < tm.cfg.nodes; i++)
+			nodes[i] = (struct mm_boot_node){
+				(u64)i * part, (u64)(i + 1) * part, i};
+		bp.nodes = nodes;
+		bp.nr_nodes_ranges = (u32)tm.cfg.nodes;
+	}
 
 	ret = mm_boot(&bp);
 	CHECK_EQ(ret, 0);
@@ -350,6 +361,7 @@ static inline int tm_main(void *arg)
 static inline int tm_run(const struct tm_config *cfg)
 {
 	static struct e820_table map;
+	static u8 cpu_node[MM_NR_CPUS];
 	struct sim_config sc = {0};
 	u64 mem = cfg->mem ? cfg->mem : 16UL << 20;
 	int ret;
@@ -358,7 +370,10 @@ static inline int tm_run(const struct tm_config *cfg)
 	tm.cfg = *cfg;
 	if (!tm.cfg.cpus)
 		tm.cfg.cpus = 1;
+	for (int i = 0; i < MM_NR_CPUS; i++)
+		cpu_node[i] = (u8)(cfg->nodes > 1 ? i % cfg->nodes : 0);
 	sc.cpus = tm.cfg.cpus;
+	sc.cpu_node = cpu_node;
 	sc.seed = cfg->seed;
 	sc.explore = cfg->explore;
 	sc.console = tm_console;

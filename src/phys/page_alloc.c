@@ -408,6 +408,8 @@ static bool make_room_near(struct zone *zone, gfp_t gfp, unsigned int order,
 	r = ops->node_reclaim(zone->zone_pgdat, gfp, order);
 	if (r == NODE_RECLAIM_NOSCAN || r == NODE_RECLAIM_FULL)
 		return false;
+	/* What was freed lies on this CPU's lists, which no mark counts. */
+	drain_pages(port_cpu());
 	return zone_watermark_ok(zone, order, mark, (int)ac->highest_zoneidx,
 				 alloc_flags);
 }
@@ -506,10 +508,14 @@ static struct page *alloc_from_zones(gfp_t gfp, unsigned int order, int nid,
 		return NULL;
 	page = get_page_from_freelist(gfp, order, first_alloc_flags(gfp, &ac),
 				      &ac);
+	if (!page && ac.spread_dirty_pages) {
+		/* Rather many dirty pages on one node than none at all. */
+		ac.spread_dirty_pages = false;
+		page = get_page_from_freelist(gfp, order,
+					      first_alloc_flags(gfp, &ac), &ac);
+	}
 	if (page || !ops)
 		return page;
-	/* Rather a full disk queue than no memory. */
-	ac.spread_dirty_pages = false;
 	return ops->alloc_slowpath(gfp, order, &ac);
 }
 

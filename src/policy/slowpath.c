@@ -21,10 +21,10 @@
  * 3. How deep it may reach.
  *
  *      __GFP_HIGH                half of min
- *      GFP_ATOMIC                three eighths of min, the highatomic reserve
+ *      GFP_ATOMIC                three eighths of it, the highatomic reserve
  *      __GFP_MEMALLOC, PF_MEMALLOC   everything, on any node
  *      OOM victim                half of min, any node; then failure
- *      __GFP_NOFAIL              as GFP_ATOMIC, when all else is done
+ *      __GFP_NOFAIL              three quarters of min, when all else is done
  *      __GFP_NOMEMALLOC          takes the last five back
  *
  *    Who reaches for the reserves does so for the system, not for its task:
@@ -118,9 +118,15 @@ static struct page *reclaim_and_try(struct slow_alloc *sa)
 	return try_freelist(sa);
 }
 
-/* Would the allocation succeed if everything reclaimable were reclaimed? */
+/*
+ * Would the allocation succeed if everything reclaimable were reclaimed? For a
+ * large block the number of frames must do: blocks form while frames are freed,
+ * and the rounds of large orders are counted.
+ */
 static bool reclaim_could_help(const struct slow_alloc *sa)
 {
+	bool large = sa->order > PAGE_ALLOC_COSTLY_ORDER;
+	u64 more = large ? 1UL << sa->order : 0;
 	struct zoneref *z;
 	struct zone *zone;
 
@@ -129,7 +135,8 @@ static bool reclaim_could_help(const struct slow_alloc *sa)
 		u64 might = zone_reclaimable_pages(zone) +
 			    zone_page_state(zone, NR_FREE_PAGES);
 
-		if (__zone_watermark_ok(zone, sa->order, min_wmark_pages(zone),
+		if (__zone_watermark_ok(zone, large ? 0 : sa->order,
+					min_wmark_pages(zone) + more,
 					(int)sa->ac->highest_zoneidx,
 					sa->alloc_flags, (s64)might))
 			return true;
@@ -146,7 +153,7 @@ static bool should_retry(struct slow_alloc *sa)
 	if (sa->no_progress_loops > MAX_RECLAIM_RETRIES)
 		return unreserve_highatomic_pageblock(sa->ac, true);
 	if (!reclaim_could_help(sa))
-		return false;
+		return unreserve_highatomic_pageblock(sa->ac, true);
 	/* Pages are on their way to disk: give that time. */
 	if (sa->no_progress_loops > 1)
 		port_park(1000 * 1000);
