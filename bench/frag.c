@@ -335,7 +335,8 @@ static u64 seed = 1, turnovers = 20;
 
 static int machine_main(void *arg)
 {
-	static const struct pressure_ops ops = {no_slowpath, on_wake};
+	static const struct pressure_ops ops = {.alloc_slowpath = no_slowpath,
+						.wake_kswapd = on_wake};
 	static struct trace_record ring[8];
 
 	(void)arg;

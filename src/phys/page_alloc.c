@@ -495,6 +495,12 @@ static gfp_t current_gfp_context(gfp_t gfp)
 	return gfp;
 }
 
+/* Who cannot do without should not ask for what is hard to find. */
+static void warn_large_nofail(gfp_t gfp, unsigned int order)
+{
+	(void)mm_warn_on_once((gfp & __GFP_NOFAIL) && order > 1);
+}
+
 static struct page *alloc_from_zones(gfp_t gfp, unsigned int order, int nid,
 				     nodemask_t mask)
 {
@@ -530,8 +536,7 @@ struct page *alloc_pages_nodemask(gfp_t gfp, unsigned int order, int nid,
 	if (mm_warn_on_once(order >= MAX_ORDER && !(gfp & __GFP_NOWARN)) ||
 	    order >= MAX_ORDER)
 		return NULL;
-	/* Who cannot do without should not ask for what is hard to find. */
-	(void)mm_warn_on_once((gfp & __GFP_NOFAIL) && order > 1);
+	warn_large_nofail(gfp, order);
 	if (!(gfp & (__GFP_NOFAIL | __GFP_SKIP_FAIL)) &&
 	    fail_should(FAIL_PAGE_ALLOC))
 		return NULL;
@@ -625,7 +630,8 @@ static struct page *pop_zone(gfp_t gfp, unsigned int order)
 /* Nobody wants more of a block than that it is marked as one. */
 static inline bool block_is_plain(const struct page *page, gfp_t gfp)
 {
-	return !(gfp & (__GFP_COMP | __GFP_ZERO | GFP_CHARGED)) &&
+	return !(gfp &
+		 (__GFP_COMP | __GFP_ZERO | __GFP_NOFAIL | GFP_CHARGED)) &&
 	       !phys_sys.tunables.check_pages && !new_page_bad(page);
 }
 
@@ -654,6 +660,7 @@ static MM_NOINLINE struct page *alloc_large(gfp_t gfp, unsigned int order)
 	}
 	if (!page || unlikely(!prep_new_page(page, order, gfp)))
 		return __alloc_pages(gfp, order, -1);
+	warn_large_nofail(gfp, order);
 	if (!(gfp & GFP_CHARGED) || charge_block(page, order, gfp))
 		return page;
 	__free_pages(page, order);

@@ -13,6 +13,7 @@
  *
  * Reference: reports of Linux 6.1 as they are found in its bug trackers.
  */
+#include <mmkit/cma.h>
 #include <mmkit/port.h>
 
 #include "base/printk.h"
@@ -301,6 +302,7 @@ static void show_ram(void)
 	pr_info("%llu pages RAM", LLU(present));
 	pr_info("%llu pages HighMem/MovableOnly", LLU(high));
 	pr_info("%llu pages reserved", LLU(reserved));
+	pr_info("%llu pages cma reserved", LLU(totalcma_pages()));
 }
 
 void show_free_areas(nodemask_t mask)

@@ -351,26 +351,31 @@ static void rule_thisnode(void **state)
 	TM_RUN(rule_thisnode_body, .mem = 96 * MIB, .nodes = 2);
 }
 
+/* A frame that was not lying ready on this CPU's lists. */
+static int fresh_nid(gfp_t gfp)
+{
+	struct page *page;
+	int nid;
+
+	drain_all_pages();
+	page = alloc_page(gfp);
+	nid = zone_to_nid(page_zone(page));
+	__free_page(page);
+	return nid;
+}
+
 /* A node with too many dirty pages is passed over by who will write. */
 static int rule_write_body(void *arg)
 {
 	s64 many = (s64)totalram_pages();
-	gfp_t gfp = GFP_KERNEL;
-	struct page *page;
 
 	(void)arg;
 	mod_node_page_state(NODE_DATA(0), NR_FILE_DIRTY, many);
-	page = alloc_page(gfp);
-	CHECK_EQ(zone_to_nid(page_zone(page)), 0);
-	__free_page(page);
-	page = alloc_page(gfp | __GFP_WRITE);
-	CHECK_EQ(zone_to_nid(page_zone(page)), 1);
-	__free_page(page);
+	CHECK_EQ(fresh_nid(GFP_KERNEL), 0);
+	CHECK_EQ(fresh_nid(GFP_KERNEL | __GFP_WRITE), 1);
 	/* Everywhere: then it does not matter where. */
 	mod_node_page_state(NODE_DATA(1), NR_WRITEBACK, many);
-	page = alloc_page(gfp | __GFP_WRITE);
-	CHECK_EQ(zone_to_nid(page_zone(page)), 0);
-	__free_page(page);
+	CHECK_EQ(fresh_nid(GFP_KERNEL | __GFP_WRITE), 0);
 	mod_node_page_state(NODE_DATA(0), NR_FILE_DIRTY, -many);
 	mod_node_page_state(NODE_DATA(1), NR_WRITEBACK, -many);
 	return 0;
@@ -1093,8 +1098,10 @@ static int rule_bind_body(void *arg)
 	CHECK_EQ(do_set_mempolicy(MPOL_PREFERRED_MANY, NODE_MASK(1)), 0);
 	CHECK(idx_of(GFP_KERNEL | gfp) >= 0);
 	CHECK_EQ(stalls(), 1);
-	CHECK_EQ(do_set_mempolicy(MPOL_DEFAULT, 0), 0);
+	/* The policy's own frame has an owner. */
 	give_all();
+	tm_audit();
+	CHECK_EQ(do_set_mempolicy(MPOL_DEFAULT, 0), 0);
 	lru_register(&classic_ops);
 	return 0;
 }
@@ -1309,6 +1316,7 @@ static const char *const report_lines[] = {
 	"", /* pages RAM */
 	"", /* pages HighMem/MovableOnly */
 	"", /* pages reserved */
+	"", /* pages cma reserved */
 };
 
 /* The text after the stamp of the line at P. */
@@ -1366,6 +1374,7 @@ static int rule_report_body(void *arg)
 	CHECK(tm_logged("] 0 total pagecache pages\n"));
 	CHECK(tm_logged("] 0 pages in swap cache\n"));
 	CHECK(tm_logged("] 0 pages HighMem/MovableOnly\n"));
+	CHECK(tm_logged("] 0 pages cma reserved\n"));
 	give_all();
 	lru_register(&classic_ops);
 	return 0;
