@@ -49,6 +49,7 @@ enum {
 	OPT_SWAPPINESS,
 	OPT_SYSCTL,
 	OPT_SHOW,
+	OPT_DEBUG,
 	OPT_LOG,
 	OPT_CMA
 };
@@ -83,6 +84,10 @@ static const struct argp_option options[] = {
 	 "set a tunable, e.g. vm.page-cluster=0", 0},
 	{"show", OPT_SHOW, "FILE", 0,
 	 "print a file at the end, e.g. /proc/zoneinfo; may be repeated", 0},
+	{"debug", OPT_DEBUG, "LIST", 0,
+	 "poison, init_on_alloc, init_on_free, guard[=minorder], page_owner, "
+	 "check_pages",
+	 0},
 	{"cma", OPT_CMA, "SIZE[@BASE]", 0,
 	 "keep an area for contiguous allocations, lent to movable pages", 0},
 	{"log", OPT_LOG, 0, 0, "print the machine's log", 0},
@@ -139,6 +144,52 @@ static void add_sysctl(struct machine_opts *o, const char *arg)
 	if (!args_pair(arg, &o->sysctls[o->nr_sysctls], &e))
 		err_usage("--sysctl: %s", e.text);
 	o->nr_sysctls++;
+}
+
+/* One word of --debug's list. */
+static void add_debug(struct mm_debug_params *d, const char *word)
+{
+	const struct {
+		const char *name;
+		bool *flag;
+	} flags[] = {
+		{"poison", &d->poison},
+		{"init_on_alloc", &d->init_on_alloc},
+		{"init_on_free", &d->init_on_free},
+		{"page_owner", &d->page_owner},
+		{"check_pages", &d->check_pages},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		if (!strcmp(word, flags[i].name)) {
+			*flags[i].flag = true;
+			return;
+		}
+	}
+	if (!strcmp(word, "guard") || !strncmp(word, "guard=", 6)) {
+		d->debug_pagealloc = true;
+		d->guard_minorder =
+			word[5] ? (u8)count_arg("debug guard", word + 6, 0, 5)
+				: 1;
+		return;
+	}
+	err_usage("--debug: '%s' is not one of poison, init_on_alloc, "
+		  "init_on_free, guard[=0..5], page_owner, check_pages",
+		  word);
+}
+
+static void add_debug_list(struct mm_debug_params *d, const char *list)
+{
+	char word[64];
+	size_t len;
+
+	for (;; list += len + 1) {
+		len = strcspn(list, ",");
+		snprintf(word, sizeof(word), "%.*s", (int)len, list);
+		add_debug(d, word);
+		if (!list[len])
+			return;
+	}
 }
 
 struct show_search {
@@ -250,6 +301,9 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_CMA:
 		parse_cma(o, arg);
+		return 0;
+	case OPT_DEBUG:
+		add_debug_list(&o->debug, arg);
 		return 0;
 	case OPT_LOG:
 		o->log = true;
@@ -498,6 +552,7 @@ static int machine_main(void *arg)
 		.cma_size = m->o->cma_bytes,
 		.cma_base = m->o->cma_base,
 		.cma_fixed = m->o->cma_fixed,
+		.debug = m->o->debug,
 	};
 	int err, ret = 0;
 

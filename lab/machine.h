@@ -7,6 +7,7 @@
 #define LAB_MACHINE_H
 
 #include <mmkit/boot.h>
+#include <mmkit/types.h>
 
 #include "args.h"
 #include "sim.h"
@@ -34,7 +35,8 @@ struct machine_opts {
 	u32 nr_shows;
 	const char *shows[MACHINE_MAX_SHOWS];
 	bool show_stderr; /* standard output is taken by JSON */
-	bool log;	  /* the boot log and what follows goes to stdout */
+	struct mm_debug_params debug;
+	bool log; /* the boot log and what follows goes to stdout */
 };
 
 /* machine_defaults: 1 GiB, one node, one CPU, seed 1, no swap. */

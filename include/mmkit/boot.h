@@ -21,6 +21,21 @@ struct mm_boot_amount {
 	u32 percent; /* 1 .. 100; then bytes does not count */
 };
 
+/* Debugging aids, by the names of Linux's boot parameters. */
+struct mm_debug_params {
+	bool poison;	      /* page_poison: fill free frames with 0xaa */
+	bool init_on_alloc;   /* clear frames when they are given out */
+	bool init_on_free;    /* clear frames when they are freed */
+	bool debug_pagealloc; /* unmap free frames, where the world can */
+	bool page_owner;      /* remember who allocated each frame */
+	bool check_pages;     /* look at every frame of a block, every time */
+	/*
+	 * debug_guardpage_minorder: halves of fewer than 2^N frames that are
+	 * split off stay unused; 0 .. 5; more than 0 implies debug_pagealloc.
+	 */
+	u8 guard_minorder;
+};
+
 struct mm_boot_params {
 	/* Firmware's map; parsed, not yet sanitised. */
 	const struct e820_table *map;
@@ -51,6 +66,7 @@ struct mm_boot_params {
 	bool cma_fixed;
 	/* Replacement policy; NULL: "classic". */
 	const char *policy;
+	struct mm_debug_params debug;
 };
 
 /*

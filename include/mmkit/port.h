@@ -133,6 +133,15 @@ void port_unpark(struct port_thread *t);
 int port_ram_online(phys_addr_t start, u64 size) MM_MUST_CHECK;
 
 /*
+ * port_ram_protect: [START, START + SIZE), page aligned and online, must not
+ * be touched through port_ram() from now on (PROTECT), or may be again. A
+ * debugging aid: a world that cannot, or can no longer, may leave the range
+ * accessible; it never leaves one inaccessible that should be. Contents stay.
+ * Any context.
+ */
+void port_ram_protect(phys_addr_t start, u64 size, bool protect);
+
+/*
  * port_memmap_reserve: reserve BYTES of zero-filled address space for the
  * array of struct page, indexed by pfn. Nothing is touched yet. Returns the
  * base, or NULL when the world has no room.

@@ -43,6 +43,7 @@ struct host_machine {
 	pthread_mutex_t lock; /* slots */
 	pthread_cond_t freed; /* a slot became free */
 	u64 ram_bytes;
+	bool ram_open; /* protecting frames ended */
 	char *memmap;
 	u64 memmap_bytes;
 	u64 flushes; /* also the barrier of port_tlb_flush */

@@ -98,6 +98,7 @@ int host_ram_init(u64 bytes)
 		return -ENOMEM;
 	host_ram_base = base;
 	host.ram_bytes = bytes;
+	host.ram_open = false;
 	return 0;
 }
 
@@ -121,6 +122,24 @@ int port_ram_online(phys_addr_t start, u64 size)
 	    mprotect(host_ram_base + start, size, PROT_READ | PROT_WRITE))
 		return -ENOMEM;
 	return 0;
+}
+
+/*
+ * Each protected frame between others costs the process a mapping, of which
+ * it may have a limited number. When there is none left for opening a range,
+ * everything is opened, which needs one, and protecting ends for good.
+ */
+void port_ram_protect(phys_addr_t start, u64 size, bool protect)
+{
+	int prot = protect ? PROT_NONE : PROT_READ | PROT_WRITE;
+
+	if (protect && READ_ONCE(host.ram_open))
+		return;
+	if (!mprotect(host_ram_base + start, size, prot) || protect)
+		return;
+	WRITE_ONCE(host.ram_open, true);
+	if (mprotect(host_ram_base, host.ram_bytes, PROT_READ | PROT_WRITE))
+		port_panic("port_ram_protect: cannot map RAM again");
 }
 
 void *port_memmap_reserve(u64 bytes)

@@ -103,6 +103,7 @@ struct sim_machine {
 	struct port_thread *main_thread;
 	u64 quiet_rounds; /* busy waits since anything happened */
 	u64 ram_bytes;
+	bool ram_open; /* protecting frames ended */
 	char *memmap;
 	u64 memmap_bytes;
 	struct port_bdev *disks;

@@ -61,6 +61,7 @@ static int boot_frames(const struct mm_boot_params *p)
 		.nr_hotplug = (int)p->nr_hotplug,
 		.cma = &cma,
 		.nr_cma = p->cma_size ? 1 : 0,
+		.debug = &p->debug,
 	};
 
 	MM_STATIC_ASSERT(sizeof(struct mm_boot_node) ==

@@ -325,10 +325,37 @@ void pcp_check(struct zone *zone);
  * -------------------------------------------------------------------- */
 
 /*
- * bad_page: report PAGE's state with REASON. The caller quarantines the
- * frame: it is neither used nor freed any more (nr_bad_pages counts).
+ * bad_page: report PAGE's state with REASON; nr_bad_pages counts the reports.
+ * The caller sets the frame aside (page_debug.h).
  */
 void bad_page(struct page *page, const char *reason);
+
+/*
+ * post_alloc_hook: the block of ORDER at PAGE left the free lists for a
+ * request with GFP; nobody uses it yet. It is mapped, its poison looked at,
+ * its contents cleared if wanted, its owner noted. Who takes blocks by
+ * __isolate_free_page() calls this for them. False: a frame was written to
+ * while it was free; the block has been dropped (bad frames set aside, the
+ * others free again).
+ */
+bool post_alloc_hook(struct page *page, unsigned int order,
+		     gfp_t gfp) MM_MUST_CHECK;
+
+/*
+ * take_page_off_buddy: the free frame PAGE leaves the free block it is part
+ * of, whose other frames stay free. False: it is in none. Takes the zone
+ * lock. take_page_off_pcp: the same for the per-CPU lists; false also if the
+ * set is locked.
+ */
+bool take_page_off_buddy(struct page *page);
+bool take_page_off_pcp(struct page *page);
+
+/*
+ * pcp_mend: if the top frame of list INDEX of PCP, locked, has a link that is
+ * none, the frame is reported and set aside; what lay below it is lost, and
+ * counted with it. TAKEN frames have left the stacks but not yet the count.
+ */
+void pcp_mend(struct per_cpu_pages *pcp, unsigned int index, s32 taken);
 
 /* deferred_grow_zone: make one deferred section of ZONE real. Zone lock held.
  * False: none left. */

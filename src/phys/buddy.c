@@ -32,16 +32,20 @@
  *    BD-5  A free block is on a HIGHATOMIC, CMA or ISOLATE list if and only if
  *          its pageblocks have that type.
  *    BD-6  nr_isolate_pageblock is the number of isolated pageblocks.
+ *    BD-7  A guard is half of a pair whose other half is not wholly free;
+ *          zone.nr_guard counts frames of guards, NR_FREE_PAGES does not.
  *
  * 4. Locking. Everything under the zone lock, interrupts off. PG_buddy, order
  *    and list type may be read without it; such readings are hints.
  *
  * 5. Life of a block. __free_one_page() merges it upwards and lists it;
  *    rmqueue_smallest() takes the smallest that fits and lists the halves that
- *    are left over; when the type's lists are empty, fallback.c takes from
- *    another type.
+ *    are left over (small ones become guards where that is asked for); when the
+ * type's lists are empty, fallback.c takes from another type.
  *
- * 6. Failure. Having no block is no error here: NULL.
+ * 6. Failure. Having no block is no error here: NULL. A block whose head or
+ *    links were overwritten is reported and its first frame set aside; the
+ *    list is joined from what its two ends still reach.
  *
  * 7. Cost. Both directions at most MAX_ORDER - 1 steps, each a bounded number
  *    of loads and list operations.
@@ -58,6 +62,7 @@
 #include "base/bitops.h"
 #include "base/printk.h"
 #include "phys/buddy_priv.h"
+#include "phys/page_debug.h"
 #include "phys/phys.h"
 
 const char *const migratetype_names[MIGRATE_TYPES] = {
@@ -146,6 +151,201 @@ void buddy_move(struct zone *zone, struct page *page, int mt)
 	zone_count_free(zone, (s64)(1L << order), mt);
 }
 
+/* ---- damage
+ * ---------------------------------------------------------------------- */
+
+/* Is the head of a free block what it should be? Links apart. */
+static bool head_ok(const struct zone *zone, const struct page *page,
+		    unsigned int order, int mt)
+{
+	return page->flags == 1u << PG_buddy && page->refcount == 0 &&
+	       page->mapcount == -1 && page->word == 0 &&
+	       page_zone_id(page) == zone->zone_id &&
+	       page->private == buddy_private(order, mt);
+}
+
+/* May PFN be a link? Then its descriptor can at least be read. */
+static bool link_readable(u32 pfn)
+{
+	return pfn != PFN_NONE && pfn < phys_hot()->max_pfn;
+}
+
+/* Do PAGE's neighbours on L, or L's ends, lead to PAGE? */
+static bool links_ok(const struct page_list *l, const struct page *page)
+{
+	u32 pfn = (u32)page_to_pfn(page);
+	bool front = page->prev ? link_readable(page->prev) &&
+					  pfn_to_page(page->prev)->next == pfn
+				: l->head == pfn;
+	bool back = page->next ? link_readable(page->next) &&
+					 pfn_to_page(page->next)->prev == pfn
+			       : l->tail == pfn;
+
+	return front && back;
+}
+
+/* A free block that is no good: its head is set aside, the rest stays free. */
+static void drop_head(struct zone *zone, struct page *page, unsigned int order,
+		      int mt)
+{
+	bad_page(page, "corrupted free-list descriptor");
+	page->next = page->prev = PFN_NONE;
+	page->private = 0;
+	set_aside(page, 1);
+	if (order)
+		buddy_put_rest(zone, page, 1, order, mt);
+	zone_count_free(zone, -1, mt);
+}
+
+/* From one end of L as far as all is well: the last good frame, and how many.
+ */
+static u32 good_part(const struct zone *zone, const struct page_list *l,
+		     unsigned int order, int mt, bool forward)
+{
+	u32 at = forward ? l->head : l->tail, last = PFN_NONE;
+
+	for (u64 n = 0; n < l->count && link_readable(at); n++) {
+		const struct page *p = pfn_to_page(at);
+
+		if (!head_ok(zone, p, order, mt) ||
+		    (forward ? p->prev : p->next) != last)
+			break;
+		last = at;
+		at = forward ? p->next : p->prev;
+	}
+	return last;
+}
+
+/* Join what is good of L; returns the blocks that fell out. */
+static u64 join_parts(struct page_list *l, u32 front, u32 back)
+{
+	u64 nr = 0;
+
+	if (front)
+		pfn_to_page(front)->next = back;
+	else
+		l->head = back;
+	if (back)
+		pfn_to_page(back)->prev = front;
+	else
+		l->tail = front;
+	for (u32 at = l->head; at; at = pfn_to_page(at)->next)
+		nr++;
+	nr = l->count - nr;
+	WRITE_ONCE(l->count, l->count - nr);
+	return nr;
+}
+
+/*
+ * Between FRONT and BACK, to which L is good from its ends, who is it? The
+ * neighbour's pointer, or the end's, names the culprit; if it is one of the
+ * two itself, that part is shortened.
+ */
+static u32 find_culprit(const struct page_list *l, u32 *front, u32 *back)
+{
+	u32 culprit = *front ? pfn_to_page(*front)->next : l->head;
+	u32 last = *back ? pfn_to_page(*back)->prev : l->tail;
+
+	if (*front && last == *front) {
+		culprit = *front;
+		*front = pfn_to_page(culprit)->prev;
+	} else if (*back && culprit == *back) {
+		*back = pfn_to_page(culprit)->next;
+	}
+	return culprit;
+}
+
+/*
+ * Some block on the list of ORDER and MT is damaged. What can be reached from
+ * both ends is kept; what lies between them is the culprit. With more than
+ * one the blocks between them are lost.
+ */
+static void free_list_mend(struct zone *zone, unsigned int order, int mt)
+{
+	struct page_list *l = &zone->free_area[order].free_list[mt];
+	u32 front = good_part(zone, l, order, mt, true);
+	u32 back = good_part(zone, l, order, mt, false);
+	u32 culprit;
+	u64 lost;
+
+	assert_spin_locked(&zone->lock);
+	/* Good to the other end: the damage is elsewhere. */
+	if (back == l->head && front == l->tail)
+		return;
+	culprit = find_culprit(l, &front, &back);
+	lost = join_parts(l, front, back);
+	zone->free_area[order].nr_free -= lost;
+	if (lost && link_readable(culprit) &&
+	    IS_ALIGNED(culprit, 1UL << order) &&
+	    page_zone_id(pfn_to_page(culprit)) == zone->zone_id) {
+		drop_head(zone, pfn_to_page(culprit), order, mt);
+		lost--;
+	}
+	zone_count_free(zone, -(s64)(lost << order), mt);
+	__atomic_fetch_add(&phys_sys.debug.nr_set_aside, lost << order,
+			   __ATOMIC_RELAXED);
+}
+
+/*
+ * buddy_del() for a block that may be damaged. False: it was, or stood beside
+ * one that was; the list is mended, and the caller looks again.
+ */
+static bool buddy_try_del(struct zone *zone, struct page *page,
+			  unsigned int order)
+{
+	u32 mt = (u32)buddy_list_type(page);
+
+	if (likely(mt < MIGRATE_TYPES && head_ok(zone, page, order, (int)mt) &&
+		   links_ok(&zone->free_area[order].free_list[mt], page))) {
+		buddy_del(zone, page, order);
+		return true;
+	}
+	for (int i = 0; i < MIGRATE_TYPES; i++) {
+		if (mt >= MIGRATE_TYPES || (u32)i == mt)
+			free_list_mend(zone, order, i);
+	}
+	return false;
+}
+
+/* ---- guards
+ * ----------------------------------------------------------------------
+ *
+ * With debug_guardpage_minorder=N a half of fewer than 2^N frames that is
+ * split off stays on no list: it is not free, nobody has it, and as free
+ * frames are not mapped then, an overrun of its neighbour traps. It has
+ * PG_guard where a free block has PG_buddy, so that the neighbour's free
+ * merges with it.
+ */
+
+static void set_guard(struct zone *zone, struct page *page, unsigned int order,
+		      int mt)
+{
+	mm_assert(page->refcount == 0 && page->flags == 0);
+	WRITE_ONCE(page->private, buddy_private(order, mt));
+	__atomic_store_n(&page->flags, 1u << PG_guard, __ATOMIC_RELEASE);
+	zone->nr_guard += 1UL << order;
+	zone_count_free(zone, -(s64)(1L << order), mt);
+}
+
+/* The guard becomes part of a free block of type MT. */
+static void clear_guard(struct zone *zone, struct page *page,
+			unsigned int order, int mt)
+{
+	mm_verify(zone->nr_guard >= 1UL << order);
+	WRITE_ONCE(page->flags, 0u);
+	WRITE_ONCE(page->private, 0u);
+	zone->nr_guard -= 1UL << order;
+	zone_count_free(zone, (s64)(1L << order), mt);
+}
+
+static bool page_is_guard(const struct page *page, u8 zone_id,
+			  unsigned int order)
+{
+	return page_zone_id(page) == zone_id &&
+	       (READ_ONCE(page->flags) & 1u << PG_guard) &&
+	       buddy_order(page) == order;
+}
+
 /* ---- freeing
  * --------------------------------------------------------------------- */
 
@@ -193,11 +393,17 @@ void __free_one_page(struct zone *zone, struct page *page, u64 pfn,
 		u64 buddy_pfn = pfn ^ (1UL << order);
 		struct page *buddy = page + (s64)(buddy_pfn - pfn);
 
-		if (!page_is_buddy(buddy, zone->zone_id, order))
+		if (page_is_buddy(buddy, zone->zone_id, order)) {
+			if (order >= pageblock_order &&
+			    types_apart(pfn, buddy_pfn))
+				break;
+			if (!buddy_try_del(zone, buddy, order))
+				break;
+		} else if (page_is_guard(buddy, zone->zone_id, order)) {
+			clear_guard(zone, buddy, order, migratetype);
+		} else {
 			break;
-		if (order >= pageblock_order && types_apart(pfn, buddy_pfn))
-			break;
-		buddy_del(zone, buddy, order);
+		}
 		page = buddy_pfn < pfn ? buddy : page;
 		pfn &= ~(1UL << order);
 		order++;
@@ -311,8 +517,19 @@ void buddy_put_rest(struct zone *zone, struct page *page, u64 used,
 {
 	while (used < 1UL << order) {
 		unsigned int piece = __ffs(used);
+		struct page *head = page + used;
 
-		buddy_add(zone, page + used, piece, mt);
+		if (unlikely(head->flags || head->refcount)) {
+			/* Somebody has it, or had: not given out again. */
+			bad_page(head, new_page_reason(head));
+			set_aside(head, 1);
+			zone_count_free(zone, -1, mt);
+			piece = 0;
+		} else if (unlikely(piece < phys_sys.debug.p.guard_minorder)) {
+			set_guard(zone, head, piece, mt);
+		} else {
+			buddy_add(zone, head, piece, mt);
+		}
 		used += 1UL << piece;
 	}
 }
@@ -322,15 +539,61 @@ struct page *buddy_pop_smallest(struct zone *zone, unsigned int order, int mt,
 {
 	for (; order < MAX_ORDER; order++) {
 		struct free_area *area = &zone->free_area[order];
-		struct page *page = page_list_first(&area->free_list[mt]);
+		struct page *page;
 
-		if (!page)
-			continue;
-		buddy_del(zone, page, order);
-		*found = order;
-		return page;
+		while ((page = page_list_first(&area->free_list[mt]))) {
+			if (unlikely(!buddy_try_del(zone, page, order)))
+				continue;
+			*found = order;
+			return page;
+		}
 	}
 	return NULL;
+}
+
+/* The free block or guard that PAGE is in, taken off; its order. */
+static struct page *take_block_of(struct zone *zone, u64 pfn,
+				  unsigned int *order, int *mt)
+{
+	for (*order = 0; *order < MAX_ORDER; ++*order) {
+		struct page *head = pfn_to_page(pfn & ~((1UL << *order) - 1));
+
+		if (page_is_guard(head, zone->zone_id, *order)) {
+			*mt = get_pageblock_migratetype(head);
+			clear_guard(zone, head, *order, *mt);
+			return head;
+		}
+		if (!page_is_buddy(head, zone->zone_id, *order))
+			continue;
+		*mt = buddy_list_type(head);
+		return buddy_try_del(zone, head, *order) ? head : NULL;
+	}
+	return NULL;
+}
+
+bool take_page_off_buddy(struct page *page)
+{
+	struct zone *zone = page_zone(page);
+	u64 pfn = page_to_pfn(page);
+	unsigned long flags;
+	unsigned int order;
+	struct page *head;
+	u64 start, end;
+	int mt;
+
+	mm_assert(zone != NULL && pfn_valid(pfn));
+	spin_lock_irqsave(&zone->lock, flags);
+	head = take_block_of(zone, pfn, &order, &mt);
+	if (head) {
+		start = page_to_pfn(head);
+		end = start + (1UL << order);
+		zone_count_free(zone, -(s64)(1L << order), mt);
+		/* PAGE is on no list now, so nothing merges across it. */
+		free_pages_range(zone, start, pfn, mt);
+		free_pages_range(zone, pfn + 1, end, mt);
+	}
+	spin_unlock_irqrestore(&zone->lock, flags);
+	return head != NULL;
 }
 
 struct page *rmqueue_smallest(struct zone *zone, unsigned int order, int mt)
@@ -453,6 +716,7 @@ static void check_block(const struct zone *zone, const struct page *page,
 	if (order == MAX_ORDER - 1)
 		return;
 	buddy = pfn_to_page(pfn ^ (1UL << order));
+	mm_verify(!page_is_guard(buddy, zone->zone_id, order));
 	if (page_is_buddy(buddy, zone->zone_id, order))
 		mm_verify(order >= pageblock_order &&
 			  types_apart(pfn, pfn ^ (1UL << order)));

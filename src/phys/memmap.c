@@ -52,6 +52,8 @@
 #include "base/bitops.h"
 #include "base/printk.h"
 #include "base/string.h"
+#include "phys/page_debug.h"
+#include "phys/page_ext.h"
 #include "phys/phys.h"
 
 MM_STATIC_ASSERT(PAGES_PER_SECTION <= UINT16_MAX, "section extent fits u16");
@@ -379,8 +381,10 @@ void memmap_init(void)
 
 	for (u64 nr = 0; nr < phys_sys.nr_sections; nr++) {
 		classify(nr);
-		if (phys_sys.sections[nr].state == SECTION_ONLINE)
-			init_section_reserved(nr);
+		if (phys_sys.sections[nr].state != SECTION_ONLINE)
+			continue;
+		page_ext_made(nr);
+		init_section_reserved(nr);
 	}
 	for_each_mem_range (it, NUMA_NO_NODE)
 		set_zone_ids(PFN_UP(it.start), PFN_DOWN(it.end), it.nid);
@@ -396,6 +400,7 @@ static void free_boot_range(struct zone *zone, u64 pfn, u64 end)
 {
 	unsigned long flags;
 
+	page_debug_boot_free(pfn, end);
 	for (u64 i = pfn; i < end; i++) {
 		struct page *page = pfn_to_page(i);
 
@@ -459,6 +464,8 @@ static void deferred_make(struct zone *zone, u64 nr)
 	mm_verify(sec->zone_id == zone->zone_id && zone->nr_deferred > 0);
 	for (u64 i = 0; i < PAGES_PER_SECTION; i++)
 		init_page(pfn_to_page(pfn + i), zone->zone_id, false);
+	page_ext_made(nr);
+	page_debug_boot_free(pfn, pfn + PAGES_PER_SECTION);
 	__atomic_store_n(&sec->state, SECTION_ONLINE, __ATOMIC_RELEASE);
 	/* Counted twice for a moment rather than missing for one. */
 	free_pages_range(zone, pfn, pfn + PAGES_PER_SECTION,

@@ -139,6 +139,7 @@ struct zone {
 	u64 nr_direct_freed; /* (Z) frames freed past the per-CPU sets */
 	/* (B, numa_stat) what NUMA_* counted when they were last reset. */
 	u64 numa_base[NR_VM_ZONE_STAT_ITEMS - NR_ZONE_NUMA_BASE];
+	u64 nr_guard;	     /* (Z) frames of guard blocks; not free */
 	struct free_area free_area[MAX_ORDER];
 };
 
@@ -352,6 +353,7 @@ struct mem_section {
 	u8 nid;	    /* (B) node of its first frame */
 	u8 unused;
 	u16 first, end; /* (B) frames with a descriptor: [first, end) */
+	void *page_ext; /* (B) entries of page_ext.c, or NULL */
 };
 
 /* pfn_valid: PFN has an initialised descriptor. */

@@ -204,6 +204,18 @@ MM_PAGEFLAG(Isolated, isolated)
 MM_PAGEFLAG(Charged, charged)
 MM_PAGEFLAG(Block, block)
 
+/*
+ * PagePoisoned: P was never made, or its section was removed. Frames that
+ * exist have a zone; page_init_poison() leaves all ones.
+ */
+static inline bool PagePoisoned(const struct page *p)
+{
+	return READ_ONCE(p->zone_id) == 0 || READ_ONCE(p->flags) == ~0u;
+}
+
+/* page_init_poison: the NR descriptors at P describe nothing any more. */
+void page_init_poison(struct page *p, u64 nr);
+
 /* ---- frame numbers and places -----------------------------------------------
  */
 

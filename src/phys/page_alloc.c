@@ -53,6 +53,8 @@
 #include "base/trace_ring.h"
 #include "phys/buddy_priv.h"
 #include "phys/page_alloc_priv.h"
+#include "phys/page_debug.h"
+#include "phys/page_owner.h"
 #include "phys/pcp_priv.h"
 #include "phys/phys.h"
 
@@ -209,15 +211,15 @@ static bool new_page_bad(const struct page *page)
 	return page->flags != 0 || page->refcount != 0 || page->mapcount != -1;
 }
 
+/* False: the block was not as PA-1 says; its good frames are free again. */
 static MM_NOINLINE bool check_new_block(struct page *page, unsigned int order)
 {
 	u64 nr = phys_sys.tunables.check_pages ? 1UL << order : 1;
 
 	for (u64 i = 0; i < nr; i++) {
-		if (likely(!new_page_bad(page + i)))
+		if (likely(!new_page_bad(page + i) && !page[i].word))
 			continue;
-		bad_page(page + i, "changed while it was free");
-		SetPageReserved(page + i);
+		drop_bad_block(page, order);
 		return false;
 	}
 	return true;
@@ -243,16 +245,30 @@ static inline void prep_single(struct page *page)
 	set_page_count(page, 1);
 }
 
+bool post_alloc_hook(struct page *page, unsigned int order, gfp_t gfp)
+{
+	const struct phys_debug_state *d = &phys_sys.debug;
+
+	if (unlikely(d->contents) && !page_debug_take(page, order)) {
+		drop_bad_block(page, order);
+		return false;
+	}
+	if (want_init_on_alloc(d, gfp)) {
+		for (u64 i = 0; i < 1UL << order; i++)
+			port_clear_page(page_view(page + i));
+	}
+	set_page_owner(page, order, gfp);
+	return true;
+}
+
 bool prep_new_page(struct page *page, unsigned int order, gfp_t gfp)
 {
 	if ((phys_sys.tunables.check_pages || new_page_bad(page)) &&
 	    !check_new_block(page, order))
 		return false;
+	if (!post_alloc_hook(page, order, gfp))
+		return false;
 	prep_single(page);
-	if (gfp & __GFP_ZERO) {
-		for (u64 i = 0; i < 1UL << order; i++)
-			port_clear_page(page_view(page + i));
-	}
 	if (order && (gfp & __GFP_COMP)) {
 		prep_compound(page, order);
 	} else if (order) {
@@ -290,6 +306,8 @@ static struct page *rmqueue_pcplist(struct zone *zone, unsigned int order,
 	port_pin();
 	pcp = &zone->pageset[port_cpu()];
 	if (pcp_trylock(pcp)) {
+		if (unlikely(phys_sys.tunables.check_pages))
+			pcp_mend(pcp, index, 0);
 		page = pcp_pop(&pcp->lists[index]);
 		if (!page)
 			page = pcp_refill(pcp, index, order, 1, alloc_flags);
@@ -546,6 +564,8 @@ struct page *alloc_pages_nodemask(gfp_t gfp, unsigned int order, int nid,
 		__free_pages(page, order);
 		page = NULL;
 	}
+	if (page)
+		page_owner_caller(page, order, __builtin_return_address(0));
 	trace_emit(MM_PAGE_ALLOC, page ? page_to_pfn(page) : 0, order, gfp,
 		   (u64)gfp_migratetype(gfp));
 	return page;
@@ -832,6 +852,7 @@ void split_page(struct page *page, unsigned int order)
 		return;
 	ClearPageBlock(page);
 	page[1].index = 0;
+	split_page_owner(page, nr);
 	for (u64 i = 1; i < nr; i++) {
 		page[i].group = page->group;
 		if (charged)
@@ -867,29 +888,8 @@ void free_pages_exact(struct page *page, u64 size)
  * ----------------------------------------------------------------------------------------
  */
 
-/* A frame with one of these is in use, whatever its reference count says. */
-#define FLAGS_IN_USE                                                           \
-	(1u << PG_locked | 1u << PG_lru | 1u << PG_slab | 1u << PG_writeback | \
-	 1u << PG_reserved | 1u << PG_private | 1u << PG_swapcache |           \
-	 1u << PG_active | 1u << PG_unevictable | 1u << PG_mlocked |           \
-	 1u << PG_buddy | 1u << PG_guard | 1u << PG_table | 1u << PG_offline | \
-	 1u << PG_isolated)
 /* These need more work than flags = 0. */
 #define FLAGS_LARGE (1u << PG_head | 1u << PG_tail | 1u << PG_block)
-
-/* Why PAGE cannot be freed, or NULL. */
-static const char *free_page_reason(const struct page *page)
-{
-	if (page->refcount != 0)
-		return "nonzero _refcount";
-	if (page->mapcount != -1)
-		return "nonzero mapcount";
-	if (page->word && !(page->word & PAGE_MAPPING_FLAGS))
-		return "non-NULL mapping";
-	if (page->flags & FLAGS_IN_USE)
-		return "PAGE_FLAGS_CHECK_AT_FREE flag(s) set";
-	return NULL;
-}
 
 /* The frames of a block beside the first: checked and cleaned. */
 static const char *clean_tails(struct page *page, unsigned int order)
@@ -912,6 +912,20 @@ static const char *clean_tails(struct page *page, unsigned int order)
 }
 
 /*
+ * The block at PAGE cannot be freed. A reserved one stays what it was, with
+ * its count; others are set aside.
+ */
+static MM_NOINLINE void bad_free(struct page *page, unsigned int order,
+				 const char *reason)
+{
+	bad_page(page, reason);
+	if (PageReserved(page))
+		set_page_count(page, 1);
+	else
+		set_aside(page, 1UL << order);
+}
+
+/*
  * Check and clean a block whose last reference is gone. False: it is bad, was
  * reported and must not be given out again.
  */
@@ -923,13 +937,16 @@ static bool free_pages_prepare(struct page *page, unsigned int order)
 	if (!reason && order)
 		reason = clean_tails(page, order);
 	if (unlikely(reason)) {
-		bad_page(page, reason);
+		bad_free(page, order, reason);
 		return false;
 	}
 	if (PageCharged(page))
 		uncharge_block(page, order);
 	page->word = 0;
 	WRITE_ONCE(page->head, READ_ONCE(page->head) & PAGE_HEAD_ZONE);
+	if (unlikely(phys_sys.debug.contents))
+		page_debug_free(page, order);
+	reset_page_owner(page, order);
 	return true;
 }
 
@@ -999,8 +1016,8 @@ void free_unref_page_list(struct page_list *list)
 static MM_NOINLINE void free_unowned(struct page *page)
 {
 	__atomic_fetch_add(&page->refcount, 1, __ATOMIC_RELAXED);
-	bad_page(page, PageTail(page) ? "freed by a tail of its compound page"
-				      : "freed while free");
+	bad_page(page, stray_free_reason(page));
+	set_aside_free(page);
 }
 
 /* Drop a reference; true if it was the last. One too many is reported. */
@@ -1018,14 +1035,15 @@ static inline bool drop_ref(struct page *page)
 /* The frame is single, was not tampered with and nobody watches. */
 static inline bool free_is_simple(const struct page *page, u32 flags)
 {
-	return !(flags & (FLAGS_IN_USE | FLAGS_LARGE | 1u << PG_charged)) &&
+	return !(flags &
+		 (PAGE_FLAGS_CHECK_AT_FREE | FLAGS_LARGE | 1u << PG_charged)) &&
 	       page->mapcount == -1 && !base_watched() && page->word == 0;
 }
 
 /* The same for a block that is not compound. */
 static inline bool free_is_plain(const struct page *page)
 {
-	u32 odd = FLAGS_IN_USE | FLAGS_LARGE | 1u << PG_charged;
+	u32 odd = PAGE_FLAGS_CHECK_AT_FREE | FLAGS_LARGE | 1u << PG_charged;
 
 	return (READ_ONCE(page->flags) & odd) == 1u << PG_block &&
 	       page->mapcount == -1 && page->word == 0 && !base_watched() &&
@@ -1107,9 +1125,10 @@ static MM_NOINLINE void free_large(struct page *page, unsigned int order)
 {
 	if (mm_warn_on_once(order >= MAX_ORDER))
 		return;
-	if (block_order(page) != order) {
-		bad_page(page, page_count(page) > 0 ? "freed with wrong order"
-						    : "freed while free");
+	if (PagePoisoned(page) || block_order(page) != order) {
+		bad_page(page, stray_free_reason(page));
+		if (page_count(page) <= 0)
+			set_aside_free(page);
 		return;
 	}
 	if (!drop_ref(page))
@@ -1135,13 +1154,21 @@ void put_page(struct page *page)
 {
 	unsigned int order;
 
-	page = compound_head(page);
+	if (PageTail(page)) {
+		if (unlikely(PagePoisoned(page))) {
+			bad_page(page, stray_free_reason(page));
+			return;
+		}
+		page = compound_head(page);
+	}
 	if (!drop_ref(page))
 		return;
 	if (PageLRU(page))
 		lru_page_release(page);
 	order = block_order(page);
-	if (order)
+	if (unlikely(order >= MAX_ORDER))
+		bad_free(page, 0, "order of the block is no order");
+	else if (order)
 		free_unref_page(page, order);
 	else
 		free_single(page);

@@ -19,8 +19,8 @@ static inline unsigned int block_order(const struct page *page)
 
 /*
  * prep_new_page: a block off the lists becomes the caller's: count 1, order
- * noted, zeroed with __GFP_ZERO. False: a frame of it was changed while it was
- * free; it is reported, reserved and left alone for ever.
+ * noted, and what post_alloc_hook() does. False: a frame of it was changed
+ * while it was free; it is reported and set aside, the others are free again.
  */
 bool prep_new_page(struct page *page, unsigned int order, gfp_t gfp);
 

@@ -9,6 +9,9 @@
 
 #include "base/printk.h"
 #include "base/seqbuf.h"
+#include "base/string.h"
+#include "phys/page_debug.h"
+#include "phys/page_owner.h"
 #include "phys/phys.h"
 
 static const char *const page_flag_names[NR_PAGEFLAGS] = {
@@ -46,7 +49,7 @@ static const char *const page_flag_names[NR_PAGEFLAGS] = {
 	[PG_block] = "block",
 };
 
-static void name_page_flags(struct seq_buf *s, u32 flags)
+void name_page_flags(struct seq_buf *s, u32 flags)
 {
 	bool any = false;
 
@@ -58,17 +61,39 @@ static void name_page_flags(struct seq_buf *s, u32 flags)
 	}
 }
 
-void bad_page(struct page *page, const char *reason)
+void page_init_poison(struct page *p, u64 nr)
 {
+	mm_memset(p, 0xff, nr * sizeof(*p));
+	mm_assert(nr == 0 || PagePoisoned(p));
+}
+
+/* The head of a compound page that PAGE is part of. */
+static void dump_head(const struct page *page)
+{
+	u64 head = page_to_pfn(page);
+
+	if (PageTail(page))
+		head = page_private(page);
+	if (!PageCompound(page) || !pfn_valid(head))
+		return;
+	pr_emerg("head: pfn:0x%llx order:%u refcount:%d",
+		 (unsigned long long)head, compound_order(pfn_to_page(head)),
+		 page_count(pfn_to_page(head)));
+}
+
+void dump_page(const struct page *page, const char *reason)
+{
+	u32 flags = READ_ONCE(page->flags);
 	char text[256];
 	struct seq_buf s;
-	u32 flags = READ_ONCE(page->flags);
 
 	mm_assert(page && reason);
-	__atomic_fetch_add(&phys_sys.nr_bad_pages, 1, __ATOMIC_RELAXED);
-	pr_emerg("BUG: Bad page state in process %s  pfn:%05llx",
-		 port_in_irq() ? "interrupt" : port_current()->comm,
-		 (unsigned long long)page_to_pfn(page));
+	if (PagePoisoned(page)) {
+		pr_emerg("page: pfn:0x%llx is uninitialized and poisoned",
+			 (unsigned long long)page_to_pfn(page));
+		pr_emerg("page dumped because: %s", reason);
+		return;
+	}
 	pr_emerg("page: refcount:%d mapcount:%d mapping:%016llx index:0x%x "
 		 "pfn:0x%llx",
 		 page_count(page), page_mapcount(page),
@@ -76,6 +101,18 @@ void bad_page(struct page *page, const char *reason)
 		 (unsigned long long)page_to_pfn(page));
 	seq_buf_init(&s, text, sizeof(text));
 	name_page_flags(&s, flags);
+	dump_head(page);
 	pr_emerg("flags: 0x%x(%s)", flags, seq_buf_str(&s));
 	pr_emerg("page dumped because: %s", reason);
+	dump_page_owner(page);
+}
+
+void bad_page(struct page *page, const char *reason)
+{
+	mm_assert(page && reason);
+	__atomic_fetch_add(&phys_sys.nr_bad_pages, 1, __ATOMIC_RELAXED);
+	pr_emerg("BUG: Bad page state in process %s  pfn:%05llx",
+		 port_in_irq() ? "interrupt" : port_current()->comm,
+		 (unsigned long long)page_to_pfn(page));
+	dump_page(page, reason);
 }

@@ -32,6 +32,7 @@
 #include "base/bitops.h"
 #include "base/trace_ring.h"
 #include "phys/buddy_priv.h"
+#include "phys/page_debug.h"
 #include "phys/pcp_priv.h"
 #include "phys/phys.h"
 
@@ -121,6 +122,9 @@ static u64 take_units(struct per_cpu_pages *pcp, unsigned int index,
 	struct zone *zone = pcp->zone;
 	u64 got = 0;
 
+	/* Guards belong between frames, so blocks are not dealt out whole. */
+	bool guards = phys_sys.debug.p.guard_minorder > order;
+
 	while (got < nr) {
 		int list = list_to_try(zone, mt, alloc_flags);
 		unsigned int found;
@@ -129,7 +133,8 @@ static u64 take_units(struct per_cpu_pages *pcp, unsigned int index,
 			buddy_pop_smallest(zone, order, list, &found);
 
 		if (page) {
-			units = min(nr - got, 1UL << (found - order));
+			if (!guards)
+				units = min(nr - got, 1UL << (found - order));
 			if (units << order < 1UL << found)
 				buddy_put_rest(zone, page, units << order,
 					       found, list);
@@ -208,6 +213,29 @@ static unsigned int index_order(unsigned int index)
 					     : pageblock_order;
 }
 
+static bool block_clean(const struct page *page, unsigned int order)
+{
+	u64 nr = phys_sys.tunables.check_pages ? 1UL << order : 1;
+
+	for (u64 i = 0; i < nr; i++) {
+		if (unlikely(page[i].refcount || page[i].flags))
+			return false;
+	}
+	return true;
+}
+
+/* A frame of a block that is not clean: set aside, or true: it may go back. */
+static bool drain_frame(struct page *page)
+{
+	const char *reason = new_page_reason(page);
+
+	if (!reason)
+		return true;
+	bad_page(page, reason);
+	set_aside(page, 1);
+	return false;
+}
+
 /* Up to NR frames of list INDEX to the zone. Returns the frames. */
 static s32 empty_list(struct per_cpu_pages *pcp, unsigned int index, s32 nr,
 		      struct run *run)
@@ -216,14 +244,27 @@ static s32 empty_list(struct per_cpu_pages *pcp, unsigned int index, s32 nr,
 	struct page *page;
 	s32 freed = 0;
 
-	while (freed < nr && (page = pcp_pop(&pcp->lists[index]))) {
-		u64 pfn = page_to_pfn(page);
+	while (freed < nr) {
+		u64 pfn;
 
-		mm_assert(page->refcount == 0 && page->flags == 0);
+		if (unlikely(phys_sys.tunables.check_pages))
+			pcp_mend(pcp, index, freed);
+		page = pcp_pop(&pcp->lists[index]);
+		if (!page)
+			break;
+		pfn = page_to_pfn(page);
+
+		freed += 1 << order;
 		trace_emit(MM_PAGE_PCPU_DRAIN, pfn, order,
 			   index % MIGRATE_PCPTYPES);
-		run_add(pcp->zone, run, pfn, pfn + (1UL << order));
-		freed += 1 << order;
+		if (likely(block_clean(page, order))) {
+			run_add(pcp->zone, run, pfn, pfn + (1UL << order));
+			continue;
+		}
+		for (u64 i = 0; i < 1UL << order; i++) {
+			if (drain_frame(page + i))
+				run_add(pcp->zone, run, pfn + i, pfn + i + 1);
+		}
 	}
 	return freed;
 }
@@ -295,6 +336,129 @@ void drain_all_pages(void)
 {
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
 		drain_pages(cpu);
+}
+
+/* ---- taking off and mending
+ * ------------------------------------------------------------ */
+
+/* Can WORD of a stored frame be the link to the next one of ZONE? */
+static bool link_ok(const struct zone *zone, u64 word)
+{
+	u64 base = (u64)(uintptr_t)phys_memmap();
+	u64 pfn = (word - base) / sizeof(struct page);
+
+	return !word || (word >= base && pfn_valid(pfn) &&
+			 word == (u64)(uintptr_t)pfn_to_page(pfn) &&
+			 page_zone_id(pfn_to_page(pfn)) == zone->zone_id);
+}
+
+/* Frames on all stacks of PCP, their links being good. */
+static s32 count_frames(const struct per_cpu_pages *pcp)
+{
+	s32 sum = 0;
+
+	for (unsigned int i = 0; i < NR_PCP_LISTS; i++) {
+		const struct page *page = pcp->lists[i];
+
+		for (; page;
+		     page = (const struct page *)(uintptr_t)page->word) {
+			if (!link_ok(pcp->zone, page->word))
+				break;
+			sum += 1 << index_order(i);
+		}
+	}
+	return sum;
+}
+
+void pcp_mend(struct per_cpu_pages *pcp, unsigned int index, s32 taken)
+{
+	struct page *page = pcp->lists[index];
+	s32 lost;
+
+	if (likely(!page || link_ok(pcp->zone, page->word)))
+		return;
+	mm_assert(index < NR_PCP_LISTS);
+	bad_page(page, "corrupted link of a per-CPU list");
+	pcp->lists[index] = NULL;
+	page->word = 0;
+	lost = pcp_count(pcp) - taken - count_frames(pcp);
+	set_aside(page, 1);
+	if (lost > 1)
+		__atomic_fetch_add(&phys_sys.debug.nr_set_aside, (u64)lost - 1,
+				   __ATOMIC_RELAXED);
+	pcp_add_frames(pcp, -lost);
+	pcp_add(pcp->nr_moved, -(s64)lost);
+}
+
+/* Unlink the block with PAGE from list INDEX, or NULL. */
+static struct page *unlink_block(struct per_cpu_pages *pcp, unsigned int index,
+				 const struct page *page)
+{
+	u64 mask = ~((1UL << index_order(index)) - 1);
+	u64 want = page_to_pfn(page) & mask;
+	struct page *prev = NULL;
+	struct page *at = pcp->lists[index];
+
+	while (at && page_to_pfn(at) != want) {
+		if (!link_ok(pcp->zone, at->word))
+			return NULL;
+		prev = at;
+		at = (struct page *)(uintptr_t)at->word;
+	}
+	if (!at || !link_ok(pcp->zone, at->word))
+		return NULL;
+	if (prev)
+		WRITE_ONCE(prev->word, at->word);
+	else
+		pcp->lists[index] = (struct page *)(uintptr_t)at->word;
+	WRITE_ONCE(at->word, 0UL);
+	return at;
+}
+
+/* PAGE off one locked set; the rest of its block goes to the zone. */
+static bool take_off_set(struct per_cpu_pages *pcp, const struct page *page)
+{
+	struct zone *zone = pcp->zone;
+	u64 pfn = page_to_pfn(page);
+	struct page *block = NULL;
+	unsigned int index = 0;
+	unsigned long flags;
+	u64 lo, hi;
+	int mt;
+
+	for (; !block && index < NR_PCP_LISTS; index++)
+		block = unlink_block(pcp, index, page);
+	if (!block)
+		return false;
+	lo = page_to_pfn(block);
+	hi = lo + (1UL << index_order(index - 1));
+	mm_assert(lo <= pfn && pfn < hi);
+	pcp_add_frames(pcp, -(s32)(hi - lo));
+	pcp_add(pcp->nr_moved, -(s64)(hi - lo));
+	mt = get_pfnblock_migratetype(pfn);
+	spin_lock_irqsave(&zone->lock, flags);
+	free_pages_range(zone, lo, pfn, mt);
+	free_pages_range(zone, pfn + 1, hi, mt);
+	spin_unlock_irqrestore(&zone->lock, flags);
+	return true;
+}
+
+bool take_page_off_pcp(struct page *page)
+{
+	struct zone *zone = page_zone(page);
+	bool taken = false;
+
+	port_pin();
+	for (int cpu = 0; !taken && cpu < port_nr_cpus(); cpu++) {
+		struct per_cpu_pages *pcp = &zone->pageset[cpu];
+
+		if (!pcp_trylock(pcp))
+			continue;
+		taken = take_off_set(pcp, page);
+		pcp_unlock(pcp);
+	}
+	port_unpin();
+	return taken;
 }
 
 /* ---- checking

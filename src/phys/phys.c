@@ -11,6 +11,7 @@
 
 #include "base/printk.h"
 #include "base/string.h"
+#include "base/system.h"
 
 struct phys_state phys_sys;
 
@@ -25,6 +26,7 @@ struct phys_state phys_sys;
 void phys_reset(void)
 {
 	mm_memset(&phys_sys, 0, sizeof(phys_sys));
+	base_watch(WATCH_DEBUG, false);
 }
 
 static int boot_error(int err, const char *what)
@@ -288,6 +290,8 @@ static int boot_tables(void)
 
 	if (!err)
 		err = memmap_reserve();
+	if (!err)
+		err = page_ext_setup();
 	return tables_result(err);
 }
 
@@ -325,10 +329,13 @@ int phys_boot_memory(const struct phys_boot_params *params)
 	page_wait_init();
 	lru_init();
 	cma_init();
-	err = boot_steps(params);
+	err = page_debug_setup(params->debug);
+	if (!err)
+		err = boot_steps(params);
 	if (err)
 		return err;
 	memmap_init();
+	page_ext_init_clients();
 	memmap_free_all();
 	cma_init_reserved_areas();
 	if (totalram_pages() < MIN_MANAGED_PAGES)

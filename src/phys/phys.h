@@ -15,6 +15,8 @@
 #include "phys/mempolicy.h"
 #include "phys/mmzone.h"
 #include "phys/page.h"
+#include "phys/page_debug.h"
+#include "phys/page_ext.h"
 
 #define MEMBLOCK_STATIC_REGIONS 128
 #define PAGE_WAIT_TABLE_BITS	8
@@ -89,6 +91,8 @@ struct phys_state {
 	u64 nr_sections;
 	struct mem_section *sections;
 	u64 nr_bad_pages; /* (A) reports by bad_page() */
+	struct phys_debug_state debug;
+	struct page_ext_state page_ext;
 	u64 totalram_pages;
 	bool numa_stat_off; /* numa_stat was 0 when it was last set */
 	u64 warn_since_ns;  /* reports of failure: start of the window */
@@ -145,6 +149,7 @@ struct phys_boot_params {
 	/* Areas of contiguous memory; one that cannot be had fails the boot. */
 	const struct cma_request *cma;
 	u32 nr_cma;
+	const struct mm_debug_params *debug; /* NULL: none */
 };
 
 /*

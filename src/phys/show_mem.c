@@ -18,6 +18,7 @@
 
 #include "base/printk.h"
 #include "base/seqbuf.h"
+#include "phys/page_debug.h"
 #include "phys/phys.h"
 
 #define WARN_WINDOW_NS (5UL * 1000 * 1000 * 1000)
@@ -71,7 +72,7 @@ static const struct flag_name gfp_names[] = {
 
 MM_STATIC_ASSERT(GFP_NOIO == __GFP_RECLAIM, "GFP_NOIO names both reclaims");
 
-static void name_gfp(struct seq_buf *s, gfp_t gfp)
+void name_gfp(struct seq_buf *s, gfp_t gfp)
 {
 	bool any = false;
 

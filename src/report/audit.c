@@ -139,6 +139,16 @@ static u64 stored_frames(void)
 	return sum;
 }
 
+static u64 guard_frames(void)
+{
+	struct zone *zone;
+	u64 sum = 0;
+
+	for_each_populated_zone (zone)
+		sum += READ_ONCE(zone->nr_guard);
+	return sum;
+}
+
 static void compare_frames(struct audit *a)
 {
 	u64 slab = global_node_page_state(NR_SLAB_RECLAIMABLE_B) +
@@ -148,6 +158,7 @@ static void compare_frames(struct audit *a)
 	audit_equal(a, "nr_free_pages", global_zone_page_state(NR_FREE_PAGES),
 		    a->free);
 	audit_equal(a, "frames on per-CPU lists", stored_frames(), a->stored);
+	audit_equal(a, "guard frames", guard_frames(), a->guard);
 	audit_equal(a, "nr_page_table_pages",
 		    global_node_page_state(NR_PAGETABLE), a->tables);
 	audit_equal(a, "slab frames", slab, a->slab);
@@ -245,6 +256,8 @@ static void put_frames(struct seq_buf *out, const struct audit *a)
 	put(out, "zero", a->zero);
 	put(out, "kernel", a->kernel);
 	put(out, "unknown", a->unknown);
+	put(out, "guard", a->guard);
+	put(out, "set_aside", READ_ONCE(phys_sys.debug.nr_set_aside));
 	put(out, "lru", a->lru);
 	put(out, "writeback", a->writeback);
 }

@@ -26,6 +26,7 @@ struct audit {
 	/* Frames by owner (audit_frames.c). */
 	u64 present, free, deferred, stored, reserved, tables, slab;
 	u64 anon, swapcache, zero, kernel, unknown;
+	u64 guard;  /* kept unused beside frames in use */
 	u64 mapped; /* anonymous frames with mappings */
 	u64 lru, writeback;
 	struct audit_set mapcounts; /* of all frames */

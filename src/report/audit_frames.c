@@ -130,6 +130,8 @@ static u64 count_frame(struct audit *a, u64 pfn)
 		return count_block(a, &a->reserved, 1);
 	if (PageBuddy(page) && buddy_order(page) < MAX_ORDER)
 		return count_block(a, &a->free, 1UL << buddy_order(page));
+	if (PageGuard(page) && buddy_order(page) < MAX_ORDER)
+		return count_block(a, &a->guard, 1UL << buddy_order(page));
 	a->lru += PageLRU(page);
 	if (page_count(page) == 0)
 		return count_block(a, &a->stored, 1);

@@ -9,7 +9,7 @@
  * 2. Structure. One table of names and functions; a function appends its file
  *    to a seq_buf. zones_show.c has what is told zone by zone,
  *    extfrag_show.c its fragmentation, meminfo.c the summary, tables_show.c
- *    lists of things, audit.c the audit.
+ *    lists of things, owner_show.c who has which frame, audit.c the audit.
  *
  * 3. Invariants.
  *    RP-1  A report changes nothing (the audit alone empties per-CPU stores).
@@ -54,6 +54,7 @@ static const struct report_file {
 	{"/proc/mmkit/audit", show_audit},
 	{"/sys/kernel/debug/extfrag/extfrag_index", show_extfrag_index},
 	{"/sys/kernel/debug/extfrag/unusable_index", show_unusable_index},
+	{"/sys/kernel/debug/page_owner", show_page_owner},
 };
 
 #define PROC_PREFIX "/proc/"

@@ -28,6 +28,9 @@ void show_iomem(struct seq_buf *out);
 void show_swaps(struct seq_buf *out);
 void show_slabinfo(struct seq_buf *out);
 
+/* owner_show.c */
+void show_page_owner(struct seq_buf *out);
+
 struct mm_struct;
 
 /*

@@ -104,6 +104,14 @@ int port_ram_online(phys_addr_t start, u64 size)
 	never();
 }
 
+void port_ram_protect(phys_addr_t start, u64 size, bool protect)
+{
+	(void)start;
+	(void)size;
+	(void)protect;
+	never();
+}
+
 void *port_memmap_reserve(u64 bytes)
 {
 	(void)bytes;

@@ -649,7 +649,7 @@ static void test_bad_states(void **state)
 	__free_page(page);
 	SetPageDirty(page);
 	assert_ptr_not_equal(alloc_page(GFP_KERNEL), page);
-	expect_bad("changed while it was free");
+	expect_bad("PAGE_FLAGS_CHECK_AT_PREP flag set");
 	assert_true(pm_log[0] == '\0');
 	for (u64 i = 0; i < 1000; i++)
 		assert_non_null(alloc_page(GFP_KERNEL));
