@@ -287,6 +287,19 @@ static void free_list_mend(struct zone *zone, unsigned int order, int mt)
 }
 
 /*
+ * Does the block reach as far as it says? An order that was overwritten with
+ * a larger one would take the neighbours along; its middle gives it away.
+ */
+static bool order_ok(const struct page *page, unsigned int order)
+{
+	const struct page *middle = page + (1UL << order >> 1);
+
+	return !order || !phys_sys.tunables.check_pages ||
+	       !((middle->flags & (1u << PG_buddy | 1u << PG_guard)) ||
+		 middle->refcount);
+}
+
+/*
  * buddy_del() for a block that may be damaged. False: it was, or stood beside
  * one that was; the list is mended, and the caller looks again.
  */
@@ -296,6 +309,7 @@ static bool buddy_try_del(struct zone *zone, struct page *page,
 	u32 mt = (u32)buddy_list_type(page);
 
 	if (likely(mt < MIGRATE_TYPES && head_ok(zone, page, order, (int)mt) &&
+		   order_ok(page, order) &&
 		   links_ok(&zone->free_area[order].free_list[mt], page))) {
 		buddy_del(zone, page, order);
 		return true;

@@ -218,7 +218,8 @@ static bool block_clean(const struct page *page, unsigned int order)
 	u64 nr = phys_sys.tunables.check_pages ? 1UL << order : 1;
 
 	for (u64 i = 0; i < nr; i++) {
-		if (unlikely(page[i].refcount || page[i].flags))
+		if (unlikely(page[i].refcount || page[i].flags ||
+			     page[i].mapcount != -1 || page[i].word))
 			return false;
 	}
 	return true;
