@@ -3,7 +3,7 @@
  * owner_show.c - debugfs's page_owner: a paragraph for each block in use.
  *
  * Frames are walked in the order of their numbers. A machine booted without
- * the parameter page_owner has no records: the file is empty, as in Linux.
+ * the parameter page_owner has no records, and says so.
  */
 #include "phys/page_owner.h"
 #include "phys/phys.h"
@@ -35,8 +35,10 @@ void show_page_owner(struct seq_buf *out)
 	struct memblock_iter it;
 
 	mm_assert(out != NULL);
-	if (!page_owner_on())
+	if (!page_owner_on()) {
+		seq_puts(out, "page_owner is off: boot with page_owner\n");
 		return;
+	}
 	for_each_mem_range (it, NUMA_NO_NODE) {
 		u64 pfn = PFN_UP(it.start), end = PFN_DOWN(it.end);
 

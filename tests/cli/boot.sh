@@ -133,6 +133,31 @@ succeeds replay-highmem replay traces/sort.trace --mem 2G --quiet \
 	--arch x86-32 --show /proc/vmstat
 shows replay-highmem-used '^pgalloc_high [1-9]' 1
 
+# Debugging aids: each alone, all together, and what they leave behind.
+for list in poison init_on_alloc init_on_free guard guard=0 guard=5 \
+	page_owner check_pages poison,guard=2,page_owner,check_pages; do
+	succeeds "debug-$list" boot --mem 32M --debug $list --log \
+		--show /proc/mmkit/audit
+	shows "debug-$list-clean" '^verdict: clean$' 1
+done
+shows debug-all-says-poison 'page_poison=on' 1
+shows debug-all-says-guards 'Setting debug_guardpage_minorder to 2' 1
+shows debug-all-says-owner 'page_owner is enabled' 1
+shows debug-all-has-guards '^guard: [1-9]' 1
+succeeds debug-owner boot --mem 32M --debug page_owner \
+	--show /sys/kernel/debug/page_owner
+holds debug-owner-paragraphs "$(grep -c '^Page allocated via order' \
+	"$work/out")" -gt 5
+holds debug-owner-lines "$(grep -cE '^PFN 0x[0-9a-f]+ type [A-Z][a-z]+ Block [0-9]+ type [A-Z][a-z]+ Flags 0x[0-9a-f]+\(.*\)$' \
+	"$work/out")" -eq "$(grep -c '^Page' "$work/out")"
+succeeds no-debug-owner boot --mem 32M --show /sys/kernel/debug/page_owner
+shows no-debug-owner-says-so '^page_owner is off' 1
+for list in poison guard=2 init_on_free page_owner; do
+	succeeds "debug-replay-$list" replay traces/sort.trace --mem 2M \
+		--swap 64M --debug $list --show /proc/mmkit/audit
+	shows "debug-replay-$list-clean" '^verdict: clean$' 1
+done
+
 # Maps of doubtful honesty that still have usable memory.
 map 'BIOS-e820: [mem 0x0000000000000000-0x000000000009ffff] usable' \
 	'BIOS-e820: [mem 0x0000000000100000-0x0000000003ffffff] usable' \

@@ -28,7 +28,7 @@ refused 2 replay-without-trace trace replay
 refused 2 replay-two-traces "'second'" replay $t second
 refused 2 boot-with-argument "'what'" boot what
 for o in mem swap map seed cpus nodes policy sysctl show swap-file \
-	swappiness numa arch kernelcore movablecore; do
+	swappiness numa arch kernelcore movablecore debug; do
 	refused 2 "replay-$o-without-value" "--$o" replay $t "--$o"
 	refused 2 "boot-$o-without-value" "--$o" boot "--$o"
 done
@@ -62,6 +62,11 @@ for v in -1 x 18446744073709551616 ''; do
 done
 for v in 201 -1 x ''; do
 	refused 2 "swappiness-'$v'" --swappiness replay $t --swappiness "$v"
+done
+for v in poisson '' poison, ,poison guard=6 guard=x guard= guards \
+	init_on_alloc=1; do
+	refused 2 "debug-'$v'" --debug boot --debug "$v"
+	refused 2 "replay-debug-'$v'" --debug replay $t --debug "$v"
 done
 refused 2 unknown-policy "'lru'" replay $t --policy lru
 refused 2 unknown-show "'/proc/nothing'" boot --show /proc/nothing
