@@ -976,7 +976,7 @@ static void test_pcp_link(void **state)
 		for (int i = 0; i < 8; i++)
 			__free_page(pages[i]);
 		free = nr_free_pages();
-		stored = (u64)zone->pageset[0].count;
+		stored = (u64)pcp_count(&zone->pageset[0]);
 		assert_int_equal(stored, 8);
 		pages[5]->word = 0x4141414141414140;
 		pm_log_clear();
