@@ -622,7 +622,7 @@ static int names_body(void)
 	int n = 0;
 
 	mm_show_list(note_name, &n);
-	assert_int_equal(n, 11);
+	assert_int_equal(n, 12);
 	seq_buf_init(&s, text, sizeof(text));
 	assert_int_equal(mm_show("/proc/nothing", &s), -ENOENT);
 	assert_int_equal(mm_show("/proc/", &s), -ENOENT);
