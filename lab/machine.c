@@ -58,8 +58,8 @@ static const struct argp_option options[] = {
 	{"map", OPT_MAP, "FILE", 0,
 	 "firmware map: a Linux boot log's BIOS-e820 lines, or /proc/iomem", 0},
 	{"arch", OPT_ARCH, "NAME", 0,
-	 "layout of physical memory: x86-64, x86-64-la57, x86-32, x86-32-pae "
-	 "or arm64 (x86-64)",
+	 "page tables and layout of memory: x86-64, x86-64-la57, x86-32, "
+	 "x86-32-pae or arm64 (x86-64)",
 	 0},
 	{"nodes", OPT_NODES, "N", 0, "NUMA nodes of equal size (1)", 0},
 	{"numa", OPT_NUMA, "FILE", 0,
@@ -652,6 +652,7 @@ int machine_run(const struct machine_opts *o, int (*body)(void *arg), void *arg)
 {
 	static struct machine m;
 	struct sim_config cfg = {
+		.format = o->arch ? paging_format_by_name(o->arch) : NULL,
 		.cpus = (int)o->cpus,
 		.seed = o->seed,
 		.explore = o->explore,

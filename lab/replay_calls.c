@@ -27,7 +27,6 @@
 struct replay_mm *rmm_new(struct replay *rp)
 {
 	struct replay_mm *rmm = calloc(1, sizeof(*rmm));
-	struct mm_layout layout;
 	int err;
 
 	if (!rmm)
@@ -39,8 +38,8 @@ struct replay_mm *rmm_new(struct replay *rp)
 	shadow_init(&rmm->shadow);
 	if (rp->dry)
 		return rmm;
-	mm_default_layout(&layout);
-	err = mm_create(&layout, &rmm->mm);
+	mm_default_layout(&rmm->layout);
+	err = mm_create(&rmm->layout, &rmm->mm);
 	if (err)
 		err_die("the machine has no memory for a new address space");
 	return rmm;
@@ -57,6 +56,7 @@ struct replay_mm *rmm_fork(struct replay *rp, struct replay_mm *old)
 		free(rmm);
 		return NULL;
 	}
+	rmm->layout = old->layout;
 	rmm->nr_maps = old->nr_maps;
 	rmm->maps = calloc(TRACE_MAX_MAPS, sizeof(*rmm->maps));
 	if (!rmm->maps)
@@ -179,29 +179,50 @@ static s64 place_map(struct replay_mm *rmm, const struct trace_map *m)
 	return place_aligned(rmm->mm, m->start, len, prot, flags);
 }
 
-/* Only the upper end of a stack is mapped; the rest grows. */
+/* Does [START, START + LEN) lie beyond what a process has here? */
+static bool beyond_space(const struct replay_mm *rmm, uva_t start, u64 len)
+{
+	u64 size = rmm->layout.task_size;
+
+	return len > size || start > size - len;
+}
+
+/*
+ * Only the upper end of a stack is mapped; the rest grows. Where the recorded
+ * place does not exist, the stack is where this machine has one.
+ */
 static s64 place_stack(struct replay_mm *rmm, const struct trace_map *m)
 {
 	u64 grown = (u64)max(m->grown_pages, 1u) << PAGE_SHIFT;
 	u64 len = (u64)m->pages << PAGE_SHIFT;
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN |
 		    MAP_FIXED_NOREPLACE;
-	s64 at = do_mmap(rmm->mm, m->start + len - grown, grown, map_prot(m),
-			 flags);
+	uva_t start = m->start;
+	s64 at;
 
-	return at < 0 ? at : (s64)m->start;
+	if (beyond_space(rmm, start, len)) {
+		start = rmm->layout.stack_top - len;
+		if (beyond_space(rmm, start, len))
+			return -ENOMEM;
+	}
+	at = do_mmap(rmm->mm, start + len - grown, grown, map_prot(m), flags);
+	return at < 0 ? at : (s64)start;
 }
 
 static s64 place_heap(struct replay_mm *rmm, const struct trace_map *m)
 {
 	u64 len = (u64)m->pages << PAGE_SHIFT;
-	int err = mm_set_start_brk(rmm->mm, m->start);
+	uva_t start = m->start;
+	int err;
 
+	if (beyond_space(rmm, start, len))
+		start = rmm->layout.start_brk;
+	err = mm_set_start_brk(rmm->mm, start);
 	if (err)
 		return err;
-	if (do_brk(rmm->mm, m->start + len) != m->start + len)
+	if (do_brk(rmm->mm, start + len) != start + len)
 		return -ENOMEM;
-	return (s64)m->start;
+	return (s64)start;
 }
 
 static s64 map_real(struct replay_mm *rmm, const struct trace_map *m)

@@ -6,6 +6,8 @@
 #ifndef LAB_REPLAY_PRIV_H
 #define LAB_REPLAY_PRIV_H
 
+#include <mmkit/mm.h>
+
 #include "min.h"
 #include "replay.h"
 
@@ -71,6 +73,7 @@ struct replay_map {
 /* An address space, shared by the tasks of CLONE_VM. */
 struct replay_mm {
 	struct mm_struct *mm; /* first pass */
+	struct mm_layout layout;
 	u32 users;
 	struct replay_map *maps; /* by id; TRACE_MAX_MAPS of them */
 	u32 nr_maps;		 /* ids in use are below this */

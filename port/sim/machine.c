@@ -161,7 +161,7 @@ static bool config_valid(const struct sim_config *c)
 	       c->tlb_l1 <= SIM_TLB_L1_MAX && power_of_two(c->tlb_sets) &&
 	       c->tlb_sets <= 65536 && c->tlb_ways <= 255 &&
 	       c->stack_bytes >= 16384 && c->costs->slice_ns &&
-	       c->costs->relax_ns && c->format->entry_bytes == 8;
+	       c->costs->relax_ns;
 }
 
 static void take_nodes(const u8 *cpu_node)
