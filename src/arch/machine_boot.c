@@ -9,10 +9,10 @@
  *    mem lines single cells; everything else cannot be read.
  *
  * 3. Invariants.
- *    MB-1  Registers are loaded by the rules of segment_load.c and
+ *    MCB-1  Registers are loaded by the rules of segment_load.c and
  *          segment_xfer.c, as by a kernel that returns to where the file says;
  *          a state that no CPU can be in is refused.
- *    MB-2  A refusal names the line of the register, the exception, and the
+ *    MCB-2  A refusal names the line of the register, the exception, and the
  *          rule that was broken.
  *
  * 4. Locking and life. None; the structures are the caller's.
