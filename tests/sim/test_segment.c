@@ -961,7 +961,7 @@ static void hear(void *arg, const struct seg_step *s)
 
 static void test_explain(void **state)
 {
-	struct told t = {0};
+	static struct told t;
 	struct seg_trace trace = {.fn = hear, .arg = &t};
 	struct seg_ref ref = {0xc0101234, 4, SEG_READ};
 	struct seg_cpu before;
