@@ -142,6 +142,15 @@ int port_ram_online(phys_addr_t start, u64 size) MM_MUST_CHECK;
 void port_ram_protect(phys_addr_t start, u64 size, bool protect);
 
 /*
+ * port_ram_offline: [START, START + SIZE), which port_ram_online() brought up,
+ * is used no more: contents are lost, the world may take the memory back, and
+ * touching it should fault. Page aligned; any part of what is online. A later
+ * port_ram_online() of it starts again from zero. Nobody uses the range when
+ * it is called.
+ */
+void port_ram_offline(phys_addr_t start, u64 size);
+
+/*
  * port_memmap_reserve: reserve BYTES of zero-filled address space for the
  * array of struct page, indexed by pfn. Nothing is touched yet. Returns the
  * base, or NULL when the world has no room.
@@ -155,6 +164,13 @@ void *port_memmap_reserve(u64 bytes) MM_MUST_CHECK;
  * Returns 0 or -ENOMEM.
  */
 int port_memmap_back(u64 off, u64 len, phys_addr_t phys) MM_MUST_CHECK;
+
+/*
+ * port_memmap_unback: the reverse: the bytes [OFF, OFF + LEN) are used no
+ * more and read as zero when they are backed again; afterwards the frames
+ * that were set aside for them are the manager's to use otherwise.
+ */
+void port_memmap_unback(u64 off, u64 len);
 
 /* ---- MMU ------------------------------------------------------------------
  */

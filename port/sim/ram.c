@@ -88,6 +88,15 @@ void port_ram_protect(phys_addr_t start, u64 size, bool protect)
 		port_panic("port_ram_protect: cannot map RAM again");
 }
 
+/* The advice takes the memory away, the protection keeps strangers out. */
+void port_ram_offline(phys_addr_t start, u64 size)
+{
+	if (!size || start > sim.ram_bytes || size > sim.ram_bytes - start)
+		return;
+	madvise(sim_ram_base + start, size, MADV_DONTNEED);
+	mprotect(sim_ram_base + start, size, PROT_NONE);
+}
+
 void *port_memmap_reserve(u64 bytes)
 {
 	void *map;
@@ -110,4 +119,11 @@ int port_memmap_back(u64 off, u64 len, phys_addr_t phys)
 	if (off > sim.memmap_bytes || len > sim.memmap_bytes - off)
 		return -ENOMEM;
 	return 0;
+}
+
+void port_memmap_unback(u64 off, u64 len)
+{
+	if (!len || off > sim.memmap_bytes || len > sim.memmap_bytes - off)
+		return;
+	madvise(sim.memmap + off, len, MADV_DONTNEED);
 }

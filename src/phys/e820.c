@@ -347,6 +347,42 @@ int e820_sanitize(struct e820_table *t)
 	return 0;
 }
 
+int e820_remove_ram(struct e820_table *t, u64 addr, u64 size)
+{
+	u64 end = addr + size;
+
+	mm_assert(size && end > addr);
+	if (t->nr_entries == E820_MAX_ENTRIES)
+		return -ENOSPC;
+	for (u32 i = 0; i < t->nr_entries; i++) {
+		struct e820_entry *e = &t->entries[i], old = *e;
+		u32 after = t->nr_entries - i - 1;
+
+		if (old.type != E820_TYPE_RAM || old.addr >= end ||
+		    old.addr + old.size <= addr)
+			continue;
+		if (old.addr >= addr && old.addr + old.size <= end) {
+			mm_memmove(e, e + 1, after * sizeof(*e));
+			t->nr_entries--;
+			i--;
+			continue;
+		}
+		if (old.addr < addr)
+			e->size = addr - old.addr;
+		if (old.addr + old.size <= end)
+			continue;
+		/* What is left above it: an entry of its own, or this one. */
+		if (old.addr < addr) {
+			mm_memmove(e + 2, e + 1, after * sizeof(*e));
+			*++e = old;
+			t->nr_entries++;
+		}
+		e->addr = end;
+		e->size = old.addr + old.size - end;
+	}
+	return 0;
+}
+
 u64 e820_total_ram(const struct e820_table *t)
 {
 	u64 sum = 0;

@@ -70,6 +70,13 @@ int e820_parse(struct e820_table *t, const char *text, size_t len,
  */
 int e820_sanitize(struct e820_table *t) MM_MUST_CHECK;
 
+/*
+ * e820_remove_ram: [ADDR, ADDR + SIZE) of a sanitised table is no RAM any
+ * more; other types stay. Returns 0, or -ENOSPC if the table might overflow
+ * (unchanged then).
+ */
+int e820_remove_ram(struct e820_table *t, u64 addr, u64 size) MM_MUST_CHECK;
+
 /* e820_total_ram: bytes of type RAM in a sanitised table. */
 u64 e820_total_ram(const struct e820_table *t);
 

@@ -8,7 +8,7 @@
  *    frames are all free are written when the first of them is needed.
  *
  * 2. Structures. phys_sys.sections[], one struct mem_section per 128 MiB up to
- *    the end of RAM:
+ *    the end of RAM, or as far as RAM may come to be added (memmap_frames):
  *
  *      ABSENT    no RAM; no descriptors
  *      ONLINE    descriptors of [first, end) are valid
@@ -16,6 +16,8 @@
  *                free, but in no free list
  *      RESERVED  RAM from end to end, all reserved (the memory map itself, in
  *                a large machine): never given out, descriptors never made
+ *      OFFLINE   RAM from end to end that is not in use (hotplug.c);
+ *                descriptors have their place and mean nothing
  *
  *    [first, end) is rounded to the largest buddy block, so that the buddy of
  *    a frame with a descriptor always has one too. phys_hot.pageblock_mt[] has
@@ -25,17 +27,19 @@
  *    MM-1  A zone's NR_FREE_PAGES and managed_pages include its deferred
  *          sections; zone.nr_deferred counts them.
  *    MM-2  DEFERRED -> ONLINE happens under the zone lock, after the section's
- *          descriptors are written; nothing goes back.
+ *          descriptors are written. Both go back only to OFFLINE, when no
+ *          frame is in use.
  *    MM-3  Frames set aside for descriptors are reserved in memblock before
  *          sections are classified; nothing is reserved afterwards.
  *
  * 4. Locking. Zone lock for state, nr_deferred, deferred_next; pfn_valid()
- *    reads the state without it.
+ *    reads the state without it. Changes after boot: the hotplug lock too.
  *
  * 5. Life of a frame. absent -> reserved (memmap_init) -> free (memmap_free_all
  *    or deferred_grow_zone) -> in use.
  *
- * 6. Failure. Only at boot: no room for tables or descriptors.
+ * 6. Failure. Only at boot: no room for tables or descriptors. Memory that
+ *    comes later brings its own (hotplug.c).
  *
  * 7. Cost. Boot touches O(sections) table entries and the descriptors of
  *    sections that are partly reserved. Growing writes 32768 descriptors once
@@ -52,8 +56,10 @@
 #include "base/bitops.h"
 #include "base/printk.h"
 #include "base/string.h"
+#include "phys/buddy_priv.h"
 #include "phys/page_debug.h"
 #include "phys/page_ext.h"
+#include "phys/page_isolation.h"
 #include "phys/phys.h"
 
 MM_STATIC_ASSERT(PAGES_PER_SECTION <= UINT16_MAX, "section extent fits u16");
@@ -63,11 +69,14 @@ MM_STATIC_ASSERT(MAX_ORDER_NR_PAGES * sizeof(struct page) % PAGE_SIZE == 0,
 /* ---- questions
  * ------------------------------------------------------------------ */
 
+struct mem_section *section_nr(u64 nr)
+{
+	return nr < phys_sys.nr_sections ? &phys_sys.sections[nr] : NULL;
+}
+
 static struct mem_section *section_of(u64 pfn)
 {
-	u64 nr = pfn >> PFN_SECTION_SHIFT;
-
-	return nr < phys_sys.nr_sections ? &phys_sys.sections[nr] : NULL;
+	return section_nr(pfn >> PFN_SECTION_SHIFT);
 }
 
 static u8 section_state(const struct mem_section *sec)
@@ -79,7 +88,7 @@ static bool section_covers(const struct mem_section *sec, u64 pfn)
 {
 	u64 off = pfn & (PAGES_PER_SECTION - 1);
 
-	return off >= sec->first && off < sec->end;
+	return off >= READ_ONCE(sec->first) && off < READ_ONCE(sec->end);
 }
 
 bool pfn_valid(u64 pfn)
@@ -105,6 +114,28 @@ bool pfn_deferred(u64 pfn)
 	return sec && section_state(sec) == SECTION_DEFERRED;
 }
 
+bool pfn_offline(u64 pfn)
+{
+	const struct mem_section *sec = section_of(pfn);
+
+	return sec && section_state(sec) == SECTION_OFFLINE;
+}
+
+int memory_block_state(u64 pfn)
+{
+	const struct mem_section *sec = section_of(pfn);
+	u32 flags;
+
+	if (!sec || section_state(sec) == SECTION_ABSENT)
+		return -ENOENT;
+	flags = READ_ONCE(sec->flags);
+	if (flags & SECTION_GOING_ONLINE)
+		return MEM_GOING_ONLINE;
+	if (flags & SECTION_GOING_OFFLINE)
+		return MEM_GOING_OFFLINE;
+	return section_state(sec) == SECTION_OFFLINE ? MEM_OFFLINE : MEM_ONLINE;
+}
+
 /* ---- room for tables and descriptors
  * ----------------------------------------------- */
 
@@ -120,6 +151,7 @@ static void section_extend(u64 nr, u64 s, u64 e, int nid)
 	if (sec->state == SECTION_ABSENT) {
 		sec->state = SECTION_ONLINE;
 		sec->nid = (u8)nid;
+		sec->flags = SECTION_MAP_BOOT;
 		sec->first = first;
 		sec->end = end;
 		return;
@@ -212,9 +244,11 @@ static int back_sections(void)
 
 int memmap_reserve(void)
 {
-	u64 frames = ALIGN(phys_sys.hot.max_pfn, MAX_ORDER_NR_PAGES);
+	u64 frames = ALIGN(max(phys_sys.hot.max_pfn, phys_sys.max_possible_pfn),
+			   MAX_ORDER_NR_PAGES);
 	u64 blocks = frames >> pageblock_order;
 
+	phys_sys.memmap_frames = frames;
 	phys_sys.nr_sections = DIV_ROUND_UP(frames, PAGES_PER_SECTION);
 	phys_sys.sections = memblock_alloc(
 		phys_sys.nr_sections * sizeof(struct mem_section), 0);
@@ -274,11 +308,12 @@ static void classify(u64 nr)
 	/* A CMA area's frames are reserved only until it is active. */
 	if (cma_overlaps(pfn, pfn + PAGES_PER_SECTION))
 		return;
+	zone = zone_at(r->nid, pfn);
 	if (region_around(memblock_reserved_table(), base, end)) {
 		sec->state = SECTION_RESERVED;
+		sec->zone_id = zone ? zone->zone_id : 0;
 		return;
 	}
-	zone = zone_at(r->nid, pfn);
 	if (memblock_is_region_reserved(base, end - base) || !zone ||
 	    zone_end_pfn(zone) < pfn + PAGES_PER_SECTION)
 		return;
@@ -414,16 +449,16 @@ static void free_boot_range(struct zone *zone, u64 pfn, u64 end)
 	spin_unlock_irqrestore(&zone->lock, flags);
 }
 
-/* A whole free section: counted, not made. */
-static void count_deferred(u64 nr)
+/* A whole free section of ZONE: counted, not made. Zone lock, after boot. */
+static void count_deferred(struct zone *zone, u64 nr)
 {
-	struct zone *zone = phys_sys.hot.zone_of[phys_sys.sections[nr].zone_id];
-
-	if (zone->nr_deferred == 0)
+	if (zone->nr_deferred == 0 || nr < zone->deferred_next)
 		zone->deferred_next = nr;
-	zone->nr_deferred++;
-	zone->managed_pages += PAGES_PER_SECTION;
-	zone->nr_free_pages += PAGES_PER_SECTION;
+	WRITE_ONCE(zone->nr_deferred, zone->nr_deferred + 1);
+	WRITE_ONCE(zone->managed_pages,
+		   zone->managed_pages + PAGES_PER_SECTION);
+	WRITE_ONCE(zone->nr_free_pages,
+		   zone->nr_free_pages + (s64)PAGES_PER_SECTION);
 }
 
 void memmap_free_all(void)
@@ -439,7 +474,9 @@ void memmap_free_all(void)
 			u64 stop = min(end, (nr + 1) << PFN_SECTION_SHIFT);
 
 			if (pfn_deferred(pfn)) {
-				count_deferred(nr);
+				zone = phys_sys.hot.zone_of
+					       [phys_sys.sections[nr].zone_id];
+				count_deferred(zone, nr);
 			} else {
 				zone = zone_at(it.nid, pfn);
 				mm_verify(zone != NULL);
@@ -483,8 +520,8 @@ bool deferred_grow_zone(struct zone *zone)
 		const struct mem_section *sec = &phys_sys.sections[nr];
 
 		mm_verify(nr < phys_sys.nr_sections);
-		if (sec->state != SECTION_DEFERRED ||
-		    sec->zone_id != zone->zone_id)
+		if (section_state(sec) != SECTION_DEFERRED ||
+		    READ_ONCE(sec->zone_id) != zone->zone_id)
 			continue;
 		zone->deferred_next = nr + 1;
 		deferred_make(zone, nr);
@@ -499,13 +536,151 @@ struct page *pfn_to_online_page(u64 pfn)
 	if (!sec)
 		return NULL;
 	if (section_state(sec) == SECTION_DEFERRED) {
-		struct zone *zone = phys_sys.hot.zone_of[sec->zone_id];
+		struct zone *zone =
+			phys_sys.hot.zone_of[READ_ONCE(sec->zone_id)];
 		unsigned long flags;
 
 		spin_lock_irqsave(&zone->lock, flags);
-		if (sec->state == SECTION_DEFERRED)
+		if (section_state(sec) == SECTION_DEFERRED &&
+		    sec->zone_id == zone->zone_id)
 			deferred_make(zone, pfn >> PFN_SECTION_SHIFT);
 		spin_unlock_irqrestore(&zone->lock, flags);
 	}
 	return pfn_valid(pfn) ? pfn_to_page(pfn) : NULL;
+}
+
+/* ---- memory that comes and goes
+ * -------------------------------------------------------------
+ *
+ * The steps of hotplug.c that touch sections. Hotplug lock held.
+ */
+
+void section_set_state(struct mem_section *sec, enum section_state state)
+{
+	__atomic_store_n(&sec->state, (u8)state, __ATOMIC_RELEASE);
+}
+
+u64 section_self_frames(void)
+{
+	u64 bytes = PAGES_PER_SECTION * sizeof(struct page);
+
+	return ALIGN(PFN_UP(bytes), pageblock_nr_pages);
+}
+
+void section_add(u64 nr, int nid)
+{
+	struct mem_section *sec = section_nr(nr);
+
+	mm_verify(sec && sec->state == SECTION_ABSENT);
+	WRITE_ONCE(sec->nid, (u8)nid);
+	WRITE_ONCE(sec->zone_id, (u8)0);
+	WRITE_ONCE(sec->first, (u16)0);
+	WRITE_ONCE(sec->end, (u16)PAGES_PER_SECTION);
+	section_set_state(sec, SECTION_OFFLINE);
+}
+
+void section_remove(u64 nr)
+{
+	struct mem_section *sec = section_nr(nr);
+
+	mm_verify(sec && sec->state == SECTION_OFFLINE);
+	mm_assert(!(sec->flags & (SECTION_GOING_ONLINE | SECTION_ISOLATED)));
+	section_set_state(sec, SECTION_ABSENT);
+}
+
+/* Frames of section NR that may be free: all but its own descriptors'. */
+static u64 section_first_usable(const struct mem_section *sec)
+{
+	return sec->flags & SECTION_MAP_SELF ? section_self_frames() : 0;
+}
+
+/* NR more frames for ZONE to manage. Zone lock held. */
+static void count_managed(struct zone *zone, s64 nr)
+{
+	mm_verify((s64)zone->managed_pages + nr >= 0);
+	WRITE_ONCE(zone->managed_pages, zone->managed_pages + (u64)nr);
+	__atomic_fetch_add(&phys_sys.totalram_pages, (u64)nr, __ATOMIC_RELAXED);
+}
+
+void section_online(struct zone *zone, u64 nr)
+{
+	struct mem_section *sec = section_nr(nr);
+	u64 pfn = nr << PFN_SECTION_SHIFT, self = section_first_usable(sec);
+	unsigned long flags;
+
+	mm_verify(sec->state == SECTION_OFFLINE && zone->zone_id);
+	WRITE_ONCE(sec->zone_id, zone->zone_id);
+	for (u64 i = 0; self && i < PAGES_PER_SECTION; i++)
+		init_page(pfn_to_page(pfn + i), zone->zone_id, i < self);
+	if (self)
+		page_debug_boot_free(pfn + self, pfn + PAGES_PER_SECTION);
+	spin_lock_irqsave(&zone->lock, flags);
+	if (self) {
+		section_set_state(sec, SECTION_ONLINE);
+		free_pages_range(zone, pfn + self, pfn + PAGES_PER_SECTION,
+				 home_migratetype());
+		count_managed(zone, (s64)(PAGES_PER_SECTION - self));
+	} else {
+		section_set_state(sec, SECTION_DEFERRED);
+		count_deferred(zone, nr);
+		__atomic_fetch_add(&phys_sys.totalram_pages, PAGES_PER_SECTION,
+				   __ATOMIC_RELAXED);
+	}
+	spin_unlock_irqrestore(&zone->lock, flags);
+}
+
+bool section_undefer(struct zone *zone, u64 nr)
+{
+	struct mem_section *sec = section_nr(nr);
+	unsigned long flags;
+	bool was;
+
+	spin_lock_irqsave(&zone->lock, flags);
+	was = sec->state == SECTION_DEFERRED;
+	if (was) {
+		mm_verify(zone->nr_deferred > 0);
+		section_set_state(sec, SECTION_OFFLINE);
+		WRITE_ONCE(zone->nr_deferred, zone->nr_deferred - 1);
+		WRITE_ONCE(zone->nr_free_pages,
+			   zone->nr_free_pages - (s64)PAGES_PER_SECTION);
+		count_managed(zone, -(s64)PAGES_PER_SECTION);
+	}
+	spin_unlock_irqrestore(&zone->lock, flags);
+	return was;
+}
+
+/* The isolated free block at PFN leaves its zone. Returns its frames. */
+static u64 take_block(struct zone *zone, u64 pfn)
+{
+	struct page *page = pfn_to_page(pfn);
+	unsigned int order = buddy_order(page);
+
+	mm_verify(PageBuddy(page) && page->zone_id == zone->zone_id);
+	mm_verify(buddy_list_type(page) == MIGRATE_ISOLATE);
+	buddy_del(zone, page, order);
+	for (u64 i = 0; i < 1UL << order; i++) {
+		init_page(page + i, zone->zone_id, true);
+		SetPageOffline(page + i);
+	}
+	return 1UL << order;
+}
+
+void section_offline(struct zone *zone, u64 nr)
+{
+	struct mem_section *sec = section_nr(nr);
+	u64 base = nr << PFN_SECTION_SHIFT, end = base + PAGES_PER_SECTION;
+	u64 first = base + section_first_usable(sec);
+	unsigned long flags;
+
+	mm_verify(sec->state == SECTION_ONLINE);
+	spin_lock_irqsave(&zone->lock, flags);
+	for (u64 pfn = first; pfn < end;)
+		pfn += take_block(zone, pfn);
+	spin_unlock_irqrestore(&zone->lock, flags);
+	/* Nothing free is left in the pageblocks: only their type changes. */
+	undo_isolate_page_range(first, end, home_migratetype());
+	spin_lock_irqsave(&zone->lock, flags);
+	section_set_state(sec, SECTION_OFFLINE);
+	count_managed(zone, -(s64)(end - first));
+	spin_unlock_irqrestore(&zone->lock, flags);
 }

@@ -15,6 +15,7 @@
 #include <mmkit/gfp.h>
 #include <mmkit/port.h>
 
+#include "base/atomic.h"
 #include "base/spinlock.h"
 #include "base/wait.h"
 #include "phys/lru.h"
@@ -139,7 +140,7 @@ struct zone {
 	u64 nr_direct_freed; /* (Z) frames freed past the per-CPU sets */
 	/* (B, numa_stat) what NUMA_* counted when they were last reset. */
 	u64 numa_base[NR_VM_ZONE_STAT_ITEMS - NR_ZONE_NUMA_BASE];
-	u64 nr_guard;	     /* (Z) frames of guard blocks; not free */
+	u64 nr_guard; /* (Z) frames of guard blocks; not free */
 	struct free_area free_area[MAX_ORDER];
 };
 
@@ -226,9 +227,23 @@ static inline bool managed_zone(const struct zone *zone)
 	return zone_managed_pages(zone) != 0;
 }
 
+/*
+ * Sizes and spans change when memory comes and goes (hotplug.h). Who reads
+ * them without the hotplug lock may see a span between old and new, and asks
+ * pfn_valid() before it looks at a frame of it.
+ */
 static inline bool populated_zone(const struct zone *zone)
 {
-	return zone->present_pages != 0;
+	return smp_load_acquire(&zone->present_pages) != 0;
+}
+
+/*
+ * zone_has_sets: has ZONE per-CPU sets and counters? A zone keeps them, and
+ * its place in zone lists, when its last frame goes.
+ */
+static inline bool zone_has_sets(const struct zone *zone)
+{
+	return smp_load_acquire(&zone->zone_id) != 0;
 }
 
 #define for_each_populated_zone(zone) \
@@ -247,12 +262,13 @@ static inline enum zone_type zone_idx(const struct zone *zone)
 
 static inline u64 zone_end_pfn(const struct zone *zone)
 {
-	return zone->zone_start_pfn + zone->spanned_pages;
+	return READ_ONCE(zone->zone_start_pfn) + READ_ONCE(zone->spanned_pages);
 }
 
 static inline bool zone_spans_pfn(const struct zone *zone, u64 pfn)
 {
-	return pfn >= zone->zone_start_pfn && pfn < zone_end_pfn(zone);
+	return pfn >= READ_ONCE(zone->zone_start_pfn) &&
+	       pfn < zone_end_pfn(zone);
 }
 
 static inline u64 pgdat_end_pfn(const pg_data_t *pgdat)
@@ -344,27 +360,48 @@ enum section_state {
 	SECTION_ABSENT,	  /* no RAM, no descriptors */
 	SECTION_ONLINE,	  /* descriptors are valid */
 	SECTION_DEFERRED, /* all frames free, descriptors not made yet */
-	SECTION_RESERVED  /* all frames reserved, descriptors never made */
+	SECTION_RESERVED, /* all frames reserved, descriptors never made */
+	SECTION_OFFLINE /* RAM that is not in use; descriptors are not valid */
 };
 
+/* mem_section.flags */
+#define SECTION_GOING_ONLINE  0x1u
+#define SECTION_GOING_OFFLINE 0x2u
+#define SECTION_ISOLATED      0x4u  /* going offline: its blocks are isolated */
+#define SECTION_MAP_BOOT      0x8u  /* descriptors lie where boot put them */
+#define SECTION_MAP_SELF      0x10u /* in the section's own first frames */
+
+/* Written by boot; later under the hotplug lock (H), state also (Z). */
 struct mem_section {
-	u8 state;   /* (Z) enum section_state */
-	u8 zone_id; /* (B) of a deferred section */
-	u8 nid;	    /* (B) node of its first frame */
-	u8 unused;
-	u16 first, end; /* (B) frames with a descriptor: [first, end) */
-	void *page_ext; /* (B) entries of page_ext.c, or NULL */
+	u8 state;	/* (Z) enum section_state */
+	u8 zone_id;	/* (H) of a whole section: the zone that has it */
+	u8 nid;		/* (H) node of its first frame */
+	u8 flags;	/* (H) SECTION_* */
+	u16 first, end; /* (H) frames with a descriptor: [first, end) */
+	u32 map;	/* (H) first of the frames that hold descriptors */
+	void *page_ext; /* (H) entries of page_ext.c, or NULL */
 };
 
 /* pfn_valid: PFN has an initialised descriptor. */
 bool pfn_valid(u64 pfn);
-/* pfn_present: PFN's section has RAM; its descriptor may be deferred. */
+/*
+ * pfn_present: PFN's section has RAM; its descriptor may be deferred, or not
+ * valid because the section is offline.
+ */
 bool pfn_present(u64 pfn);
 /* pfn_deferred: PFN is free and its descriptor is not made yet. */
 bool pfn_deferred(u64 pfn);
+/* pfn_offline: PFN is RAM that was added and is not online (hotplug.h). */
+bool pfn_offline(u64 pfn);
 /*
  * pfn_to_online_page: PFN's descriptor, made now if it was deferred; NULL
- * where there is no RAM or the frame is reserved for ever without one.
+ * where there is no RAM, where it is offline, or where the frame is reserved
+ * for ever without one.
+ *
+ * A walker over frame numbers that holds no reference, lock or list that
+ * keeps a frame in use asks this (or pfn_valid()) inside a read section of
+ * base/epoch.h and looks at the descriptor in the same one: memory that goes
+ * waits for such sections.
  * Context: takes the zone lock.
  */
 struct page *pfn_to_online_page(u64 pfn);

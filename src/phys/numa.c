@@ -193,7 +193,9 @@ void numa_place_cpus(void)
 		/* A number beyond all tables: as if on node 0. */
 		if (!node_data(nid))
 			nid = nearest_with_memory(0);
-		phys_sys.cpu_node[cpu] = (u8)nid;
-		phys_sys.cpu_mem_node[cpu] = (u8)nearest_with_memory(nid);
+		if (phys_sys.cpu_node[cpu] != nid)
+			phys_sys.cpu_node[cpu] = (u8)nid;
+		WRITE_ONCE(phys_sys.cpu_mem_node[cpu],
+			   (u8)nearest_with_memory(nid));
 	}
 }

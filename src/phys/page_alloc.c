@@ -526,6 +526,10 @@ static struct page *alloc_from_zones(gfp_t gfp, unsigned int order, int nid,
 	struct alloc_context ac;
 	struct page *page;
 
+	if (unlikely(READ_ONCE(phys_sys.places_due) !=
+		     READ_ONCE(phys_sys.places_seen[port_cpu()])) &&
+	    !port_in_irq())
+		refresh_fast_places();
 	prepare_alloc_context(&ac, gfp, nid);
 	alloc_context_limit(&ac, mask);
 	if (!ac.preferred_zoneref->zone)

@@ -167,7 +167,7 @@ static int boot_add_range(phys_addr_t start, phys_addr_t end)
 	return memblock_add(start, end - start);
 }
 
-static int boot_ram(void)
+static int boot_ram(const struct phys_boot_params *p)
 {
 	int err = 0;
 
@@ -198,6 +198,9 @@ static int boot_ram(void)
 					   "whole frame outside the low "
 					   "megabyte's holes");
 	phys_sys.hot.max_pfn = PFN_DOWN(memblock_end_of_DRAM());
+	phys_sys.max_possible_pfn =
+		ALIGN(PFN_DOWN(min(p->max_possible, PFN_PHYS(MAX_PFN_LIMIT))),
+		      PAGES_PER_SECTION);
 	memblock_set_growable(true);
 	return 0;
 }
@@ -302,7 +305,7 @@ static int boot_steps(const struct phys_boot_params *p)
 	if (!err)
 		err = boot_map(p);
 	if (!err)
-		err = boot_ram();
+		err = boot_ram(p);
 	if (!err)
 		err = boot_reserve(p);
 	if (!err)
@@ -326,6 +329,7 @@ int phys_boot_memory(const struct phys_boot_params *params)
 	mm_verify(!phys_sys.booted);
 	phys_sys.group_by_mobility_off = params->no_mobility_grouping;
 	set_tunables(params);
+	hotplug_init();
 	page_wait_init();
 	lru_init();
 	cma_init();
@@ -342,6 +346,9 @@ int phys_boot_memory(const struct phys_boot_params *params)
 		return boot_error(-ENOMEM, "too little memory");
 	init_per_zone_wmark_min();
 	print_memory_line(params);
+	/* From here on a table could only grow into memory that is given out.
+	 */
+	memblock_set_growable(false);
 	phys_sys.booted = true;
 	return 0;
 }
@@ -391,4 +398,5 @@ void phys_check(void)
 	check_sections();
 	cma_check();
 	for_each_online_pgdat(pgdat) check_node(pgdat);
+	hotplug_check();
 }

@@ -10,6 +10,7 @@
 #include "phys/alloc.h"
 #include "phys/cma_area.h"
 #include "phys/e820.h"
+#include "phys/hotplug.h"
 #include "phys/layout.h"
 #include "phys/lru.h"
 #include "phys/mempolicy.h"
@@ -67,6 +68,8 @@ struct phys_state {
 	 * a set whose lock is never free, so that the fast paths need not ask.
 	 */
 	struct pcp_place pcp_fast[MM_NR_CPUS + 1][GFP_PLACES];
+	u32 places_seen[MM_NR_CPUS]; /* of places_due, by each CPU itself */
+	u32 places_due;		     /* (A) counts changes of zone lists */
 	/* [cpu][page.zone_id]: the set that a freed frame goes to. */
 	struct per_cpu_pages *pcp_of[MM_NR_CPUS + 1][PHYS_MAX_ZONES];
 	struct per_cpu_pages pcp_none;
@@ -88,6 +91,8 @@ struct phys_state {
 	u8 cpu_node[MM_NR_CPUS];	 /* where each CPU is, ... */
 	u8 cpu_mem_node[MM_NR_CPUS];	 /* ... and the nearest memory */
 	u64 movable_start[MM_MAX_NODES]; /* first frame of MOVABLE; 0: none */
+	u64 max_possible_pfn;		 /* RAM may be added up to here */
+	u64 memmap_frames; /* frames that the array of descriptors covers */
 	u64 nr_sections;
 	struct mem_section *sections;
 	u64 nr_bad_pages; /* (A) reports by bad_page() */
@@ -97,6 +102,7 @@ struct phys_state {
 	bool numa_stat_off; /* numa_stat was 0 when it was last set */
 	u64 warn_since_ns;  /* reports of failure: start of the window */
 	u32 warn_burst;	    /* (A) reports in it */
+	struct hotplug_state hotplug;
 	struct memblock memblock;
 	struct lru_state lru;
 	struct cma_state cma;
@@ -150,6 +156,8 @@ struct phys_boot_params {
 	const struct cma_request *cma;
 	u32 nr_cma;
 	const struct mm_debug_params *debug; /* NULL: none */
+	/* RAM may be added below this address; 0: only where boot had RAM. */
+	phys_addr_t max_possible;
 };
 
 /*
@@ -186,6 +194,23 @@ int zones_init(const struct phys_boot_params *params) MM_MUST_CHECK;
 void numa_place_cpus(void);
 /* build_all_zonelists: fallback orders, and each CPU's first choices. */
 int build_all_zonelists(void) MM_MUST_CHECK;
+/* node_setup: number, names and empty lists of a zeroed node and its zones. */
+void node_setup(pg_data_t *pgdat, int nid);
+/* zone_number: ZONE, with its per-CPU parts, gets the next zone_id. */
+void zone_number(struct zone *zone);
+/*
+ * zonelists_fill: the lists of PGDAT, from the nodes that are published; both
+ * zeroed, with room for all zones and the end. LOAD, of all nodes, starts as
+ * zeros and counts how often each was preferred to its equals.
+ */
+void zonelists_fill(pg_data_t *pgdat, struct zonelist *all,
+		    struct zonelist *own, u32 *load);
+/*
+ * refresh_fast_places: the running CPU's row of pcp_fast follows the zone
+ * lists as they are now. Only the CPU itself may change its row: a place is
+ * two words, and its fast path is not in between then. Not in an interrupt.
+ */
+void refresh_fast_places(void);
 /* memmap_reserve: memory for tables and descriptors (memmap.c). */
 int memmap_reserve(void) MM_MUST_CHECK;
 /* memmap_init: classify sections, make descriptors, count zones. */

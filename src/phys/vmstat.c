@@ -278,13 +278,14 @@ static s64 zone_fast_allocs(const struct zone *zone, int item)
 {
 	s64 sum = 0;
 
-	if (!zone->pageset)
+	if (!zone_has_sets(zone))
 		return 0;
 	/* The fast ways take from the running CPU's own node. */
 	if (item == NUMA_HIT || item == NUMA_LOCAL)
 		sum = (s64)READ_ONCE(zone->nr_direct);
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
-		bool local = phys_sys.cpu_node[cpu] == zone_to_nid(zone);
+		bool local =
+			READ_ONCE(phys_sys.cpu_node[cpu]) == zone_to_nid(zone);
 
 		if (item == NUMA_HIT || (item == NUMA_LOCAL && local) ||
 		    (item == NUMA_OTHER && !local))
@@ -316,7 +317,7 @@ u64 zone_page_state(const struct zone *zone, int item)
 	}
 	if (item == NR_FREE_CMA_PAGES)
 		return (u64)READ_ONCE(zone->nr_free_cma);
-	if (!zone->per_cpu_zonestats)
+	if (!zone_has_sets(zone))
 		return 0;
 	sum = zone_sum(zone, item);
 	if (item >= NR_ZONE_NUMA_BASE) {
@@ -384,9 +385,12 @@ static u64 fast_events(enum vm_event_item item)
 	struct zone *zone;
 	u64 sum = 0;
 
-	for_each_populated_zone (zone) {
-		bool alloc = (int)item == PGALLOC_DMA + zone->idx;
+	for_each_zone (zone) {
+		bool alloc;
 
+		if (!zone_has_sets(zone))
+			continue;
+		alloc = (int)item == PGALLOC_DMA + zone->idx;
 		if (alloc)
 			sum += READ_ONCE(zone->nr_direct_pages);
 		if (item == PGFREE)

@@ -249,13 +249,25 @@ void setup_per_zone_wmarks(void)
 	spin_unlock(&phys_sys.wmark_lock);
 }
 
+u64 default_min_free_kbytes(void)
+{
+	struct zone *zone;
+	u64 kbytes = 0;
+
+	for_each_zone (zone) {
+		if (zone->idx != ZONE_HIGHMEM && zone->idx != ZONE_MOVABLE)
+			kbytes += zone_managed_pages(zone) << (PAGE_SHIFT - 10);
+	}
+	return clamp(int_sqrt(kbytes * 16), MIN_FREE_KBYTES_MIN,
+		     MIN_FREE_KBYTES_MAX);
+}
+
 void init_per_zone_wmark_min(void)
 {
-	u64 kbytes = nr_free_buffer_pages() << (PAGE_SHIFT - 10);
-
-	if (!phys_sys.tunables.min_free_kbytes)
-		phys_sys.tunables.min_free_kbytes =
-			clamp(int_sqrt(kbytes * 16), MIN_FREE_KBYTES_MIN,
-			      MIN_FREE_KBYTES_MAX);
+	if (!phys_sys.tunables.min_free_kbytes) {
+		phys_sys.tunables.min_free_kbytes = default_min_free_kbytes();
+		phys_sys.hotplug.min_free_kbytes =
+			phys_sys.tunables.min_free_kbytes;
+	}
 	setup_per_zone_wmarks();
 }

@@ -22,9 +22,11 @@
  *          (interleaved nodes), so a frame's zone is what its descriptor says.
  *    ZN-3  A node's fallback list has every populated zone once, its own
  *          first, then by distance; within a node from high to low. Nodes at
- *          one distance take turns in being the first.
+ *          one distance take turns in being the first. A zone that has lost
+ *          its frames stays in the lists.
  *
- * 4. Locking. Built once at boot by one CPU, constant afterwards.
+ * 4. Locking. Built at boot by one CPU. What memory that comes or goes changes
+ *    later stands in hotplug_zone.c.
  *
  * 5. Failure. Bad ranges are refused before anything is allocated; a lack of
  *    memory ends the boot.
@@ -49,14 +51,16 @@ pg_data_t *node_data(int nid)
 {
 	if (nid < 0 || nid >= MM_MAX_NODES)
 		return NULL;
-	return phys_sys.node[nid];
+	return smp_load_acquire(&phys_sys.node[nid]);
 }
 
 static pg_data_t *node_from(int nid)
 {
 	for (; nid < MM_MAX_NODES; nid++) {
-		if (phys_sys.node[nid])
-			return phys_sys.node[nid];
+		pg_data_t *pgdat = smp_load_acquire(&phys_sys.node[nid]);
+
+		if (pgdat)
+			return pgdat;
 	}
 	return NULL;
 }
@@ -83,7 +87,7 @@ struct zone *next_zone(struct zone *zone)
 
 int nr_online_nodes(void)
 {
-	return phys_sys.nr_nodes;
+	return READ_ONCE(phys_sys.nr_nodes);
 }
 
 int node_distance(int from, int to)
@@ -95,7 +99,7 @@ int node_distance(int from, int to)
 
 int nr_memory_nodes(void)
 {
-	return phys_sys.nr_memory_nodes;
+	return READ_ONCE(phys_sys.nr_memory_nodes);
 }
 
 int numa_node_id(void)
@@ -105,7 +109,7 @@ int numa_node_id(void)
 
 int numa_mem_id(void)
 {
-	return phys_sys.cpu_mem_node[port_cpu()];
+	return READ_ONCE(phys_sys.cpu_mem_node[port_cpu()]);
 }
 
 u64 totalhigh_pages(void)
@@ -126,7 +130,7 @@ struct zonelist *node_zonelist(int nid, gfp_t gfp)
 		gfp & __GFP_THISNODE ? ZONELIST_NOFALLBACK : ZONELIST_FALLBACK;
 
 	mm_verify(node_data(nid) != NULL);
-	return phys_sys.node[nid]->node_zonelists[which];
+	return smp_load_acquire(&phys_sys.node[nid]->node_zonelists[which]);
 }
 
 struct zone *zone_at(int nid, u64 pfn)
@@ -188,6 +192,36 @@ static void node_zone_range(const pg_data_t *pgdat, int zt, u64 *lo, u64 *hi)
 	*hi = min(*hi, movable ? movable : pgdat_end_pfn(pgdat));
 }
 
+void node_setup(pg_data_t *pgdat, int nid)
+{
+	pgdat->node_id = nid;
+	init_waitqueue_head(&pgdat->kswapd_wait);
+	init_waitqueue_head(&pgdat->pfmemalloc_wait);
+	lruvec_init(&pgdat->lruvec, pgdat);
+	for (int zt = 0; zt < MAX_NR_ZONES; zt++) {
+		struct zone *zone = &pgdat->node_zones[zt];
+
+		zone->name = zone_names[zt];
+		zone->idx = (u8)zt;
+		zone->zone_pgdat = pgdat;
+		zone_init_free_lists(zone);
+	}
+}
+
+void zone_number(struct zone *zone)
+{
+	u32 id = ++phys_sys.nr_zone_ids;
+
+	mm_verify(id < PHYS_MAX_ZONES && zone->pageset);
+	phys_sys.hot.zone_of[id] = zone;
+	phys_sys.hot.zone_idx_of[id] = zone->idx;
+	phys_sys.hot.nid_of[id] = (u8)zone_to_nid(zone);
+	pcp_init(zone);
+	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
+		phys_sys.pcp_of[cpu][id] = &zone->pageset[cpu];
+	smp_store_release(&zone->zone_id, (u8)id);
+}
+
 /* What a zone that has frames needs besides: per-CPU parts and a number. */
 static int zone_populate(struct zone *zone)
 {
@@ -203,13 +237,7 @@ static int zone_populate(struct zone *zone)
 		pr_err("NUMA: more than %d zones", PHYS_MAX_ZONES - 1);
 		return -EINVAL;
 	}
-	zone->zone_id = (u8)++phys_sys.nr_zone_ids;
-	phys_sys.hot.zone_of[zone->zone_id] = zone;
-	phys_sys.hot.zone_idx_of[zone->zone_id] = zone->idx;
-	phys_sys.hot.nid_of[zone->zone_id] = (u8)nid;
-	pcp_init(zone);
-	for (int cpu = 0; cpu < cpus; cpu++)
-		phys_sys.pcp_of[cpu][zone->zone_id] = &zone->pageset[cpu];
+	zone_number(zone);
 	zone->zone_pgdat->nr_zones = zone->idx + 1;
 	return 0;
 }
@@ -219,10 +247,6 @@ static int zone_init(pg_data_t *pgdat, int zt)
 	struct zone *zone = &pgdat->node_zones[zt];
 	u64 lo, hi;
 
-	zone->name = zone_names[zt];
-	zone->idx = (u8)zt;
-	zone->zone_pgdat = pgdat;
-	zone_init_free_lists(zone);
 	node_zone_range(pgdat, zt, &lo, &hi);
 	if (lo >= hi)
 		return 0;
@@ -252,7 +276,7 @@ static int node_init(int nid, u64 start, u64 end)
 
 	if (!pgdat)
 		return -ENOMEM;
-	pgdat->node_id = nid;
+	node_setup(pgdat, nid);
 	pgdat->node_start_pfn = start;
 	pgdat->node_spanned_pages = end - start;
 	pgdat->node_present_pages = node_present_in(nid, start, end);
@@ -261,9 +285,6 @@ static int node_init(int nid, u64 start, u64 end)
 		nid);
 	if (!pgdat->per_cpu_nodestats)
 		return -ENOMEM;
-	init_waitqueue_head(&pgdat->kswapd_wait);
-	init_waitqueue_head(&pgdat->pfmemalloc_wait);
-	lruvec_init(&pgdat->lruvec, pgdat);
 	phys_sys.node[nid] = pgdat;
 	phys_sys.nr_nodes++;
 	phys_sys.nr_memory_nodes += start != end;
@@ -376,12 +397,22 @@ static void zonelist_add_node(struct zonelist *zl, pg_data_t *pgdat)
 	for (int zt = MAX_NR_ZONES - 1; zt >= 0; zt--) {
 		struct zone *zone = &pgdat->node_zones[zt];
 
-		if (!populated_zone(zone))
+		if (!zone_has_sets(zone))
 			continue;
 		mm_verify(zl->nr < phys_sys.nr_zone_ids);
 		zl->_zonerefs[zl->nr++] = (struct zoneref){zone, zt};
 	}
 	zl->_zonerefs[zl->nr] = (struct zoneref){NULL, 0};
+}
+
+/* Has PGDAT, or had it once, memory of its own? */
+static bool node_has_zones(const pg_data_t *pgdat)
+{
+	for (int zt = 0; zt < MAX_NR_ZONES; zt++) {
+		if (zone_has_sets(&pgdat->node_zones[zt]))
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -399,7 +430,7 @@ static pg_data_t *next_best_node(int from, const u64 *used, const u32 *load)
 		pg_data_t *pgdat = phys_sys.node[nid];
 		int near;
 
-		if (!pgdat || !pgdat->node_present_pages ||
+		if (!pgdat || !node_has_zones(pgdat) ||
 		    test_bit((u64)nid, used))
 			continue;
 		if (!best) {
@@ -423,7 +454,8 @@ static struct zonelist *zonelist_alloc(int nid)
 }
 
 /* "Fallback order for Node 0: 0 1", as far as one line takes it. */
-static void print_fallback_order(const struct zonelist *zl, int nid)
+static void print_fallback_order(const struct zonelist *zl,
+				 const pg_data_t *pgdat)
 {
 	int last = NUMA_NO_NODE;
 	struct seq_buf s;
@@ -431,14 +463,15 @@ static void print_fallback_order(const struct zonelist *zl, int nid)
 
 	seq_buf_init(&s, line, sizeof(line));
 	/* A node without memory is first in its own order all the same. */
-	if (!node_data(nid)->node_present_pages)
-		seq_printf(&s, "%d ", nid);
+	if (!pgdat->node_present_pages)
+		seq_printf(&s, "%d ", pgdat->node_id);
 	for (const struct zoneref *z = zl->_zonerefs; z->zone; z++) {
 		if (zone_to_nid(z->zone) != last)
 			seq_printf(&s, "%d ", zone_to_nid(z->zone));
 		last = zone_to_nid(z->zone);
 	}
-	pr_info("Fallback order for Node %d: %s", nid, seq_buf_str(&s));
+	pr_info("Fallback order for Node %d: %s", pgdat->node_id,
+		seq_buf_str(&s));
 }
 
 static int distance_to(int nid, const pg_data_t *pgdat)
@@ -465,6 +498,16 @@ static void order_by_distance(struct zonelist *zl, int nid, u32 *load)
 	}
 }
 
+void zonelists_fill(pg_data_t *pgdat, struct zonelist *all,
+		    struct zonelist *own, u32 *load)
+{
+	mm_assert(all->nr == 0 && own->nr == 0);
+	order_by_distance(all, pgdat->node_id, load);
+	zonelist_add_node(own, pgdat);
+	mm_assert_eq(all->nr, phys_sys.nr_zone_ids);
+	print_fallback_order(all, pgdat);
+}
+
 static int build_zonelists(pg_data_t *pgdat, u32 *load)
 {
 	struct zonelist *all = zonelist_alloc(pgdat->node_id);
@@ -472,12 +515,9 @@ static int build_zonelists(pg_data_t *pgdat, u32 *load)
 
 	if (!all || !own)
 		return -ENOMEM;
-	order_by_distance(all, pgdat->node_id, load);
-	zonelist_add_node(own, pgdat);
-	mm_assert_eq(all->nr, phys_sys.nr_zone_ids);
+	zonelists_fill(pgdat, all, own, load);
 	pgdat->node_zonelists[ZONELIST_FALLBACK] = all;
 	pgdat->node_zonelists[ZONELIST_NOFALLBACK] = own;
-	print_fallback_order(all, pgdat->node_id);
 	return 0;
 }
 
@@ -507,6 +547,18 @@ static void build_fast_places(void)
 		for (u32 bits = 0; bits < GFP_PLACES; bits++)
 			build_fast_place(cpu, bits);
 	}
+}
+
+void refresh_fast_places(void)
+{
+	unsigned long flags = port_irq_save();
+	int cpu = port_cpu();
+
+	WRITE_ONCE(phys_sys.places_seen[cpu],
+		   smp_load_acquire(&phys_sys.places_due));
+	for (u32 bits = 0; bits < GFP_PLACES; bits++)
+		build_fast_place(cpu, bits);
+	port_irq_restore(flags);
 }
 
 /*

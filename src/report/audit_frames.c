@@ -150,6 +150,10 @@ static void count_range(struct audit *a, u64 pfn, u64 end)
 	pfn = max(pfn, a->next);
 	if (pfn >= end)
 		return;
+	if (pfn_offline(pfn)) {
+		a->next = end;
+		return;
+	}
 	if (pfn_deferred(pfn)) {
 		a->deferred += end - pfn;
 		pfn += count_block(a, &a->free, end - pfn);

@@ -35,6 +35,7 @@ void show_iomem(struct seq_buf *out)
 {
 	const struct e820_table *t = &phys_sys.e820;
 
+	get_online_mems();
 	mm_assert_le(t->nr_entries, E820_MAX_ENTRIES);
 	for (u32 i = 0; i < t->nr_entries; i++) {
 		const struct e820_entry *e = &t->entries[i];
@@ -43,6 +44,7 @@ void show_iomem(struct seq_buf *out)
 		seq_printf(out, "%08llx-%08llx : %s\n", LLU(e->addr),
 			   LLU(e->addr + e->size - 1), iomem_name(e->type));
 	}
+	put_online_mems();
 }
 
 /* ---- /proc/swaps ------------------------------------------------------- */

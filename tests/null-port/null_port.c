@@ -112,6 +112,20 @@ void port_ram_protect(phys_addr_t start, u64 size, bool protect)
 	never();
 }
 
+void port_ram_offline(phys_addr_t start, u64 size)
+{
+	(void)start;
+	(void)size;
+	never();
+}
+
+void port_memmap_unback(u64 off, u64 len)
+{
+	(void)off;
+	(void)len;
+	never();
+}
+
 void *port_memmap_reserve(u64 bytes)
 {
 	(void)bytes;
