@@ -44,23 +44,7 @@
 
 #include "base/printk.h"
 #include "base/string.h"
-#include "phys/phys.h"
-
-static struct memblock *mb(void)
-{
-	return &phys_sys.memblock;
-}
-
-static phys_addr_t region_end(const struct memblock_region *r)
-{
-	return r->base + r->size;
-}
-
-/* SIZE, or less where BASE + SIZE would wrap. */
-static phys_addr_t cap_size(phys_addr_t base, phys_addr_t size)
-{
-	return min(size, ~(phys_addr_t)0 - base);
-}
+#include "phys/memblock_priv.h"
 
 void memblock_init(void)
 {
@@ -92,86 +76,15 @@ void memblock_set_current_limit(phys_addr_t limit)
 	mb()->current_limit = limit;
 }
 
-/* ---- free ranges
- * ---------------------------------------------------------------- */
-
-void memblock_iter_init(struct memblock_iter *it, int nid, u32 skip)
-{
-	*it = (struct memblock_iter){.nid_wanted = nid, .skip = skip};
-}
-
-static bool iter_wants(const struct memblock_iter *it,
-		       const struct memblock_region *r)
-{
-	if (it->nid_wanted != NUMA_NO_NODE && it->nid_wanted != r->nid)
-		return false;
-	return (r->flags & it->skip) == 0;
-}
-
-bool memblock_next_mem(struct memblock_iter *it)
-{
-	const struct memblock_type *t = &mb()->memory;
-
-	while (it->mem < t->cnt) {
-		const struct memblock_region *r = &t->regions[it->mem++];
-
-		if (!iter_wants(it, r))
-			continue;
-		it->start = r->base;
-		it->end = region_end(r);
-		it->nid = r->nid;
-		it->flags = r->flags;
-		return true;
-	}
-	return false;
-}
-
-/* From POS in memory region R: the next free bytes before R's end. */
-static bool free_in_region(struct memblock_iter *it, phys_addr_t pos,
-			   const struct memblock_region *r)
-{
-	const struct memblock_type *res = &mb()->reserved;
-	phys_addr_t end = region_end(r);
-
-	/* What ends below POS is never needed again. */
-	while (it->res < res->cnt && region_end(&res->regions[it->res]) <= pos)
-		it->res++;
-	for (u64 i = it->res; i < res->cnt; i++) {
-		const struct memblock_region *taken = &res->regions[i];
-
-		if (taken->base > pos) {
-			end = min(end, taken->base);
-			break;
-		}
-		pos = region_end(taken);
-	}
-	if (pos >= end)
-		return false;
-	it->start = pos;
-	it->end = end;
-	it->nid = r->nid;
-	it->flags = r->flags;
-	return true;
-}
-
-bool memblock_next_free(struct memblock_iter *it)
-{
-	const struct memblock_type *t = &mb()->memory;
-
-	it->skip |= MEMBLOCK_NOMAP | MEMBLOCK_DRIVER_MANAGED;
-	for (; it->mem < t->cnt; it->mem++) {
-		const struct memblock_region *r = &t->regions[it->mem];
-		phys_addr_t pos = max(r->base, it->end);
-
-		if (iter_wants(it, r) && pos < region_end(r) &&
-		    free_in_region(it, pos, r))
-			return true;
-	}
-	return false;
-}
-
 /* ---- room in a table
  * ---------------------------------------------------------------- */
+
+/* What a caller says about the place: see memblock_alloc_try_nid(). */
+struct memblock_where {
+	phys_addr_t min, max;
+	int nid;
+	bool exact;
+};
 
 /*
  * A place for SIZE bytes in [START, END) of free memory, by the direction in
@@ -187,10 +100,12 @@ struct find_args {
 static phys_addr_t find_in_range(const struct find_args *a)
 {
 	phys_addr_t start = max(a->start, (phys_addr_t)PAGE_SIZE);
-	phys_addr_t limit = min(a->end, mb()->current_limit);
+	phys_addr_t limit = a->end;
 	phys_addr_t best = 0;
 	struct memblock_iter it;
 
+	if (limit == MEMBLOCK_ALLOC_ACCESSIBLE)
+		limit = mb()->current_limit;
 	for_each_free_mem_range (it, a->nid, a->skip) {
 		phys_addr_t lo = max(it.start, start);
 		phys_addr_t hi = min(it.end, limit);
@@ -281,12 +196,12 @@ static int type_double(struct memblock_type *t, phys_addr_t keep_base,
 	    type_reserve_capacity(&mb()->reserved, 1, keep_base, keep_end))
 		return -ENOMEM;
 	a.start = keep_end;
-	a.end = MEMBLOCK_ALLOC_ANYWHERE;
+	a.end = MEMBLOCK_ALLOC_ACCESSIBLE;
 	at = find_in_range(&a);
 	if (!at) {
 		a.start = 0;
-		a.end = keep_base;
-		at = find_in_range(&a);
+		a.end = min(keep_base, mb()->current_limit);
+		at = a.end ? find_in_range(&a) : 0;
 	}
 	if (!at)
 		return -ENOMEM;
@@ -453,6 +368,114 @@ int memblock_phys_free(phys_addr_t base, phys_addr_t size)
 	return type_remove(&mb()->reserved, base, size);
 }
 
+/* Leave [LO, HI) of the memory region [BASE, END). */
+static int shrink_region(phys_addr_t base, phys_addr_t end, phys_addr_t lo,
+			 phys_addr_t hi)
+{
+	int err = 0;
+
+	mm_assert(base <= lo && lo < hi && hi <= end);
+	if (lo > base)
+		err = memblock_remove(base, lo - base);
+	if (!err && hi < end)
+		err = memblock_remove(hi, end - hi);
+	return err;
+}
+
+int memblock_trim_memory(phys_addr_t align)
+{
+	const struct memblock_type *t = &mb()->memory;
+
+	mm_assert(align && (align & (align - 1)) == 0);
+	for (u64 i = 0; i < t->cnt;) {
+		phys_addr_t base = t->regions[i].base;
+		phys_addr_t end = region_end(&t->regions[i]);
+		phys_addr_t lo = ALIGN(base, align);
+		phys_addr_t hi = ALIGN_DOWN(end, align);
+		/* Less than one unit, or rounding up wraps. */
+		bool gone = lo < base || lo >= hi;
+		int err = gone ? memblock_remove(base, end - base)
+			       : shrink_region(base, end, lo, hi);
+
+		if (err)
+			return err;
+		i += !gone;
+	}
+	return 0;
+}
+
+/* The address below which there are LIMIT bytes of memory; ~0: not so many. */
+static phys_addr_t address_of_limit(phys_addr_t limit)
+{
+	const struct memblock_type *t = &mb()->memory;
+
+	for (u64 i = 0; i < t->cnt; i++) {
+		const struct memblock_region *r = &t->regions[i];
+
+		if (limit <= r->size)
+			return r->base + limit;
+		limit -= r->size;
+	}
+	return ~(phys_addr_t)0;
+}
+
+int memblock_enforce_memory_limit(phys_addr_t limit)
+{
+	phys_addr_t end = limit ? address_of_limit(limit) : ~(phys_addr_t)0;
+	int err;
+
+	if (end == ~(phys_addr_t)0)
+		return 0;
+	err = type_remove(&mb()->memory, end, ~(phys_addr_t)0);
+	return err ? err : type_remove(&mb()->reserved, end, ~(phys_addr_t)0);
+}
+
+/* Remove from the memory table what lies in [START, END) and is not NOMAP. */
+static int remove_mapped(phys_addr_t start, phys_addr_t end)
+{
+	const struct memblock_type *t = &mb()->memory;
+
+	for (u64 i = 0; i < t->cnt;) {
+		const struct memblock_region *r = &t->regions[i];
+		phys_addr_t lo = max(r->base, start);
+		phys_addr_t hi = min(region_end(r), end);
+		int err;
+
+		if (lo >= hi || (r->flags & MEMBLOCK_NOMAP)) {
+			i++;
+			continue;
+		}
+		err = memblock_remove(lo, hi - lo);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int memblock_cap_memory_range(phys_addr_t base, phys_addr_t size)
+{
+	phys_addr_t end = base + cap_size(base, size);
+	int err;
+
+	if (!size)
+		return 0;
+	err = remove_mapped(0, base);
+	if (!err)
+		err = remove_mapped(end, ~(phys_addr_t)0);
+	if (!err)
+		err = type_remove(&mb()->reserved, 0, base);
+	if (!err)
+		err = type_remove(&mb()->reserved, end, ~(phys_addr_t)0);
+	return err;
+}
+
+int memblock_mem_limit_remove_map(phys_addr_t limit)
+{
+	phys_addr_t end = limit ? address_of_limit(limit) : ~(phys_addr_t)0;
+
+	return end == ~(phys_addr_t)0 ? 0 : memblock_cap_memory_range(0, end);
+}
+
 int memblock_set_node(phys_addr_t base, phys_addr_t size, int nid)
 {
 	struct memblock_type *t = &mb()->memory;
@@ -498,6 +521,11 @@ int memblock_mark_mirror(phys_addr_t base, phys_addr_t size)
 	return change_flags(base, size, MEMBLOCK_MIRROR, 0);
 }
 
+int memblock_clear_mirror(phys_addr_t base, phys_addr_t size)
+{
+	return change_flags(base, size, 0, MEMBLOCK_MIRROR);
+}
+
 int memblock_mark_nomap(phys_addr_t base, phys_addr_t size)
 {
 	return change_flags(base, size, MEMBLOCK_NOMAP, 0);
@@ -511,27 +539,39 @@ int memblock_clear_nomap(phys_addr_t base, phys_addr_t size)
 /* ---- allocation
  * ------------------------------------------------------------------------- */
 
-/* Mirrored memory first, if the machine has any; then whatever is free. */
-static phys_addr_t alloc_range_nid(phys_addr_t size, phys_addr_t align,
-				   phys_addr_t start, phys_addr_t end, int nid)
+/* On NID, then (unless EXACT) anywhere; memory with the flag ONLY if not 0. */
+static phys_addr_t find_for(struct find_args *a, int nid, bool exact, u32 only)
+{
+	phys_addr_t at;
+
+	a->only = only;
+	a->nid = nid;
+	at = find_in_range(a);
+	if (!at && nid != NUMA_NO_NODE && !exact) {
+		a->nid = NUMA_NO_NODE;
+		at = find_in_range(a);
+	}
+	return at;
+}
+
+phys_addr_t memblock_alloc_range_nid(phys_addr_t size, phys_addr_t align,
+				     phys_addr_t start, phys_addr_t end,
+				     int nid, bool exact_nid)
 {
 	struct find_args a = {
 		.start = start,
 		.end = end,
 		.size = size,
 		.align = align ? align : MM_CACHELINE,
-		.nid = nid,
 		.skip = MEMBLOCK_HOTPLUG,
-		.only = MEMBLOCK_MIRROR,
 	};
 	phys_addr_t at;
 
 	mm_assert(size != 0 && (a.align & (a.align - 1)) == 0);
-	at = find_in_range(&a);
-	if (!at) {
-		a.only = 0;
-		at = find_in_range(&a);
-	}
+	mm_assert(nid >= NUMA_NO_NODE && nid < MM_MAX_NODES);
+	at = find_for(&a, nid, exact_nid, MEMBLOCK_MIRROR);
+	if (!at)
+		at = find_for(&a, nid, exact_nid, 0);
 	if (at && memblock_reserve(at, size))
 		at = 0;
 	return at;
@@ -540,183 +580,69 @@ static phys_addr_t alloc_range_nid(phys_addr_t size, phys_addr_t align,
 phys_addr_t memblock_phys_alloc_range(phys_addr_t size, phys_addr_t align,
 				      phys_addr_t start, phys_addr_t end)
 {
-	return alloc_range_nid(size, align, start, end, NUMA_NO_NODE);
+	return memblock_alloc_range_nid(size, align, start, end, NUMA_NO_NODE,
+					false);
 }
 
 phys_addr_t memblock_phys_alloc_exact_nid(phys_addr_t size, phys_addr_t align,
 					  int nid)
 {
-	return alloc_range_nid(size, align, 0, MEMBLOCK_ALLOC_ANYWHERE, nid);
+	return memblock_alloc_range_nid(size, align, 0,
+					MEMBLOCK_ALLOC_ACCESSIBLE, nid, true);
 }
 
 phys_addr_t memblock_phys_alloc_try_nid(phys_addr_t size, phys_addr_t align,
 					int nid)
 {
-	phys_addr_t at = memblock_phys_alloc_exact_nid(size, align, nid);
-
-	if (!at && nid != NUMA_NO_NODE)
-		at = memblock_phys_alloc(size, align);
-	return at;
+	return memblock_alloc_range_nid(size, align, 0,
+					MEMBLOCK_ALLOC_ACCESSIBLE, nid, false);
 }
 
-void *memblock_alloc_node(phys_addr_t size, phys_addr_t align, int nid)
+/* A view of new memory: MIN is a wish, MAX and the current limit are not. */
+static void *alloc_view(phys_addr_t size, phys_addr_t align,
+			struct memblock_where w)
 {
-	phys_addr_t at = memblock_phys_alloc_try_nid(size, align, nid);
+	phys_addr_t limit = mb()->current_limit, at;
 
-	if (!at)
-		return NULL;
-	return mm_memset(port_ram(at), 0, size);
+	if (w.max == MEMBLOCK_ALLOC_ACCESSIBLE || w.max > limit)
+		w.max = limit;
+	at = memblock_alloc_range_nid(size, align, w.min, w.max, w.nid,
+				      w.exact);
+	if (!at && w.min)
+		at = memblock_alloc_range_nid(size, align, 0, w.max, w.nid,
+					      w.exact);
+	return at ? port_ram(at) : NULL;
 }
 
-void *memblock_alloc(phys_addr_t size, phys_addr_t align)
+void *memblock_alloc_try_nid_raw(phys_addr_t size, phys_addr_t align,
+				 phys_addr_t min_addr, phys_addr_t max_addr,
+				 int nid)
 {
-	return memblock_alloc_node(size, align, NUMA_NO_NODE);
+	return alloc_view(
+		size, align,
+		(struct memblock_where){min_addr, max_addr, nid, false});
 }
 
-/* ---- questions
- * ------------------------------------------------------------------------------
- */
-
-/* The first region of T that ends above ADDR; t->cnt if none. */
-static u64 type_search(const struct memblock_type *t, phys_addr_t addr)
+void *memblock_alloc_exact_nid_raw(phys_addr_t size, phys_addr_t align,
+				   phys_addr_t min_addr, phys_addr_t max_addr,
+				   int nid)
 {
-	u64 lo = 0, hi = t->cnt;
-
-	while (lo < hi) {
-		u64 mid = lo + (hi - lo) / 2;
-
-		if (region_end(&t->regions[mid]) <= addr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
+	return alloc_view(
+		size, align,
+		(struct memblock_where){min_addr, max_addr, nid, true});
 }
 
-static bool type_has(const struct memblock_type *t, phys_addr_t addr)
+void *memblock_alloc_try_nid(phys_addr_t size, phys_addr_t align,
+			     phys_addr_t min_addr, phys_addr_t max_addr,
+			     int nid)
 {
-	u64 i = type_search(t, addr);
+	void *view = memblock_alloc_try_nid_raw(size, align, min_addr, max_addr,
+						nid);
 
-	return i < t->cnt && t->regions[i].base <= addr;
+	return view ? mm_memset(view, 0, size) : NULL;
 }
 
-bool memblock_is_memory(phys_addr_t addr)
+int memblock_free(void *view, phys_addr_t size)
 {
-	return type_has(&mb()->memory, addr);
-}
-
-bool memblock_is_reserved(phys_addr_t addr)
-{
-	return type_has(&mb()->reserved, addr);
-}
-
-bool memblock_is_region_memory(phys_addr_t base, phys_addr_t size)
-{
-	const struct memblock_type *t = &mb()->memory;
-	phys_addr_t end = base + cap_size(base, size);
-
-	/* Touching regions may differ in node or flags. */
-	for (u64 i = type_search(t, base); base < end; i++) {
-		if (i >= t->cnt || t->regions[i].base > base)
-			return false;
-		base = region_end(&t->regions[i]);
-	}
-	return true;
-}
-
-bool memblock_is_region_reserved(phys_addr_t base, phys_addr_t size)
-{
-	const struct memblock_type *t = &mb()->reserved;
-	u64 i = type_search(t, base);
-
-	return i < t->cnt && t->regions[i].base < base + cap_size(base, size);
-}
-
-phys_addr_t memblock_phys_mem_size(void)
-{
-	return mb()->memory.total_size;
-}
-
-phys_addr_t memblock_reserved_size(void)
-{
-	return mb()->reserved.total_size;
-}
-
-phys_addr_t memblock_start_of_DRAM(void)
-{
-	const struct memblock_type *t = &mb()->memory;
-
-	return t->cnt ? t->regions[0].base : 0;
-}
-
-phys_addr_t memblock_end_of_DRAM(void)
-{
-	const struct memblock_type *t = &mb()->memory;
-
-	return t->cnt ? region_end(&t->regions[t->cnt - 1]) : 0;
-}
-
-const struct memblock_type *memblock_memory_table(void)
-{
-	return &mb()->memory;
-}
-
-const struct memblock_type *memblock_reserved_table(void)
-{
-	return &mb()->reserved;
-}
-
-/* ---- looking and checking
- * --------------------------------------------------------------------- */
-
-static void type_dump(const struct memblock_type *t)
-{
-	pr_debug(" %s.cnt  = 0x%llx", t->name, (unsigned long long)t->cnt);
-	for (u64 i = 0; i < t->cnt; i++) {
-		const struct memblock_region *r = &t->regions[i];
-
-		pr_debug(" %s[0x%llx]\t[0x%016llx-0x%016llx], 0x%llx bytes "
-			 "on node %d flags: 0x%x",
-			 t->name, (unsigned long long)i,
-			 (unsigned long long)r->base,
-			 (unsigned long long)region_end(r) - 1,
-			 (unsigned long long)r->size, r->nid, r->flags);
-	}
-}
-
-void memblock_dump_all(void)
-{
-	pr_debug("MEMBLOCK configuration:");
-	pr_debug(" memory size = 0x%llx reserved size = 0x%llx",
-		 (unsigned long long)mb()->memory.total_size,
-		 (unsigned long long)mb()->reserved.total_size);
-	type_dump(&mb()->memory);
-	type_dump(&mb()->reserved);
-}
-
-static void type_check(const struct memblock_type *t)
-{
-	phys_addr_t sum = 0;
-
-	mm_verify(t->cnt <= t->max);
-	for (u64 i = 0; i < t->cnt; i++) {
-		const struct memblock_region *r = &t->regions[i];
-		const struct memblock_region *prev = r - 1;
-
-		mm_verify(r->size != 0);
-		mm_verify(region_end(r) > r->base);
-		sum += r->size;
-		if (!i)
-			continue;
-		mm_verify(region_end(prev) <= r->base);
-		mm_verify(region_end(prev) < r->base || prev->nid != r->nid ||
-			  prev->flags != r->flags);
-	}
-	mm_verify(sum == t->total_size);
-}
-
-void memblock_check(void)
-{
-	type_check(&mb()->memory);
-	type_check(&mb()->reserved);
+	return view ? memblock_phys_free(port_ram_phys(view), size) : 0;
 }

@@ -3,7 +3,8 @@
  * phys.c - floor 2: its state, its boot in order, its books.
  *
  * phys_boot_memory() is the list of steps; each is a function of the file that
- * owns the matter. Nothing here runs after boot but phys_check().
+ * owns the matter. Nothing here runs after boot but phys_check() and what gives
+ * back memory of the boot.
  */
 #include "phys/phys.h"
 
@@ -11,9 +12,6 @@
 
 #include "base/printk.h"
 #include "base/string.h"
-#include "base/system.h"
-
-struct phys_state phys_sys;
 
 /* Below this many frames nothing useful can run. */
 #define MIN_MANAGED_PAGES 64
@@ -22,12 +20,6 @@ struct phys_state phys_sys;
 
 #define LOW_HOLE_START 0xa0000UL
 #define LOW_HOLE_END   0x100000UL
-
-void phys_reset(void)
-{
-	mm_memset(&phys_sys, 0, sizeof(phys_sys));
-	base_watch(WATCH_DEBUG, false);
-}
 
 static int boot_error(int err, const char *what)
 {
@@ -201,7 +193,7 @@ static int boot_ram(const struct phys_boot_params *p)
 	phys_sys.max_possible_pfn =
 		ALIGN(PFN_DOWN(min(p->max_possible, PFN_PHYS(MAX_PFN_LIMIT))),
 		      PAGES_PER_SECTION);
-	memblock_set_growable(true);
+	memblock_allow_resize();
 	return 0;
 }
 
@@ -346,11 +338,40 @@ int phys_boot_memory(const struct phys_boot_params *params)
 		return boot_error(-ENOMEM, "too little memory");
 	init_per_zone_wmark_min();
 	print_memory_line(params);
-	/* From here on a table could only grow into memory that is given out.
-	 */
+	/* A table could only grow into memory that is given out. */
 	memblock_set_growable(false);
 	phys_sys.booted = true;
 	return 0;
+}
+
+/* ---- afterwards
+ * ------------------------------------------------------------------------ */
+
+/* Frame PFN, reserved since boot, becomes free memory. */
+static void free_boot_frame(u64 pfn)
+{
+	struct page *page = pfn_to_online_page(pfn);
+	struct zone *zone;
+
+	if (!page) {
+		mm_warn_on_once(!page);
+		return;
+	}
+	mm_verify(PageReserved(page) && page_count(page) == 1);
+	zone = page_zone(page);
+	ClearPageReserved(page);
+	__atomic_fetch_add(&zone->managed_pages, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&phys_sys.totalram_pages, 1, __ATOMIC_RELAXED);
+	__free_page(page);
+}
+
+void memblock_free_late(phys_addr_t base, phys_addr_t size)
+{
+	u64 end = PFN_DOWN(base + size);
+
+	mm_verify(phys_sys.booted && base + size >= base);
+	for (u64 pfn = PFN_UP(base); pfn < end; pfn++)
+		free_boot_frame(pfn);
 }
 
 /* ---- the books

@@ -24,3 +24,21 @@ $(EX_FRAMES): $(EX_FRAMES_OBJS)
 
 .PHONY: examples
 examples: $(EX_FRAMES) ## the programs of examples/, in build/examples
+
+# examples/memblock: memblock and what of floor base it calls, no more.
+EX_MEMBLOCK := $(BUILD)/examples/memblock
+EX_MEMBLOCK_SRC := $(addprefix src/phys/,memblock.c memblock_query.c state.c) \
+	$(addprefix src/base/,assert.c printk.c seqbuf.c string.c system.c)
+EX_MEMBLOCK_OBJS := $(EX_MEMBLOCK_SRC:src/%.c=$(EX_FRAMES).d/src/%.o) \
+	$(EX_MEMBLOCK).d/main.o
+
+$(EX_MEMBLOCK).d/%.o: examples/memblock/%.c $(FLAGS_MK)
+	@mkdir -p $(@D)
+	$(SAY) "  CC [examples/memblock] $<"
+	$(Q)$(CC) $(EX_FRAMES_FLAGS) -MMD -MP -c $< -o $@
+$(EX_MEMBLOCK): $(EX_MEMBLOCK_OBJS)
+	$(SAY) "  LD $@"
+	$(Q)$(CC) -o $@ $^
+-include $(EX_MEMBLOCK).d/main.d
+
+examples: $(EX_MEMBLOCK)
