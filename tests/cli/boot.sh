@@ -103,7 +103,7 @@ succeeds numa-movable-node boot --mem 32G --cpus 4 --movable-node \
 shows numa-movable-node-start '  Node 1: 0x0000000440000000' 1
 succeeds numa-memoryless boot --mem 2G --cpus 4 --numa $numa/memoryless.txt
 shows numa-memoryless-node 'setup node 1 as memoryless' 1
-shows numa-memoryless-order 'Fallback order for Node 1: 2 0 ' 1
+shows numa-memoryless-order 'Fallback order for Node 1: 1 2 0 ' 1
 map 'node 0 [mem 0x0-0x3fffffff]' 'node 1 [mem 0x3fffffff-0x7fffffff]'
 refused 1 numa-overlap 'line 2' boot --numa "$work/map"
 map 'node 0 [mem 0x0-0x3fffffff]' 'cpu 0 nude 1'

@@ -590,7 +590,7 @@ static void test_memoryless(void **state)
 	assert_int_equal(zl->nr, 3);
 	assert_int_equal(zone_to_nid(zl->_zonerefs[0].zone), 2);
 	assert_int_equal(zone_to_nid(zl->_zonerefs[1].zone), 0);
-	assert_true(pm_logged("Fallback order for Node 1: 2 0 \n"));
+	assert_true(pm_logged("Fallback order for Node 1: 1 2 0 \n"));
 	/* Node 2's list has no trace of node 1. */
 	assert_int_equal(node_zonelist(2, 0)->nr, 3);
 	phys_check();
