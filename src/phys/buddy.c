@@ -111,7 +111,7 @@ void buddy_add(struct zone *zone, struct page *page, unsigned int order, int mt)
 	WRITE_ONCE(page->private, buddy_private(order, mt));
 	__atomic_store_n(&page->flags, 1u << PG_buddy, __ATOMIC_RELEASE);
 	page_list_add(&area->free_list[mt], page);
-	area->nr_free++;
+	WRITE_ONCE(area->nr_free, area->nr_free + 1);
 }
 
 /* To the end of the list: what is likely to merge soon is taken last. */
@@ -124,7 +124,7 @@ static void buddy_add_tail(struct zone *zone, struct page *page,
 	WRITE_ONCE(page->private, buddy_private(order, mt));
 	__atomic_store_n(&page->flags, 1u << PG_buddy, __ATOMIC_RELEASE);
 	page_list_add_tail(&area->free_list[mt], page);
-	area->nr_free++;
+	WRITE_ONCE(area->nr_free, area->nr_free + 1);
 }
 
 void buddy_del(struct zone *zone, struct page *page, unsigned int order)
@@ -135,7 +135,7 @@ void buddy_del(struct zone *zone, struct page *page, unsigned int order)
 	page_list_del(&area->free_list[buddy_list_type(page)], page);
 	WRITE_ONCE(page->flags, 0u);
 	WRITE_ONCE(page->private, 0u);
-	area->nr_free--;
+	WRITE_ONCE(area->nr_free, area->nr_free - 1);
 }
 
 void buddy_move(struct zone *zone, struct page *page, int mt)
@@ -473,7 +473,8 @@ struct page *buddy_block_of(const struct zone *zone, u64 pfn)
 	for (unsigned int order = 0; order < MAX_ORDER; order++) {
 		struct page *head = pfn_to_page(ALIGN_DOWN(pfn, 1UL << order));
 
-		if (PageBuddy(head) && head->zone_id == zone->zone_id)
+		if (PageBuddy(head) &&
+		    READ_ONCE(head->zone_id) == zone->zone_id)
 			return buddy_order(head) >= order ? head : NULL;
 	}
 	return NULL;

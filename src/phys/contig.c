@@ -63,7 +63,7 @@ static struct zone *zone_of_range(u64 start, u64 end)
 	zone = page ? page_zone(page) : NULL;
 	for (u64 pfn = start; zone && pfn < end; pfn++) {
 		page = pfn_to_online_page(pfn);
-		if (!page || page->zone_id != zone->zone_id)
+		if (!page || READ_ONCE(page->zone_id) != zone->zone_id)
 			return NULL;
 	}
 	return zone;
@@ -195,7 +195,7 @@ static u64 first_obstacle(const struct zone *zone, u64 pfn, u64 end)
 	while (pfn < end) {
 		const struct page *page = pfn_to_online_page(pfn);
 
-		if (!page || page->zone_id != zone->zone_id ||
+		if (!page || READ_ONCE(page->zone_id) != zone->zone_id ||
 		    migratetype_private(get_pfnblock_migratetype(pfn)) ||
 		    !frame_promising(page))
 			return pfn;

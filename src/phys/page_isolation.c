@@ -122,7 +122,8 @@ static bool block_shared(const struct zone *zone, u64 block)
 	for (u64 i = 0; i < pageblock_nr_pages; i++) {
 		const struct page *page = pfn_to_page(block + i);
 
-		if (page->zone_id != zone->zone_id && !PageReserved(page))
+		if (READ_ONCE(page->zone_id) != zone->zone_id &&
+		    !PageReserved(page))
 			return true;
 	}
 	return false;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The page allocator under real threads: everybody allocates, frees, drains
- * and reads counters at once; at the end every frame is back.
+ * The page allocator under real threads: everybody allocates, frees, drains,
+ * isolates, takes ranges and reads counters at once; at the end every frame is
+ * back.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 #include "base/prng.h"
 #include "base/system.h"
 #include "host.h"
+#include "phys/page_isolation.h"
 #include "phys/phys.h"
 
 #define THREADS 4
@@ -21,6 +23,24 @@
 
 static struct e820_table map;
 static u64 seed, iters;
+
+/* Ranges and pageblocks, while others free into them and take from them. */
+static void range_step(struct prng *rnd)
+{
+	u64 nr = 1 + prng_below(rnd, 700);
+	u64 pfn = prng_below(rnd, phys_sys.hot.max_pfn - nr);
+	struct page *page = cma_alloc(&phys_sys.cma.areas[0], nr, 0, true);
+
+	if (page)
+		mm_verify(cma_release(&phys_sys.cma.areas[0], page, nr));
+	if (!alloc_contig_range(pfn, pfn + nr, MIGRATE_MOVABLE, GFP_KERNEL)) {
+		for (u64 i = pfn; i < pfn + nr; i++)
+			mm_verify(page_count(pfn_to_page(i)) == 1);
+		free_contig_range(pfn, nr);
+	}
+	if (!start_isolate_page_range(pfn, pfn + nr, MIGRATE_MOVABLE, 0))
+		undo_isolate_page_range(pfn, pfn + nr, MIGRATE_PREVIOUS);
+}
 
 /* Returns the blocks that FN's thread holds now. */
 static u64 churn_step(struct prng *rnd, struct page **mine, u64 n)
@@ -43,6 +63,8 @@ static u64 churn_step(struct prng *rnd, struct page **mine, u64 n)
 	}
 	if (prng_one_in(rnd, 1000))
 		drain_all_pages();
+	if (prng_one_in(rnd, 500))
+		range_step(rnd);
 	if (prng_one_in(rnd, 1000))
 		mm_verify(global_zone_page_state(NUMA_HIT) <= 1UL << 40);
 	return n;
@@ -63,7 +85,9 @@ static void churn(void *arg)
 
 static int machine_main(void *arg)
 {
-	struct phys_boot_params params = {.map = &map};
+	struct cma_request area = {.size = 16UL << 20, .any_node = true};
+	struct phys_boot_params params = {
+		.map = &map, .cma = &area, .nr_cma = 1};
 	struct port_thread *t[THREADS];
 
 	(void)arg;
