@@ -155,13 +155,12 @@ void buddy_move(struct zone *zone, struct page *page, int mt)
  * ---------------------------------------------------------------------- */
 
 /* Is the head of a free block what it should be? Links apart. */
-static bool head_ok(const struct zone *zone, const struct page *page,
-		    unsigned int order, int mt)
+static inline bool head_ok(const struct zone *zone, const struct page *page,
+			   unsigned int order, int mt)
 {
-	return page->flags == 1u << PG_buddy && page->refcount == 0 &&
-	       page->mapcount == -1 && page->word == 0 &&
-	       page_zone_id(page) == zone->zone_id &&
-	       page->private == buddy_private(order, mt);
+	return page->head == (1u << PG_buddy | (u64)zone->zone_id << 32) &&
+	       (page->refcount | (page->mapcount + 1)) == 0 &&
+	       page->word == 0 && page->private == buddy_private(order, mt);
 }
 
 /* May PFN be a link? Then its descriptor can at least be read. */
@@ -170,18 +169,23 @@ static bool link_readable(u32 pfn)
 	return pfn != PFN_NONE && pfn < phys_hot()->max_pfn;
 }
 
-/* Do PAGE's neighbours on L, or L's ends, lead to PAGE? */
-static bool links_ok(const struct page_list *l, const struct page *page)
+/* Take PAGE off L, if its neighbours, or L's ends, lead to it. */
+static inline bool unlink_checked(struct page_list *l, struct page *page)
 {
-	u32 pfn = (u32)page_to_pfn(page);
-	bool front = page->prev ? link_readable(page->prev) &&
-					  pfn_to_page(page->prev)->next == pfn
-				: l->head == pfn;
-	bool back = page->next ? link_readable(page->next) &&
-					 pfn_to_page(page->next)->prev == pfn
-			       : l->tail == pfn;
+	u32 pfn = (u32)page_to_pfn(page), prev = page->prev, next = page->next;
+	u32 *to = &l->head, *from = &l->tail;
 
-	return front && back;
+	if (prev)
+		to = link_readable(prev) ? &pfn_to_page(prev)->next : NULL;
+	if (next)
+		from = link_readable(next) ? &pfn_to_page(next)->prev : NULL;
+	if (unlikely(!to || !from || *to != pfn || *from != pfn))
+		return false;
+	WRITE_ONCE(*to, next);
+	WRITE_ONCE(*from, prev);
+	page->next = page->prev = PFN_NONE;
+	WRITE_ONCE(l->count, l->count - 1);
+	return true;
 }
 
 /* A free block that is no good: its head is set aside, the rest stays free. */
@@ -307,11 +311,14 @@ static bool buddy_try_del(struct zone *zone, struct page *page,
 			  unsigned int order)
 {
 	u32 mt = (u32)buddy_list_type(page);
+	struct free_area *area = &zone->free_area[order];
 
 	if (likely(mt < MIGRATE_TYPES && head_ok(zone, page, order, (int)mt) &&
 		   order_ok(page, order) &&
-		   links_ok(&zone->free_area[order].free_list[mt], page))) {
-		buddy_del(zone, page, order);
+		   unlink_checked(&area->free_list[mt], page))) {
+		WRITE_ONCE(page->flags, 0u);
+		WRITE_ONCE(page->private, 0u);
+		area->nr_free--;
 		return true;
 	}
 	for (int i = 0; i < MIGRATE_TYPES; i++) {

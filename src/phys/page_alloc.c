@@ -257,7 +257,8 @@ bool post_alloc_hook(struct page *page, unsigned int order, gfp_t gfp)
 		for (u64 i = 0; i < 1UL << order; i++)
 			port_clear_page(page_view(page + i));
 	}
-	set_page_owner(page, order, gfp);
+	if (unlikely(d->p.page_owner))
+		set_page_owner(page, order, gfp);
 	return true;
 }
 
@@ -568,7 +569,7 @@ struct page *alloc_pages_nodemask(gfp_t gfp, unsigned int order, int nid,
 		__free_pages(page, order);
 		page = NULL;
 	}
-	if (page)
+	if (page && unlikely(phys_sys.debug.p.page_owner))
 		page_owner_caller(page, order, __builtin_return_address(0));
 	trace_emit(MM_PAGE_ALLOC, page ? page_to_pfn(page) : 0, order, gfp,
 		   (u64)gfp_migratetype(gfp));
@@ -950,7 +951,8 @@ static bool free_pages_prepare(struct page *page, unsigned int order)
 	WRITE_ONCE(page->head, READ_ONCE(page->head) & PAGE_HEAD_ZONE);
 	if (unlikely(phys_sys.debug.contents))
 		page_debug_free(page, order);
-	reset_page_owner(page, order);
+	if (unlikely(phys_sys.debug.p.page_owner))
+		reset_page_owner(page, order);
 	return true;
 }
 

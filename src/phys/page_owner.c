@@ -113,12 +113,13 @@ void page_owner_caller(struct page *page, unsigned int order, const void *at)
 
 void reset_page_owner(struct page *page, unsigned int order)
 {
-	u64 now = port_now_ns();
 	struct page_owner *owner;
+	u64 now;
 	struct page_ext *ext;
 
 	if (likely(!page_owner_on()))
 		return;
+	now = port_now_ns();
 	for (u64 i = 0; i < 1UL << order; i++) {
 		owner = owner_entry(page + i, &ext);
 		owner->free_pid = port_in_irq() ? 0 : port_current()->pid;

@@ -213,13 +213,17 @@ static unsigned int index_order(unsigned int index)
 					     : pageblock_order;
 }
 
-static bool block_clean(const struct page *page, unsigned int order)
+/*
+ * Is the block fit for the free lists? What they would hide are the flags of
+ * its first frame; all else is seen when it is given out, unless CHECK.
+ */
+static inline bool block_clean(const struct page *page, unsigned int order,
+			       bool check)
 {
-	u64 nr = phys_sys.tunables.check_pages ? 1UL << order : 1;
-
-	for (u64 i = 0; i < nr; i++) {
-		if (unlikely(page[i].refcount || page[i].flags ||
-			     page[i].mapcount != -1 || page[i].word))
+	if (likely(!check))
+		return page->flags == 0;
+	for (u64 i = 0; i < 1UL << order; i++) {
+		if (new_page_reason(page + i))
 			return false;
 	}
 	return true;
@@ -241,6 +245,7 @@ static bool drain_frame(struct page *page)
 static s32 empty_list(struct per_cpu_pages *pcp, unsigned int index, s32 nr,
 		      struct run *run)
 {
+	bool check = phys_sys.tunables.check_pages;
 	unsigned int order = index_order(index);
 	struct page *page;
 	s32 freed = 0;
@@ -248,7 +253,7 @@ static s32 empty_list(struct per_cpu_pages *pcp, unsigned int index, s32 nr,
 	while (freed < nr) {
 		u64 pfn;
 
-		if (unlikely(phys_sys.tunables.check_pages))
+		if (unlikely(check))
 			pcp_mend(pcp, index, freed);
 		page = pcp_pop(&pcp->lists[index]);
 		if (!page)
@@ -258,7 +263,7 @@ static s32 empty_list(struct per_cpu_pages *pcp, unsigned int index, s32 nr,
 		freed += 1 << order;
 		trace_emit(MM_PAGE_PCPU_DRAIN, pfn, order,
 			   index % MIGRATE_PCPTYPES);
-		if (likely(block_clean(page, order))) {
+		if (likely(block_clean(page, order, check))) {
 			run_add(pcp->zone, run, pfn, pfn + (1UL << order));
 			continue;
 		}
