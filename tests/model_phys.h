@@ -409,6 +409,34 @@ static inline void model_refused_single(gfp_t gfp, int nid)
 	}
 }
 
+/*
+ * A single frame was refused under FLAGS: no zone had one above the mark that
+ * the flags lower, beside the reserves that are not for this request.
+ */
+static inline void model_refused_flags(gfp_t gfp, u32 flags)
+{
+	struct zone *zone;
+
+	model.refused++;
+	for_each_populated_zone (zone) {
+		u64 mark = zone->_watermark[flags & ALLOC_WMARK_MASK] +
+			   zone->watermark_boost;
+		bool harder = flags & (ALLOC_HARDER | ALLOC_OOM);
+
+		if (!model_allows(zone, gfp, -1))
+			continue;
+		if (flags & ALLOC_HIGH)
+			mark -= mark / 2;
+		if (flags & ALLOC_OOM)
+			mark -= mark / 2;
+		else if (flags & ALLOC_HARDER)
+			mark -= mark / 4;
+		mark += zone->lowmem_reserve[model_highest(gfp)];
+		mark += harder ? 0 : zone->nr_reserved_highatomic;
+		must((u64)zone->nr_free_pages <= mark);
+	}
+}
+
 /* Refused although no mark counted: there is no such block. */
 static inline void model_refused_all(unsigned int order, gfp_t gfp, int nid)
 {
@@ -423,6 +451,21 @@ static inline void model_refused_all(unsigned int order, gfp_t gfp, int nid)
 			for (int mt = 0; mt < MIGRATE_PCPTYPES; mt++)
 				must_eq(zone_nr_free_blocks(zone, o, mt), 0);
 		}
+	}
+}
+
+/* The block at PFN was just freed: if it lies on a stack, then on its type's.
+ */
+static inline void model_check_stack(u64 pfn, unsigned int order)
+{
+	struct page *page = pfn_to_page(pfn);
+	const struct per_cpu_pages *pcp = &page_zone(page)->pageset[port_cpu()];
+
+	for (unsigned int index = 0; index < NR_PCP_LISTS; index++) {
+		if (pcp->lists[index] == page)
+			must_eq(index,
+				pcp_index(order,
+					  get_pfnblock_migratetype(pfn)));
 	}
 }
 

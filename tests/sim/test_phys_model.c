@@ -300,6 +300,8 @@ static struct page *request_deep(gfp_t gfp, unsigned int order, u32 flags)
 		model_add(page, order, gfp);
 	} else if (flags & ALLOC_NO_WATERMARKS) {
 		model_refused_all(order, gfp, -1);
+	} else if (order == 0) {
+		model_refused_flags(gfp, flags);
 	}
 	return page;
 }
@@ -393,7 +395,10 @@ static void free_nth(u64 k)
 	give_block(&b);
 	if (b.order > PAGE_ALLOC_COSTLY_ORDER && b.order != pageblock_order) {
 		model_check_list(b.pfn);
-	} else if (one_in(32)) {
+		return;
+	}
+	model_check_stack(b.pfn, b.order);
+	if (one_in(32)) {
 		drain_pages(port_cpu());
 		model_check_list(b.pfn);
 	}
