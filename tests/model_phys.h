@@ -32,12 +32,16 @@ struct model_block {
 	u32 stamp;
 	u8 order;
 	bool comp, charged;
+	bool cma; /* given out by a CMA area */
 };
 
 static struct model {
 	u64 seed, step;
 	const char *op;
 	u64 used, charged, managed;
+	u64 cma;      /* frames given out by areas */
+	bool low_dma; /* there is a zone for the first 16 MiB */
+	bool highmem; /* what lies above 896 MiB is mapped by nobody */
 	u64 nr_live;
 	u64 given, refused, frames; /* over all machines of the run */
 	u64 census; /* number of this one: what mark[] is compared with */
@@ -78,7 +82,7 @@ static inline void model_begin(u64 seed)
 	model.seed = seed;
 	model.step = 0;
 	model.op = "boot";
-	model.used = model.charged = model.nr_live = 0;
+	model.used = model.charged = model.cma = model.nr_live = 0;
 	memset(model.frame, FRAME_NONE, sizeof(model.frame));
 	memset(model.mark, 0, sizeof(model.mark));
 	memset(model.isolated, 0, sizeof(model.isolated));
@@ -89,7 +93,9 @@ static inline void model_begin(u64 seed)
 		     i++) {
 			if (zone_at(zone_to_nid(zone), i) != zone ||
 			    !memblock_is_memory(PFN_PHYS(i)) ||
-			    memblock_is_region_reserved(PFN_PHYS(i), PAGE_SIZE))
+			    (memblock_is_region_reserved(PFN_PHYS(i),
+							 PAGE_SIZE) &&
+			     !cma_overlaps(i, i + 1)))
 				continue;
 			nr += model.frame[i] == FRAME_NONE;
 			model.frame[i] = FRAME_FREE;
@@ -132,8 +138,13 @@ static inline void model_put(u64 pfn, unsigned int order, bool comp,
 	struct model_block *b = &model.live[model.nr_live++];
 
 	must(model.nr_live <= MODEL_MAX_LIVE);
-	*b = (struct model_block){(u32)pfn, ++model.serial, (u8)order, comp,
-				  charged};
+	*b = (struct model_block){
+		.pfn = (u32)pfn,
+		.stamp = ++model.serial,
+		.order = (u8)order,
+		.comp = comp,
+		.charged = charged,
+	};
 	model_stamp(b);
 }
 
@@ -177,6 +188,7 @@ static inline struct model_block model_take(u64 k)
 	}
 	model.used -= nr;
 	model.charged -= b.charged ? nr : 0;
+	model.cma -= b.cma;
 	model.live[k] = model.live[--model.nr_live];
 	return b;
 }
@@ -352,10 +364,14 @@ static inline void model_census(void)
 /* One past the last frame that GFP's zones have. */
 static inline u64 model_limit(gfp_t gfp)
 {
+	/* Where there is no zone DMA, its requests get DMA32. */
 	if (gfp & __GFP_DMA)
-		return 16 * MiB >> PAGE_SHIFT;
+		return (model.low_dma ? 16 * MiB : 4 * GiB) >> PAGE_SHIFT;
+	if (model.highmem && !(gfp & __GFP_HIGHMEM))
+		return 896 * MiB >> PAGE_SHIFT;
+	/* There is no zone that ends at 4 GiB where HIGHMEM begins below. */
 	if (gfp & __GFP_DMA32)
-		return 4 * GiB >> PAGE_SHIFT;
+		return (model.highmem ? 896 * MiB : 4 * GiB) >> PAGE_SHIFT;
 	return MODEL_PFNS;
 }
 
@@ -363,11 +379,19 @@ static inline u64 model_limit(gfp_t gfp)
 static inline int model_highest(gfp_t gfp)
 {
 	if (gfp & __GFP_DMA)
-		return ZONE_DMA;
+		return model.low_dma ? ZONE_DMA : ZONE_DMA32;
 	if (gfp & __GFP_DMA32)
-		return ZONE_DMA32;
-	return (gfp & __GFP_HIGHMEM) && (gfp & __GFP_MOVABLE) ? ZONE_MOVABLE
-							      : ZONE_NORMAL;
+		return model.highmem ? ZONE_NORMAL : ZONE_DMA32;
+	if ((gfp & __GFP_HIGHMEM) && (gfp & __GFP_MOVABLE))
+		return ZONE_MOVABLE;
+	return (gfp & __GFP_HIGHMEM) && model.highmem ? ZONE_HIGHMEM
+						      : ZONE_NORMAL;
+}
+
+/* Do CMA areas lend frames to a request with GFP? */
+static inline bool model_lends(gfp_t gfp)
+{
+	return (gfp & __GFP_MOVABLE) && !phys_sys.group_by_mobility_off;
 }
 
 /* Is ZONE one that a request with GFP for NID may use? */
@@ -376,6 +400,8 @@ static inline bool model_allows(const struct zone *zone, gfp_t gfp, int nid)
 	if ((gfp & __GFP_THISNODE) &&
 	    zone_to_nid(zone) != (nid < 0 ? numa_node_id() : nid))
 		return false;
+	if (zone->idx == ZONE_MOVABLE && model_highest(gfp) != ZONE_MOVABLE)
+		return false;
 	return zone->zone_start_pfn < model_limit(gfp);
 }
 
@@ -383,6 +409,13 @@ static inline void model_check_place(struct page *page, unsigned int order,
 				     gfp_t gfp, int nid)
 {
 	must(page_to_pfn(page) + (1UL << order) <= model_limit(gfp));
+	/* Areas lend to those who can go away again. */
+	for (u64 i = 0; i < 1UL << order; i += 512)
+		must(get_pfnblock_migratetype(page_to_pfn(page) + i) !=
+			     MIGRATE_CMA ||
+		     model_lends(gfp));
+	must(page_zone_idx(page) != ZONE_MOVABLE ||
+	     model_highest(gfp) == ZONE_MOVABLE);
 	if (gfp & __GFP_THISNODE)
 		must_eq(page_to_nid(page), nid < 0 ? numa_node_id() : nid);
 	for (u64 i = 0; (gfp & __GFP_ZERO) && i < 1UL << order; i++) {
@@ -402,39 +435,106 @@ static inline void model_refused_single(gfp_t gfp, int nid)
 	for_each_populated_zone (zone) {
 		u64 keep = zone->_watermark[WMARK_LOW] + zone->watermark_boost +
 			   zone->lowmem_reserve[model_highest(gfp)] +
-			   zone->nr_reserved_highatomic;
+			   zone->nr_reserved_highatomic +
+			   (model_lends(gfp) ? 0 : (u64)zone->nr_free_cma);
 
 		if (model_allows(zone, gfp, nid))
 			must((u64)zone->nr_free_pages <= keep);
 	}
 }
 
+/* What a zone had before a request. */
+struct model_level {
+	s64 free, cma;
+	u64 boost, highatomic;
+};
+
+static inline struct model_level model_level(const struct zone *zone)
+{
+	return (struct model_level){zone->nr_free_pages, zone->nr_free_cma,
+				    zone->watermark_boost,
+				    zone->nr_reserved_highatomic};
+}
+
 /*
- * A single frame was refused under FLAGS: no zone had one above the mark that
- * the flags lower, beside the reserves that are not for this request.
+ * The frames of ZONE that a request with GFP and FLAGS must leave there: the
+ * mark that the flags lower, and what is kept from this request.
  */
+static inline s64 model_keep(const struct zone *zone, struct model_level l,
+			     gfp_t gfp, u32 flags)
+{
+	u64 mark = zone->_watermark[flags & ALLOC_WMARK_MASK] + l.boost;
+
+	if (flags & ALLOC_HIGH)
+		mark -= mark / 2;
+	if (flags & ALLOC_OOM)
+		mark -= mark / 2;
+	else if (flags & ALLOC_HARDER)
+		mark -= mark / 4;
+	mark += zone->lowmem_reserve[model_highest(gfp)];
+	if (!(flags & (ALLOC_HARDER | ALLOC_OOM)))
+		mark += l.highatomic;
+	return (s64)mark + (flags & ALLOC_CMA ? 0 : l.cma);
+}
+
+/* A single frame was refused under FLAGS: no zone had one to give. */
 static inline void model_refused_flags(gfp_t gfp, u32 flags)
 {
 	struct zone *zone;
 
 	model.refused++;
 	for_each_populated_zone (zone) {
-		u64 mark = zone->_watermark[flags & ALLOC_WMARK_MASK] +
-			   zone->watermark_boost;
-		bool harder = flags & (ALLOC_HARDER | ALLOC_OOM);
+		struct model_level l = model_level(zone);
 
-		if (!model_allows(zone, gfp, -1))
-			continue;
-		if (flags & ALLOC_HIGH)
-			mark -= mark / 2;
-		if (flags & ALLOC_OOM)
-			mark -= mark / 2;
-		else if (flags & ALLOC_HARDER)
-			mark -= mark / 4;
-		mark += zone->lowmem_reserve[model_highest(gfp)];
-		mark += harder ? 0 : zone->nr_reserved_highatomic;
-		must((u64)zone->nr_free_pages <= mark);
+		if (model_allows(zone, gfp, -1))
+			must(l.free <= model_keep(zone, l, gfp, flags));
 	}
+}
+
+/* A block was given under FLAGS by ZONE, which had L before: it had enough. */
+static inline void model_given_flags(const struct zone *zone,
+				     struct model_level l, unsigned int order,
+				     gfp_t gfp, u32 flags)
+{
+	if (flags & ALLOC_NO_WATERMARKS)
+		return;
+	/* A boost is there to wake kswapd, not to stop those in a hurry. */
+	if (order == 0 && (gfp & __GFP_HIGH) &&
+	    (flags & ALLOC_WMARK_MASK) == ALLOC_WMARK_MIN)
+		l.boost = 0;
+	must(l.free - (s64)((1UL << order) - 1) >
+	     model_keep(zone, l, gfp, flags));
+}
+
+/* The NR single frames from PFN on were given out as they are: all free. */
+static inline void model_add_range(u64 pfn, u64 nr, bool cma)
+{
+	for (u64 i = pfn; i < pfn + nr; i++) {
+		model_add(pfn_to_page(i), 0, 0);
+		model.live[model.nr_live - 1].cma = cma;
+	}
+	model.cma += cma ? nr : 0;
+}
+
+/* Are all frames of [PFN, END) free, in one zone, in pageblocks for all? */
+static inline bool model_can_take(u64 pfn, u64 end, bool cma)
+{
+	const struct zone *zone = NULL;
+
+	for (u64 i = pfn; i < end; i++) {
+		int mt;
+
+		if (i >= MODEL_PFNS || model.frame[i] != FRAME_FREE ||
+		    model.isolated[i >> 9])
+			return false;
+		if (zone && page_zone(pfn_to_online_page(i)) != zone)
+			return false;
+		zone = page_zone(pfn_to_online_page(i));
+		mt = get_pfnblock_migratetype(i);
+		if ((mt == MIGRATE_CMA) != cma)
+			return false;
+	}
+	return true;
 }
 
 /* Refused although no mark counted: there is no such block. */

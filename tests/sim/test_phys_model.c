@@ -4,7 +4,7 @@
  * frame and a list of what is out (model_phys.h), on machines of several
  * shapes. After each step on a small machine, and every so often on a large
  * one, the allocator's own checks run and its sums are compared; now and then
- * every free list is. Then every state of sixteen frames.
+ * every free list is.
  *
  *	SEED=n ITERS=k   start with seed n, k operations in all
  *	SOAK=1           ten million operations, or SOAK_MINUTES (20) minutes
@@ -12,7 +12,7 @@
  *
  * A run is a row of machines with the seeds n, n+1, ...; a failure prints the
  * line that repeats the machine that failed alone. To add an operation: write
- * a function, put it in ops[].
+ * a function, put it in taking[], giving[] or others[].
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,7 +22,10 @@
 
 #include <time.h>
 
+#include <mmkit/cma.h>
+
 #include "model_phys.h"
+#include "phys/layout.h"
 #include "phys/page_isolation.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -48,46 +51,50 @@ struct shape {
 	bool mixed;	   /* no grouping by mobility, whatever the size */
 	u32 ops;	   /* operations on one machine */
 	u32 check, census; /* steps from one to the next */
+	u32 movable;	   /* percent of memory that zone MOVABLE gets */
+	const char *arch;  /* NULL: x86-64 */
+	u64 cma;	   /* bytes of an area; 0: none */
 };
 
+#define RAM(...)	       .ram = {__VA_ARGS__}
+#define EVERY(check_, census_) .check = (check_), .census = (census_)
+
 static const struct shape shapes[] = {
-	{"3 MiB", 1, 1, {{0, 3 * MiB}}, false, 4000, 1, 8},
-	{"7 MiB", 2, 1, {{0, 7 * MiB}}, false, 4000, 2, 16},
-	{"14 MiB", 2, 1, {{0, 14 * MiB}}, false, 5000, 8, 64},
-	{"20 MiB", 3, 1, {{0, 20 * MiB}}, false, 5000, 16, 128},
-	{"two nodes",
-	 4,
-	 2,
-	 {{0, 12 * MiB}, {12 * MiB, 12 * MiB}},
-	 false,
-	 6000,
-	 16,
-	 128},
-	{"three zones",
-	 3,
-	 1,
-	 {{0, 6 * MiB}, {GiB + 5 * MiB, 6 * MiB}, {4 * GiB, 14 * MiB}},
-	 false,
-	 6000,
-	 16,
-	 128},
-	{"zones and nodes",
-	 4,
-	 2,
-	 {{0, 20 * MiB}, {4 * GiB + 8 * MiB, 20 * MiB}},
-	 false,
-	 6000,
-	 32,
-	 256},
-	{"32 MiB, not grouped", 2, 1, {{0, 32 * MiB}}, true, 6000, 32, 256},
-	{"64 MiB", 4, 1, {{0, 64 * MiB}}, false, 10000, 100, 1000},
-	{"280 MiB, deferred", 2, 1, {{0, 300 * MiB}}, false, 12000, 2000, 6000},
+	{"3 MiB", 1, 1, RAM({0, 3 * MiB}), .ops = 4000, EVERY(1, 8)},
+	{"7 MiB", 2, 1, RAM({0, 7 * MiB}), .ops = 4000, EVERY(2, 16)},
+	{"14 MiB", 2, 1, RAM({0, 14 * MiB}), .ops = 5000, EVERY(8, 64)},
+	{"20 MiB", 3, 1, RAM({0, 20 * MiB}), .ops = 5000, EVERY(16, 128),
+	 .cma = 4 * MiB},
+	{"two nodes", 4, 2, RAM({0, 12 * MiB}, {12 * MiB, 12 * MiB}),
+	 .ops = 6000, EVERY(16, 128)},
+	{"three zones", 3, 1,
+	 RAM({0, 6 * MiB}, {GiB + 5 * MiB, 6 * MiB}, {4 * GiB, 14 * MiB}),
+	 .ops = 6000, EVERY(16, 128), .cma = 3 * MiB},
+	{"zones and nodes", 4, 2,
+	 RAM({0, 20 * MiB}, {4 * GiB + 8 * MiB, 20 * MiB}), .ops = 6000,
+	 EVERY(32, 256), .cma = 6 * MiB},
+	{"32 MiB, not grouped", 2, 1, RAM({0, 32 * MiB}), .mixed = true,
+	 .ops = 6000, EVERY(32, 256), .cma = 4 * MiB},
+	{"64 MiB", 4, 1, RAM({0, 64 * MiB}), .ops = 10000, EVERY(100, 1000),
+	 .cma = 16 * MiB},
+	{"300 MiB, deferred", 2, 1, RAM({0, 300 * MiB}), .ops = 12000,
+	 EVERY(2000, 6000), .cma = 8 * MiB},
+	{"zone MOVABLE", 2, 1, RAM({0, 40 * MiB}), .ops = 6000, EVERY(32, 256),
+	 .movable = 50},
+	{"MOVABLE on two nodes", 4, 2, RAM({0, 24 * MiB}, {GiB, 24 * MiB}),
+	 .ops = 6000, EVERY(32, 256), .movable = 40},
+	{"HIGHMEM", 2, 1,
+	 RAM({0, 12 * MiB}, {20 * MiB, 6 * MiB}, {GiB, 10 * MiB}), .ops = 6000,
+	 EVERY(32, 256), .arch = "x86-32-pae"},
+	{"arm64", 2, 1, RAM({GiB, 14 * MiB}, {4 * GiB, 10 * MiB}), .ops = 6000,
+	 EVERY(32, 256), .arch = "arm64"},
 };
 
 static void shape_boot(const struct shape *s)
 {
 	static struct e820_table map;
 	static u8 cpu_node[MM_NR_CPUS];
+	struct cma_request cma = {.any_node = true};
 	struct phys_node_range nodes[3];
 	struct phys_boot_params p = {.map = &map, .nodes = nodes};
 	int nr = 0;
@@ -106,6 +113,11 @@ static void shape_boot(const struct shape *s)
 	}
 	p.nr_nodes = nr;
 	p.no_mobility_grouping = s->mixed;
+	cma.size = s->cma;
+	p.cma = &cma;
+	p.nr_cma = s->cma != 0;
+	p.movablecore.percent = s->movable;
+	p.arch = s->arch;
 	assert_int_equal(phys_boot_memory(&p), 0);
 }
 
@@ -115,10 +127,11 @@ static void shape_boot(const struct shape *s)
 static struct {
 	const struct shape *shape;
 	struct prng rnd;
-	u64 isolated, brims; /* over all machines of the run */
-	u64 steps;	     /* of this machine */
-	bool check_all;	     /* after each step */
-	int lean;	     /* of 16: how many choices are for taking */
+	u64 isolated, brims, ranges,
+		from_cma; /* over all machines of the run */
+	u64 steps;	  /* of this machine */
+	bool check_all;	  /* after each step */
+	int lean;	  /* of 16: how many choices are for taking */
 } life;
 
 static struct prng *const rnd = &life.rnd;
@@ -286,7 +299,9 @@ static void op_exact(void)
 /* With permissions beyond what alloc_pages() has: down to the last frame. */
 static struct page *request_deep(gfp_t gfp, unsigned int order, u32 flags)
 {
+	static struct model_level before[PHYS_MAX_ZONES];
 	struct alloc_context ac;
+	struct zone *zone;
 	struct page *page;
 
 	/* Nobody charges on this way. */
@@ -294,8 +309,13 @@ static struct page *request_deep(gfp_t gfp, unsigned int order, u32 flags)
 	prepare_alloc_context(&ac, gfp, -1);
 	if (!ac.preferred_zoneref->zone || !model_room(1))
 		return NULL;
+	for_each_populated_zone (zone)
+		before[zone->zone_id] = model_level(zone);
 	page = get_page_from_freelist(gfp, order, flags, &ac);
 	if (page) {
+		zone = page_zone(page);
+		model_given_flags(zone, before[zone->zone_id], order, gfp,
+				  flags);
 		model_check_place(page, order, gfp, -1);
 		model_add(page, order, gfp);
 	} else if (flags & ALLOC_NO_WATERMARKS) {
@@ -369,6 +389,11 @@ static void give_block(const struct model_block *b)
 {
 	struct page *page = pfn_to_page(b->pfn);
 
+	if (b->cma) {
+		must(cma_release(&phys_sys.cma.areas[0], page, 1));
+		must(!cma_release(&phys_sys.cma.areas[0], page, 1));
+		return;
+	}
 	switch (below(4)) {
 	case 0:
 		put_page(b->comp ? page + below(1UL << b->order) : page);
@@ -430,7 +455,7 @@ static void op_free_many(void)
 
 static bool is_single(const struct model_block *b)
 {
-	return b->order == 0;
+	return b->order == 0 && !b->cma;
 }
 
 static bool can_split(const struct model_block *b)
@@ -506,7 +531,8 @@ static void op_tune(void)
 		must(min_wmark_pages(zone) <= low_wmark_pages(zone));
 		must(low_wmark_pages(zone) <= high_wmark_pages(zone));
 		must_eq(zone->watermark_boost, 0);
-		marks += min_wmark_pages(zone);
+		if (zone->idx != ZONE_HIGHMEM && zone->idx != ZONE_MOVABLE)
+			marks += min_wmark_pages(zone);
 	}
 	must(marks <= t->min_free_kbytes >> (PAGE_SHIFT - 10));
 }
@@ -558,7 +584,7 @@ static bool block_shared(u64 b)
 static void op_isolate(void)
 {
 	u64 k = some_block(NULL), pfn, b;
-	int err, mt;
+	int err, mt, want;
 
 	if (k >= MODEL_MAX_LIVE)
 		return;
@@ -567,8 +593,10 @@ static void op_isolate(void)
 		return;
 	b = pfn >> 9;
 	mt = get_pfnblock_migratetype(pfn);
-	err = start_isolate_page_range(pfn, pfn + 1, MIGRATE_MOVABLE, 0);
-	if (model.isolated[b] || block_shared(b))
+	want = one_in(2) ? MIGRATE_CMA : MIGRATE_MOVABLE;
+	err = start_isolate_page_range(pfn, pfn + 1, want, 0);
+	if (model.isolated[b] || block_shared(b) ||
+	    (mt == MIGRATE_CMA && want != MIGRATE_CMA))
 		must_eq(err, -EBUSY);
 	else
 		must_eq(err, 0);
@@ -581,7 +609,10 @@ static void op_isolate(void)
 static void unisolate(u64 b)
 {
 	undo_isolate_page_range(b << 9, (b + 1) << 9,
-				one_in(2) ? MIGRATE_PREVIOUS : MIGRATE_MOVABLE);
+				model.isolated[b] == 1 + MIGRATE_CMA ||
+						one_in(2)
+					? MIGRATE_PREVIOUS
+					: MIGRATE_MOVABLE);
 	model.isolated[b] = 0;
 }
 
@@ -593,19 +624,91 @@ static void op_unisolate(void)
 	}
 }
 
+/* ---- operations: exact ranges
+ * ----------------------------------------------------------------- */
+
+/* These very frames: given if and only if all of them can be. */
+static void op_contig(void)
+{
+	u64 nr = 1 + below(one_in(4) ? 2000 : 60), pfn;
+	bool can;
+	int err;
+
+	if (!model.nr_live || !model_room(nr))
+		return;
+	pfn = model.live[below(model.nr_live)].pfn + below(4096);
+	can = model_can_take(pfn, pfn + nr, false) && !block_shared(pfn >> 9) &&
+	      !block_shared((pfn + nr - 1) >> 9);
+	err = alloc_contig_range(pfn, pfn + nr, MIGRATE_MOVABLE, 0);
+	must_eq(err == 0, can);
+	if (err)
+		return;
+	model_add_range(pfn, nr, false);
+	life.ranges++;
+}
+
+static void op_contig_pages(void)
+{
+	u64 nr = 1 + below(one_in(4) ? 3000 : 100);
+	gfp_t gfp = some_gfp() & ~(__GFP_ACCOUNT | __GFP_HARDWALL);
+	int nid = some_node();
+	struct page *page;
+
+	if (!model_room(nr))
+		return;
+	page = alloc_contig_pages(nr, gfp, nid);
+	if (!page)
+		return;
+	model_check_place(page, 0, gfp, nid);
+	model_check_place(page + nr - 1, 0, gfp, nid);
+	model_add_range(page_to_pfn(page), nr, false);
+	life.ranges++;
+}
+
+/* From the area: given if it has such a range free. */
+static void op_cma(void)
+{
+	struct cma *cma = &phys_sys.cma.areas[0];
+	unsigned int align = (unsigned int)below(4);
+	u64 nr = 1 + below(one_in(4) ? 800 : 40), base, end;
+	struct page *page;
+
+	if (!phys_sys.cma.nr || !model_room(nr))
+		return;
+	base = PFN_DOWN(cma_get_base(cma));
+	end = base + (cma_get_size(cma) >> PAGE_SHIFT);
+	page = cma_alloc(cma, nr, align, true);
+	if (page) {
+		must(cma_pages_valid(cma, page, nr));
+		must(IS_ALIGNED(page_to_pfn(page), 1UL << align));
+		model_add_range(page_to_pfn(page), nr, true);
+		life.from_cma++;
+	} else {
+		model.refused++;
+		for (u64 at = base; at + nr <= end; at += 1UL << align)
+			must(!model_can_take(at, at + nr, true));
+	}
+	must_eq(cma_get_used(cma), model.cma);
+}
+
 /* ---- the table of operations
  * -------------------------------------------------------------------- */
 
 struct op {
 	const char *name;
 	void (*run)(void);
-	u32 weight; /* of 1000 that are neither taking nor giving */
+	u32 weight; /* of the 1000 of its table */
 };
 
 static const struct op taking[] = {
-	{"alloc", op_alloc, 930},	   {"bulk", op_bulk, 20},
-	{"exact", op_exact, 20},	   {"reserves", op_reserves, 20},
-	{"highatomic", op_highatomic, 10},
+	{"alloc", op_alloc, 930},
+	{"bulk", op_bulk, 20},
+	{"exact", op_exact, 20},
+	{"reserves", op_reserves, 15},
+	{"highatomic", op_highatomic, 6},
+	{"contiguous", op_contig, 4},
+	{"contiguous, any", op_contig_pages, 1},
+	{"CMA", op_cma, 4},
 };
 
 static const struct op giving[] = {
@@ -704,6 +807,8 @@ static u64 live_once(u64 seed, u64 steps)
 	life.check_all = pm_env("CHECK", 0);
 	life.lean = 10;
 	shape_boot(life.shape);
+	model.highmem = phys_sys.layout->zone_end[ZONE_HIGHMEM] != 0;
+	model.low_dma = phys_sys.layout->zone_end[ZONE_DMA] != 0;
 	model_begin(seed);
 	err = sim_run(life_main, NULL);
 	if (err) {
@@ -741,275 +846,17 @@ static void test_model(void **state)
 	print_message("%lu operations on %lu machines, seeds %lu..%lu\n", done,
 		      lives, seed, seed + lives - 1);
 	print_message("%lu blocks given, %lu frames, %lu refused; to the brim "
-		      "%lu times; %lu pageblocks isolated\n",
-		      model.given, model.frames, model.refused, life.brims,
-		      life.isolated);
+		      "%lu times\n",
+		      model.given, model.frames, model.refused, life.brims);
+	print_message("%lu pageblocks isolated, %lu exact ranges, %lu from "
+		      "CMA areas\n",
+		      life.isolated, life.ranges, life.from_cma);
 	assert_true(soak || done == ops);
 	/* A long run went everywhere. */
-	assert_true(done < 50000 || (model.given > done / 2 && model.refused &&
-				     life.brims && life.isolated));
+	assert_true(done < 50000 ||
+		    (model.given > done / 2 && model.refused && life.brims &&
+		     life.isolated && life.ranges && life.from_cma));
 	pm_hardware(1, NULL, 1);
-}
-
-/* ---- every state of sixteen frames
- * -----------------------------------------------------------------
- *
- * A state is which frames are out and where their blocks begin; which blocks
- * are free follows, because free buddies merge. From every state: a request of
- * each order, with each of the blocks that could serve it first on its list,
- * and the return of each block. All states are reached: their number is known,
- * since a range of 2^n frames is one block that is out, or two halves:
- * f(0) = 2, f(n) = f(n - 1)^2 + 1.
- */
-#define SCOPE_ORDER 4
-#define SCOPE	    (1u << SCOPE_ORDER)
-#define SCOPE_ID    200
-#define SCOPE_SLOTS (1u << 20)
-
-/* A zone of sixteen frames, taken from a real one, and the search in it. */
-static struct {
-	struct zone zone;
-	u64 base, transitions;
-	unsigned int order; /* the search's: 2^order frames take part */
-	u32 nr;
-	u32 queue[SCOPE_SLOTS], slot[SCOPE_SLOTS];
-} scope;
-
-/* The frames out, and the first frames of blocks. */
-#define KEY(used, starts) ((u32)(used) | (u32)(starts) << 16)
-#define KEY_USED(key)	  ((key)&0xffffu)
-#define KEY_STARTS(key)	  ((key) >> 16)
-
-static u32 frames_at(u32 at, unsigned int order)
-{
-	return ((1u << (1u << order)) - 1) << at;
-}
-
-static void scope_make(unsigned int order)
-{
-	struct page *block = alloc_pages(GFP_KERNEL, SCOPE_ORDER);
-
-	assert_non_null(block);
-	memset(&scope, 0, sizeof(scope));
-	scope.order = order;
-	scope.base = page_to_pfn(block);
-	scope.zone.zone_pgdat = NODE_DATA(0);
-	scope.zone.zone_start_pfn = scope.base;
-	scope.zone.spanned_pages = scope.zone.present_pages = SCOPE;
-	scope.zone.managed_pages = SCOPE;
-	scope.zone.zone_id = SCOPE_ID;
-	phys_sys.hot.zone_of[SCOPE_ID] = &scope.zone;
-	split_page(block, SCOPE_ORDER);
-	for (u64 i = 0; i < SCOPE; i++)
-		block[i].zone_id = SCOPE_ID;
-}
-
-/* The order of the free block that begins at AT; -1: none does. */
-static int find_free_order(u32 used, u32 at)
-{
-	int order = -1;
-
-	for (unsigned int o = 0; o <= scope.order; o++) {
-		if (at & ((1u << o) - 1) || used & frames_at(at, o))
-			break;
-		order = (int)o;
-	}
-	/* Part of a larger one? */
-	for (unsigned int o = (unsigned int)(order + 1);
-	     order >= 0 && o <= scope.order; o++) {
-		if (!(used & frames_at(at & ~((1u << o) - 1), o)))
-			return -1;
-	}
-	return order;
-}
-
-/* find_free_order(), computed once for all sets of frames. */
-static s8 free_order[1u << SCOPE][SCOPE];
-
-static int free_order_at(u32 used, u32 at)
-{
-	return free_order[used][at];
-}
-
-/* The zone as KEY says, the free block at FIRST first on its list. */
-static void scope_restore(u32 key, u32 first)
-{
-	struct page *page = pfn_to_page(scope.base);
-	u32 used = KEY_USED(key);
-	u32 end = 1u << scope.order;
-
-	for (u32 i = 0; i < SCOPE; i++) {
-		page[i].flags = 0;
-		page[i].private = 0;
-		page[i].refcount = i < end && !(used >> i & 1) ? 0 : 1;
-	}
-	for (unsigned int o = 0; o <= scope.order; o++) {
-		struct free_area *area = &scope.zone.free_area[o];
-
-		page_list_init(&area->free_list[MIGRATE_MOVABLE]);
-		area->nr_free = 0;
-	}
-	for (u32 n = 0; n < end; n++) {
-		u32 at = (first + 1 + n) % end; /* FIRST comes last */
-		int order = free_order_at(used, at);
-
-		if (order >= 0)
-			buddy_add(&scope.zone, page + at, (unsigned int)order,
-				  MIGRATE_MOVABLE);
-	}
-	scope.zone.nr_free_pages = end - (u32)__builtin_popcount(used);
-}
-
-/* The lists have the blocks that must be there, and no others. */
-static void scope_compare(u32 used)
-{
-	u32 end = 1u << scope.order, listed = 0;
-
-	for (unsigned int o = 0; o <= scope.order; o++) {
-		const struct page_list *l =
-			&scope.zone.free_area[o].free_list[MIGRATE_MOVABLE];
-		const struct page *p = page_list_first(l);
-
-		must_eq(l->count, scope.zone.free_area[o].nr_free);
-		for (; p; p = page_list_next(p)) {
-			u32 at = (u32)(page_to_pfn(p) - scope.base);
-
-			must(at < end);
-			must_eq(free_order_at(used, at), o);
-			must(!(listed & frames_at(at, o)));
-			listed |= frames_at(at, o);
-		}
-	}
-	must_eq(listed | used, (1u << end) - 1);
-	must_eq(scope.zone.nr_free_pages, end - (u32)__builtin_popcount(used));
-}
-
-/* KEY was reached: to the queue, if for the first time. */
-static void scope_reach(u32 key)
-{
-	u32 at = (u32)prng_mix(key) % SCOPE_SLOTS;
-
-	scope.transitions++;
-	scope_compare(KEY_USED(key));
-	for (; scope.slot[at]; at = (at + 1) % SCOPE_SLOTS) {
-		if (scope.queue[scope.slot[at] - 1] == key)
-			return;
-	}
-	must(scope.nr < SCOPE_SLOTS / 2 + SCOPE_SLOTS / 4);
-	scope.queue[scope.nr++] = key;
-	scope.slot[at] = scope.nr;
-}
-
-/* A request of ORDER in state KEY. */
-static void scope_alloc(u32 key, unsigned int order)
-{
-	u32 used = KEY_USED(key);
-	unsigned int from = order;
-	bool any = false;
-
-	/* The smallest order that has a block to serve it. */
-	for (; from <= scope.order && !any; from += !any) {
-		for (u32 at = 0; at < 1u << scope.order; at++)
-			any |= free_order_at(used, at) == (int)from;
-	}
-	for (u32 at = 0; at < 1u << scope.order; at++) {
-		struct page *page;
-
-		if (any ? free_order_at(used, at) != (int)from : at > 0)
-			continue;
-		scope_restore(key, at);
-		page = __rmqueue(&scope.zone, order, MIGRATE_MOVABLE, 0);
-		must_eq(page != NULL, any);
-		if (!page) {
-			scope_compare(used);
-			continue;
-		}
-		must_eq(page_to_pfn(page), scope.base + at);
-		scope_reach(KEY(used | frames_at(at, order),
-				KEY_STARTS(key) | 1u << at));
-	}
-}
-
-/* The block at AT of state KEY comes back. */
-static void scope_free(u32 key, u32 at)
-{
-	u32 used = KEY_USED(key), starts = KEY_STARTS(key);
-	unsigned int order = 0;
-	u64 pfn = scope.base + at;
-
-	/* As long as no other block begins inside. */
-	while (order < scope.order && !(at & ((2u << order) - 1)) &&
-	       (used & frames_at(at, order + 1)) == frames_at(at, order + 1) &&
-	       (starts & frames_at(at, order + 1)) == 1u << at)
-		order++;
-	scope_restore(key, 0);
-	for (u32 i = 0; i < 1u << order; i++)
-		pfn_to_page(pfn + i)->refcount = 0;
-	__free_one_page(&scope.zone, pfn_to_page(pfn), pfn, order,
-			MIGRATE_MOVABLE);
-	scope_reach(KEY(used & ~frames_at(at, order), starts & ~(1u << at)));
-}
-
-/* All states of 2^ORDER frames, MOST at most. Returns how many there are. */
-static u32 scope_search(unsigned int order, u32 most)
-{
-	unsigned long flags;
-	u32 next = 0;
-
-	scope_make(order);
-	for (u32 used = 0; used < 1u << (1u << order); used++) {
-		for (u32 at = 0; at < 1u << order; at++)
-			free_order[used][at] = (s8)find_free_order(used, at);
-	}
-	zone_init_free_lists(&scope.zone);
-	spin_lock_irqsave(&scope.zone.lock, flags);
-	scope_restore(0, 0);
-	scope_reach(0);
-	for (; next < scope.nr && next < most; next++) {
-		u32 key = scope.queue[next];
-
-		for (unsigned int o = 0; o <= order; o++)
-			scope_alloc(key, o);
-		for (u32 at = 0; at < 1u << order; at++) {
-			if (KEY_STARTS(key) >> at & 1)
-				scope_free(key, at);
-		}
-		scope_restore(key, 0);
-		spin_unlock_irqrestore(&scope.zone.lock, flags);
-		buddy_check(&scope.zone);
-		spin_lock_irqsave(&scope.zone.lock, flags);
-	}
-	spin_unlock_irqrestore(&scope.zone.lock, flags);
-	print_message(
-		"%u frames: %u states entered, %u seen, %lu transitions\n",
-		1u << order, next, scope.nr, scope.transitions);
-	return scope.nr;
-}
-
-static int scope_main(void *arg)
-{
-	u32 all[SCOPE_ORDER + 1] = {2};
-	bool whole = pm_env("SOAK", 0) || !MM_DEBUG;
-
-	(void)arg;
-	model.op = "scope";
-	for (unsigned int n = 0; n <= SCOPE_ORDER; n++) {
-		bool cut = n == SCOPE_ORDER && !whole;
-
-		all[n] = n ? all[n - 1] * all[n - 1] + 1 : 2;
-		if (cut)
-			must(scope_search(n, 20000) > 20000);
-		else
-			must_eq(scope_search(n, SCOPE_SLOTS), all[n]);
-	}
-	return 0;
-}
-
-static void test_every_state(void **state)
-{
-	(void)state;
-	pm_boot(8 * MiB, 1);
-	assert_int_equal(sim_run(scope_main, NULL), 0);
 }
 
 /* ---- grouping
@@ -1048,8 +895,8 @@ static void check_ungrouped(void)
 
 static void test_grouping(void **state)
 {
-	static const struct shape forced = {"",	  1, 1, {{0, 300 * MiB}},
-					    true, 0, 0, 0};
+	static const struct shape forced = {"forced", 1, 1, RAM({0, 300 * MiB}),
+					    .mixed = true};
 
 	(void)state;
 	/* 6 types of 512 frames: 12 MiB, holes left out. */
@@ -1086,7 +933,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_model),
-		T(test_every_state),
 		T(test_grouping),
 	};
 
