@@ -114,7 +114,7 @@ static int check_overlap(const struct numa_desc *d, const struct text_line *l,
 /* From behind "node": the number, the range and what may follow. */
 static int parse_node_line(struct numa_desc *d, struct text_line *l, bool srat)
 {
-	struct phys_node_range r;
+	struct phys_node_range r = {0};
 	bool hotplug, pmem;
 	u64 pxm;
 	int err = parse_node(l, &r.nid);

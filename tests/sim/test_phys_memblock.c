@@ -582,6 +582,30 @@ static void test_free_late(void **state)
 	fail_msg("the table grew");
 }
 
+/* A cut that finds no entry to spare says so, and breaks nothing. */
+static void test_cuts_of_full_tables(void **state)
+{
+	u64 n = 0;
+
+	(void)state;
+	while (memblock_add(MiB + n * 8192 + 64, 4096) == 0)
+		n++;
+	assert_int_equal(memblock_trim_memory(4096), -ENOMEM);
+	assert_int_equal(memblock_enforce_memory_limit(MiB / 16), -ENOMEM);
+	assert_int_equal(memblock_cap_memory_range(MiB, MiB / 16), -ENOMEM);
+	assert_int_equal(memblock_mem_limit_remove_map(MiB / 16), -ENOMEM);
+	assert_int_equal(memblock_memory_table()->cnt, n);
+	assert_int_equal(memblock_phys_mem_size(), n * 4096);
+	memblock_check();
+	n = 0;
+	while (memblock_reserve(n * 256, 64) == 0)
+		n++;
+	assert_int_equal(reserve_bootmem(MiB, 64, BOOTMEM_DEFAULT), -ENOMEM);
+	assert_int_equal(free_bootmem(16, 16), -ENOMEM);
+	assert_int_equal(memblock_reserved_size(), n * 64);
+	memblock_check();
+}
+
 /* A full table: refused while it may not grow, doubled when it may. */
 static void test_growth(void **state)
 {
@@ -628,6 +652,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_free_late, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_alloc_rules, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_cuts_of_full_tables, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_growth, setup, teardown),
 	};
