@@ -311,6 +311,7 @@ static void activate_block(struct zone *zone, u64 pfn)
 		ClearPageReserved(page);
 		set_page_count(page, 0);
 	}
+	page_debug_boot_free(pfn, end);
 	spin_lock_irqsave(&zone->lock, flags);
 	set_pageblock_migratetype(pfn_to_page(pfn), MIGRATE_CMA);
 	zone->cma_pages += pageblock_nr_pages;
