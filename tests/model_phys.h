@@ -405,6 +405,13 @@ static inline bool model_allows(const struct zone *zone, gfp_t gfp, int nid)
 	return zone->zone_start_pfn < model_limit(gfp);
 }
 
+/* Are frames given to a request with GFP empty? */
+static inline bool model_clears(gfp_t gfp)
+{
+	return (gfp & __GFP_ZERO) || phys_sys.debug.p.init_on_alloc ||
+	       phys_sys.debug.p.init_on_free;
+}
+
 static inline void model_check_place(struct page *page, unsigned int order,
 				     gfp_t gfp, int nid)
 {
@@ -418,7 +425,7 @@ static inline void model_check_place(struct page *page, unsigned int order,
 	     model_highest(gfp) == ZONE_MOVABLE);
 	if (gfp & __GFP_THISNODE)
 		must_eq(page_to_nid(page), nid < 0 ? numa_node_id() : nid);
-	for (u64 i = 0; (gfp & __GFP_ZERO) && i < 1UL << order; i++) {
+	for (u64 i = 0; model_clears(gfp) && i < 1UL << order; i++) {
 		const u64 *w = model_word(page_to_pfn(page + i));
 
 		must(w[0] == 0 && w[PAGE_SIZE / 16] == 0 &&

@@ -90,7 +90,8 @@ static const struct shape shapes[] = {
 	 EVERY(32, 256), .arch = "arm64"},
 };
 
-static void shape_boot(const struct shape *s)
+static void shape_boot(const struct shape *s,
+		       const struct mm_debug_params *debug)
 {
 	static struct e820_table map;
 	static u8 cpu_node[MM_NR_CPUS];
@@ -116,6 +117,7 @@ static void shape_boot(const struct shape *s)
 	cma.size = s->cma;
 	p.cma = &cma;
 	p.nr_cma = s->cma != 0;
+	p.debug = debug;
 	p.movablecore.percent = s->movable;
 	p.arch = s->arch;
 	assert_int_equal(phys_boot_memory(&p), 0);
@@ -796,6 +798,23 @@ static int life_main(void *arg)
 	return 0;
 }
 
+/* Frames that are poisoned, cleared, unmapped, recorded: all go the slow way.
+ */
+static const struct mm_debug_params *some_debugging(void)
+{
+	static struct mm_debug_params p;
+
+	p = (struct mm_debug_params){
+		.poison = one_in(3),
+		.init_on_alloc = one_in(3),
+		.init_on_free = one_in(3),
+		.debug_pagealloc = one_in(4),
+		.page_owner = one_in(3),
+		.check_pages = one_in(2),
+	};
+	return &p;
+}
+
 /* The machine of SEED for at most STEPS operations. Returns how many. */
 static u64 live_once(u64 seed, u64 steps)
 {
@@ -806,7 +825,7 @@ static u64 live_once(u64 seed, u64 steps)
 	life.steps = min(steps, (u64)life.shape->ops);
 	life.check_all = pm_env("CHECK", 0);
 	life.lean = 10;
-	shape_boot(life.shape);
+	shape_boot(life.shape, one_in(4) ? some_debugging() : NULL);
 	model.highmem = phys_sys.layout->zone_end[ZONE_HIGHMEM] != 0;
 	model.low_dma = phys_sys.layout->zone_end[ZONE_DMA] != 0;
 	model_begin(seed);
@@ -914,7 +933,7 @@ static void test_grouping(void **state)
 		get_pageblock_migratetype(alloc_page(GFP_HIGHUSER_MOVABLE)),
 		MIGRATE_MOVABLE);
 	pm_shutdown();
-	shape_boot(&forced);
+	shape_boot(&forced, NULL);
 	assert_true(pm_logged("mobility grouping off."));
 	assert_true(NODE_DATA(0)->node_zones[ZONE_DMA32].nr_deferred > 0);
 	check_ungrouped();
