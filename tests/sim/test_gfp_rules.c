@@ -104,13 +104,14 @@ static struct {
 	gfp_t gfp;    /* of the last pass */
 	gfp_t inside; /* ask for a frame with these flags inside; 0: no */
 	bool inside_got;
+	u64 nodes; /* whose lists were looked at, as bits */
 } fake;
 
 static u64 fake_scan(struct lruvec *lruvec, struct scan_control *sc)
 {
-	(void)lruvec;
 	if (port_current()->flags & PF_KSWAPD)
 		return 0;
+	fake.nodes |= NODE_MASK(lruvec->pgdat->node_id);
 	fake.calls++;
 	fake.gfp = sc->gfp;
 	fake.depth++;
@@ -703,7 +704,8 @@ static void rule_direct_reclaim(void **state)
 static int rule_noretry_body(void *arg)
 {
 	(void)arg;
-	prey_start(50);
+	/* There is much to gain, so that more rounds would make sense. */
+	prey_start(2000);
 	fake_reclaim(1000);
 	starve();
 	check_fails_without_kill(GFP_KERNEL | __GFP_NORETRY, 0);
@@ -722,7 +724,7 @@ static int rule_noretry_body(void *arg)
 static void rule_noretry(void **state)
 {
 	(void)state;
-	TM_RUN(rule_noretry_body, .mem = 32 * MIB, .swap_pages = 1000);
+	TM_RUN(rule_noretry_body, .mem = 32 * MIB, .swap_pages = 4000);
 }
 
 /* As long as there is progress, but nobody dies for it. */
@@ -1087,6 +1089,7 @@ static int rule_bind_body(void *arg)
 	/* Bound: node 0 has room, and is not taken. */
 	CHECK_EQ(idx_of(GFP_KERNEL | gfp), -1);
 	CHECK_EQ(stalls(), 1);
+	CHECK_EQ(fake.nodes, NODE_MASK(1));
 	CHECK_EQ(idx_of(GFP_NOWAIT), -1);
 	/* The system's own needs come before a task's wishes. */
 	CHECK(idx_of(GFP_ATOMIC) >= 0);
@@ -1252,10 +1255,12 @@ static int rule_reclaim_distance_body(void *arg)
 	ops = *old;
 	ops.node_reclaim = fake_node_reclaim;
 	page_alloc_set_pressure_ops(&ops);
-	phys_sys.tunables.zone_reclaim_mode = ZONE_RECLAIM_ON;
 	near.result = NODE_RECLAIM_SUCCESS;
 	set_free(zone_of(ZONE_DMA), 0);
 	set_free(zone_of(ZONE_DMA32), low_wmark_pages(zone_of(ZONE_DMA32)));
+	CHECK(idx_of(gfp) >= 0);
+	CHECK_EQ(near.calls[0], 0);
+	phys_sys.tunables.zone_reclaim_mode = ZONE_RECLAIM_ON;
 	CHECK(idx_of(gfp) >= 0);
 	CHECK_EQ(near.calls[0], 2); /* each of its two zones */
 	CHECK_EQ(near.calls[1], 0);

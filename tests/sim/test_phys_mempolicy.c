@@ -343,8 +343,11 @@ static int irq_nid(void)
 				.private = &done};
 	bio.pfn[0] = page_to_pfn(page);
 	port_bio_submit(&bio);
-	while (!READ_ONCE(done))
-		port_park(1000 * 1000);
+	/* Awake: the interrupt hits the task that has the policy. */
+	while (!READ_ONCE(done)) {
+		port_charge_ns(1000);
+		port_sched_point();
+	}
 	nid = page_nid(irq_page);
 	__free_page(irq_page);
 	__free_page(page);

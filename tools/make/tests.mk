@@ -49,13 +49,16 @@ bench_world = $(shell sed -n '1s/.*world: *\([a-z]*\).*/\1/p' $(1))
 $(foreach b,$(BENCH_C),$(eval $(call bench_rule,$(call bench_world,$(b)),$(basename $(notdir $(b))),$(call bench_wrap,$(b)))))
 BENCHES := $(patsubst bench/%.c,$(BUILD)/release/bench/%,$(BENCH_C))
 
-.PHONY: test soak bench bench-build
+.PHONY: test soak mutate bench bench-build
 test: ## all tests, in every variant they belong to
 	+$(Q)tools/deps test
 	+$(Q)WERROR=$(WERROR) tools/runtests
 soak: ## the same tests with many seeds, for SOAK_MINUTES (default 60)
 	+$(Q)tools/deps test
 	+$(Q)tools/runtests --soak
+mutate: ## break one rule after the other in a copy: a test must notice (minutes)
+	+$(Q)tools/deps test
+	+$(Q)tools/mutate
 bench-build: $(BENCHES) $(BUILD)/mmkit
 bench: ## the benchmarks; ratios against what was measured in the same run
 	$(Q)tools/deps bench
