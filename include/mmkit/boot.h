@@ -64,6 +64,9 @@ struct mm_boot_params {
 	u64 cma_size;
 	phys_addr_t cma_base; /* where, if cma_fixed; else not below */
 	bool cma_fixed;
+	/* RAM may be added below it (memory_hotplug.h); 0: only where it was.
+	 */
+	phys_addr_t max_possible;
 	/* Replacement policy; NULL: "classic". */
 	const char *policy;
 	struct mm_debug_params debug;

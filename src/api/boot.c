@@ -51,6 +51,7 @@ static int boot_frames(const struct mm_boot_params *p)
 		.nr_nodes = p->nr_nodes_ranges,
 		.kernel_start = p->kernel_start,
 		.kernel_size = p->kernel_size,
+		.max_possible = p->max_possible,
 		.arch = p->arch,
 		.distances = p->distances,
 		.nr_distances = (int)p->nr_distances,

@@ -129,7 +129,7 @@ static void set_next_free(const struct kmem_cache *s, void *obj, void *next)
 static struct kmem_cache_node *slab_node(const struct kmem_cache *s,
 					 const struct page *slab)
 {
-	return s->node[page_to_nid(slab)];
+	return smp_load_acquire(&s->node[page_to_nid(slab)]);
 }
 
 static void slab_account(const struct kmem_cache *s, struct page *slab,
@@ -251,7 +251,7 @@ static void cpu_slab_take_list(struct kmem_cache *s, struct kmem_cache_cpu *c)
 static bool cpu_slab_from_partial(struct kmem_cache *s,
 				  struct kmem_cache_cpu *c, int node)
 {
-	struct kmem_cache_node *n = s->node[node];
+	struct kmem_cache_node *n = smp_load_acquire(&s->node[node]);
 	struct slab_word w;
 	struct page *slab;
 

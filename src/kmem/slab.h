@@ -10,6 +10,8 @@
 #include "base/list.h"
 #include "base/seqbuf.h"
 #include "base/spinlock.h"
+#include <mmkit/memory_hotplug.h>
+
 #include "phys/page.h"
 
 #define KMEM_MAX_CACHES	   256
@@ -56,8 +58,9 @@ struct kmem_state {
 	spinlock_t caches_lock;
 	struct kmem_cache *caches[KMEM_MAX_CACHES];
 	struct kmem_cache *kmalloc_caches[KMALLOC_NR_CLASSES];
-	struct kmem_cache boot_cache; /* the cache of caches */
-	struct kmem_cache boot_node;  /* the cache of cache nodes */
+	struct kmem_cache boot_cache;	/* the cache of caches */
+	struct kmem_cache boot_node;	/* the cache of cache nodes */
+	struct memory_notifier hotplug; /* nodes that get their first memory */
 };
 
 extern struct kmem_state kmem_sys;

@@ -111,14 +111,18 @@ struct kmem_cache *kmem_cache_create(const char *name, u32 size, u32 align,
 		goto fail;
 	cache_setup(s, name, size, align, ctor);
 	s->flags = flags;
+	/* No node may come between the two. */
+	get_online_mems();
 	if (cache_alloc_nodes(s))
 		goto free_cache;
 	if (cache_publish(s))
 		goto free_nodes;
+	put_online_mems();
 	return s;
 free_nodes:
 	cache_free_nodes(s);
 free_cache:
+	put_online_mems();
 	kmem_cache_free(&kmem_sys.boot_cache, s);
 fail:
 	if (flags & SLAB_PANIC)
@@ -137,8 +141,10 @@ int kmem_cache_destroy(struct kmem_cache *s)
 	}
 	slab_drain(s);
 	kmem_cache_shrink(s);
+	get_online_mems();
 	cache_withdraw(s);
 	cache_free_nodes(s);
+	put_online_mems();
 	kmem_cache_free(&kmem_sys.boot_cache, s);
 	return 0;
 }
@@ -252,6 +258,58 @@ size_t ksize(const void *obj)
 /* ---- boot
  * -------------------------------------------------------------------------- */
 
+/* A cache that describes caches gets its part of NODE, if it has none. */
+static int boot_cache_node(struct kmem_cache *s, int node)
+{
+	struct kmem_cache_node *n;
+	struct page *page;
+
+	if (s->node[node])
+		return 0;
+	page = alloc_pages(GFP_KERNEL | __GFP_ZERO, 0);
+	if (!page)
+		return -ENOMEM;
+	n = page_view(page);
+	node_setup(n);
+	smp_store_release(&s->node[node], n);
+	return 0;
+}
+
+/*
+ * All caches get their part of NODE. What they got stays if a later one fails:
+ * it serves the next attempt. Under the hotplug lock caches neither come nor
+ * go.
+ */
+static int caches_add_node(int node)
+{
+	int err = boot_cache_node(&kmem_sys.boot_node, node);
+
+	if (!err)
+		err = boot_cache_node(&kmem_sys.boot_cache, node);
+	for (u32 i = 0; !err && i < KMEM_MAX_CACHES; i++) {
+		struct kmem_cache *s = kmem_sys.caches[i];
+		struct kmem_cache_node *n;
+
+		if (!s || s->node[node])
+			continue;
+		n = kmem_cache_alloc(&kmem_sys.boot_node, GFP_KERNEL);
+		if (!n)
+			return -ENOMEM;
+		node_setup(n);
+		smp_store_release(&s->node[node], n);
+	}
+	return err;
+}
+
+static int memory_changes(struct memory_notifier *nb, enum memory_action action,
+			  const struct memory_notify *arg)
+{
+	mm_assert(nb == &kmem_sys.hotplug);
+	if (action != MEM_GOING_ONLINE || arg->status_change_nid < 0)
+		return 0;
+	return caches_add_node(arg->status_change_nid);
+}
+
 /*
  * The two caches that describe caches need nodes before there is a cache of
  * nodes: their nodes come from whole frames, one per machine node.
@@ -260,15 +318,8 @@ static int boot_cache_init(struct kmem_cache *s, const char *name, u32 size)
 {
 	cache_setup(s, name, size, MM_CACHELINE, NULL);
 	for (int node = 0; node < MM_MAX_NODES; node++) {
-		struct page *page;
-
-		if (!NODE_DATA(node))
-			continue;
-		page = alloc_pages(GFP_KERNEL | __GFP_ZERO, 0);
-		if (!page)
+		if (NODE_DATA(node) && boot_cache_node(s, node))
 			return -ENOMEM;
-		s->node[node] = page_view(page);
-		node_setup(s->node[node]);
 	}
 	return cache_publish(s);
 }
@@ -287,5 +338,9 @@ int kmem_init(void)
 				      sizeof(struct kmem_cache));
 	if (!err)
 		err = kmalloc_init();
-	return err;
+	if (err)
+		return err;
+	kmem_sys.hotplug.call = memory_changes;
+	register_memory_notifier(&kmem_sys.hotplug);
+	return 0;
 }

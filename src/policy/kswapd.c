@@ -57,7 +57,7 @@ void wakeup_kswapd(struct zone *zone, gfp_t gfp, unsigned int order,
 	pg_data_t *pgdat = zone->zone_pgdat;
 	enum zone_type asked = READ_ONCE(pgdat->kswapd_highest_zoneidx);
 
-	if (!managed_zone(zone) || !pgdat->kswapd)
+	if (!managed_zone(zone) || !READ_ONCE(pgdat->kswapd))
 		return;
 	if (asked == NO_REQUEST || asked < highest_zoneidx)
 		WRITE_ONCE(pgdat->kswapd_highest_zoneidx, highest_zoneidx);
@@ -213,7 +213,9 @@ static void kswapd(void *arg)
 
 int kswapd_run(pg_data_t *pgdat)
 {
+	struct port_thread *t;
 	char name[16];
+	int err;
 
 	mm_verify(pgdat->kswapd == NULL);
 	pgdat->kswapd_stop = false;
@@ -221,8 +223,10 @@ int kswapd_run(pg_data_t *pgdat)
 	pgdat->kswapd_order = 0;
 	pgdat->kswapd_highest_zoneidx = NO_REQUEST;
 	mm_snprintf(name, sizeof(name), "kswapd%d", pgdat->node_id);
-	return port_thread_start(&pgdat->kswapd, name, pgdat->node_id, kswapd,
-				 pgdat);
+	err = port_thread_start(&t, name, pgdat->node_id, kswapd, pgdat);
+	if (!err)
+		WRITE_ONCE(pgdat->kswapd, t);
+	return err;
 }
 
 void kswapd_stop(pg_data_t *pgdat)
@@ -234,5 +238,34 @@ void kswapd_stop(pg_data_t *pgdat)
 	WRITE_ONCE(pgdat->kswapd_stop, true);
 	wake_up_all(&pgdat->kswapd_wait);
 	port_thread_join(t);
-	pgdat->kswapd = NULL;
+	WRITE_ONCE(pgdat->kswapd, NULL);
+}
+
+/* A node without a daemon works: who allocates there reclaims by itself. */
+static int memory_changes(struct memory_notifier *nb, enum memory_action action,
+			  const struct memory_notify *arg)
+{
+	pg_data_t *pgdat = NODE_DATA(arg->status_change_nid);
+
+	mm_assert(nb == &policy_sys.hotplug);
+	if (!pgdat)
+		return 0;
+	if (action == MEM_OFFLINE)
+		kswapd_stop(pgdat);
+	else if (action == MEM_ONLINE && !pgdat->kswapd && kswapd_run(pgdat))
+		pr_warn("kswapd: none for node %d: no thread", pgdat->node_id);
+	return 0;
+}
+
+void kswapd_watch(bool on)
+{
+	struct memory_notifier *nb = &policy_sys.hotplug;
+
+	if (on == (nb->call != NULL))
+		return;
+	if (!on)
+		unregister_memory_notifier(nb);
+	nb->call = on ? memory_changes : NULL;
+	if (on)
+		register_memory_notifier(nb);
 }

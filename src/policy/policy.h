@@ -8,6 +8,8 @@
 
 #include <mmkit/port.h>
 
+#include <mmkit/memory_hotplug.h>
+
 #include "base/mutex.h"
 #include "base/wait.h"
 #include "phys/alloc.h"
@@ -24,6 +26,7 @@ struct policy_state {
 	struct port_thread *reaper, *flusher;
 	wait_queue_head_t reaper_wait, flusher_wait;
 	char last_oom[128]; /* (oom_lock) the last kill in one line */
+	struct memory_notifier hotplug; /* call is NULL: not registered */
 };
 
 extern struct policy_state policy_sys;
@@ -52,6 +55,9 @@ void wakeup_kswapd(struct zone *zone, gfp_t gfp, unsigned int order,
 /* kswapd_run / kswapd_stop: start and end a node's daemon. */
 int kswapd_run(pg_data_t *pgdat) MM_MUST_CHECK;
 void kswapd_stop(pg_data_t *pgdat);
+
+/* kswapd_watch: nodes that get or lose memory get or lose a daemon; or not. */
+void kswapd_watch(bool on);
 
 /* ---- oom.c
  * ------------------------------------------------------------------------ */

@@ -302,6 +302,8 @@ int policy_start_daemons(void)
 		err = flusher_run();
 	if (err)
 		policy_stop_daemons();
+	else
+		kswapd_watch(true);
 	return err;
 }
 
@@ -318,6 +320,7 @@ void policy_stop_daemons(void)
 {
 	pg_data_t *pgdat;
 
+	kswapd_watch(false);
 	WRITE_ONCE(policy_sys.stop, true);
 	for_each_online_pgdat(pgdat) kswapd_stop(pgdat);
 	daemon_join(&policy_sys.reaper, &policy_sys.reaper_wait);
