@@ -280,7 +280,7 @@ static int check_room(phys_addr_t start, phys_addr_t end)
 		return -ERANGE;
 	}
 	for (u64 nr = start >> SECTION_SHIFT; nr < end >> SECTION_SHIFT; nr++) {
-		if (section_nr(nr)->state == SECTION_ABSENT)
+		if (section_state(section_nr(nr)) == SECTION_ABSENT)
 			continue;
 		pr_err("hotplug: [mem 0x%llx-0x%llx] has RAM in block %llu",
 		       LLU(start), LLU(end - 1), LLU(nr));
@@ -439,10 +439,10 @@ static int check_remove(phys_addr_t start, u64 size)
 	for (; !err && nr < (start + size) >> SECTION_SHIFT; nr++) {
 		const struct mem_section *sec = section_nr(nr);
 
-		if (!sec || sec->state == SECTION_ABSENT) {
+		if (!sec || section_state(sec) == SECTION_ABSENT) {
 			pr_err("hotplug: block %llu is no RAM", LLU(nr));
 			err = -EINVAL;
-		} else if (sec->state != SECTION_OFFLINE) {
+		} else if (section_state(sec) != SECTION_OFFLINE) {
 			pr_err("hotplug: block %llu is not offline", LLU(nr));
 			err = -EBUSY;
 		}

@@ -59,6 +59,12 @@ void hotplug_check(void);
 struct mem_section *section_nr(u64 nr);
 void section_set_state(struct mem_section *sec, enum section_state state);
 
+/* section_state: now; without the zone lock DEFERRED may become ONLINE. */
+static inline u8 section_state(const struct mem_section *sec)
+{
+	return smp_load_acquire(&sec->state);
+}
+
 /* section_add: NR is RAM of node NID, offline. section_remove: no RAM. */
 void section_add(u64 nr, int nid);
 void section_remove(u64 nr);

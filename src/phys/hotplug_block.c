@@ -141,7 +141,7 @@ static int check_online(const struct blocks *b)
 	for (u64 nr = b->nr; nr < b->end; nr++) {
 		const struct mem_section *sec = section_nr(nr);
 
-		if (sec->state != SECTION_OFFLINE) {
+		if (section_state(sec) != SECTION_OFFLINE) {
 			pr_err("hotplug: block %llu is not offline", LLU(nr));
 			return -EINVAL;
 		}
@@ -184,10 +184,10 @@ static int check_offline(struct blocks *b)
 		const struct mem_section *sec = section_nr(nr);
 		u8 id;
 
-		if (sec->state == SECTION_RESERVED)
+		if (section_state(sec) == SECTION_RESERVED)
 			return refuse(nr, "boot reserved all of it", -EBUSY);
-		if (sec->state != SECTION_ONLINE &&
-		    sec->state != SECTION_DEFERRED)
+		if (section_state(sec) != SECTION_ONLINE &&
+		    section_state(sec) != SECTION_DEFERRED)
 			return refuse(nr, "it is not online", -EINVAL);
 		id = whole_zone_id(nr);
 		if (!id)
@@ -342,7 +342,7 @@ static void put_sections_back(const struct blocks *b)
 			undo_isolate_page_range(section_first(nr),
 						section_end(nr),
 						MIGRATE_PREVIOUS);
-		else if (sec->state == SECTION_OFFLINE)
+		else if (section_state(sec) == SECTION_OFFLINE)
 			section_online(b->zone, nr);
 	}
 	blocks_flag(b, 0, SECTION_ISOLATED);
@@ -380,7 +380,7 @@ static struct page *first_in_use(struct zone *zone, u64 nr)
 	struct page *found = NULL;
 	unsigned long flags;
 
-	if (section_nr(nr)->state != SECTION_ONLINE)
+	if (section_state(section_nr(nr)) != SECTION_ONLINE)
 		return NULL;
 	spin_lock_irqsave(&zone->lock, flags);
 	while (pfn < end && !found) {

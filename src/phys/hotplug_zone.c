@@ -263,7 +263,8 @@ static bool clip_to_zone(const struct zone *zone, u64 *pfn, u64 *end)
 	const struct mem_section *sec = section_nr(*pfn >> PFN_SECTION_SHIFT);
 
 	mm_verify(sec != NULL);
-	if (sec->state == SECTION_ABSENT || sec->state == SECTION_OFFLINE)
+	if (section_state(sec) == SECTION_ABSENT ||
+	    section_state(sec) == SECTION_OFFLINE)
 		return false;
 	if (sec->zone_id)
 		return sec->zone_id == zone->zone_id;

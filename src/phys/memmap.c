@@ -79,11 +79,6 @@ static struct mem_section *section_of(u64 pfn)
 	return section_nr(pfn >> PFN_SECTION_SHIFT);
 }
 
-static u8 section_state(const struct mem_section *sec)
-{
-	return __atomic_load_n(&sec->state, __ATOMIC_ACQUIRE);
-}
-
 static bool section_covers(const struct mem_section *sec, u64 pfn)
 {
 	u64 off = pfn & (PAGES_PER_SECTION - 1);
