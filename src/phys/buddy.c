@@ -318,7 +318,7 @@ static bool buddy_try_del(struct zone *zone, struct page *page,
 		   unlink_checked(&area->free_list[mt], page))) {
 		WRITE_ONCE(page->flags, 0u);
 		WRITE_ONCE(page->private, 0u);
-		area->nr_free--;
+		WRITE_ONCE(area->nr_free, area->nr_free - 1);
 		return true;
 	}
 	for (int i = 0; i < MIGRATE_TYPES; i++) {
