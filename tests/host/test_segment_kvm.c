@@ -632,7 +632,7 @@ static bool op_runs(enum op op)
 	put_both(I_RANDOM, seg_flat(SEG_KIND_DATA, 3, false));
 	put(IDT, SOFT_VECTOR, gate(SEG_KIND_INTR32, 3, I_KCODE * 8, LANDING));
 	if (op != OP_INT && (op < OP_LAR || op > OP_VERW))
-		return true;
+		return 1;
 	model_boot(3, &r);
 	write_code(&t);
 	vm_set(&t);
@@ -693,19 +693,19 @@ static int model_do(const struct trial *t, struct outcome *o)
 
 /* ---- comparing ---------------------------------------------------------- */
 
-static bool differs(const char *what, u64 real, u64 said)
+static int differs(const char *what, u64 real, u64 said)
 {
 	if (real == said)
-		return false;
+		return 0;
 	fprintf(stderr, "%s: CPU 0x%llx, model 0x%llx\n", what,
 		(unsigned long long)real, (unsigned long long)said);
-	return true;
+	return 1;
 }
 
-static bool segment_differs(const char *what, const struct kvm_segment *k,
-			    const struct seg_reg *r)
+static int segment_differs(const char *what, const struct kvm_segment *k,
+			   const struct seg_reg *r)
 {
-	bool bad = differs(what, k->selector, r->sel);
+	int bad = differs(what, k->selector, r->sel);
 
 	if (!r->usable)
 		return bad | differs(what, k->unusable, 1);
@@ -717,8 +717,8 @@ static bool segment_differs(const char *what, const struct kvm_segment *k,
 }
 
 /* The memory that a reference reached, as the two sides see it. */
-static bool ref_differs(const struct trial *t, const struct outcome *said,
-			const struct outcome *real, const struct kvm_regs *r)
+static int ref_differs(const struct trial *t, const struct outcome *said,
+		       const struct outcome *real, const struct kvm_regs *r)
 {
 	u64 mask = t->ref.size == 4 ? 0xffffffff : BIT(8 * t->ref.size) - 1;
 	u64 there = 0;
@@ -737,10 +737,10 @@ static bool ref_differs(const struct trial *t, const struct outcome *said,
 	return differs("written", there, 0x55aa55aa & mask);
 }
 
-static bool pushes_differ(const struct kvm_sregs *s, const struct kvm_regs *r)
+static int pushes_differ(const struct kvm_sregs *s, const struct kvm_regs *r)
 {
 	u32 n = xfer.nr_pushes, all = n + xfer.params;
-	bool bad = false;
+	int bad = 0;
 
 	for (u32 i = 0; i < n; i++) {
 		/* Parameters lie below the old stack pointer. */
@@ -763,7 +763,7 @@ static bool pushes_differ(const struct kvm_sregs *s, const struct kvm_regs *r)
 }
 
 /* After a transfer: where the CPU is, and on which stack. */
-static bool place_differs(const struct kvm_sregs *s, const struct kvm_regs *r)
+static int place_differs(const struct kvm_sregs *s, const struct kvm_regs *r)
 {
 	return segment_differs("cs", &s->cs, &model.sr[SEG_CS]) |
 	       segment_differs("ss", &s->ss, &model.sr[SEG_SS]) |
@@ -772,13 +772,13 @@ static bool place_differs(const struct kvm_sregs *s, const struct kvm_regs *r)
 	       differs("sp", r->rsp, model.sp) | pushes_differ(s, r);
 }
 
-static bool success_differs(const struct trial *t, const struct outcome *said,
-			    const struct outcome *real)
+static int success_differs(const struct trial *t, const struct outcome *said,
+			   const struct outcome *real)
 {
 	struct kvm_sregs s;
 	struct kvm_regs r;
 	struct kvm_segment *at[] = {&s.es, &s.cs, &s.ss, &s.ds, &s.fs, &s.gs};
-	bool bad;
+	int bad;
 
 	assert_int_equal(ioctl(vm.vcpu, KVM_GET_SREGS, &s), 0);
 	assert_int_equal(ioctl(vm.vcpu, KVM_GET_REGS, &r), 0);
@@ -793,7 +793,7 @@ static bool success_differs(const struct trial *t, const struct outcome *said,
 	case OP_LSL:
 		if (said->flag)
 			bad |= differs("value", r.rdx, said->value);
-		/* fall through */
+		return bad | differs("ZF", r.rflags >> 6 & 1, said->flag);
 	case OP_VERR:
 	case OP_VERW:
 		return bad | differs("ZF", r.rflags >> 6 & 1, said->flag);
@@ -818,7 +818,7 @@ static u16 pushed_error(u8 vector)
 	return error;
 }
 
-static bool run_and_compare(const struct trial *t)
+static int run_and_compare(const struct trial *t)
 {
 	struct outcome said = {0}, real = {0};
 	int ret, port;
