@@ -637,6 +637,9 @@ static void test_long_system(void **state)
 	sm_faulted(seg_set_base(&sm.cpu, SEG_GS, 0x888000000000), GP, 0,
 		   SEG_RULE_BASE_CANONICAL);
 	sm_worked(seg_set_base(&sm.cpu, SEG_GS, 0xffffffff81000000));
+	sm.cpu.cpl = 3;
+	sm_faulted(seg_set_base(&sm.cpu, SEG_GS, 0), GP, 0, SEG_RULE_CPL_ZERO);
+	sm.cpu.cpl = 0;
 	/* 32-bit system types mean nothing here. */
 	sm.gdt[P_FREE] = 0x0000820000000fff & ~(0xfUL << 40);
 	sm.gdt[P_FREE] |= 3UL << 40;
