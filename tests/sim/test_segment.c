@@ -683,6 +683,7 @@ static void test_ask(void **state)
 	ask(P_UDATA * 8, "alrw", 0xcff300, 0xffffffff);
 	ask(P_UCODE * 8, "alr", 0xcffb00, 0xffffffff);
 	ask(P_KDATA * 8, "", 0, 0);
+	sm.gdt[0] = sm.gdt[P_UDATA]; /* never looked at */
 	ask(0, "", 0, 0);
 	ask(0xfff8, "", 0, 0);
 	ask(P_TSS * 8, "", 0, 0);

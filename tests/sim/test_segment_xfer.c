@@ -155,6 +155,11 @@ static void test_long_direct(void **state)
 		seg_far(&sm.cpu, SEG_JUMP, P_TARGET * 8, 0x800000000000, &x),
 		-14);
 	assert_int_equal(sm.cpu.fault.rule, SEG_RULE_IP_CANONICAL);
+	sm.gdt[P_TARGET] |= BIT(54);
+	sm_faulted(seg_far_return(&sm.cpu,
+				  &(struct seg_return){.cs = P_TARGET * 8}),
+		   GP, P_TARGET * 8, SEG_RULE_L_AND_D);
+	sm_put(sm.gdt, P_TARGET, d);
 	/* Neither tasks nor 32-bit system types. */
 	sm_faulted(far(SEG_JUMP, P_TSS * 8), GP, P_TSS * 8,
 		   SEG_RULE_CODE_OR_GATE);
