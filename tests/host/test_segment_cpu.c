@@ -32,6 +32,7 @@
 #define ARENA	   (LOW + 0x3000)
 #define ARENA_SIZE 0x10000u
 #define LOW_SIZE   (0x3000 + ARENA_SIZE)
+#define NOBODYS	   0x30000000u /* 1 GiB that nothing is mapped in */
 #define ENTRIES	   32
 #define RANDOM	   5 /* the LDT entry that trials change */
 #define USER32_CS  0x23
@@ -213,7 +214,7 @@ static struct user_desc random_desc(struct prng *r, u32 offset, u32 addr)
 		edge = prng_u32(r) >> prng_below(r, 32);
 	u.limit = (u.limit_in_pages ? edge >> 12 : edge) & 0xfffff;
 	if (prng_one_in(r, 8))
-		u.base_addr = prng_u32(r);
+		u.base_addr = NOBODYS + (u32)prng_below(r, 1 << 30) - offset;
 	return u;
 }
 
@@ -405,15 +406,18 @@ static int compare(const struct trial *t)
 	return differs("vector", real.fault ? real.vector : 0, 0);
 }
 
-/* What wraps past the last offset or address is the CPU's own affair. */
+/*
+ * What wraps past the last offset or address is the CPU's own affair; and
+ * sanitizers have memory of their own above NOBODYS.
+ */
 static bool undefined(const struct trial *t)
 {
-	u64 last = t->ref.offset + t->ref.size;
+	u64 raw = ldt[RANDOM];
+	u32 base = (raw >> 16 & 0xffffff) | (raw >> 32 & 0xff000000);
+	u32 linear = base + (u32)t->ref.offset;
 
-	return t->op <= OP_FETCH &&
-	       (last > 0xffffffff || ((u32)((ldt[RANDOM] >> 16 & 0xffffff) +
-					    (ldt[RANDOM] >> 32 & 0xff000000) +
-					    t->ref.offset)) > 0xfffffff0);
+	return t->op <= OP_FETCH && (t->ref.offset + t->ref.size > 0xffffffff ||
+				     linear >= NOBODYS + (1u << 30));
 }
 
 static void explain_trial(const struct trial *t, u64 n)

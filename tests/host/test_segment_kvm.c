@@ -877,6 +877,24 @@ static bool undefined(const struct trial *t)
 	return t->op == OP_REF && t->ref.offset + t->ref.size - 1 > 0xffffffff;
 }
 
+/* 1 if CPU and model differ. */
+static MM_NOINLINE u32 one_trial(struct prng *r, u64 n)
+{
+	struct trial t;
+	u8 cpl;
+
+	fixed_tables();
+	t = plan(r, &cpl);
+	if (undefined(&t) || !runs[t.op])
+		return 0;
+	model_boot(cpl, r);
+	write_code(&t);
+	if (!run_and_compare(&t))
+		return 0;
+	explain_trial(&t, n);
+	return 1;
+}
+
 static void test_same_as_cpu(void **state)
 {
 	u64 iters = test_iters(8000), bad = 0;
@@ -900,21 +918,8 @@ static void test_same_as_cpu(void **state)
 	}
 	for (u32 i = ARENA; i < RAM; i += 4)
 		memcpy(vm.ram + i, &(u32){i * 0x9e3779b1u}, 4);
-	for (u64 i = 0; i < iters && bad < 10; i++) {
-		struct trial t;
-		u8 cpl;
-
-		fixed_tables();
-		t = plan(&r, &cpl);
-		if (undefined(&t) || !runs[t.op])
-			continue;
-		model_boot(cpl, &r);
-		write_code(&t);
-		if (run_and_compare(&t)) {
-			explain_trial(&t, i);
-			bad++;
-		}
-	}
+	for (u64 i = 0; i < iters && bad < 10; i++)
+		bad += one_trial(&r, i);
 	for (u32 op = 0; op < NR_OPS; op++)
 		print_message("%-10s %5llu tried, %5llu of them faulted; "
 			      "skip: %llu that /dev/kvm gave up\n",
