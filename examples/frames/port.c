@@ -5,7 +5,6 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <mmkit/errno.h>
 #include <mmkit/port.h>
@@ -68,20 +67,6 @@ int port_ram_online(phys_addr_t start, u64 size)
 	return inside ? 0 : -ERANGE;
 }
 
-/* Everything stays where it is; only the contents must go. */
-void port_ram_offline(phys_addr_t start, u64 size)
-{
-	memset(port_ram(start), 0, size);
-}
-
-/* No traps for frames that are touched while they are free. */
-void port_ram_protect(phys_addr_t start, u64 size, bool protect)
-{
-	(void)start;
-	(void)size;
-	(void)protect;
-}
-
 void *port_memmap_reserve(u64 bytes)
 {
 	region_descriptors = calloc(1, bytes);
@@ -92,9 +77,4 @@ void *port_memmap_reserve(u64 bytes)
 int port_memmap_back(u64 off, u64 len, phys_addr_t phys)
 {
 	return region_descriptors && off + len > 0 && phys ? 0 : -ENOMEM;
-}
-
-void port_memmap_unback(u64 off, u64 len)
-{
-	memset((char *)region_descriptors + off, 0, len);
 }

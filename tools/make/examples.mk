@@ -2,12 +2,13 @@
 # Example programs: each with a port of its own, linked with the floors that
 # it embeds and with nothing else of the project.
 #
-# examples/frames: floors base and phys.
+# examples/frames: floors base and phys. What the program never calls (memory
+# that comes and goes) is left out by the linker, with what it asks of a port.
 EX_FRAMES := $(BUILD)/examples/frames
 EX_FRAMES_SRC := $(wildcard src/base/*.c src/phys/*.c)
 EX_FRAMES_OBJS := $(EX_FRAMES_SRC:src/%.c=$(EX_FRAMES).d/src/%.o) \
 	$(patsubst examples/frames/%.c,$(EX_FRAMES).d/%.o,$(wildcard examples/frames/*.c))
-EX_FRAMES_FLAGS := $(STD) $(WARN) $(CFLAGS_release) $(INC) -Iexamples/frames
+EX_FRAMES_FLAGS := -ffunction-sections -fdata-sections $(STD) $(WARN) $(CFLAGS_release) $(INC) -Iexamples/frames
 
 $(EX_FRAMES).d/src/%.o: src/%.c $(FLAGS_MK)
 	@mkdir -p $(@D)
@@ -19,7 +20,7 @@ $(EX_FRAMES).d/%.o: examples/frames/%.c $(FLAGS_MK)
 	$(Q)$(CC) $(EX_FRAMES_FLAGS) -MMD -MP -c $< -o $@
 $(EX_FRAMES): $(EX_FRAMES_OBJS)
 	$(SAY) "  LD $@"
-	$(Q)$(CC) -o $@ $^
+	$(Q)$(CC) -Wl,--gc-sections -o $@ $^
 -include $(EX_FRAMES_OBJS:.o=.d)
 
 .PHONY: examples
