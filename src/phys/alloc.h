@@ -209,7 +209,10 @@ bool zone_watermark_fast(const struct zone *zone, unsigned int order, u64 mark,
  */
 void setup_per_zone_wmarks(void);
 
-/* default_min_free_kbytes: what fits the kernel's share of the machine. */
+/*
+ * default_min_free_kbytes: what fits the kernel's share of the machine, by the
+ * frames that it manages alone: the marks of the moment have no part in it.
+ */
 u64 default_min_free_kbytes(void);
 
 /* init_per_zone_wmark_min: min_free_kbytes from the machine's size, then that.

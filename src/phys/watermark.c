@@ -249,23 +249,31 @@ void setup_per_zone_wmarks(void)
 	spin_unlock(&phys_sys.wmark_lock);
 }
 
+static u64 min_free_for(u64 frames)
+{
+	u64 kbytes = frames << (PAGE_SHIFT - 10);
+
+	return clamp(int_sqrt(kbytes * 16), MIN_FREE_KBYTES_MIN,
+		     MIN_FREE_KBYTES_MAX);
+}
+
 u64 default_min_free_kbytes(void)
 {
 	struct zone *zone;
-	u64 kbytes = 0;
+	u64 frames = 0;
 
 	for_each_zone (zone) {
-		if (zone->idx != ZONE_HIGHMEM && zone->idx != ZONE_MOVABLE)
-			kbytes += zone_managed_pages(zone) << (PAGE_SHIFT - 10);
+		if (zone_is_low(zone))
+			frames += zone_managed_pages(zone);
 	}
-	return clamp(int_sqrt(kbytes * 16), MIN_FREE_KBYTES_MIN,
-		     MIN_FREE_KBYTES_MAX);
+	return min_free_for(frames);
 }
 
 void init_per_zone_wmark_min(void)
 {
 	if (!phys_sys.tunables.min_free_kbytes) {
-		phys_sys.tunables.min_free_kbytes = default_min_free_kbytes();
+		phys_sys.tunables.min_free_kbytes =
+			min_free_for(nr_free_buffer_pages());
 		phys_sys.hotplug.min_free_kbytes =
 			phys_sys.tunables.min_free_kbytes;
 	}
