@@ -16,6 +16,7 @@
 
 int cmd_boot(int argc, char **argv) __attribute__((weak));
 int cmd_replay(int argc, char **argv) __attribute__((weak));
+int cmd_layout(int argc, char **argv);
 int cmd_record(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
 
@@ -31,6 +32,7 @@ static const struct verb verbs[] = {
 	 cmd_replay},
 	{"record", "record the memory life of a real program", cmd_record},
 	{"trace", "look into a recorded trace", cmd_trace},
+	{"layout", "draw an architecture's virtual address space", cmd_layout},
 };
 
 static void help(FILE *f)

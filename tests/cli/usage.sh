@@ -12,7 +12,7 @@ holds unknown-verb-suggestion "$(grep -c "'replay'" "$work/err")" -eq 1
 refused 2 unknown-verb-far "'xyzzy'" xyzzy
 refused 2 unknown-first-option "'--nope'" --nope
 refused 2 empty-verb "''" ''
-for v in boot replay record trace; do
+for v in boot replay record trace layout; do
 	refused 2 "$v-unknown-option" --frobnicate $v --frobnicate
 	refused 2 "$v-unknown-letter" Z $v -Z
 	succeeds "$v-help" $v --help
