@@ -67,6 +67,8 @@ static bool host_update(void *arg, const struct paging_format *f,
 	return pt_raw_cmpxchg(f, port_ram(pa), &old, raw);
 }
 
+static const struct paging_mem host_mem = {host_read, host_update, NULL};
+
 /* Translate VA through C's root; true with W->pa, false with W->error. */
 static bool walk(const struct host_cpu *c, uva_t va, unsigned access,
 		 struct paging_walk *w)
@@ -79,8 +81,8 @@ static bool walk(const struct host_cpu *c, uva_t va, unsigned access,
 		return false;
 	}
 	cpu.root = PFN_PHYS(c->root_pfn);
-	return paging_walk_with(&cpu, va, access | PAGING_USER, w, host_read,
-				host_update, NULL) == PAGING_OK;
+	return paging_walk_with(&cpu, va, access | PAGING_USER, w, &host_mem) ==
+	       PAGING_OK;
 }
 
 /* The bytes of one page that an access moves; LEN 0: none. */

@@ -79,6 +79,8 @@ static bool sim_update(void *arg, const struct paging_format *f, phys_addr_t pa,
 	return true;
 }
 
+static const struct paging_mem sim_mem = {sim_read, sim_update, NULL};
+
 /* Walk for the user from ROOT_PFN; true if there is a translation. */
 static bool walk(u64 root_pfn, uva_t va, unsigned access, struct paging_walk *w)
 {
@@ -93,8 +95,7 @@ static bool walk(u64 root_pfn, uva_t va, unsigned access, struct paging_walk *w)
 		return false;
 	}
 	cpu.root = PFN_PHYS(root_pfn);
-	reason = paging_walk_with(&cpu, va, access | PAGING_USER, w, sim_read,
-				  sim_update, NULL);
+	reason = paging_walk_with(&cpu, va, access | PAGING_USER, w, &sim_mem);
 	if (unlikely(reason == PAGING_BAD_TABLE))
 		sim_bug("mmu: a page table lies outside RAM");
 	return reason == PAGING_OK;

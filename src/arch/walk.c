@@ -218,6 +218,7 @@ enum paging_reason paging_walk(const struct paging_cpu *cpu, uva_t va,
 			       u32 access, phys_addr_t limit,
 			       struct paging_walk *w)
 {
-	return paging_walk_with(cpu, va, access, w, ram_read, ram_update,
-				&limit);
+	struct paging_mem mem = {ram_read, ram_update, &limit};
+
+	return paging_walk_with(cpu, va, access, w, &mem);
 }

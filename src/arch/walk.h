@@ -110,6 +110,13 @@ typedef bool paging_read_fn(void *arg, const struct paging_format *f,
 typedef bool paging_update_fn(void *arg, const struct paging_format *f,
 			      phys_addr_t pa, u64 old, u64 raw);
 
+/* The caller's memory as one thing. UPDATE NULL: nothing is marked. */
+struct paging_mem {
+	paging_read_fn *read;
+	paging_update_fn *update;
+	void *arg;
+};
+
 #define PAGING_INLINE static inline __attribute__((always_inline))
 
 /* Read entries down to the leaf. */
@@ -129,7 +136,7 @@ PAGING_INLINE enum paging_reason paging_descend(const struct paging_cpu *cpu,
 
 		w->level = level;
 		w->at[w->depth] = table + off;
-		if (!read(arg, f, table + off, &raw))
+		if (!mem->read(mem->arg, f, table + off, &raw))
 			return PAGING_BAD_TABLE;
 		e = pte_decode(f, level, raw);
 		w->raw[w->depth] = raw;
@@ -154,8 +161,7 @@ PAGING_INLINE enum paging_reason paging_descend(const struct paging_cpu *cpu,
 /* Set A on the way and D on the leaf of a write, where they are not set. */
 PAGING_INLINE enum paging_reason paging_mark(const struct paging_cpu *cpu,
 					     u32 access, struct paging_walk *w,
-					     paging_update_fn *update,
-					     void *arg)
+					     const struct paging_mem *mem)
 {
 	const struct paging_format *f = cpu->fmt;
 
@@ -169,8 +175,8 @@ PAGING_INLINE enum paging_reason paging_mark(const struct paging_cpu *cpu,
 		e = __pte(w->entry[i].val | bits);
 		if (likely(pte_same(e, w->entry[i])))
 			continue;
-		if (!update(arg, f, w->at[i], w->raw[i],
-			    pte_encode(f, level, e)))
+		if (!mem->update(mem->arg, f, w->at[i], w->raw[i],
+				 pte_encode(f, level, e)))
 			return PAGING_AGAIN;
 		w->entry[i] = e;
 		w->raw[i] = pte_encode(f, level, e);
@@ -181,13 +187,13 @@ PAGING_INLINE enum paging_reason paging_mark(const struct paging_cpu *cpu,
 
 /*
  * paging_walk_with: translate VA for ACCESS (PAGING_*). PAGING_OK with w->pa;
- * else why not, with w->error where the CPU has an error code. With UPDATE
- * NULL nothing is marked. Context: any; READ and UPDATE as they are.
+ * else why not, with w->error where the CPU has an error code. Context: any;
+ * MEM's functions as they are.
  */
-PAGING_INLINE enum paging_reason
-paging_walk_with(const struct paging_cpu *cpu, uva_t va, u32 access,
-		 struct paging_walk *w, paging_read_fn *read,
-		 paging_update_fn *update, void *arg)
+PAGING_INLINE enum paging_reason paging_walk_with(const struct paging_cpu *cpu,
+						  uva_t va, u32 access,
+						  struct paging_walk *w,
+						  const struct paging_mem *mem)
 {
 	enum paging_reason reason;
 
@@ -199,11 +205,11 @@ paging_walk_with(const struct paging_cpu *cpu, uva_t va, u32 access,
 		return w->reason = PAGING_NONCANONICAL;
 	}
 	do {
-		reason = paging_descend(cpu, va, w, read, arg);
+		reason = paging_descend(cpu, va, w, mem);
 		if (reason == PAGING_OK)
 			reason = paging_judge(cpu, w, access);
-		if (reason == PAGING_OK && update)
-			reason = paging_mark(cpu, access, w, update, arg);
+		if (reason == PAGING_OK && mem->update)
+			reason = paging_mark(cpu, access, w, mem);
 	} while (unlikely(reason == PAGING_AGAIN));
 	if (unlikely(reason))
 		w->error = paging_error_code(cpu, access, reason);
