@@ -122,7 +122,7 @@ struct paging_mem {
 /* Read entries down to the leaf. */
 PAGING_INLINE enum paging_reason paging_descend(const struct paging_cpu *cpu,
 						uva_t va, struct paging_walk *w,
-						paging_read_fn *read, void *arg)
+						const struct paging_mem *mem)
 {
 	const struct paging_format *f = cpu->fmt;
 	bool high = f->kind == PAGING_ARM64 && va >> f->va_bits;
