@@ -21,7 +21,8 @@
  *    what is wanted, deals it out whole: one list operation for many frames,
  *    and frames that are neighbours. Emptying joins neighbours again before
  *    they go to the buddy, so that freeing a range in order costs one merge per
- *    run, not one per frame.
+ *    run, not one per frame. The zone lock is held to
+ *    take and to merge; dealing out and finding runs need only the set's.
  *
  * 6. Sizes. batch follows the zone's size (a thousandth, at most 63); high is
  *    this CPU's share of the low watermark, at least four batches.
@@ -109,23 +110,28 @@ static void deal(struct per_cpu_pages *pcp, unsigned int index,
 		pcp_push(pcp, index, block + i * step);
 }
 
-/*
- * Take up to NR units of 2^ORDER frames from the zone onto list INDEX. The
- * first that come from another type's lists are taken one by one. Returns
- * the units taken. pcp and zone lock held.
- */
-static u64 take_units(struct per_cpu_pages *pcp, unsigned int index,
-		      unsigned int order, u64 nr, u32 alloc_flags)
-{
-	int mt = index < NR_LOWORDER_PCP_LISTS ? (int)(index % MIGRATE_PCPTYPES)
-					       : MIGRATE_MOVABLE;
-	struct zone *zone = pcp->zone;
-	u64 got = 0;
+/* What one hold of the zone lock brings. */
+#define MAX_PIECES 16
 
+struct piece {
+	struct page *page;
+	u64 units;
+};
+
+/*
+ * Take up to NR units of 2^ORDER frames from the zone, in at most MAX_PIECES
+ * pieces at PIECE; the first that come from another type's lists are taken
+ * one by one. Returns the pieces. pcp and zone lock held.
+ */
+static u32 take_pieces(struct zone *zone, unsigned int order, int mt, u64 nr,
+		       u32 alloc_flags, struct piece *piece)
+{
 	/* Guards belong between frames, so blocks are not dealt out whole. */
 	bool guards = phys_sys.debug.p.guard_minorder > order;
+	u64 got = 0;
+	u32 n = 0;
 
-	while (got < nr) {
+	for (; got < nr && n < MAX_PIECES; n++) {
 		int list = list_to_try(zone, mt, alloc_flags);
 		unsigned int found;
 		u64 units = 1;
@@ -144,9 +150,36 @@ static u64 take_units(struct per_cpu_pages *pcp, unsigned int index,
 		}
 		if (!page)
 			break;
-		deal(pcp, index, page, order, units);
+		piece[n] = (struct piece){page, units};
 		got += units;
 	}
+	return n;
+}
+
+/*
+ * Up to NR units from the zone onto list INDEX; returns the units. The zone
+ * lock is held to take them, not to deal them out.
+ */
+static u64 take_units(struct per_cpu_pages *pcp, unsigned int index,
+		      unsigned int order, u64 nr, u32 alloc_flags)
+{
+	int mt = index < NR_LOWORDER_PCP_LISTS ? (int)(index % MIGRATE_PCPTYPES)
+					       : MIGRATE_MOVABLE;
+	struct piece piece[MAX_PIECES];
+	struct zone *zone = pcp->zone;
+	unsigned long flags;
+	u64 got = 0;
+	u32 n;
+
+	do {
+		spin_lock_irqsave(&zone->lock, flags);
+		n = take_pieces(zone, order, mt, nr - got, alloc_flags, piece);
+		spin_unlock_irqrestore(&zone->lock, flags);
+		for (u32 i = 0; i < n; i++) {
+			deal(pcp, index, piece[i].page, order, piece[i].units);
+			got += piece[i].units;
+		}
+	} while (n == MAX_PIECES && got < nr);
 	return got;
 }
 
@@ -154,8 +187,6 @@ struct page *pcp_refill(struct per_cpu_pages *pcp, unsigned int index,
 			unsigned int order, u64 want, u32 alloc_flags)
 {
 	u64 nr = max((u64)(u32)READ_ONCE(pcp->batch) >> order, 1UL);
-	struct zone *zone = pcp->zone;
-	unsigned long flags;
 	u64 got;
 
 	mm_assert(!pcp->lists[index]);
@@ -166,9 +197,7 @@ struct page *pcp_refill(struct per_cpu_pages *pcp, unsigned int index,
 		nr = 1;
 	nr = max(nr, want);
 	pcp->free_factor >>= 1;
-	spin_lock_irqsave(&zone->lock, flags);
 	got = take_units(pcp, index, order, nr, alloc_flags);
-	spin_unlock_irqrestore(&zone->lock, flags);
 	pcp_add_frames(pcp, (s32)(got << order));
 	pcp_add(pcp->nr_moved, (s64)(got << order));
 	return pcp_pop(&pcp->lists[index]);
@@ -177,33 +206,53 @@ struct page *pcp_refill(struct per_cpu_pages *pcp, unsigned int index,
 /* ---- emptying
  * ---------------------------------------------------------------------- */
 
-/* Neighbouring frames on their way back: [lo, hi), one pageblock. */
+/*
+ * Neighbouring frames on their way back: [lo, hi) of one pageblock. They are
+ * found without the zone lock, which then frees whole runs.
+ */
 struct run {
 	u64 lo, hi;
 };
 
-static void run_flush(struct zone *zone, struct run *run)
+#define MAX_RUNS 64
+
+struct runs {
+	struct zone *zone;
+	u32 nr;
+	struct run run[MAX_RUNS];
+};
+
+static void runs_flush(struct runs *rs)
 {
-	if (run->lo < run->hi)
-		free_pages_range(zone, run->lo, run->hi,
-				 get_pfnblock_migratetype(run->lo));
-	run->lo = run->hi = 0;
+	struct zone *zone = rs->zone;
+	unsigned long flags;
+
+	spin_lock_irqsave(&zone->lock, flags);
+	for (u32 i = 0; i < rs->nr; i++)
+		free_pages_range(zone, rs->run[i].lo, rs->run[i].hi,
+				 get_pfnblock_migratetype(rs->run[i].lo));
+	spin_unlock_irqrestore(&zone->lock, flags);
+	rs->nr = 0;
 }
 
-/* Add frames [PFN, END) to RUN, flushing what does not touch them. */
-static void run_add(struct zone *zone, struct run *run, u64 pfn, u64 end)
+/* Add frames [PFN, END) to the last run, or begin one with them. */
+static void run_add(struct runs *rs, u64 pfn, u64 end)
 {
-	bool same = pfn >> pageblock_order == run->lo >> pageblock_order;
+	struct run *run = &rs->run[rs->nr - 1];
 
-	if (same && pfn == run->hi) {
-		run->hi = end;
-	} else if (same && end == run->lo) {
-		run->lo = pfn;
-	} else {
-		run_flush(zone, run);
-		run->lo = pfn;
-		run->hi = end;
+	if (rs->nr && pfn >> pageblock_order == run->lo >> pageblock_order) {
+		if (end == run->lo) {
+			run->lo = pfn;
+			return;
+		}
+		if (pfn == run->hi) {
+			run->hi = end;
+			return;
+		}
 	}
+	if (rs->nr == MAX_RUNS)
+		runs_flush(rs);
+	rs->run[rs->nr++] = (struct run){pfn, end};
 }
 
 /* The order of the blocks on list INDEX. */
@@ -241,9 +290,9 @@ static bool drain_frame(struct page *page)
 	return false;
 }
 
-/* Up to NR frames of list INDEX to the zone. Returns the frames. */
+/* Up to NR frames of list INDEX, as runs, to the zone. Returns the frames. */
 static s32 empty_list(struct per_cpu_pages *pcp, unsigned int index, s32 nr,
-		      struct run *run)
+		      struct runs *rs)
 {
 	bool check = phys_sys.tunables.check_pages;
 	unsigned int order = index_order(index);
@@ -264,12 +313,12 @@ static s32 empty_list(struct per_cpu_pages *pcp, unsigned int index, s32 nr,
 		trace_emit(MM_PAGE_PCPU_DRAIN, pfn, order,
 			   index % MIGRATE_PCPTYPES);
 		if (likely(block_clean(page, order, check))) {
-			run_add(pcp->zone, run, pfn, pfn + (1UL << order));
+			run_add(rs, pfn, pfn + (1UL << order));
 			continue;
 		}
 		for (u64 i = 0; i < 1UL << order; i++) {
 			if (drain_frame(page + i))
-				run_add(pcp->zone, run, pfn + i, pfn + i + 1);
+				run_add(rs, pfn + i, pfn + i + 1);
 		}
 	}
 	return freed;
@@ -281,21 +330,20 @@ static s32 empty_list(struct per_cpu_pages *pcp, unsigned int index, s32 nr,
  */
 static void free_bulk(struct per_cpu_pages *pcp, s32 nr, unsigned int first)
 {
-	struct zone *zone = pcp->zone;
-	struct run run = {0, 0};
-	unsigned long flags;
+	struct runs rs;
 
-	spin_lock_irqsave(&zone->lock, flags);
+	rs.zone = pcp->zone;
+	rs.nr = 0;
 	for (unsigned int i = 0; nr > 0 && i < NR_PCP_LISTS; i++) {
 		unsigned int index = (first + i) % NR_PCP_LISTS;
-		s32 freed = empty_list(pcp, index, nr, &run);
+		s32 freed = empty_list(pcp, index, nr, &rs);
 
 		nr -= freed;
 		pcp_add_frames(pcp, -freed);
 		pcp_add(pcp->nr_moved, -(s64)freed);
 	}
-	run_flush(zone, &run);
-	spin_unlock_irqrestore(&zone->lock, flags);
+	if (rs.nr)
+		runs_flush(&rs);
 	mm_assert(pcp_count(pcp) >= 0);
 }
 
