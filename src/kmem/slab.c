@@ -142,8 +142,31 @@ static void slab_account(const struct kmem_cache *s, struct page *slab,
 	mod_node_page_state(page_zone(slab)->zone_pgdat, item, sign * bytes);
 }
 
+/* How long to wait for frames that must come. */
+#define SLAB_RETRY_NS 10000000ul
+
 /* ---- making and freeing slabs
  * ------------------------------------------------- */
+
+/*
+ * Frames for a slab. Who must have an object waits here: the page allocator
+ * complains, with reason, if it is asked for large blocks without fail.
+ */
+static struct page *slab_frames(const struct kmem_cache *s, gfp_t gfp)
+{
+	const gfp_t nofail = __GFP_NOFAIL | __GFP_DIRECT_RECLAIM;
+	bool wait = s->layout.order > 1 && (gfp & nofail) == nofail;
+	struct page *page;
+
+	if (wait)
+		gfp = (gfp & ~__GFP_NOFAIL) | __GFP_NOWARN | __GFP_SKIP_FAIL;
+	for (;;) {
+		page = alloc_pages(gfp | __GFP_COMP, s->layout.order);
+		if (page || !wait)
+			return page;
+		port_park(SLAB_RETRY_NS);
+	}
+}
 
 /* A new slab, all objects free, frozen for the caller. */
 static struct page *slab_new(struct kmem_cache *s, gfp_t gfp)
@@ -155,7 +178,7 @@ static struct page *slab_new(struct kmem_cache *s, gfp_t gfp)
 
 	if (s->flags & SLAB_RECLAIM_ACCOUNT)
 		flags |= __GFP_RECLAIMABLE;
-	slab = alloc_pages(flags | __GFP_COMP, s->layout.order);
+	slab = slab_frames(s, flags);
 	if (!slab)
 		return NULL;
 	SetPageSlab(slab);

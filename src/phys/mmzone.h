@@ -370,6 +370,7 @@ enum section_state {
 #define SECTION_ISOLATED      0x4u  /* going offline: its blocks are isolated */
 #define SECTION_MAP_BOOT      0x8u  /* descriptors lie where boot put them */
 #define SECTION_MAP_SELF      0x10u /* in the section's own first frames */
+#define SECTION_EXT_OWN	      0x20u /* page_ext is hotplug_alloc()'s */
 
 /* Written by boot; later under the hotplug lock (H), state also (Z). */
 struct mem_section {

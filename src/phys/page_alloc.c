@@ -520,6 +520,13 @@ static void warn_large_nofail(gfp_t gfp, unsigned int order)
 	(void)mm_warn_on_once((gfp & __GFP_NOFAIL) && order > 1);
 }
 
+/* Have zone lists changed since this CPU's fast places were built? */
+static inline bool places_stale(void)
+{
+	return READ_ONCE(phys_sys.places_due) !=
+	       READ_ONCE(phys_sys.places_seen[port_cpu()]);
+}
+
 static struct page *alloc_from_zones(gfp_t gfp, unsigned int order, int nid,
 				     nodemask_t mask)
 {
@@ -527,9 +534,7 @@ static struct page *alloc_from_zones(gfp_t gfp, unsigned int order, int nid,
 	struct alloc_context ac;
 	struct page *page;
 
-	if (unlikely(READ_ONCE(phys_sys.places_due) !=
-		     READ_ONCE(phys_sys.places_seen[port_cpu()])) &&
-	    !port_in_irq())
+	if (unlikely(places_stale()) && !port_in_irq())
 		refresh_fast_places();
 	prepare_alloc_context(&ac, gfp, nid);
 	alloc_context_limit(&ac, mask);
@@ -634,7 +639,8 @@ static struct page *pop_zone(gfp_t gfp, unsigned int order)
 	struct zone *zone;
 	u64 keep;
 
-	if (!pcp->zone || zone_to_nid(pcp->zone) != numa_node_id())
+	if (!pcp->zone || zone_to_nid(pcp->zone) != numa_node_id() ||
+	    unlikely(places_stale()))
 		return NULL;
 	zone = pcp->zone;
 	keep = low_wmark_pages(zone) + (1UL << order) +

@@ -16,14 +16,16 @@
  *    PX-1  entry_size is 0 exactly if no client is needed, and then no
  *          section has an array.
  *    PX-2  With a client, each section whose descriptors are made has an
- *          array, zeroed before its first frame became free.
+ *          array, zeroed before its first frame became free: by hotplug if
+ *          it took it, else when the section was made.
  *
  * 4. Locking. Pointers change at boot and at hot-plugging only. Entries are
  *    their clients' to lock; the flags word is atomic.
  *
  * 5. Life. Set aside at boot like descriptors are, untouched until the
  *    section is made; so growing a zone cannot fail here. Hot-added sections
- *    take theirs from the page allocator.
+ *    take theirs from the page allocator; those frames are hotplug's own
+ *    (HP-3), so that an audit knows whose they are.
  *
  * 6. Failure. Boot without room fails; hot-adding returns -ENOMEM.
  *
@@ -108,39 +110,45 @@ void page_ext_made(u64 nr)
 	mm_memset(sec->page_ext, 0, section_bytes(sec));
 }
 
+/* The section's own node may have no memory yet. */
+static int near(const struct mem_section *sec)
+{
+	const pg_data_t *pgdat = node_data(sec->nid);
+
+	return pgdat && pgdat->node_present_pages
+		       ? sec->nid
+		       : first_online_pgdat()->node_id;
+}
+
 int page_ext_online(u64 nr)
 {
 	struct mem_section *sec = &phys_sys.sections[nr];
-	struct page *page;
 
 	mm_verify(nr < phys_sys.nr_sections && sec->first < sec->end);
 	if (!phys_sys.page_ext.entry_size)
 		return 0;
 	if (!sec->page_ext) {
-		page = alloc_pages_exact(section_bytes(sec),
-					 GFP_KERNEL | __GFP_NOWARN);
-		if (!page)
+		sec->page_ext = hotplug_alloc(section_bytes(sec), near(sec));
+		if (!sec->page_ext)
 			return -ENOMEM;
-		sec->page_ext = page_view(page);
+		WRITE_ONCE(sec->flags, (u8)(sec->flags | SECTION_EXT_OWN));
 	}
-	page_ext_made(nr);
 	return 0;
 }
 
 void page_ext_offline(u64 nr)
 {
 	struct mem_section *sec = &phys_sys.sections[nr];
-	u64 pfn;
+	void *own = sec->page_ext;
 
 	mm_verify(nr < phys_sys.nr_sections);
-	if (!sec->page_ext)
-		return;
-	pfn = page_to_pfn(view_to_page(sec->page_ext));
 	/* Boot's stays: the section may come back. */
-	if (!pfn_valid(pfn) || PageReserved(pfn_to_page(pfn)))
+	if (!(sec->flags & SECTION_EXT_OWN))
 		return;
+	mm_verify(own != NULL);
 	sec->page_ext = NULL;
-	free_pages_exact(pfn_to_page(pfn), section_bytes(sec));
+	WRITE_ONCE(sec->flags, (u8)(sec->flags & ~SECTION_EXT_OWN));
+	hotplug_free(own, section_bytes(sec));
 }
 
 struct page_ext *lookup_page_ext(const struct page *page)

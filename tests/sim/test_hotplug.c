@@ -122,9 +122,14 @@ static int node_body(void *arg)
 	return 0;
 }
 
+/* Each frame remembers who asked for it: descriptors have entries beside. */
+static bool with_owners;
+
 static int machine_main(void *arg)
 {
-	struct mm_boot_params bp = {.map = arg, .max_possible = 16 * GiB};
+	struct mm_boot_params bp = {.map = arg,
+				    .max_possible = 16 * GiB,
+				    .debug.page_owner = with_owners};
 
 	assert_int_equal(mm_boot(&bp), 0);
 	node_body(NULL);
@@ -133,11 +138,11 @@ static int machine_main(void *arg)
 	return 0;
 }
 
-static void test_new_node(void **state)
+static void run_machine(bool owners)
 {
 	static struct e820_table map;
 
-	(void)state;
+	with_owners = owners;
 	mm_reset();
 	pm_hardware(2, NULL, 1);
 	pm_map(&map, 256 * MiB);
@@ -146,10 +151,23 @@ static void test_new_node(void **state)
 	mm_reset();
 }
 
+static void test_new_node(void **state)
+{
+	(void)state;
+	run_machine(false);
+}
+
+static void test_new_node_owned(void **state)
+{
+	(void)state;
+	run_machine(true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_new_node),
+		cmocka_unit_test(test_new_node_owned),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,7 +59,7 @@ static struct zone *zone_of(int nid, int zt)
 
 struct zone_shot {
 	u64 present, managed, spanned, start, marks[NR_WMARK], reserve;
-	u64 isolated;
+	u64 isolated, highatomic;
 	s64 free;
 	u8 id;
 };
@@ -80,6 +80,7 @@ static void shoot_zone(struct zone_shot *s, const struct zone *z)
 		.start = z->zone_start_pfn,
 		.reserve = z->lowmem_reserve[ZONE_MOVABLE],
 		.isolated = z->nr_isolate_pageblock,
+		.highatomic = z->nr_reserved_highatomic,
 		.free = z->nr_free_pages,
 		.id = z->zone_id,
 	};
@@ -445,6 +446,39 @@ static void test_near_memory(void **state)
 	phys_check();
 }
 
+/*
+ * A CPU that asks for nothing but large blocks never looks at its stacks: it
+ * must see all the same that there is a better zone now.
+ */
+static int near_large_main(void *arg)
+{
+	struct page *page;
+
+	(void)arg;
+	sim_set_cpu(port_self(), 2);
+	page = alloc_pages(GFP_KERNEL, 4);
+	mm_verify(page_zone(page) == zone_of(0, ZONE_DMA32));
+	__free_pages(page, 4);
+	sim_set_cpu(port_self(), 0);
+	mm_verify(add_online(0, 4 * GiB, BLOCK, MMOP_ONLINE) == 0);
+	sim_set_cpu(port_self(), 2);
+	page = alloc_pages(GFP_KERNEL, 4);
+	mm_verify(page_zone(page) == zone_of(0, ZONE_NORMAL));
+	__free_pages(page, 4);
+	/* And from then on it is as fast as before. */
+	mm_verify(phys_sys.pcp_fast[2][0].pcp ==
+		  &zone_of(0, ZONE_NORMAL)->pageset[2]);
+	return 0;
+}
+
+static void test_near_large(void **state)
+{
+	(void)state;
+	boot_room(512 * MiB, 3);
+	assert_int_equal(sim_run(near_large_main, NULL), 0);
+	phys_check();
+}
+
 /* ---- taking away
  * ---------------------------------------------------------------------------
  */
@@ -531,6 +565,60 @@ static void test_offline_undone_types(void **state)
 	for (u64 pfn = base; pfn < base + PER; pfn += pageblock_nr_pages)
 		assert_int_equal(get_pfnblock_migratetype(pfn),
 				 MIGRATE_MOVABLE);
+}
+
+/* One pageblock of NORMAL, whose blocks are all free, is HIGHATOMIC. */
+static void reserve_one_highatomic(void)
+{
+	struct alloc_context ac;
+	struct page *page;
+
+	prepare_alloc_context(&ac, GFP_ATOMIC, 0);
+	page = get_page_from_freelist(GFP_ATOMIC, 1,
+				      gfp_to_alloc_flags(GFP_ATOMIC), &ac);
+	assert_ptr_equal(page_zone(page), zone_of(0, ZONE_NORMAL));
+	assert_int_equal(get_pageblock_migratetype(page), MIGRATE_HIGHATOMIC);
+	__free_pages(page, 1);
+}
+
+/*
+ * The first of two blocks is free and isolated when the second turns out to
+ * be in use: its pageblocks are what they were, the reserve among them.
+ */
+static void test_offline_undone_first(void **state)
+{
+	static struct page *page[PAGES_PER_SECTION / 512 + 2];
+	u64 base = PFN_DOWN(4 * GiB), nr = 0, n[MIGRATE_TYPES] = {0};
+	struct page *busy = NULL;
+	struct shot s;
+
+	(void)state;
+	boot_room(512 * MiB, 1);
+	assert_int_equal(add_online(0, 4 * GiB, 2 * BLOCK, MMOP_ONLINE), 0);
+	reserve_one_highatomic();
+	while (!busy && nr < ARRAY_SIZE(page)) {
+		page[nr] = alloc_pages(
+			GFP_KERNEL | (nr & 1 ? __GFP_RECLAIMABLE : 0), 9);
+		assert_ptr_equal(page_zone(page[nr]), zone_of(0, ZONE_NORMAL));
+		busy = page_to_pfn(page[nr]) >= base + PER ? page[nr] : NULL;
+		nr += !busy;
+	}
+	assert_non_null(busy);
+	assert_true(nr > PER / 512 / 2);
+	while (nr)
+		__free_pages(page[--nr], 9);
+	drain_all_pages();
+	for (u64 pfn = base; pfn < base + PER; pfn += 512)
+		n[get_pfnblock_migratetype(pfn)]++;
+	assert_true(n[MIGRATE_UNMOVABLE] && n[MIGRATE_RECLAIMABLE]);
+	assert_int_equal(n[MIGRATE_HIGHATOMIC], 1);
+	shoot(&s);
+	assert_int_equal(s.zone[0][ZONE_NORMAL].highatomic, 512);
+	assert_int_equal(offline_pages(base, 2 * PER), -EBUSY);
+	assert_unchanged(&s);
+	__free_pages(busy, 9);
+	assert_int_equal(offline_pages(base, 2 * PER), 0);
+	assert_int_equal(zone_of(0, ZONE_NORMAL)->nr_reserved_highatomic, 0);
 }
 
 static void test_offline_boot_memory(void **state)
@@ -1030,8 +1118,10 @@ int main(void)
 		T(test_new_node),
 		T(test_memoryless_node),
 		T(test_near_memory),
+		T(test_near_large),
 		T(test_offline),
 		T(test_offline_undone_types),
+		T(test_offline_undone_first),
 		T(test_offline_boot_memory),
 		T(test_offline_reserved_section),
 		T(test_memmap_on_memory),

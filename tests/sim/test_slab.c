@@ -370,6 +370,61 @@ static void exhaust(void **state)
 	TM_RUN(exhaust_body, .mem = 5UL << 20);
 }
 
+/* ---- what must not fail
+ * ---------------------------------------------------------- */
+
+struct hoard {
+	struct page *page[1 << 13];
+	u32 nr;
+};
+
+static void giver_thread(void *arg)
+{
+	struct hoard *h = arg;
+
+	port_park(300 * 1000 * 1000);
+	while (h->nr)
+		__free_page(h->page[--h->nr]);
+	drain_all_pages();
+}
+
+/* An object of a large slab, without fail: it waits, and nobody complains. */
+static int nofail_body(void *arg)
+{
+	struct kmem_cache *s = kmem_cache_create("large", 5000, 0, 0, NULL);
+	static struct hoard h;
+	struct port_thread *giver;
+	u64 begin;
+	void *obj;
+
+	(void)arg;
+	CHECK(s->layout.order > 1);
+	while (h.nr < ARRAY_SIZE(h.page) &&
+	       (h.page[h.nr] = alloc_page(GFP_NOWAIT | __GFP_NOWARN)))
+		h.nr++;
+	CHECK(h.nr > 500 && h.nr < ARRAY_SIZE(h.page));
+	CHECK(!kmem_cache_alloc(s, GFP_NOFS | __GFP_NOWARN));
+	begin = port_now_ns();
+	CHECK_EQ(port_thread_start(&giver, "giver", -1, giver_thread, &h), 0);
+	fail_arm_nth(FAIL_MASK(FAIL_PAGE_ALLOC) | FAIL_MASK(FAIL_SLAB), 1,
+		     true);
+	obj = kmem_cache_alloc(s, GFP_NOFS | __GFP_NOFAIL);
+	CHECK_EQ(fail_disarm().fired, 0);
+	CHECK(obj);
+	CHECK(port_now_ns() - begin >= 300UL * 1000 * 1000);
+	CHECK(!tm_logged("WARNING: "));
+	port_thread_join(giver);
+	kmem_cache_free(s, obj);
+	CHECK_EQ(kmem_cache_destroy(s), 0);
+	return 0;
+}
+
+static void nofail(void **state)
+{
+	(void)state;
+	TM_RUN(nofail_body, .mem = 8UL << 20);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -380,6 +435,7 @@ int main(void)
 		cmocka_unit_test(too_many_caches),
 		cmocka_unit_test(kmalloc_sizes),
 		cmocka_unit_test(exhaust),
+		cmocka_unit_test(nofail),
 	};
 
 	return cmocka_run_group_tests_name("slab", tests, NULL, NULL);
