@@ -168,7 +168,8 @@ u32 paging_error_code(const struct paging_cpu *cpu, u32 access,
 		code |= PF_ERR_WRITE;
 	if (access & PAGING_USER)
 		code |= PF_ERR_USER;
-	if ((access & PAGING_EXEC) && (cpu->nxe || cpu->smep))
+	if ((access & PAGING_EXEC) &&
+	    ((cpu->nxe && cpu->fmt->has_nx) || cpu->smep))
 		code |= PF_ERR_INSTR;
 	return code;
 }

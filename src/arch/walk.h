@@ -22,7 +22,7 @@
  *    WK-4  Accessed is set in every entry used, dirty in the leaf of a write,
  *          by compare and exchange on the value that was judged; none of them
  *          is set if the access faults.
- *    WK-5  The error code's I bit needs NXE (with PAE entries) or SMEP.
+ *    WK-5  The error code's I bit needs NXE with entries that have NX, or SMEP.
  *
  * 4. Not modelled: protection keys, shadow stacks, paging-structure caches,
  *    PCIDs (the TLB model has its tags).
@@ -63,6 +63,8 @@ struct paging_cpu {
 	phys_addr_t root_high; /* TTBR1: upper half on arm64 */
 	bool wp, nxe, smep, smap, ac;
 	u8 pa_bits; /* MAXPHYADDR */
+	/* What it does not look at: PS with two levels and CR4.PSE = 0. */
+	u64 ignored;
 };
 
 /*
@@ -138,8 +140,9 @@ PAGING_INLINE enum paging_reason paging_descend(const struct paging_cpu *cpu,
 		w->at[w->depth] = table + off;
 		if (!mem->read(mem->arg, f, table + off, &raw))
 			return PAGING_BAD_TABLE;
-		e = pte_decode(f, level, raw);
 		w->raw[w->depth] = raw;
+		raw &= ~cpu->ignored;
+		e = pte_decode(f, level, raw);
 		w->entry[w->depth++] = e;
 		if (!pte_valid(e))
 			return PAGING_NOT_PRESENT;
@@ -158,7 +161,10 @@ PAGING_INLINE enum paging_reason paging_descend(const struct paging_cpu *cpu,
 	}
 }
 
-/* Set A on the way and D on the leaf of a write, where they are not set. */
+/*
+ * Set A on the way and D on the leaf of a write, where they are not set. Only
+ * what stands for them changes: an entry may hold bits that decoding drops.
+ */
 PAGING_INLINE enum paging_reason paging_mark(const struct paging_cpu *cpu,
 					     u32 access, struct paging_walk *w,
 					     const struct paging_mem *mem)
@@ -167,7 +173,7 @@ PAGING_INLINE enum paging_reason paging_mark(const struct paging_cpu *cpu,
 
 	for (int i = 0; i < w->depth; i++) {
 		int level = f->levels - 1 - i;
-		u64 bits = X86_PTE_A;
+		u64 bits = X86_PTE_A, raw;
 		pte_t e;
 
 		if (i == w->depth - 1 && (access & PAGING_WRITE))
@@ -175,11 +181,12 @@ PAGING_INLINE enum paging_reason paging_mark(const struct paging_cpu *cpu,
 		e = __pte(w->entry[i].val | bits);
 		if (likely(pte_same(e, w->entry[i])))
 			continue;
-		if (!mem->update(mem->arg, f, w->at[i], w->raw[i],
-				 pte_encode(f, level, e)))
+		raw = w->raw[i] ^ pte_encode(f, level, w->entry[i]) ^
+		      pte_encode(f, level, e);
+		if (!mem->update(mem->arg, f, w->at[i], w->raw[i], raw))
 			return PAGING_AGAIN;
 		w->entry[i] = e;
-		w->raw[i] = pte_encode(f, level, e);
+		w->raw[i] = raw;
 		w->changed = true;
 	}
 	return PAGING_OK;
