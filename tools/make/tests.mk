@@ -33,6 +33,17 @@ endef
 $(call tests_of,sim)
 $(call tests_of,host)
 
+# The image that tests page tables on another CPU: 32 bits, nothing linked in.
+ORACLE := $(BUILD)/oracle/image
+ORACLE_FLAGS := -m32 -O2 -ffreestanding -fno-pic -fno-pie \
+	-fno-stack-protector -mgeneral-regs-only -nostdlib -static -no-pie \
+	-Wl,--build-id=none,--no-warn-rwx-segments
+$(ORACLE): $(wildcard tests/oracle/*) $(FLAGS_MK)
+	@mkdir -p $(@D)
+	$(SAY) "  IMAGE $@"
+	$(Q)$(CC) $(STD) $(WARN) $(ORACLE_FLAGS) -Wl,-T,tests/oracle/image.ld -o $@ $(filter %.c %.S,$^)
+$(foreach v,$(VARIANTS),$(eval $(BUILD)/$(v)/tests/sim/test_paging_oracle: | $(ORACLE)))
+
 BENCH_C := $(wildcard bench/*.c)
 # $(1) world, $(2) program, $(3) functions that it wraps
 define bench_rule
