@@ -14,6 +14,7 @@
 
 #include "err.h"
 #include "replay.h"
+#include "replay_fit.h"
 
 int cmd_replay(int argc, char **argv);
 
@@ -246,6 +247,7 @@ int cmd_replay(int argc, char **argv)
 	o.replay.progress = !o.quiet && isatty(STDERR_FILENO);
 	if (o.report)
 		check_report(o.report);
+	replay_fit_check(o.replay.trace, machine_format(&o.replay.machine));
 	runs = calloc(o.mem.nr + 1, sizeof(*runs));
 	if (!runs)
 		err_die("no memory for the results");

@@ -608,6 +608,25 @@ static void check_arch(const struct machine_opts *o)
 			  (unsigned long long)o->mem_bytes, l->name);
 }
 
+const struct paging_format *machine_format(const struct machine_opts *o)
+{
+	return o->arch ? paging_format_by_name(o->arch) : &paging_x86_64_4level;
+}
+
+/* An area has as many pages as a page-table entry can name. */
+static void check_swap(const struct machine_opts *o)
+{
+	const struct paging_format *f = machine_format(o);
+	u64 pages = min((u64)SWAP_MAX_PAGES, 1UL << f->swp_offset_bits);
+
+	if (!o->swap_bytes || (o->swap_bytes >= 10 * PAGE_SIZE &&
+			       o->swap_bytes >> PAGE_SHIFT <= pages))
+		return;
+	err_usage("--swap: %llu bytes: from 40K to %lluG on %s",
+		  (unsigned long long)o->swap_bytes,
+		  (unsigned long long)(pages << PAGE_SHIFT >> 30), f->name);
+}
+
 static void check_nodes(const struct machine_opts *o)
 {
 	if (o->numa && o->nodes > 1)
@@ -630,10 +649,7 @@ void machine_check(const struct machine_opts *o)
 		err_usage("--mem: %llu bytes: at least 1M is needed to boot",
 			  (unsigned long long)o->mem_bytes);
 	check_arch(o);
-	if (o->swap_bytes && (o->swap_bytes < 10 * PAGE_SIZE ||
-			      o->swap_bytes >> PAGE_SHIFT > SWAP_MAX_PAGES))
-		err_usage("--swap: %llu bytes: from 40K to 512G",
-			  (unsigned long long)o->swap_bytes);
+	check_swap(o);
 	if (o->policy && strcmp(o->policy, "classic"))
 		err_usage("--policy: no policy is called '%s' (there is: "
 			  "classic)",
@@ -652,7 +668,7 @@ int machine_run(const struct machine_opts *o, int (*body)(void *arg), void *arg)
 {
 	static struct machine m;
 	struct sim_config cfg = {
-		.format = o->arch ? paging_format_by_name(o->arch) : NULL,
+		.format = machine_format(o),
 		.cpus = (int)o->cpus,
 		.seed = o->seed,
 		.explore = o->explore,

@@ -9,6 +9,7 @@
 #include <mmkit/boot.h>
 #include <mmkit/types.h>
 
+#include "arch/paging.h"
 #include "args.h"
 #include "sim.h"
 
@@ -19,7 +20,7 @@ struct machine_opts {
 	u64 mem_bytes;	  /* without a map file */
 	const char *map;  /* firmware map file, or NULL */
 	const char *numa; /* file that describes the nodes, or NULL */
-	const char *arch; /* layout of physical memory; NULL: x86-64 */
+	const char *arch; /* page tables, spaces, zones; NULL: x86-64 */
 	struct mm_boot_amount kernelcore, movablecore;
 	bool movable_node;
 	u32 nodes, cpus;
@@ -59,6 +60,9 @@ int machine_run(const struct machine_opts *o, int (*body)(void *arg),
 
 /* machine_check: wrong sizes or names end the process (err_usage). */
 void machine_check(const struct machine_opts *o);
+
+/* machine_format: the page tables of O's architecture, which is a known one. */
+const struct paging_format *machine_format(const struct machine_opts *o);
 
 /* machine_show: print the files that --show asked for. Inside BODY. */
 void machine_show(const struct machine_opts *o);

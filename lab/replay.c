@@ -452,6 +452,7 @@ static void note_machine(const struct replay_opts *o, struct replay_result *res)
 	res->swap_bytes = m->swap_bytes;
 	res->cpus = m->cpus;
 	res->seed = m->seed;
+	snprintf(res->arch, sizeof(res->arch), "%s", machine_format(m)->name);
 	snprintf(res->policy, sizeof(res->policy), "%s",
 		 m->policy ? m->policy : "classic");
 }

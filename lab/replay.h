@@ -33,6 +33,7 @@ struct replay_result {
 	/* The machine. */
 	u64 mem_bytes, swap_bytes, seed;
 	u32 cpus;
+	char arch[16]; /* its name, as --arch takes it */
 	char policy[16];
 	/* What was replayed. */
 	u64 references;	     /* raw references, sum of all records' counts */

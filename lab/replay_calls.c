@@ -3,8 +3,10 @@
  * replay_calls.c - mappings and memory calls of a recorded program.
  *
  * A mapping is placed where it was recorded if that place is free here, else
- * wherever the manager finds room, its address kept modulo 2 MiB. The second
- * pass makes no calls: it takes the addresses that the first one logged.
+ * wherever the manager finds room, its address kept modulo 2 MiB if there is
+ * room for that. So places that do not exist on a 32-bit machine are no
+ * obstacle; whether there is room in all, replay_fit.c asks beforehand. The
+ * second pass makes no calls: it takes the addresses that the first one logged.
  *
  * Until there is a page cache, file mappings are anonymous here (and counted)
  * and shared ones private.
@@ -137,7 +139,7 @@ static int map_prot(const struct trace_map *m)
 	return (int)m->prot; /* the trace's numbers are PROT_'s */
 }
 
-/* LEN bytes at an address equal to WANT modulo 2 MiB, anywhere. */
+/* LEN bytes anywhere, at an address equal to WANT modulo 2 MiB if possible. */
 static s64 place_aligned(struct mm_struct *mm, uva_t want, u64 len, int prot,
 			 int flags)
 {
@@ -146,8 +148,9 @@ static s64 place_aligned(struct mm_struct *mm, uva_t want, u64 len, int prot,
 	uva_t base;
 	int err;
 
+	/* No room to align in: anywhere, then. */
 	if (at < 0)
-		return at;
+		return do_mmap(mm, 0, len, prot, flags);
 	err = do_munmap(mm, (uva_t)at, len + HUGE_ALIGN);
 	if (err)
 		return err;

@@ -191,8 +191,10 @@ static void put_machine(const struct page_out *o)
 	} else {
 		fputs("no swap, ", o->f);
 	}
-	fprintf(o->f, "%u CPU%s, replacement policy <b>", r->cpus,
+	fprintf(o->f, "%u CPU%s, architecture <b>", r->cpus,
 		r->cpus == 1 ? "" : "s");
+	html_text(o->f, r->arch);
+	fputs("</b>, replacement policy <b>", o->f);
 	html_text(o->f, r->policy);
 	fprintf(o->f,
 		"</b>, seed %" PRIu64 ". Time is virtual, so the same "

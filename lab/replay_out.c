@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "phys/layout.h"
 #include "replay.h"
 
 static unsigned long long ull(u64 v)
@@ -70,6 +71,7 @@ FIELD(tlb_misses)
 FIELD(data_checks)
 FIELD(data_errors)
 FIELD(access_errors)
+FIELD(call_mismatches)
 FIELD(file_as_anon)
 FIELD(virtual_ns)
 FIELD(wall_ns)
@@ -116,6 +118,7 @@ static const struct row rows[] = {
 	{"contents checked", ROW_U64, get_data_checks},
 	{"data errors", ROW_U64, get_data_errors},
 	{"access errors", ROW_U64, get_access_errors},
+	{"call mismatches", ROW_U64, get_call_mismatches},
 	{"file pages as anon", ROW_U64, get_file_as_anon},
 	{"virtual time, ms", ROW_MS, get_virtual_ns},
 	{"wall time, ms", ROW_MS, get_wall_ns},
@@ -176,8 +179,8 @@ void replay_print_table(const struct replay_result *runs, u32 nr,
 {
 	char buf[24];
 
-	printf("replay of %s, policy %s, %u CPU%s, seed %llu\n", trace,
-	       runs->policy, runs->cpus, runs->cpus == 1 ? "" : "s",
+	printf("replay of %s on %s, policy %s, %u CPU%s, seed %llu\n", trace,
+	       runs->arch, runs->policy, runs->cpus, runs->cpus == 1 ? "" : "s",
 	       ull(runs->seed));
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		print_row(&rows[i], runs, nr);
@@ -196,23 +199,28 @@ void replay_print_table(const struct replay_result *runs, u32 nr,
 /* ---- JSON
  * ---------------------------------------------------------------------- */
 
+static void set_u64(json_t *o, const char *name, u64 v)
+{
+	json_object_set_new(o, name, json_integer((json_int_t)v));
+}
+
+/* By the zones of the run's machine, which this process may not have had. */
 static json_t *vmstat_json(const struct replay_result *r)
 {
+	const struct phys_layout *l = phys_layout_find(r->arch);
 	json_t *v = json_object();
 
-	for (int i = 0; i < NR_VM_EVENT_ITEMS; i++)
-		json_object_set_new(v, vmstat_event_name(i),
-				    json_integer((json_int_t)r->events[i]));
+	for (int i = 0; i < NR_VM_EVENT_ITEMS; i++) {
+		const char *name = vmstat_event_name_of(l, i);
+
+		if (name)
+			set_u64(v, name, r->events[i]);
+	}
 	json_object_set_new(v, "workingset_refault_anon",
 			    json_integer((json_int_t)r->refault_anon));
 	json_object_set_new(v, "workingset_refault_file",
 			    json_integer((json_int_t)r->refault_file));
 	return v;
-}
-
-static void set_u64(json_t *o, const char *name, u64 v)
-{
-	json_object_set_new(o, name, json_integer((json_int_t)v));
 }
 
 static void set_counts(json_t *o, const struct replay_result *r)
@@ -244,6 +252,7 @@ static json_t *run_json(const struct replay_result *r)
 	set_u64(o, "swap_bytes", r->swap_bytes);
 	set_u64(o, "cpus", r->cpus);
 	set_u64(o, "seed", r->seed);
+	json_object_set_new(o, "arch", json_string(r->arch));
 	json_object_set_new(o, "policy", json_string(r->policy));
 	set_u64(o, "references", r->references);
 	set_u64(o, "footprint_pages", r->footprint_pages);

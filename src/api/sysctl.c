@@ -37,7 +37,7 @@
 #include "reclaim/reclaim.h"
 #include "space/space.h"
 
-MM_STATIC_ASSERT(MAX_NR_ZONES - 1 <= SYSCTL_MAX_VALUES, "a value per zone");
+MM_STATIC_ASSERT(MAX_NR_ZONES < SYSCTL_MAX_VALUES, "a value per zone");
 
 #define USER_END 0x800000000000UL
 
@@ -48,14 +48,22 @@ static void wmarks_changed(void)
 		init_per_zone_wmark_min();
 }
 
-/* High memory's ratio is not shown: there is no such zone on 64 bits. */
 #define RESERVE_RATIO(zone) &phys_sys.tunables.lowmem_reserve_ratio[zone]
+
+/* A ratio for each zone that the machine's layout has. */
+static bool zone_exists(int zt)
+{
+	const struct phys_layout *l = phys_sys.layout;
+
+	return layout_has_zone(l ? l : phys_layout_find(NULL), zt);
+}
 
 #define ANY_COUNT INT32_MAX
 /* A single number; 0 or from ZERO_OR on, within LO .. HI. */
-#define ONE(name, field, lo, hi, zero_or, changed)                        \
-	{                                                                 \
-		name, {&(field)}, sizeof(field), lo, hi, zero_or, changed \
+#define ONE(name, field, lo, hi, zero_or, changed)                         \
+	{                                                                  \
+		name, {&(field)}, sizeof(field), lo, hi, zero_or, changed, \
+			NULL                                               \
 	}
 
 static const struct sysctl_entry sysctl_table[] = {
@@ -63,12 +71,14 @@ static const struct sysctl_entry sysctl_table[] = {
 	    policy_sys.dirty_writeback_centisecs, 0, ANY_COUNT, 0, NULL),
 	{"vm.lowmem_reserve_ratio",
 	 {RESERVE_RATIO(ZONE_DMA), RESERVE_RATIO(ZONE_DMA32),
-	  RESERVE_RATIO(ZONE_NORMAL), RESERVE_RATIO(ZONE_MOVABLE)},
+	  RESERVE_RATIO(ZONE_NORMAL), RESERVE_RATIO(ZONE_HIGHMEM),
+	  RESERVE_RATIO(ZONE_MOVABLE)},
 	 sizeof(u32),
 	 0,
 	 ANY_COUNT,
 	 0,
-	 wmarks_changed},
+	 wmarks_changed,
+	 zone_exists},
 	ONE("vm.max_map_count", space_sys.max_map_count, 0, ANY_COUNT, 0, NULL),
 	ONE("vm.min_free_kbytes", phys_sys.tunables.min_free_kbytes, 0,
 	    ANY_COUNT, 0, wmarks_changed),
@@ -120,21 +130,33 @@ static const struct sysctl_entry *find_entry(const char *name)
 	return NULL;
 }
 
-static u64 load_value(const struct sysctl_entry *e, int i)
+/* Where the N-th number stands that exists on this machine, or NULL. */
+static void *value_at(const struct sysctl_entry *e, int n)
+{
+	for (int i = 0; i < SYSCTL_MAX_VALUES && e->at[i]; i++) {
+		if (e->exists && !e->exists(i))
+			continue;
+		if (n-- == 0)
+			return e->at[i];
+	}
+	return NULL;
+}
+
+static u64 load_value(const struct sysctl_entry *e, const void *at)
 {
 	mm_assert(e->width == 4 || e->width == 8);
 	if (e->width == 4)
-		return READ_ONCE(*(u32 *)e->at[i]);
-	return READ_ONCE(*(u64 *)e->at[i]);
+		return READ_ONCE(*(const u32 *)at);
+	return READ_ONCE(*(const u64 *)at);
 }
 
-static void store_value(const struct sysctl_entry *e, int i, u64 value)
+static void store_value(const struct sysctl_entry *e, void *at, u64 value)
 {
 	mm_assert_implies(e->width == 4, value <= UINT32_MAX);
 	if (e->width == 4)
-		WRITE_ONCE(*(u32 *)e->at[i], (u32)value);
+		WRITE_ONCE(*(u32 *)at, (u32)value);
 	else
-		WRITE_ONCE(*(u64 *)e->at[i], value);
+		WRITE_ONCE(*(u64 *)at, value);
 }
 
 /* ---- reading numbers --------------------------------------------------- */
@@ -190,7 +212,7 @@ static int parse_values(const struct sysctl_entry *e, const char *text,
 			text++;
 		if (!*text)
 			break;
-		if (n == SYSCTL_MAX_VALUES || !e->at[n])
+		if (!value_at(e, n))
 			return -EINVAL;
 		err = parse_number(&text, &v[n]);
 		if (err == -EINVAL)
@@ -219,7 +241,7 @@ int mm_sysctl_set(const char *name, const char *value)
 	if (n < 0)
 		return n;
 	for (int i = 0; i < n; i++)
-		store_value(e, i, v[i]);
+		store_value(e, value_at(e, i), v[i]);
 	if (e->changed)
 		e->changed();
 	return 0;
@@ -231,9 +253,9 @@ int mm_sysctl_get(const char *name, struct seq_buf *out)
 
 	if (!e)
 		return -ENOENT;
-	for (int i = 0; i < SYSCTL_MAX_VALUES && e->at[i]; i++)
-		seq_printf(out, "%s%llu", i ? "\t" : "",
-			   (unsigned long long)load_value(e, i));
+	for (int n = 0; value_at(e, n); n++)
+		seq_printf(out, "%s%llu", n ? "\t" : "",
+			   (unsigned long long)load_value(e, value_at(e, n)));
 	return 0;
 }
 

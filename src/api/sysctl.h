@@ -10,7 +10,7 @@
 /* Numbers that a list may have. */
 #define SYSCTL_MAX_VALUES 8
 
-/* One tunable: NR numbers of WIDTH bytes, each at an address of its own. */
+/* One tunable: numbers of WIDTH bytes, each at an address of its own. */
 struct sysctl_entry {
 	const char *name;
 	void *at[SYSCTL_MAX_VALUES]; /* NULL ends the list */
@@ -18,6 +18,8 @@ struct sysctl_entry {
 	u64 lo, hi;		     /* range of every number */
 	u64 zero_or;		     /* 0 is allowed, else at least this */
 	void (*changed)(void);	     /* what to compute anew; may be NULL */
+	/* Does number I of the list exist on this machine? NULL: all do. */
+	bool (*exists)(int i);
 };
 
 #endif

@@ -221,24 +221,26 @@ const char *vmstat_node_name(int item)
 MM_STATIC_ASSERT(PGSCAN_SKIP_MOVABLE - PGALLOC_DMA == 3 * MAX_NR_ZONES - 1,
 		 "the per-zone groups follow each other");
 
-/* Is ITEM about a zone that this machine's layout has not? */
-static bool event_of_no_zone(int item)
+/* Is ITEM about a zone that layout L has not? */
+static bool event_of_no_zone(const struct phys_layout *l, int item)
 {
-	const struct phys_layout *l = phys_sys.layout;
-
 	if (item < PGALLOC_DMA || item > PGSCAN_SKIP_MOVABLE)
 		return false;
-	if (!l)
-		l = phys_layout_find(NULL);
 	return !layout_has_zone(l, (item - PGALLOC_DMA) % MAX_NR_ZONES);
+}
+
+const char *vmstat_event_name_of(const struct phys_layout *l, int item)
+{
+	mm_assert(l != NULL);
+	mm_assert(item >= 0 && item < NR_VM_EVENT_ITEMS);
+	return event_of_no_zone(l, item) ? NULL : event_text[item];
 }
 
 const char *vmstat_event_name(int item)
 {
-	mm_assert(item >= 0 && item < NR_VM_EVENT_ITEMS);
-	if (event_of_no_zone(item))
-		return NULL;
-	return event_text[item];
+	const struct phys_layout *l = phys_sys.layout;
+
+	return vmstat_event_name_of(l ? l : phys_layout_find(NULL), item);
 }
 
 static bool item_in_bytes(int item)

@@ -267,5 +267,8 @@ void vmstat_numa_changed(void);
 const char *vmstat_zone_name(int item);
 const char *vmstat_node_name(int item);
 const char *vmstat_event_name(int item);
+/* vmstat_event_name_of: the same on any machine of layout L; no context. */
+struct phys_layout;
+const char *vmstat_event_name_of(const struct phys_layout *l, int item);
 
 #endif

@@ -52,8 +52,8 @@ int space_init(const struct paging_format *format)
 	INIT_LIST_HEAD(&s->mms);
 	s->max_map_count = 65530;
 	s->overcommit_ratio = 50;
-	s->mmap_min_addr = 65536;
-	s->stack_guard_gap = 256;
+	s->mmap_min_addr = SPACE_MMAP_MIN_ADDR;
+	s->stack_guard_gap = SPACE_STACK_GUARD_GAP;
 	s->mm_cache = kmem_cache_create("mm_struct", sizeof(struct mm_struct),
 					MM_CACHELINE, 0, NULL);
 	s->vma_cache = kmem_cache_create(

@@ -84,6 +84,10 @@ struct mm_struct {
 	struct epoch_head epoch; /* for the deferred free */
 };
 
+/* Tunables at boot: vm.mmap_min_addr (bytes), vm.stack_guard_gap (pages). */
+#define SPACE_MMAP_MIN_ADDR   65536u
+#define SPACE_STACK_GUARD_GAP 256u
+
 struct space_state {
 	spinlock_t lock;		    /* tasks, mms, ids */
 	const struct paging_format *format; /* of this machine; constant */

@@ -63,7 +63,7 @@ done
 for v in 201 -1 x ''; do
 	refused 2 "swappiness-'$v'" --swappiness replay $t --swappiness "$v"
 done
-for v in poisson '' poison, ,poison guard=6 guard=x guard= guards \
+for v in poisson '' 'poison,' ',poison' guard=6 guard=x guard= guards \
 	init_on_alloc=1; do
 	refused 2 "debug-'$v'" --debug boot --debug "$v"
 	refused 2 "replay-debug-'$v'" --debug replay $t --debug "$v"

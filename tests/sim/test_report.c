@@ -43,6 +43,7 @@ struct setup {
 	int (*body)(void);
 	bool explore;
 	u64 seed;
+	const char *arch; /* NULL: x86-64 */
 };
 
 static struct port_bdev *disk;
@@ -89,7 +90,7 @@ static int machine_main(void *arg)
 	static struct e820_table map;
 	struct mm_boot_node nodes[2] = {{0, s->mem / 2, 0},
 					{s->mem / 2, s->mem, 1}};
-	struct mm_boot_params p = {.map = &map};
+	struct mm_boot_params p = {.map = &map, .arch = s->arch};
 	int ret;
 
 	e820_init(&map);
@@ -122,6 +123,9 @@ static int run(struct setup s)
 				 .cpu_node = cpu_node,
 				 .quiet = true};
 	int ret;
+
+	if (s.arch)
+		cfg.format = paging_format_by_name(s.arch);
 
 	for (int cpu = 0; cpu < cfg.cpus; cpu++)
 		cpu_node[cpu] = (u8)(s.nodes == 2 ? cpu % 2 : 0);
@@ -962,6 +966,55 @@ static void test_sysctl(void **state)
 		run((struct setup){.mem = 1024 * MIB, .body = sysctl_body}), 0);
 }
 
+/* One ratio for each zone of the layout, in the order of the zones. */
+static int ratios_high_body(void)
+{
+	struct zone *zones = NODE_DATA(0)->node_zones;
+	const char *name = "vm.lowmem_reserve_ratio";
+	u64 high = zone_managed_pages(&zones[ZONE_HIGHMEM]);
+
+	assert_true(high > 0);
+	assert_string_equal(get(name), "256\t32\t0\t0");
+	assert_int_equal(zones[ZONE_NORMAL].lowmem_reserve[ZONE_HIGHMEM],
+			 high / 32);
+	assert_int_equal(mm_sysctl_set(name, "256 16 8 7"), 0);
+	assert_string_equal(get(name), "256\t16\t8\t7");
+	assert_int_equal(zones[ZONE_NORMAL].lowmem_reserve[ZONE_HIGHMEM],
+			 high / 16);
+	assert_int_equal(phys_sys.tunables.lowmem_reserve_ratio[ZONE_HIGHMEM],
+			 8);
+	assert_int_equal(phys_sys.tunables.lowmem_reserve_ratio[ZONE_MOVABLE],
+			 7);
+	/* The zone that is not there keeps what it had. */
+	assert_int_equal(phys_sys.tunables.lowmem_reserve_ratio[ZONE_DMA32],
+			 256);
+	assert_int_equal(mm_sysctl_set(name, "1 2 3 4 5"), -EINVAL);
+	return 0;
+}
+
+static int ratios_arm_body(void)
+{
+	const char *name = "vm.lowmem_reserve_ratio";
+
+	assert_string_equal(get(name), "256\t32\t0");
+	assert_int_equal(mm_sysctl_set(name, "1 2 3 4"), -EINVAL);
+	assert_string_equal(get(name), "256\t32\t0");
+	return 0;
+}
+
+static void test_ratios_by_layout(void **state)
+{
+	(void)state;
+	assert_int_equal(run((struct setup){.mem = 1024 * MIB,
+					    .body = ratios_high_body,
+					    .arch = "x86-32-pae"}),
+			 0);
+	assert_int_equal(run((struct setup){.mem = 64 * MIB,
+					    .body = ratios_arm_body,
+					    .arch = "arm64"}),
+			 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -975,6 +1028,7 @@ int main(void)
 		cmocka_unit_test(test_audit_spaces),
 		cmocka_unit_test(test_digest),
 		cmocka_unit_test(test_sysctl),
+		cmocka_unit_test(test_ratios_by_layout),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
