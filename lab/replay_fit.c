@@ -328,6 +328,8 @@ static void fit_record(struct fit *f, const struct trace_rec *rec)
 {
 	struct fit_mm **mm = &f->of_task[f->task];
 
+	/* Who has ended has no records: the reader has seen to that. */
+	mm_verify(*mm || rec->type == TRACE_SWITCH);
 	switch (rec->type) {
 	case TRACE_REF:
 		fit_ref(f, *mm, &rec->ref);

@@ -58,13 +58,13 @@ done
 # With too little: the memory that each takes for itself differs, so the
 # counts may; contents, and what is left behind, may not.
 pressed() {
-	name=$1 t=$2
+	which=$1 t=$2
 	shift 2
 	run replay "traces/$t.trace" --swap 64M --json --no-min "$@"
-	holds "pressed-sound-$name" "$status $(json "$none")" = "0 0 0 0"
-	holds "pressed-pages-$name" "$(json "$r{vmstat}{pswpout} > 100 &&
+	holds "pressed-sound-$which" "$status $(json "$none")" = "0 0 0 0"
+	holds "pressed-pages-$which" "$(json "$r{vmstat}{pswpout} > 100 &&
 		$r{vmstat}{pswpin} > 50 ? 1 : 0")" -eq 1
-	holds "pressed-calls-$name" "$(json "$r{call_mismatches},
+	holds "pressed-calls-$which" "$(json "$r{call_mismatches},
 		$r{killed_tasks}")" = "0 0"
 }
 for a in $archs; do

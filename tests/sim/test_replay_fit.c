@@ -527,6 +527,21 @@ static void test_refused(void **state)
 	}
 }
 
+static void assert_sound(const char *faults)
+{
+	char line[64];
+
+	slurp(out_path);
+	snprintf(line, sizeof(line), "\nminor faults           %16s\n", faults);
+	assert_non_null(strstr(text, line));
+	assert_non_null(
+		strstr(text, "\ndata errors                           0\n"));
+	assert_non_null(
+		strstr(text, "\naccess errors                         0\n"));
+	assert_non_null(
+		strstr(text, "\ncall mismatches                       0\n"));
+}
+
 /* What fits is replayed, wherever it was recorded. */
 static void test_fits(void **state)
 {
@@ -536,16 +551,40 @@ static void test_fits(void **state)
 	big_trace(2, GIB_PAGES / 2);
 	for (u32 i = 0; i < ARRAY_SIZE(archs); i++) {
 		assert_int_equal(replayed(archs[i], "2G"), 0);
-		slurp(out_path);
-		assert_non_null(strstr(
-			text, "\ndata errors                           0\n"));
-		assert_non_null(strstr(
-			text, "\naccess errors                         0\n"));
-		assert_non_null(strstr(
-			text, "\ncall mismatches                       0\n"));
-		assert_non_null(strstr(
-			text, "\nminor faults                          7\n"));
+		assert_sound("7");
 	}
+}
+
+/* A heap at a place that is not here, before and after an exec and a fork. */
+static void test_heap_elsewhere(void **state)
+{
+	struct trace_writer *w = writer();
+	const struct trace_rec heap = heap_at(3, 0x555555756UL, 1);
+	const struct trace_rec grow =
+		call(TRACE_OP_BRK, 3, 0, 0, 40 * PAGE_SIZE);
+
+	(void)state;
+	put(w, heap);
+	put(w, grow);
+	put(w, ref(3, 39));
+	put(w, exec_rec);
+	put(w, heap);
+	put(w, grow);
+	put(w, ref(3, 0));
+	put(w, ref(3, 38));
+	put(w, call(TRACE_OP_BRK, 3, 0, 0, 2 * PAGE_SIZE));
+	put(w, grow);
+	put(w, ref(3, 38));
+	put(w, fork_of(1, 0));
+	put(w, to_task(1));
+	put(w, call(TRACE_OP_BRK, 3, 0, 0, 90 * PAGE_SIZE));
+	put(w, ref(3, 89));
+	put(w, exit_rec);
+	finish(w);
+	assert_int_equal(replayed("x86-32", "64M"), 0);
+	assert_sound("5");
+	assert_int_equal(replayed("x86-64", "64M"), 0);
+	assert_sound("5");
 }
 
 /* To the page. */
@@ -557,6 +596,12 @@ static void test_border(void **state)
 	assert_int_equal(room, 3 * GIB_PAGES - 16 - 256);
 	assert_int_equal(PEAK(map_at(0, 1UL << 30, (u32)room)), room);
 	replay_fit_check(path, &paging_x86_32);
+	/* The only place for it is no multiple of 2 MiB away. */
+	assert_int_equal(PEAK(map_at(0, 1UL << 30, (u32)room), ref(0, 0),
+			      ref(0, (u32)room - 1)),
+			 room);
+	assert_int_equal(replayed("x86-32", "1G"), 0);
+	assert_sound("2");
 	assert_int_equal(PEAK(map_at(0, 1UL << 30, (u32)room + 1)), room + 1);
 	replay_fit_check(path, &paging_x86_64_4level);
 	assert_int_equal(replayed("x86-32", "1G"), 1);
@@ -573,6 +618,7 @@ int main(void)
 		cmocka_unit_test(test_model),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_fits),
+		cmocka_unit_test(test_heap_elsewhere),
 		cmocka_unit_test(test_border),
 	};
 
