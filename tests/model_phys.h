@@ -19,12 +19,22 @@
 #define MODEL_PFNS     ((4 * GiB + 512 * MiB) >> PAGE_SHIFT)
 #define MODEL_MAX_LIVE (1u << 17)
 #define MODEL_BLOCKS   (MODEL_PFNS >> 9)
+#define MODEL_PLUGS    (MODEL_PFNS >> PFN_SECTION_SHIFT)
 
 enum frame_state {
 	FRAME_NONE, /* no RAM, or not the allocator's */
 	FRAME_FREE,
 	FRAME_USED,
-	FRAME_OFFLINE /* taken out of the machine */
+	FRAME_OFFLINE, /* RAM that is not in use */
+	FRAME_OWN      /* hotplug's: descriptors, tables */
+};
+
+enum plug_state { PLUG_ABSENT, PLUG_OFFLINE, PLUG_KERNEL, PLUG_MOVABLE };
+
+/* A block of memory that comes and goes. */
+struct model_plug {
+	enum plug_state state;
+	bool self; /* its descriptors lie in its first frames */
 };
 
 struct model_block {
@@ -50,6 +60,8 @@ static struct model {
 	u8 frame[MODEL_PFNS];	   /* enum frame_state */
 	u32 mark[MODEL_PFNS];	   /* census that saw the frame on a list */
 	u8 isolated[MODEL_BLOCKS]; /* 1 + the type that it had */
+	u64 own;		   /* frames that are hotplug's */
+	struct model_plug plug[MODEL_PLUGS];
 } model;
 
 static inline _Noreturn void model_die(const char *what, const char *file,
@@ -83,6 +95,8 @@ static inline void model_begin(u64 seed)
 	model.step = 0;
 	model.op = "boot";
 	model.used = model.charged = model.cma = model.nr_live = 0;
+	model.own = 0;
+	memset(model.plug, 0, sizeof(model.plug));
 	memset(model.frame, FRAME_NONE, sizeof(model.frame));
 	memset(model.mark, 0, sizeof(model.mark));
 	memset(model.isolated, 0, sizeof(model.isolated));
@@ -221,6 +235,41 @@ static inline u64 model_pcp_frames(const struct zone *zone)
 	return sum;
 }
 
+/* Frames of guards in [PFN, END) of ZONE: free, but on no list. */
+static inline u64 model_guards(const struct zone *zone, u64 pfn, u64 end)
+{
+	u64 sum = 0;
+
+	while (phys_sys.debug.p.guard_minorder && pfn < end) {
+		const struct page *page = pfn_to_page(pfn);
+		u64 nr = 1;
+
+		if (model.frame[pfn] == FRAME_FREE && pfn_valid(pfn) &&
+		    PageGuard(page) && page_zone(page) == zone) {
+			nr = 1UL << buddy_order(page);
+			for (u64 i = pfn; i < pfn + nr; i++)
+				must_eq(model.frame[i], FRAME_FREE);
+			sum += nr;
+		}
+		pfn += nr;
+	}
+	return sum;
+}
+
+/* Is frame PFN, which nobody has, kept away from everybody by a guard? */
+static inline bool model_guarded(u64 pfn)
+{
+	unsigned int least = phys_sys.debug.p.guard_minorder;
+
+	for (unsigned int o = 0; o < least && pfn_valid(pfn); o++) {
+		const struct page *p = pfn_to_page(ALIGN_DOWN(pfn, 1UL << o));
+
+		if (PageGuard(p) && buddy_order(p) >= o)
+			return true;
+	}
+	return false;
+}
+
 /* Free frames of ZONE's isolated pageblocks. */
 static inline u64 model_isolated_frames(const struct zone *zone)
 {
@@ -228,9 +277,12 @@ static inline u64 model_isolated_frames(const struct zone *zone)
 
 	for (u64 b = zone->zone_start_pfn >> 9; b <= zone_end_pfn(zone) >> 9;
 	     b++) {
-		for (u64 i = b << 9; model.isolated[b] && i < (b + 1) << 9; i++)
+		if (!model.isolated[b])
+			continue;
+		for (u64 i = b << 9; i < (b + 1) << 9; i++)
 			sum += model.frame[i] == FRAME_FREE &&
 			       page_zone(pfn_to_page(i)) == zone;
+		sum -= model_guards(zone, b << 9, (b + 1) << 9);
 	}
 	return sum;
 }
@@ -239,14 +291,18 @@ static inline u64 model_isolated_frames(const struct zone *zone)
 static inline void model_compare(void)
 {
 	struct zone *zone;
-	u64 pcp = 0, isolated = 0;
+	u64 pcp = 0, isolated = 0, guards = 0;
 
 	for_each_populated_zone (zone) {
 		pcp += model_pcp_frames(zone);
 		isolated += model_isolated_frames(zone);
+		guards += zone->nr_guard;
 	}
 	must_eq(totalram_pages(), model.managed);
-	must_eq(nr_free_pages() + pcp + model.used + isolated, model.managed);
+	must_eq(nr_free_pages() + pcp + model.used + isolated + guards +
+			model.own,
+		model.managed);
+	must_eq(model.own, phys_sys.hotplug.nr_frames);
 	must_eq(root_charged_pages(), model.charged);
 	must_eq(phys_sys.nr_bad_pages, 0);
 }
@@ -347,15 +403,79 @@ static inline void model_census(void)
 		}
 		must_eq(free, zone_page_state(zone, NR_FREE_PAGES));
 		must_eq(isolated, model_isolated_frames(zone));
-		listed += free + isolated;
+		must_eq(model_guards(zone, zone->zone_start_pfn,
+				     zone_end_pfn(zone)),
+			zone->nr_guard);
+		listed += free + isolated + zone->nr_guard;
 		for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
 			listed += census_pcp(zone, cpu);
 		census_highatomic(zone);
 	}
-	must_eq(listed + model.used, model.managed);
+	must_eq(listed + model.used + model.own, model.managed);
 	/* What was counted out and in is what is out. */
 	must_eq(vm_event_all_zones(PGALLOC_DMA) - sum_vm_event(PGFREE),
-		model.used);
+		model.used + model.own);
+}
+
+/* ---- memory that comes and goes
+ * ---------------------------------------------------------------------- */
+
+static inline bool plug_online(const struct model_plug *p)
+{
+	return p->state == PLUG_KERNEL || p->state == PLUG_MOVABLE;
+}
+
+/* The first frame of block NR that is not its own descriptors'. */
+static inline u64 plug_first(u64 nr)
+{
+	return (nr << PFN_SECTION_SHIFT) +
+	       (model.plug[nr].self ? section_self_frames() : 0);
+}
+
+/* All frames of block NR that may be given out were FROM and are TO now. */
+static inline void plug_frames(u64 nr, u8 from, u8 to)
+{
+	for (u64 i = plug_first(nr); i < (nr + 1) << PFN_SECTION_SHIFT; i++) {
+		must_eq(model.frame[i], from);
+		model.frame[i] = to;
+	}
+}
+
+/* Is every frame of online block NR free, and none isolated or of an area? */
+static inline bool plug_idle(u64 nr)
+{
+	for (u64 i = plug_first(nr); i < (nr + 1) << PFN_SECTION_SHIFT; i++) {
+		if (model.frame[i] != FRAME_FREE || model.isolated[i >> 9])
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Hotplug took frames for itself, or gave some back: as many as it counts,
+ * each of them marked, and from what was free.
+ */
+static inline void model_sync_own(void)
+{
+	for (u64 i = 0; i < MODEL_PFNS; i++) {
+		u8 *f = &model.frame[i];
+
+		if (*f != FRAME_FREE && *f != FRAME_OWN) {
+			if (*f != FRAME_USED && IS_ALIGNED(i, 512))
+				i += 511 * (u64)(model.frame[i + 511] == *f);
+			continue;
+		}
+		if (!pfn_valid(i)) {
+			must_eq(*f, FRAME_FREE);
+			continue;
+		}
+		if (PageReserved(pfn_to_page(i)) == (*f == FRAME_OWN))
+			continue;
+		must(*f == FRAME_OWN || !model.isolated[i >> 9]);
+		model.own += *f == FRAME_FREE ? 1 : -1UL;
+		*f = *f == FRAME_FREE ? FRAME_OWN : FRAME_FREE;
+	}
+	must_eq(model.own, phys_sys.hotplug.nr_frames);
 }
 
 /* ---- what a request may get, and when it may be refused
@@ -532,7 +652,7 @@ static inline bool model_can_take(u64 pfn, u64 end, bool cma)
 		int mt;
 
 		if (i >= MODEL_PFNS || model.frame[i] != FRAME_FREE ||
-		    model.isolated[i >> 9])
+		    model.isolated[i >> 9] || model_guarded(i))
 			return false;
 		if (zone && page_zone(pfn_to_online_page(i)) != zone)
 			return false;

@@ -653,6 +653,9 @@ static u64 take_block(struct zone *zone, u64 pfn)
 	mm_verify(PageBuddy(page) && page->zone_id == zone->zone_id);
 	mm_verify(buddy_list_type(page) == MIGRATE_ISOLATE);
 	buddy_del(zone, page, order);
+	/* Mapped again, for whoever fills it next; damage is told, no more. */
+	if (unlikely(phys_sys.debug.contents))
+		(void)page_debug_take(page, order);
 	for (u64 i = 0; i < 1UL << order; i++) {
 		set_page_count(page + i, 1);
 		SetPageReserved(page + i);

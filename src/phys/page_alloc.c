@@ -520,13 +520,6 @@ static void warn_large_nofail(gfp_t gfp, unsigned int order)
 	(void)mm_warn_on_once((gfp & __GFP_NOFAIL) && order > 1);
 }
 
-/* Have zone lists changed since this CPU's fast places were built? */
-static inline bool places_stale(void)
-{
-	return READ_ONCE(phys_sys.places_due) !=
-	       READ_ONCE(phys_sys.places_seen[port_cpu()]);
-}
-
 static struct page *alloc_from_zones(gfp_t gfp, unsigned int order, int nid,
 				     nodemask_t mask)
 {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * page_alloc_priv.h - blocks that become used, and their order.
+ * page_alloc_priv.h - blocks that become used, their order, and from where.
  */
 #ifndef MM_PHYS_PAGE_ALLOC_PRIV_H
 #define MM_PHYS_PAGE_ALLOC_PRIV_H
 
 #include <mmkit/gfp.h>
 
-#include "phys/page.h"
+#include "phys/phys.h"
 
 /* block_order: what the block at PAGE was allocated with; 0 for a single. */
 static inline unsigned int block_order(const struct page *page)
@@ -15,6 +15,13 @@ static inline unsigned int block_order(const struct page *page)
 	u32 large = 1u << PG_head | 1u << PG_block;
 
 	return READ_ONCE(page->flags) & large ? READ_ONCE(page[1].index) : 0;
+}
+
+/* places_stale: zone lists changed since this CPU's fast places were built. */
+static inline bool places_stale(void)
+{
+	return READ_ONCE(phys_sys.places_due) !=
+	       READ_ONCE(phys_sys.places_seen[port_cpu()]);
 }
 
 /*

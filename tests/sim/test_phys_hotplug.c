@@ -663,6 +663,45 @@ static void test_offline_reserved_section(void **state)
 	phys_check();
 }
 
+/*
+ * Free frames are filled and not mapped: a block goes and comes back all the
+ * same, and what somebody wrote to a free frame is told when it goes.
+ */
+static void test_offline_debug(void **state)
+{
+	struct mm_debug_params d = {.poison = true, .debug_pagealloc = true};
+	struct phys_boot_params p = {
+		.map = &map, .max_possible = 16 * GiB, .debug = &d};
+	u64 base = PFN_DOWN(4 * GiB);
+
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		struct page *page;
+
+		pm_hardware(1, NULL, 1);
+		pm_map(&map, 256 * MiB);
+		assert_int_equal(phys_boot_memory(&p), 0);
+		assert_int_equal(add_online(0, 4 * GiB, BLOCK, MMOP_ONLINE), 0);
+		for (int i = 0; i < 2; i++) {
+			page = alloc_pages(GFP_KERNEL, 3);
+			assert_true(page_to_pfn(page) >= base);
+			__free_pages(page, 3);
+			if (!d.debug_pagealloc && i)
+				((u8 *)page_view(page))[77] = 1;
+			assert_int_equal(offline_pages(base, PER), 0);
+			assert_int_equal(pm_logged("pagealloc: single bit") ||
+						 pm_logged("memory corruption"),
+					 !d.debug_pagealloc && i);
+			assert_int_equal(online_pages(base, PER, MMOP_ONLINE),
+					 0);
+			phys_check();
+		}
+		pm_shutdown();
+		d.debug_pagealloc = false;
+	}
+	boot_room(256 * MiB, 1);
+}
+
 static void test_memmap_on_memory(void **state)
 {
 	u64 base = PFN_DOWN(4 * GiB), usable = PER - section_self_frames();
@@ -1124,6 +1163,7 @@ int main(void)
 		T(test_offline_undone_first),
 		T(test_offline_boot_memory),
 		T(test_offline_reserved_section),
+		T(test_offline_debug),
 		T(test_memmap_on_memory),
 		T(test_fail_each),
 		T(test_fail_once),

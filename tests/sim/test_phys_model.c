@@ -23,6 +23,7 @@
 #include <time.h>
 
 #include <mmkit/cma.h>
+#include <mmkit/memory_hotplug.h>
 
 #include "model_phys.h"
 #include "phys/layout.h"
@@ -54,9 +55,13 @@ struct shape {
 	u32 movable;	   /* percent of memory that zone MOVABLE gets */
 	const char *arch;  /* NULL: x86-64 */
 	u64 cma;	   /* bytes of an area; 0: none */
+	struct {
+		u8 nr, nid;
+	} plug[8]; /* blocks of 128 MiB that may come and go; 0: no more */
 };
 
 #define RAM(...)	       .ram = {__VA_ARGS__}
+#define PLUG(...)	       .plug = {__VA_ARGS__}
 #define EVERY(check_, census_) .check = (check_), .census = (census_)
 
 static const struct shape shapes[] = {
@@ -86,6 +91,11 @@ static const struct shape shapes[] = {
 	{"HIGHMEM", 2, 1,
 	 RAM({0, 12 * MiB}, {20 * MiB, 6 * MiB}, {GiB, 10 * MiB}), .ops = 6000,
 	 EVERY(32, 256), .arch = "x86-32-pae"},
+	{"hotplug", 2, 1, RAM({0, 300 * MiB}), .ops = 8000, EVERY(200, 2000),
+	 .cma = 4 * MiB, PLUG({1, 0}, {8, 0}, {9, 0}, {32, 0}, {33, 0})},
+	{"hotplug on two nodes", 4, 2, RAM({0, 24 * MiB}, {GiB, 24 * MiB}),
+	 .ops = 8000, EVERY(200, 2000),
+	 PLUG({1, 0}, {2, 0}, {9, 1}, {10, 1}, {32, 1}, {33, 1})},
 	{"arm64", 2, 1, RAM({GiB, 14 * MiB}, {4 * GiB, 10 * MiB}), .ops = 6000,
 	 EVERY(32, 256), .arch = "arm64"},
 };
@@ -120,6 +130,7 @@ static void shape_boot(const struct shape *s,
 	p.debug = debug;
 	p.movablecore.percent = s->movable;
 	p.arch = s->arch;
+	p.max_possible = s->plug[0].nr ? MODEL_PFNS << PAGE_SHIFT : 0;
 	assert_int_equal(phys_boot_memory(&p), 0);
 }
 
@@ -129,11 +140,11 @@ static void shape_boot(const struct shape *s,
 static struct {
 	const struct shape *shape;
 	struct prng rnd;
-	u64 isolated, brims, ranges,
-		from_cma; /* over all machines of the run */
-	u64 steps;	  /* of this machine */
-	bool check_all;	  /* after each step */
-	int lean;	  /* of 16: how many choices are for taking */
+	u64 isolated, brims, ranges, from_cma, plugged, unplugged,
+		kept;	/* over all machines of the run */
+	u64 steps;	/* of this machine */
+	bool check_all; /* after each step */
+	int lean;	/* of 16: how many choices are for taking */
 } life;
 
 static struct prng *const rnd = &life.rnd;
@@ -693,6 +704,137 @@ static void op_cma(void)
 	must_eq(cma_get_used(cma), model.cma);
 }
 
+/* ---- operations: memory that comes and goes
+ * ----------------------------------------- */
+
+#define PER PAGES_PER_SECTION
+
+/* Those that boot found are there already. */
+static void plug_begin(void)
+{
+	for (int i = 0; i < 8 && life.shape->plug[i].nr; i++) {
+		u64 nr = life.shape->plug[i].nr;
+
+		if (model.frame[nr << PFN_SECTION_SHIFT] != FRAME_NONE)
+			model.plug[nr].state = PLUG_KERNEL;
+	}
+}
+
+static void plug_add(u64 nr, int nid)
+{
+	struct model_plug *p = &model.plug[nr];
+	bool self = one_in(3);
+	int err = add_memory(nid, nr << SECTION_SHIFT, MEMORY_BLOCK_BYTES,
+			     self ? MHP_MEMMAP_ON_MEMORY : MHP_NONE);
+
+	if (p->state != PLUG_ABSENT) {
+		must_eq(err, -EEXIST);
+		return;
+	}
+	must(err == 0 || (err == -ENOMEM && !self));
+	if (err)
+		return;
+	*p = (struct model_plug){
+		PLUG_OFFLINE,
+		/* The place that boot gave descriptors stays theirs. */
+		self && !(section_nr(nr)->flags & SECTION_MAP_BOOT)};
+	plug_frames(nr, FRAME_NONE, FRAME_OFFLINE);
+}
+
+static void plug_online_block(u64 nr)
+{
+	struct model_plug *p = &model.plug[nr];
+	bool movable = one_in(2);
+	int err = online_pages(nr << PFN_SECTION_SHIFT, PER,
+			       movable ? MMOP_ONLINE_MOVABLE
+				       : MMOP_ONLINE_KERNEL);
+
+	if (p->state != PLUG_OFFLINE) {
+		must_eq(err, -EINVAL);
+		return;
+	}
+	/* Zones would overlap, or there is no memory for a new one. */
+	must(err == 0 || err == -EINVAL || err == -ENOMEM);
+	if (err)
+		return;
+	p->state = movable ? PLUG_MOVABLE : PLUG_KERNEL;
+	plug_frames(nr, FRAME_OFFLINE, FRAME_FREE);
+	model.managed += (nr + 1) * PER - plug_first(nr);
+	life.plugged++;
+}
+
+/* Who has something of block NR gives it back. */
+static void plug_vacate(u64 nr)
+{
+	for (u64 k = model.nr_live; k-- > 0;) {
+		if (model.live[k].pfn >> PFN_SECTION_SHIFT == nr)
+			free_nth(k);
+	}
+}
+
+/* If and only if all of it is free, be it on the stacks of CPUs. */
+static void plug_offline(u64 nr)
+{
+	struct model_plug *p = &model.plug[nr];
+	bool idle;
+	int err;
+
+	if (one_in(2))
+		plug_vacate(nr);
+	idle = plug_online(p) && plug_idle(nr);
+	err = offline_pages(nr << PFN_SECTION_SHIFT, PER);
+
+	must_eq(err, idle ? 0 : plug_online(p) ? -EBUSY : -EINVAL);
+	life.kept += err == -EBUSY;
+	if (err)
+		return;
+	p->state = PLUG_OFFLINE;
+	plug_frames(nr, FRAME_FREE, FRAME_OFFLINE);
+	model.managed -= (nr + 1) * PER - plug_first(nr);
+	life.unplugged++;
+}
+
+static void plug_remove(u64 nr)
+{
+	struct model_plug *p = &model.plug[nr];
+	int err = remove_memory(nr << SECTION_SHIFT, MEMORY_BLOCK_BYTES);
+
+	must_eq(err, p->state == PLUG_OFFLINE  ? 0
+		     : p->state == PLUG_ABSENT ? -EINVAL
+					       : -EBUSY);
+	if (err)
+		return;
+	plug_frames(nr, FRAME_OFFLINE, FRAME_NONE);
+	*p = (struct model_plug){PLUG_ABSENT, false};
+}
+
+/* Mostly a step that makes sense, now and then any; or without memory. */
+static void op_plug(void)
+{
+	static const u64 sense[] = {[PLUG_ABSENT] = 0,
+				    [PLUG_OFFLINE] = 1,
+				    [PLUG_KERNEL] = 2,
+				    [PLUG_MOVABLE] = 2};
+	u64 i = below(8), nr = life.shape->plug[i].nr, what;
+
+	if (!nr)
+		return;
+	what = one_in(4) ? below(4) : sense[model.plug[nr].state];
+	if (one_in(6))
+		fail_arm_nth(FAIL_MASK(FAIL_PAGE_ALLOC), 1 + below(10),
+			     one_in(2));
+	if (what == 0)
+		plug_add(nr, life.shape->plug[i].nid);
+	else if (what == 1)
+		plug_online_block(nr);
+	else if (what == 2)
+		plug_offline(nr);
+	else
+		plug_remove(nr);
+	fail_disarm();
+	model_sync_own();
+}
+
 /* ---- the table of operations
  * -------------------------------------------------------------------- */
 
@@ -721,7 +863,8 @@ static const struct op giving[] = {
 };
 
 static const struct op others[] = {
-	{"hop", op_hop, 600},
+	{"hop", op_hop, 560},
+	{"plug", op_plug, 40},
 	{"drain", op_drain, 120},
 	{"tune", op_tune, 30},
 	{"watch", op_watch, 30},
@@ -765,6 +908,9 @@ static void life_check(u64 step)
 /* All is given back; the machine is as it was. */
 static void life_end(void)
 {
+	struct zone *zone;
+	u64 guards = 0;
+
 	model.op = "end";
 	fail_disarm();
 	trace_enable_mask(0);
@@ -778,7 +924,10 @@ static void life_end(void)
 	phys_check();
 	model_compare();
 	model_census();
-	must_eq(nr_free_pages(), model.managed);
+	for_each_zone (zone)
+		guards += zone->nr_guard;
+	must_eq(nr_free_pages() + model.own + guards, model.managed);
+	must(!guards || model.own);
 }
 
 static int life_main(void *arg)
@@ -811,6 +960,7 @@ static const struct mm_debug_params *some_debugging(void)
 		.debug_pagealloc = one_in(4),
 		.page_owner = one_in(3),
 		.check_pages = one_in(2),
+		.guard_minorder = (u8)(one_in(3) ? 1 + below(5) : 0),
 	};
 	return &p;
 }
@@ -829,6 +979,7 @@ static u64 live_once(u64 seed, u64 steps)
 	model.highmem = phys_sys.layout->zone_end[ZONE_HIGHMEM] != 0;
 	model.low_dma = phys_sys.layout->zone_end[ZONE_DMA] != 0;
 	model_begin(seed);
+	plug_begin();
 	err = sim_run(life_main, NULL);
 	if (err) {
 		fprintf(stderr,
@@ -870,11 +1021,14 @@ static void test_model(void **state)
 	print_message("%lu pageblocks isolated, %lu exact ranges, %lu from "
 		      "CMA areas\n",
 		      life.isolated, life.ranges, life.from_cma);
+	print_message("%lu memory blocks online, %lu offline, %lu kept\n",
+		      life.plugged, life.unplugged, life.kept);
 	assert_true(soak || done == ops);
 	/* A long run went everywhere. */
 	assert_true(done < 50000 ||
 		    (model.given > done / 2 && model.refused && life.brims &&
-		     life.isolated && life.ranges && life.from_cma));
+		     life.isolated && life.ranges && life.from_cma &&
+		     life.plugged && life.unplugged && life.kept));
 	pm_hardware(1, NULL, 1);
 }
 
