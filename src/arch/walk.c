@@ -10,7 +10,7 @@
 #define PAE_ROOT_RSVD	(BIT(1) | BIT(2) | 0x1e0UL)
 #define PAE_HIGH_RSVD	0x7ff0000000000000UL /* 62..52 */
 #define ARM64_PAGE_BIT	BIT(1)
-#define ARM64_LOW_BITS	0xffffUL /* of a block: 2 MiB and up */
+#define ARM64_FRAME	0x0000fffffffff000UL
 
 const char *paging_reason_text(enum paging_reason reason)
 {
@@ -98,16 +98,18 @@ static u64 reserved_x86(const struct paging_cpu *cpu, int level, u64 raw)
 	return raw & mask;
 }
 
-/* A last-level entry needs bit 1; only some levels may have blocks. */
-static u64 reserved_arm64(const struct paging_format *f, int level, u64 raw)
+/*
+ * A last-level entry needs bit 1; only some levels may have blocks. Address
+ * bits beyond the CPU's are an address size fault; others that have no
+ * meaning (RES0) are ignored.
+ */
+static u64 reserved_arm64(const struct paging_cpu *cpu, int level, u64 raw)
 {
-	if (level == 0)
-		return ~raw & ARM64_PAGE_BIT;
-	if (raw & ARM64_PAGE_BIT)
-		return 0;
-	if (!pt_leaf_allowed(f, level))
+	if (level == 0 && !(raw & ARM64_PAGE_BIT))
 		return ARM64_PAGE_BIT;
-	return raw & (pt_span(f, level) - 1) & ~ARM64_LOW_BITS;
+	if (!pt_leaf_allowed(cpu->fmt, level) && !(raw & ARM64_PAGE_BIT))
+		return ARM64_PAGE_BIT;
+	return raw & ARM64_FRAME & beyond_width(cpu);
 }
 
 u64 paging_reserved(const struct paging_cpu *cpu, int level, u64 raw)
@@ -116,7 +118,7 @@ u64 paging_reserved(const struct paging_cpu *cpu, int level, u64 raw)
 	case PAGING_X86_32:
 		return reserved_x86_32(cpu, level, raw);
 	case PAGING_ARM64:
-		return reserved_arm64(cpu->fmt, level, raw);
+		return reserved_arm64(cpu, level, raw);
 	default:
 		return reserved_x86(cpu, level, raw);
 	}
@@ -174,6 +176,13 @@ u32 paging_error_code(const struct paging_cpu *cpu, u32 access,
 	return code;
 }
 
+static bool arm64_kind_valid(const struct paging_walk *w)
+{
+	mm_assert(w->depth > 0);
+	return (w->raw[w->depth - 1] & ARM64_PAGE_BIT) ||
+	       (w->level && pt_leaf_allowed(&paging_arm64, w->level));
+}
+
 /* Fault status codes of ESR_ELx (Arm ARM, ISS encoding of data aborts). */
 u32 paging_arm64_status(const struct paging_walk *w)
 {
@@ -185,8 +194,10 @@ u32 paging_arm64_status(const struct paging_walk *w)
 	case PAGING_NONCANONICAL:
 		return 0x04; /* translation fault, level 0 */
 	case PAGING_NOT_PRESENT:
-	case PAGING_RESERVED:
 		return 0x04 | level;
+	case PAGING_RESERVED:
+		/* Either no valid kind of entry, or too wide an address. */
+		return arm64_kind_valid(w) ? level : 0x04 | level;
 	case PAGING_BAD_TABLE:
 		return 0x14 | level; /* external abort on a table walk */
 	default:

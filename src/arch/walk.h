@@ -25,7 +25,9 @@
  *    WK-5  The error code's I bit needs NXE with entries that have NX, or SMEP.
  *
  * 4. Not modelled: protection keys, shadow stacks, paging-structure caches,
- *    PCIDs (the TLB model has its tags).
+ *    PCIDs (the TLB model has its tags); PAE's root as four registers that
+ *    loading CR3 fills and checks (here it is read and checked in the walk);
+ *    arm64's rights in table descriptors.
  */
 #ifndef MM_ARCH_WALK_H
 #define MM_ARCH_WALK_H
