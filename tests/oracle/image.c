@@ -52,8 +52,11 @@ void image_main(void);
 
 #define TSS_INDEX 7
 
-/* Flat; accessed bits set, so that the CPU need not write here. */
-static uint64_t gdt[TSS_INDEX + 2] = {
+/*
+ * Flat; accessed bits set, so that the CPU need not write here. probe.S loads
+ * it.
+ */
+uint64_t gdt[TSS_INDEX + 2] = {
 	0,
 	0x00cf9b000000ffff, /* 08: ring 0 code */
 	0x00cf93000000ffff, /* 10: ring 0 data */
@@ -62,7 +65,6 @@ static uint64_t gdt[TSS_INDEX + 2] = {
 	0x00cff3000000ffff, /* 28: ring 3 data */
 	0x00affb000000ffff, /* 30: ring 3 code, 64 bits */
 };
-struct pointer gdt_pointer = {sizeof(gdt) - 1, (uint32_t)(uintptr_t)gdt};
 
 static uint32_t tss[26];
 static uint32_t idt32[256][2], idt64[256][4];

@@ -245,6 +245,12 @@ leave:
 	popa
 	ret
 
+	.data
+	.balign 4
+gdt_pointer:
+	.word 9 * 8 - 1
+	.long gdt
+
 	.bss
 	.balign 16
 	.fill 8192
