@@ -227,10 +227,13 @@ static u32 ends;
 
 static void on_end(struct port_bio *bio)
 {
+	struct port_thread *waiter = bio->private;
+
 	assert_true(port_in_irq());
 	assert_non_null(port_current());
+	/* From here on the waiter may use the bio again. */
 	__atomic_fetch_add(&ends, 1, __ATOMIC_RELEASE);
-	port_unpark(bio->private);
+	port_unpark(waiter);
 }
 
 static void disk_round(struct port_bdev *d, struct port_bio *bio,
