@@ -541,23 +541,115 @@ static int reg_line(struct machine_desc *m, const struct machine_line *l)
 	return values_line(l, list, ARRAY_SIZE(list));
 }
 
+#define CR0_KERNEL  0x80010011UL /* PE, ET, WP, PG */
+#define CR4_PSE	    0x10UL
+#define CR4_LONG    0x30UL  /* PSE, PAE */
+#define EFER_KERNEL 0xd01UL /* SCE, LME, LMA, NXE */
+
+u64 machine_control_default(enum machine_mode mode, char reg)
+{
+	bool lma = mode == MACHINE_LONG;
+
+	mm_assert(reg == '0' || reg == '4' || reg == 'e');
+	if (mode == MACHINE_REAL)
+		return reg == '0' ? CR0_KERNEL & ~(BIT(31) | CR0_PE) : 0;
+	if (reg == '0')
+		return CR0_KERNEL;
+	if (reg == '4')
+		return lma ? CR4_LONG : CR4_PSE;
+	return lma ? EFER_KERNEL : 0;
+}
+
+/* Bits of control registers by name; '0': CR0, '4': CR4, 'e': EFER. */
+static const struct {
+	char reg;
+	u8 bit;
+	const char *name;
+} control_bits[] = {
+	{'0', 0, "pe"},		 {'0', 1, "mp"},       {'0', 2, "em"},
+	{'0', 3, "ts"},		 {'0', 4, "et"},       {'0', 5, "ne"},
+	{'0', 16, "wp"},	 {'0', 18, "am"},      {'0', 29, "nw"},
+	{'0', 30, "cd"},	 {'0', 31, "pg"},      {'4', 0, "vme"},
+	{'4', 1, "pvi"},	 {'4', 2, "tsd"},      {'4', 3, "de"},
+	{'4', 4, "pse"},	 {'4', 5, "pae"},      {'4', 6, "mce"},
+	{'4', 7, "pge"},	 {'4', 8, "pce"},      {'4', 9, "osfxsr"},
+	{'4', 10, "osxmmexcpt"}, {'4', 11, "umip"},    {'4', 12, "la57"},
+	{'4', 13, "vmxe"},	 {'4', 14, "smxe"},    {'4', 16, "fsgsbase"},
+	{'4', 17, "pcide"},	 {'4', 18, "osxsave"}, {'4', 20, "smep"},
+	{'4', 21, "smap"},	 {'4', 22, "pke"},     {'4', 23, "cet"},
+	{'e', 0, "sce"},	 {'e', 8, "lme"},      {'e', 10, "lma"},
+	{'e', 11, "nxe"},
+};
+
+/* Word I: NAME, NAME=1 or NAME=0 of register REG. */
+static int control_bit(const struct machine_line *l, u32 i, char reg,
+		       u64 *value)
+{
+	struct machine_word w;
+	u64 on = 1;
+
+	for (u32 b = 0; b < ARRAY_SIZE(control_bits); b++) {
+		const char *name = control_bits[b].name;
+
+		if (control_bits[b].reg != reg)
+			continue;
+		if (machine_key(l, i, name, &w)) {
+			if (machine_key_number(l, i, 1, &on))
+				return -EINVAL;
+		} else if (!machine_is(l, i, name)) {
+			continue;
+		}
+		*value &= ~BIT(control_bits[b].bit);
+		*value |= on << control_bits[b].bit;
+		return 0;
+	}
+	return machine_fail(l, i, "no bit of this register has this name");
+}
+
+static bool is_digit(const struct machine_line *l, u32 i)
+{
+	return i < l->nr && l->word[i].len && digit_of(l->word[i].text[0]) < 10;
+}
+
+/* cr4 0x30 smep, or names alone: then on top of what a kernel sets. */
+static int control_words(struct machine_desc *m, const struct machine_line *l,
+			 char reg, struct machine_value *at)
+{
+	u64 value = machine_control_default(m->mode, reg);
+	u32 i = 1;
+
+	if (l->nr < 2)
+		return machine_fail(l, 1, "a number is missing");
+	if (is_digit(l, 1)) {
+		if (machine_word_number(l, i++, ~0UL, &value))
+			return -EINVAL;
+	} else {
+		m->tables_line = m->tables_line ?: l->number;
+	}
+	for (; i < l->nr; i++) {
+		if (is_digit(l, i))
+			return machine_fail(l, i, "one number was expected");
+		if (control_bit(l, i, reg, &value))
+			return -EINVAL;
+	}
+	at->line = l->number;
+	at->value = value;
+	return 0;
+}
+
 static int control_line(struct machine_desc *m, const struct machine_line *l)
 {
-	const struct named list[] = {{"cr0", &m->cr0, ~0UL},
-				     {"cr3", &m->cr3, ~0UL},
-				     {"cr4", &m->cr4, ~0UL},
-				     {"efer", &m->efer, ~0UL}};
-
-	for (u32 i = 0; i < ARRAY_SIZE(list); i++) {
-		if (!machine_is(l, 0, list[i].name))
-			continue;
-		if (l->nr > 2)
-			return machine_fail(l, 2, "one number was expected");
-		list[i].at->line = l->number;
-		return machine_word_number(l, 1, list[i].max,
-					   &list[i].at->value);
-	}
-	mm_bug("control_line: keyword");
+	if (machine_is(l, 0, "cr0"))
+		return control_words(m, l, '0', &m->cr0);
+	if (machine_is(l, 0, "cr4"))
+		return control_words(m, l, '4', &m->cr4);
+	if (machine_is(l, 0, "efer"))
+		return control_words(m, l, 'e', &m->efer);
+	mm_assert(machine_is(l, 0, "cr3"));
+	if (l->nr > 2)
+		return machine_fail(l, 2, "one number was expected");
+	m->cr3.line = l->number;
+	return machine_word_number(l, 1, ~0UL, &m->cr3.value);
 }
 
 /* gdtr, ldtr, idtr: where the table lies, and how far it reaches. */

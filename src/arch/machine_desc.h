@@ -106,6 +106,12 @@ int machine_boot(struct machine_desc *m, struct seg_cpu *c, struct seg_mem *mem,
 const char *machine_error_text(const struct machine_error *err,
 			       const char *file, char *buf, size_t size);
 
+/*
+ * machine_control_default: CR0 (REG '0'), CR4 ('4') or EFER ('e') as a kernel
+ * of MODE sets it up, where the file has no line for it or names bits only.
+ */
+u64 machine_control_default(enum machine_mode mode, char reg);
+
 /* ---- for extensions ----------------------------------------------------- */
 
 /*

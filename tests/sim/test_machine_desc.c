@@ -75,6 +75,31 @@ static void test_linux32(void **state)
 	assert_int_equal(cpu.sr[SEG_SS].sel, 0x68);
 }
 
+/* Bits by name: on a number, or on what a kernel of the mode sets. */
+static void test_control_bits(void **state)
+{
+	struct machine_error err;
+	const char text[] = "mode long\ncr0 0x80000011 wp=1 ne\n"
+			    "cr4 smep=1 smap la57 pse=0\nefer nxe=0\n";
+	const char protected[] = "cr0 wp=0\ncr4 pae\nefer nxe\n";
+
+	(void)state;
+	assert_int_equal(machine_parse(&m, text, strlen(text), NULL, &err), 0);
+	assert_int_equal(m.cr0.value, 0x80010031);
+	assert_int_equal(m.cr4.value, 0x301020);
+	assert_int_equal(m.efer.value, 0x501);
+	assert_int_equal(m.efer.line, 4);
+	assert_int_equal(
+		machine_parse(&m, protected, strlen(protected), NULL, &err), 0);
+	assert_int_equal(m.cr0.value, 0x80000011);
+	assert_int_equal(m.cr4.value, 0x30);
+	assert_int_equal(m.efer.value, 0x800);
+	assert_int_equal(machine_control_default(MACHINE_REAL, '0'), 0x10010);
+	assert_int_equal(machine_control_default(MACHINE_REAL, '4'), 0);
+	assert_int_equal(machine_control_default(MACHINE_LONG, 'e'), 0xd01);
+	assert_int_equal(machine_control_default(MACHINE_PROTECTED, 'e'), 0);
+}
+
 static void test_linux64(void **state)
 {
 	struct seg_ref ref = {0x28, 8, SEG_READ};
@@ -251,6 +276,15 @@ static void test_refused(void **state)
 		{"ldtr limit=3\n",
 		 "f:1:6: 'limit=3': nothing here has this name"},
 		{"cr0 1 2\n", "f:1:7: '2': one number was expected"},
+		{"cr0 1 smep\n", "f:1:7: 'smep': no bit of this register has "
+				 "this name"},
+		{"cr4 smep=2\n", "f:1:5: 'smep=2': the number is too large"},
+		{"cr4 smep 1\n", "f:1:10: '1': one number was expected"},
+		{"cr3 1 2\n", "f:1:7: '2': one number was expected"},
+		{"cr4\n", "f:1: a number is missing"},
+		{"cr4 pae\nmode long\n",
+		 "f:2:1: 'mode': mode must stand before the tables"},
+		{"cr0 pe=0\n", "f:1: cr0.PE does not fit the mode"},
 		{"cr0 0\n", "f:1: cr0.PE does not fit the mode"},
 		{"mode real\ncr0 1\n", "f:2: cr0.PE does not fit the mode"},
 		{"\nefer 0x400\n", "f:2: efer.LMA does not fit the mode"},
@@ -485,6 +519,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_linux32),
+		cmocka_unit_test(test_control_bits),
 		cmocka_unit_test(test_linux64),
 		cmocka_unit_test(test_by_hand),
 		cmocka_unit_test(test_other_files),
