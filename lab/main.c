@@ -15,6 +15,7 @@
 #define MMKIT_VERSION "0.1"
 
 int cmd_boot(int argc, char **argv) __attribute__((weak));
+int cmd_explain(int argc, char **argv) __attribute__((weak));
 int cmd_replay(int argc, char **argv) __attribute__((weak));
 int cmd_layout(int argc, char **argv);
 int cmd_record(int argc, char **argv);
@@ -30,6 +31,8 @@ static const struct verb verbs[] = {
 	{"boot", "boot a simulated machine and show its memory", cmd_boot},
 	{"replay", "run a recorded program's memory on a simulated machine",
 	 cmd_replay},
+	{"explain", "show step by step how an address becomes a frame",
+	 cmd_explain},
 	{"record", "record the memory life of a real program", cmd_record},
 	{"trace", "look into a recorded trace", cmd_trace},
 	{"layout", "draw an architecture's virtual address space", cmd_layout},
