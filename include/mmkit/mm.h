@@ -69,8 +69,10 @@ void mm_task_exit(struct mm_task *task);
 
 /*
  * mm_task_register: enter TASK into the registry with a fresh pid, named COMM.
- * mm_task_unregister: take it out. The registry is what the OOM killer and
- * /proc look through; it does not own tasks.
+ * A task that the caller has made, and that does not run yet, gets the caller's
+ * memory policy, until mm_task_exit(). mm_task_unregister: take it out. The
+ * registry is what the OOM killer and /proc look through; it does not own
+ * tasks.
  */
 void mm_task_register(struct mm_task *task, const char *comm);
 void mm_task_unregister(struct mm_task *task);

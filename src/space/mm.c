@@ -338,8 +338,11 @@ void mm_task_exit(struct mm_task *task)
 
 void mm_task_register(struct mm_task *task, const char *comm)
 {
+	struct mm_task *parent = port_current();
 	size_t i;
 
+	if (task != parent && parent->mempolicy)
+		mpol_task_fork(task, parent);
 	for (i = 0; i + 1 < sizeof(task->comm) && comm[i]; i++)
 		task->comm[i] = comm[i];
 	task->comm[i] = 0;

@@ -1077,6 +1077,19 @@ static void rule_nofail_warns(void **state)
 /* ---- memory policies in the slow path
  * ------------------------------------- */
 
+/* A new task has its maker's policy until it ends. */
+static void check_inherited(void)
+{
+	static struct mm_task child;
+
+	memset(&child, 0, sizeof(child));
+	mm_task_register(&child, "child");
+	CHECK(child.mempolicy && child.mempolicy == port_current()->mempolicy);
+	mm_task_unregister(&child);
+	mm_task_exit(&child);
+	CHECK(!child.mempolicy && port_current()->mempolicy);
+}
+
 static int rule_bind_body(void *arg)
 {
 	struct zone *zone = &NODE_DATA(1)->node_zones[ZONE_DMA32];
@@ -1086,6 +1099,7 @@ static int rule_bind_body(void *arg)
 	fake_reclaim(0);
 	set_free(zone, 0);
 	CHECK_EQ(do_set_mempolicy(MPOL_BIND, NODE_MASK(1)), 0);
+	check_inherited();
 	/* Bound: node 0 has room, and is not taken. */
 	CHECK_EQ(idx_of(GFP_KERNEL | gfp), -1);
 	CHECK_EQ(stalls(), 1);

@@ -650,6 +650,9 @@ static void op_contig(void)
 	if (!model.nr_live || !model_room(nr))
 		return;
 	pfn = model.live[below(model.nr_live)].pfn + below(4096);
+	/* A guard goes when its pair comes home from a CPU's stack. */
+	if (phys_sys.debug.p.guard_minorder)
+		drain_all_pages();
 	can = model_can_take(pfn, pfn + nr, false) && !block_shared(pfn >> 9) &&
 	      !block_shared((pfn + nr - 1) >> 9);
 	err = alloc_contig_range(pfn, pfn + nr, MIGRATE_MOVABLE, 0);
