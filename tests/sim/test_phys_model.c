@@ -31,10 +31,8 @@
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SHARE 150000
-#elif MM_DEBUG
-#define SHARE 300000
 #else
-#define SHARE 500000
+#define SHARE 300000
 #endif
 
 #define KiB	 (1UL << 10)
@@ -1030,8 +1028,9 @@ static void test_model(void **state)
 	/* A long run went everywhere. */
 	assert_true(done < 50000 ||
 		    (model.given > done / 2 && model.refused && life.brims &&
-		     life.isolated && life.ranges && life.from_cma &&
-		     life.plugged && life.unplugged && life.kept));
+		     life.isolated && life.ranges && life.from_cma));
+	assert_true(done < 250000 ||
+		    (life.plugged && life.unplugged && life.kept));
 	pm_hardware(1, NULL, 1);
 }
 
