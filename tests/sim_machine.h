@@ -267,7 +267,7 @@ static inline u64 tm_settle(void)
 		}
 	}
 	drain_all_pages();
-	return nr_free_pages();
+	return nr_free_pages() + kmem_part_frames();
 }
 
 /* Every checker there is, on a machine at rest. */

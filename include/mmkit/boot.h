@@ -5,6 +5,7 @@
 #ifndef MMKIT_BOOT_H
 #define MMKIT_BOOT_H
 
+#include <mmkit/slab.h>
 #include <mmkit/types.h>
 
 struct e820_table;
@@ -70,6 +71,7 @@ struct mm_boot_params {
 	/* Replacement policy; NULL: "classic". */
 	const char *policy;
 	struct mm_debug_params debug;
+	struct slab_boot_params slab;
 };
 
 /*

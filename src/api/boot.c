@@ -76,7 +76,7 @@ static int boot_objects(const struct mm_boot_params *p)
 {
 	const struct paging_format *f = paging_format_by_name(
 		p->arch ? p->arch : paging_x86_64_4level.name);
-	int err = kmem_init();
+	int err = kmem_init(&p->slab);
 
 	mm_verify(f != NULL);
 

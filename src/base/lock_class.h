@@ -41,7 +41,8 @@
 	X(SWAP_INFO, "swap_info")                                              \
 	X(SWAP_CACHE, "swap_cache")                                            \
 	X(SWAP_AVAIL, "swap_avail")                                            \
-	X(CHARGE, "charge") /* group counters */                               \
+	X(CHARGE, "charge")	/* group counters */                           \
+	X(SLAB_CPU, "slab_cpu") /* one CPU's slabs of a cache */               \
 	X(SLAB_NODE, "slab_node")                                              \
 	X(CMA_AREA, "cma_area") /* one area's bitmap */                        \
 	X(LRUVEC, "lruvec")                                                    \

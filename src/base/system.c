@@ -27,11 +27,41 @@
 #include "base/system.h"
 
 #include "base/assert.h"
+#include "base/atomic.h"
 #include "base/string.h"
 
 struct base_state base_sys;
 
 MM_STATIC_ASSERT(sizeof(struct base_state) <= 64 * 1024, "state stays small");
+
+/* Who writes last has looked at the reasons after all others wrote. */
+void base_gates_set(void)
+{
+	u32 seen;
+
+	do {
+		seen = __atomic_load_n(&base_sys.watch, __ATOMIC_SEQ_CST);
+		for (u32 i = 0; i < READ_ONCE(base_sys.nr_gates); i++) {
+			const struct base_gate *g = &base_sys.gates[i];
+
+			__atomic_store_n(g->word,
+					 seen & g->mask ? g->closed : g->open,
+					 __ATOMIC_SEQ_CST);
+		}
+	} while (__atomic_load_n(&base_sys.watch, __ATOMIC_SEQ_CST) != seen);
+}
+
+void base_gate_add(const struct base_gate *gate)
+{
+	u32 i = 0;
+
+	while (i < base_sys.nr_gates && base_sys.gates[i].word != gate->word)
+		i++;
+	mm_verify(i < BASE_GATES);
+	base_sys.gates[i] = *gate;
+	WRITE_ONCE(base_sys.nr_gates, max(base_sys.nr_gates, i + 1));
+	base_gates_set();
+}
 
 void base_reset(void)
 {

@@ -82,8 +82,22 @@ enum watch_bit {
 	WATCH_DEBUG   /* frames are poisoned, cleared, guarded or recorded */
 };
 
+/*
+ * A word of a fast path that says both what it needs for itself and whether
+ * it is watched: OPEN while no bit of MASK is set, else CLOSED.
+ */
+struct base_gate {
+	u64 *word;
+	u64 open, closed;
+	u32 mask;
+};
+
+#define BASE_GATES 4
+
 struct base_state {
 	u32 watch; /* bit per enum watch_bit */
+	u32 nr_gates;
+	struct base_gate gates[BASE_GATES];
 	struct lockdep_state lockdep;
 	struct fail_state fail;
 	struct printk_state printk;
@@ -98,6 +112,16 @@ struct base_state {
 
 extern struct base_state base_sys;
 
+/* base_gates_set: all gates as the reasons are now. Any context. */
+void base_gates_set(void);
+
+/*
+ * base_gate_add: *GATE's word follows the reasons from now on, until
+ * base_reset(); a gate of the same word is replaced. At most BASE_GATES; one
+ * caller at a time.
+ */
+void base_gate_add(const struct base_gate *gate);
+
 /* base_watch: set or clear one reason. Any context. */
 static inline void base_watch(enum watch_bit bit, bool on)
 {
@@ -107,6 +131,7 @@ static inline void base_watch(enum watch_bit bit, bool on)
 		__atomic_fetch_or(&base_sys.watch, mask, __ATOMIC_SEQ_CST);
 	else
 		__atomic_fetch_and(&base_sys.watch, ~mask, __ATOMIC_SEQ_CST);
+	base_gates_set();
 }
 
 /* base_watched: is there a reason to leave the fast path? */

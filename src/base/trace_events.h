@@ -44,7 +44,13 @@
 	X(MM_REFAULT, "workingset", "mm_refault", "pfn distance activate")    \
 	X(TLB_FLUSH, "tlb", "tlb_flush", "asid start end cpus")               \
 	X(RSS_STAT, "kmem", "rss_stat", "pid member size")                    \
-	X(TEST_EVENT, "test", "test_event", "a b c d e f")
+	X(TEST_EVENT, "test", "test_event", "a b c d e f")                    \
+	X(KMALLOC, "kmem", "kmalloc",                                         \
+	  "call_site ptr bytes_req bytes_alloc gfp_flags node")               \
+	X(KFREE, "kmem", "kfree", "call_site ptr")                            \
+	X(KMEM_CACHE_ALLOC, "kmem", "kmem_cache_alloc",                       \
+	  "call_site ptr bytes_req bytes_alloc gfp_flags node")               \
+	X(KMEM_CACHE_FREE, "kmem", "kmem_cache_free", "call_site ptr name")
 
 enum trace_event {
 #define TRACE_EVENT_ENUM(name, sys, text, args) TRACE_##name,

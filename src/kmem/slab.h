@@ -1,66 +1,119 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab.h - the slab allocator's structures. Theory: slab.c.
+ * slab.h - the slab allocator's structures, and what higher floors and tests
+ * may ask of it beyond mmkit/slab.h. Theory: slab.c.
  */
 #ifndef MM_KMEM_SLAB_H
 #define MM_KMEM_SLAB_H
 
+#include <mmkit/memory_hotplug.h>
 #include <mmkit/slab.h>
 
 #include "base/list.h"
 #include "base/seqbuf.h"
 #include "base/spinlock.h"
-#include <mmkit/memory_hotplug.h>
-
+#include "kmem/slab_layout.h"
 #include "phys/page.h"
 
-#define KMEM_MAX_CACHES	   256
-#define KMALLOC_MAX_CACHE  8192u
-#define KMALLOC_NR_CLASSES 13
-#define ZERO_SIZE_PTR	   ((void *)16)
+#define KMEM_MAX_CACHES	  512 /* a power of two: part of a frame's mark */
+#define SLUB_DEBUG_RULES  8
+#define SLUB_DEBUG_NAME	  32
+#define KMALLOC_CLASS_MAP (KMALLOC_MAX_CACHE / 8)
+#define KMALLOC_MAX_SIZE  (PAGE_SIZE << 10)
 
-/* Objects and order of a slab, computed once. */
-struct slab_layout {
-	u32 size;    /* distance between objects, bytes */
-	u32 objects; /* in one slab */
-	u8 order;
+/* The array's word while somebody works on it. */
+#define SHEAF_LOCKED INT32_MIN
+
+/*
+ * What one CPU has of one cache; objects of the array stand behind it. Made
+ * when the CPU uses the cache often enough to be worth it; until then, and
+ * for threads without a CPU, kmem_sys.cpu_none stands in, whose array is
+ * locked for ever.
+ *
+ * (T) whoever took the array's word; (L) lock; (B) constant once made.
+ */
+struct kmem_cache_cpu {
+	s32 top;	   /* objects in the array, or SHEAF_LOCKED */
+	s32 cap;	   /* (B) places in the array */
+	s32 mark;	   /* (B) of frames whose objects may go there */
+	u32 nr_free;	   /* (L) objects on freelist */
+	spinlock_t lock;   /* the rest; interrupts off */
+	void *freelist;	   /* (L) objects of slab, for this CPU alone */
+	struct page *slab; /* (L) the frozen slab they are from, or NULL */
+	u32 partial;	   /* (L) frozen slabs with free objects: frame, ... */
+	u32 nr_partial;	   /* (L) ... linked by next; how many */
+	u64 tid;	   /* (L) changes of slab: how often */
+	s64 nid;	   /* (B) the CPU's node with memory; never an object */
 };
 
-/* One CPU's slab. Interrupts off protects it. */
-struct kmem_cache_cpu {
-	void *freelist;	   /* objects free for this CPU alone */
-	struct page *page; /* the frozen slab they are from, or NULL */
-} MM_ALIGNED(MM_CACHELINE);
+MM_STATIC_ASSERT(sizeof(struct kmem_cache_cpu) == 64, "a line, then the array");
 
-/* (N) list_lock. */
+/* (N) list_lock, (A) atomic. */
 struct kmem_cache_node {
 	spinlock_t list_lock;
 	struct page_list partial; /* (N) slabs with free objects, not frozen */
-	u64 nr_slabs;		  /* atomic */
+	struct page_list full;	  /* (N) debug caches only: the others */
+	u64 nr_slabs;		  /* (A) */
+	u64 nr_objects;		  /* (A) in these, used or not */
 };
 
 struct kmem_cache {
+	struct kmem_cache_cpu *cpu[MM_NR_CPUS + 1]; /* never NULL */
 	const char *name;
-	u32 object_size; /* as asked for */
-	u32 align;
 	u32 flags;
-	u32 link_offset; /* of a free object's link in it */
-	u16 id;		 /* index in kmem_sys.caches, kept in each slab page */
+	u16 id; /* index in kmem_sys.caches */
 	u16 min_partial;
+	u32 object_size; /* usable bytes: the largest that was asked for */
+	u32 cpu_partial; /* slabs that a CPU may keep frozen */
+	u32 nr_direct;	 /* allocations past the arrays; stops growing soon */
+	s32 refcount;	 /* (caches_lock) users, if several names share it */
+	u32 align_asked;
+	s32 sheaf_cap; /* places of a CPU's array; 0: no arrays */
 	struct slab_layout layout;
 	void (*ctor)(void *);
-	u64 active; /* atomic: objects handed out */
+	u64 secret; /* of the links, if they are hardened; else 0 */
 	struct kmem_cache_node *node[MM_MAX_NODES];
-	struct kmem_cache_cpu cpu[MM_NR_CPUS];
+};
+
+/* One "OPTIONS,NAMES" of slub_debug=. */
+struct slub_debug_rule {
+	u32 flags;
+	char name[SLUB_DEBUG_NAME]; /* with an optional star; "": all */
+};
+
+/* A word that the fast paths test: see struct base_gate. */
+union kmem_gate {
+	u64 all;
+	u32 low;
+};
+
+/* What inline code reads. */
+struct kmem_hot {
+	union kmem_gate gfp_slow; /* requests that the fast path leaves alone */
+	union kmem_gate pfn_end;  /* frees beyond, too; 0 while watched */
+	union kmem_gate check_frees; /* 1: look at each object's frame */
+	struct kmem_cache *cache_of[KMEM_MAX_CACHES]; /* by mark; never NULL */
+	struct kmem_cache *kmalloc[NR_KMALLOC_KINDS][KMALLOC_NR_CLASSES];
+	u8 class_of[KMALLOC_CLASS_MAP]; /* by (size - 1) / 8 */
 };
 
 struct kmem_state {
+	struct kmem_hot hot;
+	struct kmem_cache_cpu cpu_none; /* stands in for what is not made */
+	struct kmem_cache none;		/* the cache of frames that have none */
 	spinlock_t caches_lock;
 	struct kmem_cache *caches[KMEM_MAX_CACHES];
-	struct kmem_cache *kmalloc_caches[KMALLOC_NR_CLASSES];
 	struct kmem_cache boot_cache;	/* the cache of caches */
 	struct kmem_cache boot_node;	/* the cache of cache nodes */
+	struct kmem_cache *part_cache;	/* the cache of CPU parts */
 	struct memory_notifier hotplug; /* nodes that get their first memory */
+	struct slab_boot_params params; /* (B) */
+	struct slub_debug_rule rules[SLUB_DEBUG_RULES];
+	u32 nr_rules;
+	bool debug_keep_order; /* (B) slub_debug=O */
+	u64 nr_bugs;	       /* (A) reports of corruption or misuse */
+	u64 nr_quarantined;    /* (A) slabs set aside */
+	const struct kvmalloc_ops *kvmalloc; /* (B) */
 };
 
 extern struct kmem_state kmem_sys;
@@ -70,25 +123,57 @@ void kmem_reset(void);
 
 /*
  * kmem_init: the allocator works from here on. Needs the page allocator.
- * Returns 0 or -ENOMEM. Context: boot.
+ * PARAMS may be NULL. Returns 0, -EINVAL (a slub_debug= that is not
+ * understood; logged) or -ENOMEM. Context: boot.
  */
-int kmem_init(void) MM_MUST_CHECK;
+int kmem_init(const struct slab_boot_params *params) MM_MUST_CHECK;
+
+/* Counted at one moment; exact while nobody allocates or frees. */
+struct slab_count {
+	u64 slabs, objects; /* all of the cache, and their objects */
+	u64 active;	    /* objects handed out */
+	u64 partial;	    /* slabs on the nodes' lists */
+	u64 cpu_slabs;	    /* slabs frozen for a CPU */
+	u64 in_arrays;	    /* free objects in the CPUs' arrays */
+};
+
+/* slab_counts: count S. Any context that may take the cache's locks. */
+void slab_counts(struct kmem_cache *s, struct slab_count *out);
 
 /*
- * slab_layout_compute: how to cut frames into objects of SIZE aligned to
- * ALIGN: the smallest order that holds 8 objects or wastes less than 1/16,
- * at most order 3. A pure function.
+ * slab_check: verify all slabs of S that can be found without a search;
+ * panics with the finding. Other CPUs may run, but not use S.
  */
-struct slab_layout slab_layout_compute(u32 size, u32 align);
-
-/* slab_check: verify every partial slab of S; panics with the finding. */
 void slab_check(struct kmem_cache *s);
+
+/*
+ * slab_validate: look at every object of a debug cache's slabs and report
+ * what is wrong. Returns how many slabs were found bad (and set aside).
+ */
+u64 slab_validate(struct kmem_cache *s);
 
 /* slab_for_each: call FN for each cache under the caches lock. */
 void slab_for_each(void (*fn)(struct kmem_cache *s, void *arg), void *arg);
 
-/* slab_drain: give all CPUs' slabs back to their nodes. Other CPUs must not
- * be allocating; used at machine shut-down and by audits. */
+/*
+ * slab_for_each_sleep: the same without the lock, for FN that takes locks or
+ * sleeps; no cache may be destroyed meanwhile by others.
+ */
+void slab_for_each_sleep(void (*fn)(struct kmem_cache *s, void *arg),
+			 void *arg);
+
+/* slab_drain: give what all CPUs keep of S back to its nodes. Other CPUs may
+ * go on and keep new things. Context: thread. */
 void slab_drain(struct kmem_cache *s);
+
+/* kmem_part_frames: frames that hold CPU parts, which stay while their caches
+ * do: how much less is free after a cache was used more than a little. */
+u64 kmem_part_frames(void);
+
+/* slab_is_debug: does S check its objects? */
+static inline bool slab_is_debug(const struct kmem_cache *s)
+{
+	return (s->flags & SLAB_DEBUG_FLAGS) != 0;
+}
 
 #endif

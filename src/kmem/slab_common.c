@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab_common.c - making and unmaking caches, and kmalloc.
+ * slab_common.c - making and unmaking caches, and the allocator's start.
  *
  * Creating a cache is three steps: compute the layout (pure), allocate what
- * it needs, publish it under the caches lock. The first two caches, of caches
- * and of their nodes, live in kmem_sys, so that the allocator can describe
- * itself before it works.
+ * it needs, publish it under the caches lock. Or none of them, when a cache
+ * of the same kind and nearly the same size can serve: then it only gets one
+ * more user. The first two caches, of caches and of their nodes, live in
+ * kmem_sys, so that the allocator can describe itself before it works.
  */
 #include <mmkit/errno.h>
 #include <mmkit/page_alloc.h>
 #include <mmkit/port.h>
 
 #include "base/bitops.h"
+#include "base/epoch.h"
 #include "base/printk.h"
 #include "base/string.h"
-#include "kmem/slab.h"
-#include "phys/mmzone.h"
+#include "kmem/slab_priv.h"
+#include "phys/phys.h"
+
+/* ---- the table of caches
+ * ------------------------------------------------------------------ */
 
 /* An id for S in the table of caches; -ENOSPC when the table is full. */
 static int cache_publish(struct kmem_cache *s)
@@ -23,11 +28,13 @@ static int cache_publish(struct kmem_cache *s)
 	int err = -ENOSPC;
 
 	spin_lock(&kmem_sys.caches_lock);
-	for (u16 i = 0; i < KMEM_MAX_CACHES && err; i++) {
+	/* Id 0 stays free: it is what no mark names. */
+	for (u16 i = 1; i < KMEM_MAX_CACHES && err; i++) {
 		if (kmem_sys.caches[i])
 			continue;
 		s->id = i;
 		kmem_sys.caches[i] = s;
+		WRITE_ONCE(kmem_sys.hot.cache_of[i], s);
 		err = 0;
 	}
 	spin_unlock(&kmem_sys.caches_lock);
@@ -39,29 +46,137 @@ static void cache_withdraw(struct kmem_cache *s)
 	spin_lock(&kmem_sys.caches_lock);
 	mm_verify(kmem_sys.caches[s->id] == s);
 	kmem_sys.caches[s->id] = NULL;
+	WRITE_ONCE(kmem_sys.hot.cache_of[s->id], &kmem_sys.none);
 	spin_unlock(&kmem_sys.caches_lock);
 }
 
-static void cache_setup(struct kmem_cache *s, const char *name, u32 size,
-			u32 align, void (*ctor)(void *))
+void slab_for_each(void (*fn)(struct kmem_cache *s, void *arg), void *arg)
 {
-	s->name = name;
-	s->object_size = size;
-	s->align = max(align, 8u);
-	s->ctor = ctor;
-	/* Constructed objects stay constructed while they are free. */
-	s->link_offset = ctor ? ALIGN(size, 8u) : 0;
-	s->layout =
-		slab_layout_compute(ctor ? s->link_offset + 8 : size, s->align);
-	s->min_partial = 5;
-	mm_verify(s->layout.objects > 0);
+	spin_lock(&kmem_sys.caches_lock);
+	for (int i = 0; i < KMEM_MAX_CACHES; i++)
+		if (kmem_sys.caches[i])
+			fn(kmem_sys.caches[i], arg);
+	spin_unlock(&kmem_sys.caches_lock);
 }
 
-static void node_setup(struct kmem_cache_node *n)
+void slab_for_each_sleep(void (*fn)(struct kmem_cache *s, void *arg), void *arg)
+{
+	for (int i = 0; i < KMEM_MAX_CACHES; i++) {
+		struct kmem_cache *s = READ_ONCE(kmem_sys.caches[i]);
+
+		if (s)
+			fn(s, arg);
+	}
+}
+
+/* ---- what a cache is made of
+ * -------------------------------------------------------------- */
+
+#define SHEAF_CAP_MAX	 56 /* with its header, 512 bytes */
+#define SHEAF_CAP_MEDIUM 24
+#define SHEAF_CAP_LARGE	 8
+/* From this much memory on, arrays are as long as they are useful. */
+#define SHEAF_FULL_RAM (64UL << 20)
+
+/* Places of a CPU's array; on a small machine a small part of its memory. */
+static s32 choose_sheaf_cap(u32 size)
+{
+	u64 ram = phys_sys.totalram_pages << PAGE_SHIFT;
+	s32 cap = SHEAF_CAP_LARGE;
+	u64 fits;
+
+	if (size <= 512)
+		cap = SHEAF_CAP_MAX;
+	else if (size <= 2048)
+		cap = SHEAF_CAP_MEDIUM;
+	if (ram >= SHEAF_FULL_RAM)
+		return cap;
+	fits = (ram >> 12) / size;
+	return fits < 4 ? 0 : (s32)min((u64)cap, fits);
+}
+
+static u32 choose_min_objects(void)
+{
+	u32 nr = kmem_sys.params.slub_min_objects;
+
+	return nr ? nr : 4u * ((u32)fls((unsigned int)port_nr_cpus()) + 1);
+}
+
+/* What is asked of a new cache. */
+struct cache_args {
+	const char *name;
+	u32 size, align, flags;
+	void (*ctor)(void *);
+};
+
+static int cache_layout(const struct cache_args *a, u32 flags,
+			struct slab_layout *out)
+{
+	const struct slab_boot_params *p = &kmem_sys.params;
+	struct slab_shape shape = {
+		.size = a->size,
+		.align = a->align,
+		.flags = flags,
+		.ctor = a->ctor != NULL,
+		.min_objects = choose_min_objects(),
+		.max_order =
+			p->slub_max_order ? p->slub_max_order : SLUB_MAX_ORDER,
+		.min_order = p->slub_min_order,
+	};
+
+	return slab_layout_compute(&shape, out);
+}
+
+/* slub_debug=O: rather no debugging than larger slabs. */
+static u32 without_larger_order(const struct cache_args *a, u32 flags)
+{
+	const u32 larger = SLAB_RED_ZONE | SLAB_POISON | SLAB_STORE_USER;
+	struct slab_layout with, without;
+
+	if (!kmem_sys.debug_keep_order || !(flags & larger) ||
+	    cache_layout(a, flags, &with) ||
+	    cache_layout(a, flags & ~larger, &without))
+		return flags;
+	return with.min_order > without.min_order ? flags & ~larger : flags;
+}
+
+static int cache_setup(struct kmem_cache *s, const struct cache_args *a)
+{
+	u32 flags =
+		without_larger_order(a, slub_debug_flags(a->name, a->flags));
+	int err = cache_layout(a, flags, &s->layout);
+
+	if (err)
+		return err;
+	for (int cpu = 0; cpu <= MM_NR_CPUS; cpu++)
+		s->cpu[cpu] = &kmem_sys.cpu_none;
+	s->name = a->name;
+	s->flags = flags;
+	s->object_size = a->size;
+	s->align_asked = a->align;
+	s->ctor = a->ctor;
+	s->refcount = 1;
+	s->min_partial = (u16)clamp(ilog2(s->layout.size) / 2, 5, 10);
+	if (!slab_is_debug(s)) {
+		s->sheaf_cap = choose_sheaf_cap(a->size);
+		s->cpu_partial = s->sheaf_cap
+					 ? slab_cpu_partial(s->layout.size,
+							    s->layout.objects)
+					 : 0;
+	}
+	if (kmem_sys.params.freelist_hardened)
+		s->secret = port_entropy() | 1;
+	mm_verify(s->layout.objects > 0);
+	return 0;
+}
+
+void slab_node_setup(struct kmem_cache_node *n)
 {
 	spin_lock_init(&n->list_lock, LOCK_CLASS_SLAB_NODE);
 	page_list_init(&n->partial);
+	page_list_init(&n->full);
 	n->nr_slabs = 0;
+	n->nr_objects = 0;
 }
 
 static void cache_free_nodes(struct kmem_cache *s)
@@ -85,174 +200,161 @@ static int cache_alloc_nodes(struct kmem_cache *s)
 			cache_free_nodes(s);
 			return -ENOMEM;
 		}
-		node_setup(n);
+		slab_node_setup(n);
 		s->node[node] = n;
 	}
 	return 0;
 }
 
-static bool cache_args_ok(u32 size, u32 align)
+static void cache_free_cpus(struct kmem_cache *s)
 {
-	return size >= 8 && size <= KMALLOC_MAX_CACHE && align <= PAGE_SIZE &&
-	       (align & (align - 1)) == 0;
+	for (int cpu = 0; cpu < MM_NR_CPUS; cpu++) {
+		struct kmem_cache_cpu *c = s->cpu[cpu];
+
+		s->cpu[cpu] = &kmem_sys.cpu_none;
+		if (c != &kmem_sys.cpu_none)
+			kmem_cache_free(kmem_sys.part_cache, c);
+	}
+}
+
+/* ---- sharing
+ * ------------------------------------------------------------------------------
+ */
+
+/* Caches that differ in one of these are different. */
+#define SLAB_MERGE_SAME (SLAB_RECLAIM_ACCOUNT | SLAB_CACHE_DMA | SLAB_ACCOUNT)
+/* Caches with one of these share with nobody. */
+#define SLAB_MERGE_NEVER \
+	(SLAB_DEBUG_FLAGS | SLAB_TYPESAFE_BY_RCU | SLAB_NO_MERGE)
+
+static bool can_share(const struct kmem_cache *s, const struct cache_args *a)
+{
+	u32 align = slab_align(a->flags, a->align, a->size);
+	u32 size = ALIGN(a->size, align);
+
+	if (s->refcount < 1 || s->ctor || (s->flags & SLAB_MERGE_NEVER) ||
+	    ((s->flags ^ a->flags) & SLAB_MERGE_SAME))
+		return false;
+	return s->layout.size >= size && s->layout.size % align == 0 &&
+	       s->layout.size - size < 8;
+}
+
+/* One more user for a cache that can serve A, or NULL. */
+static struct kmem_cache *cache_share(const struct cache_args *a)
+{
+	u32 flags = slub_debug_flags(a->name, a->flags);
+	struct kmem_cache *found = NULL;
+
+	if (kmem_sys.params.slab_nomerge || a->ctor ||
+	    (flags & SLAB_MERGE_NEVER))
+		return NULL;
+	spin_lock(&kmem_sys.caches_lock);
+	for (u32 i = 0; i < KMEM_MAX_CACHES && !found; i++) {
+		struct kmem_cache *s = kmem_sys.caches[i];
+
+		if (!s || !can_share(s, a))
+			continue;
+		s->refcount++;
+		WRITE_ONCE(s->object_size, max(s->object_size, a->size));
+		found = s;
+	}
+	spin_unlock(&kmem_sys.caches_lock);
+	return found;
+}
+
+/* True: S has other users yet. */
+static bool cache_unshare(struct kmem_cache *s)
+{
+	bool shared;
+
+	spin_lock(&kmem_sys.caches_lock);
+	mm_verify(s->refcount > 0);
+	shared = s->refcount > 1;
+	if (shared)
+		s->refcount--;
+	spin_unlock(&kmem_sys.caches_lock);
+	return shared;
+}
+
+/* ---- creating and destroying
+ * -------------------------------------------------------------- */
+
+static bool cache_args_ok(const struct cache_args *a)
+{
+	return a->name && a->size >= 8 && a->size <= KMEM_MAX_OBJECT &&
+	       a->align <= PAGE_SIZE && (a->align & (a->align - 1)) == 0;
+}
+
+/* A cache of its own, with all its parts but not yet known to others. */
+static struct kmem_cache *cache_make(const struct cache_args *a)
+{
+	struct kmem_cache *s =
+		kmem_cache_alloc(&kmem_sys.boot_cache, GFP_KERNEL | __GFP_ZERO);
+
+	if (!s)
+		return NULL;
+	if (!cache_setup(s, a) && !cache_alloc_nodes(s))
+		return s;
+	kmem_cache_free(&kmem_sys.boot_cache, s);
+	return NULL;
 }
 
 struct kmem_cache *kmem_cache_create(const char *name, u32 size, u32 align,
 				     u32 flags, void (*ctor)(void *))
 {
+	struct cache_args a = {name, size, align, flags, ctor};
 	struct kmem_cache *s = NULL;
 
-	if (flags & SLAB_HWCACHE_ALIGN)
-		align = max(align, (u32)MM_CACHELINE);
-	if (cache_args_ok(size, align))
-		s = kmem_cache_alloc(&kmem_sys.boot_cache,
-				     GFP_KERNEL | __GFP_ZERO);
-	if (!s)
-		goto fail;
-	cache_setup(s, name, size, align, ctor);
-	s->flags = flags;
-	/* No node may come between the two. */
-	get_online_mems();
-	if (cache_alloc_nodes(s))
-		goto free_cache;
-	if (cache_publish(s))
-		goto free_nodes;
-	put_online_mems();
-	return s;
-free_nodes:
-	cache_free_nodes(s);
-free_cache:
-	put_online_mems();
-	kmem_cache_free(&kmem_sys.boot_cache, s);
-fail:
-	if (flags & SLAB_PANIC)
+	might_sleep();
+	if (cache_args_ok(&a)) {
+		s = cache_share(&a);
+		if (s)
+			return s;
+		/* No node may come before it is published. */
+		get_online_mems();
+		s = cache_make(&a);
+		if (s && cache_publish(s)) {
+			cache_free_nodes(s);
+			kmem_cache_free(&kmem_sys.boot_cache, s);
+			s = NULL;
+		}
+		put_online_mems();
+	}
+	if (!s && (flags & SLAB_PANIC))
 		port_panic("kmem_cache_create failed");
-	return NULL;
+	return s;
+}
+
+static u64 cache_slabs(const struct kmem_cache *s)
+{
+	u64 sum = 0;
+
+	for (int node = 0; node < MM_MAX_NODES; node++)
+		if (s->node[node])
+			sum += READ_ONCE(s->node[node]->nr_slabs);
+	return sum;
 }
 
 int kmem_cache_destroy(struct kmem_cache *s)
 {
-	u64 active = kmem_cache_active(s);
-
-	if (active) {
-		pr_err("slab: cache %s has %llu objects at destroy\n", s->name,
-		       (unsigned long long)active);
+	if (!s || cache_unshare(s))
+		return 0;
+	kmem_cache_shrink(s);
+	if (cache_slabs(s)) {
+		slab_report_leaks(s);
+		pr_err("kmem_cache_destroy %s: Slab cache still has objects",
+		       s->name);
 		return -EBUSY;
 	}
-	slab_drain(s);
-	kmem_cache_shrink(s);
+	if (s->flags & SLAB_TYPESAFE_BY_RCU)
+		epoch_drain();
 	get_online_mems();
 	cache_withdraw(s);
+	cache_free_cpus(s);
 	cache_free_nodes(s);
 	put_online_mems();
 	kmem_cache_free(&kmem_sys.boot_cache, s);
 	return 0;
-}
-
-/* ---- kmalloc
- * --------------------------------------------------------------------- */
-
-static const struct {
-	u32 size;
-	const char *name;
-} kmalloc_info[KMALLOC_NR_CLASSES] = {
-	{8, "kmalloc-8"},     {16, "kmalloc-16"},   {32, "kmalloc-32"},
-	{64, "kmalloc-64"},   {96, "kmalloc-96"},   {128, "kmalloc-128"},
-	{192, "kmalloc-192"}, {256, "kmalloc-256"}, {512, "kmalloc-512"},
-	{1024, "kmalloc-1k"}, {2048, "kmalloc-2k"}, {4096, "kmalloc-4k"},
-	{8192, "kmalloc-8k"},
-};
-
-/* Class of SIZE, 1 .. 8192: one table step for the odd sizes, else fls. */
-static u32 kmalloc_class(size_t size)
-{
-	u32 log;
-
-	if (size <= 8)
-		return 0;
-	if (size > 64 && size <= 96)
-		return 4;
-	if (size > 128 && size <= 192)
-		return 6;
-	log = (u32)fls64(size - 1); /* smallest power of two that holds it */
-	if (log <= 6)
-		return log - 3;
-	return log == 7 ? 5 : log - 1;
-}
-
-static int kmalloc_init(void)
-{
-	for (u32 i = 0; i < KMALLOC_NR_CLASSES; i++) {
-		u32 size = kmalloc_info[i].size;
-		u32 align = size & (size - 1) ? 8 : min(size, (u32)PAGE_SIZE);
-
-		mm_verify(kmalloc_class(size) == i);
-		kmem_sys.kmalloc_caches[i] = kmem_cache_create(
-			kmalloc_info[i].name, size, align, 0, NULL);
-		if (!kmem_sys.kmalloc_caches[i])
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-static struct page *kmalloc_large(size_t size, gfp_t gfp)
-{
-	return alloc_pages(gfp | __GFP_COMP, (unsigned int)get_order(size));
-}
-
-void *kmalloc(size_t size, gfp_t gfp)
-{
-	struct page *page;
-
-	if (size == 0)
-		return ZERO_SIZE_PTR;
-	if (size <= KMALLOC_MAX_CACHE) {
-		u32 class = kmalloc_class(size);
-
-		return kmem_cache_alloc(kmem_sys.kmalloc_caches[class], gfp);
-	}
-	if (size > PAGE_SIZE << 10)
-		return NULL;
-	page = kmalloc_large(size, gfp);
-	return page ? page_view(page) : NULL;
-}
-
-void *kcalloc(size_t n, size_t size, gfp_t gfp)
-{
-	size_t bytes;
-
-	if (__builtin_mul_overflow(n, size, &bytes))
-		return NULL;
-	return kmalloc(bytes, gfp | __GFP_ZERO);
-}
-
-void kfree(const void *obj)
-{
-	struct page *page;
-
-	if (!obj || obj == ZERO_SIZE_PTR)
-		return;
-	page = compound_head(view_to_page(obj));
-	if (PageSlab(page)) {
-		struct kmem_cache *s = kmem_sys.caches[page_index(page)];
-
-		mm_verify(s != NULL);
-		kmem_cache_free(s, (void *)(uintptr_t)obj);
-		return;
-	}
-	__free_pages(page, compound_order(page));
-}
-
-size_t ksize(const void *obj)
-{
-	const struct page *page;
-
-	if (!obj || obj == ZERO_SIZE_PTR)
-		return 0;
-	page = compound_head(view_to_page(obj));
-	if (PageSlab(page))
-		return kmem_sys.caches[page_index(page)]->object_size;
-	return PAGE_SIZE << compound_order(page);
 }
 
 /* ---- boot
@@ -270,7 +372,7 @@ static int boot_cache_node(struct kmem_cache *s, int node)
 	if (!page)
 		return -ENOMEM;
 	n = page_view(page);
-	node_setup(n);
+	slab_node_setup(n);
 	smp_store_release(&s->node[node], n);
 	return 0;
 }
@@ -295,7 +397,7 @@ static int caches_add_node(int node)
 		n = kmem_cache_alloc(&kmem_sys.boot_node, GFP_KERNEL);
 		if (!n)
 			return -ENOMEM;
-		node_setup(n);
+		slab_node_setup(n);
 		smp_store_release(&s->node[node], n);
 	}
 	return err;
@@ -307,6 +409,8 @@ static int memory_changes(struct memory_notifier *nb, enum memory_action action,
 	mm_assert(nb == &kmem_sys.hotplug);
 	if (action != MEM_GOING_ONLINE || arg->status_change_nid < 0)
 		return 0;
+	base_gate_add(
+		&(struct base_gate){&kmem_sys.hot.check_frees.all, 1, 1, 0});
 	return caches_add_node(arg->status_change_nid);
 }
 
@@ -316,7 +420,11 @@ static int memory_changes(struct memory_notifier *nb, enum memory_action action,
  */
 static int boot_cache_init(struct kmem_cache *s, const char *name, u32 size)
 {
-	cache_setup(s, name, size, MM_CACHELINE, NULL);
+	struct cache_args a = {name, size, MM_CACHELINE, 0, NULL};
+	int err = cache_setup(s, &a);
+
+	mm_verify(!err);
+	s->refcount = -1; /* shared with nobody */
 	for (int node = 0; node < MM_MAX_NODES; node++) {
 		if (NODE_DATA(node) && boot_cache_node(s, node))
 			return -ENOMEM;
@@ -324,20 +432,98 @@ static int boot_cache_init(struct kmem_cache *s, const char *name, u32 size)
 	return cache_publish(s);
 }
 
-int kmem_init(void)
+/* What stands in for CPU parts and caches that there are not. */
+static void none_init(void)
+{
+	struct kmem_cache_cpu *c = &kmem_sys.cpu_none;
+	struct kmem_cache *s = &kmem_sys.none;
+
+	c->top = SHEAF_LOCKED;
+	c->mark = SLAB_MARK_NONE;
+	c->nid = -1;
+	s->name = "none";
+	s->refcount = -1;
+	for (int cpu = 0; cpu <= MM_NR_CPUS; cpu++)
+		s->cpu[cpu] = c;
+	for (u32 i = 0; i < KMEM_MAX_CACHES; i++)
+		kmem_sys.hot.cache_of[i] = s;
+}
+
+/* The fast paths look at nothing else to know that they may not. */
+static void gates_init(void)
+{
+	const u32 why = 1u << WATCH_FAIL | 1u << WATCH_TRACE;
+	const struct base_gate gates[] = {
+		{&kmem_sys.hot.gfp_slow.all, GFP_SLAB_SLOW, UINT32_MAX, why},
+		{&kmem_sys.hot.pfn_end.all, phys_sys.memmap_frames, 0, why},
+		{&kmem_sys.hot.check_frees.all,
+		 kmem_sys.params.freelist_hardened || nr_memory_nodes() > 1, 1,
+		 why},
+	};
+
+	MM_STATIC_ASSERT(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+			 "a request is tested against the low half");
+	for (size_t i = 0; i < ARRAY_SIZE(gates); i++)
+		base_gate_add(&gates[i]);
+}
+
+static int part_cache_init(void)
+{
+	struct kmem_cache *s =
+		kmem_cache_create("kmem_cache_cpu",
+				  (u32)(sizeof(struct kmem_cache_cpu) +
+					SHEAF_CAP_MAX * sizeof(void *)),
+				  MM_CACHELINE, SLAB_NO_MERGE, NULL);
+
+	if (!s)
+		return -ENOMEM;
+	/* No CPU has a part of the cache of parts. */
+	s->sheaf_cap = 0;
+	kmem_sys.part_cache = s;
+	return 0;
+}
+
+u64 kmem_part_frames(void)
+{
+	struct kmem_cache *s = kmem_sys.part_cache;
+
+	return s ? cache_slabs(s) << s->layout.order : 0;
+}
+
+static int params_init(const struct slab_boot_params *p)
+{
+	if (!p)
+		return 0;
+	kmem_sys.params = *p;
+	if (p->slub_max_order > SLUB_LIMIT_ORDER ||
+	    p->slub_min_order > SLUB_LIMIT_ORDER) {
+		pr_err("slab: slub_max_order and slub_min_order are at most %u",
+		       SLUB_LIMIT_ORDER);
+		return -EINVAL;
+	}
+	return p->slub_debug ? slub_debug_parse(p->slub_debug) : 0;
+}
+
+int kmem_init(const struct slab_boot_params *params)
 {
 	int err;
 
 	MM_STATIC_ASSERT(sizeof(struct kmem_cache) <= KMALLOC_MAX_CACHE,
 			 "a cache's descriptor fits a slab object");
 	spin_lock_init(&kmem_sys.caches_lock, LOCK_CLASS_SLAB_CACHES);
-	err = boot_cache_init(&kmem_sys.boot_node, "kmem_cache_node",
-			      sizeof(struct kmem_cache_node));
+	none_init();
+	err = params_init(params);
+	gates_init();
+	if (!err)
+		err = boot_cache_init(&kmem_sys.boot_node, "kmem_cache_node",
+				      sizeof(struct kmem_cache_node));
 	if (!err)
 		err = boot_cache_init(&kmem_sys.boot_cache, "kmem_cache",
 				      sizeof(struct kmem_cache));
 	if (!err)
 		err = kmalloc_init();
+	if (!err)
+		err = part_cache_init();
 	if (err)
 		return err;
 	kmem_sys.hotplug.call = memory_changes;

@@ -69,16 +69,9 @@ void audit_equal(struct audit *a, const char *what, u64 want, u64 got)
 
 /* ---- emptying the stores ----------------------------------------------- */
 
-/*
- * Another CPU's slab belongs to it alone, whatever locks we hold: it is taken
- * only where there is no other CPU. (Frames of slabs are told by their flag,
- * so the recount does not depend on this.)
- */
 static void drain_cache(struct kmem_cache *s, void *arg)
 {
 	mm_assert(arg == NULL);
-	if (port_nr_cpus() == 1)
-		slab_drain(s);
 	kmem_cache_shrink(s);
 }
 
@@ -86,7 +79,7 @@ static void drain_stores(void)
 {
 	lru_add_drain_all();
 	epoch_drain();
-	slab_for_each(drain_cache, NULL);
+	slab_for_each_sleep(drain_cache, NULL);
 	drain_all_pages();
 }
 

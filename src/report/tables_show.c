@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tables_show.c - files that list things: iomem, swaps, slabinfo.
+ * tables_show.c - files that list things: iomem, swaps.
  */
 #include "cache/swap.h"
-#include "kmem/slab.h"
 #include "phys/phys.h"
 #include "report/report.h"
 
@@ -87,62 +86,4 @@ void show_swaps(struct seq_buf *out)
 	mm_assert_le(cache_sys.nr_swap, MAX_SWAPFILES);
 	for (u32 t = 0; t < cache_sys.nr_swap; t++)
 		put_swap(out, cache_sys.swap[t]);
-}
-
-/* ---- /proc/slabinfo ---------------------------------------------------- */
-
-/* One cache, copied so that no lock is held while text goes out. */
-struct slab_row {
-	const char *name;
-	u64 active, slabs;
-	struct slab_layout layout;
-};
-
-static bool slab_row_get(int id, struct slab_row *row)
-{
-	const struct kmem_cache *s;
-
-	mm_assert(id >= 0 && id < KMEM_MAX_CACHES);
-	spin_lock(&kmem_sys.caches_lock);
-	s = kmem_sys.caches[id];
-	if (s) {
-		row->name = s->name;
-		row->layout = s->layout;
-		row->active = kmem_cache_active(s);
-		row->slabs = 0;
-		for (int node = 0; node < MM_MAX_NODES; node++)
-			if (s->node[node])
-				row->slabs +=
-					READ_ONCE(s->node[node]->nr_slabs);
-	}
-	spin_unlock(&kmem_sys.caches_lock);
-	return s != NULL;
-}
-
-static void put_slab(struct seq_buf *out, const struct slab_row *row)
-{
-	u64 objects = row->slabs * row->layout.objects;
-
-	mm_assert(row->layout.objects > 0);
-	seq_printf(out, "%-17s %6llu %6llu %6u %4u %4u", row->name,
-		   LLU(row->active), LLU(objects), row->layout.size,
-		   row->layout.objects, 1u << row->layout.order);
-	seq_printf(out, " : tunables %4u %4u %4u", 0u, 0u, 0u);
-	seq_printf(out, " : slabdata %6llu %6llu %6u\n", LLU(row->slabs),
-		   LLU(row->slabs), 0u);
-}
-
-void show_slabinfo(struct seq_buf *out)
-{
-	struct slab_row row;
-
-	seq_puts(out, "slabinfo - version: 2.1\n");
-	seq_puts(out,
-		 "# name            <active_objs> <num_objs> <objsize> "
-		 "<objperslab> <pagesperslab> : tunables <limit> <batchcount> "
-		 "<sharedfactor> : slabdata <active_slabs> <num_slabs> "
-		 "<sharedavail>\n");
-	for (int id = 0; id < KMEM_MAX_CACHES; id++)
-		if (slab_row_get(id, &row))
-			put_slab(out, &row);
 }

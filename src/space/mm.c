@@ -55,9 +55,10 @@ int space_init(const struct paging_format *format)
 	s->mmap_min_addr = SPACE_MMAP_MIN_ADDR;
 	s->stack_guard_gap = SPACE_STACK_GUARD_GAP;
 	s->mm_cache = kmem_cache_create("mm_struct", sizeof(struct mm_struct),
-					MM_CACHELINE, 0, NULL);
-	s->vma_cache = kmem_cache_create(
-		"vm_area_struct", sizeof(struct vm_area_struct), 0, 0, NULL);
+					MM_CACHELINE, SLAB_NO_MERGE, NULL);
+	s->vma_cache = kmem_cache_create("vm_area_struct",
+					 sizeof(struct vm_area_struct), 0,
+					 SLAB_NO_MERGE, NULL);
 	if (!s->mm_cache || !s->vma_cache || anon_vma_init_caches())
 		return -ENOMEM;
 	return zero_page_init();

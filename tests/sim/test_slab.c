@@ -4,30 +4,6 @@
 
 #include "base/fail.h"
 
-/* ---- layout ----------------------------------------------------------------
- */
-
-static void layout(void **state)
-{
-	(void)state;
-	for (u32 size = 8; size <= KMALLOC_MAX_CACHE; size += 8) {
-		for (u32 align = 8; align <= PAGE_SIZE; align *= 2) {
-			struct slab_layout l = slab_layout_compute(size, align);
-			u64 bytes = PAGE_SIZE << l.order;
-
-			assert_true(l.size >= size && l.size % align == 0);
-			assert_true(l.size < size + align);
-			assert_true(l.objects >= 1 && l.order <= 3);
-			assert_true((u64)l.objects * l.size <= bytes);
-			/* One more would not fit. */
-			assert_true((u64)(l.objects + 1) * l.size > bytes);
-			assert_true(l.order == 3 || l.objects >= 8 ||
-				    bytes - (u64)l.objects * l.size <=
-					    bytes / 16);
-		}
-	}
-}
-
 /* ---- random allocations over several caches
  * ------------------------------------- */
 
@@ -137,7 +113,7 @@ static int random_body(void *arg)
 	for (u32 c = 0; c < NR_CACHES; c++) {
 		run.cache[c] =
 			kmem_cache_create("test", kinds[c].size, kinds[c].align,
-					  kinds[c].flags, NULL);
+					  kinds[c].flags | SLAB_NO_MERGE, NULL);
 		CHECK(run.cache[c]);
 		CHECK_EQ(kmem_cache_size(run.cache[c]), kinds[c].size);
 	}
@@ -160,7 +136,7 @@ static void random_caches(void **state)
 	(void)state;
 	for (u64 i = 0; i < n; i++)
 		TM_RUN(random_body, .arg = &steps, .seed = seed + i,
-		       .cpus = 1 + (int)(i % 4));
+		       .cpus = 1 + (int)(i % 4), .mem = i % 2 ? 80UL << 20 : 0);
 }
 
 /* ---- several CPUs at once: objects are freed elsewhere
@@ -207,7 +183,7 @@ static int ring_body(void *arg)
 
 	(void)arg;
 	memset(&ring, 0, sizeof(ring));
-	ring.cache = kmem_cache_create("ring", 128, 0, 0, NULL);
+	ring.cache = kmem_cache_create("ring", 128, 0, SLAB_NO_MERGE, NULL);
 	CHECK(ring.cache);
 	for (int i = 0; i < tm.cfg.cpus; i++)
 		CHECK_EQ(sim_thread_start_on(&t[i], "ring", i, ring_thread,
@@ -232,7 +208,8 @@ static void across_cpus(void **state)
 	(void)state;
 	for (u64 i = 0; i < n; i++)
 		TM_RUN(ring_body, .seed = test_env("SEED", 1) + i,
-		       .cpus = 2 + (int)(i % 3), .explore = i % 2);
+		       .cpus = 2 + (int)(i % 3), .explore = i % 2,
+		       .mem = i % 3 ? 80UL << 20 : 0);
 }
 
 /* ---- caches as objects
@@ -253,7 +230,7 @@ static int caches_body(void *arg)
 
 	(void)arg;
 	CHECK(!kmem_cache_create("x", 7, 0, 0, NULL));
-	CHECK(!kmem_cache_create("x", KMALLOC_MAX_CACHE + 1, 0, 0, NULL));
+	CHECK(!kmem_cache_create("x", KMEM_MAX_OBJECT + 1, 0, 0, NULL));
 	CHECK(!kmem_cache_create("x", 64, 3, 0, NULL));
 	CHECK(!kmem_cache_create("x", 64, 2 * PAGE_SIZE, 0, NULL));
 	s = kmem_cache_create("leaky", 40, 0, 0, ctor);
@@ -289,7 +266,7 @@ static int too_many_body(void *arg)
 
 	(void)arg;
 	while (n < KMEM_MAX_CACHES &&
-	       (s[n] = kmem_cache_create("many", 32, 0, 0, NULL)))
+	       (s[n] = kmem_cache_create("many", 32, 0, SLAB_NO_MERGE, NULL)))
 		n++;
 	CHECK(n > 100 && n < KMEM_MAX_CACHES);
 	while (n)
@@ -428,7 +405,6 @@ static void nofail(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(layout),
 		cmocka_unit_test(random_caches),
 		cmocka_unit_test(across_cpus),
 		cmocka_unit_test(caches),

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slab_bulk.c - many objects at once: what the array has, then whole lists of
+ * slabs; and back, slab by slab, with one exchange for each. Theory: slab.c.
+ */
+#include <mmkit/errno.h>
+
+#include "base/bitops.h"
+#include "base/system.h"
+#include "kmem/slab_priv.h"
+#include "phys/phys.h"
+
+#define BULK_CHUNK 32u
+
+/* Up to NR objects of this CPU's array into P. */
+static size_t take_from_array(struct kmem_cache_cpu *c, size_t nr, void **p)
+{
+	size_t n = 0;
+	s32 top;
+
+	port_pin();
+	top = sheaf_take(c);
+	if (top >= 0) {
+		n = min(nr, (size_t)top);
+		top -= (s32)n;
+		mm_memcpy(p, sheaf_slots(c) + top, n * sizeof(*p));
+		sheaf_give(c, top);
+	}
+	port_unpin();
+	return n;
+}
+
+/* Fast ways apply: as many of NR as can be had without trying again. */
+static size_t bulk_some(struct kmem_cache *s, const struct slab_request *rq,
+			size_t nr, void **p)
+{
+	struct kmem_cache_cpu *c = this_cache_cpu(s);
+	size_t n;
+
+	if (c == &kmem_sys.cpu_none || base_watched() || slab_is_debug(s))
+		return 0;
+	n = take_from_array(c, nr, p);
+	while (n < nr) {
+		u32 want = (u32)min(nr - n, (size_t)UINT32_MAX / 2);
+		u32 got = cpu_alloc_objects(s, c, rq, p + n, want);
+
+		if (!got)
+			break;
+		n += got;
+	}
+	return n;
+}
+
+size_t kmem_cache_alloc_bulk(struct kmem_cache *s, gfp_t gfp, size_t nr,
+			     void **p)
+{
+	struct slab_request rq = {.gfp = gfp, .nid = -1, .caller = CALLER()};
+	size_t n = bulk_some(s, &rq, nr, p);
+
+	if (gfp & __GFP_ZERO) {
+		mm_assert(!s->ctor);
+		for (size_t i = 0; i < n; i++)
+			mm_memset(p[i], 0, s->object_size);
+	}
+	for (; n < nr; n++) {
+		p[n] = slab_alloc(s, &rq);
+		if (!p[n]) {
+			kmem_cache_free_bulk(s, n, p);
+			return 0;
+		}
+	}
+	return nr;
+}
+
+/* May objects of S go to their slabs unseen: all of P[0 .. N) are of S? */
+static bool all_of(struct kmem_cache *s, u32 n, void **p)
+{
+	for (u32 i = 0; i < n; i++) {
+		u64 pfn = object_pfn(p[i]);
+		struct page *page;
+
+		if (pfn >= phys_sys.memmap_frames)
+			return false;
+		page = pfn_to_page(pfn);
+		if (!frame_of_cache(page, s) ||
+		    !slab_has_object(s, compound_head(page), p[i]))
+			return false;
+	}
+	return true;
+}
+
+static void free_one(struct kmem_cache *s, void *obj)
+{
+	if (s)
+		kmem_cache_free(s, obj);
+	else
+		kfree(obj);
+}
+
+void kmem_cache_free_bulk(struct kmem_cache *s, size_t nr, void **p)
+{
+	void *buf[BULK_CHUNK];
+
+	for (size_t at = 0; at < nr; at += BULK_CHUNK) {
+		u32 n = (u32)min(nr - at, (size_t)BULK_CHUNK);
+
+		/* A few are better kept at hand. */
+		if (!s || nr < BULK_CHUNK || slab_is_debug(s) ||
+		    base_watched() || !all_of(s, n, p + at)) {
+			for (u32 i = 0; i < n; i++)
+				free_one(s, p[at + i]);
+			continue;
+		}
+		mm_memcpy(buf, p + at, n * sizeof(*buf));
+		slab_put_objects(s, buf, n);
+	}
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slab_priv.h - what the files of the slab allocator share. Theory: slab.c.
+ */
+#ifndef MM_KMEM_SLAB_PRIV_H
+#define MM_KMEM_SLAB_PRIV_H
+
+#include <mmkit/page_alloc.h>
+#include <mmkit/port.h>
+
+#include "base/atomic.h"
+#include "base/string.h"
+#include "kmem/slab.h"
+#include "phys/mmzone.h"
+
+/* Return address of the function that says so: who asked. */
+#define CALLER() ((u64)(uintptr_t)__builtin_return_address(0))
+
+/* ---- marks of frames ----------------------------------------------------
+ *
+ * Each frame of a slab says whose it is in its map count, which no slab needs:
+ * a negative number, made of the node and the cache's id. So one comparison
+ * tells that an object is of the right cache and of this CPU's node.
+ */
+#define SLAB_MARK_ID	   (KMEM_MAX_CACHES - 1)
+#define QUARANTINE_MARK	   SLAB_MARK(MM_MAX_NODES, 0) /* of no node: nobody's */
+#define SLAB_MARK(nid, id) ((s32)(0x80000000u | (u32)(nid) << 16 | (u32)(id)))
+#define SLAB_MARK_NONE	   0 /* no slab has it */
+
+MM_STATIC_ASSERT((KMEM_MAX_CACHES & SLAB_MARK_ID) == 0, "ids are a bit mask");
+MM_STATIC_ASSERT(KMEM_MAX_CACHES <= 1 << 16, "an id fits below the node");
+
+/*
+ * One access, which the compiler may join with what it computes; only the
+ * race detector wants it said.
+ */
+#ifdef MM_TSAN
+#define HOT_READ(x) READ_ONCE(x)
+#else
+#define HOT_READ(x) (x)
+#endif
+
+static inline s32 frame_mark(const struct page *page)
+{
+	return HOT_READ(page->mapcount);
+}
+
+/* The cache that MARK names, kmem_sys.none if it is no mark. */
+static inline struct kmem_cache *mark_cache(s32 mark)
+{
+	return HOT_READ(kmem_sys.hot.cache_of[(u32)mark & SLAB_MARK_ID]);
+}
+
+/* Is PAGE of a slab of S, on whatever node? */
+static inline bool frame_of_cache(const struct page *page,
+				  const struct kmem_cache *s)
+{
+	return frame_mark(page) == SLAB_MARK(page_to_nid(page), s->id);
+}
+
+/* Frame of OBJ, or beyond max_pfn for what is not in RAM. */
+static inline u64 object_pfn(const void *obj)
+{
+	return PFN_DOWN(port_ram_phys(obj));
+}
+
+/* ---- the word of a slab -------------------------------------------------
+ */
+
+#define SLAB_FROZEN	 1u /* some CPU's; on no node's list */
+#define SLAB_QUARANTINED 2u /* corrupt: never used again */
+
+union slab_word {
+	u64 all;
+	struct {
+		u16 head;    /* first free object: offset / 8 + 1; 0: none */
+		u16 inuse;   /* objects that are not on the slab's list */
+		u16 objects; /* in the slab */
+		u16 flags;
+	};
+};
+
+MM_STATIC_ASSERT(sizeof(union slab_word) == 8, "one exchange changes it");
+MM_STATIC_ASSERT((PAGE_SIZE << SLUB_LIMIT_ORDER) / 8 < 1u << 16,
+		 "offsets fit the head");
+
+static inline union slab_word slab_word(const struct page *slab)
+{
+	return (union slab_word){.all = page_mapping_word(slab)};
+}
+
+static inline bool slab_word_cmpxchg(struct page *slab, union slab_word *old,
+				     union slab_word new)
+{
+	return __atomic_compare_exchange_n(&slab->word, &old->all, new.all,
+					   false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_ACQUIRE);
+}
+
+static inline char *slab_base(const struct page *slab)
+{
+	return page_view(slab);
+}
+
+static inline void *slab_at(const struct page *slab, u16 head)
+{
+	return head ? slab_base(slab) + ((size_t)(head - 1u) << 3) : NULL;
+}
+
+static inline u16 slab_head(const struct page *slab, const void *obj)
+{
+	if (!obj)
+		return 0;
+	return (u16)((u64)((const char *)obj - slab_base(slab)) / 8 + 1);
+}
+
+static inline struct kmem_cache_node *slab_node(const struct kmem_cache *s,
+						const struct page *slab)
+{
+	return smp_load_acquire(&s->node[page_to_nid(slab)]);
+}
+
+/* Where user pointers of a slab may point: is OBJ one of them? */
+static inline bool slab_has_object(const struct kmem_cache *s,
+				   const struct page *slab, const void *obj)
+{
+	u64 off =
+		(u64)((const char *)obj - slab_base(slab)) - s->layout.red_left;
+	u32 index;
+
+	if (off >= (u64)slab_word(slab).objects * s->layout.size)
+		return false;
+	index = slab_index(&s->layout, (u32)off);
+	return index * s->layout.size == off;
+}
+
+/* ---- links of free objects ----------------------------------------------
+ */
+
+static inline u64 link_code(const struct kmem_cache *s, const char *at)
+{
+	if (likely(!s->secret))
+		return 0;
+	return s->secret ^ __builtin_bswap64((u64)(uintptr_t)at);
+}
+
+static inline void *get_link(const struct kmem_cache *s, const void *obj)
+{
+	const char *at = (const char *)obj + s->layout.link;
+	u64 v;
+
+	mm_memcpy(&v, at, sizeof(v));
+	return (void *)(uintptr_t)(v ^ link_code(s, at));
+}
+
+static inline void set_link(const struct kmem_cache *s, void *obj, void *next)
+{
+	char *at = (char *)obj + s->layout.link;
+	u64 v = (u64)(uintptr_t)next ^ link_code(s, at);
+
+	mm_memcpy(at, &v, sizeof(v));
+}
+
+/*
+ * The link of a free object, believed only if it leads to an object of the
+ * same slab. False: it was overwritten; *NEXT is untouched.
+ */
+static inline bool follow_link(const struct kmem_cache *s,
+			       const struct page *slab, const void *obj,
+			       void **next)
+{
+	void *p = get_link(s, obj);
+
+	if (p && unlikely(!slab_has_object(s, slab, p)))
+		return false;
+	*next = p;
+	return true;
+}
+
+/* ---- a CPU's array ------------------------------------------------------
+ *
+ * The word is taken by exchange and given back by store, so that the array is
+ * whole whoever looks: an interrupt, or another CPU that empties it. Nobody
+ * waits for it but those who empty.
+ */
+static inline void **sheaf_slots(struct kmem_cache_cpu *c)
+{
+	return (void **)(c + 1);
+}
+
+/* Must an allocation with GFP, a free of frame PFN, take the long way? */
+static inline bool slow_alloc(gfp_t gfp)
+{
+	return unlikely(gfp & HOT_READ(kmem_sys.hot.gfp_slow.low));
+}
+
+static inline bool slow_free(u64 pfn)
+{
+	return unlikely(pfn >= HOT_READ(kmem_sys.hot.pfn_end.all));
+}
+
+static inline s32 sheaf_take(struct kmem_cache_cpu *c)
+{
+	return __atomic_exchange_n(&c->top, SHEAF_LOCKED, __ATOMIC_ACQUIRE);
+}
+
+static inline void sheaf_give(struct kmem_cache_cpu *c, s32 top)
+{
+	__atomic_store_n(&c->top, top, __ATOMIC_RELEASE);
+}
+
+/* This CPU's part of S, never NULL. Pinned, or it is a hint. */
+static inline struct kmem_cache_cpu *this_cache_cpu(const struct kmem_cache *s)
+{
+	return __atomic_load_n(&s->cpu[port_cpu_or_none()], __ATOMIC_ACQUIRE);
+}
+
+/* ---- slab.c -------------------------------------------------------------
+ */
+
+/* What the fast path leaves alone. */
+#define GFP_SLAB_SLOW \
+	(__GFP_ZERO | __GFP_DMA | __GFP_RECLAIMABLE | __GFP_ACCOUNT)
+
+/* An allocation in full. */
+struct slab_request {
+	gfp_t gfp;
+	int nid;     /* -1: anywhere */
+	size_t size; /* bytes that were asked for */
+	u64 caller;
+	bool no_new; /* only what there is: no new slab */
+};
+
+/* slab_alloc: the long way. */
+void *slab_alloc(struct kmem_cache *s, const struct slab_request *rq);
+
+/* slab_free: the long way; PAGE is OBJ's frame. S is as the mark says. */
+void slab_free(struct kmem_cache *s, struct page *page, void *obj, u64 caller);
+
+/* slab_free_any: OBJ may be anything; S is who it should be of, or NULL. */
+void slab_free_any(struct kmem_cache *s, const void *obj, u64 caller);
+
+/* Up to WANT objects for CPU part C into BUF, lowest address last; from its
+ * slab, frozen slabs, and the node's. */
+u32 cpu_take_objects(struct kmem_cache *s, struct kmem_cache_cpu *c, void **buf,
+		     u32 want);
+
+/* alloc_objects: up to WANT objects, a new slab if need be. 0: no memory. */
+u32 cpu_alloc_objects(struct kmem_cache *s, struct kmem_cache_cpu *c,
+		      const struct slab_request *rq, void **buf, u32 want);
+
+/* slab_put_objects: N objects of S go back to their slabs. BUF is scratch. */
+void slab_put_objects(struct kmem_cache *s, void **buf, u32 n);
+
+/* ---- slab_partial.c -----------------------------------------------------
+ */
+
+/* slab_new: a slab with all objects free, on no list. NULL: no memory. */
+struct page *slab_new(struct kmem_cache *s, const struct slab_request *rq);
+
+/* slab_release: give up SLAB, no object of which is in use, on no list. */
+void slab_release(struct kmem_cache *s, struct page *slab);
+
+/* slab_put_chain: CNT linked objects HEAD .. TAIL go back to SLAB. */
+void slab_put_chain(struct kmem_cache *s, struct page *slab, void *head,
+		    void *tail, u32 cnt);
+
+/* slab_take_list: all of a frozen SLAB's own list is the caller's; *N: how
+ * many. NULL: there is none. */
+void *slab_take_list(struct page *slab, u32 *n);
+
+/* node_take_slab: freeze a partial slab of N with its list, or NULL. */
+struct page *node_take_slab(struct kmem_cache_node *n, void **list, u32 *nr);
+
+/* node_freeze_slab: freeze a partial slab, its list stays; or NULL. */
+struct page *node_freeze_slab(struct kmem_cache_node *n);
+
+/* alloc_direct: one object past all CPU parts. */
+void *alloc_direct(struct kmem_cache *s, const struct slab_request *rq);
+
+/* slab_unfreeze: SLAB is no CPU's any more; FREELIST (NR objects) joins its
+ * list. Released if it is empty and its node has enough. */
+void slab_unfreeze(struct kmem_cache *s, struct page *slab, void *freelist,
+		   u32 nr);
+
+/* Lock held: SLAB goes to the list that its word W, not frozen, says. */
+void node_list_slab(struct kmem_cache *s, struct kmem_cache_node *n,
+		    struct page *slab, union slab_word w);
+
+/* cpu_flush: all that C keeps goes to the nodes. */
+void cpu_flush(struct kmem_cache *s, struct kmem_cache_cpu *c);
+/* cpu_unfreeze_partial: C's frozen slabs but the current one. */
+void cpu_unfreeze_partial(struct kmem_cache *s, struct kmem_cache_cpu *c);
+
+/* slab_for_each_of: FN for each slab of S, by a search of all frames. */
+void slab_for_each_of(struct kmem_cache *s,
+		      void (*fn)(struct kmem_cache *s, struct page *slab,
+				 void *arg),
+		      void *arg);
+
+/* ---- slab_common.c and kmalloc.c ----------------------------------------
+ */
+
+/* slab_node_setup: empty lists. */
+void slab_node_setup(struct kmem_cache_node *n);
+/* kmalloc_init: the caches of kmalloc. 0 or -ENOMEM. */
+int kmalloc_init(void) MM_MUST_CHECK;
+
+/* ---- slab_debug.c -------------------------------------------------------
+ */
+
+/* What a report names. */
+struct slab_spot {
+	struct kmem_cache *s;
+	struct page *slab;
+	const void *obj; /* NULL: the slab as a whole */
+};
+
+/* slab_bug: the report. TEXT is what is wrong. */
+void slab_bug(const struct slab_spot *at, const char *text);
+
+/* slab_quarantine: SLAB, on no list or locked out by the caller, is never
+ * used again; what is free in it stays so. */
+void slab_quarantine(struct kmem_cache *s, struct page *slab);
+
+/* The slab's list was found broken after OBJ: report and set aside. */
+void slab_broken_link(struct kmem_cache *s, struct page *slab, const void *obj);
+
+/* Debug caches; list lock held. False: the slab is to be set aside. */
+bool debug_alloc_check(struct kmem_cache *s, struct page *slab, void *obj);
+void debug_alloc_done(struct kmem_cache *s, void *obj, u64 caller);
+
+/* debug_free: OBJ of debug cache S, in SLAB, with all checks. */
+void debug_free(struct kmem_cache *s, struct page *slab, void *obj, u64 caller);
+
+/* debug_setup_slab: fill all objects of a new slab. */
+void debug_setup_slab(struct kmem_cache *s, struct page *slab);
+
+/* slab_report_leaks: list the objects of S that are in use. */
+void slab_report_leaks(struct kmem_cache *s);
+
+/* slub_debug_parse: TEXT of slub_debug= into kmem_sys. 0 or -EINVAL. */
+int slub_debug_parse(const char *text) MM_MUST_CHECK;
+/* slub_debug_flags: what the options make of FLAGS for cache NAME. */
+u32 slub_debug_flags(const char *name, u32 flags);
+
+#endif
