@@ -368,14 +368,14 @@ static void giver_thread(void *arg)
 /* An object of a large slab, without fail: it waits, and nobody complains. */
 static int nofail_body(void *arg)
 {
-	struct kmem_cache *s = kmem_cache_create("large", 5000, 0, 0, NULL);
+	struct kmem_cache *s = kmem_cache_create("large", 9000, 0, 0, NULL);
 	static struct hoard h;
 	struct port_thread *giver;
 	u64 begin;
 	void *obj;
 
 	(void)arg;
-	CHECK(s->layout.order > 1);
+	CHECK(s->layout.min_order > 1);
 	while (h.nr < ARRAY_SIZE(h.page) &&
 	       (h.page[h.nr] = alloc_page(GFP_NOWAIT | __GFP_NOWARN)))
 		h.nr++;
