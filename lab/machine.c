@@ -37,6 +37,7 @@ enum {
 	OPT_MAP = 256,
 	OPT_NUMA,
 	OPT_ARCH,
+	OPT_TLB,
 	OPT_KERNELCORE,
 	OPT_MOVABLECORE,
 	OPT_MOVABLE_NODE,
@@ -60,6 +61,10 @@ static const struct argp_option options[] = {
 	{"arch", OPT_ARCH, "NAME", 0,
 	 "page tables and layout of memory: x86-64, x86-64-la57, x86-32, "
 	 "x86-32-pae or arm64 (x86-64)",
+	 0},
+	{"tlb", OPT_TLB, "L1[:SETSxWAYS]", 0,
+	 "translation caches of each CPU: slots of the first level, then the "
+	 "second (1024:128x12)",
 	 0},
 	{"nodes", OPT_NODES, "N", 0, "NUMA nodes of equal size (1)", 0},
 	{"numa", OPT_NUMA, "FILE", 0,
@@ -243,6 +248,43 @@ static void parse_cma(struct machine_opts *o, const char *arg)
 		err_usage("--cma: base: %s", e.text);
 }
 
+/* One number of --tlb's; AT goes to what follows it. */
+static u32 tlb_number(const char *arg, const char **at, const char *what,
+		      u64 most)
+{
+	size_t len = strspn(*at, "0123456789");
+	struct args_error e;
+	char number[32];
+	u64 v;
+
+	if (len == 0 || len >= sizeof(number))
+		err_usage("--tlb: '%s': no number of %s", arg, what);
+	snprintf(number, sizeof(number), "%.*s", (int)len, *at);
+	if (!args_count(number, 1, most, &v, &e))
+		err_usage("--tlb: %s: %s", what, e.text);
+	*at += len;
+	return (u32)v;
+}
+
+/* L1 or L1:SETSxWAYS. */
+static void parse_tlb(struct machine_opts *o, const char *arg)
+{
+	const char *at = arg;
+
+	o->tlb_l1 = tlb_number(arg, &at, "slots", SIM_TLB_L1_MAX);
+	if (*at == ':') {
+		at++;
+		o->tlb_sets = tlb_number(arg, &at, "sets", SIM_TLB_SETS_MAX);
+		if (*at++ != 'x')
+			err_usage("--tlb: '%s': SETSxWAYS is wanted", arg);
+		o->tlb_ways = tlb_number(arg, &at, "ways", SIM_TLB_WAYS_MAX);
+	}
+	if (*at)
+		err_usage("--tlb: '%s': '%s' is too much", arg, at);
+	if ((o->tlb_l1 & (o->tlb_l1 - 1)) || (o->tlb_sets & (o->tlb_sets - 1)))
+		err_usage("--tlb: '%s': slots and sets are powers of two", arg);
+}
+
 static error_t parse_opt(int key, char *arg, struct argp_state *state)
 {
 	struct machine_opts *o = state->input;
@@ -256,6 +298,9 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_ARCH:
 		o->arch = arg;
+		return 0;
+	case OPT_TLB:
+		parse_tlb(o, arg);
 		return 0;
 	case OPT_KERNELCORE:
 		o->kernelcore = amount_arg("kernelcore", arg);
@@ -676,7 +721,9 @@ int machine_run(const struct machine_opts *o, int (*body)(void *arg), void *arg)
 		.console_arg = (void *)(uintptr_t)o,
 		.console_level = o->log ? 6 : 3,
 		.cpu_node = m.cpu_node,
-		.tlb_l1 = SIM_TLB_L1_MAX,
+		.tlb_l1 = o->tlb_l1 ? o->tlb_l1 : SIM_TLB_L1_MAX,
+		.tlb_sets = o->tlb_sets,
+		.tlb_ways = o->tlb_ways,
 	};
 	int ret;
 

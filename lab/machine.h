@@ -24,6 +24,7 @@ struct machine_opts {
 	struct mm_boot_amount kernelcore, movablecore;
 	bool movable_node;
 	u32 nodes, cpus;
+	u32 tlb_l1, tlb_sets, tlb_ways; /* 0: the machine's own */
 	u64 seed;
 	bool explore;
 	u64 swap_bytes;	       /* 0: none */

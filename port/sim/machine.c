@@ -159,9 +159,9 @@ static bool config_valid(const struct sim_config *c)
 	return c->cpus > 0 && c->cpus <= MM_NR_CPUS &&
 	       IS_ALIGNED(c->ram_max, PAGE_SIZE) && power_of_two(c->tlb_l1) &&
 	       c->tlb_l1 <= SIM_TLB_L1_MAX && power_of_two(c->tlb_sets) &&
-	       c->tlb_sets <= 65536 && c->tlb_ways <= 255 &&
-	       c->stack_bytes >= 16384 && c->costs->slice_ns &&
-	       c->costs->relax_ns;
+	       c->tlb_sets <= SIM_TLB_SETS_MAX &&
+	       c->tlb_ways <= SIM_TLB_WAYS_MAX && c->stack_bytes >= 16384 &&
+	       c->costs->slice_ns && c->costs->relax_ns;
 }
 
 static void take_nodes(const u8 *cpu_node)

@@ -22,6 +22,9 @@
 
 /* First-level slots that a TLB can have. */
 #define SIM_TLB_L1_MAX 1024
+/* Sets of its second level, and entries of a set. */
+#define SIM_TLB_SETS_MAX 65536
+#define SIM_TLB_WAYS_MAX 255
 
 /* Where finished console text goes. */
 typedef void sim_console_fn(void *arg, int level, const char *text, size_t len);
