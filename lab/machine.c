@@ -151,6 +151,15 @@ static void add_sysctl(struct machine_opts *o, const char *arg)
 	o->nr_sysctls++;
 }
 
+static void add_swappiness(struct machine_opts *o, const char *arg)
+{
+	char pair[64];
+
+	count_arg("swappiness", arg, 0, 200);
+	snprintf(pair, sizeof(pair), "vm.swappiness=%s", arg);
+	add_sysctl(o, pair);
+}
+
 /* One word of --debug's list. */
 static void add_debug(struct mm_debug_params *d, const char *word)
 {
@@ -330,13 +339,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		o->policy = arg;
 		return 0;
 	case OPT_SWAPPINESS:
-		count_arg("swappiness", arg, 0, 200);
-		{
-			char pair[64];
-
-			snprintf(pair, sizeof(pair), "vm.swappiness=%s", arg);
-			add_sysctl(o, pair);
-		}
+		add_swappiness(o, arg);
 		return 0;
 	case OPT_SYSCTL:
 		add_sysctl(o, arg);

@@ -84,6 +84,7 @@ struct paging_walk {
 	phys_addr_t pa;
 	bool write, user, exec, global; /* rights of all levels together */
 	bool changed;			/* A or D was set */
+	u64 all; /* bits that all entries have, once the leaf is reached */
 	/* Entries by order of reading: where they stand, and what they are. */
 	phys_addr_t at[PT_MAX_LEVELS];
 	u64 raw[PT_MAX_LEVELS];
@@ -123,6 +124,18 @@ struct paging_mem {
 
 #define PAGING_INLINE static inline __attribute__((always_inline))
 
+/*
+ * Bits of a raw entry without which none of its bits is reserved: most
+ * entries need no closer look.
+ */
+PAGING_INLINE u64 paging_suspect(const struct paging_cpu *cpu)
+{
+	if (likely(cpu->fmt->kind == PAGING_X86_64))
+		return (X86_PTE_FRAME & ~((1UL << cpu->pa_bits) - 1)) |
+		       (cpu->nxe ? 0 : X86_PTE_NX) | X86_PTE_PS;
+	return ~0UL;
+}
+
 /* Read entries down to the leaf. */
 PAGING_INLINE enum paging_reason paging_descend(const struct paging_cpu *cpu,
 						uva_t va, struct paging_walk *w,
@@ -131,9 +144,9 @@ PAGING_INLINE enum paging_reason paging_descend(const struct paging_cpu *cpu,
 	const struct paging_format *f = cpu->fmt;
 	bool high = f->kind == PAGING_ARM64 && va >> f->va_bits;
 	phys_addr_t table = high ? cpu->root_high : cpu->root;
+	u64 suspect = paging_suspect(cpu), all = ~0UL, any = 0;
 
 	w->depth = 0;
-	w->write = w->user = w->exec = true;
 	for (int level = f->levels - 1;; level--) {
 		u64 off = (u64)pt_index(f, level, va) * f->entry_bytes, raw;
 		pte_t e;
@@ -148,19 +161,30 @@ PAGING_INLINE enum paging_reason paging_descend(const struct paging_cpu *cpu,
 		w->entry[w->depth++] = e;
 		if (!pte_valid(e))
 			return PAGING_NOT_PRESENT;
-		if (unlikely(paging_reserved(cpu, level, raw)))
+		if (unlikely(raw & suspect) && paging_reserved(cpu, level, raw))
 			return PAGING_RESERVED;
-		w->write &= pte_write(e);
-		w->user &= pte_user(e);
-		w->exec &= pte_exec(e);
+		all &= e.val;
+		any |= e.val;
 		table = pte_pfn(e) << PAGE_SHIFT;
 		if (level && !pte_huge(e))
 			continue;
+		w->all = all;
+		w->write = pte_write(__pte(all));
+		w->user = pte_user(__pte(all));
+		w->exec = pte_exec(__pte(any));
 		w->global = pte_global(e);
 		w->pa = ALIGN_DOWN(table, pt_span(f, level)) |
 			(va & (pt_span(f, level) - 1));
 		return PAGING_OK;
 	}
+}
+
+/* Is there anything to be marked after a walk that came off? */
+PAGING_INLINE bool paging_unmarked(const struct paging_walk *w, u32 access)
+{
+	bool clean = !pte_dirty(w->entry[w->depth - 1]);
+
+	return !pte_young(__pte(w->all)) || ((access & PAGING_WRITE) && clean);
 }
 
 /*
@@ -217,7 +241,8 @@ PAGING_INLINE enum paging_reason paging_walk_with(const struct paging_cpu *cpu,
 		reason = paging_descend(cpu, va, w, mem);
 		if (reason == PAGING_OK)
 			reason = paging_judge(cpu, w, access);
-		if (reason == PAGING_OK && mem->update)
+		if (reason == PAGING_OK && mem->update &&
+		    paging_unmarked(w, access))
 			reason = paging_mark(cpu, access, w, mem);
 	} while (unlikely(reason == PAGING_AGAIN));
 	if (unlikely(reason))

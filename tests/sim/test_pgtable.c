@@ -5,6 +5,7 @@
  */
 #include "sim_machine.h"
 
+#include "arch/walk.h"
 #include "base/fail.h"
 
 #define P(n) ((u64)(n) << PAGE_SHIFT)
@@ -12,7 +13,6 @@
 /* Places chosen to share and not to share tables of each level. */
 #define NR_AREAS   24u
 #define AREA_PAGES 40u
-#define NR_LEVELS  4
 
 struct area {
 	uva_t start;
@@ -37,13 +37,16 @@ static int by_address(const void *a, const void *b)
 static void place_areas(struct model *m, struct prng *r)
 {
 	static const u32 shift[] = {19, 21, 26, 30, 35, 39, 44};
+	static const u32 shift32[] = {19, 21, 22, 24, 25, 26, 27};
+	bool small = m->pt.fmt->va_bits == 32;
 	uva_t at = PAGE_SIZE;
 
 	for (u32 i = 0; i < NR_AREAS; i++) {
-		u32 s = shift[prng_below(r, i < 20 ? 4 : ARRAY_SIZE(shift))];
+		u32 n = (u32)prng_below(r, i < 20 ? 4 : ARRAY_SIZE(shift));
+		u32 s = small ? shift32[n] : shift[n];
 
 		at += P(AREA_PAGES) + (prng_below(r, 1UL << s) & PAGE_MASK);
-		if (at > paging_x86_64_4level.user_end - P(2 * AREA_PAGES))
+		if (at > m->pt.fmt->user_end - P(2 * AREA_PAGES))
 			at = m->area[i - 1].start + P(2 * AREA_PAGES);
 		m->area[i].start = at;
 	}
@@ -71,7 +74,7 @@ static u64 tables_needed(const struct model *m)
 {
 	u64 n = 1;
 
-	for (int level = 0; level < NR_LEVELS - 1; level++) {
+	for (int level = 0; level < m->pt.fmt->levels - 1; level++) {
 		u64 span = pt_span(m->pt.fmt, level + 1);
 		uva_t counted = ~0UL;
 
@@ -90,6 +93,34 @@ static u64 tables_needed(const struct model *m)
 	return n;
 }
 
+static bool ram_read(void *arg, const struct paging_format *f, phys_addr_t pa,
+		     u64 *raw)
+{
+	(void)arg;
+	*raw = pt_raw_read(f, port_ram(pa));
+	return true;
+}
+
+/* A CPU of the format finds what the model says. */
+static void check_walk(const struct model *m, uva_t va, u64 entry)
+{
+	static const struct paging_mem mem = {.read = ram_read};
+	struct paging_walk w;
+	struct paging_cpu cpu;
+
+	paging_cpu_init(&cpu, m->pt.fmt, PFN_PHYS(m->pt.root_pfn), false);
+	paging_walk_with(&cpu, va + 0x123, PAGING_READ, &w, &mem);
+	if (!entry) {
+		CHECK_EQ(w.reason, PAGING_NOT_PRESENT);
+		return;
+	}
+	CHECK_EQ(w.reason, PAGING_OK);
+	CHECK_EQ(w.level, 0);
+	CHECK_EQ(w.depth, m->pt.fmt->levels);
+	CHECK_EQ(w.pa, (entry & X86_PTE_FRAME) + 0x123);
+	CHECK_EQ(w.entry[w.depth - 1].val, entry);
+}
+
 static void check_area(const struct model *m, const struct area *a)
 {
 	for (u32 i = 0; i < AREA_PAGES; i++) {
@@ -98,6 +129,7 @@ static void check_area(const struct model *m, const struct area *a)
 		bool found = pt_lookup(&m->pt, va, &slot);
 
 		CHECK_EQ(found, needed(m, 0, va));
+		check_walk(m, va, a->entry[i]);
 		if (found) {
 			CHECK(pt_get(&slot).val == a->entry[i]);
 			continue;
@@ -198,13 +230,19 @@ static void unmap_area(struct model *m, u32 n)
 	CHECK_EQ(m->released, before - tables_needed(m));
 }
 
+struct random_arg {
+	struct prng *rnd;
+	const struct paging_format *fmt;
+};
+
 static int random_body(void *arg)
 {
 	static struct model m;
-	struct prng *r = arg;
+	const struct random_arg *a = arg;
+	struct prng *r = a->rnd;
 
 	memset(&m, 0, sizeof(m));
-	CHECK_EQ(pgtable_init(&m.pt, &paging_x86_64_4level), 0);
+	CHECK_EQ(pgtable_init(&m.pt, a->fmt), 0);
 	place_areas(&m, r);
 	for (int step = 0; step < 200; step++) {
 		u32 n = (u32)prng_below(r, NR_AREAS);
@@ -228,14 +266,15 @@ static int random_body(void *arg)
 
 static void random_tables(void **state)
 {
-	u64 seed = test_env("SEED", 1), n = test_iters(tm_soak() ? 2000 : 25);
+	u64 seed = test_env("SEED", 1), n = test_iters(tm_soak() ? 2000 : 30);
 
 	(void)state;
 	for (u64 i = 0; i < n; i++) {
 		struct prng r;
+		struct random_arg a = {&r, paging_format_nth(i % 5)};
 
 		prng_seed(&r, seed + i);
-		TM_RUN(random_body, .arg = &r, .seed = seed + i);
+		TM_RUN(random_body, .arg = &a, .seed = seed + i);
 	}
 }
 
