@@ -78,7 +78,6 @@ static void test_linux32(void **state)
 /* Bits by name: on a number, or on what a kernel of the mode sets. */
 static void test_control_bits(void **state)
 {
-	struct machine_error err;
 	const char text[] = "mode long\ncr0 0x80000011 wp=1 ne\n"
 			    "cr4 smep=1 smap la57 pse=0\nefer nxe=0\n";
 	const char protected[] = "cr0 wp=0\ncr4 pae\nefer nxe\n";
