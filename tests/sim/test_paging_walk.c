@@ -126,7 +126,12 @@ static void put_value(const struct paging_format *f, int level, u64 val)
 /* Links down to LEVEL, and there LEAF (as the manager carries it). */
 static void make_path(const struct paging_format *f, int level, u64 leaf)
 {
-	memset(memory, 0, sizeof(memory));
+	static const struct paging_format *last;
+
+	/* Of one format all paths go through the same entries. */
+	if (f != last)
+		memset(memory, 0, sizeof(memory));
+	last = f;
 	for (int l = f->levels - 1; l > level; l--)
 		put_value(f, l, table_of(f, l - 1) | (LINK & ~A));
 	put_value(f, level, leaf | (level ? PS : 0));
