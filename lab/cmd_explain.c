@@ -200,6 +200,10 @@ static void check_opts(const struct explain_opts *o)
 	bool segment = q->has_sel || q->has_reg;
 	const char *arch = o->machine.arch;
 
+	if (o->machine.nr_shows)
+		err_usage("--show: not here; 'mmkit boot' has it");
+	if (o->json && o->machine.log)
+		err_usage("--json and --log: one of them");
 	if (o->file && o->pid)
 		err_usage("--machine and --pid: one of them");
 	if (o->list && (o->file || o->pid))
@@ -250,7 +254,6 @@ int cmd_explain(int argc, char **argv)
 	machine_defaults(&o.machine);
 	o.machine.swap_bytes = 16UL << 20;
 	args_run(&argp, argc, argv, 0, &o);
-	o.machine.show_stderr = o.json;
 	if (o.address)
 		parse_address(&o.q, o.address);
 	check_opts(&o);

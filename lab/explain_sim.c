@@ -98,6 +98,7 @@ struct sim_explain {
 	struct seg_cpu cpu;
 	struct seg_mem mem;
 	struct explain_target target;
+	char root_before[PAGE_SIZE]; /* kernel's part of the root */
 };
 
 static _Noreturn void no_room(const char *what)
@@ -286,7 +287,7 @@ static bool store_table(void *arg, phys_addr_t *pa)
 	return page != NULL;
 }
 
-static void kernel_map(struct sim_explain *s, const struct explain_map *m)
+static void map_kernel(struct sim_explain *s, const struct explain_map *m)
 {
 	if (explain_map_range(&s->store, m))
 		no_room("the kernel's tables");
@@ -310,7 +311,7 @@ static void map_range(struct sim_explain *s, u64 start, u64 end)
 		m.pa = start;
 		m.size = stop - start;
 		m.level = start < first ? 0 : -1;
-		kernel_map(s, &m);
+		map_kernel(s, &m);
 		start = stop;
 	}
 }
@@ -360,7 +361,7 @@ static void make_gdt(struct sim_explain *s)
 		   : linux_gdt32(&desc, page_view(page));
 	mm_verify(!err);
 	if (area)
-		kernel_map(s, &m);
+		map_kernel(s, &m);
 	s->gdt = m.va;
 	s->cpu.gdtr = (struct seg_dtr){
 		m.va,
@@ -368,7 +369,7 @@ static void make_gdt(struct sim_explain *s)
 		      1)};
 }
 
-/* The kernel's root entries in the process's root, or (ON false) none. */
+/* The kernel's root entries in the process's root; OFF: what was there. */
 static void link_kernel(struct sim_explain *s, bool on)
 {
 	const struct paging_format *f = s->store.fmt;
@@ -381,9 +382,9 @@ static void link_kernel(struct sim_explain *s, bool on)
 	if (f->kind == PAGING_ARM64)
 		return;
 	if (on)
-		memcpy(to + from * size, kernel + from * size, bytes);
-	else
-		memset(to + from * size, 0, bytes);
+		memcpy(s->root_before, to + from * size, bytes);
+	memcpy(to + from * size, on ? kernel + from * size : s->root_before,
+	       bytes);
 }
 
 /* ---- the CPU
@@ -576,15 +577,63 @@ static const char *frame_use(const struct page *p)
 	return "the kernel's own";
 }
 
-static void say_frame(struct doc *d, u64 pfn)
+struct mappers {
+	const struct sim_explain *s;
+	char text[128];
+	size_t len;
+};
+
+/* One VMA that may map the page: does it? */
+static bool note_mapper(struct page *page, struct vm_area_struct *vma,
+			uva_t addr, void *arg)
 {
-	const struct page *p;
+	struct mappers *m = arg;
+	struct pt_slot slot;
+
+	if (!page_vma_slot(page, vma, addr, &slot))
+		return true;
+	pt_unlock(&slot);
+	if (m->len < sizeof(m->text))
+		m->len += (size_t)snprintf(
+			m->text + m->len, sizeof(m->text) - m->len,
+			"%s0x%llx of the %s", m->len ? ", " : "", LLU(addr),
+			vma->vm_mm == m->s->mm ? "sample process"
+					       : "process it forked");
+	return true;
+}
+
+/* Who maps the frame: through the reverse map. */
+static void say_mappers(const struct sim_explain *s, struct page *page)
+{
+	struct mappers m = {.s = s};
+	struct rmap_walk_control rwc = {.arg = &m, .rmap_one = note_mapper};
+
+	if (!page_mapped(page) || !PageAnon(page))
+		return;
+	rmap_walk(page, &rwc);
+	if (m.len)
+		doc_str(s->d, "mapped at", "%s", m.text);
+}
+
+/* Descriptors of large machines are made when they are needed. */
+static bool is_deferred(u64 pfn)
+{
+	return pfn < phys_sys.hot.max_pfn &&
+	       phys_sys.sections[pfn >> PFN_SECTION_SHIFT].state ==
+		       SECTION_DEFERRED;
+}
+
+static void say_frame(const struct sim_explain *s, u64 pfn)
+{
+	struct doc *d = s->d;
+	struct page *p;
 	char buf[256];
 	struct seq_buf flags;
 
 	if (!pfn_valid(pfn)) {
-		doc_block(d, "frame", "Frame 0x%llx has no descriptor",
-			  LLU(pfn));
+		doc_block(d, "frame", "Frame 0x%llx has no descriptor%s",
+			  LLU(pfn),
+			  is_deferred(pfn) ? " yet: free, never used" : "");
 		return;
 	}
 	p = pfn_to_page(pfn);
@@ -601,14 +650,17 @@ static void say_frame(struct doc *d, u64 pfn)
 	doc_dec(d, "mapcount", (u64)page_mapcount(p));
 	if (PageBuddy(p))
 		doc_dec(d, "order", buddy_order(p));
-	if (PageAnon(p) && PageLRU(p))
+	if (PageAnon(p) && page_mapped(p))
 		doc_hex(d, "index", page_index(p));
+	say_mappers(s, p);
 }
 
 static void tell_place(struct doc *d, const struct explain_target *t,
 		       u64 linear, const struct paging_walk *w, bool found)
 {
 	const struct sim_explain *s = t->arg;
+
+	mm_assert(d == s->d);
 
 	if (w->reason == PAGING_NONCANONICAL)
 		return;
@@ -617,7 +669,7 @@ static void tell_place(struct doc *d, const struct explain_target *t,
 	else
 		say_kernel(s, linear);
 	if (found)
-		say_frame(d, w->pa >> PAGE_SHIFT);
+		say_frame(s, w->pa >> PAGE_SHIFT);
 }
 
 /* ---- all of it

@@ -163,7 +163,7 @@ for arch in x86-32 x86-32-pae x86-64 x86-64-la57 arm64; do
 	[ $arch = x86-64 ] && accesses="r w x"
 	for at in $places; do
 		for access in $accesses; do
-			run explain --arch $arch --access $access "$at"
+			run explain --arch $arch --access "$access" "$at"
 			[ "$status" -eq 0 ] &&
 				grep -qE '^ *[0-9]+  (PHYSICAL|FAULT) ' \
 					"$work/out" || bad="$bad $access$at"
@@ -171,6 +171,15 @@ for arch in x86-32 x86-32-pae x86-64 x86-64-la57 arm64; do
 	done
 	holds "samples-$arch" -z "$bad"
 done
+
+# A frame of the process, through the kernel's door: the same frame, and the
+# reverse map knows whose it is.
+run explain 0x410010
+pa=$(awk '$1 == "physical" { print $2 }' "$work/out")
+# 0xffff888000000000, as a shell's signed numbers have it
+run explain "$(printf '0x%x' $((${pa:-0} - 0x778000000000)))"
+holds reverse-map "$(grep -c 'mapped at  *0x410000 of the sample process$' \
+	"$work/out")" -eq 1
 
 # Odd machines.
 succeeds small explain --mem 8M 0xffff888000001234
@@ -248,6 +257,8 @@ refused 2 pid-selector "--pid" explain --pid 1 0x60:0x1
 refused 2 pid-and-file "--machine and --pid" explain --pid 1 \
 	--machine $files/pae.machine 0x1
 refused 2 pid-zero "--pid" explain --pid 0 0x1
+refused 2 show "--show" explain --show meminfo 0x1
+refused 2 json-log "--json" explain --json --log 0x1
 refused 2 list-address "--list" explain --list 0x1
 refused 2 reg "'xs'" explain --reg xs 0x60:1
 refused 2 reg-access "--reg" explain --reg cs 0x60:1
