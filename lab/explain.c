@@ -32,7 +32,6 @@ struct explaining {
 	const struct explain_query *q;
 	enum seg_access access;
 	bool user;
-	bool stack; /* through SS */
 };
 
 /* ---- the question
@@ -216,7 +215,6 @@ static bool explain_segment(struct explaining *x, u64 *linear)
 	struct seg_cpu *c = x->t->seg;
 	int err;
 
-	x->stack = q->reg == SEG_SS;
 	if (q->has_sel) {
 		if (seg_protected(c)) {
 			explain_selector(x->d, q->sel);
@@ -295,14 +293,14 @@ static void page_error_bits(struct doc *d, u32 error)
 			: "0: no fetch (or neither NXE nor SMEP is on)");
 }
 
+/* Through a segment the reference would have been refused before. */
 static void noncanonical_fault(const struct explaining *x, u64 va)
 {
 	const struct paging_format *f = x->t->fmt;
-	u8 vector = x->stack ? X86_TRAP_SS : X86_TRAP_GP;
 
-	doc_block(x->d, "fault", "FAULT %s(0), %s (vector %u)",
-		  seg_vector_name(vector), vector_title(vector), vector);
-	doc_dec(x->d, "vector", vector);
+	doc_block(x->d, "fault", "FAULT #GP(0), %s (vector %u)",
+		  vector_title(X86_TRAP_GP), X86_TRAP_GP);
+	doc_dec(x->d, "vector", X86_TRAP_GP);
 	doc_hex(x->d, "error code", 0);
 	if (f->va_bits == 32)
 		doc_str(x->d, "why", "0x%llx has more than 32 bits", LLU(va));

@@ -80,6 +80,7 @@ from four-level four-level-migrate --user 0x602000
 from four-level four-level-protnone --user 0x600000
 from four-level four-level-smap --kernel 0x410000
 from four-level four-level-marks --user --access w 0x410008
+from four-level four-level-clean --user --access w 0x420008
 from four-level four-level-gs gs:0x1000
 from five-level five-level-direct --kernel 0xff11000000345678
 from five-level five-level-user 0x00ff000000000123
@@ -87,6 +88,7 @@ from five-level five-level-non-canonical 0xf000000000000000
 
 # arm64.
 from arm64 arm64-write --access w 0x410123
+from arm64 arm64-write-text --access w 0x400000
 from arm64 arm64-swapped 0x421000
 from arm64 arm64-block --access x 0xffff800008000010
 from arm64 arm64-user-fetch --access x --kernel 0x400000
@@ -312,6 +314,17 @@ printf 'cr3 0x1000\ncr4 pse=0\nphys 0x1000: 0x20a7\nphys 0x2000: 0x8067\n' \
 	>"$work/m"
 run explain --machine "$work/m" 0x123
 holds no-pse "$(grep -c 'PHYSICAL 0x8123' "$work/out")" -eq 1
+# Without EFER.NXE the NX bit is a reserved one.
+printf 'cr3 0x1000\ncr4 pae\nphys 0x1000: 0x2001\nphys 0x2000: 0x3027\n%s\n' \
+	'phys 0x3000: 0x8000000000004027' >"$work/m"
+run explain --machine "$work/m" 0x123
+holds no-nxe "$(grep -c 'these bits are wrong: 0x8000000000000000' \
+	"$work/out")" -eq 1
+# A stack's reference beyond canonical addresses is #SS.
+printf 'mode long\nlinux x86-64\nreg cs=0x10 ss=0x18\n' >"$work/m"
+run explain --machine "$work/m" --access w ss:0x800000000000
+holds stack-fault "$(grep -c 'FAULT #SS, stack-segment fault (vector 12)' \
+	"$work/out")" -eq 1
 
 if perl -e 1 2>/dev/null; then
 	seed=${SEED:-$(date +%s)}
