@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * page_alloc_priv.h - blocks that become used, their order, and from where.
+ * page_alloc_priv.h - what page_alloc.c and page_free.c share: blocks that
+ * become used and free again, their order, and from where.
  */
 #ifndef MM_PHYS_PAGE_ALLOC_PRIV_H
 #define MM_PHYS_PAGE_ALLOC_PRIV_H
 
 #include <mmkit/gfp.h>
 
+#include "base/atomic.h"
 #include "phys/phys.h"
 
 /* block_order: what the block at PAGE was allocated with; 0 for a single. */
@@ -22,6 +24,20 @@ static inline bool places_stale(void)
 {
 	return READ_ONCE(phys_sys.places_due) !=
 	       READ_ONCE(phys_sys.places_seen[port_cpu()]);
+}
+
+/* root_charge: NR more frames count against the root group. */
+static inline void root_charge(s64 nr)
+{
+	__atomic_fetch_add(&phys_sys.root_charged[port_cpu()][0], nr,
+			   __ATOMIC_RELAXED);
+}
+
+/* The per-CPU list of whole pageblocks is for movable ones. */
+static inline bool use_pcp(unsigned int order, int mt)
+{
+	return order <= PAGE_ALLOC_COSTLY_ORDER ||
+	       (order == pageblock_order && mt == MIGRATE_MOVABLE);
 }
 
 /*

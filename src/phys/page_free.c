@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * page_free.c - the way back: references dropped, blocks checked and cleaned,
+ * to this CPU's stack or to the zone. Theory: page_alloc.c.
+ */
+#include "base/trace_ring.h"
+#include "phys/buddy_priv.h"
+#include "phys/page_alloc_priv.h"
+#include "phys/page_debug.h"
+#include "phys/page_owner.h"
+#include "phys/pcp_priv.h"
+#include "phys/phys.h"
+
+static void uncharge_block(struct page *page, unsigned int order)
+{
+	const struct charge_ops *ops = READ_ONCE(phys_sys.charge);
+
+	if (page->group && ops)
+		ops->uncharge(page, order);
+	root_charge(-(s64)(1L << order));
+}
+
+/* These need more work than flags = 0. */
+#define FLAGS_LARGE (1u << PG_head | 1u << PG_tail | 1u << PG_block)
+
+/* The frames of a block beside the first: checked and cleaned. */
+static const char *clean_tails(struct page *page, unsigned int order)
+{
+	bool compound = PageHead(page);
+	u64 nr = compound || phys_sys.tunables.check_pages ? 1UL << order : 1;
+	u32 want = compound ? 1u << PG_tail : 0;
+
+	for (u64 i = 1; i < nr; i++) {
+		if (page[i].flags != want || page[i].refcount != 0 ||
+		    page[i].mapcount != -1 || page[i].word != 0)
+			return "a frame inside the block is in use";
+	}
+	for (u64 i = 1; compound && i < nr; i++) {
+		WRITE_ONCE(page[i].flags, 0u);
+		WRITE_ONCE(page[i].private, 0u);
+	}
+	page[1].index = 0;
+	return NULL;
+}
+
+/*
+ * The block at PAGE cannot be freed. A reserved one stays what it was, with
+ * its count; others are set aside.
+ */
+static MM_NOINLINE void bad_free(struct page *page, unsigned int order,
+				 const char *reason)
+{
+	bad_page(page, reason);
+	if (PageReserved(page))
+		set_page_count(page, 1);
+	else
+		set_aside(page, 1UL << order);
+}
+
+/*
+ * Check and clean a block whose last reference is gone. False: it is bad, was
+ * reported and must not be given out again.
+ */
+static bool free_pages_prepare(struct page *page, unsigned int order)
+{
+	const char *reason = free_page_reason(page);
+
+	trace_emit(MM_PAGE_FREE, page_to_pfn(page), order);
+	if (!reason && order)
+		reason = clean_tails(page, order);
+	if (unlikely(reason)) {
+		bad_free(page, order, reason);
+		return false;
+	}
+	if (PageCharged(page))
+		uncharge_block(page, order);
+	WRITE_ONCE(page->word, 0UL);
+	WRITE_ONCE(page->head, READ_ONCE(page->head) & PAGE_HEAD_ZONE);
+	if (unlikely(phys_sys.debug.contents))
+		page_debug_free(page, order);
+	if (unlikely(phys_sys.debug.p.page_owner))
+		reset_page_owner(page, order);
+	return true;
+}
+
+/* A clean block straight to its zone. */
+static void free_to_zone(struct page *page, unsigned int order)
+{
+	struct zone *zone = page_zone(page);
+	u64 pfn = page_to_pfn(page);
+	unsigned long flags;
+
+	spin_lock_irqsave(&zone->lock, flags);
+	free_block(zone, page, pfn, order);
+	WRITE_ONCE(zone->nr_direct_freed,
+		   zone->nr_direct_freed + (1UL << order));
+	spin_unlock_irqrestore(&zone->lock, flags);
+}
+
+/* A clean block to this CPU's stack, or to its zone if that cannot be. */
+static void free_prepared(struct page *page, unsigned int order)
+{
+	int mt = get_pageblock_migratetype(page);
+	struct per_cpu_pages *pcp;
+
+	if (unlikely(mt >= MIGRATE_PCPTYPES || !use_pcp(order, mt))) {
+		free_to_zone(page, order);
+		return;
+	}
+	port_pin();
+	pcp = phys_sys.pcp_of[port_cpu_or_none()][page_zone_id(page)];
+	if (likely(pcp_trylock(pcp))) {
+		/* Under the lock: isolation changes the type, then drains. */
+		mt = get_pageblock_migratetype(page);
+		if (likely(mt < MIGRATE_PCPTYPES)) {
+			unsigned int index = pcp_index(order, mt);
+
+			pcp_push(pcp, index, page);
+			pcp_add(pcp->nr_free, 1UL << order);
+			pcp_add_frames(pcp, 1 << order);
+			if (unlikely(pcp->room <= 0))
+				pcp_shrink(pcp, index);
+			pcp_unlock(pcp);
+			port_unpin();
+			return;
+		}
+		pcp_unlock(pcp);
+	}
+	port_unpin();
+	free_to_zone(page, order);
+}
+
+void free_unref_page(struct page *page, unsigned int order)
+{
+	mm_assert(order < MAX_ORDER);
+	if (free_pages_prepare(page, order))
+		free_prepared(page, order);
+}
+
+void free_unref_page_list(struct page_list *list)
+{
+	struct page *page;
+
+	while ((page = page_list_pop(list)))
+		free_unref_page(page, 0);
+}
+
+/* PAGE lost a reference that it did not have: give it back and tell. */
+static MM_NOINLINE void free_unowned(struct page *page)
+{
+	__atomic_fetch_add(&page->refcount, 1, __ATOMIC_RELAXED);
+	bad_page(page, stray_free_reason(page));
+	set_aside_free(page);
+}
+
+/* Drop a reference; true if it was the last. One too many is reported. */
+static inline bool drop_ref(struct page *page)
+{
+	s32 old = __atomic_fetch_sub(&page->refcount, 1, __ATOMIC_ACQ_REL);
+
+	if (likely(old == 1))
+		return true;
+	if (unlikely(old <= 0))
+		free_unowned(page);
+	return false;
+}
+
+/* The frame is single, was not tampered with and nobody watches. */
+static inline bool free_is_simple(const struct page *page, u32 flags)
+{
+	return !(flags &
+		 (PAGE_FLAGS_CHECK_AT_FREE | FLAGS_LARGE | 1u << PG_charged)) &&
+	       page->mapcount == -1 && !base_watched() && page->word == 0;
+}
+
+/* The same for a block that is not compound. */
+static inline bool free_is_plain(const struct page *page)
+{
+	u32 odd = PAGE_FLAGS_CHECK_AT_FREE | FLAGS_LARGE | 1u << PG_charged;
+
+	return (READ_ONCE(page->flags) & odd) == 1u << PG_block &&
+	       page->mapcount == -1 && page->word == 0 && !base_watched() &&
+	       !phys_sys.tunables.check_pages;
+}
+
+/* A frame whose count fell to 0 as a single one's, but which is none. */
+static MM_NOINLINE void free_part(struct page *page)
+{
+	bad_page(page, "freed with wrong order");
+	set_page_count(page, 1);
+}
+
+/* A frame that is traced, or was tampered with, or is not single at all. */
+static MM_NOINLINE void free_odd(struct page *page)
+{
+	if (READ_ONCE(page->flags) & FLAGS_LARGE)
+		free_part(page);
+	else
+		free_unref_page(page, 0);
+}
+
+/* The single frame at PAGE is clean; this CPU's set cannot have it. */
+static MM_NOINLINE void free_past_pcp(struct per_cpu_pages *pcp,
+				      struct page *page)
+{
+	if (pcp)
+		pcp_unlock(pcp);
+	port_unpin();
+	free_to_zone(page, 0);
+}
+
+/* PCP, locked, is full after a push on list INDEX. */
+static MM_NOINLINE void free_overfull(struct per_cpu_pages *pcp,
+				      unsigned int index)
+{
+	pcp_shrink(pcp, index);
+	pcp_unlock(pcp);
+	port_unpin();
+}
+
+/* Free a single frame whose last reference is gone; as fast as alloc_pages. */
+static inline __attribute__((always_inline)) void free_single(struct page *page)
+{
+	u64 head = READ_ONCE(page->head);
+	struct per_cpu_pages *pcp;
+	unsigned int index;
+
+	if (unlikely(!free_is_simple(page, (u32)head))) {
+		free_odd(page);
+		return;
+	}
+	head &= PAGE_HEAD_ZONE;
+	WRITE_ONCE(page->head, head);
+	port_pin();
+	pcp = phys_sys.pcp_of[port_cpu_or_none()][head >> 32];
+	if (unlikely(!pcp_trylock(pcp))) {
+		free_past_pcp(NULL, page);
+		return;
+	}
+	index = (unsigned int)get_pageblock_migratetype(page);
+	if (unlikely(index >= MIGRATE_PCPTYPES)) {
+		free_past_pcp(pcp, page);
+		return;
+	}
+	pcp_push(pcp, index, page);
+	pcp_add(pcp->nr_free, 1);
+	pcp_add_frames(pcp, 1);
+	if (unlikely(pcp->room <= 0)) {
+		free_overfull(pcp, index);
+		return;
+	}
+	pcp_unlock(pcp);
+	port_unpin();
+}
+
+/* A block of ORDER > 0. */
+static MM_NOINLINE void free_large(struct page *page, unsigned int order)
+{
+	if (mm_warn_on_once(order >= MAX_ORDER))
+		return;
+	if (PagePoisoned(page) || block_order(page) != order) {
+		bad_page(page, stray_free_reason(page));
+		if (page_count(page) <= 0)
+			set_aside_free(page);
+		return;
+	}
+	if (!drop_ref(page))
+		return;
+	if (likely(free_is_plain(page))) {
+		WRITE_ONCE(page[1].index, 0u);
+		WRITE_ONCE(page->head, page->head & PAGE_HEAD_ZONE);
+		free_prepared(page, order);
+	} else {
+		free_unref_page(page, order);
+	}
+}
+
+void __free_pages(struct page *page, unsigned int order)
+{
+	if (unlikely(order))
+		free_large(page, order);
+	else if (likely(drop_ref(page)))
+		free_single(page);
+}
+
+void put_page(struct page *page)
+{
+	unsigned int order;
+
+	if (PageTail(page)) {
+		if (unlikely(PagePoisoned(page))) {
+			bad_page(page, stray_free_reason(page));
+			return;
+		}
+		page = compound_head(page);
+	}
+	if (!drop_ref(page))
+		return;
+	if (PageLRU(page))
+		lru_page_release(page);
+	order = block_order(page);
+	if (unlikely(order >= MAX_ORDER))
+		bad_free(page, 0, "order of the block is no order");
+	else if (order)
+		free_unref_page(page, order);
+	else
+		free_single(page);
+}
