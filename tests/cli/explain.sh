@@ -133,7 +133,7 @@ if perl -e 1 2>/dev/null; then
 	seen sim-pae-nx "$kernel" --arch x86-32-pae --access x 0xc0101234
 	seen sim-direct "$kernel" 0xffff888000001234
 	seen sim-direct-user "$kernel" --user 0xffff888000001234
-	seen sim-gdt-write "$kernel" --access w 0xfffffe0000001000
+	seen sim-gdt-write "$user" --access w 0xfffffe0000001000
 	seen sim-non-canonical "$kernel" 0x1230000000000000
 	seen sim-selector "$user" 0x2b:0x410008
 	seen sim-text "$user" --access x 0x400123
