@@ -415,8 +415,8 @@ static void say_flags(struct doc *d, const struct explain_target *t, int level,
 	doc_str(d, "flags", "%s", w.text);
 	if (pte_protnone(e))
 		doc_str(d, "holds",
-			"PROT_NONE: the frame is kept, nobody may "
-			"touch it");
+			"PROT_NONE: the page at 0x%llx is kept, nobody may touch it",
+			LLU(pte_pfn(e) << PAGE_SHIFT));
 }
 
 static const char *span_name(u64 span)
