@@ -46,6 +46,7 @@ struct mm_boot_params {
 	/* Memory that the kernel image takes; size 0: none (sim, host). */
 	phys_addr_t kernel_start;
 	u64 kernel_size;
+	u64 kernel_text_size; /* of it, from its start: code */
 	/*
 	 * Page tables and the layout of physical and user memory: "x86-64"
 	 * (NULL), "x86-64-la57", "x86-32", "x86-32-pae", "arm64". The port's

@@ -151,6 +151,45 @@ void port_ram_protect(phys_addr_t start, u64 size, bool protect);
 void port_ram_offline(phys_addr_t start, u64 size);
 
 /*
+ * port_ram_limit: from now on port_ram() reaches only what lies below END, the
+ * end of low memory; touching more should trap, online or not. Frames above
+ * are reached through views (below). Called once, at boot, where there can be
+ * high memory. Returns 0, or -EOPNOTSUPP if the world has no such views.
+ */
+int port_ram_limit(phys_addr_t end) MM_MUST_CHECK;
+
+/* ---- the kernel's virtual window
+ * ---------------------------------------------
+ *
+ * Places in the kernel's address space that get frames by and by: vmalloc,
+ * pkmap, fixmap. Page tables say which, and on a machine nothing else is
+ * needed: a view is the address itself. A hosted world maps frames of its RAM
+ * a second time where the manager can touch them.
+ */
+
+/*
+ * port_kva_reserve: the kernel will use [START, START + BYTES), page aligned,
+ * in this way. Called once at boot. Returns 0, -ENOMEM, or -EOPNOTSUPP if the
+ * world's RAM cannot be mapped twice.
+ */
+int port_kva_reserve(kva_t start, u64 bytes) MM_MUST_CHECK;
+
+/*
+ * port_kmap_view: the NR frames from PFN on, online, appear at VA, inside the
+ * reserved window; nothing was there. Any context. Returns 0 or -ENOMEM (the
+ * world is out of mappings). port_kunmap_view: they go; touching should trap.
+ */
+int port_kmap_view(kva_t va, u64 pfn, u64 nr) MM_MUST_CHECK;
+void port_kunmap_view(kva_t va, u64 nr);
+
+/*
+ * port_kva: the view of VA, an address of the window. port_kva_of: the
+ * inverse; 0 if VIEW does not lie in the window.
+ */
+void *port_kva(kva_t va);
+kva_t port_kva_of(const void *view);
+
+/*
  * port_memmap_reserve: reserve BYTES of zero-filled address space for the
  * array of struct page, indexed by pfn. Nothing is touched yet. Returns the
  * base, or NULL when the world has no room.
@@ -217,6 +256,23 @@ struct port_cpumask {
  */
 void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
 		    uva_t end);
+
+/*
+ * port_load_kernel_root: on all CPUs the table at ROOT_PFN translates the
+ * kernel's addresses where no table of a process does: on a CPU that never
+ * loaded one and, for a format with a register of its own for the upper half
+ * (arm64), always. Once, at boot.
+ */
+void port_load_kernel_root(u64 root_pfn);
+
+/*
+ * port_tlb_flush_kernel: on all CPUs forget translations of the kernel's
+ * addresses [START, END), global ones and of whatever ASID. Otherwise as
+ * port_tlb_flush(). port_tlb_flush_kernel_self: the running CPU alone, pinned;
+ * any context.
+ */
+void port_tlb_flush_kernel(kva_t start, kva_t end);
+void port_tlb_flush_kernel_self(kva_t start, kva_t end);
 
 /* ---- block devices ---------------------------------------------------------
  */

@@ -68,7 +68,7 @@ static int transfer(struct port_bdev *d, struct port_bio *bio)
 	if (first >= pages || bio->nr_pages > pages - first)
 		return -EIO;
 	for (i = 0; i < bio->nr_pages && !err; i++)
-		err = move_page(d, bio->op, port_ram(PFN_PHYS(bio->pfn[i])),
+		err = move_page(d, bio->op, host_phys(PFN_PHYS(bio->pfn[i])),
 				(first + i) * PAGE_SIZE);
 	return err;
 }

@@ -32,6 +32,11 @@ struct host_config {
 	void *console_arg;
 	int console_level; /* less severe text is dropped; 0: 4 */
 	bool quiet;	   /* no console text at all */
+	/*
+	 * RAM is a file, so that frames can be mapped a second time. Always so
+	 * where the format has high memory.
+	 */
+	bool shared_ram;
 };
 
 /*
@@ -40,6 +45,15 @@ struct host_config {
  * 0, -EINVAL, -ENOMEM or -EBUSY (there is one already).
  */
 int host_init(const struct host_config *cfg) MM_MUST_CHECK;
+
+/* View of physical address 0 with all RAM, high memory too. */
+extern char *host_phys_base;
+
+/* host_phys: what stands at PA, past all rules: for the world and for tests. */
+static inline void *host_phys(phys_addr_t pa)
+{
+	return host_phys_base + pa;
+}
 
 /* host_run: call MAIN(ARG) in the calling thread, attached; its result. */
 int host_run(int (*main)(void *arg), void *arg);

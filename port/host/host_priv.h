@@ -43,7 +43,13 @@ struct host_machine {
 	pthread_mutex_t lock; /* slots */
 	pthread_cond_t freed; /* a slot became free */
 	u64 ram_bytes;
-	bool ram_open; /* protecting frames ended */
+	u64 ram_limit;	/* the direct map ends here */
+	int ram_fd;	/* RAM as a file, for second mappings; 0: none */
+	char *kva_view; /* the kernel's window */
+	kva_t kva_start;
+	u64 kva_bytes;
+	u64 kernel_root; /* frame of the kernel's own table */
+	bool ram_open;	 /* protecting frames ended */
 	char *memmap;
 	u64 memmap_bytes;
 	u64 flushes; /* also the barrier of port_tlb_flush */
@@ -65,8 +71,8 @@ int host_slots_used(void);
 /* disk.c */
 void host_disks_exit(void);
 
-/* machine.c */
-int host_ram_init(u64 bytes);
+/* ram.c */
+int host_ram_init(u64 bytes, bool shared);
 void host_ram_exit(void);
 
 #endif

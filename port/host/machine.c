@@ -9,16 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #define RAM_MAX_DEFAULT (1UL << 36)
-#define RAM_MAP		(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 #define CONSOLE_LEVEL	4
 
 struct host_machine host = {.lock = PTHREAD_MUTEX_INITIALIZER,
 			    .freed = PTHREAD_COND_INITIALIZER};
-char *host_ram_base;
 
 /* ---- console, panic, time, entropy ------------------------------------------
  */
@@ -87,101 +84,6 @@ int port_cpu_node(int cpu)
 							 : 0;
 }
 
-/* ---- RAM
- * ---------------------------------------------------------------------- */
-
-int host_ram_init(u64 bytes)
-{
-	void *base = mmap(NULL, bytes, PROT_NONE, RAM_MAP, -1, 0);
-
-	if (base == MAP_FAILED)
-		return -ENOMEM;
-	host_ram_base = base;
-	host.ram_bytes = bytes;
-	host.ram_open = false;
-	return 0;
-}
-
-void host_ram_exit(void)
-{
-	if (host.memmap)
-		munmap(host.memmap, host.memmap_bytes);
-	munmap(host_ram_base, host.ram_bytes);
-	host.memmap = NULL;
-	host.memmap_bytes = 0;
-	host_ram_base = NULL;
-}
-
-int port_ram_online(phys_addr_t start, u64 size)
-{
-	if (!IS_ALIGNED(start | size, PAGE_SIZE))
-		return -ERANGE;
-	if (start > host.ram_bytes || size > host.ram_bytes - start)
-		return -ERANGE;
-	if (size &&
-	    mprotect(host_ram_base + start, size, PROT_READ | PROT_WRITE))
-		return -ENOMEM;
-	return 0;
-}
-
-/*
- * Each protected frame between others costs the process a mapping, of which
- * it may have a limited number. When there is none left for opening a range,
- * everything is opened, which needs one, and protecting ends for good.
- */
-void port_ram_protect(phys_addr_t start, u64 size, bool protect)
-{
-	int prot = protect ? PROT_NONE : PROT_READ | PROT_WRITE;
-
-	if (protect && READ_ONCE(host.ram_open))
-		return;
-	if (!mprotect(host_ram_base + start, size, prot) || protect)
-		return;
-	WRITE_ONCE(host.ram_open, true);
-	if (mprotect(host_ram_base, host.ram_bytes, PROT_READ | PROT_WRITE))
-		port_panic("port_ram_protect: cannot map RAM again");
-}
-
-/* The advice takes the memory away, the protection keeps strangers out. */
-void port_ram_offline(phys_addr_t start, u64 size)
-{
-	if (!size || start > host.ram_bytes || size > host.ram_bytes - start)
-		return;
-	madvise(host_ram_base + start, size, MADV_DONTNEED);
-	mprotect(host_ram_base + start, size, PROT_NONE);
-}
-
-void *port_memmap_reserve(u64 bytes)
-{
-	void *map;
-
-	if (host.memmap || !host.up)
-		return NULL;
-	map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, RAM_MAP, -1, 0);
-	if (map == MAP_FAILED)
-		return NULL;
-	/* Huge pages would commit much more than is used. Advice only. */
-	madvise(map, bytes, MADV_NOHUGEPAGE);
-	host.memmap = map;
-	host.memmap_bytes = bytes;
-	return map;
-}
-
-int port_memmap_back(u64 off, u64 len, phys_addr_t phys)
-{
-	(void)phys;
-	if (off > host.memmap_bytes || len > host.memmap_bytes - off)
-		return -ENOMEM;
-	return 0;
-}
-
-void port_memmap_unback(u64 off, u64 len)
-{
-	if (!len || off > host.memmap_bytes || len > host.memmap_bytes - off)
-		return;
-	madvise(host.memmap + off, len, MADV_DONTNEED);
-}
-
 /* ---- life
  * ---------------------------------------------------------------------- */
 
@@ -215,7 +117,8 @@ int host_init(const struct host_config *cfg)
 	if (c.cpus < 1 || c.cpus > MM_NR_CPUS ||
 	    !IS_ALIGNED(c.ram_max, PAGE_SIZE))
 		return -EINVAL;
-	err = host_ram_init(c.ram_max);
+	c.shared_ram |= c.format->va_bits == 32;
+	err = host_ram_init(c.ram_max, c.shared_ram);
 	if (err)
 		return err;
 	host.cfg = c;
@@ -247,6 +150,7 @@ int host_shutdown(void)
 		return -EBUSY;
 	host_ram_exit();
 	host.up = false;
+	host.kernel_root = 0;
 	host.switch_hook = NULL;
 	host.fault_hook = NULL;
 	return 0;

@@ -54,9 +54,9 @@ static bool host_read(void *arg, const struct paging_format *f, phys_addr_t pa,
 	(void)arg;
 	/* Sequentially consistent: not before enter()'s (3). */
 	if (f->entry_bytes == 8)
-		*raw = __atomic_load_n((u64 *)port_ram(pa), __ATOMIC_SEQ_CST);
+		*raw = __atomic_load_n((u64 *)host_phys(pa), __ATOMIC_SEQ_CST);
 	else
-		*raw = __atomic_load_n((u32 *)port_ram(pa), __ATOMIC_SEQ_CST);
+		*raw = __atomic_load_n((u32 *)host_phys(pa), __ATOMIC_SEQ_CST);
 	return true;
 }
 
@@ -64,7 +64,7 @@ static bool host_update(void *arg, const struct paging_format *f,
 			phys_addr_t pa, u64 old, u64 raw)
 {
 	(void)arg;
-	return pt_raw_cmpxchg(f, port_ram(pa), &old, raw);
+	return pt_raw_cmpxchg(f, host_phys(pa), &old, raw);
 }
 
 static const struct paging_mem host_mem = {host_read, host_update, NULL};
@@ -81,6 +81,7 @@ static bool walk(const struct host_cpu *c, uva_t va, unsigned access,
 		return false;
 	}
 	cpu.root = PFN_PHYS(c->root_pfn);
+	cpu.root_high = PFN_PHYS(host.kernel_root);
 	return paging_walk_with(&cpu, va, access | PAGING_USER, w, &host_mem) ==
 	       PAGING_OK;
 }
@@ -105,9 +106,9 @@ static bool try_access(const struct piece *p, u32 *error)
 	ok = walk(c, p->va, p->access, &w);
 	if (ok && p->len) {
 		if (p->access & HOST_WRITE)
-			memcpy(port_ram(w.pa), p->from, p->len);
+			memcpy(host_phys(w.pa), p->from, p->len);
 		else
-			memcpy(p->to, port_ram(w.pa), p->len);
+			memcpy(p->to, host_phys(w.pa), p->len);
 	}
 	leave(c);
 	*error = w.error;
@@ -184,14 +185,11 @@ void port_load_root(u64 root_pfn, u32 asid)
 	host.cpus[port_cpu()].root_pfn = root_pfn;
 }
 
-void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
-		    uva_t end)
+/* Wait until each of CPUS (NULL: all) is out of what it was inside of. */
+static void flush(const struct port_cpumask *cpus)
 {
 	int i, self = port_cpu();
 
-	(void)asid;
-	(void)start;
-	(void)end;
 	if (host_self.irq_off)
 		host_bug("port_tlb_flush: interrupts are off");
 	__atomic_fetch_add(&host.flushes, 1, __ATOMIC_SEQ_CST);
@@ -199,7 +197,9 @@ void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
 		u64 *seq = &host.cpus[i].seq, seen;
 
 		/* CPUs join the mask at any time. */
-		seen = __atomic_load_n(&cpus->bits[i / 64], __ATOMIC_SEQ_CST);
+		seen = cpus ? __atomic_load_n(&cpus->bits[i / 64],
+					      __ATOMIC_SEQ_CST)
+			    : ~0UL;
 		if (i == self || !(seen >> (i % 64) & 1))
 			continue;
 		seen = __atomic_load_n(seq, __ATOMIC_SEQ_CST);
@@ -207,6 +207,34 @@ void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
 		       __atomic_load_n(seq, __ATOMIC_ACQUIRE) == seen)
 			sched_yield();
 	}
+}
+
+void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
+		    uva_t end)
+{
+	(void)asid;
+	(void)start;
+	(void)end;
+	flush(cpus);
+}
+
+void port_load_kernel_root(u64 root_pfn)
+{
+	host.kernel_root = root_pfn;
+}
+
+void port_tlb_flush_kernel(kva_t start, kva_t end)
+{
+	(void)start;
+	(void)end;
+	flush(NULL);
+}
+
+/* There is no TLB: the next walk reads the tables. */
+void port_tlb_flush_kernel_self(kva_t start, kva_t end)
+{
+	(void)start;
+	(void)end;
 }
 
 void port_set_fault_hook(int (*hook)(struct mm_task *task, uva_t va, u32 error))

@@ -111,7 +111,7 @@ static int transfer(struct port_bdev *d, struct port_bio *bio)
 	if (!err && injected(d, bio))
 		err = d->fault.error;
 	for (i = 0; i < bio->nr_pages && !err; i++)
-		err = move_page(d, bio->op, port_ram(PFN_PHYS(bio->pfn[i])),
+		err = move_page(d, bio->op, sim_phys(PFN_PHYS(bio->pfn[i])),
 				off + i * PAGE_SIZE);
 	d->stats.errors += err != 0;
 	return err;

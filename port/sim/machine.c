@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RAM_MAX_DEFAULT	  (1UL << 44)
+#define RAM_MAX_DEFAULT (1UL << 44)
+/* As much as 32-bit processors address, and enough for experiments. */
+#define RAM_MAX_SHARED	  (1UL << 40)
 #define CONSOLE_LEVEL	  4
 #define JITTER_DEFAULT_NS 500
 #define STACK_DEFAULT	  (SIM_ASAN ? 1024u * 1024 : 256u * 1024)
@@ -143,13 +145,16 @@ static bool power_of_two(u32 n)
 static void fill_in(struct sim_config *c)
 {
 	c->cpus = c->cpus ? c->cpus : 1;
-	c->ram_max = c->ram_max ? c->ram_max : RAM_MAX_DEFAULT;
+	c->format = c->format ? c->format : &paging_x86_64_4level;
+	c->shared_ram |= c->format->va_bits == 32;
+	c->ram_max = c->ram_max	     ? c->ram_max
+		     : c->shared_ram ? RAM_MAX_SHARED
+				     : RAM_MAX_DEFAULT;
 	c->tlb_l1 = c->tlb_l1 ? c->tlb_l1 : 256;
 	c->tlb_sets = c->tlb_sets ? c->tlb_sets : 128;
 	c->tlb_ways = c->tlb_ways ? c->tlb_ways : 12;
 	c->jitter_ns = c->jitter_ns ? c->jitter_ns : JITTER_DEFAULT_NS;
 	c->stack_bytes = c->stack_bytes ? c->stack_bytes : STACK_DEFAULT;
-	c->format = c->format ? c->format : &paging_x86_64_4level;
 	c->costs = c->costs ? c->costs : &sim_default_costs;
 	c->console_level = c->console_level ? c->console_level : CONSOLE_LEVEL;
 }

@@ -62,7 +62,7 @@ static bool sim_read(void *arg, const struct paging_format *f, phys_addr_t pa,
 	(void)arg;
 	if (unlikely(pa >= sim.ram_bytes))
 		return false;
-	*raw = pt_raw_read(f, port_ram(pa));
+	*raw = pt_raw_read(f, sim_phys(pa));
 	return true;
 }
 
@@ -73,9 +73,9 @@ static bool sim_update(void *arg, const struct paging_format *f, phys_addr_t pa,
 	(void)arg;
 	(void)old;
 	if (f->entry_bytes == 8)
-		WRITE_ONCE(*(u64 *)port_ram(pa), raw);
+		WRITE_ONCE(*(u64 *)sim_phys(pa), raw);
 	else
-		WRITE_ONCE(*(u32 *)port_ram(pa), (u32)raw);
+		WRITE_ONCE(*(u32 *)sim_phys(pa), (u32)raw);
 	return true;
 }
 
@@ -95,6 +95,7 @@ static bool walk(u64 root_pfn, uva_t va, unsigned access, struct paging_walk *w)
 		return false;
 	}
 	cpu.root = PFN_PHYS(root_pfn);
+	cpu.root_high = PFN_PHYS(sim.kernel_root);
 	reason = paging_walk_with(&cpu, va, access | PAGING_USER, w, &sim_mem);
 	if (unlikely(reason == PAGING_BAD_TABLE))
 		sim_bug("mmu: a page table lies outside RAM");
@@ -161,8 +162,9 @@ static struct sim_tlb_entry *tlb_fill(struct sim_cpu *c, uva_t va,
 		sim_bug("mmu: a page lies outside RAM");
 	e->key = key;
 	e->pfn = PFN_DOWN(pa);
-	e->view = port_ram(pa);
+	e->view = sim_phys(pa);
 	e->level = (u8)w->level;
+	e->global = 0;
 	c->has_large |= w->level != 0;
 	if (loaded)
 		e->user_bits = 0;
@@ -335,9 +337,20 @@ static bool hit_by(const struct sim_tlb_entry *e, u32 asid, uva_t start,
 	u64 span = pt_span(sim.cfg.format, e->level);
 	uva_t va = ALIGN_DOWN(e->key, span);
 
-	if (e->key == SIM_NO_KEY || (e->key & SIM_ASID_MAX) != asid)
+	if (e->key == SIM_NO_KEY || (e->key & SIM_ASID_MAX) != asid ||
+	    e->global)
 		return false;
 	return end == 0 || (va < end && start < va + span);
+}
+
+/* True if E is a translation of any ASID in [START, LAST]. */
+static bool hit_by_kernel(const struct sim_tlb_entry *e, kva_t start,
+			  kva_t last)
+{
+	u64 span = pt_span(sim.cfg.format, e->level);
+	kva_t va = ALIGN_DOWN(e->key, span);
+
+	return e->key != SIM_NO_KEY && va <= last && start <= va + (span - 1);
 }
 
 static void flush_scan(struct sim_cpu *c, u32 asid, uva_t start, uva_t end)
@@ -365,22 +378,21 @@ static void flush_cpu(struct sim_cpu *c, u32 asid, uva_t start, uva_t end)
 	for (va = start & PAGE_MASK; va < end; va += PAGE_SIZE) {
 		struct sim_tlb_entry *e = tlb_find(c, tlb_key(va, asid));
 
-		if (e)
+		if (e && !e->global)
 			drop(c, e);
 		c->stats.flush_pages++;
 		c->mmu.hot.clock_ns += sim_costs.flush_page_ns;
 	}
 }
 
-static void flush_remote(struct sim_cpu *self, struct sim_cpu *c, u32 asid,
-			 uva_t start, uva_t end)
+/* SELF tells C to flush and waits until it can. */
+static void wait_remote(struct sim_cpu *self, struct sim_cpu *c)
 {
 	self->stats.ipis++;
 	self->mmu.hot.clock_ns += sim_costs.ipi_send_ns;
 	if (sim.running)
 		sim_wait_word(&c->mmu.hot.irq_off);
 	c->mmu.hot.clock_ns += sim_costs.ipi_handle_ns;
-	flush_cpu(c, asid, start, end);
 }
 
 void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
@@ -399,10 +411,156 @@ void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
 
 		if (!(cpus->bits[i / 64] >> (i % 64) & 1))
 			continue;
+		if (c != self)
+			wait_remote(self, c);
+		flush_cpu(c, asid, start, end);
+	}
+	port_unpin();
+}
+
+/* ---- the kernel's addresses
+ * ---------------------------------------------------------
+ *
+ * Rights of the supervisor stand above the user's in an entry, so that an
+ * access of the user never hits one. A global page has the key of ASID 0.
+ */
+
+#define KERNEL_PERM(perm) ((perm) << 3)
+
+static struct sim_tlb_entry *kernel_find(struct sim_cpu *c, kva_t va)
+{
+	struct sim_tlb_entry *e = tlb_find(c, tlb_key(va, 0));
+
+	if (e && e->global)
+		return e;
+	return tlb_find(c, tlb_key(va, c->mmu.asid));
+}
+
+static struct sim_tlb_entry *kernel_fill(struct sim_cpu *c, kva_t va,
+					 const struct paging_walk *w)
+{
+	u64 key = tlb_key(va, w->global ? 0 : c->mmu.asid);
+	phys_addr_t pa = ALIGN_DOWN(w->pa, PAGE_SIZE);
+	struct sim_tlb_entry *e = tlb_slot(c, key);
+	unsigned perm = SIM_READ;
+
+	if (w->write && pte_dirty(w->entry[w->depth - 1]))
+		perm |= SIM_WRITE;
+	if (w->exec)
+		perm |= SIM_EXEC;
+	*e = (struct sim_tlb_entry){
+		.key = key,
+		/* What is no RAM has no view: a device. */
+		.view = pa < sim.ram_bytes ? sim_phys(pa) : NULL,
+		.pfn = PFN_DOWN(pa),
+		.perm = (u8)KERNEL_PERM(perm),
+		.level = (u8)w->level,
+		.global = w->global,
+	};
+	c->has_large |= w->level != 0;
+	c->has_private |= !w->global;
+	return e;
+}
+
+static struct sim_tlb_entry *kernel_get(kva_t va, unsigned access, u32 *error)
+{
+	struct sim_cpu *c = sim_this_cpu();
+	u64 root = c->root_pfn == SIM_NO_ROOT ? sim.kernel_root : c->root_pfn;
+	struct sim_tlb_entry *e = kernel_find(c, va);
+	struct paging_cpu cpu = sim.paging;
+	struct paging_walk w;
+
+	if (va < sim.cfg.format->kernel_start)
+		sim_bug("sim_kernel: not an address of the kernel's");
+	if (e && !(KERNEL_PERM(access) & ~(unsigned)e->perm)) {
+		c->mmu.hits++;
+		c->mmu.hot.clock_ns += sim_costs.tlb_hit_ns;
+		return e;
+	}
+	cpu.root = PFN_PHYS(root);
+	cpu.root_high = PFN_PHYS(sim.kernel_root);
+	c->stats.walks++;
+	c->stats.misses++;
+	paging_walk_with(&cpu, va, access, &w, &sim_mem);
+	c->mmu.hot.clock_ns += (u64)sim_costs.walk_level_ns * (u32)w.depth;
+	if (w.reason == PAGING_BAD_TABLE)
+		sim_bug("mmu: a page table of the kernel lies outside RAM");
+	if (w.reason == PAGING_OK)
+		return kernel_fill(c, va, &w);
+	*error = w.error | SIM_WALK_FAULT;
+	return NULL;
+}
+
+void *sim_kernel(kva_t va, unsigned access, u32 *error)
+{
+	struct sim_tlb_entry *e = kernel_get(va, access, error);
+
+	return e ? e->view + (va & (PAGE_SIZE - 1)) : NULL;
+}
+
+phys_addr_t sim_kernel_pa(kva_t va, unsigned access, u32 *error)
+{
+	struct sim_tlb_entry *e = kernel_get(va, access, error);
+
+	return e ? PFN_PHYS(e->pfn) | (va & (PAGE_SIZE - 1)) : UINT64_MAX;
+}
+
+void port_load_kernel_root(u64 root_pfn)
+{
+	sim.kernel_root = root_pfn;
+}
+
+/* Forget [START, END) on C alone: one by one, or by a scan of all. */
+static void flush_kernel_cpu(struct sim_cpu *c, kva_t start, kva_t end)
+{
+	size_t i, n = (size_t)sim.cfg.tlb_sets * sim.cfg.tlb_ways;
+	kva_t va;
+
+	/* Entries of other ASIDs stand under keys that are not known. */
+	if (!c->has_large && !c->has_private &&
+	    end - start <= FLUSH_ONE_LIMIT * PAGE_SIZE) {
+		for (va = start & PAGE_MASK; va != end; va += PAGE_SIZE) {
+			struct sim_tlb_entry *e = tlb_find(c, tlb_key(va, 0));
+
+			if (e && e->global)
+				drop(c, e);
+			c->stats.flush_pages++;
+			c->mmu.hot.clock_ns += sim_costs.flush_page_ns;
+		}
+		return;
+	}
+	c->stats.flush_all++;
+	c->mmu.hot.clock_ns += sim_costs.flush_all_ns;
+	for (i = 0; i < n; i++) {
+		if (hit_by_kernel(&c->tlb[i], start, end - 1))
+			drop(c, &c->tlb[i]);
+	}
+}
+
+void port_tlb_flush_kernel_self(kva_t start, kva_t end)
+{
+	if (start < sim.cfg.format->kernel_start)
+		sim_bug("port_tlb_flush_kernel: not addresses of the kernel's");
+	flush_kernel_cpu(sim_this_cpu(), start, PAGE_ALIGN(end));
+}
+
+void port_tlb_flush_kernel(kva_t start, kva_t end)
+{
+	struct sim_cpu *self;
+	int i;
+
+	if (sim_this->irq_off)
+		sim_bug("port_tlb_flush_kernel: interrupts are off");
+	port_pin();
+	self = sim_this_cpu();
+	port_tlb_flush_kernel_self(start, end);
+	for (i = 0; i < sim.nr_cpus; i++) {
+		struct sim_cpu *c = &sim.cpus[i];
+
 		if (c == self)
-			flush_cpu(c, asid, start, end);
-		else
-			flush_remote(self, c, asid, start, end);
+			continue;
+		wait_remote(self, c);
+		flush_kernel_cpu(c, start, PAGE_ALIGN(end));
 	}
 	port_unpin();
 }

@@ -47,6 +47,11 @@ struct sim_config {
 	int console_level; /* less severe text is dropped; 0: 4 */
 	bool quiet;	   /* no console text at all */
 	bool catch_panic;  /* port_panic ends sim_run, else it aborts */
+	/*
+	 * RAM is a file, so that frames can be mapped a second time. Always so
+	 * where the format has high memory.
+	 */
+	bool shared_ram;
 };
 
 /* The defaults of docs/TIME-MODEL.md. */
@@ -72,6 +77,15 @@ int sim_run(int (*main)(void *arg), void *arg);
 
 /* sim_shutdown: free the machine with its RAM, threads and disks. */
 void sim_shutdown(void);
+
+/* View of physical address 0 with all RAM, high memory too. */
+extern char *sim_phys_base;
+
+/* sim_phys: what stands at PA, past all rules: for the world and for tests. */
+static inline void *sim_phys(phys_addr_t pa)
+{
+	return sim_phys_base + pa;
+}
 
 /* sim_now_ns: virtual time of the CPU that runs. */
 u64 sim_now_ns(void);
@@ -120,6 +134,7 @@ struct sim_tlb_entry {
 	u8 perm;      /* SIM_* that need no walk */
 	u8 user_bits; /* the caller's; cleared when the entry is loaded */
 	u8 level;     /* of the leaf it came from */
+	u8 global;    /* a global page of the kernel's: of every ASID */
 };
 
 /* The head of a CPU: what an access that hits needs. */
@@ -215,6 +230,16 @@ void sim_tlb_for_each(void (*fn)(const struct sim_tlb_entry *e, int cpu,
  */
 #define SIM_WALK_FAULT 0x80000000u
 u32 sim_walk(u64 root_pfn, uva_t va, unsigned access, phys_addr_t *pa);
+
+/*
+ * sim_kernel: host view of the byte at the kernel's address VA after an access
+ * of kind ACCESS by the supervisor: through the TLB, or a walk of the tables
+ * that the running CPU has loaded. Good up to the end of the page and until
+ * the next sched point. NULL with *ERROR = PF_ERR_* | SIM_WALK_FAULT if it
+ * would fault. sim_kernel_pa: the frame's address in place of the view; ~0.
+ */
+void *sim_kernel(kva_t va, unsigned access, u32 *error);
+phys_addr_t sim_kernel_pa(kva_t va, unsigned access, u32 *error);
 
 /* Counters of all CPUs since sim_init(). */
 struct sim_tlb_stats {

@@ -77,6 +77,7 @@ struct sim_cpu {
 	bool need_resched;
 	bool resting;	    /* the idle thread has nothing to do */
 	bool has_large;	    /* the TLB has parts of large pages */
+	bool has_private;   /* and pages of the kernel's that are not global */
 	const u32 *waiting; /* spins until this word is 0 */
 	/* Completions to deliver (disk.c) */
 	struct port_bio *irq_head, *irq_tail;
@@ -103,7 +104,13 @@ struct sim_machine {
 	struct port_thread *main_thread;
 	u64 quiet_rounds; /* busy waits since anything happened */
 	u64 ram_bytes;
-	bool ram_open; /* protecting frames ended */
+	u64 ram_limit;	/* the direct map ends here */
+	int ram_fd;	/* RAM as a file, for second mappings; 0: none */
+	bool ram_open;	/* protecting frames ended */
+	char *kva_view; /* the kernel's window */
+	kva_t kva_start;
+	u64 kva_bytes;
+	u64 kernel_root; /* frame of the kernel's own table */
 	char *memmap;
 	u64 memmap_bytes;
 	struct port_bdev *disks;

@@ -19,6 +19,7 @@
 #include "base/system.h"
 #include "cache/swap.h"
 #include "kmem/slab.h"
+#include "pgtable/kernel.h"
 #include "phys/phys.h"
 #include "phys/vmstat.h"
 #include "policy/policy.h"
@@ -32,6 +33,7 @@ void mm_reset(void)
 	space_reset();
 	cache_reset();
 	kmem_reset();
+	pgtable_reset();
 	phys_reset();
 	base_reset();
 }
@@ -76,9 +78,15 @@ static int boot_objects(const struct mm_boot_params *p)
 {
 	const struct paging_format *f = paging_format_by_name(
 		p->arch ? p->arch : paging_x86_64_4level.name);
-	int err = kmem_init(&p->slab);
+	const struct kernel_image image = {p->kernel_start, p->kernel_size,
+					   p->kernel_text_size};
+	int err;
 
 	mm_verify(f != NULL);
+	err = kernel_tables_init(f, &image);
+	if (err)
+		return err;
+	err = kmem_init(&p->slab);
 
 	if (!err)
 		err = cache_init(f);

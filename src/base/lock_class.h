@@ -33,11 +33,12 @@
 	X(ANON_VMA, "anon_vma")                                                \
 	X(PTL, "ptl") /* one page table */                                     \
 	X(PTL_NESTED, "ptl_nested")                                            \
-	X(PGTABLE, "pgtable") /* installing upper tables */                    \
-	X(MM_ANON, "mm_anon") /* a VMA's first anon_vma */                     \
-	X(KSWAPD, "kswapd")   /* daemon start and stop */                      \
-	X(TREE, "tree")	      /* vmap areas */                                 \
-	X(I_PAGES, "i_pages") /* page cache of one mapping */                  \
+	X(PGTABLE, "pgtable")		    /* installing upper tables */      \
+	X(KERNEL_PGTABLE, "kernel_pgtable") /* the kernel's, and who shares */ \
+	X(MM_ANON, "mm_anon")		    /* a VMA's first anon_vma */       \
+	X(KSWAPD, "kswapd")		    /* daemon start and stop */        \
+	X(TREE, "tree")			    /* vmap areas */                   \
+	X(I_PAGES, "i_pages")		    /* page cache of one mapping */    \
 	X(SWAP_INFO, "swap_info")                                              \
 	X(SWAP_CACHE, "swap_cache")                                            \
 	X(SWAP_AVAIL, "swap_avail")                                            \
@@ -53,6 +54,7 @@
 	X(MEMBLOCK, "memblock")                                                \
 	X(SEQ_STATS, "seq_stats")                                              \
 	X(PAGE_HASH_WAITQ, "page_hash_waitq")                                  \
+	X(KMAP, "kmap")	  /* slots of pkmap */                                 \
 	X(WAITQ, "waitq") /* innermost but for the port */
 
 enum lock_class {

@@ -7,7 +7,9 @@
  *    to get to it, who may change it and when its table may go.
  *
  * 2. Structures. Each table is one frame with PG_table set. Its page's word
- *    holds the table's spinlock; index holds nothing. The format (levels,
+ *    holds the table's spinlock; index tells the kernel's tables (kernel.c),
+ *    which every tree shares by the upper entries of its root, from those
+ *    here. The format (levels,
  *    shifts, width and layout of an entry) is data from arch/, so the code
  *    here serves every format. Tables come from low memory (GFP_KERNEL): with
  *    32 bits the CPU cannot reach others.
@@ -50,6 +52,7 @@
 #include <mmkit/port.h>
 
 #include "base/fail.h"
+#include "pgtable/kernel.h"
 #include "phys/mmzone.h"
 #include "phys/vmstat.h"
 
@@ -163,12 +166,14 @@ int pgtable_init(struct pgtable *pt, const struct paging_format *fmt)
 	pt->root_pfn = page_to_pfn(root);
 	pt->table_bytes = PAGE_SIZE;
 	spin_lock_init(&pt->lock, LOCK_CLASS_PGTABLE);
+	kernel_join(pt);
 	return 0;
 }
 
 void pgtable_destroy(struct pgtable *pt)
 {
 	mm_verify(READ_ONCE(pt->table_bytes) == PAGE_SIZE);
+	kernel_leave(pt);
 	pt_table_release(pfn_to_page(pt->root_pfn));
 	pt->root_pfn = 0;
 }
@@ -348,12 +353,15 @@ static u64 check_below(const struct pgtable *pt, const struct page *table,
 {
 	u64 n = 1;
 
-	mm_verify(PageTable(table));
+	mm_verify(PageTable(table) && !pt_is_kernel(table));
 	mm_verify(page_count(table) == 1);
 	for (u32 i = 0; i < pt_entries(pt->fmt, level); i++) {
 		u64 raw = pt_raw_read(pt->fmt, table_entry(pt->fmt, table, i));
 		pte_t e = pte_decode(pt->fmt, level, raw);
 
+		/* From there on it is the kernel's (kernel_tables_check()). */
+		if (level == pt->fmt->levels - 1 && kernel_shared(pt, i))
+			break;
 		if (!pte_present(e)) {
 			mm_verify(level == 0 || pte_none(e));
 			continue;

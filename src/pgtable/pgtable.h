@@ -10,6 +10,7 @@
 #define MM_PGTABLE_PGTABLE_H
 
 #include "arch/paging.h"
+#include "base/list.h"
 #include "base/spinlock.h"
 #include "phys/page.h"
 
@@ -18,7 +19,8 @@ struct pgtable {
 	const struct paging_format *fmt; /* constant */
 	u64 root_pfn;			 /* constant after pgtable_init() */
 	spinlock_t lock; /* installing tables above the leaf tables */
-	u64 table_bytes; /* atomic: all tables, root included */
+	u64 table_bytes; /* atomic: all tables of its own, root included */
+	struct list_head sharing; /* in pgtable_sys.roots, under its lock */
 };
 
 /* Where an entry stands. Valid while its table is: see pgtable.c, 4. */
@@ -30,7 +32,8 @@ struct pt_slot {
 };
 
 /*
- * pgtable_init: an empty tree of format FMT. Context: may sleep (GFP_KERNEL).
+ * pgtable_init: a tree of format FMT with nothing but what all share, the
+ * kernel's part. Context: may sleep (GFP_KERNEL).
  * Returns 0 or -ENOMEM; on failure *PT owns nothing.
  */
 int pgtable_init(struct pgtable *pt,
@@ -149,12 +152,19 @@ struct pt_free_range {
 };
 void pgtable_free_range(struct pgtable *pt, const struct pt_free_range *r);
 
+/* pt_is_kernel: is TABLE one of the kernel's own? */
+static inline bool pt_is_kernel(const struct page *table)
+{
+	return READ_ONCE(table->index) != 0;
+}
+
 /* pt_table_release: give a table's frame back to the allocator. */
 void pt_table_release(struct page *table);
 
 /*
- * pgtable_check: walk the whole tree: every table has PG_table, no entry
- * points outside RAM, levels do not loop; returns the number of tables.
+ * pgtable_check: walk the whole tree but for the part that is shared: every
+ * table has PG_table, no entry points outside RAM, levels do not loop; returns
+ * the number of tables.
  */
 u64 pgtable_check(const struct pgtable *pt);
 

@@ -62,6 +62,10 @@
 #include "phys/page_isolation.h"
 #include "phys/phys.h"
 
+/* Pieces of the array from this size on lie as large pages do. */
+#define BACKING_LARGE (4UL << 20)
+#define BACKING_ALIGN (2UL << 20)
+
 MM_STATIC_ASSERT(PAGES_PER_SECTION <= UINT16_MAX, "section extent fits u16");
 MM_STATIC_ASSERT(MAX_ORDER_NR_PAGES * sizeof(struct page) % PAGE_SIZE == 0,
 		 "descriptors of whole blocks fill whole frames");
@@ -173,17 +177,89 @@ static void find_sections(void)
 	}
 }
 
+/*
+ * LEN bytes of node NID for the array from OFF on; 0: none. In a large machine
+ * they lie in 2 MiB frames as they do in the array, so that few entries of
+ * page tables map them.
+ */
+static phys_addr_t alloc_backing(u64 off, u64 len, int nid)
+{
+	u64 skew = off % BACKING_ALIGN;
+	phys_addr_t at = 0;
+
+	if (len >= BACKING_LARGE)
+		at = memblock_phys_alloc_try_nid(len + skew, BACKING_ALIGN,
+						 nid);
+	if (!at)
+		return memblock_phys_alloc_try_nid(len, PAGE_SIZE, nid);
+	if (skew)
+		mm_warn_on_once(memblock_phys_free(at, skew));
+	return at + skew;
+}
+
+/* The sections with frames [PFN, END) have their descriptors at AT. */
+static void note_backing(u64 pfn, u64 end, phys_addr_t at)
+{
+	u64 nr = pfn >> PFN_SECTION_SHIFT;
+
+	for (; nr << PFN_SECTION_SHIFT < end; nr++) {
+		struct mem_section *sec = &phys_sys.sections[nr];
+		u64 first = (nr << PFN_SECTION_SHIFT) + sec->first;
+
+		mm_assert(first >= pfn && first < end);
+		sec->map =
+			(u32)PFN_DOWN(at + (first - pfn) * sizeof(struct page));
+	}
+}
+
 /* Set memory aside for the descriptors of frames [PFN, END) of node NID. */
 static int back_descriptors(u64 pfn, u64 end, int nid)
 {
 	u64 off = pfn * sizeof(struct page);
 	u64 len = (end - pfn) * sizeof(struct page);
-	phys_addr_t at = memblock_phys_alloc_try_nid(len, PAGE_SIZE, nid);
+	phys_addr_t at = alloc_backing(off, len, nid);
 
 	mm_assert(IS_ALIGNED(off | len, PAGE_SIZE));
 	if (!at)
 		return -ENOMEM;
+	note_backing(pfn, end, at);
 	return port_memmap_back(off, len, at);
+}
+
+/* Descriptors that came from the running allocator, frame by frame. */
+static int backing_chain(u64 off, const struct mem_section *sec,
+			 memmap_backing_fn *fn, void *arg)
+{
+	u64 i = PAGES_PER_SECTION * sizeof(struct page) / PAGE_SIZE;
+	int err = 0;
+
+	for (u64 pfn = sec->map; pfn && !err;
+	     pfn = page_private(pfn_to_page(pfn))) {
+		mm_verify(i > 0);
+		err = fn(off + (--i << PAGE_SHIFT), pfn, 1, arg);
+	}
+	return err;
+}
+
+int memmap_backing(u64 nr, memmap_backing_fn *fn, void *arg)
+{
+	const struct mem_section *sec = &phys_sys.sections[nr];
+	u64 pfn = nr << PFN_SECTION_SHIFT;
+	u64 off = pfn * sizeof(struct page);
+
+	mm_assert(nr < phys_sys.nr_sections);
+	if (sec->state == SECTION_ABSENT)
+		return 0;
+	if (sec->flags & SECTION_MAP_BOOT)
+		return fn(off + sec->first * sizeof(struct page), sec->map,
+			  (u64)(sec->end - sec->first) * sizeof(struct page) >>
+				  PAGE_SHIFT,
+			  arg);
+	if (sec->flags & SECTION_MAP_SELF)
+		return fn(off, pfn,
+			  PAGES_PER_SECTION * sizeof(struct page) >> PAGE_SHIFT,
+			  arg);
+	return backing_chain(off, sec, fn, arg);
 }
 
 /*

@@ -379,7 +379,11 @@ struct mem_section {
 	u8 nid;		/* (H) node of its first frame */
 	u8 flags;	/* (H) SECTION_* */
 	u16 first, end; /* (H) frames with a descriptor: [first, end) */
-	u32 map;	/* (H) first of the frames that hold descriptors */
+	/*
+	 * (H) frames that hold the descriptors: the first of them (MAP_BOOT,
+	 * in one piece), or the last, chained backwards by their private words.
+	 */
+	u32 map;
 	void *page_ext; /* (H) entries of page_ext.c, or NULL */
 };
 

@@ -118,6 +118,7 @@ struct phys_hot {
 	u8 zone_idx_of[PHYS_MAX_ZONES];
 	u8 nid_of[PHYS_MAX_ZONES];
 	u8 gfp_zone[16]; /* by the four zone bits of a request */
+	u64 high_pfn;	 /* frames from here on have no direct map */
 };
 
 struct phys_state;
@@ -242,9 +243,16 @@ static inline u64 page_block(const struct page *p)
 	return (u64)((unsigned __int128)bytes * phys_hot()->block_magic >> 64);
 }
 
-/* page_view: the frame's bytes through the direct map. */
+/* PageHighMem: P is reached only by mapping it for a while. */
+static inline bool PageHighMem(const struct page *p)
+{
+	return unlikely(page_to_pfn(p) >= READ_ONCE(phys_hot()->high_pfn));
+}
+
+/* page_view: the frame's bytes through the direct map; not for high memory. */
 static inline void *page_view(const struct page *p)
 {
+	mm_assert(!PageHighMem(p));
 	return port_ram(PFN_PHYS(page_to_pfn(p)));
 }
 
@@ -252,6 +260,34 @@ static inline void *page_view(const struct page *p)
 static inline struct page *view_to_page(const void *view)
 {
 	return pfn_to_page(PFN_DOWN(port_ram_phys(view)));
+}
+
+/*
+ * page_map: the frame's bytes, wherever they are; of high memory for a short
+ * while, on this CPU. page_unmap gives the view back; views are given back in
+ * reverse order. Any context; no sleeping in between.
+ */
+void *page_map_high(struct page *p);
+void page_unmap_high(void *view);
+
+static inline void *page_map(struct page *p)
+{
+	return PageHighMem(p) ? page_map_high(p) : page_view(p);
+}
+
+static inline void page_unmap(struct page *p, void *view)
+{
+	if (PageHighMem(p))
+		page_unmap_high(view);
+}
+
+/* page_clear: the frame is zero afterwards. Any context. */
+static inline void page_clear(struct page *p)
+{
+	void *view = page_map(p);
+
+	port_clear_page(view);
+	page_unmap(p, view);
 }
 
 /* Read with others writing the rest of the head: one access of its own. */

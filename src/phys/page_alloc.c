@@ -241,7 +241,7 @@ bool post_alloc_hook(struct page *page, unsigned int order, gfp_t gfp)
 	}
 	if (want_init_on_alloc(d, gfp)) {
 		for (u64 i = 0; i < 1UL << order; i++)
-			port_clear_page(page_view(page + i));
+			page_clear(page + i);
 	}
 	if (unlikely(d->p.page_owner))
 		set_page_owner(page, order, gfp);
@@ -691,7 +691,7 @@ static MM_NOINLINE struct page *alloc_bad(struct page *page, gfp_t gfp)
 static MM_NOINLINE struct page *alloc_finish(struct page *page, gfp_t gfp)
 {
 	if (gfp & __GFP_ZERO)
-		port_clear_page(page_view(page));
+		page_clear(page);
 	if (!(gfp & GFP_CHARGED) || likely(charge_block(page, 0, gfp)))
 		return page;
 	__free_pages(page, 0);

@@ -123,10 +123,17 @@ static bool find_damage(const u8 *view, u32 *first, u32 *last)
 
 bool page_debug_frame_ok(const struct page *page)
 {
+	struct page *p = pfn_to_page(page_to_pfn(page));
 	u32 first, last;
+	void *view;
+	bool ok;
 
-	return !phys_sys.debug.p.poison ||
-	       !find_damage(page_view(page), &first, &last);
+	if (!phys_sys.debug.p.poison)
+		return true;
+	view = page_map(p);
+	ok = !find_damage(view, &first, &last);
+	page_unmap(p, view);
+	return ok;
 }
 
 /* Bytes FIRST to LAST of the frame at PA, at most DUMP_ROWS rows of them. */
@@ -161,14 +168,14 @@ static bool single_bit(u8 a, u8 b)
 	return diff && !(diff & (diff - 1));
 }
 
-/* Look at one frame; false and a report if it was written to. */
-static bool check_poison(const struct page *page)
+/* A report of frame PAGE, which lost its poison; its bytes are at VIEW. */
+static void report_damage(const struct page *page, const u8 *view)
 {
-	const u8 *view = page_view(page);
 	u32 first, last;
 
-	if (likely(!find_damage(view, &first, &last)))
-		return true;
+	/* It may be whole again by now: who wrote to it is still there. */
+	if (!find_damage(view, &first, &last))
+		first = last = 0;
 	__atomic_fetch_add(&phys_sys.debug.nr_poison_errors, 1,
 			   __ATOMIC_RELAXED);
 	if (first == last && single_bit(view[first], PAGE_POISON))
@@ -177,7 +184,19 @@ static bool check_poison(const struct page *page)
 		pr_err("pagealloc: memory corruption");
 	dump_bytes(PFN_PHYS(page_to_pfn(page)), view, first, last);
 	dump_page(page, "pagealloc: corrupted page details");
-	return false;
+}
+
+/* Look at one frame; false and a report if it was written to. */
+static bool check_poison(struct page *page)
+{
+	u8 *view = page_map(page);
+	u32 first, last;
+	bool ok = !find_damage(view, &first, &last);
+
+	if (unlikely(!ok))
+		report_damage(page, view);
+	page_unmap(page, view);
+	return ok;
 }
 
 /* ---- taking and freeing
@@ -199,15 +218,23 @@ bool page_debug_take(struct page *page, unsigned int order)
 	return ok;
 }
 
+static void fill_poison(struct page *page)
+{
+	void *view = page_map(page);
+
+	mm_memset(view, PAGE_POISON, PAGE_SIZE);
+	page_unmap(page, view);
+}
+
 static void fill_frames(struct page *page, u64 nr)
 {
 	const struct mm_debug_params *p = &phys_sys.debug.p;
 
 	for (u64 i = 0; i < nr; i++) {
 		if (p->poison)
-			mm_memset(page_view(page + i), PAGE_POISON, PAGE_SIZE);
+			fill_poison(page + i);
 		else if (p->init_on_free)
-			port_clear_page(page_view(page + i));
+			page_clear(page + i);
 	}
 	if (p->debug_pagealloc)
 		port_ram_protect(PFN_PHYS(page_to_pfn(page)), nr << PAGE_SHIFT,

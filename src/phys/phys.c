@@ -107,7 +107,26 @@ static int boot_layout(const struct phys_boot_params *p)
 	phys_sys.layout = l;
 	phys_set_block_order(l->block_order);
 	layout_gfp_zones(l, phys_sys.hot.gfp_zone);
+	/* Until the kernel has tables of its own, all RAM is mapped. */
+	phys_sys.hot.high_pfn = ~0UL;
 	return 0;
+}
+
+void phys_set_highmem(const struct highmem_ops *ops, u64 pfn)
+{
+	mm_assert(ops->map && ops->unmap);
+	phys_sys.highmem = ops;
+	WRITE_ONCE(phys_sys.hot.high_pfn, pfn);
+}
+
+void *page_map_high(struct page *p)
+{
+	return phys_sys.highmem->map(p);
+}
+
+void page_unmap_high(void *view)
+{
+	phys_sys.highmem->unmap(view);
 }
 
 static phys_addr_t ram_limit(void)

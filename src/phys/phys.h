@@ -78,6 +78,7 @@ struct phys_state {
 	const struct pressure_ops *pressure;
 	const struct charge_ops *charge;
 	const struct migrate_ops *migrate;
+	const struct highmem_ops *highmem;
 	struct phys_tunables tunables;
 	spinlock_t wmark_lock;
 	bool booted;
@@ -116,6 +117,15 @@ extern struct phys_state phys_sys;
 
 /* phys_reset: as at program start. No thread is inside mmkit. */
 void phys_reset(void);
+
+/* How high memory is reached: a floor up. Any context, strictly nested. */
+struct highmem_ops {
+	void *(*map)(struct page *page);
+	void (*unmap)(void *view);
+};
+
+/* phys_set_highmem: from now on frames from PFN on are high. At boot. */
+void phys_set_highmem(const struct highmem_ops *ops, u64 pfn);
 
 /* One piece of a node's memory. */
 struct phys_node_range {
@@ -213,6 +223,13 @@ void zonelists_fill(pg_data_t *pgdat, struct zonelist *all,
 void refresh_fast_places(void);
 /* memmap_reserve: memory for tables and descriptors (memmap.c). */
 int memmap_reserve(void) MM_MUST_CHECK;
+/*
+ * memmap_backing: tell FN of the frames behind the descriptors of section NR:
+ * bytes from OFF of the array on are the PAGES frames from PFN on. Stops at
+ * FN's first result that is not 0, and returns it. Hotplug's lock, or boot.
+ */
+typedef int memmap_backing_fn(u64 off, u64 pfn, u64 pages, void *arg);
+int memmap_backing(u64 nr, memmap_backing_fn *fn, void *arg) MM_MUST_CHECK;
 /* memmap_init: classify sections, make descriptors, count zones. */
 void memmap_init(void);
 /* memmap_free_all: every free frame goes to the buddy. */

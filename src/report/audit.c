@@ -43,6 +43,7 @@
 #include "base/string.h"
 #include "cache/swap.h"
 #include "kmem/slab.h"
+#include "pgtable/kernel.h"
 #include "phys/phys.h"
 #include "space/space.h"
 
@@ -154,6 +155,8 @@ static void compare_frames(struct audit *a)
 	audit_equal(a, "guard frames", guard_frames(), a->guard);
 	audit_equal(a, "nr_page_table_pages",
 		    global_node_page_state(NR_PAGETABLE), a->tables);
+	audit_equal(a, "page tables of the kernel",
+		    READ_ONCE(pgtable_sys.nr_tables), a->kernel_tables);
 	audit_equal(a, "slab frames", slab, a->slab);
 	audit_equal(a, "nr_anon_pages", global_node_page_state(NR_ANON_MAPPED),
 		    a->mapped);
@@ -210,7 +213,8 @@ static void compare_objects(struct audit *a)
 static u64 owned_frames(const struct audit *a)
 {
 	return a->free + a->stored + a->reserved + a->tables + a->slab +
-	       a->anon + a->swapcache + a->zero + a->kernel + a->unknown;
+	       a->kernel_tables + a->anon + a->swapcache + a->zero + a->kernel +
+	       a->unknown;
 }
 
 static void audit_run(struct audit *a)
@@ -243,6 +247,7 @@ static void put_frames(struct seq_buf *out, const struct audit *a)
 	put(out, "percpu", a->stored);
 	put(out, "reserved", a->reserved);
 	put(out, "pagetables", a->tables);
+	put(out, "kernel_pagetables", a->kernel_tables);
 	put(out, "slab", a->slab);
 	put(out, "anon", a->anon);
 	put(out, "swapcache", a->swapcache);

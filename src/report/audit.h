@@ -25,6 +25,7 @@ struct audit_set {
 struct audit {
 	/* Frames by owner (audit_frames.c). */
 	u64 present, free, deferred, stored, reserved, tables, slab;
+	u64 kernel_tables; /* of the master, which all spaces share */
 	u64 anon, swapcache, zero, kernel, unknown;
 	u64 guard;  /* kept unused beside frames in use */
 	u64 mapped; /* anonymous frames with mappings */

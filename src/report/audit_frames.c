@@ -95,7 +95,9 @@ static u64 count_kernel(struct audit *a, const struct page *page, u64 pfn)
 
 	mm_assert(page_count(page) > 0 && !PageTail(page));
 	mm_assert_implies(PageTable(page), !PageSlab(page));
-	if (PageTable(page))
+	if (PageTable(page) && pt_is_kernel(page))
+		a->kernel_tables += frames;
+	else if (PageTable(page))
 		a->tables += frames;
 	else if (PageSlab(page))
 		a->slab += frames;

@@ -11,6 +11,7 @@
 
 #include "arch/paging.h"
 #include "cache/swap.h"
+#include "pgtable/kernel.h"
 #include "phys/phys.h"
 #include "report/report.h"
 #include "space/space.h"
@@ -147,6 +148,18 @@ static void show_kernel(struct seq_buf *out)
 	seq_printf(out, "HardwareCorrupted: %5u kB\n", 0u);
 }
 
+/* The direct map by size of page; HUGE is the middle one's, in KiB. */
+static void show_direct(struct seq_buf *out, u64 huge)
+{
+	const u64 *d = pgtable_sys.direct;
+
+	put_kb(out, "DirectMap4k:", READ_ONCE(d[0]) << (PAGE_SHIFT - 10));
+	put_kb(out, huge == 4096 ? "DirectMap4M:" : "DirectMap2M:",
+	       READ_ONCE(d[1]) * huge);
+	if (pt_leaf_allowed(space_sys.format, 2))
+		put_kb(out, "DirectMap1G:", READ_ONCE(d[2]) << 20);
+}
+
 /* Transparent and reserved huge pages; sizes of the direct map's entries. */
 static void show_huge(struct seq_buf *out)
 {
@@ -167,9 +180,7 @@ static void show_huge(struct seq_buf *out)
 		seq_printf(out, "HugePages_%s   %5u\n", counts[i], 0u);
 	put_kb(out, "Hugepagesize:", huge);
 	put_kb(out, "Hugetlb:", 0);
-	put_kb(out, "DirectMap4k:", 0);
-	put_kb(out, "DirectMap2M:", 0);
-	put_kb(out, "DirectMap1G:", 0);
+	show_direct(out, huge);
 }
 
 void show_meminfo(struct seq_buf *out)

@@ -8,6 +8,7 @@
  * who is just looking hold references, so a count of one means this entry.
  * Copying once too often is allowed, reusing once too often never.
  */
+#include <mmkit/highmem.h>
 #include <mmkit/page_alloc.h>
 #include <mmkit/port.h>
 
@@ -93,7 +94,7 @@ static vm_fault_t wp_page_copy(struct vm_fault *vmf, struct page *old)
 		return VM_FAULT_OOM;
 	}
 	if (old)
-		port_copy_page(page_view(copy), page_view(old));
+		copy_highpage(copy, old);
 	SetPageUptodate(copy);
 	if (!fault_lock_same(vmf)) {
 		put_page(copy);

@@ -22,6 +22,7 @@
 
 #include "base/epoch.h"
 #include "base/string.h"
+#include "pgtable/kernel.h"
 #include "phys/vmstat.h"
 #include "space/rmap.h"
 #include "space/space.h"
@@ -331,7 +332,7 @@ void mm_task_exit(struct mm_task *task)
 	task_set_mm(task, NULL);
 	task->active_mm = NULL;
 	if (task == port_current())
-		port_load_root(0, 0);
+		port_load_root(pgtable_sys.idle_root, 0);
 	preempt_enable();
 	mm_drop(mm);
 	mm_put(mm);

@@ -170,6 +170,66 @@ void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
 	never();
 }
 
+int port_ram_limit(phys_addr_t end)
+{
+	(void)end;
+	never();
+}
+
+int port_kva_reserve(kva_t start, u64 bytes)
+{
+	(void)start;
+	(void)bytes;
+	never();
+}
+
+int port_kmap_view(kva_t va, u64 pfn, u64 nr)
+{
+	(void)va;
+	(void)pfn;
+	(void)nr;
+	never();
+}
+
+void port_kunmap_view(kva_t va, u64 nr)
+{
+	(void)va;
+	(void)nr;
+	never();
+}
+
+void *port_kva(kva_t va)
+{
+	(void)va;
+	never();
+}
+
+kva_t port_kva_of(const void *view)
+{
+	(void)view;
+	never();
+}
+
+void port_load_kernel_root(u64 root_pfn)
+{
+	(void)root_pfn;
+	never();
+}
+
+void port_tlb_flush_kernel(kva_t start, kva_t end)
+{
+	(void)start;
+	(void)end;
+	never();
+}
+
+void port_tlb_flush_kernel_self(kva_t start, kva_t end)
+{
+	(void)start;
+	(void)end;
+	never();
+}
+
 void port_bio_submit(struct port_bio *bio)
 {
 	(void)bio;

@@ -801,6 +801,9 @@ static void test_layout(void **state)
 	/* The size of a huge page is the paging format's. */
 	for (unsigned int i = 0; paging_format_nth(i); i++) {
 		space_sys.format = paging_format_nth(i);
+		/* And with it a line's name: DirectMap4M. */
+		if (space_sys.format == &paging_x86_32)
+			continue;
 		check_layout("/proc/meminfo", true);
 	}
 	space_sys.format = NULL;

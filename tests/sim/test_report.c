@@ -691,8 +691,10 @@ static int audit_body(void)
 	      value_of(t, "reserved") + value_of(t, "pagetables") +
 	      value_of(t, "slab") + value_of(t, "anon") +
 	      value_of(t, "swapcache") + value_of(t, "zero") +
-	      value_of(t, "kernel") + value_of(t, "unknown");
+	      value_of(t, "kernel") + value_of(t, "unknown") +
+	      value_of(t, "kernel_pagetables");
 	assert_int_equal(sum, value_of(t, "present"));
+	assert_int_not_equal(value_of(t, "kernel_pagetables"), 0);
 	assert_int_equal(value_of(t, "zero"), 1);
 	return 0;
 }

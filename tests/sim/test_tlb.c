@@ -36,7 +36,7 @@ static void boot(const struct sim_config *cfg)
 
 static void *entry_at(u64 table_pfn, int level, uva_t va)
 {
-	return (char *)port_ram(PFN_PHYS(table_pfn)) +
+	return (char *)sim_phys(PFN_PHYS(table_pfn)) +
 	       (u64)pt_index(fmt, level, va) * fmt->entry_bytes;
 }
 
@@ -122,10 +122,10 @@ static void stale_leaf(int level, phys_addr_t old_pa, u64 new_val)
 		   (level == 2 ? 0xa00000
 		    : level    ? 5 * PAGE_SIZE
 			       : 0);
-	char *old = (char *)port_ram(old_pa) + (in - va);
+	char *old = (char *)sim_phys(old_pa) + (in - va);
 	char *after =
 		new_val & X86_PTE_P
-			? (char *)port_ram(new_val & X86_PTE_FRAME) + (in - va)
+			? (char *)sim_phys(new_val & X86_PTE_FRAME) + (in - va)
 			: NULL;
 
 	map(va, level, old_pa | URW);
