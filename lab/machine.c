@@ -51,6 +51,7 @@ enum {
 	OPT_SYSCTL,
 	OPT_SHOW,
 	OPT_DEBUG,
+	OPT_SLUB_DEBUG,
 	OPT_LOG,
 	OPT_CMA
 };
@@ -92,6 +93,10 @@ static const struct argp_option options[] = {
 	{"debug", OPT_DEBUG, "LIST", 0,
 	 "poison, init_on_alloc, init_on_free, guard[=minorder], page_owner, "
 	 "check_pages",
+	 0},
+	{"slub-debug", OPT_SLUB_DEBUG, "OPTS[,CACHE...]", OPTION_ARG_OPTIONAL,
+	 "slab caches check objects: letters F Z P U T O (FZPU), for all caches "
+	 "or those named; several with ';'",
 	 0},
 	{"cma", OPT_CMA, "SIZE[@BASE]", 0,
 	 "keep an area for contiguous allocations, lent to movable pages", 0},
@@ -206,6 +211,21 @@ static void add_debug_list(struct mm_debug_params *d, const char *list)
 	}
 }
 
+/* The letters; what else may be wrong is the machine's to say. */
+static void check_slub_debug(const char *text)
+{
+	while (*text) {
+		size_t ok = strspn(text, "FZPUTOfzputo-");
+
+		if (text[ok] && text[ok] != ',' && text[ok] != ';')
+			err_usage("--slub-debug: unknown option '%c': the "
+				  "options are F Z P U T O -",
+				  text[ok]);
+		text += strcspn(text, ";");
+		text += *text == ';';
+	}
+}
+
 struct show_search {
 	const char *name;
 	bool found;
@@ -224,6 +244,9 @@ static bool show_known(const char *name)
 {
 	struct show_search s = {name, false};
 
+	/* One file for each cache and attribute: seen when it is shown. */
+	if (!strncmp(name, "/sys/kernel/slab/", 17))
+		return true;
 	mm_show_list(compare_name, &s);
 	return s.found;
 }
@@ -352,6 +375,10 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_DEBUG:
 		add_debug_list(&o->debug, arg);
+		return 0;
+	case OPT_SLUB_DEBUG:
+		o->slub_debug = arg ? arg : "";
+		check_slub_debug(o->slub_debug);
 		return 0;
 	case OPT_LOG:
 		o->log = true;
@@ -601,6 +628,7 @@ static int machine_main(void *arg)
 		.cma_base = m->o->cma_base,
 		.cma_fixed = m->o->cma_fixed,
 		.debug = m->o->debug,
+		.slab = {.slub_debug = m->o->slub_debug},
 	};
 	int err, ret = 0;
 

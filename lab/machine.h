@@ -38,6 +38,7 @@ struct machine_opts {
 	const char *shows[MACHINE_MAX_SHOWS];
 	bool show_stderr; /* standard output is taken by JSON */
 	struct mm_debug_params debug;
+	const char *slub_debug; /* NULL: no checks */
 	bool log; /* the boot log and what follows goes to stdout */
 };
 

@@ -92,7 +92,7 @@ static int boot_objects(const struct mm_boot_params *p)
 		err = cache_init(f);
 	if (!err)
 		err = space_init(f);
-	if (err)
+	if (err == -ENOMEM)
 		pr_err("boot: no memory for the manager's own objects\n");
 	return err;
 }

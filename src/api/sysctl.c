@@ -25,6 +25,7 @@
 #include "api/sysctl.h"
 
 #include <mmkit/errno.h>
+#include <mmkit/shrinker.h>
 
 #include "arch/paging.h"
 #include "base/assert.h"
@@ -58,6 +59,13 @@ static bool zone_exists(int zt)
 	return layout_has_zone(l ? l : phys_layout_find(NULL), zt);
 }
 
+/* Bit 0 is the page cache's, of which swap cache is no part; 4: nothing. */
+static void caches_dropped(void)
+{
+	if (phys_sys.booted && (READ_ONCE(reclaim_sys.drop_caches) & 2))
+		drop_slab();
+}
+
 #define ANY_COUNT INT32_MAX
 /* A single number; 0 or from ZERO_OR on, within LO .. HI. */
 #define ONE(name, field, lo, hi, zero_or, changed)                         \
@@ -69,6 +77,7 @@ static bool zone_exists(int zt)
 static const struct sysctl_entry sysctl_table[] = {
 	ONE("vm.dirty_writeback_centisecs",
 	    policy_sys.dirty_writeback_centisecs, 0, ANY_COUNT, 0, NULL),
+	ONE("vm.drop_caches", reclaim_sys.drop_caches, 1, 4, 0, caches_dropped),
 	{"vm.lowmem_reserve_ratio",
 	 {RESERVE_RATIO(ZONE_DMA), RESERVE_RATIO(ZONE_DMA32),
 	  RESERVE_RATIO(ZONE_NORMAL), RESERVE_RATIO(ZONE_HIGHMEM),

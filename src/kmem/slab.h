@@ -10,6 +10,7 @@
 #include <mmkit/slab.h>
 
 #include "base/list.h"
+#include "base/rwsem.h"
 #include "base/seqbuf.h"
 #include "base/spinlock.h"
 #include "kmem/slab_layout.h"
@@ -97,6 +98,14 @@ struct kmem_hot {
 	u8 class_of[KMALLOC_CLASS_MAP]; /* by (size - 1) / 8 */
 };
 
+struct shrinker;
+
+struct shrinker_state {
+	struct rw_semaphore lock;
+	struct shrinker *first; /* (lock) in order of registration */
+	u32 next_id;		/* (lock) */
+};
+
 struct kmem_state {
 	struct kmem_hot hot;
 	struct kmem_cache_cpu cpu_none; /* stands in for what is not made */
@@ -114,6 +123,7 @@ struct kmem_state {
 	u64 nr_bugs;	       /* (A) reports of corruption or misuse */
 	u64 nr_quarantined;    /* (A) slabs set aside */
 	const struct kvmalloc_ops *kvmalloc; /* (B) */
+	struct shrinker_state shrink;
 };
 
 extern struct kmem_state kmem_sys;

@@ -512,6 +512,7 @@ int kmem_init(const struct slab_boot_params *params)
 			 "a cache's descriptor fits a slab object");
 	spin_lock_init(&kmem_sys.caches_lock, LOCK_CLASS_SLAB_CACHES);
 	none_init();
+	shrinker_init();
 	err = params_init(params);
 	gates_init();
 	if (!err)

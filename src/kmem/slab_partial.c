@@ -178,6 +178,9 @@ static void frames_free(struct page *slab)
 {
 	unsigned int order = compound_order(slab);
 
+	/* Reclaim wants to know what its shrinkers brought. */
+	if (!port_in_irq() && (port_current()->flags & PF_MEMALLOC))
+		port_current()->reclaimed_slab += 1UL << order;
 	mark_frames(slab, -1);
 	ClearPageSlab(slab);
 	set_page_mapping_word(slab, 0);
@@ -447,15 +450,18 @@ out:
 /* ---- objects past the CPUs' parts
  * ---------------------------------------------------- */
 
-/* Under N's lock: SLAB, on its partial list, cannot be trusted any more. */
+/*
+ * Under N's lock: SLAB, on its partial list, cannot be trusted any more. AT:
+ * the object with a bad link; NULL: what is wrong was reported.
+ */
 static void *drop_slab(struct kmem_cache *s, struct kmem_cache_node *n,
-		       struct page *slab, const void *obj)
+		       struct page *slab, const void *at)
 {
 	page_list_del(&n->partial, slab);
-	if (slab_is_debug(s))
-		slab_quarantine(s, slab);
+	if (at)
+		slab_broken_link(s, slab, at);
 	else
-		slab_broken_link(s, slab, obj);
+		slab_quarantine(s, slab);
 	return NULL;
 }
 
@@ -476,8 +482,9 @@ static void *pop_from_slab(struct kmem_cache *s, struct kmem_cache_node *n,
 			page_list_add(&n->partial, slab);
 		listed = true;
 		obj = slab_at(slab, old.head);
-		if (!follow_link(s, slab, obj, &next) ||
-		    (slab_is_debug(s) && !debug_alloc_check(s, slab, obj)))
+		if (slab_is_debug(s) && !debug_alloc_check(s, slab, obj))
+			return drop_slab(s, n, slab, NULL);
+		if (!follow_link(s, slab, obj, &next))
 			return drop_slab(s, n, slab, obj);
 		new = old;
 		new.head = slab_head(slab, next);

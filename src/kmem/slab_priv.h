@@ -306,6 +306,9 @@ void slab_node_setup(struct kmem_cache_node *n);
 /* kmalloc_init: the caches of kmalloc. 0 or -ENOMEM. */
 int kmalloc_init(void) MM_MUST_CHECK;
 
+/* shrinker_init: the registry, empty. At boot. */
+void shrinker_init(void);
+
 /* ---- slab_debug.c -------------------------------------------------------
  */
 

@@ -97,6 +97,14 @@ static bool others_node(const pg_data_t *pgdat)
 	return false;
 }
 
+/* There are few pages to take, but many objects. */
+static void slab_passes(pg_data_t *pgdat, struct scan_control *sc)
+{
+	do {
+		shrink_node_slabs(pgdat, sc);
+	} while (sc->nr_reclaimed < sc->nr_to_reclaim && --sc->priority >= 0);
+}
+
 /* The passes. True: all that was wanted was freed. */
 static bool reclaim_passes(pg_data_t *pgdat, gfp_t gfp, unsigned int order)
 {
@@ -118,6 +126,8 @@ static bool reclaim_passes(pg_data_t *pgdat, gfp_t gfp, unsigned int order)
 		do {
 			shrink_node(pgdat, &sc);
 		} while (sc.nr_reclaimed < 1UL << order && --sc.priority >= 0);
+	else
+		slab_passes(pgdat, &sc);
 	memalloc_noreclaim_restore(before);
 	return sc.nr_reclaimed >= 1UL << order;
 }

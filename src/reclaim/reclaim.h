@@ -41,7 +41,8 @@ struct reclaim_stat {
 };
 
 struct reclaim_state {
-	u32 swappiness; /* tunable, 0 .. 200 */
+	u32 swappiness;	 /* tunable, 0 .. 200 */
+	u32 drop_caches; /* what was asked to be dropped last; 0: nothing */
 };
 
 extern struct reclaim_state reclaim_sys;
@@ -59,6 +60,10 @@ int reclaim_select(const char *name) MM_MUST_CHECK;
  * results. Context: may sleep; PF_MEMALLOC set.
  */
 void shrink_node(pg_data_t *pgdat, struct scan_control *sc);
+
+/* shrink_node_slabs: its second half alone, the shrinkers. Returns frames
+ * freed, which are added to SC's. Context: as shrink_node(). */
+u64 shrink_node_slabs(pg_data_t *pgdat, struct scan_control *sc);
 
 struct alloc_context;
 

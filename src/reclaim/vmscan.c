@@ -10,6 +10,7 @@
  */
 #include <mmkit/errno.h>
 #include <mmkit/port.h>
+#include <mmkit/shrinker.h>
 
 #include "base/string.h"
 #include "base/trace_ring.h"
@@ -55,14 +56,32 @@ u64 zone_reclaimable_pages(const struct zone *zone)
 	return n;
 }
 
+u64 shrink_node_slabs(pg_data_t *pgdat, struct scan_control *sc)
+{
+	struct mm_task *task = port_current();
+	u64 frames;
+
+	mm_assert(task->flags & PF_MEMALLOC);
+	task->reclaimed_slab = 0;
+	shrink_slab(sc->gfp, pgdat->node_id, max(sc->priority, 0));
+	frames = task->reclaimed_slab;
+	sc->nr_reclaimed += frames;
+	return frames;
+}
+
 void shrink_node(pg_data_t *pgdat, struct scan_control *sc)
 {
 	const struct lru_ops *ops = lru_policy();
+	u64 freed;
 
 	mm_assert(port_current()->flags & PF_MEMALLOC);
 	mm_verify(ops && ops->scan);
+	freed = ops->scan(&pgdat->lruvec, sc);
+	/* Objects are everybody's: not for one group's limit. */
+	if (!sc->target_group)
+		freed += shrink_node_slabs(pgdat, sc);
 	/* Anybody's success tells a kswapd that gave up to try again. */
-	if (ops->scan(&pgdat->lruvec, sc) > 0)
+	if (freed > 0)
 		WRITE_ONCE(pgdat->kswapd_failures, 0);
 }
 

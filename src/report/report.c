@@ -9,7 +9,10 @@
  * 2. Structure. One table of names and functions; a function appends its file
  *    to a seq_buf. zones_show.c has what is told zone by zone,
  *    extfrag_show.c its fragmentation, meminfo.c the summary, tables_show.c
- *    lists of things, owner_show.c who has which frame, audit.c the audit.
+ *    lists of things, slab_show.c the
+ *    slab caches (the only files with a part of the name to be chosen: there
+ *    is one for each cache and attribute), owner_show.c who has which frame,
+ * audit.c the audit.
  *
  * 3. Invariants.
  *    RP-1  A report changes nothing (the audit alone empties per-CPU stores).
@@ -29,6 +32,7 @@
  * admin-guide/mm; procps-ng, util-linux and numactl as readers.
  */
 #include <mmkit/errno.h>
+#include <mmkit/shrinker.h>
 
 #include "base/string.h"
 #include "report/report.h"
@@ -55,9 +59,11 @@ static const struct report_file {
 	{"/sys/kernel/debug/extfrag/extfrag_index", show_extfrag_index},
 	{"/sys/kernel/debug/extfrag/unusable_index", show_unusable_index},
 	{"/sys/kernel/debug/page_owner", show_page_owner},
+	{"/sys/kernel/debug/shrinker", show_shrinkers},
 };
 
 #define PROC_PREFIX "/proc/"
+#define SLAB_PREFIX "/sys/kernel/slab/"
 
 /* Is NAME the file at PATH? Files of /proc go by what follows that, too. */
 static bool names_file(const char *path, const char *name)
@@ -79,6 +85,8 @@ int mm_show(const char *path, struct seq_buf *out)
 		report_files[i].show(out);
 		return 0;
 	}
+	if (mm_strncmp(path, SLAB_PREFIX, sizeof(SLAB_PREFIX) - 1) == 0)
+		return show_slab_attr(path + sizeof(SLAB_PREFIX) - 1, out);
 	return -ENOENT;
 }
 

@@ -28,6 +28,9 @@ void show_iomem(struct seq_buf *out);
 void show_swaps(struct seq_buf *out);
 /* slab_show.c */
 void show_slabinfo(struct seq_buf *out);
+/* show_slab_attr: NAME is "CACHE/ATTRIBUTE". 0, or -ENOENT with OUT as it
+ * was. May sleep. */
+int show_slab_attr(const char *name, struct seq_buf *out);
 
 /* owner_show.c */
 void show_page_owner(struct seq_buf *out);

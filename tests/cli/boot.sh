@@ -152,6 +152,27 @@ holds debug-owner-lines "$(grep -cE '^PFN 0x[0-9a-f]+ type [A-Z][a-z]+ Block [0-
 	"$work/out")" -eq "$(grep -c '^Page' "$work/out")"
 succeeds no-debug-owner boot --mem 32M --show /sys/kernel/debug/page_owner
 shows no-debug-owner-says-so '^page_owner is off' 1
+# Slab caches that check their objects.
+succeeds slub-debug boot --mem 32M --slub-debug --log \
+	--show /proc/mmkit/audit --show /proc/slabinfo \
+	--show /sys/kernel/slab/kmalloc-64/store_user
+shows slub-debug-clean '^verdict: clean$' 1
+shows slub-debug-no-bug '^BUG' 0
+shows slub-debug-larger '^kmalloc-64 .* 256 ' 1
+shows slub-debug-user '^1$' 1
+succeeds slub-debug-one boot --mem 32M '--slub-debug=FZ,kmalloc-64' \
+	--show /sys/kernel/slab/kmalloc-64/red_zone \
+	--show /sys/kernel/slab/kmalloc-32/red_zone
+holds slub-debug-one-alone "$(tr '\n' ' ' <"$work/out" | tr -d '=<>' |
+	awk '{ print $2 $4 }')" -eq 10
+refused 2 slub-debug-letter "unknown option 'X'" boot --mem 32M \
+	'--slub-debug=F,kmalloc-8;ZX'
+refused 1 slab-attribute "no file" boot --mem 32M \
+	--show /sys/kernel/slab/kmalloc-64/colour
+succeeds slub-debug-replay replay traces/sort.trace --mem 4M --swap 64M \
+	--slub-debug --show /proc/mmkit/audit
+shows slub-debug-replay-clean '^verdict: clean$' 1
+
 for list in poison guard=2 init_on_free page_owner; do
 	succeeds "debug-replay-$list" replay traces/sort.trace --mem 2M \
 		--swap 64M --debug $list --show /proc/mmkit/audit

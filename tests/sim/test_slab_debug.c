@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Debug caches: each mistake is made once and must be reported by name, with
+ * the cache and the last users, and survived: the slab is set aside or the
+ * call ignored, and the cache goes on.
+ */
+#include "sim_machine.h"
+
+#define FULL                                                     \
+	(SLAB_CONSISTENCY_CHECKS | SLAB_RED_ZONE | SLAB_POISON | \
+	 SLAB_STORE_USER)
+#define SIZE 64u
+
+/* A mistake with OBJ of S; returns what is to be freed afterwards, or NULL. */
+struct mistake {
+	const char *name;
+	u32 flags;
+	void *(*make)(struct kmem_cache *s, u8 *obj);
+	const char *report;
+	bool quarantine; /* of a slab, when it is found */
+	bool at_alloc;	 /* found at the next allocation, not at the free */
+};
+
+static void *overrun_right(struct kmem_cache *s, u8 *obj)
+{
+	(void)s;
+	obj[SIZE] = 0x11;
+	return obj;
+}
+
+static void *overrun_left(struct kmem_cache *s, u8 *obj)
+{
+	(void)s;
+	obj[-1] = 0x11;
+	return obj;
+}
+
+static void *use_after_free(struct kmem_cache *s, u8 *obj)
+{
+	kmem_cache_free(s, obj);
+	obj[10] = 0x11;
+	return NULL;
+}
+
+static void *use_after_free_end(struct kmem_cache *s, u8 *obj)
+{
+	kmem_cache_free(s, obj);
+	obj[SIZE - 1] = 0x11;
+	return NULL;
+}
+
+static void *double_free(struct kmem_cache *s, u8 *obj)
+{
+	kmem_cache_free(s, obj);
+	return obj;
+}
+
+static void *double_free_elsewhere(struct kmem_cache *s, u8 *obj)
+{
+	kmem_cache_free(s, obj);
+	sim_set_cpu(port_self(), 1);
+	return obj;
+}
+
+static void *interior(struct kmem_cache *s, u8 *obj)
+{
+	kmem_cache_free(s, obj + 8);
+	return obj;
+}
+
+static void *foreign_cache(struct kmem_cache *s, u8 *obj)
+{
+	void *other = kmalloc(128, GFP_KERNEL);
+
+	kmem_cache_free(s, other);
+	kfree(other);
+	return obj;
+}
+
+static void *not_in_ram(struct kmem_cache *s, u8 *obj)
+{
+	static u64 mine;
+
+	kmem_cache_free(s, &mine);
+	kmem_cache_free(s, NULL);
+	return obj;
+}
+
+static void *a_frame(struct kmem_cache *s, u8 *obj)
+{
+	struct page *page = alloc_page(GFP_KERNEL);
+
+	kmem_cache_free(s, page_view(page));
+	__free_page(page);
+	return obj;
+}
+
+static void *link_overwritten(struct kmem_cache *s, u8 *obj)
+{
+	kmem_cache_free(s, obj);
+	memset(obj + s->layout.link, 0x41, 8);
+	return NULL;
+}
+
+static void *padding(struct kmem_cache *s, u8 *obj)
+{
+	obj[s->layout.end] = 0x11;
+	return obj;
+}
+
+static const struct mistake mistakes[] = {
+	{"overrun right", FULL, overrun_right, "Right Redzone overwritten",
+	 true, false},
+	{"overrun left", FULL, overrun_left, "Left Redzone overwritten", true,
+	 false},
+	{"use after free", FULL, use_after_free, "Poison overwritten", true,
+	 true},
+	{"use after free, last byte", FULL, use_after_free_end,
+	 "End Poison overwritten", true, true},
+	{"double free", FULL, double_free, "Object already free", false, false},
+	{"double free, F alone", SLAB_CONSISTENCY_CHECKS, double_free,
+	 "Object already free", false, false},
+	{"double free on another CPU", FULL, double_free_elsewhere,
+	 "Object already free", false, false},
+	{"interior pointer", FULL, interior, "Invalid object pointer", false,
+	 false},
+	{"object of another cache", FULL, foreign_cache, "Wrong slab cache",
+	 false, false},
+	{"pointer outside RAM", FULL, not_in_ram, "which is not in RAM", false,
+	 false},
+	{"a frame", FULL, a_frame, "Wrong slab cache", false, false},
+	{"link overwritten", FULL, link_overwritten, "Freepointer corrupt",
+	 true, true},
+	{"link overwritten, Z alone", SLAB_RED_ZONE | SLAB_CONSISTENCY_CHECKS,
+	 link_overwritten, "Freepointer corrupt", true, true},
+	{"padding", FULL, padding, "Object padding overwritten", true, false},
+};
+
+/* The cache works, and gives nothing out of slabs that were set aside. */
+static void still_works(struct kmem_cache *s, const void *bad_slab)
+{
+	void *p[100];
+
+	for (u32 i = 0; i < ARRAY_SIZE(p); i++) {
+		p[i] = kmem_cache_alloc(s, GFP_KERNEL);
+		CHECK(p[i]);
+		memset(p[i], 0x77, SIZE);
+		if (bad_slab)
+			CHECK(compound_head(view_to_page(p[i])) != bad_slab);
+	}
+	for (u32 i = 0; i < ARRAY_SIZE(p); i++)
+		kmem_cache_free(s, p[i]);
+	slab_check(s);
+}
+
+static void try_mistake(const struct mistake *m)
+{
+	u64 bugs = kmem_sys.nr_bugs, aside = kmem_sys.nr_quarantined;
+	struct kmem_cache *s =
+		kmem_cache_create("victim", SIZE, 64, m->flags, NULL);
+	const struct page *slab;
+	void *other, *left;
+	u8 *obj;
+
+	snprintf(tm_context, sizeof(tm_context), "%s", m->name);
+	tm.log_len = 0;
+	CHECK(s);
+	other = kmem_cache_alloc(s, GFP_KERNEL);
+	obj = kmem_cache_alloc(s, GFP_KERNEL);
+	CHECK(obj && other);
+	slab = compound_head(view_to_page(obj));
+	left = m->make(s, obj);
+	if (m->at_alloc) {
+		CHECK(!tm_logged("BUG victim"));
+		left = kmem_cache_alloc(s, GFP_KERNEL);
+		CHECK(left && left != obj);
+	}
+	if (left)
+		kmem_cache_free(s, left);
+	sim_set_cpu(port_self(), 0);
+	CHECK(tm_logged(m->report));
+	CHECK(kmem_sys.nr_bugs > bugs);
+	CHECK_EQ(kmem_sys.nr_quarantined - aside, m->quarantine);
+	if (m->quarantine) {
+		CHECK(tm_logged("BUG victim (Not tainted): "));
+		CHECK(tm_logged("Slab 0x") && tm_logged("Object   "));
+		if (m->flags & SLAB_STORE_USER)
+			CHECK(tm_logged("Allocated in 0x") &&
+			      tm_logged(" age=") && tm_logged(" cpu=0 pid="));
+	}
+	still_works(s, m->quarantine ? slab : NULL);
+	/* Of a slab that was set aside: ignored. */
+	kmem_cache_free(s, other);
+	still_works(s, m->quarantine ? slab : NULL);
+	CHECK_EQ(kmem_cache_active(s), 0);
+	CHECK_EQ(kmem_cache_destroy(s), 0);
+}
+
+static int mistakes_body(void *arg)
+{
+	(void)arg;
+	for (u32 i = 0; i < ARRAY_SIZE(mistakes); i++)
+		try_mistake(&mistakes[i]);
+	return 0;
+}
+
+static void each_mistake(void **state)
+{
+	(void)state;
+	TM_RUN(mistakes_body, .cpus = 2, .no_audit = true);
+}
+
+/* Without checks bytes are still written; validation finds who touched. */
+static int validate_body(void *arg)
+{
+	struct kmem_cache *s = kmem_cache_create(
+		"quiet", SIZE, 0, SLAB_RED_ZONE | SLAB_STORE_USER, NULL);
+	u8 *a = kmem_cache_alloc(s, GFP_KERNEL);
+	u8 *b = kmem_cache_alloc(s, GFP_KERNEL);
+
+	(void)arg;
+	CHECK(a && b);
+	CHECK_EQ(slab_validate(s), 0);
+	a[SIZE + 3] = 1;
+	kmem_cache_free(s, b);
+	CHECK_EQ(kmem_sys.nr_bugs, 0);
+	CHECK_EQ(slab_validate(s), 1);
+	CHECK(tm_logged("BUG quiet (Not tainted): Right Redzone overwritten"));
+	CHECK(tm_logged("First byte 0x1 instead of 0xcc"));
+	CHECK_EQ(slab_validate(s), 0);
+	still_works(s, compound_head(view_to_page(a)));
+	CHECK_EQ(kmem_cache_destroy(s), 0);
+	return 0;
+}
+
+static void validate(void **state)
+{
+	(void)state;
+	TM_RUN(validate_body, .no_audit = true);
+}
+
+/* Caches without debugging notice what costs nothing to notice. */
+static int plain_body(void *arg)
+{
+	struct kmem_cache *s =
+		kmem_cache_create("plain", 200, 0, SLAB_NO_MERGE, NULL);
+	void *p[200], *q;
+
+	(void)arg;
+	for (u32 i = 0; i < ARRAY_SIZE(p); i++)
+		CHECK((p[i] = kmem_cache_alloc(s, GFP_KERNEL)));
+	CHECK(s->cpu[0] != &kmem_sys.cpu_none);
+	/* The same object twice in a row. */
+	kmem_cache_free(s, p[0]);
+	kmem_cache_free(s, p[0]);
+	CHECK(tm_logged("BUG plain (Not tainted): Object already free"));
+	CHECK_EQ(kmem_sys.nr_bugs, 1);
+	kfree(p[1]);
+	kfree(p[1]);
+	CHECK_EQ(kmem_sys.nr_bugs, 2);
+	/* kfree() knows objects from what is none. */
+	kfree((char *)p[2] + 5000000000ul);
+	CHECK_EQ(kmem_sys.nr_bugs, 3);
+	CHECK(tm_logged("which is not in RAM"));
+	/* What is of another cache is found when it leaves the array. */
+	q = kmalloc(200, GFP_KERNEL);
+	kmem_cache_free(s, q);
+	slab_drain(s);
+	CHECK(tm_logged("Wrong slab cache"));
+	CHECK_EQ(kmem_sys.nr_bugs, 4);
+	kfree(q);
+	/* A link that was overwritten costs its slab. */
+	for (u32 i = 2; i < 150; i++)
+		if (i % 4)
+			kmem_cache_free(s, p[i]);
+	slab_drain(s);
+	memset((char *)p[21] + s->layout.link, 0x41, 8);
+	for (u32 i = 2; i < 150; i++)
+		if (i % 4)
+			CHECK((p[i] = kmem_cache_alloc(s, GFP_KERNEL)));
+	CHECK(tm_logged("Freepointer corrupt"));
+	CHECK_EQ(kmem_sys.nr_quarantined, 1);
+	for (u32 i = 2; i < ARRAY_SIZE(p); i++)
+		kmem_cache_free(s, p[i]);
+	slab_drain(s);
+	slab_check(s);
+	CHECK_EQ(kmem_cache_active(s), 0);
+	CHECK_EQ(kmem_cache_destroy(s), 0);
+	return 0;
+}
+
+static void plain_caches(void **state)
+{
+	(void)state;
+	TM_RUN(plain_body, .mem = 80UL << 20, .no_audit = true);
+}
+
+/* What is left at the end is listed, with who had it. */
+static int leak_body(void *arg)
+{
+	struct kmem_cache *s =
+		kmem_cache_create("leaky", 40, 0, SLAB_STORE_USER, NULL);
+	void *a = kmem_cache_alloc(s, GFP_KERNEL);
+	void *b = kmem_cache_alloc(s, GFP_KERNEL);
+	char line[64];
+
+	(void)arg;
+	kmem_cache_free(s, b);
+	CHECK_EQ(kmem_cache_destroy(s), -EBUSY);
+	CHECK(tm_logged("BUG leaky (Not tainted): Objects remaining in leaky "
+			"on __kmem_cache_shutdown()"));
+	snprintf(line, sizeof(line),
+		 "Object 0x%llx @offset=", (unsigned long long)(uintptr_t)a);
+	CHECK(tm_logged(line) && tm_logged("Allocated in 0x"));
+	snprintf(line, sizeof(line),
+		 "Object 0x%llx @offset=", (unsigned long long)(uintptr_t)b);
+	CHECK(!tm_logged(line));
+	kmem_cache_free(s, a);
+	CHECK_EQ(kmem_cache_destroy(s), 0);
+	return 0;
+}
+
+static void leaks(void **state)
+{
+	(void)state;
+	TM_RUN(leak_body);
+}
+
+/* ---- slub_debug= ------------------------------------------------------ */
+
+static int boot_with(const char *option, struct kmem_cache **out)
+{
+	static struct e820_table map;
+	struct mm_boot_params bp = {.map = &map};
+	int err;
+
+	e820_init(&map);
+	CHECK_EQ(e820_add(&map, 0, 16UL << 20, E820_TYPE_RAM), 0);
+	bp.slab.slub_debug = option;
+	err = mm_boot(&bp);
+	if (err)
+		return err;
+	*out = kmem_cache_create("radish", 100, 0, 0, NULL);
+	return *out ? 0 : -ENOMEM;
+}
+
+struct option_case {
+	const char *text;
+	int err;
+	u32 radish, kmalloc64;
+};
+
+static int option_main(void *arg)
+{
+	const struct option_case *c = arg;
+	struct kmem_cache *s = NULL;
+	int err = boot_with(c->text, &s);
+
+	snprintf(tm_context, sizeof(tm_context), "slub_debug=%s", c->text);
+	CHECK_EQ(err, c->err);
+	if (err)
+		return 0;
+	CHECK_EQ(s->flags & SLAB_DEBUG_FLAGS, c->radish);
+	CHECK_EQ(kmem_sys.hot.kmalloc[0][3]->flags & SLAB_DEBUG_FLAGS,
+		 c->kmalloc64);
+	CHECK_EQ(kmem_cache_destroy(s), 0);
+	mm_shutdown();
+	return 0;
+}
+
+static void options(void **state)
+{
+	static const struct option_case cases[] = {
+		{"", 0, FULL, FULL},
+		{"F", 0, SLAB_CONSISTENCY_CHECKS, SLAB_CONSISTENCY_CHECKS},
+		{"fzput", 0, FULL | SLAB_TRACE, FULL | SLAB_TRACE},
+		{"Z,radish", 0, SLAB_RED_ZONE, 0},
+		{",rad*", 0, FULL, 0},
+		{"P,radish;U", 0, SLAB_POISON, SLAB_STORE_USER},
+		{"-,radish;F", 0, 0, SLAB_CONSISTENCY_CHECKS},
+		{"Z,kmalloc-64,radish", 0, SLAB_RED_ZONE, SLAB_RED_ZONE},
+		{"-", 0, 0, 0},
+		{"Q", -EINVAL, 0, 0},
+		{"F,", -EINVAL, 0, 0},
+		{"F,a,b,c,d,e,f,g,h,i", -EINVAL, 0, 0},
+		{"F,abcdefghijabcdefghijabcdefghijabcdefghij", -EINVAL, 0, 0},
+	};
+	struct sim_config sc = {.cpus = 1, .console = tm_console};
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct option_case c = cases[i];
+
+		mm_reset();
+		CHECK_EQ(sim_init(&sc), 0);
+		CHECK_EQ(sim_run(option_main, &c), 0);
+		sim_shutdown();
+		mm_reset();
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_mistake), cmocka_unit_test(validate),
+		cmocka_unit_test(plain_caches), cmocka_unit_test(leaks),
+		cmocka_unit_test(options),
+	};
+
+	return cmocka_run_group_tests_name("slab_debug", tests, NULL, NULL);
+}
