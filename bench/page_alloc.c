@@ -127,6 +127,62 @@ static void run_kmalloc(u64 n)
 	}
 }
 
+#define OBJECTS 1000
+
+/* Allocate 1000, free them in an order that has nothing to do with it. */
+static void object_batches(u64 n, u32 size)
+{
+	struct kmem_cache *s = kmem_cache_create("bench", size, 0, 0, NULL);
+	static void *obj[OBJECTS];
+	static u32 order[OBJECTS];
+	struct prng rnd;
+
+	need(s);
+	prng_seed(&rnd, 1);
+	for (u32 i = 0; i < OBJECTS; i++) {
+		u64 j = prng_below(&rnd, i + 1);
+
+		order[i] = order[j];
+		order[j] = i;
+	}
+	for (u64 done = 0; done < n; done += OBJECTS) {
+		for (u32 i = 0; i < OBJECTS; i++)
+			obj[i] = kmem_cache_alloc(s, GFP_KERNEL);
+		for (u32 i = 0; i < OBJECTS; i++)
+			kmem_cache_free(s, obj[order[i]]);
+	}
+	need(!kmem_cache_destroy(s));
+}
+
+static void run_slab_batch(u64 n)
+{
+	object_batches(n, 64);
+}
+
+static void run_slab_batch256(u64 n)
+{
+	object_batches(n, 256);
+}
+
+static void run_slab_bulk(u64 n)
+{
+	struct kmem_cache *s = kmem_cache_create("bench", 64, 0, 0, NULL);
+	static void *obj[BATCH];
+
+	need(s);
+	for (u64 done = 0; done < n; done += BATCH) {
+		need(kmem_cache_alloc_bulk(s, GFP_KERNEL, BATCH, obj) == BATCH);
+		kmem_cache_free_bulk(s, BATCH, obj);
+	}
+	need(!kmem_cache_destroy(s));
+}
+
+static void run_kmalloc_const(u64 n)
+{
+	while (n--)
+		kfree(kmalloc(64, GFP_KERNEL));
+}
+
 static void run_churn(u64 n)
 {
 	static void *live[CHURN_LIVE];
@@ -238,6 +294,12 @@ static const struct item items[] = {
 	{"order9", "block pair, order 9", 17730, 300, run_order9},
 	{"order10", "block pair, order 10", 33659, 300, run_order10},
 	{"slab", "slab pair, 64 B", 224, 40, run_slab},
+	{"slab_batch", "slab pair, 1000 at a time, random", 274 + 197, 100,
+	 run_slab_batch},
+	{"slab_batch256", "the same, 256 B", 786 + 197, 140, run_slab_batch256},
+	{"slab_bulk", "slab pair, bulk of 512", 0, 50, run_slab_bulk},
+	{"kmalloc_const", "kmalloc pair, 64 B, known size", 242, 50,
+	 run_kmalloc_const},
 	{"kmalloc", "kmalloc pair, 64 B to 1.6 KB", 250, 50, run_kmalloc},
 	{"churn", "kmalloc churn, 2000 live", 636, 150, run_churn},
 	{"write_fault", "write fault and DONTNEED, a page", 3308 + 1300,

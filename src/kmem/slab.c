@@ -53,9 +53,9 @@
  *    lock; it touches neither the object nor the slab.
  *
  * 8. Rejected. Per-object headers. A pair of list and transaction number
- *    changed by a double-word exchange, as SLUB's fast path: it costs as many
- *    instructions as the array's word, reads the object at allocation, and
- *    serves only objects of one slab. Arrays kept by the node for CPUs to
+ *    changed by a double-word exchange, as SLUB's fast path: it reads the object
+ *    at allocation and serves only objects of one slab; the array needs
+ *    neither. Arrays kept by the node for CPUs to
  *    exchange: what they save is moving a batch, about an instruction an
  *    object.
  *
@@ -163,20 +163,42 @@ static bool cpu_next_slab(struct kmem_cache *s, struct kmem_cache_cpu *c)
 	return true;
 }
 
-/* Take OBJ, the first, off the CPU's list; a bad link ends the slab. */
-static void cpu_list_advance(struct kmem_cache *s, struct kmem_cache_cpu *c)
+/* The CPU's list ends at AT, whose link is bad: so does the slab's life. */
+static void cpu_list_broken(struct kmem_cache *s, struct kmem_cache_cpu *c,
+			    const void *at)
 {
-	void *obj = c->freelist;
-
-	if (likely(follow_link(s, c->slab, obj, &c->freelist))) {
-		c->nr_free--;
-		mm_assert(!c->freelist == !c->nr_free);
-		return;
-	}
-	slab_broken_link(s, c->slab, obj);
+	slab_broken_link(s, c->slab, at);
 	c->freelist = NULL;
 	c->nr_free = 0;
 	cpu_set_slab(c, NULL);
+}
+
+/*
+ * Take objects off the CPU's list into BUF, downwards from N, until one of the
+ * two ends. Returns the places left. A link is believed if it leads into the
+ * slab.
+ */
+static u32 cpu_list_take(struct kmem_cache *s, struct kmem_cache_cpu *c,
+			 void **buf, u32 n)
+{
+	const char *base = slab_base(c->slab);
+	u64 span = (u64)slab_word(c->slab).objects * s->layout.size;
+	void *obj = c->freelist, *next;
+	u32 was = n;
+
+	while (n && obj) {
+		next = get_link(s, obj);
+		if (next && unlikely((u64)((char *)next - base) >= span)) {
+			cpu_list_broken(s, c, obj);
+			return n;
+		}
+		buf[--n] = obj;
+		obj = next;
+	}
+	c->freelist = obj;
+	c->nr_free -= was - n;
+	mm_assert(!c->freelist == !c->nr_free);
+	return n;
 }
 
 u32 cpu_take_objects(struct kmem_cache *s, struct kmem_cache_cpu *c, void **buf,
@@ -190,8 +212,7 @@ u32 cpu_take_objects(struct kmem_cache *s, struct kmem_cache_cpu *c, void **buf,
 	while (n) {
 		if (!c->freelist && !cpu_next_slab(s, c))
 			break;
-		buf[--n] = c->freelist;
-		cpu_list_advance(s, c);
+		n = cpu_list_take(s, c, buf, n);
 	}
 	spin_unlock_irqrestore(&c->lock, flags);
 	/* What was had moves to the front, in the same order. */
@@ -458,75 +479,6 @@ void *kmem_cache_alloc_node(struct kmem_cache *s, gfp_t gfp, int node)
 /* ---- freeing
  * ------------------------------------------------------------------------- */
 
-static void free_bad(struct kmem_cache *s, const void *obj, const char *text)
-{
-	u64 pfn = object_pfn(obj);
-
-	if (pfn < phys_sys.memmap_frames && pfn_valid(pfn)) {
-		struct slab_spot at = {s, compound_head(pfn_to_page(pfn)), obj};
-
-		slab_bug(&at, text);
-		return;
-	}
-	pr_err("slab: free of 0x%llx, which is not in RAM, to %s",
-	       (unsigned long long)(uintptr_t)obj, s ? s->name : "kfree");
-	__atomic_fetch_add(&kmem_sys.nr_bugs, 1, __ATOMIC_RELAXED);
-}
-
-/* The slab of S that OBJ is an object of; NULL, and reported, if none. */
-static struct page *slab_of(struct kmem_cache *s, const void *obj)
-{
-	u64 pfn = object_pfn(obj);
-	struct page *page;
-
-	if (likely(pfn < phys_sys.memmap_frames)) {
-		page = pfn_to_page(pfn);
-		if (frame_mark(page) == QUARANTINE_MARK)
-			return NULL; /* reported when it was set aside */
-		if (likely(frame_of_cache(page, s))) {
-			page = compound_head(page);
-			if (likely(slab_has_object(s, page, obj)))
-				return page;
-			free_bad(s, obj, "Invalid object pointer");
-			return NULL;
-		}
-	}
-	free_bad(s, obj, "Wrong slab cache");
-	return NULL;
-}
-
-/* Chain from BUF[*N] the objects of one slab, that of the last; drop what is
- * none. */
-static void put_one_slab(struct kmem_cache *s, void **buf, u32 *n)
-{
-	void *head = buf[*n - 1], *tail = head;
-	struct page *slab = slab_of(s, head);
-	u32 cnt = 1, left = 0;
-
-	if (unlikely(!slab)) {
-		--*n;
-		return;
-	}
-	for (u32 i = 0; i + 1 < *n; i++) {
-		if (slab_has_object(s, slab, buf[i])) {
-			set_link(s, buf[i], head);
-			head = buf[i];
-			cnt++;
-		} else {
-			buf[left++] = buf[i];
-		}
-	}
-	*n = left;
-	slab_put_chain(s, slab, head, tail, cnt);
-}
-
-void slab_put_objects(struct kmem_cache *s, void **buf, u32 n)
-{
-	mm_assert(!slab_is_debug(s));
-	while (n)
-		put_one_slab(s, buf, &n);
-}
-
 /*
  * The array is taken and full: its lower half, which lies longest, goes to
  * the slabs, and OBJ on top of the rest.
@@ -593,16 +545,16 @@ void slab_free(struct kmem_cache *s, struct page *page, void *obj, u64 caller)
 		return;
 	}
 	if (unlikely(!slab_has_object(s, slab, obj))) {
-		free_bad(s, obj, "Invalid object pointer");
+		slab_free_bad(s, obj, "Invalid object pointer");
 		return;
 	}
 	c = this_cache_cpu(s);
 	if (sheaf_has_on_top(c, obj)) {
-		free_bad(s, obj, "Object already free");
+		slab_free_bad(s, obj, "Object already free");
 		return;
 	}
 	if (c->mark != frame_mark(page) || !sheaf_push(s, c, obj))
-		slab_put_chain(s, slab, obj, obj, 1);
+		slab_put_objects(s, &obj, 1);
 }
 
 /*
@@ -616,7 +568,7 @@ void slab_free_any(struct kmem_cache *want, const void *obj, u64 caller)
 	struct page *page;
 
 	if (pfn >= phys_sys.memmap_frames || !pfn_valid(pfn)) {
-		free_bad(want, obj, "Wrong slab cache");
+		slab_free_bad(want, obj, "Wrong slab cache");
 		return;
 	}
 	page = pfn_to_page(pfn);
@@ -624,7 +576,7 @@ void slab_free_any(struct kmem_cache *want, const void *obj, u64 caller)
 	if (frame_mark(page) == QUARANTINE_MARK)
 		return; /* its slab was set aside, and reported */
 	if (!frame_of_cache(page, s) || (want && s != want)) {
-		free_bad(want, obj, "Wrong slab cache");
+		slab_free_bad(want, obj, "Wrong slab cache");
 		return;
 	}
 	if (want)

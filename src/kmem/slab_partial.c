@@ -2,7 +2,7 @@
 /*
  * slab_partial.c - slabs: making them, giving them up, and the lists between.
  *
- * Who may change the slab word's list head: anybody adds (slab_put_chain); a
+ * Who may change the slab word's list head: anybody adds (put_chain); a
  * frozen slab's CPU takes all of it; one object at a time is taken under the
  * node's list_lock from slabs that are not frozen. So the first object of a
  * list stays the first while somebody reads its link and exchanges the word.
@@ -12,7 +12,9 @@
 
 #include "base/bitops.h"
 #include "base/epoch.h"
+#include "base/printk.h"
 #include "kmem/slab_priv.h"
+#include "phys/phys.h"
 #include "phys/vmstat.h"
 
 /* ---- making and giving up
@@ -295,44 +297,53 @@ void *slab_take_list(struct page *slab, u32 *n)
 	return slab_at(slab, old.head);
 }
 
-/* Chain HEAD .. TAIL in front of SLAB's list, in OLD: what becomes of it. */
-static union slab_word word_with(const struct kmem_cache *s, struct page *slab,
-				 union slab_word old, void *head, void *tail,
-				 u32 cnt)
+/* Linked objects of one slab, on their way back to it. */
+struct chain {
+	struct page *slab;
+	char *base; /* of the slab's first frame */
+	void *head, *tail;
+	u32 cnt;
+};
+
+/* CH in front of its slab's list, which is as OLD says: what becomes of it. */
+static inline union slab_word word_with(const struct kmem_cache *s,
+					const struct chain *ch,
+					union slab_word old)
 {
 	union slab_word new = old;
+	char *next = ch->base + ((size_t)old.head << 3) - 8;
 
-	set_link(s, tail, slab_at(slab, old.head));
-	mm_assert(old.inuse >= cnt);
-	new.head = slab_head(slab, head);
-	new.inuse = (u16)(old.inuse - cnt);
+	mm_assert(old.inuse >= ch->cnt);
+	set_link(s, ch->tail, old.head ? next : NULL);
+	new.head = (u16)((u64)((char *)ch->head - ch->base) / 8 + 1);
+	new.inuse = (u16)(old.inuse - ch->cnt);
 	return new;
 }
 
 void slab_unfreeze(struct kmem_cache *s, struct page *slab, void *freelist,
 		   u32 nr)
 {
+	struct chain ch = {slab, slab_base(slab), freelist, freelist, nr};
 	struct kmem_cache_node *n = slab_node(s, slab);
 	union slab_word old, new;
-	void *tail = freelist;
 	unsigned long flags;
 	bool release;
 
 	for (u32 i = 1; i < nr; i++) {
 		void *next;
 
-		if (!follow_link(s, slab, tail, &next) || !next) {
-			slab_broken_link(s, slab, tail);
+		if (!follow_link(s, slab, ch.tail, &next) || !next) {
+			slab_broken_link(s, slab, ch.tail);
 			return;
 		}
-		tail = next;
+		ch.tail = next;
 	}
 	spin_lock_irqsave(&n->list_lock, flags);
 	old = slab_word(slab);
 	do {
 		new = old;
 		if (nr)
-			new = word_with(s, slab, old, freelist, tail, nr);
+			new = word_with(s, &ch, old);
 		new.flags &= (u16)~SLAB_FROZEN;
 	} while (!slab_word_cmpxchg(slab, &old, new));
 	release = !new.inuse && n->partial.count >= s->min_partial &&
@@ -372,78 +383,191 @@ static bool put_refused(union slab_word w, u32 cnt)
 	return (w.flags & SLAB_QUARANTINED) || w.inuse < cnt;
 }
 
-/* The same as slab_put_chain() where SLAB changes its list. */
-static void put_chain_locked(struct kmem_cache *s, struct page *slab,
-			     void *head, void *tail, u32 cnt)
+/* The same as put_chain() where the slab changes its list. */
+static MM_NOINLINE void put_chain_locked(struct kmem_cache *s,
+					 const struct chain *ch)
 {
-	struct kmem_cache_node *n = slab_node(s, slab);
+	struct kmem_cache_node *n = slab_node(s, ch->slab);
 	union slab_word old, new = {0};
 	bool release = false;
 	unsigned long flags;
 
 	spin_lock_irqsave(&n->list_lock, flags);
-	old = slab_word(slab);
+	old = slab_word(ch->slab);
 	do {
-		if (unlikely(put_refused(old, cnt)))
+		if (unlikely(put_refused(old, ch->cnt)))
 			break;
-		new = word_with(s, slab, old, head, tail, cnt);
-	} while (!slab_word_cmpxchg(slab, &old, new));
-	if (!(old.flags & SLAB_FROZEN) && !put_refused(old, cnt)) {
+		new = word_with(s, ch, old);
+	} while (!slab_word_cmpxchg(ch->slab, &old, new));
+	if (!(old.flags & SLAB_FROZEN) && !put_refused(old, ch->cnt)) {
 		if (!old.head)
-			page_list_add_tail(&n->partial, slab);
+			page_list_add_tail(&n->partial, ch->slab);
 		release = !new.inuse &&may_release(s, n);
 		if (release)
-			page_list_del(&n->partial, slab);
+			page_list_del(&n->partial, ch->slab);
 	}
 	spin_unlock_irqrestore(&n->list_lock, flags);
 	if (release)
-		slab_release(s, slab);
+		slab_release(s, ch->slab);
 }
 
 /* A free that cannot be: it is only told. */
-static void slab_refuses(struct kmem_cache *s, struct page *slab,
-			 union slab_word w, const void *obj)
+static MM_NOINLINE void put_refuses(struct kmem_cache *s,
+				    const struct chain *ch, union slab_word w)
 {
-	struct slab_spot at = {s, slab, obj};
+	struct slab_spot at = {s, ch->slab, ch->head};
 
 	if (!(w.flags & SLAB_QUARANTINED))
 		slab_bug(&at, "Object already free");
 }
 
-/* Does SLAB, which a free makes NEW of OLD, change its list? */
-static bool list_changes(union slab_word old, union slab_word new)
+/*
+ * The slab changes its list. One that was full becomes rather this CPU's than
+ * the node's: true, if it may be frozen.
+ */
+static bool may_freeze(const struct kmem_cache *s, const struct chain *ch,
+		       union slab_word old, union slab_word new)
 {
-	return !(old.flags & SLAB_FROZEN) && (!old.head || !new.inuse);
+	const struct kmem_cache_cpu *c = this_cache_cpu(s);
+
+	/* Frozen by somebody by now: nothing to change. */
+	if (old.flags & SLAB_FROZEN)
+		return true;
+	return !old.head && new.inuse && s->cpu_partial &&
+	       c->nid == page_to_nid(ch->slab);
 }
 
-void slab_put_chain(struct kmem_cache *s, struct page *slab, void *head,
-		    void *tail, u32 cnt)
+/* The rest of put_chain(): the slab changes its list, or refuses. */
+static MM_NOINLINE void put_chain_slow(struct kmem_cache *s,
+				       const struct chain *ch)
 {
-	union slab_word old = slab_word(slab), new;
-	struct kmem_cache_cpu *c;
+	union slab_word old = slab_word(ch->slab), new;
 
-	port_pin();
-	c = this_cache_cpu(s);
 	do {
-		if (unlikely(put_refused(old, cnt))) {
-			slab_refuses(s, slab, old, head);
-			goto out;
+		if (put_refused(old, ch->cnt)) {
+			put_refuses(s, ch, old);
+			return;
 		}
-		new = word_with(s, slab, old, head, tail, cnt);
-		if (likely(!list_changes(old, new)))
-			continue;
-		/* Full until now: rather this CPU's than the list's. */
-		if (old.head || !new.inuse || !s->cpu_partial ||
-		    c->nid != page_to_nid(slab) || c == &kmem_sys.cpu_none) {
-			port_unpin();
-			put_chain_locked(s, slab, head, tail, cnt);
+		new = word_with(s, ch, old);
+		if (!may_freeze(s, ch, old, new)) {
+			put_chain_locked(s, ch);
 			return;
 		}
 		new.flags |= SLAB_FROZEN;
-	} while (!slab_word_cmpxchg(slab, &old, new));
-	if ((new.flags & ~old.flags) & SLAB_FROZEN)
-		cpu_keep_partial(s, c, slab);
-out:
+	} while (!slab_word_cmpxchg(ch->slab, &old, new));
+	if (old.flags & SLAB_FROZEN)
+		return;
+	cpu_keep_partial(s, this_cache_cpu(s), ch->slab);
+}
+
+#define WORD_HEAD   0xffffUL
+#define WORD_INUSE1 0x10000UL /* one object in use */
+#define WORD_FLAGS  48
+
+/*
+ * CH goes back to its slab. The word is computed as a number here: most frees
+ * past the arrays come this way.
+ */
+static inline void put_chain(struct kmem_cache *s, const struct chain *ch)
+{
+	u64 head = (u64)((char *)ch->head - ch->base) / 8 + 1;
+	u64 old = page_mapping_word(ch->slab), new;
+
+	do {
+		u64 inuse = old >> 16 & 0xffff, flags = old >> WORD_FLAGS;
+
+		if (unlikely(inuse < ch->cnt) ||
+		    unlikely(flags != SLAB_FROZEN &&
+			     (flags || !(old & WORD_HEAD) ||
+			      inuse == ch->cnt))) {
+			put_chain_slow(s, ch);
+			return;
+		}
+		set_link(s, ch->tail,
+			 old & WORD_HEAD
+				 ? ch->base + ((old & WORD_HEAD) << 3) - 8
+				 : NULL);
+		new = ((old & ~WORD_HEAD) | head) - ch->cnt *WORD_INUSE1;
+	} while (!__atomic_compare_exchange_n(&ch->slab->word, &old, new, false,
+					      __ATOMIC_ACQ_REL,
+					      __ATOMIC_ACQUIRE));
+}
+
+void slab_free_bad(struct kmem_cache *s, const void *obj, const char *text)
+{
+	u64 pfn = object_pfn(obj);
+
+	if (pfn < phys_sys.memmap_frames && pfn_valid(pfn)) {
+		struct slab_spot at = {s, compound_head(pfn_to_page(pfn)), obj};
+
+		slab_bug(&at, text);
+		return;
+	}
+	pr_err("slab: free of 0x%llx, which is not in RAM, to %s",
+	       (unsigned long long)(uintptr_t)obj, s ? s->name : "kfree");
+	__atomic_fetch_add(&kmem_sys.nr_bugs, 1, __ATOMIC_RELAXED);
+}
+
+/* The slab of S that OBJ is an object of; NULL, and reported, if none. */
+static inline struct page *slab_of(struct kmem_cache *s, const void *obj)
+{
+	u64 pfn = object_pfn(obj);
+	struct page *page;
+
+	if (likely(pfn < phys_sys.memmap_frames)) {
+		page = pfn_to_page(pfn);
+		if (likely(mark_is_of(frame_mark(page), s)))
+			return compound_head(page);
+		if (frame_mark(page) == QUARANTINE_MARK)
+			return NULL; /* reported when it was set aside */
+	}
+	slab_free_bad(s, obj, "Wrong slab cache");
+	return NULL;
+}
+
+/* Does an object begin at OBJ, SPAN bytes from BASE at most? */
+static inline bool begins_object(const struct kmem_cache *s, const char *base,
+				 u64 span, const void *obj)
+{
+	u64 off = (u64)((const char *)obj - base);
+
+	return off < span &&
+	       slab_index(&s->layout, (u32)off) * s->layout.size == off;
+}
+
+/*
+ * Chain from BUF[N] the last objects, as far as they are of one slab, and put
+ * them back. Returns how many are left. What is no object is dropped.
+ */
+static u32 put_run(struct kmem_cache *s, void **buf, u32 n)
+{
+	struct page *slab = slab_of(s, buf[n - 1]);
+	struct chain ch = {slab, NULL, buf[n - 1], buf[n - 1], 1};
+	u64 span;
+
+	if (unlikely(!slab))
+		return n - 1;
+	ch.base = slab_base(slab);
+	span = (u64)slab_word(slab).objects * s->layout.size;
+	if (unlikely(!begins_object(s, ch.base, span, ch.head))) {
+		slab_free_bad(s, ch.head, "Invalid object pointer");
+		return n - 1;
+	}
+	while (--n && begins_object(s, ch.base, span, buf[n - 1])) {
+		set_link(s, buf[n - 1], ch.head);
+		ch.head = buf[n - 1];
+		ch.cnt++;
+	}
+	put_chain(s, &ch);
+	return n;
+}
+
+void slab_put_objects(struct kmem_cache *s, void **buf, u32 n)
+{
+	mm_assert(!slab_is_debug(s));
+	port_pin();
+	while (n)
+		n = put_run(s, buf, n);
 	port_unpin();
 }
 

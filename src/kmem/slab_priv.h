@@ -58,6 +58,13 @@ static inline bool frame_of_cache(const struct page *page,
 	return frame_mark(page) == SLAB_MARK(page_to_nid(page), s->id);
 }
 
+/* The same for a MARK, whichever node's. */
+static inline bool mark_is_of(s32 mark, const struct kmem_cache *s)
+{
+	return ((u32)mark & (0x80000000u | SLAB_MARK_ID)) ==
+	       (0x80000000u | s->id);
+}
+
 /* Frame of OBJ, or beyond max_pfn for what is not in RAM. */
 static inline u64 object_pfn(const void *obj)
 {
@@ -249,9 +256,6 @@ u32 cpu_take_objects(struct kmem_cache *s, struct kmem_cache_cpu *c, void **buf,
 u32 cpu_alloc_objects(struct kmem_cache *s, struct kmem_cache_cpu *c,
 		      const struct slab_request *rq, void **buf, u32 want);
 
-/* slab_put_objects: N objects of S go back to their slabs. BUF is scratch. */
-void slab_put_objects(struct kmem_cache *s, void **buf, u32 n);
-
 /* ---- slab_partial.c -----------------------------------------------------
  */
 
@@ -261,9 +265,12 @@ struct page *slab_new(struct kmem_cache *s, const struct slab_request *rq);
 /* slab_release: give up SLAB, no object of which is in use, on no list. */
 void slab_release(struct kmem_cache *s, struct page *slab);
 
-/* slab_put_chain: CNT linked objects HEAD .. TAIL go back to SLAB. */
-void slab_put_chain(struct kmem_cache *s, struct page *slab, void *head,
-		    void *tail, u32 cnt);
+/* slab_free_bad: report OBJ, which was freed to S (NULL: kfree()). */
+void slab_free_bad(struct kmem_cache *s, const void *obj, const char *text);
+
+/* slab_put_objects: N objects of S go back to their slabs, in runs of one
+ * slab. What is no object of S is reported and dropped. BUF is not kept. */
+void slab_put_objects(struct kmem_cache *s, void **buf, u32 n);
 
 /* slab_take_list: all of a frozen SLAB's own list is the caller's; *N: how
  * many. NULL: there is none. */
