@@ -77,7 +77,7 @@ static void caches_dropped(void)
 static const struct sysctl_entry sysctl_table[] = {
 	ONE("vm.dirty_writeback_centisecs",
 	    policy_sys.dirty_writeback_centisecs, 0, ANY_COUNT, 0, NULL),
-	ONE("vm.drop_caches", reclaim_sys.drop_caches, 1, 4, 0, caches_dropped),
+	ONE("vm.drop_caches", reclaim_sys.drop_caches, 0, 4, 0, caches_dropped),
 	{"vm.lowmem_reserve_ratio",
 	 {RESERVE_RATIO(ZONE_DMA), RESERVE_RATIO(ZONE_DMA32),
 	  RESERVE_RATIO(ZONE_NORMAL), RESERVE_RATIO(ZONE_HIGHMEM),

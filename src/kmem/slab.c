@@ -53,11 +53,11 @@
  *    lock; it touches neither the object nor the slab.
  *
  * 8. Rejected. Per-object headers. A pair of list and transaction number
- *    changed by a double-word exchange, as SLUB's fast path: it reads the object
- *    at allocation and serves only objects of one slab; the array needs
- *    neither. Arrays kept by the node for CPUs to
- *    exchange: what they save is moving a batch, about an instruction an
- *    object.
+ *    changed by a double-word exchange, as SLUB's fast path: it reads the
+ *    object at allocation and serves only objects of one slab; the array
+ *    needs neither. Full arrays kept by the node for CPUs to exchange: they
+ *    would spare large batches the way through the slabs, and hold memory
+ *    that no slab can give back.
  *
  * References: Bonwick 1994; Bonwick and Adams, "Magazines and Vmem" (2001);
  * Linux documentation, mm/slub.

@@ -250,7 +250,7 @@ static struct page *node_freeze(struct kmem_cache_node *n, bool take,
 			new.flags |= SLAB_FROZEN;
 			if (take) {
 				new.head = 0;
-				new.inuse = new.objects;
+				new.inuse = old.objects;
 			}
 		} while (!slab_word_cmpxchg(slab, &old, new));
 		*was = old;
@@ -290,7 +290,7 @@ void *slab_take_list(struct page *slab, u32 *n)
 			return NULL;
 		new = old;
 		new.head = 0;
-		new.inuse = new.objects;
+		new.inuse = old.objects;
 		new.flags |= SLAB_FROZEN;
 	} while (!slab_word_cmpxchg(slab, &old, new));
 	*n = (u32)(old.objects - old.inuse);
