@@ -15,3 +15,4 @@ include tools/make/tests.mk
 include tools/make/house.mk
 -include tools/make/nullport.mk
 -include tools/make/examples.mk
+-include tools/make/malloc.mk

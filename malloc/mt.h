@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mt.h - what the files of the malloc library share. Theory: mt_cache.c.
+ */
+#ifndef MALLOC_MT_H
+#define MALLOC_MT_H
+
+#include <stddef.h>
+
+#include "host_priv.h"
+
+struct kmem_cache;
+
+/* ---- size classes ----------------------------------------------------------
+ *
+ * The class of a frame of RAM stands in mt_sys.map, a byte for each frame:
+ *
+ *	MT_NONE     given back to the system, or never used
+ *	MT_RUN      first frame of a run of frames
+ *	MT_BODY     other frames of a run, and frames that are free but dirty
+ *	MT_FIRST..  frames with objects of that class
+ */
+#define MT_NONE	     0u
+#define MT_RUN	     1u
+#define MT_BODY	     2u
+#define MT_FIRST     3u
+#define MT_SLAB_MAX  8192u   /* larger classes are runs of frames */
+#define MT_CLASS_MAX 32768u  /* larger requests have no class */
+#define MT_RUN_MAX   (PAGE_SIZE << 10) /* larger requests are mappings */
+/* 8; 16 .. 128 by 16; eight for each doubling up to 8 KiB; 12 .. 32 KiB. */
+#define MT_NR_CLASSES (MT_FIRST + 1 + 8 + 6 * 8 + 6)
+#define MT_CLASS_TABLE (MT_CLASS_MAX / 8 + 1)
+
+/* ---- magazines -------------------------------------------------------------
+ *
+ * 32 words at a multiple of their size. Objects fill it upwards from behind
+ * a NULL, whose place says how many it holds at most; TOP points behind the
+ * last object. So a TOP whose word below is NULL is empty, and a TOP that is
+ * a multiple of the magazine's size is full: neither needs a counter.
+ */
+#define MT_MAG_WORDS 32u
+#define MT_MAG_BYTES (MT_MAG_WORDS * sizeof(void *))
+
+enum mt_life { MT_NEW, MT_LIVE, MT_DEAD };
+
+/* Full magazines on the shelf: linked through their first word. */
+struct mt_shelf {
+	void **first;
+	u32 nr;
+};
+
+/* A thread's own. */
+struct mt_self {
+	void **top[MT_NR_CLASSES];
+	struct mt_shelf shelf[MT_NR_CLASSES];
+	void **spare; /* empty magazines, linked as above */
+	u32 slot;     /* where to look first */
+	u8 life;      /* enum mt_life */
+	u8 booting;
+};
+
+/* Words that make a TOP both empty and full: no class has a magazine. */
+extern void *mt_nil[MT_MAG_WORDS];
+#define MT_NIL (mt_nil + MT_MAG_WORDS)
+
+extern __thread struct mt_self mt_self
+	__attribute__((tls_model("initial-exec")));
+
+/* ---- the library's state --------------------------------------------------
+ */
+
+struct mt_slot {
+	u32 word;
+	struct port_thread thread;
+} MM_ALIGNED(128);
+
+/* Full magazines of one class that no thread owns; WORD guards them. */
+struct mt_depot {
+	u32 word;
+	struct mt_shelf shelf;
+};
+
+struct mt_options {
+	bool hardened, debug, stats, slabinfo;
+};
+
+/* (G) grow_word; (M) meta_word; (A) atomic; the rest: constant once up. */
+struct mt_state {
+	char *base; /* view of RAM's first byte */
+	u64 span;   /* bytes of RAM there may come to be */
+	u8 *map;    /* class of each frame of the span */
+	u32 *run;   /* (A) frames of the run that begins here */
+	u64 *live;  /* hardened: a bit for each 8 bytes: an object begins */
+	u32 state;  /* 0, 1 booting, 2 up, 3 failed */
+	u32 nr_slots;
+	u32 next_slot; /* (A) */
+	u32 grow_word, meta_word;
+	u64 ram_end;	   /* (G) RAM that there is, bytes */
+	u64 boot_frames;   /* frames in use that have no class */
+	s64 nr_dirty;	   /* (A) frames with a class */
+	u64 nr_trims;	   /* (A) */
+	s64 map_bytes, nr_maps; /* (A) of mappings */
+	u64 peak_map_bytes;	/* (A) */
+	struct mt_options opt;
+	pthread_key_t key;
+	char *meta_at, *meta_end; /* (M) */
+	u64 meta_bytes;		  /* (M) */
+	void **meta_free;	  /* (M) magazines */
+	u8 class_of[MT_CLASS_TABLE]; /* by (size + 7) / 8 */
+	u32 size_of[MT_NR_CLASSES];
+	u32 cap_of[MT_NR_CLASSES]; /* objects in a magazine */
+	struct kmem_cache *cache[MT_NR_CLASSES]; /* made when first used */
+	struct mt_depot depot[MT_NR_CLASSES];
+	struct mt_slot slots[MM_NR_CPUS];
+};
+
+extern struct mt_state mt_sys;
+
+/* ---- mt_boot.c ------------------------------------------------------------
+ */
+
+/* mt_up: is the library up? Boots it at the first call. */
+bool mt_boot(void);
+
+static inline bool mt_up(void)
+{
+	return likely(__atomic_load_n(&mt_sys.state, __ATOMIC_ACQUIRE) == 2) ||
+	       mt_boot();
+}
+
+/*
+ * mt_enter / mt_leave: be a CPU of the machine in between; what src/ offers
+ * may be called there and nowhere else. Not nested.
+ */
+void mt_enter(void);
+void mt_leave(void);
+
+/* mt_lock, mt_unlock: a lock word that threads wait for actively. */
+void mt_lock(u32 *word);
+void mt_unlock(u32 *word);
+
+/*
+ * mt_grow: more RAM, entered. SEEN is mt_sys.ram_end as the caller found it: if
+ * others made more meanwhile, that will do. False: there is no more.
+ */
+bool mt_grow(u64 seen);
+
+/* mt_meta_mag: an empty magazine's memory, or NULL. mt_meta_drop: back. */
+void **mt_meta_mag(void);
+void mt_meta_drop(void **mag);
+
+/* mt_boot_alloc: for what malloc itself makes the C library ask for. */
+void *mt_boot_alloc(size_t size);
+bool mt_boot_owns(const void *p);
+
+/* mt_die: say what is wrong with P and abort. */
+_Noreturn void mt_die(const char *what, const void *p);
+
+/* ---- mt_class.c -----------------------------------------------------------
+ */
+
+/* mt_class_init: the tables. */
+void mt_class_init(void);
+
+/*
+ * mt_objects_get: up to NR objects of class C into OUT. Returns how many; 0:
+ * no memory. mt_objects_put: NR objects of class C back to their slabs.
+ */
+u32 mt_objects_get(u32 c, void **out, u32 nr);
+void mt_objects_put(u32 c, void **objs, u32 nr);
+
+/* Frame of P, which lies in the span. */
+static inline u64 mt_frame(const void *p)
+{
+	return (u64)((const char *)p - mt_sys.base) >> PAGE_SHIFT;
+}
+
+static inline bool mt_in_span(const void *p)
+{
+	return (u64)((const char *)p - mt_sys.base) < mt_sys.span;
+}
+
+/* mt_mark: frame F is used by class C from now on. */
+static inline void mt_mark(u64 f, u32 c)
+{
+	if (!__atomic_exchange_n(&mt_sys.map[f], (u8)c, __ATOMIC_RELAXED))
+		__atomic_fetch_add(&mt_sys.nr_dirty, 1, __ATOMIC_RELAXED);
+}
+
+/* ---- mt_cache.c -----------------------------------------------------------
+ */
+
+/* mt_malloc_slow: what malloc()'s short way cannot do. NULL with errno. */
+void *mt_malloc_slow(size_t size);
+/* mt_free_slow: P, for which free()'s short way is not enough. */
+void mt_free_slow(void *p);
+/* mt_cache_flush: all that the calling thread keeps goes to the slabs. */
+void mt_cache_flush(void);
+/* mt_depot_flush: what no thread owns goes to the slabs. */
+void mt_depot_flush(void);
+/* mt_cache_exit: the thread ends. */
+void mt_cache_exit(void *self);
+
+/* ---- mt_large.c -----------------------------------------------------------
+ */
+
+/* mt_run_get: NR frames, the first at a multiple of ALIGN; entered. NULL. */
+void *mt_run_get(u64 nr, u64 align, u32 class);
+void mt_run_put(void *p, u64 nr);
+
+/* mt_large: SIZE bytes with no class, at a multiple of ALIGN. NULL. */
+void *mt_large(size_t size, size_t align, bool *zeroed);
+/* mt_run_free, mt_map_free: P is the first byte of a run / outside RAM. */
+void mt_run_free(void *p);
+void mt_map_free(void *p);
+/* mt_map_size: usable bytes behind P, outside RAM. */
+size_t mt_map_size(const void *p);
+/* mt_map_resize: P, a mapping, with SIZE bytes, maybe moved; NULL. */
+void *mt_map_resize(void *p, size_t size);
+
+/* ---- mt_trim.c ------------------------------------------------------------
+ */
+
+/* mt_trim_check: frames were freed: give some back if there are many. */
+void mt_trim_check(void);
+/* mt_trim: give back all free frames that are dirty. Bytes given back. */
+u64 mt_trim(void);
+
+/* ---- mt_api.c: the C library's functions by other names ------------------- */
+
+void *mt_malloc(size_t size);
+void mt_free(void *p);
+void *mt_calloc(size_t n, size_t size);
+void *mt_realloc(void *p, size_t size);
+void *mt_memalign(size_t align, size_t size);
+int mt_posix_memalign(void **out, size_t align, size_t size);
+size_t mt_usable_size(const void *p);
+
+/* ---- mt_report.c ---------------------------------------------------------- */
+
+struct mt_counts {
+	u64 ram;	/* bytes of RAM that the process has touched */
+	u64 used;	/* bytes of objects and runs handed out */
+	u64 cached;	/* bytes of objects in magazines of the depot */
+	u64 mapped;	/* bytes of mappings */
+	u64 nr_maps;
+};
+void mt_count(struct mt_counts *out);
+void mt_print_stats(int fd);
+void mt_at_exit(void);
+
+/* ---- the short ways -------------------------------------------------------
+ */
+
+static inline void *mt_malloc_inline(size_t size)
+{
+	void **top, *p;
+	u32 c;
+
+	if (unlikely(size > MT_CLASS_MAX))
+		return mt_malloc_slow(size);
+	c = mt_sys.class_of[(size + 7) >> 3];
+	top = mt_self.top[c];
+	p = top[-1];
+	if (unlikely(!p))
+		return mt_malloc_slow(size);
+	mt_self.top[c] = top - 1;
+	return p;
+}
+
+static inline void mt_free_inline(void *p)
+{
+	u64 off = (u64)((char *)p - mt_sys.base);
+	void **top;
+	u32 c;
+
+	if (unlikely(off >= mt_sys.span)) {
+		mt_free_slow(p);
+		return;
+	}
+	c = mt_sys.map[off >> PAGE_SHIFT];
+	top = mt_self.top[c];
+	if (unlikely((u64)top % MT_MAG_BYTES == 0)) {
+		mt_free_slow(p);
+		return;
+	}
+	*top = p;
+	mt_self.top[c] = top + 1;
+}
+
+#endif

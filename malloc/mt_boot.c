@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mt_boot.c - the machine under malloc: boot, CPUs, RAM that grows, fork.
+ *
+ * 1. Purpose. Bring up floors base to kmem inside somebody else's process, at
+ *    the first request for memory, before main and with no memory but what
+ *    mmap gives.
+ *
+ * 2. CPUs are borrowed. A thread is CPU i of the machine while it holds the
+ *    word of slot i: from mt_enter() to mt_leave(), which is some hundred
+ *    instructions every few dozen requests. So any number of threads share
+ *    few slots, a thread that ends has nothing to give back, and fork waits
+ *    for all words to know that nobody is inside. The port's own attaching of
+ *    threads, which keeps a slot for life and allocates, is never reached.
+ *
+ * 3. RAM lies in one reservation of address space. It starts with a part of a
+ *    section, so that few descriptors are made for small programs, and grows
+ *    by sections of 128 MiB that are hot-added when an allocation fails. All
+ *    is at physical addresses from 4 GiB, which is zone NORMAL.
+ *
+ * 4. Locking. grow_word (cache creation, RAM) is taken with a slot held;
+ *    meta_word and the depots' words are taken with or without one and hold
+ *    nothing. fork takes depots, meta, slots, grow in that order; nobody
+ *    waits for a slot with one of the others held.
+ *
+ * 5. Failure. No address space, no RAM: state 3, every request is ENOMEM.
+ *
+ * 6. Rejected. A slot for life with a fallback for the threads that find
+ *    none: two ways for everything, and a program with 65 threads that is
+ *    slower than one with 64. RAM of fixed size made at boot: its descriptors
+ *    alone are 1 % of it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include <mmkit/errno.h>
+#include <mmkit/memory_hotplug.h>
+#include <mmkit/page_alloc.h>
+
+#include "kmem/slab.h"
+#include "mt.h"
+#include "phys/phys.h"
+
+#define RAM_START   (1UL << 32)
+#define RAM_FIRST   (16UL << 20) /* bytes to begin with */
+#define RAM_MOST    (1UL << 38)
+#define META_CHUNK  (64UL << 10)
+#define BOOT_BYTES  8192u
+#define ENV_BYTES   65536u
+#define MAP_METAMAP (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+
+struct mt_state mt_sys;
+
+static struct {
+	char bytes[BOOT_BYTES] MM_ALIGNED(16);
+	size_t used;
+} boot_heap;
+
+static struct e820_table ram_map;
+
+/* ---- saying what is wrong ---------------------------------------------------
+ */
+
+static void say(const char *text, size_t len)
+{
+	while (len) {
+		ssize_t n = write(STDERR_FILENO, text, len);
+
+		if (n <= 0)
+			return;
+		text += n;
+		len -= (size_t)n;
+	}
+}
+
+static void console(void *arg, int level, const char *text, size_t len)
+{
+	(void)arg;
+	(void)level;
+	say(text, len);
+}
+
+void mt_die(const char *what, const void *p)
+{
+	char line[160];
+	struct seq_buf s;
+	u32 c = mt_in_span(p) ? mt_sys.map[mt_frame(p)] : MT_NONE;
+
+	seq_buf_init(&s, line, sizeof(line));
+	seq_printf(&s, "mmkit-malloc: %s: 0x%llx", what,
+		   (unsigned long long)(uintptr_t)p);
+	if (c >= MT_FIRST)
+		seq_printf(&s, " (cache malloc-%u)", mt_sys.size_of[c]);
+	seq_puts(&s, "\n");
+	say(line, strlen(line));
+	abort();
+}
+
+/* ---- words
+ * -------------------------------------------------------------------- */
+
+void mt_lock(u32 *word)
+{
+	port_spin_lock(word);
+}
+
+void mt_unlock(u32 *word)
+{
+	port_spin_unlock(word);
+}
+
+/* ---- being a CPU
+ * -------------------------------------------------------------- */
+
+static void be_cpu(u32 i)
+{
+	struct port_thread *t = &mt_sys.slots[i].thread;
+
+	mt_self.slot = i;
+	host_self = (struct host_self){
+		.task = &t->task, .thread = t, .cpu = (int)i};
+}
+
+void mt_enter(void)
+{
+	u32 i = mt_self.slot;
+
+	mm_assert(host_self.task == NULL);
+	for (;;) {
+		for (u32 n = 0; n < mt_sys.nr_slots; n++) {
+			if (port_spin_trylock(&mt_sys.slots[i].word)) {
+				be_cpu(i);
+				return;
+			}
+			i = i + 1 < mt_sys.nr_slots ? i + 1 : 0;
+		}
+		sched_yield();
+	}
+}
+
+void mt_leave(void)
+{
+	u32 i = (u32)host_self.cpu;
+
+	host_self = (struct host_self){.cpu = MM_NR_CPUS};
+	mt_unlock(&mt_sys.slots[i].word);
+}
+
+static u32 count_slots(void)
+{
+	cpu_set_t set;
+	u32 n;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return 4;
+	/* More than CPUs: a thread may lose its CPU while it is inside. */
+	n = 2 * (u32)CPU_COUNT(&set);
+	return clamp(n, 2u, (u32)MM_NR_CPUS);
+}
+
+/* ---- memory of our own
+ * --------------------------------------------------------- */
+
+static void *map_meta(u64 bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_METAMAP, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+void **mt_meta_mag(void)
+{
+	void **mag = NULL;
+
+	mt_lock(&mt_sys.meta_word);
+	if (mt_sys.meta_free) {
+		mag = mt_sys.meta_free;
+		mt_sys.meta_free = *mag;
+	} else {
+		if (mt_sys.meta_at == mt_sys.meta_end) {
+			char *p = map_meta(META_CHUNK);
+
+			mt_sys.meta_at = p;
+			mt_sys.meta_end = p ? p + META_CHUNK : NULL;
+			mt_sys.meta_bytes += p ? META_CHUNK : 0;
+		}
+		if (mt_sys.meta_at) {
+			mag = (void **)(void *)mt_sys.meta_at;
+			mt_sys.meta_at += MT_MAG_BYTES;
+		}
+	}
+	mt_unlock(&mt_sys.meta_word);
+	return mag;
+}
+
+void mt_meta_drop(void **mag)
+{
+	mt_lock(&mt_sys.meta_word);
+	*mag = mt_sys.meta_free;
+	mt_sys.meta_free = mag;
+	mt_unlock(&mt_sys.meta_word);
+}
+
+void *mt_boot_alloc(size_t size)
+{
+	size_t at = boot_heap.used;
+
+	size = ALIGN(max(size, (size_t)1), 16ul);
+	if (size > BOOT_BYTES - at)
+		return NULL;
+	boot_heap.used = at + size;
+	return boot_heap.bytes + at;
+}
+
+bool mt_boot_owns(const void *p)
+{
+	return (const char *)p >= boot_heap.bytes &&
+	       (const char *)p < boot_heap.bytes + BOOT_BYTES;
+}
+
+/* ---- options
+ * ------------------------------------------------------------------- */
+
+static void take_option(const char *word, size_t len)
+{
+	const struct {
+		const char *name;
+		bool *flag;
+	} known[] = {
+		{"hardened", &mt_sys.opt.hardened},
+		{"debug", &mt_sys.opt.debug},
+		{"stats", &mt_sys.opt.stats},
+		{"slabinfo", &mt_sys.opt.slabinfo},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+		if (strlen(known[i].name) == len &&
+		    !memcmp(known[i].name, word, len)) {
+			*known[i].flag = true;
+			return;
+		}
+	}
+	if (len) {
+		say("mmkit-malloc: MMKIT_OPTIONS: unknown option \"", 44);
+		say(word, len);
+		say("\"\n", 2);
+	}
+}
+
+static void take_options(const char *text)
+{
+	while (text) {
+		const char *end = strchrnul(text, ',');
+
+		take_option(text, (size_t)(end - text));
+		text = *end ? end + 1 : NULL;
+	}
+}
+
+/* ---- boot
+ * ---------------------------------------------------------------------- */
+
+/* Bytes of address space for RAM: twice what the system has, at least 16 GiB,
+ * but not more than half of what the process may have. */
+static u64 ram_room(void)
+{
+	struct sysinfo si;
+	struct rlimit lim;
+	u64 room = 16UL << 30;
+
+	if (!sysinfo(&si))
+		room = max(room, 2 * (u64)si.totalram * si.mem_unit);
+	if (!getrlimit(RLIMIT_AS, &lim) && lim.rlim_cur != RLIM_INFINITY)
+		room = min(room, (u64)lim.rlim_cur / 2);
+	room = clamp(room, MEMORY_BLOCK_BYTES, RAM_MOST);
+	return ALIGN_DOWN(room, MEMORY_BLOCK_BYTES);
+}
+
+/*
+ * The port reserves from physical address 0 on; what lies below RAM_START is
+ * given back at once.
+ */
+static bool boot_machine(void)
+{
+	struct host_config cfg = {.console = console,
+				  .console_level = 3,
+				  .cpus = (int)mt_sys.nr_slots,
+				  .ram_max = RAM_START + mt_sys.span};
+	struct phys_boot_params pp = {.map = &ram_map,
+				      .no_mobility_grouping = true,
+				      .min_free_kbytes = 64,
+				      .max_possible = RAM_START + mt_sys.span};
+
+	if (host_init(&cfg))
+		return false;
+	munmap(host_ram_base, RAM_START);
+	mt_sys.base = host_ram_base + RAM_START;
+	madvise(mt_sys.base, mt_sys.span, MADV_NOHUGEPAGE);
+	if (e820_add(&ram_map, RAM_START, RAM_FIRST, E820_TYPE_RAM))
+		return false;
+	mt_sys.ram_end = RAM_FIRST;
+	be_cpu(0);
+	if (phys_boot_memory(&pp) || kmem_init())
+		return false;
+	mt_sys.boot_frames = totalram_pages() - nr_free_pages();
+	return true;
+}
+
+static bool boot(void)
+{
+	u64 frames;
+
+	mt_sys.nr_slots = count_slots();
+	mt_sys.span = ram_room();
+	take_options(environ ? getenv("MMKIT_OPTIONS") : NULL);
+	mt_class_init();
+	frames = mt_sys.span >> PAGE_SHIFT;
+	mt_sys.map = map_meta(frames);
+	mt_sys.run = map_meta(frames * sizeof(*mt_sys.run));
+	if (mt_sys.opt.hardened)
+		mt_sys.live = map_meta(mt_sys.span / 64);
+	if (!mt_sys.map || !mt_sys.run || (mt_sys.opt.hardened && !mt_sys.live))
+		return false;
+	return boot_machine();
+}
+
+/* ---- fork
+ * ---------------------------------------------------------------------- */
+
+static void fork_prepare(void)
+{
+	for (u32 c = 0; c < MT_NR_CLASSES; c++)
+		mt_lock(&mt_sys.depot[c].word);
+	mt_lock(&mt_sys.meta_word);
+	for (u32 i = 0; i < mt_sys.nr_slots; i++)
+		mt_lock(&mt_sys.slots[i].word);
+	mt_lock(&mt_sys.grow_word);
+}
+
+static void fork_done(void)
+{
+	mt_unlock(&mt_sys.grow_word);
+	for (u32 i = 0; i < mt_sys.nr_slots; i++)
+		mt_unlock(&mt_sys.slots[i].word);
+	mt_unlock(&mt_sys.meta_word);
+	for (u32 c = 0; c < MT_NR_CLASSES; c++)
+		mt_unlock(&mt_sys.depot[c].word);
+}
+
+static void hooks(void)
+{
+	if (pthread_key_create(&mt_sys.key, mt_cache_exit) ||
+	    pthread_atfork(fork_prepare, fork_done, fork_done))
+		say("mmkit-malloc: no hooks for threads and fork\n", 44);
+}
+
+/*
+ * The first thread boots, others wait. What the C library allocates for it
+ * meanwhile comes from a few static bytes.
+ */
+bool mt_boot(void)
+{
+	u32 none = 0;
+	bool ok;
+
+	if (mt_self.booting)
+		return false;
+	if (!__atomic_compare_exchange_n(&mt_sys.state, &none, 1, false,
+					 __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
+		while ((none = __atomic_load_n(&mt_sys.state, __ATOMIC_ACQUIRE)) ==
+		       1)
+			sched_yield();
+		return none == 2;
+	}
+	mt_self.booting = 1;
+	ok = boot();
+	host_self = (struct host_self){.cpu = MM_NR_CPUS};
+	if (ok)
+		hooks();
+	mt_self.booting = 0;
+	__atomic_store_n(&mt_sys.state, ok ? 2 : 3, __ATOMIC_RELEASE);
+	if (!ok)
+		say("mmkit-malloc: cannot boot\n", 26);
+	return ok;
+}
+
+/* ---- more RAM
+ * ------------------------------------------------------------------ */
+
+bool mt_grow(u64 seen)
+{
+	u64 at, size, end;
+	bool ok = true;
+
+	mt_lock(&mt_sys.grow_word);
+	if (mt_sys.ram_end == seen) {
+		/* The first part of a section stays one: blocks are whole. */
+		at = ALIGN(mt_sys.ram_end, MEMORY_BLOCK_BYTES);
+		size = MEMORY_BLOCK_BYTES;
+		end = at + size;
+		ok = end <= mt_sys.span &&
+		     !add_memory(0, RAM_START + at, size,
+				 MHP_MEMMAP_ON_MEMORY) &&
+		     !online_pages(PFN_DOWN(RAM_START + at), PFN_DOWN(size),
+				   MMOP_ONLINE_KERNEL);
+		if (ok)
+			__atomic_store_n(&mt_sys.ram_end, end, __ATOMIC_RELEASE);
+	}
+	mt_unlock(&mt_sys.grow_word);
+	return ok;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mt_trim.c - free frames go back to the system.
+ *
+ * mt_sys.map knows which frames have been touched since they were last given
+ * back. When more of these are free than KEEP_MIN and a part of what is in
+ * use, all are given back at once: the next time is that many frees away, so
+ * a free pays for a bounded number of frames, and what stays resident is
+ * bounded by what is in use. The free lists are walked under the zone's lock;
+ * blocks stay where they are, so nobody finds memory short meanwhile.
+ */
+#include <string.h>
+#include <sys/mman.h>
+
+#include <mmkit/page_alloc.h>
+#include <mmkit/slab.h>
+
+#include "mt.h"
+#include "phys/phys.h"
+
+#define KEEP_MIN 1024u /* frames */
+
+/* The dirty frames of [F, END), in as few calls as there are gaps. */
+static u64 give_back(u64 f, u64 end)
+{
+	u64 nr = 0, from;
+
+	while (f < end) {
+		for (; f < end && mt_sys.map[f] == MT_NONE; f++)
+			;
+		for (from = f; f < end && mt_sys.map[f] != MT_NONE; f++)
+			mt_sys.map[f] = MT_NONE;
+		if (f == from)
+			break;
+		madvise(mt_sys.base + PFN_PHYS(from), PFN_PHYS(f - from),
+			MADV_DONTNEED);
+		nr += f - from;
+	}
+	return nr;
+}
+
+static u64 trim_list(const struct page_list *l, unsigned int order)
+{
+	u64 nr = 0;
+
+	for (struct page *p = page_list_first(l); p; p = page_list_next(p)) {
+		u64 f = mt_frame(page_view(p));
+
+		nr += give_back(f, f + (1UL << order));
+	}
+	return nr;
+}
+
+static u64 trim_zone(struct zone *zone)
+{
+	unsigned long flags;
+	u64 nr = 0;
+
+	spin_lock_irqsave(&zone->lock, flags);
+	for (unsigned int order = 0; order < MAX_ORDER; order++) {
+		for (int mt_type = 0; mt_type < MIGRATE_TYPES; mt_type++)
+			nr += trim_list(
+				&zone->free_area[order].free_list[mt_type],
+				order);
+	}
+	spin_unlock_irqrestore(&zone->lock, flags);
+	return nr;
+}
+
+static u64 trim_frames(void)
+{
+	u64 nr = 0;
+
+	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++) {
+		struct kmem_cache *s =
+			__atomic_load_n(&mt_sys.cache[c], __ATOMIC_ACQUIRE);
+
+		if (s)
+			kmem_cache_shrink(s);
+	}
+	drain_all_pages();
+	for (u32 id = 1; id <= phys_sys.nr_zone_ids; id++) {
+		if (phys_sys.hot.zone_of[id])
+			nr += trim_zone(phys_sys.hot.zone_of[id]);
+	}
+	__atomic_fetch_sub(&mt_sys.nr_dirty, (s64)nr, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&mt_sys.nr_trims, 1, __ATOMIC_RELAXED);
+	return nr;
+}
+
+void mt_trim_check(void)
+{
+	s64 dirty = __atomic_load_n(&mt_sys.nr_dirty, __ATOMIC_RELAXED), used;
+
+	if (dirty <= KEEP_MIN)
+		return;
+	used = (s64)(totalram_pages() - nr_free_pages() - mt_sys.boot_frames);
+	if (dirty > KEEP_MIN + used + used / 2)
+		trim_frames();
+}
+
+u64 mt_trim(void)
+{
+	u64 nr;
+
+	mt_cache_flush();
+	mt_depot_flush();
+	mt_enter();
+	nr = trim_frames();
+	mt_leave();
+	return nr << PAGE_SHIFT;
+}
