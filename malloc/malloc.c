@@ -101,7 +101,10 @@ EXPORT size_t malloc_usable_size(void *p)
 EXPORT int malloc_trim(size_t pad)
 {
 	(void)pad;
-	return mt_up() && mt_trim() > 0;
+	if (!mt_up())
+		return 0;
+	mt_cache_flush();
+	return mt_trim() > 0;
 }
 
 EXPORT struct mallinfo2 mallinfo2(void)

@@ -98,6 +98,7 @@ struct mt_state {
 	u64 ram_end;	   /* (G) RAM that there is, bytes */
 	u64 boot_frames;   /* frames in use that have no class */
 	s64 nr_dirty;	   /* (A) frames with a class */
+	s64 depot_bytes;   /* (A) of objects in the depots */
 	u64 nr_trims;	   /* (A) */
 	s64 map_bytes, nr_maps; /* (A) of mappings */
 	u64 peak_map_bytes;	/* (A) */
@@ -221,9 +222,11 @@ void *mt_map_resize(void *p, size_t size);
 /* ---- mt_trim.c ------------------------------------------------------------
  */
 
-/* mt_trim_check: frames were freed: give some back if there are many. */
-void mt_trim_check(void);
-/* mt_trim: give back all free frames that are dirty. Bytes given back. */
+/* mt_trim_due: are so many frames free and dirty that mt_trim() is due?
+ * Entered. */
+bool mt_trim_due(void);
+/* mt_trim: empty the depots and give back all free frames that are dirty.
+ * Not entered. Returns the bytes given back. */
 u64 mt_trim(void);
 
 /* ---- mt_api.c: the C library's functions by other names ------------------- */
@@ -278,7 +281,7 @@ static inline void mt_free_inline(void *p)
 		mt_free_slow(p);
 		return;
 	}
-	c = mt_sys.map[off >> PAGE_SHIFT];
+	c = READ_ONCE(mt_sys.map[off >> PAGE_SHIFT]);
 	top = mt_self.top[c];
 	if (unlikely((u64)top % MT_MAG_BYTES == 0)) {
 		mt_free_slow(p);

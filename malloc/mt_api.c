@@ -29,7 +29,7 @@ void *mt_calloc(size_t n, size_t size)
 		return NULL;
 	}
 	if (bytes > MT_CLASS_MAX && mt_up()) {
-		p = mt_large(bytes, PAGE_SIZE, &zeroed);
+		p = mt_large(bytes, MM_CACHELINE, &zeroed);
 		if (!p)
 			errno = ENOMEM;
 	} else {
@@ -48,7 +48,7 @@ size_t mt_usable_size(const void *p)
 		return 0;
 	if (!mt_in_span(p))
 		return mt_map_size(p);
-	c = mt_sys.map[mt_frame(p)];
+	c = READ_ONCE(mt_sys.map[mt_frame(p)]);
 	if (c == MT_RUN)
 		return PFN_PHYS((u64)READ_ONCE(mt_sys.run[mt_frame(p)]));
 	if (c < MT_FIRST)

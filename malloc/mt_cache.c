@@ -46,7 +46,7 @@
 #include "mt.h"
 
 #define SHELF_BYTES (256u << 10)
-#define DEPOT_BYTES (1024u << 10)
+#define DEPOT_BYTES (512u << 10)
 
 void *mt_nil[MT_MAG_WORDS] MM_ALIGNED(MT_MAG_BYTES);
 
@@ -77,7 +77,8 @@ static void **mag_empty_top(void **mag, u32 c)
 static void shelf_push(struct mt_shelf *s, void **mag)
 {
 	*mag = s->first;
-	s->first = mag;
+	/* A depot's are peeked at without its word. */
+	WRITE_ONCE(s->first, mag);
 	s->nr++;
 }
 
@@ -87,16 +88,22 @@ static void **shelf_pop(struct mt_shelf *s)
 	void **mag = s->first;
 
 	if (mag) {
-		s->first = *mag;
+		WRITE_ONCE(s->first, *mag);
 		*mag = NULL;
 		s->nr--;
 	}
 	return mag;
 }
 
+/* Bytes of the objects of a full magazine. */
+static u32 mag_bytes(u32 c)
+{
+	return mt_sys.cap_of[c] * mt_sys.size_of[c];
+}
+
 static bool shelf_room(const struct mt_shelf *s, u32 c, u32 bytes)
 {
-	return (s->nr + 1) * mt_sys.cap_of[c] * mt_sys.size_of[c] <= bytes;
+	return (s->nr + 1) * mag_bytes(c) <= bytes;
 }
 
 static void spare_put(void **mag)
@@ -115,6 +122,11 @@ static void **spare_get(void)
 	return mag;
 }
 
+static void count_depot(s64 bytes)
+{
+	__atomic_fetch_add(&mt_sys.depot_bytes, bytes, __ATOMIC_RELAXED);
+}
+
 static bool depot_push(u32 c, void **mag)
 {
 	struct mt_depot *d = &mt_sys.depot[c];
@@ -125,6 +137,8 @@ static bool depot_push(u32 c, void **mag)
 	if (ok)
 		shelf_push(&d->shelf, mag);
 	mt_unlock(&d->word);
+	if (ok)
+		count_depot((s64)mag_bytes(c));
 	return ok;
 }
 
@@ -138,6 +152,8 @@ static void **depot_pop(u32 c)
 	mt_lock(&d->word);
 	mag = shelf_pop(&d->shelf);
 	mt_unlock(&d->word);
+	if (mag)
+		count_depot(-(s64)mag_bytes(c));
 	return mag;
 }
 
@@ -309,7 +325,7 @@ void *mt_malloc_slow(size_t size)
 		if (mt_self.booting)
 			p = mt_boot_alloc(size);
 	} else if (size > MT_CLASS_MAX) {
-		p = mt_large(size, PAGE_SIZE, &zeroed);
+		p = mt_large(size, MM_CACHELINE, &zeroed);
 	} else {
 		p = class_alloc(mt_sys.class_of[(size + 7) >> 3]);
 	}
@@ -380,7 +396,7 @@ static void hardened_check(void *p)
 
 static void span_free(void *p)
 {
-	u32 c = mt_sys.map[mt_frame(p)];
+	u32 c = READ_ONCE(mt_sys.map[mt_frame(p)]);
 
 	if (c == MT_RUN) {
 		mt_run_free(p);

@@ -95,7 +95,7 @@ static void *one_object(u32 c)
 	if (unlikely(!s))
 		s = make_cache(c);
 	p = s ? kmem_cache_alloc(s, MT_GFP) : NULL;
-	if (p && unlikely(mt_sys.map[mt_frame(p)] != c))
+	if (p && unlikely(READ_ONCE(mt_sys.map[mt_frame(p)]) != c))
 		mark_slab(p, c);
 	return p;
 }
@@ -121,16 +121,20 @@ u32 mt_objects_get(u32 c, void **out, u32 nr)
 void mt_objects_put(u32 c, void **objs, u32 nr)
 {
 	u64 frames = mt_sys.size_of[c] >> PAGE_SHIFT;
+	bool due;
 
 	mt_enter();
 	for (u32 i = 0; i < nr; i++) {
 		if (mt_sys.size_of[c] > MT_SLAB_MAX) {
-			mt_sys.map[mt_frame(objs[i])] = MT_BODY;
+			WRITE_ONCE(mt_sys.map[mt_frame(objs[i])],
+				   MT_BODY);
 			mt_run_put(objs[i], frames);
 		} else {
 			kmem_cache_free(mt_sys.cache[c], objs[i]);
 		}
 	}
-	mt_trim_check();
+	due = mt_trim_due();
 	mt_leave();
+	if (unlikely(due))
+		mt_trim();
 }

@@ -90,6 +90,7 @@ void mt_run_free(void *p)
 {
 	u64 f = mt_frame(p);
 	u8 was = MT_RUN;
+	bool due;
 
 	if ((uintptr_t)p % PAGE_SIZE)
 		mt_die("invalid pointer", p);
@@ -98,8 +99,10 @@ void mt_run_free(void *p)
 		mt_die("double free", p);
 	mt_enter();
 	mt_run_put(p, mt_sys.run[f]);
-	mt_trim_check();
+	due = mt_trim_due();
 	mt_leave();
+	if (unlikely(due))
+		mt_trim();
 }
 
 /* ---- mappings
@@ -213,7 +216,7 @@ void *mt_large(size_t size, size_t align, bool *zeroed)
 		p = run_alloc(size, align);
 	if (!p) {
 		*zeroed = true;
-		p = map_alloc(size, align > PAGE_SIZE ? align : MM_CACHELINE);
+		p = map_alloc(size, align);
 	}
 	return p;
 }

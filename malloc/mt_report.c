@@ -17,17 +17,6 @@
 
 #define LLU(x) ((unsigned long long)(x))
 
-/* Bytes of full magazines that no thread owns. */
-static u64 depot_bytes(void)
-{
-	u64 bytes = 0;
-
-	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++)
-		bytes += (u64)READ_ONCE(mt_sys.depot[c].shelf.nr) * mt_sys.cap_of[c] *
-			 mt_sys.size_of[c];
-	return bytes;
-}
-
 void mt_count(struct mt_counts *out)
 {
 	s64 dirty = __atomic_load_n(&mt_sys.nr_dirty, __ATOMIC_RELAXED);
@@ -38,7 +27,8 @@ void mt_count(struct mt_counts *out)
 	mt_leave();
 	used = used > mt_sys.boot_frames ? used - mt_sys.boot_frames : 0;
 	out->ram = PFN_PHYS((u64)max(dirty, (s64)0));
-	out->cached = depot_bytes();
+	out->cached = (u64)max(
+		__atomic_load_n(&mt_sys.depot_bytes, __ATOMIC_RELAXED), 0l);
 	out->used = PFN_PHYS(used);
 	out->used -= min(out->used, out->cached);
 	out->mapped = (u64)__atomic_load_n(&mt_sys.map_bytes, __ATOMIC_RELAXED);

@@ -26,10 +26,10 @@ static u64 give_back(u64 f, u64 end)
 	u64 nr = 0, from;
 
 	while (f < end) {
-		for (; f < end && mt_sys.map[f] == MT_NONE; f++)
-			;
-		for (from = f; f < end && mt_sys.map[f] != MT_NONE; f++)
-			mt_sys.map[f] = MT_NONE;
+		while (f < end && READ_ONCE(mt_sys.map[f]) == MT_NONE)
+			f++;
+		for (from = f; f < end && READ_ONCE(mt_sys.map[f]); f++)
+			WRITE_ONCE(mt_sys.map[f], MT_NONE);
 		if (f == from)
 			break;
 		madvise(mt_sys.base + PFN_PHYS(from), PFN_PHYS(f - from),
@@ -88,22 +88,22 @@ static u64 trim_frames(void)
 	return nr;
 }
 
-void mt_trim_check(void)
+bool mt_trim_due(void)
 {
 	s64 dirty = __atomic_load_n(&mt_sys.nr_dirty, __ATOMIC_RELAXED), used;
 
 	if (dirty <= KEEP_MIN)
-		return;
+		return false;
 	used = (s64)(totalram_pages() - nr_free_pages() - mt_sys.boot_frames);
-	if (dirty > KEEP_MIN + used + used / 2)
-		trim_frames();
+	used -= __atomic_load_n(&mt_sys.depot_bytes, __ATOMIC_RELAXED) >>
+		PAGE_SHIFT;
+	return dirty > KEEP_MIN + used + used / 2;
 }
 
 u64 mt_trim(void)
 {
 	u64 nr;
 
-	mt_cache_flush();
 	mt_depot_flush();
 	mt_enter();
 	nr = trim_frames();

@@ -25,3 +25,22 @@ $(BUILD)/libmmkit-malloc.so: $(MT_OBJS)
 -include $(MT_OBJS:.o=.d)
 
 all: $(BUILD)/libmmkit-malloc.so
+
+# The same without the names, for the tests: build/<variant>/libmt.a.
+# $(1) variant
+define mt_rules
+$(BUILD)/$(1)/malloc/%.o: malloc/%.c $(FLAGS_MK)
+	@mkdir -p $$(@D)
+	$$(SAY) "  CC [$(1)/malloc] $$<"
+	$$(Q)$$(CC) $$(STD) -D_GNU_SOURCE $$(WARN) $$(CFLAGS_$(1)) $$(INC) -Iport/host -MMD -MP -c $$< -o $$@
+MT_LIB_$(1) := $$(patsubst %.c,$(BUILD)/$(1)/%.o,$(filter-out malloc/malloc.c,$(MT_C)))
+$(BUILD)/$(1)/libmt.a: $$(MT_LIB_$(1))
+	@rm -f $$@
+	$$(SAY) "  AR $$@"
+	$$(Q)$$(AR) rcs $$@ $$^
+-include $$(MT_LIB_$(1):.o=.d)
+$(patsubst %,$(BUILD)/$(1)/tests/host/%,$(filter test_malloc_%,$(TESTS_host))): private TEST_LIBS = $(BUILD)/$(1)/libmt.a $(BUILD)/$(1)/libmm-host.a -lcmocka -lpthread
+$(patsubst %,$(BUILD)/$(1)/tests/host/%,$(filter test_malloc_%,$(TESTS_host))): private INC += -Imalloc
+$(patsubst %,$(BUILD)/$(1)/tests/host/%,$(filter test_malloc_%,$(TESTS_host))): $(BUILD)/$(1)/libmt.a
+endef
+$(foreach v,$(VARIANTS),$(eval $(call mt_rules,$(v))))
