@@ -11,9 +11,12 @@
 
 struct kmem_cache;
 
+/* Said where it is used, too, it saves a look into a table of addresses. */
+#define MT_HIDDEN __attribute__((visibility("hidden")))
+
 /* ---- size classes ----------------------------------------------------------
  *
- * The class of a frame of RAM stands in mt_sys.map, a byte for each frame:
+ * The class of a frame of RAM stands in mt_map, a byte for each frame:
  *
  *	MT_NONE     given back to the system, or never used
  *	MT_RUN      first frame of a run of frames
@@ -24,21 +27,21 @@ struct kmem_cache;
 #define MT_RUN	     1u
 #define MT_BODY	     2u
 #define MT_FIRST     3u
-#define MT_SLAB_MAX  8192u   /* larger classes are runs of frames */
-#define MT_CLASS_MAX 32768u  /* larger requests have no class */
+#define MT_SLAB_MAX  8192u	       /* larger classes are runs of frames */
+#define MT_CLASS_MAX 32768u	       /* larger requests have no class */
 #define MT_RUN_MAX   (PAGE_SIZE << 10) /* larger requests are mappings */
 /* 8; 16 .. 128 by 16; eight for each doubling up to 8 KiB; 12 .. 32 KiB. */
-#define MT_NR_CLASSES (MT_FIRST + 1 + 8 + 6 * 8 + 6)
+#define MT_NR_CLASSES  (MT_FIRST + 1 + 8 + 6 * 8 + 6)
 #define MT_CLASS_TABLE (MT_CLASS_MAX / 8 + 1)
 
 /* ---- magazines -------------------------------------------------------------
  *
- * 32 words at a multiple of their size. Objects fill it upwards from behind
+ * 64 words at a multiple of their size. Objects fill it upwards from behind
  * a NULL, whose place says how many it holds at most; TOP points behind the
  * last object. So a TOP whose word below is NULL is empty, and a TOP that is
  * a multiple of the magazine's size is full: neither needs a counter.
  */
-#define MT_MAG_WORDS 32u
+#define MT_MAG_WORDS 64u
 #define MT_MAG_BYTES (MT_MAG_WORDS * sizeof(void *))
 
 enum mt_life { MT_NEW, MT_LIVE, MT_DEAD };
@@ -53,18 +56,18 @@ struct mt_shelf {
 struct mt_self {
 	void **top[MT_NR_CLASSES];
 	struct mt_shelf shelf[MT_NR_CLASSES];
-	void **spare; /* empty magazines, linked as above */
-	u32 slot;     /* where to look first */
-	u8 life;      /* enum mt_life */
+	struct mt_shelf spare; /* empty magazines */
+	u32 slot;	       /* where to look first */
+	u8 life;	       /* enum mt_life */
 	u8 booting;
 };
 
 /* Words that make a TOP both empty and full: no class has a magazine. */
-extern void *mt_nil[MT_MAG_WORDS];
+extern void *mt_nil[MT_MAG_WORDS] MT_HIDDEN;
 #define MT_NIL (mt_nil + MT_MAG_WORDS)
 
 extern __thread struct mt_self mt_self
-	__attribute__((tls_model("initial-exec")));
+	__attribute__((tls_model("initial-exec"))) MT_HIDDEN;
 
 /* ---- the library's state --------------------------------------------------
  */
@@ -86,36 +89,40 @@ struct mt_options {
 
 /* (G) grow_word; (M) meta_word; (A) atomic; the rest: constant once up. */
 struct mt_state {
-	char *base; /* view of RAM's first byte */
-	u64 span;   /* bytes of RAM there may come to be */
-	u8 *map;    /* class of each frame of the span */
-	u32 *run;   /* (A) frames of the run that begins here */
-	u64 *live;  /* hardened: a bit for each 8 bytes: an object begins */
-	u32 state;  /* 0, 1 booting, 2 up, 3 failed */
+	u32 *run;  /* (A) frames of the run that begins here */
+	u64 *live; /* direct: a bit for each 8 bytes: an object begins */
+	u32 state; /* 0, 1 booting, 2 up, 3 failed */
 	u32 nr_slots;
 	u32 next_slot; /* (A) */
 	u32 grow_word, meta_word;
-	u64 ram_end;	   /* (G) RAM that there is, bytes */
-	u64 boot_frames;   /* frames in use that have no class */
-	s64 nr_dirty;	   /* (A) frames with a class */
-	s64 depot_bytes;   /* (A) of objects in the depots */
-	u64 nr_trims;	   /* (A) */
+	u64 ram_end;		/* (G) RAM that there is, bytes */
+	u64 boot_frames;	/* frames in use that have no class */
+	s64 nr_dirty;		/* (A) frames with a class */
+	s64 depot_bytes;	/* (A) of objects in the depots */
+	u64 nr_trims;		/* (A) */
 	s64 map_bytes, nr_maps; /* (A) of mappings */
 	u64 peak_map_bytes;	/* (A) */
 	struct mt_options opt;
+	int stats_fd;
+	bool direct; /* no magazines: each object is checked */
 	pthread_key_t key;
-	char *meta_at, *meta_end; /* (M) */
-	u64 meta_bytes;		  /* (M) */
-	void **meta_free;	  /* (M) magazines */
+	char *meta_at, *meta_end;    /* (M) */
+	u64 meta_bytes;		     /* (M) */
+	void **meta_free;	     /* (M) magazines */
 	u8 class_of[MT_CLASS_TABLE]; /* by (size + 7) / 8 */
 	u32 size_of[MT_NR_CLASSES];
-	u32 cap_of[MT_NR_CLASSES]; /* objects in a magazine */
+	u32 cap_of[MT_NR_CLASSES];		 /* objects in a magazine */
 	struct kmem_cache *cache[MT_NR_CLASSES]; /* made when first used */
 	struct mt_depot depot[MT_NR_CLASSES];
 	struct mt_slot slots[MM_NR_CPUS];
 };
 
-extern struct mt_state mt_sys;
+extern struct mt_state mt_sys MT_HIDDEN;
+
+/* What free() looks at; by themselves, which saves it an instruction. */
+extern char *mt_base MT_HIDDEN; /* view of RAM's first byte */
+extern u64 mt_span MT_HIDDEN;	/* bytes of RAM there may come to be */
+extern u8 *mt_map MT_HIDDEN;	/* class of each frame of the span */
 
 /* ---- mt_boot.c ------------------------------------------------------------
  */
@@ -173,18 +180,18 @@ void mt_objects_put(u32 c, void **objs, u32 nr);
 /* Frame of P, which lies in the span. */
 static inline u64 mt_frame(const void *p)
 {
-	return (u64)((const char *)p - mt_sys.base) >> PAGE_SHIFT;
+	return (u64)((const char *)p - mt_base) >> PAGE_SHIFT;
 }
 
 static inline bool mt_in_span(const void *p)
 {
-	return (u64)((const char *)p - mt_sys.base) < mt_sys.span;
+	return (u64)((const char *)p - mt_base) < mt_span;
 }
 
 /* mt_mark: frame F is used by class C from now on. */
 static inline void mt_mark(u64 f, u32 c)
 {
-	if (!__atomic_exchange_n(&mt_sys.map[f], (u8)c, __ATOMIC_RELAXED))
+	if (!__atomic_exchange_n(&mt_map[f], (u8)c, __ATOMIC_RELAXED))
 		__atomic_fetch_add(&mt_sys.nr_dirty, 1, __ATOMIC_RELAXED);
 }
 
@@ -229,7 +236,8 @@ bool mt_trim_due(void);
  * Not entered. Returns the bytes given back. */
 u64 mt_trim(void);
 
-/* ---- mt_api.c: the C library's functions by other names ------------------- */
+/* ---- mt_api.c: the C library's functions by other names -------------------
+ */
 
 void *mt_malloc(size_t size);
 void mt_free(void *p);
@@ -239,13 +247,14 @@ void *mt_memalign(size_t align, size_t size);
 int mt_posix_memalign(void **out, size_t align, size_t size);
 size_t mt_usable_size(const void *p);
 
-/* ---- mt_report.c ---------------------------------------------------------- */
+/* ---- mt_report.c ----------------------------------------------------------
+ */
 
 struct mt_counts {
-	u64 ram;	/* bytes of RAM that the process has touched */
-	u64 used;	/* bytes of objects and runs handed out */
-	u64 cached;	/* bytes of objects in magazines of the depot */
-	u64 mapped;	/* bytes of mappings */
+	u64 ram;    /* bytes of RAM that the process has touched */
+	u64 used;   /* bytes of objects and runs handed out */
+	u64 cached; /* bytes of objects in magazines of the depot */
+	u64 mapped; /* bytes of mappings */
 	u64 nr_maps;
 };
 void mt_count(struct mt_counts *out);
@@ -253,42 +262,76 @@ void mt_print_stats(int fd);
 void mt_at_exit(void);
 
 /* ---- the short ways -------------------------------------------------------
+ *
+ * A top is read and changed where it stands, which C can only say with the
+ * words of the compilers for this machine.
  */
+
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+MM_STATIC_ASSERT(offsetof(struct mt_self, top) == 0, "tops come first");
+
+/* How far the thread's tops are from where %fs points. */
+static inline u64 mt_tops(void)
+{
+	u64 off;
+
+	__asm__("movq mt_self@gottpoff(%%rip), %0" : "=r"(off));
+	return off;
+}
+
+#define MT_TOP(tops, c) (((void **__seg_fs *)(tops))[c])
+#define MT_MOVE(tops, c, words)                                     \
+	__asm__ volatile("addq %2, %%fs:(%0,%1,8)"                  \
+			 :                                          \
+			 : "r"(tops), "r"((u64)(c)), "i"((words)*8) \
+			 : "memory", "cc")
+#else
+static inline void ***mt_tops(void)
+{
+	return mt_self.top;
+}
+
+#define MT_TOP(tops, c)		((tops)[c])
+#define MT_MOVE(tops, c, words) ((tops)[c] += (words))
+#endif
 
 static inline void *mt_malloc_inline(size_t size)
 {
-	void **top, *p;
+	__typeof__(mt_tops()) tops;
+	void *p;
 	u32 c;
 
 	if (unlikely(size > MT_CLASS_MAX))
 		return mt_malloc_slow(size);
 	c = mt_sys.class_of[(size + 7) >> 3];
-	top = mt_self.top[c];
-	p = top[-1];
+	tops = mt_tops();
+	p = MT_TOP(tops, c)[-1];
 	if (unlikely(!p))
 		return mt_malloc_slow(size);
-	mt_self.top[c] = top - 1;
+	MT_MOVE(tops, c, -1);
 	return p;
 }
 
 static inline void mt_free_inline(void *p)
 {
-	u64 off = (u64)((char *)p - mt_sys.base);
+	u64 off = (u64)((char *)p - mt_base);
+	__typeof__(mt_tops()) tops;
 	void **top;
 	u32 c;
 
-	if (unlikely(off >= mt_sys.span)) {
+	if (unlikely(off >= mt_span)) {
 		mt_free_slow(p);
 		return;
 	}
-	c = READ_ONCE(mt_sys.map[off >> PAGE_SHIFT]);
-	top = mt_self.top[c];
+	c = READ_ONCE(mt_map[off >> PAGE_SHIFT]);
+	tops = mt_tops();
+	top = MT_TOP(tops, c);
 	if (unlikely((u64)top % MT_MAG_BYTES == 0)) {
 		mt_free_slow(p);
 		return;
 	}
 	*top = p;
-	mt_self.top[c] = top + 1;
+	MT_MOVE(tops, c, 1);
 }
 
 #endif

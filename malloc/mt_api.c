@@ -48,7 +48,7 @@ size_t mt_usable_size(const void *p)
 		return 0;
 	if (!mt_in_span(p))
 		return mt_map_size(p);
-	c = READ_ONCE(mt_sys.map[mt_frame(p)]);
+	c = READ_ONCE(mt_map[mt_frame(p)]);
 	if (c == MT_RUN)
 		return PFN_PHYS((u64)READ_ONCE(mt_sys.run[mt_frame(p)]));
 	if (c < MT_FIRST)
@@ -59,7 +59,7 @@ size_t mt_usable_size(const void *p)
 /* Room for a block that grows step by step: part of its size in reserve. */
 static size_t grown(size_t old, size_t size)
 {
-	size_t more = old + old / 4;
+	size_t more = old + old / 8 * 3;
 
 	return size > old && size < more ? more : size;
 }
@@ -88,7 +88,8 @@ static void *move_boot(const void *p, size_t size)
 	return q;
 }
 
-void *mt_realloc(void *p, size_t size)
+/* P is no object of a class, or SIZE is 0. */
+static void *realloc_slow(void *p, size_t size)
 {
 	size_t old;
 
@@ -101,15 +102,30 @@ void *mt_realloc(void *p, size_t size)
 	if (unlikely(mt_boot_owns(p)))
 		return move_boot(p, size);
 	old = mt_usable_size(p);
-	/* Stays, unless less than half would be used. */
 	if (size <= old && size >= old / 2)
 		return p;
-	if (unlikely(!mt_in_span(p)) && size > MT_RUN_MAX) {
-		p = mt_map_resize(p, size);
-		if (!p)
-			errno = ENOMEM;
+	if (mt_in_span(p) || size <= MT_RUN_MAX)
+		return move(p, old, size);
+	p = mt_map_resize(p, size);
+	if (!p)
+		errno = ENOMEM;
+	return p;
+}
+
+/* What is less than half used moves to where it takes less. */
+void *mt_realloc(void *p, size_t size)
+{
+	size_t old;
+	u32 c;
+
+	if (unlikely(!mt_in_span(p) || !size))
+		return realloc_slow(p, size);
+	c = READ_ONCE(mt_map[mt_frame(p)]);
+	if (unlikely(c < MT_FIRST))
+		return realloc_slow(p, size);
+	old = mt_sys.size_of[c];
+	if (size <= old && size >= old / 2)
 		return p;
-	}
 	return move(p, old, size);
 }
 

@@ -57,6 +57,9 @@
 #define MAP_METAMAP (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
 struct mt_state mt_sys;
+char *mt_base;
+u64 mt_span;
+u8 *mt_map;
 
 static struct {
 	char bytes[BOOT_BYTES] MM_ALIGNED(16);
@@ -80,6 +83,11 @@ static void say(const char *text, size_t len)
 	}
 }
 
+static void say_text(const char *text)
+{
+	say(text, strlen(text));
+}
+
 static void console(void *arg, int level, const char *text, size_t len)
 {
 	(void)arg;
@@ -91,7 +99,7 @@ void mt_die(const char *what, const void *p)
 {
 	char line[160];
 	struct seq_buf s;
-	u32 c = mt_in_span(p) ? mt_sys.map[mt_frame(p)] : MT_NONE;
+	u32 c = mt_in_span(p) ? mt_map[mt_frame(p)] : MT_NONE;
 
 	seq_buf_init(&s, line, sizeof(line));
 	seq_printf(&s, "mmkit-malloc: %s: 0x%llx", what,
@@ -248,9 +256,9 @@ static void take_option(const char *word, size_t len)
 		}
 	}
 	if (len) {
-		say("mmkit-malloc: MMKIT_OPTIONS: unknown option \"", 44);
+		say_text("mmkit-malloc: MMKIT_OPTIONS: unknown option \"");
 		say(word, len);
-		say("\"\n", 2);
+		say_text("\"\n");
 	}
 }
 
@@ -292,22 +300,29 @@ static bool boot_machine(void)
 	struct host_config cfg = {.console = console,
 				  .console_level = 3,
 				  .cpus = (int)mt_sys.nr_slots,
-				  .ram_max = RAM_START + mt_sys.span};
+				  .ram_max = RAM_START + mt_span};
 	struct phys_boot_params pp = {.map = &ram_map,
 				      .no_mobility_grouping = true,
 				      .min_free_kbytes = 64,
-				      .max_possible = RAM_START + mt_sys.span};
+				      .max_possible = RAM_START + mt_span};
+
+	/* Small slabs are empty sooner: what is free can be given back. */
+	const struct slab_boot_params sp = {
+		.slub_min_objects = 2,
+		.freelist_hardened = mt_sys.opt.hardened,
+		.freelist_random = mt_sys.opt.hardened,
+	};
 
 	if (host_init(&cfg))
 		return false;
 	munmap(host_ram_base, RAM_START);
-	mt_sys.base = host_ram_base + RAM_START;
-	madvise(mt_sys.base, mt_sys.span, MADV_NOHUGEPAGE);
+	mt_base = host_ram_base + RAM_START;
+	madvise(mt_base, mt_span, MADV_NOHUGEPAGE);
 	if (e820_add(&ram_map, RAM_START, RAM_FIRST, E820_TYPE_RAM))
 		return false;
 	mt_sys.ram_end = RAM_FIRST;
 	be_cpu(0);
-	if (phys_boot_memory(&pp) || kmem_init())
+	if (phys_boot_memory(&pp) || kmem_init(&sp))
 		return false;
 	mt_sys.boot_frames = totalram_pages() - nr_free_pages();
 	return true;
@@ -318,15 +333,20 @@ static bool boot(void)
 	u64 frames;
 
 	mt_sys.nr_slots = count_slots();
-	mt_sys.span = ram_room();
+	mt_span = ram_room();
 	take_options(environ ? getenv("MMKIT_OPTIONS") : NULL);
 	mt_class_init();
-	frames = mt_sys.span >> PAGE_SHIFT;
-	mt_sys.map = map_meta(frames);
+	/* Programs may close it before the statistics are written. */
+	mt_sys.stats_fd = STDERR_FILENO;
+	if (mt_sys.opt.stats || mt_sys.opt.slabinfo)
+		mt_sys.stats_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 100);
+	mt_sys.direct = mt_sys.opt.hardened || mt_sys.opt.debug;
+	frames = mt_span >> PAGE_SHIFT;
+	mt_map = map_meta(frames);
 	mt_sys.run = map_meta(frames * sizeof(*mt_sys.run));
-	if (mt_sys.opt.hardened)
-		mt_sys.live = map_meta(mt_sys.span / 64);
-	if (!mt_sys.map || !mt_sys.run || (mt_sys.opt.hardened && !mt_sys.live))
+	if (mt_sys.direct)
+		mt_sys.live = map_meta(mt_span / 64);
+	if (!mt_map || !mt_sys.run || (mt_sys.direct && !mt_sys.live))
 		return false;
 	return boot_machine();
 }
@@ -358,7 +378,7 @@ static void hooks(void)
 {
 	if (pthread_key_create(&mt_sys.key, mt_cache_exit) ||
 	    pthread_atfork(fork_prepare, fork_done, fork_done))
-		say("mmkit-malloc: no hooks for threads and fork\n", 44);
+		say_text("mmkit-malloc: no hooks for threads and fork\n");
 }
 
 /*
@@ -374,8 +394,8 @@ bool mt_boot(void)
 		return false;
 	if (!__atomic_compare_exchange_n(&mt_sys.state, &none, 1, false,
 					 __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
-		while ((none = __atomic_load_n(&mt_sys.state, __ATOMIC_ACQUIRE)) ==
-		       1)
+		while ((none = __atomic_load_n(&mt_sys.state,
+					       __ATOMIC_ACQUIRE)) == 1)
 			sched_yield();
 		return none == 2;
 	}
@@ -387,7 +407,7 @@ bool mt_boot(void)
 	mt_self.booting = 0;
 	__atomic_store_n(&mt_sys.state, ok ? 2 : 3, __ATOMIC_RELEASE);
 	if (!ok)
-		say("mmkit-malloc: cannot boot\n", 26);
+		say_text("mmkit-malloc: cannot boot\n");
 	return ok;
 }
 
@@ -405,13 +425,14 @@ bool mt_grow(u64 seen)
 		at = ALIGN(mt_sys.ram_end, MEMORY_BLOCK_BYTES);
 		size = MEMORY_BLOCK_BYTES;
 		end = at + size;
-		ok = end <= mt_sys.span &&
+		ok = end <= mt_span &&
 		     !add_memory(0, RAM_START + at, size,
 				 MHP_MEMMAP_ON_MEMORY) &&
 		     !online_pages(PFN_DOWN(RAM_START + at), PFN_DOWN(size),
 				   MMOP_ONLINE_KERNEL);
 		if (ok)
-			__atomic_store_n(&mt_sys.ram_end, end, __ATOMIC_RELEASE);
+			__atomic_store_n(&mt_sys.ram_end, end,
+					 __ATOMIC_RELEASE);
 	}
 	mt_unlock(&mt_sys.grow_word);
 	return ok;

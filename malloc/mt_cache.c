@@ -7,7 +7,7 @@
  *
  * 2. Structures. Four layers, each asked when the one before has nothing:
  *
- *      magazine   the thread's, one per class: up to 31 objects (mt_sys.h)
+ *      magazine   the thread's, one per class: up to 63 objects (mt_sys.h)
  *      shelf      the thread's full magazines of the class
  *      depot      everybody's full magazines of the class
  *      slabs      floor kmem; for classes over 8 KiB frames of floor phys
@@ -35,8 +35,8 @@
  *    child keeps the forking thread's magazines and the depots; what lay in
  *    other threads' magazines is lost to it.
  *
- * 7. Hardened mode. No thread gets a magazine, so every call comes here; a
- *    bit for each 8 bytes of RAM says where objects begin that are in use.
+ * 7. Hardened and debug mode. No thread gets a magazine, so every call comes
+ * here; a bit for each 8 bytes of RAM says where objects begin that are in use.
  *
  * References: J. Bonwick, J. Adams, "Magazines and Vmem", USENIX 2001.
  */
@@ -45,6 +45,7 @@
 
 #include "mt.h"
 
+#define SPARES	    16u
 #define SHELF_BYTES (256u << 10)
 #define DEPOT_BYTES (512u << 10)
 
@@ -82,7 +83,7 @@ static void shelf_push(struct mt_shelf *s, void **mag)
 	s->nr++;
 }
 
-/* A full magazine, or NULL. */
+/* A magazine of the shelf, or NULL. */
 static void **shelf_pop(struct mt_shelf *s)
 {
 	void **mag = s->first;
@@ -106,20 +107,20 @@ static bool shelf_room(const struct mt_shelf *s, u32 c, u32 bytes)
 	return (s->nr + 1) * mag_bytes(c) <= bytes;
 }
 
+/* Who only takes full magazines from the depot must not hoard empty ones. */
 static void spare_put(void **mag)
 {
-	*mag = mt_self.spare;
-	mt_self.spare = mag;
+	if (mt_self.spare.nr >= SPARES)
+		mt_meta_drop(mag);
+	else
+		shelf_push(&mt_self.spare, mag);
 }
 
 static void **spare_get(void)
 {
-	void **mag = mt_self.spare;
+	void **mag = shelf_pop(&mt_self.spare);
 
-	if (!mag)
-		return mt_meta_mag();
-	mt_self.spare = *mag;
-	return mag;
+	return mag ? mag : mt_meta_mag();
 }
 
 static void count_depot(s64 bytes)
@@ -171,12 +172,13 @@ static bool live(void)
 {
 	if (likely(mt_self.life == MT_LIVE))
 		return true;
-	if (mt_self.life == MT_DEAD || mt_sys.opt.hardened)
+	if (mt_self.life == MT_DEAD || mt_sys.direct)
 		return false;
 	/* First, for this may allocate. */
 	mt_self.life = MT_LIVE;
-	mt_self.slot = __atomic_fetch_add(&mt_sys.next_slot, 1, __ATOMIC_RELAXED) %
-		       mt_sys.nr_slots;
+	mt_self.slot =
+		__atomic_fetch_add(&mt_sys.next_slot, 1, __ATOMIC_RELAXED) %
+		mt_sys.nr_slots;
 	pthread_setspecific(mt_sys.key, &mt_self);
 	return true;
 }
@@ -236,10 +238,8 @@ void mt_cache_exit(void *self)
 			mt_meta_drop(mag_of(mt_self.top[c]));
 		mt_self.top[c] = MT_NIL;
 	}
-	while ((mag = mt_self.spare)) {
-		mt_self.spare = *mag;
+	while ((mag = shelf_pop(&mt_self.spare)))
 		mt_meta_drop(mag);
-	}
 	mt_self.life = MT_DEAD;
 }
 
@@ -287,13 +287,13 @@ static void *direct_get(u32 c)
 
 static u64 live_bit(const void *p, u64 **word)
 {
-	u64 n = (u64)((const char *)p - mt_sys.base) / 8;
+	u64 n = (u64)((const char *)p - mt_base) / 8;
 
 	*word = &mt_sys.live[n / 64];
 	return 1ul << n % 64;
 }
 
-static void *hardened_get(u32 c)
+static void *checked_get(u32 c)
 {
 	void *p = direct_get(c);
 	u64 *word, bit;
@@ -313,7 +313,7 @@ static void *class_alloc(u32 c)
 			return *--mt_self.top[c];
 		return NULL;
 	}
-	return mt_sys.opt.hardened ? hardened_get(c) : direct_get(c);
+	return mt_sys.direct ? checked_get(c) : direct_get(c);
 }
 
 void *mt_malloc_slow(size_t size)
@@ -384,8 +384,8 @@ static void class_free(u32 c, void *p)
 	mt_self.top[c] = top + 1;
 }
 
-/* Hardened: P must be the begin of an object in use. */
-static void hardened_check(void *p)
+/* P must be the begin of an object in use. */
+static void checked_free(void *p)
 {
 	u64 *word, bit = live_bit(p, &word);
 
@@ -396,7 +396,7 @@ static void hardened_check(void *p)
 
 static void span_free(void *p)
 {
-	u32 c = READ_ONCE(mt_sys.map[mt_frame(p)]);
+	u32 c = READ_ONCE(mt_map[mt_frame(p)]);
 
 	if (c == MT_RUN) {
 		mt_run_free(p);
@@ -404,8 +404,8 @@ static void span_free(void *p)
 	}
 	if (c < MT_FIRST)
 		mt_die("double free or invalid pointer", p);
-	if (mt_sys.opt.hardened)
-		hardened_check(p);
+	if (mt_sys.direct)
+		checked_free(p);
 	if (live())
 		class_free(c, p);
 	else

@@ -45,14 +45,22 @@ void mt_class_init(void)
 
 		mm_verify(c < MT_NR_CLASSES);
 		mt_sys.size_of[c] = size;
-		mt_sys.cap_of[c] = clamp(MAG_BYTES_MOST / 2 / size, 2u,
-				     MT_MAG_WORDS - 1);
+		mt_sys.cap_of[c] =
+			clamp(MAG_BYTES_MOST / 2 / size, 2u, MT_MAG_WORDS - 1);
 		for (; at <= size / 8; at++)
 			mt_sys.class_of[at] = (u8)c;
 		seq_buf_init(&s, names[c], sizeof(names[c]));
 		seq_printf(&s, "malloc-%u", size);
 	}
 	mm_verify(c == MT_NR_CLASSES);
+}
+
+static u32 cache_flags(void)
+{
+	return SLAB_NO_MERGE |
+	       (mt_sys.opt.debug ? SLAB_CONSISTENCY_CHECKS | SLAB_RED_ZONE |
+					   SLAB_POISON | SLAB_STORE_USER
+				 : 0);
 }
 
 static struct kmem_cache *make_cache(u32 c)
@@ -63,9 +71,9 @@ static struct kmem_cache *make_cache(u32 c)
 	mt_lock(&mt_sys.grow_word);
 	s = mt_sys.cache[c];
 	if (!s) {
-		s = kmem_cache_create(
-			names[c], size, min(size & -size, (u32)PAGE_SIZE), 0,
-			NULL);
+		s = kmem_cache_create(names[c], size,
+				      min(size & -size, (u32)PAGE_SIZE),
+				      cache_flags(), NULL);
 		__atomic_store_n(&mt_sys.cache[c], s, __ATOMIC_RELEASE);
 	}
 	mt_unlock(&mt_sys.grow_word);
@@ -83,58 +91,86 @@ static void mark_slab(void *obj, u32 c)
 		mt_mark(f + i, c);
 }
 
-static void *one_object(u32 c)
+static struct kmem_cache *cache_of(u32 c)
 {
-	u32 size = mt_sys.size_of[c];
-	struct kmem_cache *s;
-	void *p;
+	struct kmem_cache *s =
+		__atomic_load_n(&mt_sys.cache[c], __ATOMIC_ACQUIRE);
 
-	if (size > MT_SLAB_MAX)
-		return mt_run_get(size >> PAGE_SHIFT, PAGE_SIZE, c);
-	s = __atomic_load_n(&mt_sys.cache[c], __ATOMIC_ACQUIRE);
-	if (unlikely(!s))
-		s = make_cache(c);
-	p = s ? kmem_cache_alloc(s, MT_GFP) : NULL;
-	if (p && unlikely(READ_ONCE(mt_sys.map[mt_frame(p)]) != c))
-		mark_slab(p, c);
-	return p;
+	return likely(s) ? s : make_cache(c);
+}
+
+/* NR objects of class C, or fewer, or none. */
+static u32 get_runs(u32 c, void **out, u32 nr)
+{
+	u32 n = 0;
+
+	while (n < nr) {
+		out[n] = mt_run_get(mt_sys.size_of[c] >> PAGE_SHIFT, PAGE_SIZE,
+				    c);
+		if (!out[n])
+			break;
+		n++;
+	}
+	return n;
+}
+
+static u32 get_objects(u32 c, void **out, u32 nr)
+{
+	struct kmem_cache *s;
+
+	if (mt_sys.size_of[c] > MT_SLAB_MAX)
+		return get_runs(c, out, nr);
+	s = cache_of(c);
+	if (!s || !kmem_cache_alloc_bulk(s, MT_GFP, nr, out))
+		return 0;
+	for (u32 i = 0; i < nr; i++) {
+		if (unlikely(READ_ONCE(mt_map[mt_frame(out[i])]) != c))
+			mark_slab(out[i], c);
+	}
+	return nr;
 }
 
 u32 mt_objects_get(u32 c, void **out, u32 nr)
 {
-	u32 n = 0;
-	u64 seen;
+	u64 seen, bugs = READ_ONCE(kmem_sys.nr_bugs);
+	u32 n;
 
 	mt_enter();
-	while (n < nr) {
+	do {
 		seen = __atomic_load_n(&mt_sys.ram_end, __ATOMIC_ACQUIRE);
-		out[n] = one_object(c);
-		if (out[n])
-			n++;
-		else if (n || !mt_grow(seen))
-			break;
-	}
+		n = get_objects(c, out, nr);
+	} while (!n && mt_grow(seen));
+	/* The last frames of all: one is better than none. */
+	if (unlikely(!n))
+		n = get_objects(c, out, 1);
 	mt_leave();
+	if (unlikely(READ_ONCE(kmem_sys.nr_bugs) != bugs))
+		mt_die("corrupted free object, see above", n ? out[0] : NULL);
 	return n;
+}
+
+static void put_runs(u32 c, void **objs, u32 nr)
+{
+	for (u32 i = 0; i < nr; i++) {
+		WRITE_ONCE(mt_map[mt_frame(objs[i])], MT_BODY);
+		mt_run_put(objs[i], mt_sys.size_of[c] >> PAGE_SHIFT);
+	}
 }
 
 void mt_objects_put(u32 c, void **objs, u32 nr)
 {
-	u64 frames = mt_sys.size_of[c] >> PAGE_SHIFT;
+	u64 bugs = READ_ONCE(kmem_sys.nr_bugs);
 	bool due;
 
 	mt_enter();
-	for (u32 i = 0; i < nr; i++) {
-		if (mt_sys.size_of[c] > MT_SLAB_MAX) {
-			WRITE_ONCE(mt_sys.map[mt_frame(objs[i])],
-				   MT_BODY);
-			mt_run_put(objs[i], frames);
-		} else {
-			kmem_cache_free(mt_sys.cache[c], objs[i]);
-		}
-	}
+	if (mt_sys.size_of[c] > MT_SLAB_MAX)
+		put_runs(c, objs, nr);
+	else
+		kmem_cache_free_bulk(mt_sys.cache[c], nr, objs);
 	due = mt_trim_due();
 	mt_leave();
+	if (unlikely(READ_ONCE(kmem_sys.nr_bugs) != bugs))
+		mt_die("corrupted object, see above", objs[0]);
 	if (unlikely(due))
 		mt_trim();
 }

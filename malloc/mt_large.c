@@ -2,7 +2,7 @@
 /*
  * mt_large.c - requests beyond the classes: runs of frames, and mappings.
  *
- * A run is up to 4 MiB of contiguous frames; mt_sys.map marks its first frame and
+ * A run is up to 4 MiB of contiguous frames; mt_map marks its first frame and
  * mt_sys.run says how many there are. Larger requests, and those that want more
  * alignment than a block of frames has, are mappings of their own: a struct
  * mapping stands right before what the user gets. Mappings grow by mremap,
@@ -42,7 +42,8 @@ static void drop_tail(struct page *page, u64 nr, u64 have)
 
 static struct page *run_frames(u64 nr, u64 align)
 {
-	unsigned int order = (unsigned int)get_order(max(nr << PAGE_SHIFT, align));
+	unsigned int order =
+		(unsigned int)get_order(max(nr << PAGE_SHIFT, align));
 	struct page *page = alloc_pages(RUN_GFP, order);
 
 	if (page && order) {
@@ -94,7 +95,7 @@ void mt_run_free(void *p)
 
 	if ((uintptr_t)p % PAGE_SIZE)
 		mt_die("invalid pointer", p);
-	if (!__atomic_compare_exchange_n(&mt_sys.map[f], &was, (u8)MT_BODY, false,
+	if (!__atomic_compare_exchange_n(&mt_map[f], &was, (u8)MT_BODY, false,
 					 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 		mt_die("double free", p);
 	mt_enter();

@@ -55,8 +55,8 @@ static void put_classes(struct seq_buf *s)
 	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++) {
 		struct kmem_cache *k =
 			__atomic_load_n(&mt_sys.cache[c], __ATOMIC_ACQUIRE);
-		u64 depot =
-			(u64)READ_ONCE(mt_sys.depot[c].shelf.nr) * mt_sys.cap_of[c];
+		u64 depot = (u64)READ_ONCE(mt_sys.depot[c].shelf.nr) *
+			    mt_sys.cap_of[c];
 
 		if (k || depot)
 			seq_printf(s, "%6u %10llu %10llu\n", mt_sys.size_of[c],
@@ -78,14 +78,15 @@ void mt_print_stats(int fd)
 	seq_printf(&s, "in the depot %llu KiB\n", LLU(n.cached >> 10));
 	seq_printf(&s, "mappings: %llu, %llu KiB; trims: %llu; own: %llu KiB\n",
 		   LLU(n.nr_maps), LLU(n.mapped >> 10),
-		   LLU(READ_ONCE(mt_sys.nr_trims)), LLU(mt_sys.meta_bytes >> 10));
+		   LLU(READ_ONCE(mt_sys.nr_trims)),
+		   LLU(mt_sys.meta_bytes >> 10));
 	put_classes(&s);
 	seq_buf_flush(&s);
 }
 
 void mt_at_exit(void)
 {
-	int fd = STDERR_FILENO;
+	int fd = mt_sys.stats_fd;
 	char text[512];
 	struct seq_buf s;
 

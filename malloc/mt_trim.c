@@ -2,7 +2,7 @@
 /*
  * mt_trim.c - free frames go back to the system.
  *
- * mt_sys.map knows which frames have been touched since they were last given
+ * mt_map knows which frames have been touched since they were last given
  * back. When more of these are free than KEEP_MIN and a part of what is in
  * use, all are given back at once: the next time is that many frees away, so
  * a free pays for a bounded number of frames, and what stays resident is
@@ -26,13 +26,13 @@ static u64 give_back(u64 f, u64 end)
 	u64 nr = 0, from;
 
 	while (f < end) {
-		while (f < end && READ_ONCE(mt_sys.map[f]) == MT_NONE)
+		while (f < end && READ_ONCE(mt_map[f]) == MT_NONE)
 			f++;
-		for (from = f; f < end && READ_ONCE(mt_sys.map[f]); f++)
-			WRITE_ONCE(mt_sys.map[f], MT_NONE);
+		for (from = f; f < end && READ_ONCE(mt_map[f]); f++)
+			WRITE_ONCE(mt_map[f], MT_NONE);
 		if (f == from)
 			break;
-		madvise(mt_sys.base + PFN_PHYS(from), PFN_PHYS(f - from),
+		madvise(mt_base + PFN_PHYS(from), PFN_PHYS(f - from),
 			MADV_DONTNEED);
 		nr += f - from;
 	}
@@ -97,7 +97,7 @@ bool mt_trim_due(void)
 	used = (s64)(totalram_pages() - nr_free_pages() - mt_sys.boot_frames);
 	used -= __atomic_load_n(&mt_sys.depot_bytes, __ATOMIC_RELAXED) >>
 		PAGE_SHIFT;
-	return dirty > KEEP_MIN + used + used / 2;
+	return dirty > KEEP_MIN + used + used / 8;
 }
 
 u64 mt_trim(void)

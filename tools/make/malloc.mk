@@ -6,7 +6,7 @@ MT_FLAGS := $(CFLAGS_release) -fPIC -fvisibility=hidden \
 	-ftls-model=initial-exec -ffunction-sections -fdata-sections \
 	-fcf-protection=none -fno-plt -fno-builtin-malloc -fno-builtin-calloc
 MT_SRC := $(wildcard src/base/*.c src/arch/*.c src/phys/*.c src/kmem/*.c) \
-	src/report/tables_show.c
+	src/report/slab_show.c
 MT_PORT := $(filter-out port/host/disk.c,$(wildcard port/host/*.c))
 MT_C := $(wildcard malloc/*.c)
 MT_OBJS := $(patsubst %.c,$(MT)/%.o,$(MT_SRC) $(MT_PORT) $(MT_C))
@@ -44,3 +44,8 @@ $(patsubst %,$(BUILD)/$(1)/tests/host/%,$(filter test_malloc_%,$(TESTS_host))): 
 $(patsubst %,$(BUILD)/$(1)/tests/host/%,$(filter test_malloc_%,$(TESTS_host))): $(BUILD)/$(1)/libmt.a
 endef
 $(foreach v,$(VARIANTS),$(eval $(call mt_rules,$(v))))
+
+.PHONY: test-malloc
+test-malloc: $(BUILD)/libmmkit-malloc.so ## real programs on the malloc library (minutes)
+	$(Q)tools/deps test-malloc
+	+$(Q)LONG=1 tests/malloc/programs.sh

@@ -70,7 +70,7 @@ soak: ## the same tests with many seeds, for SOAK_MINUTES (default 60)
 mutate: ## break one rule after the other in a copy: a test must notice (minutes)
 	+$(Q)tools/deps test
 	+$(Q)tools/mutate
-bench-build: $(BENCHES) $(BUILD)/mmkit
+bench-build: $(BUILD)/libmmkit-malloc.so $(BENCHES) $(BUILD)/mmkit
 bench: ## the benchmarks; ratios against what was measured in the same run
 	$(Q)tools/deps bench
 	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) bench-build

@@ -1,0 +1,455 @@
+/* world: host */
+/* SPDX-License-Identifier: MIT */
+/*
+ * malloc.c - the malloc library beside other allocators, in one run.
+ *
+ * Without arguments: for each work and each allocator there is, this program
+ * runs itself with the allocator preloaded: under callgrind with two amounts
+ * of work (instructions, all threads), and alone (time, peak resident memory).
+ * With arguments WORK SIZE THREADS N it does that work and exits.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <stdint.h>
+#include <sys/wait.h>
+
+#include "bench.h"
+
+#define BATCH	 1000
+#define LIVE	 4000
+#define RING	 1024
+#define NR_PEERS 5
+#define MOST_THR 2
+
+struct job {
+	size_t size;
+	long n;
+	uint32_t seed;
+};
+
+static void *volatile sink;
+static __thread void *p[BATCH];
+static __thread int at[BATCH];
+
+static uint32_t next(uint32_t *s)
+{
+	*s = *s * 1664525u + 1013904223u;
+	return *s >> 8;
+}
+
+/* ---- the works: N operations (pairs) each ---------------------------------
+ */
+
+/* One more object of the size is live, as in programs. */
+static void work_pair(struct job *j)
+{
+	void *other = malloc(j->size);
+
+	for (long i = 0; i < j->n; i++) {
+		sink = malloc(j->size);
+		free(sink);
+	}
+	free(other);
+}
+
+static void work_lifo(struct job *j)
+{
+	for (long k = 0; k < j->n; k += BATCH) {
+		for (int i = 0; i < BATCH; i++)
+			p[i] = malloc(j->size);
+		for (int i = BATCH - 1; i >= 0; i--)
+			free(p[i]);
+	}
+}
+
+static void work_fifo(struct job *j)
+{
+	for (long k = 0; k < j->n; k += BATCH) {
+		for (int i = 0; i < BATCH; i++)
+			p[i] = malloc(j->size);
+		for (int i = 0; i < BATCH; i++)
+			free(p[i]);
+	}
+}
+
+static void work_random(struct job *j)
+{
+	uint32_t s = j->seed;
+
+	for (int i = 0; i < BATCH; i++)
+		at[i] = i;
+	for (int i = BATCH - 1; i > 0; i--) {
+		int k = (int)(next(&s) % (uint32_t)(i + 1)), t = at[i];
+
+		at[i] = at[k];
+		at[k] = t;
+	}
+	for (long k = 0; k < j->n; k += BATCH) {
+		for (int i = 0; i < BATCH; i++)
+			p[i] = malloc(j->size);
+		for (int i = 0; i < BATCH; i++)
+			free(p[at[i]]);
+	}
+}
+
+/* Mixed sizes, mostly small, objects live for long. */
+static void work_churn(struct job *j)
+{
+	void **q = calloc(LIVE, sizeof(*q));
+	uint32_t s = j->seed;
+
+	for (long i = 0; i < j->n; i++) {
+		uint32_t k = next(&s) % LIVE, r = next(&s);
+		size_t size = 16 + (r & 0x70 ? r % 240 : r % j->size);
+
+		free(q[k]);
+		q[k] = malloc(size);
+		*(char *)q[k] = 1;
+	}
+	for (int i = 0; i < LIVE; i++)
+		free(q[i]);
+	free(q);
+}
+
+/* 64 steps of 64 bytes, then from the start. */
+static void work_realloc(struct job *j)
+{
+	for (long k = 0; k < j->n; k += 64) {
+		char *c = NULL;
+
+		for (size_t i = 1; i <= 64; i++) {
+			c = realloc(c, i * j->size);
+			c[i * j->size - 1] = 1;
+		}
+		free(c);
+	}
+}
+
+/* Larson's server: each round a new thread goes on with the old one's. */
+struct larson {
+	struct job job;
+	void *p[BATCH];
+};
+
+static void *larson_round(void *arg)
+{
+	struct larson *l = arg;
+	uint32_t s = l->job.seed;
+
+	for (long i = 0; i < l->job.n; i++) {
+		uint32_t k = next(&s) % BATCH;
+
+		free(l->p[k]);
+		l->p[k] = malloc(8 + next(&s) % l->job.size);
+		*(char *)l->p[k] = 1;
+	}
+	l->job.seed = s;
+	return NULL;
+}
+
+static void work_larson(struct job *j)
+{
+	static struct larson all[MOST_THR];
+	static int used;
+	struct larson *l = &all[__atomic_fetch_add(&used, 1, __ATOMIC_RELAXED)];
+	pthread_t t;
+
+	l->job = *j;
+	l->job.n = j->n / 10;
+	for (int round = 0; round < 10; round++) {
+		if (pthread_create(&t, NULL, larson_round, l))
+			bench_die("no thread");
+		pthread_join(t, NULL);
+	}
+	for (int i = 0; i < BATCH; i++)
+		free(l->p[i]);
+}
+
+/* What one thread allocates another frees. */
+struct ring {
+	void *slot[RING];
+	long head MM_ALIGNED(64);
+	long tail MM_ALIGNED(64);
+	long n;
+};
+
+static void *consumer(void *arg)
+{
+	struct ring *r = arg;
+	long tail = 0;
+
+	while (tail < r->n) {
+		long head = __atomic_load_n(&r->head, __ATOMIC_ACQUIRE);
+
+		if (head == tail)
+			sched_yield();
+		for (; tail < head; tail++)
+			free(r->slot[tail % RING]);
+		__atomic_store_n(&r->tail, tail, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+static void work_cross(struct job *j)
+{
+	struct ring *r = aligned_alloc(64, sizeof(*r));
+	pthread_t t;
+	long room;
+
+	memset(r, 0, sizeof(*r));
+	r->n = j->n;
+	if (pthread_create(&t, NULL, consumer, r))
+		bench_die("no thread");
+	for (long head = 0; head < j->n;) {
+		room = RING -
+		       (head - __atomic_load_n(&r->tail, __ATOMIC_ACQUIRE));
+		if (!room)
+			sched_yield();
+		for (; room && head < j->n; room--, head++) {
+			char *c = malloc(j->size);
+
+			*c = 1;
+			r->slot[head % RING] = c;
+		}
+		__atomic_store_n(&r->head, head, __ATOMIC_RELEASE);
+	}
+	pthread_join(t, NULL);
+	free(r);
+}
+
+/* ---- one run
+ * ------------------------------------------------------------------- */
+
+static const struct work {
+	const char *name;
+	void (*fn)(struct job *j);
+} works[] = {
+	{"pair", work_pair},	 {"lifo", work_lifo},
+	{"fifo", work_fifo},	 {"random", work_random},
+	{"churn", work_churn},	 {"realloc", work_realloc},
+	{"larson", work_larson}, {"cross", work_cross},
+};
+
+static const struct work *work_named(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(works); i++) {
+		if (!strcmp(works[i].name, name))
+			return &works[i];
+	}
+	bench_die("no such work");
+}
+
+static const struct work *the_work;
+
+static void *run_thread(void *arg)
+{
+	the_work->fn(arg);
+	return NULL;
+}
+
+static int run_work(char **argv)
+{
+	int threads = atoi(argv[3]);
+	struct job jobs[MOST_THR];
+	pthread_t t[MOST_THR];
+
+	the_work = work_named(argv[1]);
+	if (threads < 1 || threads > MOST_THR)
+		bench_die("1 or 2 threads");
+	for (int i = 0; i < threads; i++) {
+		jobs[i] = (struct job){.size = (size_t)atol(argv[2]),
+				       .n = atol(argv[4]),
+				       .seed = (uint32_t)i + 1};
+		if (i && pthread_create(&t[i], NULL, run_thread, &jobs[i]))
+			bench_die("no thread");
+	}
+	the_work->fn(&jobs[0]);
+	for (int i = 1; i < threads; i++)
+		pthread_join(t[i], NULL);
+	return 0;
+}
+
+/* ---- the table
+ * ----------------------------------------------------------------- */
+
+static const char *const lib_dirs[] = {"/usr/lib/x86_64-linux-gnu",
+				       "/usr/lib/aarch64-linux-gnu",
+				       "/usr/lib64", "/usr/local/lib"};
+
+static struct peer {
+	const char *name;
+	const char *file; /* NULL: the C library's own */
+	char path[512];
+	bool there;
+} peers[NR_PEERS] = {
+	{.name = "ours", .file = "libmmkit-malloc.so"},
+	{.name = "glibc"},
+	{.name = "mimalloc", .file = "libmimalloc.so.2.0"},
+	{.name = "jemalloc", .file = "libjemalloc.so.2"},
+	{.name = "tcmalloc", .file = "libtcmalloc_minimal.so.4"},
+};
+
+static char self[512];
+
+static void find_peers(void)
+{
+	char *dir;
+
+	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
+		bench_die("cannot find this program's path");
+	/* build/release/bench/malloc -> build/ */
+	dir = strdup(self);
+	for (int i = 0; i < 3; i++) {
+		if (strrchr(dir, '/'))
+			*strrchr(dir, '/') = '\0';
+	}
+	snprintf(peers[0].path, sizeof(peers[0].path), "%s/%s", dir,
+		 peers[0].file);
+	free(dir);
+	for (int i = 0; i < NR_PEERS; i++) {
+		struct peer *peer = &peers[i];
+
+		for (size_t d = 0; i > 1 && d < ARRAY_SIZE(lib_dirs); d++) {
+			snprintf(peer->path, sizeof(peer->path), "%s/%s",
+				 lib_dirs[d], peer->file);
+			if (!access(peer->path, R_OK))
+				break;
+		}
+		peer->there = i == 1 || !access(peer->path, R_OK);
+	}
+}
+
+struct row {
+	const char *work;
+	size_t size;
+	int threads;
+	long n;	     /* operations of each thread when timed */
+	double goal; /* instructions; targets, BENCH_NONE: none */
+};
+
+static const struct row rows[] = {
+	{"pair", 8, 1, 20000000, 30},	  {"pair", 64, 1, 20000000, 30},
+	{"pair", 1024, 1, 20000000, 30},  {"pair", 8192, 1, 20000000, 30},
+	{"pair", 32768, 1, 20000000, 60}, {"pair", 64, 2, 20000000, 30},
+	{"lifo", 64, 1, 10000000, 40},	  {"fifo", 64, 1, 10000000, 40},
+	{"random", 64, 1, 10000000, 40},  {"random", 256, 1, 10000000, 40},
+	{"random", 64, 2, 10000000, 40},  {"churn", 8000, 1, 5000000, 75},
+	{"churn", 8000, 2, 5000000, 75},  {"realloc", 64, 1, 5000000, 70},
+	{"realloc", 64, 2, 5000000, 70},  {"larson", 500, 1, 5000000, 140},
+	{"larson", 500, 2, 5000000, 142}, {"cross", 64, 1, 5000000, 118},
+};
+
+static double ops(const struct row *r, long n)
+{
+	return (double)n * r->threads;
+}
+
+static double count(const struct peer *peer, const struct row *r)
+{
+	double a, b;
+	long n = 40000;
+
+	setenv("LD_PRELOAD", peer->path, 1);
+	a = bench_instructions("@ %s %zu %d %ld", r->work, r->size, r->threads,
+			       n);
+	b = bench_instructions("@ %s %zu %d %ld", r->work, r->size, r->threads,
+			       2 * n);
+	unsetenv("LD_PRELOAD");
+	return a < 0 || b < 0 ? BENCH_NONE : (b - a) / ops(r, n);
+}
+
+/* Time of one operation; *RSS becomes the peak, in MiB. */
+static double measure(const struct peer *peer, const struct row *r, double *rss)
+{
+	char size[32], threads[8], n[32];
+	char *argv[] = {self, (char *)(uintptr_t)r->work, size, threads, n,
+			NULL};
+	struct rusage ru;
+	double t = bench_now();
+	int status;
+	pid_t pid = fork();
+
+	snprintf(size, sizeof(size), "%zu", r->size);
+	snprintf(threads, sizeof(threads), "%d", r->threads);
+	snprintf(n, sizeof(n), "%ld", r->n);
+	if (!pid) {
+		if (peer->path[0])
+			setenv("LD_PRELOAD", peer->path, 1);
+		execv(self, argv);
+		_exit(127);
+	}
+	if (pid < 0 || wait4(pid, &status, 0, &ru) != pid || status)
+		bench_die("a run failed");
+	t = bench_now() - t;
+	*rss = (double)ru.ru_maxrss / 1024;
+	return t * 1e9 / (double)r->n;
+}
+
+static void head(const char *unit)
+{
+	printf("\n%-22s", unit);
+	for (int i = 0; i < NR_PEERS; i++)
+		printf(" %9s", peers[i].name);
+	printf(" %9s\n", "goal");
+}
+
+static void line(const struct row *r, const double *v, double goal)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s %zu, %d thr", r->work, r->size,
+		 r->threads);
+	printf("%-22s", name);
+	for (int i = 0; i < NR_PEERS; i++) {
+		if (v[i] < 0)
+			printf(" %9s", "-");
+		else
+			printf(" %9.1f", v[i]);
+	}
+	if (goal >= 0)
+		printf(" %9.0f", goal);
+	putchar('\n');
+	fflush(stdout);
+}
+
+static void all_rows(void)
+{
+	static double ns[ARRAY_SIZE(rows)][NR_PEERS];
+	static double rss[ARRAY_SIZE(rows)][NR_PEERS];
+	double insn[NR_PEERS];
+
+	head("instructions");
+	for (size_t k = 0; k < ARRAY_SIZE(rows); k++) {
+		for (int i = 0; i < NR_PEERS; i++)
+			insn[i] = peers[i].there ? count(&peers[i], &rows[k])
+						 : BENCH_NONE;
+		line(&rows[k], insn, rows[k].goal);
+	}
+	for (size_t k = 0; k < ARRAY_SIZE(rows); k++) {
+		for (int i = 0; i < NR_PEERS; i++) {
+			ns[k][i] = rss[k][i] = BENCH_NONE;
+			if (peers[i].there)
+				ns[k][i] = measure(&peers[i], &rows[k],
+						   &rss[k][i]);
+		}
+	}
+	head("ns, this machine now");
+	for (size_t k = 0; k < ARRAY_SIZE(rows); k++)
+		line(&rows[k], ns[k], BENCH_NONE);
+	head("peak resident, MiB");
+	for (size_t k = 0; k < ARRAY_SIZE(rows); k++)
+		line(&rows[k], rss[k], BENCH_NONE);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 5)
+		return run_work(argv);
+	find_peers();
+	if (!peers[0].there)
+		bench_die("build/libmmkit-malloc.so is not built");
+	puts("malloc: one operation is a malloc and a free (realloc: a step; "
+	     "all with the loop around it)");
+	all_rows();
+	return 0;
+}
