@@ -267,7 +267,8 @@ void mt_at_exit(void);
  * words of the compilers for this machine.
  */
 
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) && \
+	!defined(__SANITIZE_ADDRESS__)
 MM_STATIC_ASSERT(offsetof(struct mt_self, top) == 0, "tops come first");
 
 /* How far the thread's tops are from where %fs points. */

@@ -80,7 +80,9 @@ void mt_print_stats(int fd)
 		   LLU(n.nr_maps), LLU(n.mapped >> 10),
 		   LLU(READ_ONCE(mt_sys.nr_trims)),
 		   LLU(mt_sys.meta_bytes >> 10));
+	mt_enter();
 	put_classes(&s);
+	mt_leave();
 	seq_buf_flush(&s);
 }
 

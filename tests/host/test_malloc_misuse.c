@@ -174,7 +174,8 @@ static void print_at_exit(void)
 static void test_options(void **arg)
 {
 	(void)arg;
-	assert_int_equal(run(print_at_exit, "slabinfo"), 0);
+	if (run(print_at_exit, "slabinfo"))
+		fail_msg("said: %s", said);
 	assert_non_null(strstr(said, "slabinfo - version: 2.1\n"));
 	assert_non_null(strstr(said, "\nmalloc-320 "));
 	assert_int_equal(run(print_at_exit, "stats"), 0);
