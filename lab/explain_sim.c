@@ -11,9 +11,8 @@
  *    faults; the page that is swapped out was written by reclaim. Its tables
  *    are walked, not a copy.
  *
- * 3. The kernel's part is entered into tables of its own, and the root
- *    entries of those are copied into the process's root while it is looked
- *    at, so that one CR3 reaches both (arm64 has a register for each).
+ * 3. The kernel's part is the master table's, which every process shares; the
+ *    descriptor table is the one thing that is added, and taken away again.
  *
  * 4. What can fail for want of memory ends in a message: machines of a few
  *    MiB boot, but have no room for all this.
@@ -35,14 +34,14 @@
 #include "cache/swap.h"
 #include "err.h"
 #include "explain.h"
+#include "pgtable/kernel.h"
 #include "phys/page_debug.h"
 #include "phys/phys.h"
 #include "reclaim/reclaim.h"
 #include "space/rmap.h"
 #include "space/space.h"
 
-#define LLU(x)	   ((unsigned long long)(x))
-#define MAX_TABLES 256
+#define LLU(x) ((unsigned long long)(x))
 
 /* ---- the sample process
  * ------------------------------------------------------- */
@@ -90,15 +89,12 @@ struct sim_explain {
 	const struct explain_query *q;
 	struct mm_struct *mm, *child;
 	uva_t image, stack;
-	struct kernel_layout layout;
+	const struct paging_format *fmt;
 	kva_t gdt; /* 0: none */
-	u32 nr_tables;
-	struct page *tables[MAX_TABLES]; /* the kernel's, and the GDT's page */
-	struct explain_store store;
+	struct page *gdt_page;
 	struct seg_cpu cpu;
 	struct seg_mem mem;
 	struct explain_target target;
-	char root_before[PAGE_SIZE]; /* kernel's part of the root */
 };
 
 static _Noreturn void no_room(const char *what)
@@ -254,87 +250,14 @@ static bool ram_read(void *arg, const struct paging_format *f, phys_addr_t pa,
 	return true;
 }
 
-static bool store_read(void *arg, phys_addr_t pa, u64 *raw)
-{
-	return ram_read(arg, space_sys.format, pa, raw);
-}
-
-static bool store_write(void *arg, phys_addr_t pa, u64 raw)
-{
-	(void)arg;
-	memcpy(port_ram(pa), &raw, space_sys.format->entry_bytes);
-	return true;
-}
-
-static struct page *take_page(struct sim_explain *s)
-{
-	struct page *page;
-
-	if (s->nr_tables == MAX_TABLES)
-		return NULL;
-	page = alloc_page(GFP_KERNEL | __GFP_ZERO);
-	if (page)
-		s->tables[s->nr_tables++] = page;
-	return page;
-}
-
-static bool store_table(void *arg, phys_addr_t *pa)
-{
-	struct page *page = take_page(arg);
-
-	if (page)
-		*pa = PFN_PHYS(page_to_pfn(page));
-	return page != NULL;
-}
-
-static void map_kernel(struct sim_explain *s, const struct explain_map *m)
-{
-	if (explain_map_range(&s->store, m))
-		no_room("the kernel's tables");
-}
-
-#define KERNEL_PROT                                                   \
-	(X86_PTE_P | X86_PTE_RW | X86_PTE_A | X86_PTE_D | X86_PTE_G | \
-	 X86_PTE_NX)
-
-/* RAM of the map: small pages in the first large one, as on a PC. */
-static void map_range(struct sim_explain *s, u64 start, u64 end)
-{
-	u64 base = s->layout.page_offset;
-	u64 first = pt_span(s->store.fmt, 1);
-	struct explain_map m = {.prot = __pte(KERNEL_PROT)};
-
-	while (start < end) {
-		u64 stop = start < first ? min(end, first) : end;
-
-		m.va = base + start;
-		m.pa = start;
-		m.size = stop - start;
-		m.level = start < first ? 0 : -1;
-		map_kernel(s, &m);
-		start = stop;
-	}
-}
-
 /* The end of RAM, or of what the kernel has room for. */
-static u64 direct_end(const struct sim_explain *s)
+static u64 direct_end(void)
 {
-	return min(s->layout.low_end, PFN_PHYS(phys_sys.hot.max_pfn));
+	return min(pgtable_sys.layout.low_end, PFN_PHYS(phys_sys.hot.max_pfn));
 }
 
-static void map_ram(struct sim_explain *s)
-{
-	u64 low = direct_end(s);
-
-	for (u32 i = 0; i < phys_sys.e820.nr_entries; i++) {
-		const struct e820_entry *e = &phys_sys.e820.entries[i];
-		u64 start = ALIGN(e->addr, PAGE_SIZE);
-		u64 end = min(ALIGN_DOWN(e->addr + e->size, PAGE_SIZE), low);
-
-		if (e->type == E820_TYPE_RAM && start < end)
-			map_range(s, start, end);
-	}
-}
+/* Read-only, and marked as used: a CPU that reads it changes nothing. */
+#define GDT_PROT __pgprot(X86_PTE_P | X86_PTE_A | X86_PTE_G | X86_PTE_NX)
 
 /*
  * Linux's table in a page of its own: mapped read-only in the CPU entry area,
@@ -343,48 +266,39 @@ static void map_ram(struct sim_explain *s)
 static void make_gdt(struct sim_explain *s)
 {
 	const struct kl_region *area =
-		kernel_layout_region(&s->layout, KL_CPU_ENTRY);
+		kernel_layout_region(&pgtable_sys.layout, KL_CPU_ENTRY);
 	struct linux_cpu_desc desc = {.cpu = 0};
-	struct page *page = take_page(s);
-	struct explain_map m = {
-		.size = PAGE_SIZE,
-		.prot = __pte(KERNEL_PROT & ~(X86_PTE_RW | X86_PTE_D))};
-	bool wide = s->store.fmt->kind == PAGING_X86_64;
+	struct page *page = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	bool wide = s->fmt->kind == PAGING_X86_64;
 	int err;
 
 	if (!page)
 		no_room("the descriptor table");
-	m.pa = PFN_PHYS(page_to_pfn(page));
-	m.va = area ? area->start + PAGE_SIZE : s->layout.page_offset + m.pa;
-	desc.tss_base = desc.df_tss_base = m.va + PAGE_SIZE;
+	s->gdt_page = page;
+	s->gdt = area ? area->start + PAGE_SIZE
+		      : direct_map_va(page_to_pfn(page));
+	desc.tss_base = desc.df_tss_base = s->gdt + PAGE_SIZE;
 	err = wide ? linux_gdt64(&desc, page_view(page))
 		   : linux_gdt32(&desc, page_view(page));
 	mm_verify(!err);
-	if (area)
-		map_kernel(s, &m);
-	s->gdt = m.va;
+	if (area && kernel_map(s->gdt, page_to_pfn(page), 1, GDT_PROT))
+		no_room("the descriptor table");
 	s->cpu.gdtr = (struct seg_dtr){
-		m.va,
+		s->gdt,
 		(u16)((wide ? LINUX64_GDT_ENTRIES : LINUX32_GDT_ENTRIES) * 8 -
 		      1)};
 }
 
-/* The kernel's root entries in the process's root; OFF: what was there. */
-static void link_kernel(struct sim_explain *s, bool on)
+static void drop_gdt(struct sim_explain *s)
 {
-	const struct paging_format *f = s->store.fmt;
-	u32 top = (u32)f->levels - 1, size = f->entry_bytes;
-	u32 from = pt_index(f, (int)top, f->kernel_start);
-	u32 bytes = (pt_entries(f, (int)top) - from) * size;
-	char *to = port_ram(PFN_PHYS(s->mm->pt.root_pfn));
-	char *kernel = port_ram(s->store.root);
+	const struct kl_region *area =
+		kernel_layout_region(&pgtable_sys.layout, KL_CPU_ENTRY);
 
-	if (f->kind == PAGING_ARM64)
+	if (!s->gdt_page)
 		return;
-	if (on)
-		memcpy(s->root_before, to + from * size, bytes);
-	memcpy(to + from * size, on ? kernel + from * size : s->root_before,
-	       bytes);
+	if (area)
+		kernel_unmap(s->gdt, 1);
+	__free_page(s->gdt_page);
 }
 
 /* ---- the CPU
@@ -398,7 +312,7 @@ static char *linear_byte(struct sim_explain *s, u64 linear, u32 access)
 
 	if (paging_walk_with(&s->target.cpu, linear, access, &w, &mem))
 		return NULL;
-	return port_ram(w.pa);
+	return sim_phys(w.pa);
 }
 
 /* Descriptors are read through the page tables, as a CPU reads them. */
@@ -433,7 +347,7 @@ static int linear_write(void *arg, u64 linear, const void *from, size_t len)
 
 static void setup_segments(struct sim_explain *s, bool user)
 {
-	bool wide = s->store.fmt->kind == PAGING_X86_64;
+	bool wide = s->fmt->kind == PAGING_X86_64;
 	struct seg_return r = {
 		.cs = wide ? seg_sel(user ? LINUX64_USER_CS : LINUX64_KERNEL_CS,
 				     false, user ? 3 : 0)
@@ -450,7 +364,7 @@ static void setup_segments(struct sim_explain *s, bool user)
 	seg_cpu_init(&s->cpu, &s->mem);
 	s->cpu.pe = true;
 	s->cpu.lma = wide;
-	s->cpu.la57 = s->store.fmt->va_bits == 57;
+	s->cpu.la57 = s->fmt->va_bits == 57;
 	s->cpu.gdtr = gdtr;
 	for (int i = 0; i < SEG_NR_REGS; i++)
 		s->cpu.sr[i].usable = i == SEG_CS;
@@ -522,20 +436,20 @@ static void say_mapping(const struct sim_explain *s, uva_t va, bool found)
 
 static void say_kernel(const struct sim_explain *s, u64 va)
 {
-
-	if (va < s->store.fmt->kernel_start)
+	if (va < s->fmt->kernel_start)
 		return;
 	if (s->gdt && va - s->gdt < PAGE_SIZE)
 		doc_block(s->d, "mapping", "Kernel: the CPU's GDT");
-	else if (va - s->layout.page_offset < direct_end(s))
+	else if (va - pgtable_sys.layout.page_offset < direct_end())
 		doc_block(s->d, "mapping",
 			  "Kernel: direct map, 0x%llx + "
 			  "physical address",
-			  LLU(s->layout.page_offset));
+			  LLU(pgtable_sys.layout.page_offset));
 	else
 		doc_block(
 			s->d, "mapping", "Kernel: %s",
-			kl_kind_text(kernel_layout_find(&s->layout, va)->kind));
+			kl_kind_text(kernel_layout_find(&pgtable_sys.layout, va)
+					     ->kind));
 }
 
 /* Is P inside a free block that begins before it? */
@@ -701,9 +615,9 @@ static void list_samples(struct sim_explain *s)
 	list_mapping(s, l.stack_top - PAGE_SIZE, "stack",
 		     "its last two pages are in memory");
 	doc_block(s->d, "sample", "0x%llx kernel: the direct map of RAM",
-		  LLU(s->layout.page_offset));
-	doc_hex(s->d, "address", s->layout.page_offset);
-	if (!kernel_layout_region(&s->layout, KL_CPU_ENTRY) || !s->gdt)
+		  LLU(pgtable_sys.layout.page_offset));
+	doc_hex(s->d, "address", pgtable_sys.layout.page_offset);
+	if (!kernel_layout_region(&pgtable_sys.layout, KL_CPU_ENTRY) || !s->gdt)
 		return;
 	doc_block(s->d, "sample", "0x%llx kernel: the GDT", LLU(s->gdt));
 	doc_hex(s->d, "address", s->gdt);
@@ -711,14 +625,14 @@ static void list_samples(struct sim_explain *s)
 
 static void setup_target(struct sim_explain *s)
 {
-	const struct paging_format *f = s->store.fmt;
+	const struct paging_format *f = s->fmt;
 	struct explain_target *t = &s->target;
 
 	t->fmt = f;
 	t->paging = t->tables = true;
 	paging_cpu_init(&t->cpu, f, PFN_PHYS(s->mm->pt.root_pfn),
 			f->kind == PAGING_X86_64);
-	t->cpu.root_high = s->store.root_high;
+	t->cpu.root_high = PFN_PHYS(pgtable_sys.master.root_pfn);
 	t->mem.read = ram_read;
 	t->tell = tell_place;
 	t->arg = s;
@@ -734,37 +648,20 @@ static bool wants_user(const struct explain_query *q)
 static int body(void *arg)
 {
 	struct sim_explain *s = arg;
-	phys_addr_t root = 0;
 
+	s->fmt = space_sys.format;
 	make_process(s);
-	s->store = (struct explain_store){.fmt = space_sys.format,
-					  .pse = true,
-					  .nxe = true,
-					  .kernel = true,
-					  .read = store_read,
-					  .write = store_write,
-					  .table = store_table,
-					  .arg = s};
-	if (!store_table(s, &root))
-		no_room("the kernel's tables");
-	s->store.root = s->store.root_high = root;
-	kernel_layout_make(&s->layout, s->store.fmt,
-			   PFN_PHYS(phys_sys.hot.max_pfn));
-	map_ram(s);
-	if (s->store.fmt->kind != PAGING_ARM64)
+	if (s->fmt->kind != PAGING_ARM64)
 		make_gdt(s);
-	link_kernel(s, true);
 	setup_target(s);
-	if (s->store.fmt->kind != PAGING_ARM64)
+	if (s->fmt->kind != PAGING_ARM64)
 		setup_segments(s, s->q && wants_user(s->q));
 	if (s->q)
 		explain_address(s->d, &s->target, s->q);
 	else
 		list_samples(s);
-	link_kernel(s, false);
+	drop_gdt(s);
 	end_process(s);
-	while (s->nr_tables)
-		__free_page(s->tables[--s->nr_tables]);
 	return 0;
 }
 
