@@ -96,7 +96,7 @@ static void run_steps(struct slab_run *run)
 		if (i % 50 == 0)
 			sim_set_cpu(port_self(),
 				    (int)prng_below(&run->r, (u64)tm.cfg.cpus));
-		if (i % 250 == 0)
+		if (i % 250 == 0 || run->steps <= 800)
 			run_check(run);
 		if (i % 900 == 0)
 			kmem_cache_shrink(run->cache[i / 900 % NR_CACHES]);
@@ -131,9 +131,13 @@ static int random_body(void *arg)
 static void random_caches(void **state)
 {
 	u64 seed = test_env("SEED", 1), n = test_iters(tm_soak() ? 200 : 6);
-	u64 steps = 6000;
+	u64 steps = 6000, few = 800;
 
 	(void)state;
+	/* Small ones, checked after each step. */
+	for (u64 i = 0; i < n; i++)
+		TM_RUN(random_body, .arg = &few, .seed = seed + 1000 + i,
+		       .cpus = 1 + (int)(i % 3), .mem = i % 2 ? 80UL << 20 : 0);
 	for (u64 i = 0; i < n; i++)
 		TM_RUN(random_body, .arg = &steps, .seed = seed + i,
 		       .cpus = 1 + (int)(i % 4), .mem = i % 2 ? 80UL << 20 : 0);
@@ -210,6 +214,53 @@ static void across_cpus(void **state)
 		TM_RUN(ring_body, .seed = test_env("SEED", 1) + i,
 		       .cpus = 2 + (int)(i % 3), .explore = i % 2,
 		       .mem = i % 3 ? 80UL << 20 : 0);
+}
+
+/* ---- an array that is in use
+ * ------------------------------------------------------------ */
+
+/* What an interrupt finds that comes while its CPU is at the array. */
+static int locked_body(void *arg)
+{
+	struct kmem_cache *s =
+		kmem_cache_create("locked", 64, 0, SLAB_NO_MERGE, NULL);
+	struct kmem_cache_cpu *c;
+	void *p[100];
+	s32 top;
+
+	(void)arg;
+	for (u32 i = 0; i < 100; i++)
+		CHECK((p[i] = kmem_cache_alloc(s, GFP_KERNEL)));
+	c = s->cpu[0];
+	CHECK(c != &kmem_sys.cpu_none && c->top > 0);
+	top = c->top;
+	c->top = SHEAF_LOCKED;
+	for (u32 i = 0; i < 50; i++)
+		kmem_cache_free(s, p[i]);
+	for (u32 i = 50; i < 60; i++)
+		kfree(p[i]);
+	for (u32 i = 0; i < 60; i++) {
+		p[i] = kmem_cache_alloc(s, GFP_ATOMIC);
+		CHECK(p[i]);
+		memset(p[i], (int)i, 64);
+	}
+	CHECK_EQ(c->top, SHEAF_LOCKED);
+	c->top = top;
+	slab_check(s);
+	CHECK_EQ(kmem_cache_active(s), 100);
+	for (u32 i = 0; i < 60; i++)
+		CHECK(*(u8 *)p[i] == (u8)i);
+	kmem_cache_free_bulk(s, 100, p);
+	CHECK_EQ(kmem_cache_active(s), 0);
+	CHECK_EQ(kmem_cache_destroy(s), 0);
+	CHECK_EQ(kmem_sys.nr_bugs, 0);
+	return 0;
+}
+
+static void array_in_use(void **state)
+{
+	(void)state;
+	TM_RUN(locked_body, .mem = 80UL << 20);
 }
 
 /* ---- caches as objects
@@ -407,6 +458,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_caches),
 		cmocka_unit_test(across_cpus),
+		cmocka_unit_test(array_in_use),
 		cmocka_unit_test(caches),
 		cmocka_unit_test(too_many_caches),
 		cmocka_unit_test(kmalloc_sizes),

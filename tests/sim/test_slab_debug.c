@@ -399,12 +399,63 @@ static void options(void **state)
 	}
 }
 
+/* ---- links that are no plain pointers, in no plain order -------------- */
+
+static int hardened_main(void *arg)
+{
+	static struct e820_table map;
+	struct mm_boot_params bp = {.map = &map};
+	struct kmem_cache *s;
+	bool hard = arg != NULL;
+	u32 descents = 0, plain = 0;
+	static u64 *p[200];
+	u64 word;
+
+	e820_init(&map);
+	CHECK_EQ(e820_add(&map, 0, 80UL << 20, E820_TYPE_RAM), 0);
+	bp.slab.freelist_hardened = hard;
+	bp.slab.freelist_random = hard;
+	CHECK_EQ(mm_boot(&bp), 0);
+	s = kmem_cache_create("hard", 64, 0, SLAB_NO_MERGE, NULL);
+	for (u32 i = 0; i < ARRAY_SIZE(p); i++) {
+		CHECK((p[i] = kmem_cache_alloc(s, GFP_KERNEL)));
+		descents += i && p[i] < p[i - 1];
+	}
+	/* In order but for the step from slab to slab, or quite mixed. */
+	CHECK(hard ? descents > 40 : descents < 10);
+	for (u32 i = 0; i < ARRAY_SIZE(p); i++)
+		kmem_cache_free(s, p[i]);
+	slab_drain(s);
+	slab_check(s);
+	for (u32 i = 0; i < ARRAY_SIZE(p); i++) {
+		memcpy(&word, (char *)p[i] + s->layout.link, sizeof(word));
+		plain += word == 0 || (word ^ (u64)(uintptr_t)p[i]) < 4096;
+	}
+	CHECK(hard ? plain < 5 : plain > 150);
+	CHECK_EQ(kmem_cache_destroy(s), 0);
+	mm_shutdown();
+	return 0;
+}
+
+static void hardened(void **state)
+{
+	struct sim_config sc = {.cpus = 1, .console = tm_console};
+
+	for (int hard = 0; hard < 2; hard++) {
+		mm_reset();
+		CHECK_EQ(sim_init(&sc), 0);
+		CHECK_EQ(sim_run(hardened_main, hard ? state : NULL), 0);
+		sim_shutdown();
+		mm_reset();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_mistake), cmocka_unit_test(validate),
 		cmocka_unit_test(plain_caches), cmocka_unit_test(leaks),
-		cmocka_unit_test(options),
+		cmocka_unit_test(options),	cmocka_unit_test(hardened),
 	};
 
 	return cmocka_run_group_tests_name("slab_debug", tests, NULL, NULL);
