@@ -45,20 +45,34 @@ void base_gates_set(void)
 			const struct base_gate *g = &base_sys.gates[i];
 
 			__atomic_store_n(g->word,
-					 seen & g->mask ? g->closed : g->open,
+					 seen & READ_ONCE(g->mask)
+						 ? READ_ONCE(g->closed)
+						 : READ_ONCE(g->open),
 					 __ATOMIC_SEQ_CST);
 		}
 	} while (__atomic_load_n(&base_sys.watch, __ATOMIC_SEQ_CST) != seen);
+}
+
+void base_gate_open(const u64 *word, u64 open)
+{
+	for (u32 i = 0; i < READ_ONCE(base_sys.nr_gates); i++)
+		if (base_sys.gates[i].word == word)
+			WRITE_ONCE(base_sys.gates[i].open, open);
+	base_gates_set();
 }
 
 void base_gate_add(const struct base_gate *gate)
 {
 	u32 i = 0;
 
-	while (i < base_sys.nr_gates && base_sys.gates[i].word != gate->word)
+	while (i < READ_ONCE(base_sys.nr_gates) &&
+	       base_sys.gates[i].word != gate->word)
 		i++;
 	mm_verify(i < BASE_GATES);
-	base_sys.gates[i] = *gate;
+	base_sys.gates[i].word = gate->word;
+	WRITE_ONCE(base_sys.gates[i].open, gate->open);
+	WRITE_ONCE(base_sys.gates[i].closed, gate->closed);
+	WRITE_ONCE(base_sys.gates[i].mask, gate->mask);
 	WRITE_ONCE(base_sys.nr_gates, max(base_sys.nr_gates, i + 1));
 	base_gates_set();
 }

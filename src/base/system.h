@@ -122,6 +122,10 @@ void base_gates_set(void);
  */
 void base_gate_add(const struct base_gate *gate);
 
+/* base_gate_open: the gate of WORD is OPEN from now on when it is. Any
+ * context. */
+void base_gate_open(const u64 *word, u64 open);
+
 /* base_watch: set or clear one reason. Any context. */
 static inline void base_watch(enum watch_bit bit, bool on)
 {

@@ -403,14 +403,18 @@ static int caches_add_node(int node)
 	return err;
 }
 
+void slab_check_frees(void)
+{
+	base_gate_open(&kmem_sys.hot.check_frees.all, 1);
+}
+
 static int memory_changes(struct memory_notifier *nb, enum memory_action action,
 			  const struct memory_notify *arg)
 {
 	mm_assert(nb == &kmem_sys.hotplug);
 	if (action != MEM_GOING_ONLINE || arg->status_change_nid < 0)
 		return 0;
-	base_gate_add(
-		&(struct base_gate){&kmem_sys.hot.check_frees.all, 1, 1, 0});
+	slab_check_frees();
 	return caches_add_node(arg->status_change_nid);
 }
 

@@ -174,6 +174,7 @@ void slab_quarantine(struct kmem_cache *s, struct page *slab)
 	} while (!slab_word_cmpxchg(slab, &old, new));
 	for (u64 i = 0; i < compound_nr(slab); i++)
 		WRITE_ONCE(slab[i].mapcount, QUARANTINE_MARK);
+	slab_check_frees();
 	__atomic_fetch_sub(&n->nr_slabs, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_sub(&n->nr_objects, old.objects, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&kmem_sys.nr_quarantined, 1, __ATOMIC_RELAXED);

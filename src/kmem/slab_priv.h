@@ -308,6 +308,9 @@ void slab_for_each_of(struct kmem_cache *s,
 /* ---- slab_common.c and kmalloc.c ----------------------------------------
  */
 
+/* slab_check_frees: each free looks at its object's frame from now on: there
+ * is another node, or a slab that must not be used. Any context. */
+void slab_check_frees(void);
 /* slab_node_setup: empty lists. */
 void slab_node_setup(struct kmem_cache_node *n);
 /* kmalloc_init: the caches of kmalloc. 0 or -ENOMEM. */

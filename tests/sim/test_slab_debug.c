@@ -239,6 +239,12 @@ static void validate(void **state)
 	TM_RUN(validate_body, .no_audit = true);
 }
 
+/* Is SLAB set aside? The flag stands in the top of its word. */
+static bool is_set_aside(const struct page *slab)
+{
+	return page_mapping_word(slab) >> 48 & 2;
+}
+
 /* Caches without debugging notice what costs nothing to notice. */
 static int plain_body(void *arg)
 {
@@ -280,6 +286,12 @@ static int plain_body(void *arg)
 			CHECK((p[i] = kmem_cache_alloc(s, GFP_KERNEL)));
 	CHECK(tm_logged("Freepointer corrupt"));
 	CHECK_EQ(kmem_sys.nr_quarantined, 1);
+	/* What others have of it is not used again when they free it. */
+	for (u32 i = 2; i < ARRAY_SIZE(p); i++) {
+		kmem_cache_free(s, p[i]);
+		p[i] = kmem_cache_alloc(s, GFP_KERNEL);
+		CHECK(p[i] && !is_set_aside(compound_head(view_to_page(p[i]))));
+	}
 	for (u32 i = 2; i < ARRAY_SIZE(p); i++)
 		kmem_cache_free(s, p[i]);
 	slab_drain(s);
