@@ -494,7 +494,7 @@ static void count_worker(void *arg)
 	(void)arg;
 	for (u64 i = 0; i < ls.rounds; i++) {
 		get_cpu();
-		this_cpu_inc(ls.ticks);
+		this_slot_inc(ls.ticks);
 		put_cpu();
 		atomic64_inc(&ls.tokens);
 		if (atomic64_add_unless(&ls.next_id, 1, 10))
@@ -514,7 +514,7 @@ static void case_counters(void)
 	CHECK(fail_disarm().calls == LOCK_THREADS * ls.rounds);
 	CHECK(atomic64_read(&ls.writers) == 1);
 	for_each_cpu (cpu)
-		sum += per_cpu(ls.ticks, cpu);
+		sum += cpu_slot(ls.ticks, cpu);
 	CHECK(sum == LOCK_THREADS * ls.rounds);
 	CHECK((u64)atomic64_read(&ls.tokens) == sum);
 	CHECK(atomic64_read(&ls.taken) == 10);

@@ -37,6 +37,7 @@
 #include "base_seed.h"
 #include "cache/swap.h"
 #include "kmem/slab.h"
+#include "pgtable/kernel.h"
 #include "phys/lru.h"
 #include "phys/mmzone.h"
 #include "phys/phys.h"
@@ -52,7 +53,9 @@ struct tm_config {
 	int nodes;	/* 0: 1; RAM in equal parts, CPU i on node i % nodes */
 	u64 seed;
 	bool explore;
-	bool no_audit; /* BODY leaves frames behind on purpose */
+	bool no_audit;	 /* BODY leaves frames behind on purpose */
+	bool shared_ram; /* frames can be mapped twice: vmalloc works */
+	const struct paging_format *format; /* NULL: x86-64 */
 	int (*body)(void *arg);
 	void *arg;
 };
@@ -319,8 +322,9 @@ static inline int tm_main(void *arg)
 {
 	static struct mm_boot_node nodes[MM_MAX_NODES];
 	struct e820_table *map = arg;
-	struct mm_boot_params bp = {.map = map};
-	u64 free_end, part;
+	struct mm_boot_params bp = {
+		.map = map, .arch = tm.cfg.format ? tm.cfg.format->name : NULL};
+	u64 free_end, part, tables;
 	int ret;
 
 	if (tm.cfg.nodes > 1) {
@@ -339,6 +343,7 @@ static inline int tm_main(void *arg)
 		CHECK_EQ(swapon(tm.disk, -2), 0);
 	}
 	tm.free_start = tm_settle();
+	tables = pgtable_sys.nr_tables;
 	tm.swap_start = get_nr_swap_pages();
 	ret = tm.cfg.body(tm.cfg.arg);
 	tm_use(NULL);
@@ -351,6 +356,8 @@ static inline int tm_main(void *arg)
 	CHECK_EQ(phys_sys.nr_bad_pages, 0);
 	CHECK_EQ(space_sys.committed, 0);
 	if (!tm.cfg.no_audit) {
+		/* Tables of the kernel stay once they were needed. */
+		free_end += pgtable_sys.nr_tables - tables;
 		CHECK_EQ(free_end, tm.free_start);
 		tm_audit();
 	}
@@ -376,6 +383,8 @@ static inline int tm_run(const struct tm_config *cfg)
 	sc.cpu_node = cpu_node;
 	sc.seed = cfg->seed;
 	sc.explore = cfg->explore;
+	sc.shared_ram = cfg->shared_ram;
+	sc.format = cfg->format;
 	sc.console = tm_console;
 	sc.console_level = 6;
 	e820_init(&map);

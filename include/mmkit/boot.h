@@ -48,6 +48,12 @@ struct mm_boot_params {
 	u64 kernel_size;
 	u64 kernel_text_size; /* of it, from its start: code */
 	/*
+	 * Per-CPU data of the image: each CPU gets a copy (at most 32 KiB with
+	 * what is reserved for __alloc_reserved_percpu()).
+	 */
+	const void *percpu_template;
+	u32 percpu_static_size, percpu_reserved_size;
+	/*
 	 * Page tables and the layout of physical and user memory: "x86-64"
 	 * (NULL), "x86-64-la57", "x86-32", "x86-32-pae", "arm64". The port's
 	 * MMU must be of the same kind.

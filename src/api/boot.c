@@ -74,6 +74,25 @@ static int boot_frames(const struct mm_boot_params *p)
 	return phys_boot_memory(&pp);
 }
 
+/* vmalloc, and the per-CPU objects that may lie in it. */
+static int boot_scattered(const struct mm_boot_params *p)
+{
+	const struct kernel_layout *l = &pgtable_sys.layout;
+	const struct pcpu_boot percpu = {p->percpu_template,
+					 p->percpu_static_size,
+					 p->percpu_reserved_size};
+	bool first = p->percpu_static_size || p->percpu_reserved_size;
+	u64 taken = 0;
+	int err;
+
+	/* On arm64 the image lies where vmalloc's space begins. */
+	if (l->text == l->vmalloc_start)
+		taken = (p->kernel_start & (pt_span(l->fmt, 1) - 1)) +
+			p->kernel_size;
+	err = vmalloc_init(taken);
+	return err ? err : pcpu_init(first ? &percpu : NULL);
+}
+
 static int boot_objects(const struct mm_boot_params *p)
 {
 	const struct paging_format *f = paging_format_by_name(
@@ -87,7 +106,8 @@ static int boot_objects(const struct mm_boot_params *p)
 	if (err)
 		return err;
 	err = kmem_init(&p->slab);
-
+	if (!err)
+		err = boot_scattered(p);
 	if (!err)
 		err = cache_init(f);
 	if (!err)

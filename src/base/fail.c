@@ -99,6 +99,8 @@ const char *fail_site_name(enum fail_site site)
 		[FAIL_CHARGE] = "charge",
 		[FAIL_BIO_READ] = "bio_read",
 		[FAIL_BIO_WRITE] = "bio_write",
+		[FAIL_VMAP] = "vmap",
+		[FAIL_PERCPU] = "percpu",
 	};
 
 	return site < FAIL_NR && name[site] ? name[site] : "?";

@@ -24,6 +24,8 @@ enum fail_site {
 	FAIL_CHARGE,
 	FAIL_BIO_READ,
 	FAIL_BIO_WRITE,
+	FAIL_VMAP,
+	FAIL_PERCPU,
 	FAIL_NR
 };
 

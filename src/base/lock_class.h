@@ -27,7 +27,9 @@
 	X(TASKS, "tasks")	/* registry of tasks */                        \
 	X(SHRINKER, "shrinker") /* registry of shrinkers */                    \
 	X(SLAB_CACHES, "slab_caches")                                          \
-	X(CMA, "cma") /* emptying a range of an area */                        \
+	X(CMA, "cma")			/* emptying a range of an area */      \
+	X(PERCPU_ALLOC, "percpu_alloc") /* making per-CPU chunks */            \
+	X(VMAP_PURGE, "vmap_purge")	/* flushing what was unmapped */       \
 	X(PAGE_LOCK, "page_lock")                                              \
 	X(I_MMAP, "i_mmap")                                                    \
 	X(ANON_VMA, "anon_vma")                                                \
@@ -38,7 +40,10 @@
 	X(MM_ANON, "mm_anon")		    /* a VMA's first anon_vma */       \
 	X(KSWAPD, "kswapd")		    /* daemon start and stop */        \
 	X(TREE, "tree")			    /* vmap areas */                   \
-	X(I_PAGES, "i_pages")		    /* page cache of one mapping */    \
+	X(VMAP_BLOCK, "vmap_block")	    /* one CPU's small mappings */     \
+	X(PERCPU, "percpu")		    /* maps of per-CPU chunks */       \
+	X(PERCPU_COUNTER, "percpu_counter")                                    \
+	X(I_PAGES, "i_pages") /* page cache of one mapping */                  \
 	X(SWAP_INFO, "swap_info")                                              \
 	X(SWAP_CACHE, "swap_cache")                                            \
 	X(SWAP_AVAIL, "swap_avail")                                            \

@@ -8,9 +8,11 @@
  *	struct pagevec *pv;
  *
  *	get_cpu();                        // pinned: the CPU stays the same
- *	pv = this_cpu_ptr(phys_sys.lru_add);
+ *	pv = this_slot_ptr(phys_sys.lru_add);
  *	...
  *	put_cpu();
+ *
+ * What is allocated at run time is mmkit/percpu.h's.
  *
  * Each element has cache lines of its own. Another CPU's element may be read
  * with READ_ONCE for statistics; changing it needs a rule of the owner's.
@@ -26,17 +28,17 @@
 	} MM_ALIGNED(MM_CACHELINE) name[MM_NR_CPUS]
 
 /* The element of CPU. */
-#define per_cpu_ptr(name, cpu) (&(name)[cpu].v)
-#define per_cpu(name, cpu)     ((name)[cpu].v)
+#define cpu_slot_ptr(name, cpu) (&(name)[cpu].v)
+#define cpu_slot(name, cpu)	((name)[cpu].v)
 
 /* The running CPU's element; the caller is pinned for as long as it uses it. */
-#define this_cpu_ptr(name) per_cpu_ptr(name, port_cpu())
+#define this_slot_ptr(name) cpu_slot_ptr(name, port_cpu())
 
 /* Statistics of an integer element: relaxed, exact, from any context. */
-#define this_cpu_add(name, n) \
-	((void)__atomic_fetch_add(this_cpu_ptr(name), n, __ATOMIC_RELAXED))
-#define this_cpu_inc(name) this_cpu_add(name, 1)
-#define this_cpu_dec(name) this_cpu_add(name, -1)
+#define this_slot_add(name, n) \
+	((void)__atomic_fetch_add(this_slot_ptr(name), n, __ATOMIC_RELAXED))
+#define this_slot_inc(name) this_slot_add(name, 1)
+#define this_slot_dec(name) this_slot_add(name, -1)
 
 /* CPU is an int variable. */
 #define for_each_cpu(cpu) for ((cpu) = 0; (cpu) < port_nr_cpus(); (cpu)++)

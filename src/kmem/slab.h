@@ -13,7 +13,9 @@
 #include "base/rwsem.h"
 #include "base/seqbuf.h"
 #include "base/spinlock.h"
+#include "kmem/percpu.h"
 #include "kmem/slab_layout.h"
+#include "kmem/vmalloc.h"
 #include "phys/page.h"
 
 #define KMEM_MAX_CACHES	  512 /* a power of two: part of a frame's mark */
@@ -124,6 +126,8 @@ struct kmem_state {
 	u64 nr_quarantined;    /* (A) slabs set aside */
 	const struct kvmalloc_ops *kvmalloc; /* (B) */
 	struct shrinker_state shrink;
+	struct vmalloc_state vm;
+	struct pcpu_state pcpu;
 };
 
 extern struct kmem_state kmem_sys;

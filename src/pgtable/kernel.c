@@ -26,11 +26,11 @@
  *    KT-1  A kernel entry of a root equals the master's, for every table in
  *          the list.
  *    KT-2  A table of the master, once installed, is never freed: a process
- *          may be walking it, and what was mapped once will be again.
- *    KT-3  Each frame of low RAM that is online is in the direct map, once, by
- *          the largest page that holds nothing but RAM.
- *    KT-4  Entries never change from one frame to another: what is mapped is
- *          unmapped and flushed first.
+ *          may be walking it, and what was mapped once will be again. But for
+ * an empty leaf table in an area that wants a large page there. KT-3  Each
+ * frame of low RAM that is online is in the direct map, once, by the largest
+ * page that holds nothing but RAM. KT-4  Entries never change from one frame to
+ * another: what is mapped is unmapped and flushed first.
  *
  * 4. Locking. pgtable_sys.lock for installing tables, for changes of the
  *    master's root and for the list. Leaf entries belong to whoever owns the
@@ -410,6 +410,158 @@ void kernel_unmap(kva_t va, u64 nr)
 	if (highmem_window(va))
 		port_kunmap_view(va, nr);
 	port_tlb_flush_kernel(va, va + (nr << PAGE_SHIFT));
+}
+
+/* ---- areas: many frames at once, flushed by their owner later
+ * ----------------------- */
+
+/*
+ * The frames PAGES[0 .. NR) into the leaf table of SLOT, which is VA's; as far
+ * as that table goes. Returns how many.
+ */
+static u64 fill_table(struct pt_slot *slot, kva_t va, struct page *const *pages,
+		      u64 nr, pgprot_t prot)
+{
+	u64 span = pt_span(slot->fmt, 1);
+	u64 room = (span - (va & (span - 1))) >> PAGE_SHIFT;
+	u64 i;
+
+	nr = min(nr, room);
+	for (i = 0; i < nr; i++) {
+		mm_verify(pte_none(pt_get(slot)));
+		pt_set(slot, pte_make(page_to_pfn(pages[i]), prot));
+		pt_next(slot);
+	}
+	return nr;
+}
+
+/* Do the frames at PAGES make one large page of NR at VA? */
+static bool is_large(kva_t va, struct page *const *pages, u64 nr)
+{
+	u64 pfn = page_to_pfn(pages[0]);
+
+	if (!IS_ALIGNED(va, nr << PAGE_SHIFT) || !IS_ALIGNED(pfn, nr))
+		return false;
+	for (u64 i = 1; i < nr; i++) {
+		if (page_to_pfn(pages[i]) != pfn + i)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * A table of the caller's range is in the place of a large page: it goes if
+ * nothing is in it. The CPUs may have walked it, so they forget the range.
+ */
+static bool drop_table(const struct pt_slot *slot, kva_t va)
+{
+	struct page *table = pfn_to_page(pte_pfn(pt_get(slot)));
+
+	mm_verify(PageTable(table) && pt_is_kernel(table) && slot->level == 1);
+	for (u32 i = 0; i < pt_entries(slot->fmt, 0); i++) {
+		struct pt_slot s = pt_slot_at(slot->fmt, table, 0, i);
+
+		if (!pte_none(pt_get(&s)))
+			return false;
+	}
+	spin_lock(&pgtable_sys.lock);
+	master_set(slot, __pte(0));
+	spin_unlock(&pgtable_sys.lock);
+	port_tlb_flush_kernel(va, va + pt_span(slot->fmt, 1));
+	kernel_table_free(table);
+	return true;
+}
+
+int kernel_area_map_large(kva_t va, u64 pfn, pgprot_t prot)
+{
+	const struct paging_format *f = pgtable_sys.master.fmt;
+	struct pt_slot slot;
+	pte_t e;
+	int err;
+
+	mm_assert(IS_ALIGNED(va | PFN_PHYS(pfn), pt_span(f, 1)));
+	if (!pt_leaf_allowed(f, 1))
+		return -EBUSY;
+	err = master_alloc(va, 1, &slot);
+	if (err)
+		return err;
+	e = pt_get(&slot);
+	mm_verify(!is_leaf(&slot, e));
+	if (pte_present(e) && !drop_table(&slot, va))
+		return -EBUSY;
+	set_leaf(&slot, va, leaf_entry(1, pte_make(pfn, prot)));
+	return 0;
+}
+
+int kernel_area_map_pfn(kva_t va, u64 pfn, pgprot_t prot)
+{
+	struct pt_slot slot;
+	int err = master_alloc(va, 0, &slot);
+
+	if (!err)
+		set_leaf(&slot, va, pte_make(pfn, prot));
+	return err;
+}
+
+/* One step at VA: a large page if LARGE and there is one, or a table's part. */
+static int map_some(kva_t va, const struct kernel_area *a, u64 at, u64 *done)
+{
+	u64 large = pt_span(pgtable_sys.master.fmt, 1) >> PAGE_SHIFT;
+	struct pt_slot slot;
+	int err = -EBUSY;
+
+	if (a->large && a->nr - at >= large &&
+	    is_large(va, a->pages + at, large))
+		err = kernel_area_map_large(va, page_to_pfn(a->pages[at]),
+					    a->prot);
+	*done = large;
+	if (err != -EBUSY)
+		return err;
+	err = master_alloc(va, 0, &slot);
+	if (!err)
+		*done = fill_table(&slot, va, a->pages + at, a->nr - at,
+				   a->prot);
+	return err;
+}
+
+int kernel_area_map(const struct kernel_area *a)
+{
+	u64 at = 0, done;
+
+	mm_assert(IS_ALIGNED(a->va, PAGE_SIZE) && a->nr > 0);
+	while (at < a->nr) {
+		int err = map_some(a->va + (at << PAGE_SHIFT), a, at, &done);
+
+		if (err) {
+			if (at)
+				kernel_area_unmap(a->va, at);
+			return err;
+		}
+		at += done;
+	}
+	return 0;
+}
+
+void kernel_area_unmap(kva_t va, u64 nr)
+{
+	mm_assert(IS_ALIGNED(va, PAGE_SIZE) && nr > 0);
+	while (nr) {
+		struct pt_slot s = deepest(va);
+		u64 span = pt_span(s.fmt, s.level ? s.level : 1);
+		u64 pages = (span - (va & (span - 1))) >> PAGE_SHIFT;
+
+		if (s.level && pte_present(pt_get(&s))) {
+			mm_verify(IS_ALIGNED(va, span) && pages <= nr);
+			clear_leaf(&s, va);
+		}
+		pages = min(pages, nr);
+		for (u64 i = 0; i < pages && !s.level; i++) {
+			pt_xchg(&s, __pte(0));
+			pt_next(&s);
+		}
+		nr -= pages;
+		va += pages << PAGE_SHIFT;
+	}
 }
 
 /* Put 2^bits smaller pages in the place of the large one at SLOT. */

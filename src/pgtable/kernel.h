@@ -103,6 +103,37 @@ int kernel_map_large(kva_t va, u64 pfn, u64 nr, pgprot_t prot) MM_MUST_CHECK;
 void kernel_unmap(kva_t va, u64 nr);
 
 /*
+ * A range of addresses that its owner (vmalloc) maps and unmaps without a
+ * flush each time: an address must not be mapped again before
+ * port_tlb_flush_kernel() covered it. No views are made.
+ */
+struct kernel_area {
+	kva_t va;
+	struct page *const *pages; /* one behind the other from VA on */
+	u64 nr;
+	pgprot_t prot;
+	bool large; /* large pages where PAGES allow it */
+};
+
+/*
+ * kernel_area_map: map all, in places where nothing is mapped. May sleep.
+ * Returns 0 or -ENOMEM: nothing is mapped then. Fault injection: FAIL_PGTABLE.
+ */
+int kernel_area_map(const struct kernel_area *a) MM_MUST_CHECK;
+
+/*
+ * kernel_area_map_large: one large page at VA, both aligned to it. 0, -ENOMEM,
+ * or -EBUSY: the format has none or small pages stand there. May sleep.
+ */
+int kernel_area_map_large(kva_t va, u64 pfn, pgprot_t prot) MM_MUST_CHECK;
+
+/* kernel_area_map_pfn: one page; PFN need not be RAM. 0 or -ENOMEM. */
+int kernel_area_map_pfn(kva_t va, u64 pfn, pgprot_t prot) MM_MUST_CHECK;
+
+/* kernel_area_unmap: nothing is mapped in the NR pages from VA; no flush. */
+void kernel_area_unmap(kva_t va, u64 nr);
+
+/*
  * kernel_split_at: after this no large page crosses VA. 0 or -ENOMEM; what was
  * split until then stays so. May sleep.
  */

@@ -158,6 +158,8 @@ static void compare_frames(struct audit *a)
 	audit_equal(a, "page tables of the kernel",
 		    READ_ONCE(pgtable_sys.nr_tables), a->kernel_tables);
 	audit_equal(a, "slab frames", slab, a->slab);
+	audit_equal(a, "frames of vmalloc", vmalloc_nr_pages(), a->vmalloc);
+	audit_equal(a, "frames of alloc_percpu", pcpu_nr_pages(), a->percpu);
 	audit_equal(a, "nr_anon_pages", global_node_page_state(NR_ANON_MAPPED),
 		    a->mapped);
 	audit_equal(a, "nr_swapcached", global_node_page_state(NR_SWAPCACHE),
@@ -214,7 +216,7 @@ static u64 owned_frames(const struct audit *a)
 {
 	return a->free + a->stored + a->reserved + a->tables + a->slab +
 	       a->kernel_tables + a->anon + a->swapcache + a->zero + a->kernel +
-	       a->unknown;
+	       a->vmalloc + a->percpu + a->unknown;
 }
 
 static void audit_run(struct audit *a)
@@ -249,6 +251,8 @@ static void put_frames(struct seq_buf *out, const struct audit *a)
 	put(out, "pagetables", a->tables);
 	put(out, "kernel_pagetables", a->kernel_tables);
 	put(out, "slab", a->slab);
+	put(out, "vmalloc", a->vmalloc);
+	put(out, "percpu_objects", a->percpu);
 	put(out, "anon", a->anon);
 	put(out, "swapcache", a->swapcache);
 	put(out, "zero", a->zero);

@@ -105,6 +105,10 @@ static u64 count_kernel(struct audit *a, const struct page *page, u64 pfn)
 		a->zero += frames;
 	else if (is_boot_node(pfn) || is_swap_table(pfn) || mpol_owns(pfn))
 		a->kernel += frames;
+	else if (page_index(page) == PAGE_INDEX_VMALLOC)
+		a->vmalloc += frames;
+	else if (page_index(page) == PAGE_INDEX_PERCPU)
+		a->percpu += frames;
 	else {
 		a->unknown += frames;
 		audit_note(a, "references without an owner", pfn, 0,

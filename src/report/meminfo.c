@@ -11,6 +11,7 @@
 
 #include "arch/paging.h"
 #include "cache/swap.h"
+#include "kmem/slab.h"
 #include "pgtable/kernel.h"
 #include "phys/phys.h"
 #include "report/report.h"
@@ -137,14 +138,25 @@ static void show_use(struct seq_buf *out)
 	put_node(out, "WritebackTmp:", NR_WRITEBACK_TEMP);
 }
 
+/* Linux on x86-64 names the last byte of the space as its end. */
+static u64 vmalloc_total_kb(void)
+{
+	const struct kernel_layout *l = &pgtable_sys.layout;
+	u64 bytes = l->vmalloc_end - l->vmalloc_start;
+
+	if (bytes && l->fmt->kind == PAGING_X86_64)
+		bytes--;
+	return bytes >> 10;
+}
+
 static void show_kernel(struct seq_buf *out)
 {
 	put_pages(out, "CommitLimit:", commit_limit());
 	put_pages(out, "Committed_AS:", READ_ONCE(space_sys.committed));
-	put_pages(out, "VmallocTotal:", 0);
-	put_pages(out, "VmallocUsed:", 0);
-	put_pages(out, "VmallocChunk:", 0);
-	put_pages(out, "Percpu:", 0);
+	put_kb(out, "VmallocTotal:", vmalloc_total_kb());
+	put_pages(out, "VmallocUsed:", vmalloc_nr_pages());
+	put_kb(out, "VmallocChunk:", vmap_largest_free() >> 10);
+	put_pages(out, "Percpu:", pcpu_nr_pages());
 	seq_printf(out, "HardwareCorrupted: %5u kB\n", 0u);
 }
 

@@ -53,6 +53,7 @@ static const struct report_file {
 	{"/proc/pagetypeinfo", show_pagetypeinfo},
 	{"/proc/slabinfo", show_slabinfo},
 	{"/proc/swaps", show_swaps},
+	{"/proc/vmallocinfo", show_vmallocinfo},
 	{"/proc/vmstat", show_vmstat},
 	{"/proc/zoneinfo", show_zoneinfo},
 	{"/proc/mmkit/audit", show_audit},

@@ -32,6 +32,8 @@ void show_slabinfo(struct seq_buf *out);
  * was. May sleep. */
 int show_slab_attr(const char *name, struct seq_buf *out);
 
+/* vmallocinfo.c */
+void show_vmallocinfo(struct seq_buf *out);
 /* owner_show.c */
 void show_page_owner(struct seq_buf *out);
 
