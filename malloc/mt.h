@@ -56,9 +56,10 @@ struct mt_shelf {
 struct mt_self {
 	void **top[MT_NR_CLASSES];
 	struct mt_shelf shelf[MT_NR_CLASSES];
-	struct mt_shelf spare; /* empty magazines */
-	u32 slot;	       /* where to look first */
-	u8 life;	       /* enum mt_life */
+	struct mt_shelf spare;	 /* empty magazines */
+	u32 slot;		 /* where to look first */
+	u8 life;		 /* enum mt_life */
+	u8 fills[MT_NR_CLASSES]; /* how often from the slabs */
 	u8 booting;
 };
 

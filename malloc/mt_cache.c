@@ -45,6 +45,7 @@
 
 #include "mt.h"
 
+#define FILL_FIRST  4096u
 #define SPARES	    16u
 #define SHELF_BYTES (256u << 10)
 #define DEPOT_BYTES (512u << 10)
@@ -261,6 +262,20 @@ static bool take_full(u32 c)
 	return true;
 }
 
+/*
+ * How many objects of class C to take from the slabs: a page's worth first,
+ * twice as many each time. Who uses little keeps little.
+ */
+static u32 fill_size(u32 c)
+{
+	u32 nr = max(FILL_FIRST / mt_sys.size_of[c], 2u) << mt_self.fills[c];
+
+	if (nr >= mt_sys.cap_of[c])
+		return mt_sys.cap_of[c];
+	mt_self.fills[c]++;
+	return nr;
+}
+
 /* Fill the empty magazine of class C from the slabs. */
 static bool fill(u32 c)
 {
@@ -273,7 +288,7 @@ static bool fill(u32 c)
 			return false;
 		top = mag_empty_top(mag, c);
 	}
-	mt_self.top[c] = top + mt_objects_get(c, top, mt_sys.cap_of[c]);
+	mt_self.top[c] = top + mt_objects_get(c, top, fill_size(c));
 	return mt_self.top[c] != top;
 }
 

@@ -40,7 +40,7 @@
 void lru_init(void)
 {
 	phys_sys.lru.ops = NULL;
-	for (int cpu = 0; cpu < MM_NR_CPUS; cpu++) {
+	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
 		spin_lock_init(&phys_sys.lru.add[cpu].lock, LOCK_CLASS_PCP);
 		phys_sys.lru.add[cpu].nr = 0;
 	}

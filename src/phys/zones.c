@@ -353,19 +353,28 @@ static bool node_without_ram(const struct phys_boot_params *p, int nid)
 	return false;
 }
 
-/* Nobody has a set yet: all fast paths end at a lock that is taken. */
-static void no_fast_sets(void)
+static void no_fast_sets_of(int cpu)
 {
 	struct per_cpu_pages *none = &phys_sys.pcp_none;
 
-	none->lock.word = 1;
-	for (int cpu = 0; cpu <= MM_NR_CPUS; cpu++) {
-		for (u32 bits = 0; bits < GFP_PLACES; bits++)
-			phys_sys.pcp_fast[cpu][bits] =
-				(struct pcp_place){none, none->lists};
-		for (u32 id = 0; id < PHYS_MAX_ZONES; id++)
-			phys_sys.pcp_of[cpu][id] = none;
-	}
+	for (u32 bits = 0; bits < GFP_PLACES; bits++)
+		phys_sys.pcp_fast[cpu][bits] =
+			(struct pcp_place){none, none->lists};
+	for (u32 id = 0; id < PHYS_MAX_ZONES; id++)
+		phys_sys.pcp_of[cpu][id] = none;
+}
+
+/*
+ * Nobody has a set yet: all fast paths end at a lock that is taken. Rows of
+ * CPUs that the machine does not have stay untouched: nobody reads them, and
+ * they would be most of what a small process has resident.
+ */
+static void no_fast_sets(void)
+{
+	phys_sys.pcp_none.lock.word = 1;
+	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
+		no_fast_sets_of(cpu);
+	no_fast_sets_of(MM_NR_CPUS);
 }
 
 int zones_init(const struct phys_boot_params *p)

@@ -122,7 +122,7 @@ test_python() {
 	suite="test_dict test_list test_json test_gc test_thread test_fork1"
 	[ -z "${LONG:-}" ] || suite="$suite test_re test_threading test_mmap \
 		test_decimal test_zlib test_hashlib test_bytes test_unicode \
-		test_ctypes test_sqlite3 test_subprocess"
+		test_ctypes test_subprocess"
 	# shellcheck disable=SC2086 # the list is words
 	if (cd "$WORK" && PYTHONMALLOC=malloc preload $py -m test -q $suite) \
 		>"$WORK/suite" 2>&1; then
