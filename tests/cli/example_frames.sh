@@ -6,7 +6,10 @@
 . "$(dirname "$0")/common"
 
 example=build/examples/frames
-if ! ${MAKE:-make} --no-print-directory WERROR=1 examples >"$work/out" \
+# Two scripts need the examples and may run at once.
+mkdir -p build
+if ! flock build/examples.lock "${MAKE:-make}" --no-print-directory \
+	WERROR=1 examples >"$work/out" \
 	2>"$work/err"; then
 	not_ok example-builds "$(head -n 3 "$work/err" | tr '\n' '|')"
 	finish
