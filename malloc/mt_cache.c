@@ -389,12 +389,13 @@ static void class_free(u32 c, void *p)
 		}
 		mt_self.top[c] = mag_empty_top(mag, c);
 	}
-	if ((uintptr_t)mt_self.top[c] % MT_MAG_BYTES == 0) {
-		if (mt_self.top[c][-1] == p)
+	top = mt_self.top[c];
+	if ((uintptr_t)top % MT_MAG_BYTES == 0) {
+		if (*(top - 1) == p)
 			mt_die("double free", p);
 		make_room(c);
+		top = mt_self.top[c];
 	}
-	top = mt_self.top[c];
 	*top = p;
 	mt_self.top[c] = top + 1;
 }

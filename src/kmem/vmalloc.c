@@ -504,9 +504,12 @@ void vunmap(const void *addr)
 	vm = take(addr, VM_MAP, "vunmap");
 	if (!vm)
 		return;
+	mm_assert(!(vm->flags & VM_ALLOC));
 	/* The frames stay, whoever was to free them. */
-	if (vm->flags & VM_MAP_PUT_PAGES)
+	if (vm->flags & VM_MAP_PUT_PAGES) {
 		kfree(vm->pages);
+		vm->pages = NULL;
+	}
 	vm->flags &= ~VM_MAP_PUT_PAGES;
 	undo_area(vm);
 }

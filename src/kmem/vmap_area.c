@@ -305,6 +305,7 @@ static void merge_free(struct vmap_area *va, struct list_head *unused)
 	struct place p;
 
 	find_place(&areas()->free, &areas()->free_list, va, &p);
+	mm_assert(p.prev && p.next);
 	prev = list_area(p.prev);
 	next = list_area(p.next);
 	if (next && next->va_start != va->va_end)
