@@ -44,16 +44,6 @@ static const struct argp_option options[] = {
 	 0},
 	{0}};
 
-static u64 size_arg(const char *name, const char *arg)
-{
-	struct args_error e;
-	u64 v;
-
-	if (!args_size(arg, &v, &e))
-		err_usage("--%s: %s", name, e.text);
-	return v;
-}
-
 static u32 width_arg(const char *arg)
 {
 	struct args_error e;
@@ -73,10 +63,10 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		state->child_inputs[0] = &o->machine;
 		return 0;
 	case OPT_MEM:
-		o->machine.mem_bytes = size_arg("mem", arg);
+		o->machine.mem_bytes = machine_size_arg("mem", arg);
 		return 0;
 	case OPT_SWAP:
-		o->machine.swap_bytes = size_arg("swap", arg);
+		o->machine.swap_bytes = machine_size_arg("swap", arg);
 		return 0;
 	case OPT_JSON:
 		o->json = true;

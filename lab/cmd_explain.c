@@ -50,16 +50,6 @@ static const struct argp_option options[] = {
 	{"json", OPT_JSON, 0, 0, "the same as JSON", 0},
 	{0}};
 
-static u64 size_arg(const char *name, const char *arg)
-{
-	struct args_error e;
-	u64 v;
-
-	if (!args_size(arg, &v, &e))
-		err_usage("--%s: %s", name, e.text);
-	return v;
-}
-
 static bool find_reg(const char *name, size_t len, enum seg_id *out)
 {
 	for (enum seg_id i = 0; i < SEG_NR_REGS; i++) {
@@ -109,10 +99,10 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		state->child_inputs[0] = &o->machine;
 		return 0;
 	case OPT_MEM:
-		o->machine.mem_bytes = size_arg("mem", arg);
+		o->machine.mem_bytes = machine_size_arg("mem", arg);
 		return 0;
 	case OPT_SWAP:
-		o->machine.swap_bytes = size_arg("swap", arg);
+		o->machine.swap_bytes = machine_size_arg("swap", arg);
 		return 0;
 	case OPT_MACHINE:
 		o->file = arg;

@@ -103,6 +103,16 @@ static const struct argp_option options[] = {
 	{"log", OPT_LOG, 0, 0, "print the machine's log", 0},
 	{0}};
 
+u64 machine_size_arg(const char *name, const char *arg)
+{
+	struct args_error e;
+	u64 v;
+
+	if (!args_size(arg, &v, &e))
+		err_usage("--%s: %s", name, e.text);
+	return v;
+}
+
 void machine_defaults(struct machine_opts *o)
 {
 	memset(o, 0, sizeof(*o));

@@ -42,6 +42,10 @@ struct machine_opts {
 	bool log; /* the boot log and what follows goes to stdout */
 };
 
+/* machine_size_arg: ARG of option --NAME as bytes; nonsense ends the process.
+ */
+u64 machine_size_arg(const char *name, const char *arg);
+
 /* machine_defaults: 1 GiB, one node, one CPU, seed 1, no swap. */
 void machine_defaults(struct machine_opts *o);
 

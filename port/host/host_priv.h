@@ -74,5 +74,7 @@ void host_disks_exit(void);
 /* ram.c */
 int host_ram_init(u64 bytes, bool shared);
 void host_ram_exit(void);
+/* RAM becomes a file of BYTES without blocks (port/common). 0 or -ENOMEM. */
+int host_ram_file(u64 bytes);
 
 #endif

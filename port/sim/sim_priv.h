@@ -163,6 +163,8 @@ void sim_mmu_exit(void);
 /* ram.c */
 int sim_ram_init(u64 bytes);
 void sim_ram_exit(void);
+/* RAM becomes a file of BYTES without blocks (port/common). 0 or -ENOMEM. */
+int sim_ram_file(u64 bytes);
 
 /* disk.c */
 void sim_disks_exit(void);

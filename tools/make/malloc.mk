@@ -7,7 +7,7 @@ MT_FLAGS := $(CFLAGS_release) -fPIC -fvisibility=hidden \
 	-fcf-protection=none -fno-plt -fno-builtin-malloc -fno-builtin-calloc
 MT_SRC := $(wildcard src/base/*.c src/arch/*.c src/phys/*.c src/kmem/*.c) \
 	src/report/slab_show.c
-MT_PORT := $(filter-out port/host/disk.c,$(wildcard port/host/*.c))
+MT_PORT := $(filter-out port/host/disk.c,$(wildcard port/host/*.c port/common/*.c))
 MT_C := $(wildcard malloc/*.c)
 MT_OBJS := $(patsubst %.c,$(MT)/%.o,$(MT_SRC) $(MT_PORT) $(MT_C))
 

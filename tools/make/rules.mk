@@ -15,12 +15,17 @@ $(BUILD)/$(1)/$(2)/port/%.o: port/$(2)/%.c $(FLAGS_MK)
 	@mkdir -p $$(@D)
 	$$(SAY) "  CC [$(1)/$(2)] $$<"
 	$$(Q)$$(CC) $$(STD) -D_GNU_SOURCE $$(WARN) $$(CFLAGS_$(1)) $$(INC) $$(PORT_INC_$(2)) -MMD -MP -c $$< -o $$@
+$(BUILD)/$(1)/$(2)/common/%.o: port/common/%.c $(FLAGS_MK)
+	@mkdir -p $$(@D)
+	$$(SAY) "  CC [$(1)/$(2)] $$<"
+	$$(Q)$$(CC) $$(STD) -D_GNU_SOURCE $$(WARN) $$(CFLAGS_$(1)) $$(INC) $$(PORT_INC_$(2)) -MMD -MP -c $$< -o $$@
 $(BUILD)/$(1)/$(2)/port/%.o: port/$(2)/%.S $(FLAGS_MK)
 	@mkdir -p $$(@D)
 	$$(SAY) "  AS [$(1)/$(2)] $$<"
 	$$(Q)$$(CC) $$(CFLAGS_$(1)) -c $$< -o $$@
 OBJS_$(1)_$(2) := $$(patsubst src/%.c,$(BUILD)/$(1)/$(2)/src/%.o,$$(SRC_C)) \
 	$$(patsubst port/$(2)/%.c,$(BUILD)/$(1)/$(2)/port/%.o,$$(wildcard port/$(2)/*.c)) \
+	$$(if $$(filter sim host,$(2)),$$(patsubst port/common/%.c,$(BUILD)/$(1)/$(2)/common/%.o,$$(wildcard port/common/*.c))) \
 	$$(patsubst port/$(2)/%.S,$(BUILD)/$(1)/$(2)/port/%.o,$$(wildcard port/$(2)/*.S))
 $(BUILD)/$(1)/libmm-$(2).a: $$(OBJS_$(1)_$(2))
 	@rm -f $$@
