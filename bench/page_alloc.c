@@ -11,9 +11,8 @@
  * init_on_alloc=0 and mitigations=off. Its faults and calls include the trap
  * and the way back, about 60 to 100 instructions, which ours have not.
  */
-#include "bench.h"
+#include "bench_items.h"
 
-#include <mmkit/boot.h>
 #include <mmkit/mm.h>
 #include <mmkit/mman.h>
 #include <mmkit/page_alloc.h>
@@ -21,24 +20,10 @@
 
 #include "arch/paging.h"
 #include "base/prng.h"
-#include "host.h"
-#include "phys/e820.h"
 
 #define BATCH	   512
 #define CHURN_LIVE 2000
 #define FAULTS	   4096 /* pages of the mapping that faults go through */
-
-struct item {
-	const char *name, *text;
-	double linux_insns, goal;
-	void (*run)(u64 n);
-};
-
-static void need(bool ok)
-{
-	if (!ok)
-		bench_die("an operation failed");
-}
 
 /* ---- frames
  * ------------------------------------------------------------------ */
@@ -311,62 +296,12 @@ static const struct item items[] = {
 	 run_mmap_touch},
 };
 
-static const struct item *chosen;
-static u64 times;
-
-static int machine_main(void *arg)
-{
-	struct e820_table *map = arg;
-	struct mm_boot_params params = {.map = map};
-
-	if (mm_boot(&params))
-		return 1;
-	chosen->run(times);
-	mm_shutdown();
-	return 0;
-}
-
-static int run(const char *name, u64 n)
-{
-	struct host_config cfg = {
-		.cpus = 4, .ram_max = 1UL << 30, .quiet = true};
-	static struct e820_table map;
-
-	for (size_t i = 0; i < ARRAY_SIZE(items); i++)
-		if (!strcmp(items[i].name, name))
-			chosen = &items[i];
-	if (!chosen)
-		bench_die("no such item");
-	times = n;
-	e820_init(&map);
-	if (e820_add(&map, 0, 512UL << 20, E820_TYPE_RAM))
-		bench_die("no map");
-	mm_reset();
-	if (host_init(&cfg))
-		bench_die("no machine");
-	if (host_run(machine_main, &map))
-		bench_die("the machine does not boot");
-	if (host_shutdown())
-		bench_die("the machine does not stop");
-	return 0;
-}
-
 int main(int argc, char **argv)
 {
-	u64 few = 2 * FAULTS, many = 10 * FAULTS;
+	const struct bench_table t = {.items = items,
+				      .nr = ARRAY_SIZE(items),
+				      .few = 2 * FAULTS,
+				      .many = 10 * FAULTS};
 
-	if (argc == 3)
-		return run(argv[1], strtoull(argv[2], NULL, 0));
-	bench_head("instructions, host world");
-	for (size_t i = 0; i < ARRAY_SIZE(items); i++) {
-		double a = bench_instructions("@ %s %llu", items[i].name,
-					      (unsigned long long)few);
-		double b = bench_instructions("@ %s %llu", items[i].name,
-					      (unsigned long long)many);
-
-		bench_row(items[i].text,
-			  a < 0 ? BENCH_NONE : (b - a) / (double)(many - few),
-			  items[i].linux_insns, items[i].goal);
-	}
-	return 0;
+	return bench_items(&t, argc, argv);
 }
