@@ -87,6 +87,23 @@ u64 port_now_ns(void);
 /* port_charge_ns: virtual time spent by the running CPU; a no-op elsewhere. */
 void port_charge_ns(u64 ns);
 
+/*
+ * port_stack_trace: the return addresses of the running stack into OUT[MAX],
+ * innermost first, beginning with the one in the function that calls this.
+ * Allocates nothing, takes no lock that an allocation could be made under.
+ * Returns how many; 0 where stacks cannot be walked, or while one is. A
+ * debugging aid: a list may end early. Any context.
+ */
+u32 port_stack_trace(u64 *out, u32 max);
+
+/*
+ * port_symbol: ADDR, a return address, in words: "function+0x1c/0x40", with
+ * " [module]" if there are several, or what the world knows instead; the
+ * number at least. BUF[SIZE], SIZE > 0, is terminated. Allocates nothing.
+ * Returns the text's length, < SIZE. Any context; may be slow.
+ */
+u32 port_symbol(u64 addr, char *buf, u32 size);
+
 /* ---- CPUs and threads ---------------------------------------------------- */
 
 /* port_nr_cpus: CPUs of this machine, 1 .. MM_NR_CPUS; constant after start. */

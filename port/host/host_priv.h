@@ -77,4 +77,7 @@ void host_ram_exit(void);
 /* RAM becomes a file of BYTES without blocks (port/common). 0 or -ENOMEM. */
 int host_ram_file(u64 bytes);
 
+/* The first walk of a stack, which prepares the others (port/common). */
+void host_stack_init(void);
+
 #endif

@@ -202,6 +202,7 @@ int sim_init(const struct sim_config *cfg)
 	sim_costs = *c.costs;
 	take_nodes(c.cpu_node);
 	sim.up = true;
+	sim_stack_init();
 	err = sim_ram_init(c.ram_max);
 	if (!err)
 		err = sim_sched_init();

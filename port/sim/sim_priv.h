@@ -166,6 +166,9 @@ void sim_ram_exit(void);
 /* RAM becomes a file of BYTES without blocks (port/common). 0 or -ENOMEM. */
 int sim_ram_file(u64 bytes);
 
+/* The first walk of a stack, which prepares the others (port/common). */
+void sim_stack_init(void);
+
 /* disk.c */
 void sim_disks_exit(void);
 bool sim_irq_pending(const struct sim_cpu *cpu);

@@ -65,6 +65,20 @@ struct epoch_cpu {
 	struct epoch_head *pending;
 } MM_ALIGNED(MM_CACHELINE);
 
+#define DEPOT_CHUNKS  128u
+#define DEPOT_BUCKETS 1024u /* a power of two */
+
+/* (L) under word; all but nr_refused may be read without. */
+struct depot_state {
+	u32 word;		   /* raw lock of writers */
+	u32 nr_chunks;		   /* (L) */
+	u32 used;		   /* (L) words of the last chunk in use */
+	u32 nr_stacks;		   /* (L) */
+	u64 nr_refused;		   /* (A) for want of memory */
+	u64 *chunk[DEPOT_CHUNKS];  /* only appear */
+	u32 bucket[DEPOT_BUCKETS]; /* handle of the youngest; 0: none */
+};
+
 /* Nesting of spin_lock_irq() on one CPU; the outermost word is restored. */
 struct irq_cpu {
 	unsigned long flags;
@@ -108,6 +122,7 @@ struct base_state {
 	u64 epoch_pending; /* deferred calls not yet made */
 	struct epoch_cpu epochs[MM_NR_CPUS];
 	struct irq_cpu irq[MM_NR_CPUS];
+	struct depot_state depot;
 };
 
 extern struct base_state base_sys;

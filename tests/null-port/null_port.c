@@ -52,6 +52,21 @@ void port_charge_ns(u64 ns)
 	never();
 }
 
+u32 port_stack_trace(u64 *out, u32 max)
+{
+	(void)out;
+	(void)max;
+	never();
+}
+
+u32 port_symbol(u64 addr, char *buf, u32 size)
+{
+	(void)addr;
+	(void)buf;
+	(void)size;
+	never();
+}
+
 int port_nr_cpus(void)
 {
 	never();

@@ -21,7 +21,7 @@ $(MT)/%.o: %.c $(FLAGS_MK) tools/make/malloc.mk
 	$(Q)$(CC) $(STD) -D_GNU_SOURCE $(WARN) $(MT_FLAGS) $(INC) -Iport/host -MMD -MP -c $< -o $@
 $(BUILD)/libmmkit-malloc.so: $(MT_OBJS)
 	$(SAY) "  LD $@"
-	$(Q)$(CC) -shared -Wl,--gc-sections,-z,now,-z,defs,-O1 -o $@ $^ -lpthread
+	$(Q)$(CC) -shared -Wl,--gc-sections,-z,now,-z,defs,-O1 -static-libgcc -o $@ $^ -lpthread
 -include $(MT_OBJS:.o=.d)
 
 all: $(BUILD)/libmmkit-malloc.so
