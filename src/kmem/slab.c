@@ -221,14 +221,17 @@ u32 cpu_take_objects(struct kmem_cache *s, struct kmem_cache_cpu *c, void **buf,
 	return want - n;
 }
 
-/* SLAB, new and frozen, is the CPU's; the one it had goes back. */
-static void cpu_install(struct kmem_cache *s, struct kmem_cache_cpu *c,
-			struct page *slab)
+/*
+ * SLAB, new and frozen, is the CPU's; the one it had goes back. Up to WANT of
+ * its objects to BUF at once: others may empty it as soon as the lock is gone.
+ */
+static u32 cpu_install(struct kmem_cache *s, struct kmem_cache_cpu *c,
+		       struct page *slab, void **buf, u32 want)
 {
 	struct page *old;
 	unsigned long flags;
+	u32 nr, left;
 	void *list;
-	u32 nr;
 
 	spin_lock_irqsave(&c->lock, flags);
 	old = c->slab;
@@ -238,9 +241,14 @@ static void cpu_install(struct kmem_cache *s, struct kmem_cache_cpu *c,
 	c->freelist = NULL;
 	c->nr_free = 0;
 	mm_verify(cpu_take_list(c));
+	left = cpu_list_take(s, c, buf, want);
 	spin_unlock_irqrestore(&c->lock, flags);
 	if (old)
 		slab_unfreeze(s, old, list, nr);
+	/* What was had moves to the front, in the same order. */
+	if (left)
+		mm_memmove(buf, buf + left, (want - left) * sizeof(*buf));
+	return want - left;
 }
 
 /* Objects from any node's slabs, when no frame can be had. */
@@ -268,9 +276,8 @@ u32 cpu_alloc_objects(struct kmem_cache *s, struct kmem_cache_cpu *c,
 		slab_unfreeze(s, slab, NULL, 0);
 		return take_from_others(s, buf);
 	}
-	cpu_install(s, c, slab);
-	n = cpu_take_objects(s, c, buf, want);
-	/* Only by others' work in between can the new slab be gone. */
+	n = cpu_install(s, c, slab, buf, want);
+	/* None only if the new slab's list was broken by a stray write. */
 	return n ? n : take_from_others(s, buf);
 }
 

@@ -263,6 +263,52 @@ static void array_in_use(void **state)
 	TM_RUN(locked_body, .mem = 80UL << 20);
 }
 
+/* Two of one CPU find its part empty; one makes a slab, which is less than the
+ * other wants. Nobody may be refused for that. */
+static void rival_thread(void *arg)
+{
+	struct kmem_cache *cache = arg;
+	void *mine[60];
+
+	for (int round = 0; round < 30; round++) {
+		for (u32 i = 0; i < ARRAY_SIZE(mine); i++) {
+			mine[i] = kmem_cache_alloc(cache, GFP_KERNEL);
+			CHECK(mine[i]);
+		}
+		for (u32 i = 0; i < ARRAY_SIZE(mine); i++)
+			kmem_cache_free(cache, mine[i]);
+		kmem_cache_shrink(cache);
+	}
+}
+
+static int rivals_body(void *arg)
+{
+	struct kmem_cache *cache =
+		kmem_cache_create("rivals", 176, 0, SLAB_NO_MERGE, NULL);
+	struct port_thread *t[4];
+
+	(void)arg;
+	CHECK(cache);
+	for (u32 i = 0; i < ARRAY_SIZE(t); i++)
+		CHECK_EQ(port_thread_start(&t[i], "rival", 0, rival_thread,
+					   cache),
+			 0);
+	for (u32 i = 0; i < ARRAY_SIZE(t); i++)
+		port_thread_join(t[i]);
+	kmem_cache_destroy(cache);
+	return 0;
+}
+
+static void rivals(void **state)
+{
+	u64 seed = test_env("SEED", 1);
+
+	(void)state;
+	for (u64 i = 0; i < 20; i++)
+		TM_RUN(rivals_body, .mem = 16UL << 20, .seed = seed + i,
+		       .cpus = 2, .explore = true);
+}
+
 /* ---- caches as objects
  * ------------------------------------------------------------------ */
 
@@ -459,6 +505,7 @@ int main(void)
 		cmocka_unit_test(random_caches),
 		cmocka_unit_test(across_cpus),
 		cmocka_unit_test(array_in_use),
+		cmocka_unit_test(rivals),
 		cmocka_unit_test(caches),
 		cmocka_unit_test(too_many_caches),
 		cmocka_unit_test(kmalloc_sizes),
