@@ -255,7 +255,8 @@ static bool show_known(const char *name)
 	struct show_search s = {name, false};
 
 	/* One file for each cache and attribute: seen when it is shown. */
-	if (!strncmp(name, "/sys/kernel/slab/", 17))
+	if (!strncmp(name, "/sys/kernel/slab/", 17) ||
+	    !strncmp(name, "/sys/kernel/debug/slab/", 23))
 		return true;
 	mm_show_list(compare_name, &s);
 	return s.found;

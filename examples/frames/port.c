@@ -33,6 +33,20 @@ u64 port_now_ns(void)
 	return 0;
 }
 
+u32 port_stack_trace(u64 *out, u32 max)
+{
+	(void)out;
+	(void)max;
+	return 0;
+}
+
+u32 port_symbol(u64 addr, char *buf, u32 size)
+{
+	int n = snprintf(buf, size, "0x%lx", addr);
+
+	return n < 0 ? 0 : min((u32)n, size - 1);
+}
+
 int port_nr_cpus(void)
 {
 	return 1;

@@ -189,6 +189,16 @@ bool stack_depot_feed(void *mem)
 	return taken;
 }
 
+bool stack_depot_owns(const void *mem)
+{
+	u32 nr = READ_ONCE(base_sys.depot.nr_chunks);
+
+	for (u32 i = 0; i < nr; i++)
+		if (base_sys.depot.chunk[i] == mem)
+			return true;
+	return false;
+}
+
 bool stack_depot_hungry(void)
 {
 	const struct depot_state *d = &base_sys.depot;

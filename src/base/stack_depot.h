@@ -13,7 +13,7 @@
 #include "base/seqbuf.h"
 
 #define STACK_DEPOT_DEPTH 16u	/* return addresses that are kept */
-#define STACK_DEPOT_CHUNK 8192u /* bytes of memory that it is fed with */
+#define STACK_DEPOT_CHUNK 4096u /* bytes of memory that it is fed with */
 
 /* 0: no stack. */
 typedef u32 depot_stack_handle_t;
@@ -45,6 +45,9 @@ void stack_depot_print(struct seq_buf *out, depot_stack_handle_t h,
  */
 bool stack_depot_feed(void *mem);
 bool stack_depot_hungry(void);
+
+/* stack_depot_owns: was MEM, a chunk's first byte, fed? */
+bool stack_depot_owns(const void *mem);
 
 /* stack_depot_check: verify everything; panics. Returns the stacks. */
 u32 stack_depot_check(void);

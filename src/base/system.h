@@ -65,7 +65,7 @@ struct epoch_cpu {
 	struct epoch_head *pending;
 } MM_ALIGNED(MM_CACHELINE);
 
-#define DEPOT_CHUNKS  128u
+#define DEPOT_CHUNKS  256u
 #define DEPOT_BUCKETS 1024u /* a power of two */
 
 /* (L) under word; all but nr_refused may be read without. */

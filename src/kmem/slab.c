@@ -377,8 +377,11 @@ static void *alloc_some(struct kmem_cache *s, const struct slab_request *rq)
 	struct kmem_cache_cpu *c;
 	void *obj;
 
-	if (slab_is_debug(s))
+	if (slab_is_debug(s)) {
+		if (s->flags & SLAB_STORE_USER)
+			slab_feed_depot();
 		return alloc_direct(s, rq);
+	}
 	c = this_cache_cpu(s);
 	if (unlikely(want_cpu_part(s, c))) {
 		make_cpu_part(s);

@@ -7,12 +7,14 @@
 #define MM_KMEM_SLAB_H
 
 #include <mmkit/memory_hotplug.h>
+#include <mmkit/port.h>
 #include <mmkit/slab.h>
 
 #include "base/list.h"
 #include "base/rwsem.h"
 #include "base/seqbuf.h"
 #include "base/spinlock.h"
+#include "base/stack_depot.h"
 #include "kmem/percpu.h"
 #include "kmem/slab_layout.h"
 #include "kmem/vmalloc.h"
@@ -124,6 +126,7 @@ struct kmem_state {
 	bool debug_keep_order; /* (B) slub_debug=O */
 	u64 nr_bugs;	       /* (A) reports of corruption or misuse */
 	u64 nr_quarantined;    /* (A) slabs set aside */
+	u64 nr_depot;	       /* (A) frames that the stack depot was fed */
 	const struct kvmalloc_ops *kvmalloc; /* (B) */
 	struct shrinker_state shrink;
 	struct vmalloc_state vm;
@@ -166,6 +169,28 @@ void slab_check(struct kmem_cache *s);
  */
 u64 slab_validate(struct kmem_cache *s);
 
+enum track_item { TRACK_ALLOC, TRACK_FREE };
+
+/* Objects in use that share a place: where they were allocated, or where they
+ * were freed the last time before (addr 0: never). Ages are milliseconds. */
+struct slab_location {
+	u64 addr;
+	depot_stack_handle_t stack;
+	s32 min_pid, max_pid;
+	u64 count;
+	u64 sum_age, min_age, max_age;
+	u64 nodes; /* bit per node */
+	struct port_cpumask cpus;
+};
+
+/*
+ * slab_locations: the places of S, which has SLAB_STORE_USER, into OUT[MAX],
+ * that of most objects first; *NR: how many. False: there are more. Any
+ * context that may take the nodes' locks.
+ */
+bool slab_locations(struct kmem_cache *s, enum track_item item,
+		    struct slab_location *out, u32 max, u32 *nr);
+
 /* slab_for_each: call FN for each cache under the caches lock. */
 void slab_for_each(void (*fn)(struct kmem_cache *s, void *arg), void *arg);
 
@@ -181,7 +206,8 @@ void slab_for_each_sleep(void (*fn)(struct kmem_cache *s, void *arg),
 void slab_drain(struct kmem_cache *s);
 
 /* kmem_part_frames: frames that hold CPU parts, which stay while their caches
- * do: how much less is free after a cache was used more than a little. */
+ * do, and stacks of users, which stay for ever: how much less is free after a
+ * cache was used more than a little. */
 u64 kmem_part_frames(void);
 
 /* slab_is_debug: does S check its objects? */

@@ -491,7 +491,8 @@ u64 kmem_part_frames(void)
 {
 	struct kmem_cache *s = kmem_sys.part_cache;
 
-	return s ? cache_slabs(s) << s->layout.order : 0;
+	return READ_ONCE(kmem_sys.nr_depot) +
+	       (s ? cache_slabs(s) << s->layout.order : 0);
 }
 
 static int params_init(const struct slab_boot_params *p)

@@ -10,7 +10,7 @@
  *    bytes: red zones beside the object (0xbb while it is free, 0xcc while it
  *    is in use), the object itself while it is free (0x6b, last byte 0xa5),
  *    padding (0x5a). With SLAB_STORE_USER it keeps two tracks, of the last
- *    allocation and the last free.
+ *    allocation and the last free (slab_track.c).
  *
  * 3. Way. Each allocation and free takes the node's lock and looks at the
  *    object first. What is found is reported in the form of Linux's SLUB, and
@@ -42,38 +42,11 @@
 #define DUMP_ROW     16u
 #define DUMP_MAX     256u
 
-enum track_item { TRACK_ALLOC, TRACK_FREE };
-
 typedef unsigned long long ull;
 
 /* ---- reports
  * ---------------------------------------------------------------------------
  */
-
-static struct slab_track *track_of(const struct kmem_cache *s, const void *obj,
-				   enum track_item item)
-{
-	char *at = (char *)(uintptr_t)obj + s->layout.track;
-
-	mm_assert(s->flags & SLAB_STORE_USER);
-	return (struct slab_track *)(void *)at + item;
-}
-
-static void print_track(const char *what, const struct slab_track *t)
-{
-	if (!t->used)
-		return;
-	pr_err("%s in 0x%llx age=%llu cpu=%u pid=%d", what, (ull)t->addr,
-	       (ull)((port_now_ns() - t->when) / 1000000), t->cpu, t->pid);
-}
-
-static void print_tracks(const struct kmem_cache *s, const void *obj)
-{
-	if (!(s->flags & SLAB_STORE_USER))
-		return;
-	print_track("Allocated", track_of(s, obj, TRACK_ALLOC));
-	print_track("Freed", track_of(s, obj, TRACK_FREE));
-}
 
 /* Bytes [P, P + LEN) under NAME, sixteen to a line. */
 static void print_section(const char *name, const void *p, u32 len)
@@ -114,7 +87,7 @@ static void print_trailer(const struct kmem_cache *s, const struct page *slab,
 	const char *p = obj;
 	u64 off = (u64)(p - slab_base(slab));
 
-	print_tracks(s, obj);
+	slab_print_tracks(s, obj);
 	print_slab_info(slab);
 	pr_err("Object 0x%llx @offset=%llu fp=0x%llx", (ull)(uintptr_t)obj,
 	       (ull)off, (ull)(uintptr_t)get_link(s, obj));
@@ -220,9 +193,7 @@ void debug_setup_slab(struct kmem_cache *s, struct page *slab)
 		mm_memset(slab_base(slab), POISON_INUSE, bytes);
 	for (u32 i = 0; i < objects; i++, obj += s->layout.size) {
 		init_object(s, obj, RED_INACTIVE);
-		if (s->flags & SLAB_STORE_USER)
-			mm_memset(track_of(s, obj, TRACK_ALLOC), 0,
-				  2 * sizeof(struct slab_track));
+		slab_clear_tracks(s, obj);
 	}
 }
 
@@ -322,20 +293,6 @@ bool debug_alloc_check(struct kmem_cache *s, struct page *slab, void *obj)
 	return check_object(&at, RED_INACTIVE);
 }
 
-static void set_track(struct kmem_cache *s, void *obj, enum track_item item,
-		      u64 caller)
-{
-	if (!(s->flags & SLAB_STORE_USER))
-		return;
-	*track_of(s, obj, item) = (struct slab_track){
-		.addr = caller,
-		.when = port_now_ns(),
-		.pid = port_in_irq() ? 0 : port_current()->pid,
-		.cpu = (u32)port_cpu(),
-		.used = true,
-	};
-}
-
 static void trace_object(const struct kmem_cache *s, const void *obj,
 			 const char *what)
 {
@@ -350,7 +307,7 @@ static void trace_object(const struct kmem_cache *s, const void *obj,
 
 void debug_alloc_done(struct kmem_cache *s, void *obj, u64 caller)
 {
-	set_track(s, obj, TRACK_ALLOC, caller);
+	slab_set_track(s, obj, TRACK_ALLOC, caller);
 	init_object(s, obj, RED_ACTIVE);
 	trace_object(s, obj, "alloc");
 }
@@ -430,7 +387,7 @@ void debug_free(struct kmem_cache *s, struct page *slab, void *obj, u64 caller)
 	else
 		verdict = judge_free(&at);
 	if (verdict == FREE_FINE) {
-		set_track(s, obj, TRACK_FREE, caller);
+		slab_set_track(s, obj, TRACK_FREE, caller);
 		trace_object(s, obj, "free");
 		init_object(s, obj, RED_INACTIVE);
 		release = put_checked(s, n, slab, obj);
@@ -446,8 +403,7 @@ void debug_free(struct kmem_cache *s, struct page *slab, void *obj, u64 caller)
 /* ---- looking at everything
  * --------------------------------------------------------------- */
 
-/* Mark in BITS the objects of SLAB that are free. */
-static void mark_free(struct kmem_cache *s, const struct page *slab, u64 *bits)
+void slab_mark_free(struct kmem_cache *s, const struct page *slab, u64 *bits)
 {
 	union slab_word w = slab_word(slab);
 	void *p = slab_at(slab, w.head);
@@ -463,15 +419,13 @@ static void mark_free(struct kmem_cache *s, const struct page *slab, u64 *bits)
 	}
 }
 
-#define OBJECT_BITS ((PAGE_SIZE << SLUB_MAX_ORDER) / 8 / 64)
-
 static bool validate_slab(struct kmem_cache *s, struct page *slab)
 {
-	u64 bits[OBJECT_BITS] = {0};
+	u64 bits[SLAB_OBJECT_BITS] = {0};
 	u32 objects = slab_word(slab).objects;
 	char *obj = slab_base(slab) + s->layout.red_left;
 
-	mark_free(s, slab, bits);
+	slab_mark_free(s, slab, bits);
 	for (u32 i = 0; i < objects; i++, obj += s->layout.size) {
 		struct slab_spot at = {s, slab, obj};
 		bool is_free = bits[i / 64] >> i % 64 & 1;
@@ -524,7 +478,7 @@ u64 slab_validate(struct kmem_cache *s)
 
 static void report_leaks_in(struct kmem_cache *s, struct page *slab, void *arg)
 {
-	u64 bits[OBJECT_BITS] = {0};
+	u64 bits[SLAB_OBJECT_BITS] = {0};
 	union slab_word w = slab_word(slab);
 	char *obj = slab_base(slab) + s->layout.red_left;
 	u32 *listed = arg;
@@ -532,7 +486,7 @@ static void report_leaks_in(struct kmem_cache *s, struct page *slab, void *arg)
 	if (!w.inuse)
 		return;
 	print_slab_info(slab);
-	mark_free(s, slab, bits);
+	slab_mark_free(s, slab, bits);
 	for (u32 i = 0; i < w.objects; i++, obj += s->layout.size) {
 		if (bits[i / 64] >> i % 64 & 1)
 			continue;
@@ -540,7 +494,7 @@ static void report_leaks_in(struct kmem_cache *s, struct page *slab, void *arg)
 			return;
 		pr_err("Object 0x%llx @offset=%llu", (ull)(uintptr_t)obj,
 		       (ull)(obj - slab_base(slab)));
-		print_tracks(s, obj);
+		slab_print_tracks(s, obj);
 	}
 }
 

@@ -20,7 +20,8 @@ struct slab_track {
 	u64 addr; /* return address of the caller */
 	u64 when; /* port_now_ns() */
 	s32 pid;
-	u32 cpu;
+	u32 stack; /* depot_stack_handle_t */
+	u16 cpu;
 	bool used;
 };
 

@@ -349,8 +349,30 @@ void debug_free(struct kmem_cache *s, struct page *slab, void *obj, u64 caller);
 /* debug_setup_slab: fill all objects of a new slab. */
 void debug_setup_slab(struct kmem_cache *s, struct page *slab);
 
+/* slab_mark_free: set in BITS[SLAB_OBJECT_BITS] the objects of SLAB that are
+ * on its list. */
+#define SLAB_OBJECT_BITS ((PAGE_SIZE << SLUB_MAX_ORDER) / 8 / 64)
+void slab_mark_free(struct kmem_cache *s, const struct page *slab, u64 *bits);
+
 /* slab_report_leaks: list the objects of S that are in use. */
 void slab_report_leaks(struct kmem_cache *s);
+
+/* ---- slab_track.c -------------------------------------------------------
+ */
+
+/* slab_feed_depot: before a lock is taken to allocate from a cache with
+ * SLAB_STORE_USER: there is room for its stack, if memory allows. */
+void slab_feed_depot(void);
+/* slab_set_track: the running task did ITEM with OBJ, asked from CALLER;
+ * slab_clear_tracks: nobody did; slab_print_tracks: to the log. Nothing for
+ * caches without SLAB_STORE_USER. List lock held, or OBJ is nobody's. */
+void slab_set_track(struct kmem_cache *s, void *obj, enum track_item item,
+		    u64 caller);
+void slab_clear_tracks(const struct kmem_cache *s, void *obj);
+void slab_print_tracks(const struct kmem_cache *s, const void *obj);
+
+/* ---- slab_options.c -----------------------------------------------------
+ */
 
 /* slub_debug_parse: TEXT of slub_debug= into kmem_sys. 0 or -EINVAL. */
 int slub_debug_parse(const char *text) MM_MUST_CHECK;

@@ -89,6 +89,7 @@ int page_ext_setup(void)
 		sec->page_ext = port_ram(at);
 		st->reserved_bytes += bytes;
 	}
+	page_owner_reserve();
 	return 0;
 }
 

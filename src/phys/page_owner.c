@@ -17,19 +17,22 @@
  * 4. Locking. The writer is who takes or frees the block. Reports read
  *    without a lock and may mix two owners' words.
  *
- * 5. Where Linux keeps stack traces this keeps one address, that of the call
- *    of the page allocator: ports have no unwinder. Where the compiler made
- *    that call from inside the allocator (debug builds), so does the record.
+ * 5. Stacks of the last allocation and the last free are the depot's, which
+ *    gets memory for them at boot; when that is full, or the port cannot walk
+ *    stacks, the address of the call of the page allocator is what remains.
+ *    Where the compiler made that call from inside the allocator (debug
+ *    builds), so does the record.
  *
  * 6. Failure. None.
  *
- * 7. Cost. 64 bytes per frame, and their writing with each block.
+ * 7. Cost. 72 bytes per frame, and their writing with each block.
  *
  * References: Linux documentation, mm/page_owner.
  */
 #include "phys/page_owner.h"
 
 #include "base/printk.h"
+#include "base/stack_depot.h"
 #include "base/string.h"
 #include "phys/page_debug.h"
 #include "phys/phys.h"
@@ -47,6 +50,23 @@ static void owner_init(void)
 	pr_info("page_owner is enabled: %llu bytes for each frame, %lluK",
 		(unsigned long long)phys_sys.page_ext.entry_size,
 		(unsigned long long)phys_sys.page_ext.reserved_bytes >> 10);
+}
+
+/* A 2048th of memory, at most a quarter of what the depot may have. */
+void page_owner_reserve(void)
+{
+	u64 nr = memblock_phys_mem_size() / 2048 / STACK_DEPOT_CHUNK;
+
+	if (!page_owner_on())
+		return;
+	nr = clamp(nr, 8ul, (u64)DEPOT_CHUNKS / 4);
+	while (nr--) {
+		phys_addr_t at = memblock_phys_alloc_try_nid(
+			STACK_DEPOT_CHUNK, PAGE_SIZE, NUMA_NO_NODE);
+
+		if (!at || !stack_depot_feed(port_ram(at)))
+			return;
+	}
 }
 
 const struct page_ext_operations page_owner_ops = {
@@ -82,6 +102,7 @@ void set_page_owner(struct page *page, unsigned int order, gfp_t gfp)
 
 	if (likely(!page_owner_on()))
 		return;
+	now.stack = stack_depot_here(0);
 	if (port_in_irq()) {
 		mm_memcpy(now.comm, "interrupt", sizeof("interrupt"));
 	} else {
@@ -93,6 +114,7 @@ void set_page_owner(struct page *page, unsigned int order, gfp_t gfp)
 		owner = owner_entry(page + i, &ext);
 		now.free_pid = owner->free_pid;
 		now.free_ts_ns = owner->free_ts_ns;
+		now.free_stack = owner->free_stack;
 		*owner = now;
 		__atomic_fetch_or(&ext->flags,
 				  1UL << PAGE_EXT_OWNER |
@@ -113,17 +135,20 @@ void page_owner_caller(struct page *page, unsigned int order, const void *at)
 
 void reset_page_owner(struct page *page, unsigned int order)
 {
+	depot_stack_handle_t stack;
 	struct page_owner *owner;
-	u64 now;
 	struct page_ext *ext;
+	u64 now;
 
 	if (likely(!page_owner_on()))
 		return;
 	now = port_now_ns();
+	stack = stack_depot_here(0);
 	for (u64 i = 0; i < 1UL << order; i++) {
 		owner = owner_entry(page + i, &ext);
 		owner->free_pid = port_in_irq() ? 0 : port_current()->pid;
 		owner->free_ts_ns = now;
+		owner->free_stack = stack;
 		__atomic_fetch_and(&ext->flags,
 				   ~(1UL << PAGE_EXT_OWNER_ALLOCATED),
 				   __ATOMIC_RELEASE);
@@ -180,8 +205,27 @@ void page_owner_print(struct seq_buf *out, const struct page *page)
 		   migratetype_names[get_pfnblock_migratetype(pfn)],
 		   READ_ONCE(page->flags));
 	name_page_flags(out, READ_ONCE(page->flags));
-	seq_printf(out, ")\n caller 0x%llx\n\n",
-		   (unsigned long long)(uintptr_t)o->caller);
+	seq_puts(out, ")\n");
+	if (o->stack)
+		stack_depot_print(out, o->stack, " ");
+	else
+		seq_printf(out, " caller 0x%llx\n",
+			   (unsigned long long)(uintptr_t)o->caller);
+	seq_puts(out, "\n");
+}
+
+static void dump_stack(const char *what, depot_stack_handle_t stack)
+{
+	const u64 *entry;
+	u32 nr = stack_depot_fetch(stack, &entry);
+	char text[128];
+
+	if (nr)
+		pr_emerg("%s", what);
+	for (u32 i = 0; i < nr; i++) {
+		port_symbol(entry[i], text, sizeof(text));
+		pr_emerg(" %s", text);
+	}
 }
 
 void dump_page_owner(const struct page *page)
@@ -208,4 +252,6 @@ void dump_page_owner(const struct page *page)
 		 (unsigned long long)o->free_ts_ns);
 	pr_emerg(" caller 0x%llx; last free by pid %d",
 		 (unsigned long long)(uintptr_t)o->caller, o->free_pid);
+	dump_stack("page last allocated from:", o->stack);
+	dump_stack("page last free stack trace:", o->free_stack);
 }

@@ -19,11 +19,15 @@ struct page_owner {
 	s32 pid, free_pid;
 	u64 ts_ns, free_ts_ns; /* 0: not freed since boot */
 	const void *caller;    /* an address in the code that asked */
+	u32 stack, free_stack; /* depot_stack_handle_t */
 	char comm[MM_TASK_COMM];
 };
 
 /* page_owner_on: are owners recorded? */
 bool page_owner_on(void);
+
+/* page_owner_reserve: boot, when entries are laid out: memory for stacks. */
+void page_owner_reserve(void);
 
 /*
  * set_page_owner: the block of ORDER at PAGE is now the running task's.

@@ -6,6 +6,7 @@
  * block by block: a free block, a slab and an allocated block of several
  * frames are one step each.
  */
+#include "base/stack_depot.h"
 #include "cache/swap.h"
 #include "kmem/slab.h"
 #include "phys/phys.h"
@@ -103,7 +104,8 @@ static u64 count_kernel(struct audit *a, const struct page *page, u64 pfn)
 		a->slab += frames;
 	else if (pfn == space_sys.zero_pfn)
 		a->zero += frames;
-	else if (is_boot_node(pfn) || is_swap_table(pfn) || mpol_owns(pfn))
+	else if (is_boot_node(pfn) || is_swap_table(pfn) || mpol_owns(pfn) ||
+		 stack_depot_owns(page_view(page)))
 		a->kernel += frames;
 	else if (page_index(page) == PAGE_INDEX_VMALLOC)
 		a->vmalloc += frames;

@@ -63,8 +63,9 @@ static const struct report_file {
 	{"/sys/kernel/debug/shrinker", show_shrinkers},
 };
 
-#define PROC_PREFIX "/proc/"
-#define SLAB_PREFIX "/sys/kernel/slab/"
+#define PROC_PREFIX  "/proc/"
+#define SLAB_PREFIX  "/sys/kernel/slab/"
+#define TRACE_PREFIX "/sys/kernel/debug/slab/"
 
 /* Is NAME the file at PATH? Files of /proc go by what follows that, too. */
 static bool names_file(const char *path, const char *name)
@@ -88,6 +89,8 @@ int mm_show(const char *path, struct seq_buf *out)
 	}
 	if (mm_strncmp(path, SLAB_PREFIX, sizeof(SLAB_PREFIX) - 1) == 0)
 		return show_slab_attr(path + sizeof(SLAB_PREFIX) - 1, out);
+	if (mm_strncmp(path, TRACE_PREFIX, sizeof(TRACE_PREFIX) - 1) == 0)
+		return show_slab_traces(path + sizeof(TRACE_PREFIX) - 1, out);
 	return -ENOENT;
 }
 

@@ -31,6 +31,8 @@ void show_slabinfo(struct seq_buf *out);
 /* show_slab_attr: NAME is "CACHE/ATTRIBUTE". 0, or -ENOENT with OUT as it
  * was. May sleep. */
 int show_slab_attr(const char *name, struct seq_buf *out);
+/* show_slab_traces: the same for debugfs's alloc_traces and free_traces. */
+int show_slab_traces(const char *name, struct seq_buf *out);
 
 /* vmallocinfo.c */
 void show_vmallocinfo(struct seq_buf *out);

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab_show.c - /proc/slabinfo and /sys/kernel/slab/CACHE/ATTRIBUTE.
+ * slab_show.c - /proc/slabinfo and /sys/kernel/slab/CACHE/ATTRIBUTE;
+ * debugfs's slab/CACHE/alloc_traces and free_traces.
  *
  * All caches in the order of their making. The tunables' and the shared
  * columns are SLAB's, which there is not: 0, as SLUB says. All slabs count as
  * active, again as there.
  */
 #include <mmkit/errno.h>
+#include <mmkit/page_alloc.h>
+#include <mmkit/port.h>
 
 #include "base/string.h"
 #include "kmem/slab.h"
+#include "phys/phys.h"
 #include "report/report.h"
 
 static void put_slab(struct kmem_cache *s, void *arg)
@@ -221,23 +225,127 @@ static void match_name(struct kmem_cache *s, void *arg)
 		q->found = s;
 }
 
+/* The cache of "CACHE/FILE", and *FILE; NULL: there is none. */
+static struct kmem_cache *cache_of_path(const char *name, const char **file)
+{
+	struct slab_search q = {.name = name};
+
+	*file = mm_strchr(name, '/');
+	if (!*file)
+		return NULL;
+	q.len = (size_t)(*file - name);
+	++*file;
+	slab_for_each_sleep(match_name, &q);
+	return q.found;
+}
+
 int show_slab_attr(const char *name, struct seq_buf *out)
 {
-	const char *attr = mm_strchr(name, '/');
-	struct slab_search q = {.name = name};
 	struct slab_view v = {.out = out};
+	const char *attr;
 
-	if (!attr)
-		return -ENOENT;
-	q.len = (size_t)(attr - name);
-	slab_for_each_sleep(match_name, &q);
-	for (size_t i = 0; q.found && i < ARRAY_SIZE(slab_attrs); i++) {
-		if (mm_strcmp(slab_attrs[i].name, attr + 1) != 0)
+	v.s = cache_of_path(name, &attr);
+	for (size_t i = 0; v.s && i < ARRAY_SIZE(slab_attrs); i++) {
+		if (mm_strcmp(slab_attrs[i].name, attr) != 0)
 			continue;
-		v.s = q.found;
 		slab_counts(v.s, &v.n);
 		slab_attrs[i].show(&v);
 		return 0;
 	}
 	return -ENOENT;
+}
+
+/* ---- traces
+ * ----------------------------------------------------------------------------
+ */
+
+/* "0-2,5" for the CPUs or nodes of BITS[NR]. */
+static void put_ranges(struct seq_buf *out, const u64 *bits, int nr)
+{
+	const char *sep = "";
+
+	for (int i = 0; i < nr; i++) {
+		int from = i;
+
+		if (!(bits[i / 64] >> i % 64 & 1))
+			continue;
+		while (i + 1 < nr && (bits[(i + 1) / 64] >> (i + 1) % 64 & 1))
+			i++;
+		seq_printf(out, i > from ? "%s%d-%d" : "%s%d", sep, from, i);
+		sep = ",";
+	}
+}
+
+static void put_location(struct seq_buf *out, const struct slab_location *l)
+{
+	char text[128] = "<not-available>";
+
+	mm_assert(l->count > 0);
+	if (l->addr)
+		port_symbol(l->addr, text, sizeof(text));
+	seq_printf(out, "%7llu %s", LLU(l->count), text);
+	if (l->min_age == l->max_age)
+		seq_printf(out, " age=%llu", LLU(l->min_age));
+	else
+		seq_printf(out, " age=%llu/%llu/%llu", LLU(l->min_age),
+			   LLU(l->sum_age / l->count), LLU(l->max_age));
+	if (l->min_pid == l->max_pid)
+		seq_printf(out, " pid=%d", l->min_pid);
+	else
+		seq_printf(out, " pid=%d-%d", l->min_pid, l->max_pid);
+	if (port_nr_cpus() > 1 && l->addr) {
+		seq_puts(out, " cpus=");
+		put_ranges(out, l->cpus.bits, MM_NR_CPUS);
+	}
+	if (nr_memory_nodes() > 1) {
+		seq_puts(out, " nodes=");
+		put_ranges(out, &l->nodes, MM_MAX_NODES);
+	}
+	seq_putc(out, '\n');
+	stack_depot_print(out, l->stack, "        ");
+	seq_putc(out, '\n');
+}
+
+/* All places of S, in a table of 2^ORDER frames. False: it is too small. */
+static bool put_traces(struct kmem_cache *s, enum track_item item,
+		       unsigned int order, struct seq_buf *out)
+{
+	struct page *page = alloc_pages(GFP_KERNEL | __GFP_NOWARN, order);
+	struct slab_location *table;
+	bool fits;
+	u32 nr;
+
+	if (!page) {
+		seq_puts(out, "Out of memory\n");
+		return true;
+	}
+	table = page_view(page);
+	fits = slab_locations(s, item, table,
+			      (u32)((PAGE_SIZE << order) / sizeof(*table)),
+			      &nr);
+	for (u32 i = 0; fits && i < nr; i++)
+		put_location(out, &table[i]);
+	if (fits && !nr)
+		seq_puts(out, "No data\n");
+	__free_pages(page, order);
+	return fits;
+}
+
+int show_slab_traces(const char *name, struct seq_buf *out)
+{
+	const char *file;
+	struct kmem_cache *s = cache_of_path(name, &file);
+	enum track_item item = TRACK_ALLOC;
+
+	if (!s || !(s->flags & SLAB_STORE_USER))
+		return -ENOENT;
+	if (mm_strcmp(file, "free_traces") == 0)
+		item = TRACK_FREE;
+	else if (mm_strcmp(file, "alloc_traces") != 0)
+		return -ENOENT;
+	for (unsigned int order = 0; order < MAX_ORDER; order++)
+		if (put_traces(s, item, order, out))
+			return 0;
+	seq_puts(out, "Too many places\n");
+	return 0;
 }

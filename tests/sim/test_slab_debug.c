@@ -6,6 +6,8 @@
  */
 #include "sim_machine.h"
 
+#include "base/stack_depot.h"
+
 #define FULL                                                     \
 	(SLAB_CONSISTENCY_CHECKS | SLAB_RED_ZONE | SLAB_POISON | \
 	 SLAB_STORE_USER)
@@ -19,6 +21,7 @@ struct mistake {
 	const char *report;
 	bool quarantine; /* of a slab, when it is found */
 	bool at_alloc;	 /* found at the next allocation, not at the free */
+	const char *freed_in; /* who freed it, in the report */
 };
 
 static void *overrun_right(struct kmem_cache *s, u8 *obj)
@@ -35,14 +38,16 @@ static void *overrun_left(struct kmem_cache *s, u8 *obj)
 	return obj;
 }
 
-static void *use_after_free(struct kmem_cache *s, u8 *obj)
+static __attribute__((noinline)) void *use_after_free(struct kmem_cache *s,
+						      u8 *obj)
 {
 	kmem_cache_free(s, obj);
 	obj[10] = 0x11;
 	return NULL;
 }
 
-static void *use_after_free_end(struct kmem_cache *s, u8 *obj)
+static __attribute__((noinline)) void *use_after_free_end(struct kmem_cache *s,
+							  u8 *obj)
 {
 	kmem_cache_free(s, obj);
 	obj[SIZE - 1] = 0x11;
@@ -95,7 +100,8 @@ static void *a_frame(struct kmem_cache *s, u8 *obj)
 	return obj;
 }
 
-static void *link_overwritten(struct kmem_cache *s, u8 *obj)
+static __attribute__((noinline)) void *link_overwritten(struct kmem_cache *s,
+							u8 *obj)
 {
 	kmem_cache_free(s, obj);
 	memset(obj + s->layout.link, 0x41, 8);
@@ -110,30 +116,32 @@ static void *padding(struct kmem_cache *s, u8 *obj)
 
 static const struct mistake mistakes[] = {
 	{"overrun right", FULL, overrun_right, "Right Redzone overwritten",
-	 true, false},
+	 true, false, NULL},
 	{"overrun left", FULL, overrun_left, "Left Redzone overwritten", true,
-	 false},
+	 false, NULL},
 	{"use after free", FULL, use_after_free, "Poison overwritten", true,
-	 true},
+	 true, "\tuse_after_free+0x"},
 	{"use after free, last byte", FULL, use_after_free_end,
-	 "End Poison overwritten", true, true},
-	{"double free", FULL, double_free, "Object already free", false, false},
+	 "End Poison overwritten", true, true, "\tuse_after_free_end+0x"},
+	{"double free", FULL, double_free, "Object already free", false, false,
+	 NULL},
 	{"double free, F alone", SLAB_CONSISTENCY_CHECKS, double_free,
-	 "Object already free", false, false},
+	 "Object already free", false, false, NULL},
 	{"double free on another CPU", FULL, double_free_elsewhere,
-	 "Object already free", false, false},
+	 "Object already free", false, false, NULL},
 	{"interior pointer", FULL, interior, "Invalid object pointer", false,
-	 false},
+	 false, NULL},
 	{"object of another cache", FULL, foreign_cache, "Wrong slab cache",
-	 false, false},
+	 false, false, NULL},
 	{"pointer outside RAM", FULL, not_in_ram, "which is not in RAM", false,
-	 false},
-	{"a frame", FULL, a_frame, "Wrong slab cache", false, false},
+	 false, NULL},
+	{"a frame", FULL, a_frame, "Wrong slab cache", false, false, NULL},
 	{"link overwritten", FULL, link_overwritten, "Freepointer corrupt",
-	 true, true},
+	 true, true, "\tlink_overwritten+0x"},
 	{"link overwritten, Z alone", SLAB_RED_ZONE | SLAB_CONSISTENCY_CHECKS,
-	 link_overwritten, "Freepointer corrupt", true, true},
-	{"padding", FULL, padding, "Object padding overwritten", true, false},
+	 link_overwritten, "Freepointer corrupt", true, true, NULL},
+	{"padding", FULL, padding, "Object padding overwritten", true, false,
+	 NULL},
 };
 
 /* The cache works, and gives nothing out of slabs that were set aside. */
@@ -153,7 +161,18 @@ static void still_works(struct kmem_cache *s, const void *bad_slab)
 	slab_check(s);
 }
 
-static void try_mistake(const struct mistake *m)
+/* The report names who had it: place, age, CPU, and the whole stack. */
+static void check_stacks(const struct mistake *m)
+{
+	CHECK(tm_logged("Allocated in try_mistake+0x"));
+	CHECK(tm_logged(" age=") && tm_logged(" cpu=0 pid="));
+	CHECK(tm_logged("\ttry_mistake+0x") && tm_logged("\tmistakes_body+0x"));
+	if (!m->freed_in)
+		return;
+	CHECK(tm_logged("Freed in ") && tm_logged(m->freed_in));
+}
+
+static __attribute__((noinline)) void try_mistake(const struct mistake *m)
 {
 	u64 bugs = kmem_sys.nr_bugs, aside = kmem_sys.nr_quarantined;
 	struct kmem_cache *s =
@@ -181,12 +200,12 @@ static void try_mistake(const struct mistake *m)
 	CHECK(tm_logged(m->report));
 	CHECK(kmem_sys.nr_bugs > bugs);
 	CHECK_EQ(kmem_sys.nr_quarantined - aside, m->quarantine);
+	CHECK(tm_logged("BUG victim (Not tainted): ") ||
+	      tm_logged("which is not in RAM, to victim"));
 	if (m->quarantine) {
-		CHECK(tm_logged("BUG victim (Not tainted): "));
 		CHECK(tm_logged("Slab 0x") && tm_logged("Object   "));
 		if (m->flags & SLAB_STORE_USER)
-			CHECK(tm_logged("Allocated in 0x") &&
-			      tm_logged(" age=") && tm_logged(" cpu=0 pid="));
+			check_stacks(m);
 	}
 	still_works(s, m->quarantine ? slab : NULL);
 	/* Of a slab that was set aside: ignored. */
@@ -196,7 +215,7 @@ static void try_mistake(const struct mistake *m)
 	CHECK_EQ(kmem_cache_destroy(s), 0);
 }
 
-static int mistakes_body(void *arg)
+static __attribute__((noinline)) int mistakes_body(void *arg)
 {
 	(void)arg;
 	for (u32 i = 0; i < ARRAY_SIZE(mistakes); i++)
@@ -323,7 +342,8 @@ static int leak_body(void *arg)
 			"on __kmem_cache_shutdown()"));
 	snprintf(line, sizeof(line),
 		 "Object 0x%llx @offset=", (unsigned long long)(uintptr_t)a);
-	CHECK(tm_logged(line) && tm_logged("Allocated in 0x"));
+	CHECK(tm_logged(line) && tm_logged("Allocated in leak_body+0x") &&
+	      tm_logged("\tleak_body+0x"));
 	snprintf(line, sizeof(line),
 		 "Object 0x%llx @offset=", (unsigned long long)(uintptr_t)b);
 	CHECK(!tm_logged(line));
@@ -336,6 +356,99 @@ static void leaks(void **state)
 {
 	(void)state;
 	TM_RUN(leak_body);
+}
+
+/* ---- where objects come from ------------------------------------------ */
+
+static __attribute__((noinline)) void *from_here(struct kmem_cache *s)
+{
+	void *obj = kmem_cache_alloc(s, GFP_KERNEL);
+
+	CHECK(obj);
+	return obj;
+}
+
+static __attribute__((noinline)) void *from_there(struct kmem_cache *s)
+{
+	void *obj = kmem_cache_alloc(s, GFP_KERNEL);
+
+	CHECK(obj);
+	return obj;
+}
+
+static char traces[8192];
+
+static const char *show_traces(const char *file)
+{
+	struct seq_buf out;
+
+	seq_buf_init(&out, traces, sizeof(traces));
+	CHECK_EQ(mm_show(file, &out), 0);
+	return seq_buf_str(&out);
+}
+
+static int traces_body(void *arg)
+{
+	static const char allocs[] =
+		"/sys/kernel/debug/slab/tracked/alloc_traces";
+	static const char frees[] =
+		"/sys/kernel/debug/slab/tracked/free_traces";
+	struct kmem_cache *s =
+		kmem_cache_create("tracked", 40, 0, SLAB_STORE_USER, NULL);
+	const char *text;
+	struct seq_buf none;
+	char buf[16];
+	void *p[30];
+
+	(void)arg;
+	CHECK(strcmp(show_traces(allocs), "No data\n") == 0);
+	for (u32 i = 0; i < ARRAY_SIZE(p); i++)
+		p[i] = i < 10 ? from_here(s) : from_there(s);
+	text = show_traces(allocs);
+	CHECK(strncmp(text, "     20 from_there+0x", 21) == 0);
+	CHECK(strstr(text, "\n     10 from_here+0x"));
+	CHECK(strstr(text, " age=0 pid=") && strstr(text, " cpus=0\n"));
+	CHECK(strstr(text, "\n        from_here+0x"));
+	CHECK(strstr(text, "\n        traces_body+0x"));
+	text = show_traces(frees);
+	CHECK(strncmp(text, "     30 <not-available> age=0 pid=0\n", 36) == 0);
+	/* What is free counts nowhere; where it was freed counts later. */
+	for (u32 i = 0; i < 20; i++)
+		kmem_cache_free(s, p[i]);
+	sim_set_cpu(port_self(), 1);
+	port_charge_ns(5000000);
+	text = show_traces(allocs);
+	CHECK(strncmp(text, "     10 from_there+0x", 21) == 0);
+	CHECK(!strstr(text, "from_here") && strstr(text, " age="));
+	for (u32 i = 0; i < 5; i++)
+		p[i] = from_here(s);
+	text = show_traces(allocs);
+	CHECK(strstr(text, "\n      5 from_here+0x") &&
+	      strstr(text, " cpus=1\n"));
+	text = show_traces(frees);
+	CHECK(strstr(text, "     10 <not-available>"));
+	CHECK(strstr(text, "      5 traces_body+0x"));
+	for (u32 i = 0; i < 5; i++)
+		kmem_cache_free(s, p[i]);
+	for (u32 i = 20; i < 30; i++)
+		kmem_cache_free(s, p[i]);
+	CHECK(stack_depot_check() >= 4);
+	CHECK_EQ(base_sys.depot.nr_refused, 0);
+	seq_buf_init(&none, buf, sizeof(buf));
+	CHECK_EQ(mm_show("/sys/kernel/debug/slab/tracked/x", &none), -ENOENT);
+	CHECK_EQ(mm_show("/sys/kernel/debug/slab/no/alloc_traces", &none),
+		 -ENOENT);
+	CHECK_EQ(mm_show("/sys/kernel/debug/slab/kmalloc-64/alloc_traces",
+			 &none),
+		 -ENOENT);
+	CHECK_EQ(kmem_cache_destroy(s), 0);
+	return 0;
+}
+
+static void trace_files(void **state)
+{
+	(void)state;
+	TM_RUN(traces_body, .cpus = 2);
 }
 
 /* ---- slub_debug= ------------------------------------------------------ */
@@ -467,7 +580,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_mistake), cmocka_unit_test(validate),
 		cmocka_unit_test(plain_caches), cmocka_unit_test(leaks),
-		cmocka_unit_test(options),	cmocka_unit_test(hardened),
+		cmocka_unit_test(trace_files),	cmocka_unit_test(options),
+		cmocka_unit_test(hardened),
 	};
 
 	return cmocka_run_group_tests_name("slab_debug", tests, NULL, NULL);
