@@ -24,8 +24,8 @@
  *    inside the area lock, never the other way.
  *
  * 5. Life. Made when no block of the CPU has room; its area is found by
- *    address when a mapping comes back. Blocks with no mapping, that have
- *    room left but were begun, are given up when addresses are short.
+ *    address when a mapping comes back. Blocks with no mapping, begun or not,
+ *    are given up when addresses are short.
  *
  * 6. Failure. NULL; what was taken from the block is dirty then.
  *
@@ -273,7 +273,7 @@ static void purge_queue(struct vmap_block_queue *q, struct list_head *list,
 		}
 		vb->dirty_min = vb->pages;
 		vb->dirty_max = 0;
-		if (vb->dirty && vb->free + vb->dirty == vb->pages) {
+		if (vb->free + vb->dirty == vb->pages) {
 			vb->dirty = vb->pages;
 			vb->free = 0;
 			list_move_tail(&vb->list, list);
