@@ -65,6 +65,13 @@ static inline void __free_page(struct page *page)
 }
 
 /*
+ * free_page_run: as __free_page() for each of the NR frames that follow each
+ * other from PAGE on; those that are nobody's then are joined to blocks before
+ * they are given back. Any context.
+ */
+void free_page_run(struct page *page, u64 nr);
+
+/*
  * free_unref_page: free the block at PAGE, whose count is 0 already.
  * free_unref_page_list: all order-0 frames of LIST, which is left empty.
  */

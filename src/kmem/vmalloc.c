@@ -37,8 +37,9 @@
  * 6. Failure. What was allocated is freed, addresses that were never mapped
  *    are free at once, others go the way of vfree(). NULL, logged.
  *
- * 7. Cost. One object, one array (none for a single frame), frames in bulk, a
- *    walk for each leaf table. A flush for 32 MiB times the bits of the number
+ * 7. Cost. One object, one array (none for a single frame), frames by blocks
+ *    that are split, and back by blocks where they follow each other; a walk
+ *    for each leaf table, none for one that is remembered. A flush for 32 MiB times the bits of the number
  *    of CPUs.
  *
  * 8. Rejected. Freeing frames only after the flush: would hold up to 32 MiB
@@ -142,24 +143,31 @@ void vm_area_ready(struct vm_struct *vm)
 	smp_store_release(&vm->flags, vm->flags & ~VM_UNINITIALIZED);
 }
 
-/* ---- tables and views
- * -------------------------------------------------------------------- */
-
 /* Frames from PAGES[AT] on that follow each other. */
 static u64 run_length(struct page *const *pages, u64 at, u64 nr)
 {
-	u64 n = 1;
+	const struct page *next = pages[at];
+	u64 i = at;
 
-	while (at + n < nr && pages[at + n] == pages[at] + n)
-		n++;
-	return n;
+	while (i < nr && pages[i] == next) {
+		i++;
+		next++;
+	}
+	return i - at;
 }
+
+/* ---- tables and views
+ * -------------------------------------------------------------------- */
 
 /* All of it or nothing. */
 static int show_views(kva_t va, struct page *const *pages, u64 nr)
 {
 	u64 at, n;
 
+	if (nr == 1)
+		return fail_should(FAIL_VMAP)
+			       ? -ENOMEM
+			       : port_kmap_view(va, page_to_pfn(pages[0]), 1);
 	for (at = 0; at < nr; at += n) {
 		kva_t here = va + (at << PAGE_SHIFT);
 		int err = fail_should(FAIL_VMAP) ? -ENOMEM : 0;
@@ -205,8 +213,54 @@ void vm_hide(kva_t va, u64 nr)
 
 static void free_frames(struct page *const *pages, u64 nr)
 {
-	for (u64 i = 0; i < nr; i++)
-		__free_page(pages[i]);
+	u64 at, n;
+
+	if (nr == 1) {
+		__free_page(pages[0]);
+		return;
+	}
+	for (at = 0; at < nr; at += n) {
+		n = run_length(pages, at, nr);
+		free_page_run(pages[at], n);
+	}
+}
+
+/* Frames of one block need few steps each; single ones come in bulk. */
+#define BLOCK_ORDER_MIN 3u
+#define BLOCK_ORDER_MAX 8u
+
+static struct page *get_block(gfp_t gfp, unsigned int order, int node)
+{
+	return node < 0 ? alloc_pages(gfp, order)
+			: __alloc_pages(gfp, order, node);
+}
+
+/*
+ * Blocks as single frames, the largest that are free without any effort;
+ * returns how many frames, from PAGES[0] on.
+ */
+static u64 get_blocks(struct page **pages, u64 nr, gfp_t gfp, int node)
+{
+	unsigned int order = BLOCK_ORDER_MAX;
+	u64 at = 0;
+
+	gfp &= ~(__GFP_NOFAIL | __GFP_RECLAIM);
+	gfp |= __GFP_NORETRY | __GFP_NOWARN;
+	while (nr - at >= 1UL << BLOCK_ORDER_MIN && order >= BLOCK_ORDER_MIN) {
+		struct page *block;
+
+		order = min(order, (unsigned int)ilog2(nr - at));
+		block = get_block(gfp, order, node);
+		if (!block) {
+			order--;
+			continue;
+		}
+		split_page(block, order);
+		for (u64 i = 0; i < 1UL << order; i++)
+			pages[at + i] = block + i;
+		at += 1UL << order;
+	}
+	return at;
 }
 
 /* Large pages as single frames, from PAGES[0] on, while they are easy to get;
@@ -265,11 +319,13 @@ static int frames_get(struct vm_struct *vm, u64 nr, gfp_t gfp, int node)
 
 	gfp |= __GFP_NOWARN;
 	if (nr == 1) {
-		vm->one = __alloc_pages(gfp, 0, node);
+		vm->one = node < 0 ? alloc_pages(gfp, 0)
+				   : __alloc_pages(gfp, 0, node);
 		got = vm->one != NULL;
 	} else {
 		if (vm->flags & VM_ALLOW_HUGE_VMAP)
 			got = get_large(vm->pages, nr, gfp, node);
+		got += get_blocks(vm->pages + got, nr - got, gfp, node);
 		got += alloc_pages_bulk(gfp, node, nr - got, vm->pages + got);
 	}
 	if (got < nr) {

@@ -33,7 +33,8 @@
  * 5. Life. The lowest range that fits is cut from a free area: all of it, its
  *    left end, its right end, or from the middle; only then a node more is
  *    needed, and it is allocated before. Freed areas collect until they are
- *    lazy_max pages (32 MiB times the bits of the number of CPUs, as Linux
+ *    lazy_max pages (one that touches the last joins it: its object is free at
+ *    once; 32 MiB times the bits of the number of CPUs, as Linux
  *    documents), then one flush serves all.
  *
  * 6. Failure. No node: -ENOMEM. No addresses: purge, search again, -ENOSPC.
@@ -550,15 +551,40 @@ void vmap_purge(kva_t start, kva_t end)
 	mutex_unlock(&areas()->purge);
 }
 
+/*
+ * VA joins what was freed last, if they touch: who allocates and frees in turn
+ * leaves one run of addresses, not one object for each. Lock held.
+ */
+static bool join_last(const struct vmap_area *va)
+{
+	struct vmap_area *last;
+
+	if (list_empty(&areas()->purge_list))
+		return false;
+	last = list_last_entry(&areas()->purge_list, struct vmap_area, list);
+	if (last->va_end == va->va_start)
+		last->va_end = va->va_end;
+	else if (last->va_start == va->va_end)
+		last->va_start = va->va_start;
+	else
+		return false;
+	return true;
+}
+
 void vmap_area_release(struct vm_struct *vm)
 {
 	struct vmap_areas *a = areas();
 	u64 pages = area_size(&vm->va) >> PAGE_SHIFT, lazy;
+	bool joined;
 
 	spin_lock(&a->lock);
-	list_add_tail(&vm->va.list, &a->purge_list);
+	joined = join_last(&vm->va);
+	if (!joined)
+		list_add_tail(&vm->va.list, &a->purge_list);
 	lazy = __atomic_add_fetch(&a->nr_lazy, pages, __ATOMIC_RELAXED);
 	spin_unlock(&a->lock);
+	if (joined)
+		kmem_cache_free(a->cache, vm);
 	/* Who holds the mutex purges already. */
 	if (likely(lazy <= a->lazy_max) || !mutex_trylock(&a->purge))
 		return;

@@ -279,6 +279,85 @@ static int master_alloc(kva_t va, int level, struct pt_slot *slot)
 	return 0;
 }
 
+/* ---- leaf tables that were found
+ * -------------------------------------------------------- */
+
+/*
+ * Areas of the vmalloc space come and go by the thousand in the same few
+ * tables. pgtable_sys.leaf holds such a table by its number from the space's
+ * start: number << 32 | frame; frame 0 is none. By KT-2 what is found here is
+ * there for as long as the range is its owner's; drop_table() forgets.
+ */
+static u64 leaf_number(kva_t va)
+{
+	const struct paging_format *f = pgtable_sys.master.fmt;
+
+	return (va - pgtable_sys.layout.vmalloc_start) >> f->shift[1];
+}
+
+static inline bool leaf_recall(kva_t va, struct pt_slot *slot)
+{
+	const struct paging_format *f = pgtable_sys.master.fmt;
+	u64 nr = leaf_number(va);
+	u64 word = smp_load_acquire(&pgtable_sys.leaf[nr % KERNEL_LEAVES]);
+
+	if (!(u32)word || word >> 32 != nr)
+		return false;
+	*slot = pt_slot_at(f, pfn_to_page((u32)word), 0, pt_index(f, 0, va));
+	return true;
+}
+
+/*
+ * The same for NR entries that stand as the manager carries them: the first,
+ * or NULL if another way must be found.
+ */
+static inline u64 *leaf_entries(kva_t va, u64 nr)
+{
+	const struct paging_format *f = pgtable_sys.master.fmt;
+	u64 number = leaf_number(va);
+	u64 word = smp_load_acquire(&pgtable_sys.leaf[number % KERNEL_LEAVES]);
+	u32 index = pt_index(f, 0, va);
+
+	if (!(u32)word || word >> 32 != number || f->kind != PAGING_X86_64 ||
+	    index + nr > pt_entries(f, 0))
+		return NULL;
+	return (u64 *)port_ram(PFN_PHYS((u32)word)) + index;
+}
+
+/* SLOT, of a leaf table, is VA's. */
+static void leaf_remember(kva_t va, const struct pt_slot *slot)
+{
+	u64 nr = leaf_number(va), pfn = page_to_pfn(slot->table);
+
+	mm_assert(slot->level == 0);
+	if (nr <= UINT32_MAX && pfn <= UINT32_MAX)
+		smp_store_release(&pgtable_sys.leaf[nr % KERNEL_LEAVES],
+				  nr << 32 | pfn);
+}
+
+static void leaf_forget(kva_t va)
+{
+	u64 nr = leaf_number(va);
+	u64 *at = &pgtable_sys.leaf[nr % KERNEL_LEAVES];
+
+	/* Another's number in its place may be lost: found again by a walk. */
+	if (READ_ONCE(*at) >> 32 == nr)
+		WRITE_ONCE(*at, 0UL);
+}
+
+/* VA's slot in its leaf table, which is made if it is missing. 0 or -ENOMEM. */
+static int leaf_alloc(kva_t va, struct pt_slot *slot)
+{
+	int err = 0;
+
+	if (likely(leaf_recall(va, slot)))
+		return 0;
+	err = master_alloc(va, 0, slot);
+	if (!err)
+		leaf_remember(va, slot);
+	return err;
+}
+
 /* ---- entries
  * ----------------------------------------------------------------------------
  */
@@ -415,6 +494,26 @@ void kernel_unmap(kva_t va, u64 nr)
 /* ---- areas: many frames at once, flushed by their owner later
  * ----------------------- */
 
+/* fill_table() for entries that are as the manager carries them. */
+static void fill_native(u64 *entry, struct page *const *pages, u64 nr,
+			pgprot_t prot)
+{
+	const struct page *page = pages[0];
+	u64 val = pte_val(pte_make(page_to_pfn(page), prot));
+
+	for (u64 i = 0; i < nr; i++) {
+		/* Frames mostly follow each other. */
+		if (unlikely(pages[i] != page)) {
+			page = pages[i];
+			val = pte_val(pte_make(page_to_pfn(page), prot));
+		}
+		mm_verify(!READ_ONCE(entry[i]));
+		__atomic_store_n(entry + i, val, __ATOMIC_RELEASE);
+		val += PAGE_SIZE;
+		page++;
+	}
+}
+
 /*
  * The frames PAGES[0 .. NR) into the leaf table of SLOT, which is VA's; as far
  * as that table goes. Returns how many.
@@ -427,6 +526,10 @@ static u64 fill_table(struct pt_slot *slot, kva_t va, struct page *const *pages,
 	u64 i;
 
 	nr = min(nr, room);
+	if (pt_native(slot)) {
+		fill_native(slot->entry, pages, nr, prot);
+		return nr;
+	}
 	for (i = 0; i < nr; i++) {
 		mm_verify(pte_none(pt_get(slot)));
 		pt_set(slot, pte_make(page_to_pfn(pages[i]), prot));
@@ -464,6 +567,7 @@ static bool drop_table(const struct pt_slot *slot, kva_t va)
 		if (!pte_none(pt_get(&s)))
 			return false;
 	}
+	leaf_forget(va);
 	spin_lock(&pgtable_sys.lock);
 	master_set(slot, __pte(0));
 	spin_unlock(&pgtable_sys.lock);
@@ -496,7 +600,7 @@ int kernel_area_map_large(kva_t va, u64 pfn, pgprot_t prot)
 int kernel_area_map_pfn(kva_t va, u64 pfn, pgprot_t prot)
 {
 	struct pt_slot slot;
-	int err = master_alloc(va, 0, &slot);
+	int err = leaf_alloc(va, &slot);
 
 	if (!err)
 		set_leaf(&slot, va, pte_make(pfn, prot));
@@ -517,7 +621,7 @@ static int map_some(kva_t va, const struct kernel_area *a, u64 at, u64 *done)
 	*done = large;
 	if (err != -EBUSY)
 		return err;
-	err = master_alloc(va, 0, &slot);
+	err = leaf_alloc(va, &slot);
 	if (!err)
 		*done = fill_table(&slot, va, a->pages + at, a->nr - at,
 				   a->prot);
@@ -526,9 +630,14 @@ static int map_some(kva_t va, const struct kernel_area *a, u64 at, u64 *done)
 
 int kernel_area_map(const struct kernel_area *a)
 {
+	u64 *entry = a->large ? NULL : leaf_entries(a->va, a->nr);
 	u64 at = 0, done;
 
 	mm_assert(IS_ALIGNED(a->va, PAGE_SIZE) && a->nr > 0);
+	if (likely(entry)) {
+		fill_native(entry, a->pages, a->nr, a->prot);
+		return 0;
+	}
 	while (at < a->nr) {
 		int err = map_some(a->va + (at << PAGE_SHIFT), a, at, &done);
 
@@ -542,11 +651,50 @@ int kernel_area_map(const struct kernel_area *a)
 	return 0;
 }
 
+/* NR entries of one leaf table from SLOT on go. A and D bits are set from the
+ * start, so no CPU writes to them meanwhile. */
+static void empty_native(u64 *entry, u64 nr)
+{
+	for (u64 i = 0; i < nr; i++)
+		__atomic_store_n(entry + i, 0UL, __ATOMIC_RELEASE);
+}
+
+static void empty_table(struct pt_slot *slot, u64 nr)
+{
+	if (pt_native(slot)) {
+		empty_native(slot->entry, nr);
+		return;
+	}
+	for (; nr; nr--) {
+		pt_set_odd(slot, __pte(0));
+		pt_next(slot);
+	}
+}
+
+/* VA's slot where its mapping ends, for unmapping. */
+static struct pt_slot area_slot(kva_t va)
+{
+	struct pt_slot s;
+
+	if (likely(leaf_recall(va, &s)))
+		return s;
+	s = deepest(va);
+	if (s.level == 0)
+		leaf_remember(va, &s);
+	return s;
+}
+
 void kernel_area_unmap(kva_t va, u64 nr)
 {
+	u64 *entry = leaf_entries(va, nr);
+
 	mm_assert(IS_ALIGNED(va, PAGE_SIZE) && nr > 0);
+	if (likely(entry)) {
+		empty_native(entry, nr);
+		return;
+	}
 	while (nr) {
-		struct pt_slot s = deepest(va);
+		struct pt_slot s = area_slot(va);
 		u64 span = pt_span(s.fmt, s.level ? s.level : 1);
 		u64 pages = (span - (va & (span - 1))) >> PAGE_SHIFT;
 
@@ -555,10 +703,8 @@ void kernel_area_unmap(kva_t va, u64 nr)
 			clear_leaf(&s, va);
 		}
 		pages = min(pages, nr);
-		for (u64 i = 0; i < pages && !s.level; i++) {
-			pt_xchg(&s, __pte(0));
-			pt_next(&s);
-		}
+		if (!s.level)
+			empty_table(&s, pages);
 		nr -= pages;
 		va += pages << PAGE_SHIFT;
 	}
@@ -979,6 +1125,23 @@ static void check_sharing(const struct pgtable *pt)
 	}
 }
 
+/* What is remembered is what a walk finds. */
+static void check_leaves(void)
+{
+	const struct paging_format *f = pgtable_sys.master.fmt;
+
+	for (u32 i = 0; i < KERNEL_LEAVES; i++) {
+		u64 word = READ_ONCE(pgtable_sys.leaf[i]);
+		struct pt_slot s;
+
+		if (!(u32)word)
+			continue;
+		s = deepest(pgtable_sys.layout.vmalloc_start +
+			    (word >> 32 << f->shift[1]));
+		mm_verify(s.level == 0 && page_to_pfn(s.table) == (u32)word);
+	}
+}
+
 void kernel_tables_check(void)
 {
 	const struct paging_format *f = pgtable_sys.master.fmt;
@@ -991,6 +1154,7 @@ void kernel_tables_check(void)
 			kernel_root_apart(f) ? 0 : first_shared(f));
 	n += pgtable_sys.idle_root != pgtable_sys.master.root_pfn;
 	mm_verify(n == READ_ONCE(pgtable_sys.nr_tables));
+	check_leaves();
 	spin_lock(&pgtable_sys.lock);
 	list_for_each_entry (pt, &pgtable_sys.roots, sharing)
 		check_sharing(pt);

@@ -47,6 +47,9 @@ struct highmem_state {
 	struct kmap_cpu cpu[MM_NR_CPUS];
 };
 
+/* Leaf tables of the vmalloc space that are remembered. */
+#define KERNEL_LEAVES 64u
+
 struct pgtable_state {
 	bool up;		     /* kernel_tables_init() is through */
 	struct kernel_layout layout; /* (C) */
@@ -56,6 +59,7 @@ struct pgtable_state {
 	struct list_head roots;	   /* tables of processes that share it */
 	u64 nr_tables;		   /* (A) frames of kernel tables */
 	u64 direct[PT_MAX_LEVELS]; /* (A) entries of the direct map by level */
+	u64 leaf[KERNEL_LEAVES];   /* (A) see leaf_recall() */
 	struct memory_notifier notifier;
 	struct highmem_state high;
 };

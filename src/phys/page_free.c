@@ -3,6 +3,7 @@
  * page_free.c - the way back: references dropped, blocks checked and cleaned,
  * to this CPU's stack or to the zone. Theory: page_alloc.c.
  */
+#include "base/bitops.h"
 #include "base/trace_ring.h"
 #include "phys/buddy_priv.h"
 #include "phys/page_alloc_priv.h"
@@ -281,6 +282,61 @@ void __free_pages(struct page *page, unsigned int order)
 		free_large(page, order);
 	else if (likely(drop_ref(page)))
 		free_single(page);
+}
+
+/* The NR frames from PAGE on are clean and nobody's: one by one. */
+static void free_some(struct page *page, u64 nr)
+{
+	for (u64 i = 0; i < nr; i++)
+		free_single(page + i);
+}
+
+/*
+ * Drop our reference to the NR single frames from PAGE on. True if each was
+ * the last and all are clean: nobody has them now. Else all that were last are
+ * freed.
+ */
+static bool drop_run(struct page *page, u64 nr)
+{
+	for (u64 i = 0; i < nr; i++) {
+		bool last = drop_ref(page + i);
+
+		if (last && free_is_simple(page + i, READ_ONCE(page[i].flags)))
+			continue;
+		free_some(page, i);
+		if (last)
+			free_odd(page + i);
+		while (++i < nr)
+			__free_pages(page + i, 0);
+		return false;
+	}
+	return true;
+}
+
+/* The clean frames of a block that nobody has become one block. */
+static void free_joined(struct page *page, unsigned int order)
+{
+	for (u64 i = 0; i < 1UL << order; i++)
+		WRITE_ONCE(page[i].head, page[i].head & PAGE_HEAD_ZONE);
+	page[1].index = 0;
+	free_prepared(page, order);
+}
+
+void free_page_run(struct page *page, u64 nr)
+{
+	while (nr) {
+		unsigned int order = (unsigned int)ilog2(nr);
+
+		order = min(order, (unsigned int)__ffs(page_to_pfn(page)));
+		order = min(order, phys_hot()->block_order);
+		order = min(order, (unsigned int)MAX_ORDER - 1);
+		if (!order)
+			__free_pages(page, 0);
+		else if (drop_run(page, 1UL << order))
+			free_joined(page, order);
+		page += 1UL << order;
+		nr -= 1UL << order;
+	}
 }
 
 void put_page(struct page *page)

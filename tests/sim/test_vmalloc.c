@@ -394,9 +394,34 @@ static int stale_body(void *arg)
 	return 0;
 }
 
+/* A frame that somebody else holds stays his; the others go as blocks. */
+static int held_body(void *arg)
+{
+	for (u64 at = 0; at < 64; at += 9) {
+		u8 *p = vmalloc(64 * PAGE_SIZE);
+		struct page *page = vmalloc_to_page(p + at * PAGE_SIZE);
+		u64 before;
+
+		drain_all_pages();
+		before = nr_free_pages();
+		get_page(page);
+		*(u64 *)page_view(page) = 4711;
+		vfree(p);
+		CHECK_EQ(page_count(page), 1);
+		CHECK_EQ(*(u64 *)page_view(page), 4711);
+		drain_all_pages();
+		CHECK_EQ(nr_free_pages(), before + 63);
+		put_page(page);
+	}
+	(void)arg;
+	settle();
+	return 0;
+}
+
 static void test_stale(void **state)
 {
 	(void)state;
+	TM_RUN(held_body, .shared_ram = true, .seed = seed);
 	TM_RUN(stale_body, .shared_ram = true, .seed = seed, .cpus = 2);
 }
 
