@@ -21,7 +21,9 @@
 	X(TEST_C, "test_c")                                                    \
 	X(OOM, "oom")	      /* one OOM kill at a time */                     \
 	X(HOTPLUG, "hotplug") /* memory online and offline */                  \
+	X(I_RWSEM, "i_rwsem") /* contents and size of one inode */             \
 	X(MMAP_LOCK, "mmap_lock")                                              \
+	X(INVALIDATE_LOCK, "invalidate_lock") /* filling against truncating */ \
 	X(SWAPON, "swapon")	/* swapon and swapoff, one at a time */        \
 	X(MMLIST, "mmlist")	/* list of address spaces with swap entries */ \
 	X(TASKS, "tasks")	/* registry of tasks */                        \
@@ -43,7 +45,9 @@
 	X(VMAP_BLOCK, "vmap_block")	    /* one CPU's small mappings */     \
 	X(PERCPU, "percpu")		    /* maps of per-CPU chunks */       \
 	X(PERCPU_COUNTER, "percpu_counter")                                    \
-	X(I_PAGES, "i_pages") /* page cache of one mapping */                  \
+	X(F_LOCK, "f_lock")	    /* errors told to one open file */         \
+	X(INODE_LIST, "inode_list") /* all inodes, dirty inodes */             \
+	X(I_PAGES, "i_pages")	    /* page cache of one mapping */            \
 	X(SWAP_INFO, "swap_info")                                              \
 	X(SWAP_CACHE, "swap_cache")                                            \
 	X(SWAP_AVAIL, "swap_avail")                                            \

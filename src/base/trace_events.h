@@ -50,7 +50,15 @@
 	X(KFREE, "kmem", "kfree", "call_site ptr")                            \
 	X(KMEM_CACHE_ALLOC, "kmem", "kmem_cache_alloc",                       \
 	  "call_site ptr bytes_req bytes_alloc gfp_flags node")               \
-	X(KMEM_CACHE_FREE, "kmem", "kmem_cache_free", "call_site ptr name")
+	X(KMEM_CACHE_FREE, "kmem", "kmem_cache_free", "call_site ptr name")   \
+	X(MM_FILEMAP_ADD_TO_PAGE_CACHE, "filemap",                            \
+	  "mm_filemap_add_to_page_cache", "pfn i_ino index s_dev")            \
+	X(MM_FILEMAP_DELETE_FROM_PAGE_CACHE, "filemap",                       \
+	  "mm_filemap_delete_from_page_cache", "pfn i_ino index s_dev")       \
+	X(FILEMAP_SET_WB_ERR, "filemap", "filemap_set_wb_err",                \
+	  "i_ino s_dev errseq")                                               \
+	X(FILE_CHECK_AND_ADVANCE_WB_ERR, "filemap",                           \
+	  "file_check_and_advance_wb_err", "i_ino s_dev old new")
 
 enum trace_event {
 #define TRACE_EVENT_ENUM(name, sys, text, args) TRACE_##name,

@@ -11,6 +11,7 @@
 #include "arch/paging.h"
 #include "base/spinlock.h"
 #include "base/xarray.h"
+#include "cache/filemap.h"
 #include "phys/page.h"
 
 #define MAX_SWAPFILES	   ((u32)SWP_NR_AREAS)
@@ -60,6 +61,7 @@ struct cache_state {
 	struct swap_ra_state ra;
 	u32 page_cluster; /* tunable: log2 of the read-ahead limit */
 	struct kmem_cache *node_cache, *bio_cache;
+	struct filemap_state fm; /* pages of files: filemap.h */
 };
 
 extern struct cache_state cache_sys;

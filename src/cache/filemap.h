@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * filemap.h - the page cache from the inside: for this floor and those above.
+ * Theory: filemap.c. What file systems see: include/mmkit/fs.h.
+ *
+ * Page numbers are those of the file; ranges of pages are inclusive
+ * [first, last], ranges of bytes half-open unless said otherwise.
+ */
+#ifndef MM_CACHE_FILEMAP_H
+#define MM_CACHE_FILEMAP_H
+
+#include <mmkit/fs.h>
+
+#include "base/wait.h"
+#include "phys/page.h"
+
+/* Marks of i_pages. TOWRITE: dirty when a sync began. */
+#define PAGECACHE_TAG_DIRTY	XA_MARK_0
+#define PAGECACHE_TAG_WRITEBACK XA_MARK_1
+#define PAGECACHE_TAG_TOWRITE	XA_MARK_2
+
+#define PAGEVEC_SIZE 15
+
+/*
+ * mapping_ops: what the cache asks of whoever maps its pages. Registered by
+ * space/ at boot; with none, no page is ever mapped.
+ */
+struct mapping_ops {
+	/*
+	 * Take pages [FIRST, FIRST + NR) of MAPPING out of all page tables, NR
+	 * 0: to the end. EVEN_COWS: private copies too (truncation; else the
+	 * cache's own pages only). May sleep; takes i_mmap_rwsem. Entries that
+	 * were dirty make their pages dirty. No page lock need be held: who
+	 * faults meanwhile is the caller's to exclude (page lock, i_size).
+	 */
+	void (*unmap_mapping_range)(struct address_space *mapping, u64 first,
+				    u64 nr, bool even_cows);
+	/*
+	 * Write-protect and clean all shared mappings of PAGE, locked. How many
+	 * there were that could write: then the page was dirty.
+	 */
+	int (*page_mkclean)(struct page *page);
+};
+
+struct filemap_state {
+	const struct mapping_ops *mapping_ops; /* set at boot */
+	spinlock_t inode_lock;
+	struct list_head inodes; /* (inode_lock) all */
+	struct list_head dirty;	 /* (inode_lock) by dirtied_when */
+	u64 nr_inodes;		 /* (inode_lock) */
+	u64 nr_blockdev_pages;	 /* (A) pages of S_ISBLK inodes: Buffers */
+	struct kmem_cache *file_cache;
+};
+
+/* mapping_init: an empty mapping of HOST, memory of the caller's, zeroed. */
+void mapping_init(struct address_space *mapping, struct inode *host,
+		  const struct address_space_operations *a_ops);
+
+/* filemap_init: caches and lists. 0 or -ENOMEM. At boot, by cache_init(). */
+int filemap_init(void) MM_MUST_CHECK;
+
+/* mapping_set_ops: register OPS, which must last. At boot. */
+void mapping_set_ops(const struct mapping_ops *ops);
+
+/* ---- a page and its file ---------------------------------------------------
+ */
+
+/*
+ * page_mapping: the mapping of PAGE, a page of the cache or of a user; NULL if
+ * it is anonymous or has left its file. Stable under the page lock.
+ */
+static inline struct address_space *page_mapping(const struct page *page)
+{
+	u64 word = page_mapping_word(page);
+
+	if (word & PAGE_MAPPING_FLAGS)
+		return NULL;
+	return (struct address_space *)(uintptr_t)word;
+}
+
+/* PageFile: PAGE, of a user or the cache, belongs to a file now. */
+static inline bool PageFile(const struct page *page)
+{
+	return page_mapping(page) != NULL;
+}
+
+static inline u64 page_offset(const struct page *page)
+{
+	return (u64)page_index(page) << PAGE_SHIFT;
+}
+
+static inline void mapping_lock(struct address_space *mapping,
+				unsigned long *flags)
+{
+	spin_lock_irqsave(&mapping->i_pages_lock, *flags);
+}
+
+static inline void mapping_unlock(struct address_space *mapping,
+				  unsigned long flags)
+{
+	spin_unlock_irqrestore(&mapping->i_pages_lock, flags);
+}
+
+/* The invalidate lock, by Linux's names. Order: before page locks. */
+static inline void filemap_invalidate_lock(struct address_space *mapping)
+{
+	down_write(&mapping->invalidate_lock);
+}
+
+static inline void filemap_invalidate_unlock(struct address_space *mapping)
+{
+	up_write(&mapping->invalidate_lock);
+}
+
+static inline void filemap_invalidate_lock_shared(struct address_space *mapping)
+{
+	down_read(&mapping->invalidate_lock);
+}
+
+static inline void
+filemap_invalidate_unlock_shared(struct address_space *mapping)
+{
+	up_read(&mapping->invalidate_lock);
+}
+
+/* ---- look-up (filemap.c) ---------------------------------------------------
+ */
+
+/* find_get_page: page INDEX with a reference, not locked; or NULL. */
+struct page *find_get_page(struct address_space *mapping, u64 index);
+
+/* find_lock_page: the same, locked, and still the file's. May sleep. */
+struct page *find_lock_page(struct address_space *mapping, u64 index);
+
+#define FGP_ACCESSED 0x01u /* mark_page_accessed() */
+#define FGP_LOCK     0x02u /* locked, and still the file's */
+#define FGP_CREAT    0x04u /* make one that is missing; it is locked */
+#define FGP_WRITE    0x08u /* it will be written: spread over nodes */
+#define FGP_NOFS     0x10u /* allocate without calling file systems */
+#define FGP_NOWAIT   0x20u /* give up where one would wait */
+
+/*
+ * pagecache_get_page: page INDEX with a reference, or NULL: not there, no
+ * memory, or FGP_NOWAIT. A page that was made is not uptodate, and locked.
+ * GFP as the mapping's mask. May sleep unless FGP_NOWAIT.
+ */
+struct page *pagecache_get_page(struct address_space *mapping, u64 index,
+				u32 fgp, gfp_t gfp);
+
+/*
+ * find_get_pages_range: up to NR pages of [*FIRST, LAST] into PAGES, each with
+ * a reference, by number; *FIRST moves behind the last. How many. _tag: only
+ * those with MARK.
+ */
+u32 find_get_pages_range(struct address_space *mapping, u64 *first, u64 last,
+			 u32 nr, struct page **pages);
+u32 find_get_pages_range_tag(struct address_space *mapping, u64 *first,
+			     u64 last, enum xa_mark mark, u32 nr,
+			     struct page **pages);
+
+/* page_cache_next_miss: first number from INDEX on without a page, or INDEX +
+ * MAX. page_cache_prev_miss: the same downwards; INDEX - MAX (wraps). */
+u64 page_cache_next_miss(struct address_space *mapping, u64 index, u64 max);
+u64 page_cache_prev_miss(struct address_space *mapping, u64 index, u64 max);
+
+/* filemap_range_has_page: any page of [FIRST, LAST]. */
+bool filemap_range_has_page(struct address_space *mapping, u64 first, u64 last);
+
+/* ---- in and out (filemap.c) ------------------------------------------------
+ */
+
+/*
+ * add_to_page_cache_lru: PAGE, new, not locked, becomes page INDEX, locked, on
+ * the lists. The cache takes a reference. Returns 0, -EEXIST, -ENOMEM; PAGE is
+ * as before then. May sleep as GFP allows. Fault injection: FAIL_SLAB.
+ */
+int add_to_page_cache_lru(struct page *page, struct address_space *mapping,
+			  u64 index, gfp_t gfp) MM_MUST_CHECK;
+/* The same without the lists, PAGE locked (shmem, migration). */
+int add_to_page_cache_locked(struct page *page, struct address_space *mapping,
+			     u64 index, gfp_t gfp) MM_MUST_CHECK;
+
+/*
+ * delete_from_page_cache: PAGE, locked, clean, unmapped, not under write-back,
+ * leaves its file; the cache's reference is dropped.
+ */
+void delete_from_page_cache(struct page *page);
+
+/*
+ * replace_page_cache_page: NEW, locked, off all lists, takes OLD's place,
+ * marks included; OLD, locked, leaves and loses the cache's reference. Cannot
+ * fail. For migration; both are the caller's.
+ */
+void replace_page_cache_page(struct page *old, struct page *new);
+
+/*
+ * filemap_evict: reclaim's end: PAGE, locked and unmapped, has exactly EXPECT
+ * references (the cache's and the callers'): take them all, leave a shadow if
+ * SHADOW, and the page is the caller's alone, count 0. False: it is in use or
+ * dirty; nothing has changed. Does not sleep.
+ */
+bool filemap_evict(struct page *page, int expect, bool shadow) MM_MUST_CHECK;
+
+/* ---- dirty pages (page_writeback.c) ----------------------------------------
+ */
+
+/*
+ * set_page_dirty: PAGE's contents differ from the disk's. True if it was not
+ * dirty. Of a file: counted, marked, its inode put on the dirty list. The page
+ * lock, a table lock over an entry, or the caller otherwise keeps it in its
+ * file. Does not sleep. __ form: what a_ops->set_page_dirty does by default.
+ */
+bool set_page_dirty(struct page *page);
+bool filemap_set_page_dirty(struct page *page);
+
+/* cancel_dirty_page: PAGE, locked, will not be written: clean, uncounted. */
+void cancel_dirty_page(struct page *page);
+
+/* clear_page_dirty_for_io: PAGE, locked, is about to be written: its entries
+ * are made clean, then PG_dirty. False: it was not dirty. May sleep. */
+bool clear_page_dirty_for_io(struct page *page);
+
+/* redirty_page_for_writepage: it could not be written now: dirty again. */
+void redirty_page_for_writepage(struct writeback_control *wbc,
+				struct page *page);
+
+/*
+ * set_page_writeback: the write of PAGE, locked, of a file, begins.
+ * page_end_writeback: it has ended with ERR (0, -errno); any context; the page
+ * may be gone afterwards.
+ */
+void set_page_writeback(struct page *page);
+void page_end_writeback(struct page *page, int err);
+
+/* mapping_set_error: a write failed with ERR; all who ask will know. */
+void mapping_set_error(struct address_space *mapping, int err);
+
+/* mapping_tagged: does any page have MARK? */
+bool mapping_tagged(struct address_space *mapping, enum xa_mark mark);
+
+/* tag_pages_for_writeback: what is dirty of [FIRST, LAST] gets TOWRITE. */
+void tag_pages_for_writeback(struct address_space *mapping, u64 first,
+			     u64 last);
+
+/* How write_cache_pages() writes one page: as a_ops->writepage, with DATA. */
+struct writepages_how {
+	int (*writepage)(struct page *page, struct writeback_control *wbc,
+			 void *data);
+	void *data;
+};
+
+/* write_cache_pages: dirty pages as WBC wishes, each by HOW. The first error.
+ * generic_writepages: by a_ops->writepage. do_writepages: as the file system
+ * wants it. May sleep. */
+int write_cache_pages(struct address_space *mapping,
+		      struct writeback_control *wbc,
+		      const struct writepages_how *how);
+int generic_writepages(struct address_space *mapping,
+		       struct writeback_control *wbc);
+int do_writepages(struct address_space *mapping, struct writeback_control *wbc);
+
+/*
+ * Bytes [START, END] of a mapping, END inclusive. fdatawrite starts writes
+ * (WB_SYNC_ALL: of all that is dirty now); fdatawait waits for those under
+ * way; _keep_errors leaves AS_EIO and AS_ENOSPC for who comes after. 0 or the
+ * error. May sleep.
+ */
+int filemap_fdatawrite_range(struct address_space *mapping, u64 start, u64 end,
+			     enum writeback_sync_modes mode);
+void filemap_fdatawait_range_keep_errors(struct address_space *mapping,
+					 u64 start, u64 end);
+int filemap_fdatawait_range(struct address_space *mapping, u64 start, u64 end);
+int filemap_write_and_wait_range(struct address_space *mapping, u64 start,
+				 u64 end);
+/* filemap_check_errors: a failed write since somebody last asked this way. */
+int filemap_check_errors(struct address_space *mapping);
+
+/* The same for an open file: each file learns of each error once. */
+int file_check_and_advance_wb_err(struct file *file);
+int file_write_and_wait_range(struct file *file, u64 start, u64 end);
+int generic_file_fsync(struct file *file, u64 start, u64 end, bool datasync);
+/* vfs_fsync_range: fsync(2), fdatasync(2), msync(2) of a range. */
+int vfs_fsync_range(struct file *file, u64 start, u64 end, bool datasync);
+
+/* sync_file_range(2); NBYTES 0: to the end. 0, -EINVAL, or a write's error. */
+#ifndef SYNC_FILE_RANGE_WRITE
+#define SYNC_FILE_RANGE_WAIT_BEFORE 1u
+#define SYNC_FILE_RANGE_WRITE	    2u
+#define SYNC_FILE_RANGE_WAIT_AFTER  4u
+#endif
+int vfs_sync_file_range(struct file *file, s64 off, s64 nbytes, u32 flags);
+
+/* mark_inode_dirty_pages: INODE has dirty pages: onto the dirty list. */
+void mark_inode_dirty_pages(struct inode *inode);
+
+/* ---- giving up pages (truncate.c) ------------------------------------------
+ */
+
+/*
+ * truncate_inode_pages_range: give up what is cached of bytes [START, END],
+ * END inclusive, ~0: to the end; dirty or not. Pages partly inside keep the
+ * rest: the part is zeroed in the cache. Waits for write-back and for page
+ * locks. Shadows go too. The caller excludes new pages (invalidate_lock) and
+ * new mappings (i_size). May sleep.
+ */
+void truncate_inode_pages_range(struct address_space *mapping, u64 start,
+				u64 end);
+/* mapping_drop_shadows: forget evictions of pages [FIRST, LAST]; how many. */
+u64 mapping_drop_shadows(struct address_space *mapping, u64 first, u64 last);
+
+/* truncate_inode_pages_final: all, for good: the inode goes. */
+void truncate_inode_pages_final(struct address_space *mapping);
+
+/* ---- check (filemap_check.c) -----------------------------------------------
+ */
+
+/*
+ * mapping_check: walk MAPPING: tree, counts, each page's place, flags against
+ * marks. Panics with the finding. Takes i_pages_lock; call at rest.
+ */
+void mapping_check(struct address_space *mapping);
+
+/* filemap_check: every inode, lists and global counters. Call at rest. */
+void filemap_check(void);
+
+#endif

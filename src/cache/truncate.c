@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * truncate.c - giving up cached pages, dirty or not.
+ *
+ * 1. Purpose. A file becomes shorter, gets a hole, changes behind the cache's
+ *    back, or goes: pages leave although somebody may be at them.
+ *
+ * 2. Way. Pages are taken in batches by number. Each is locked; whoever had it
+ *    locked (a read under way, a fault, a writer) is done then. If it is still
+ *    the file's it is unmapped, its write-back is waited for, and it leaves
+ *    with its dirty bit. A first pass skips pages that would be waited for, so
+ *    that most of the work is done when the second waits.
+ *
+ * 3. Races. A reader that found the page before sees under its lock that
+ *    page_mapping() has changed, and looks again. New pages of the range are
+ *    kept out by the caller: i_size for what lies behind the end, and
+ *    invalidate_lock for holes, which whoever fills a page takes shared.
+ *    A page that is mapped again between unmapping and removal would break
+ *    FM-5; a fault maps only with the page locked.
+ *
+ * 4. Invariants. TR-1: after truncation nothing of the range is cached, and
+ *    the bytes of pages partly inside are zero there.
+ *
+ * 5. Failure. None: nothing is allocated.
+ *
+ * References: Linux documentation, filesystems/locking, mm/truncate's place in
+ * filesystems/vfs; fallocate(2), truncate(2), posix_fadvise(2).
+ */
+#include <mmkit/errno.h>
+#include <mmkit/page_alloc.h>
+#include <mmkit/slab.h>
+
+#include "base/string.h"
+#include "cache/filemap.h"
+#include "cache/swap.h"
+#include "phys/lru.h"
+
+/* Take pages [FIRST, FIRST + NR) out of all page tables. */
+static void unmap_pages(struct address_space *mapping, u64 first, u64 nr,
+			bool even_cows)
+{
+	const struct mapping_ops *ops = cache_sys.fm.mapping_ops;
+
+	if (ops)
+		ops->unmap_mapping_range(mapping, first, nr, even_cows);
+}
+
+/* PAGE, locked, is the file's and leaves it with whatever it holds. */
+static void truncate_page(struct address_space *mapping, struct page *page)
+{
+	if (page_mapped(page))
+		unmap_pages(mapping, page_index(page), 1, false);
+	wait_on_page_writeback(page);
+	if (mapping->a_ops->invalidatepage)
+		mapping->a_ops->invalidatepage(page, 0, PAGE_SIZE);
+	cancel_dirty_page(page);
+	ClearPageMappedToDisk(page);
+	delete_from_page_cache(page);
+}
+
+/* Page INDEX, if cached, keeps all but bytes [FROM, TO), which become zero. */
+static void truncate_partial(struct address_space *mapping, u64 index, u32 from,
+			     u32 to)
+{
+	struct page *page = find_lock_page(mapping, index);
+	char *view;
+
+	if (!page)
+		return;
+	wait_on_page_writeback(page);
+	view = page_map(page);
+	mm_memset(view + from, 0, to - from);
+	page_unmap(page, view);
+	if (mapping->a_ops->invalidatepage)
+		mapping->a_ops->invalidatepage(page, from, to - from);
+	unlock_page(page);
+	put_page(page);
+}
+
+/* Give up whole pages [FIRST, LAST]; WAIT: also those that somebody holds. */
+static void truncate_whole(struct address_space *mapping, u64 first, u64 last,
+			   bool wait)
+{
+	struct page *pages[PAGEVEC_SIZE];
+	u32 n;
+
+	while ((n = find_get_pages_range(mapping, &first, last, PAGEVEC_SIZE,
+					 pages))) {
+		for (u32 i = 0; i < n; i++) {
+			struct page *page = pages[i];
+
+			if (wait)
+				lock_page(page);
+			if (!wait &&
+			    (PageWriteback(page) || !trylock_page(page))) {
+				put_page(page);
+				continue;
+			}
+			if (page_mapping(page) == mapping &&
+			    (wait || !PageWriteback(page)))
+				truncate_page(mapping, page);
+			unlock_page(page);
+			put_page(page);
+		}
+		port_sched_point();
+	}
+}
+
+static void node_free(void *arg, void *node)
+{
+	(void)arg;
+	kmem_cache_free(cache_sys.node_cache, node);
+}
+
+/* How many shadows one hold of the lock may remove. */
+#define SHADOW_BATCH 64
+
+u64 mapping_drop_shadows(struct address_space *mapping, u64 first, u64 last)
+{
+	struct xa_preload freed = XA_PRELOAD_INIT(NULL, node_free, NULL);
+	u64 index = first, total = 0;
+	unsigned long flags;
+	bool more;
+
+	do {
+		u32 n = 0;
+		void *entry;
+
+		mapping_lock(mapping, &flags);
+		more = mapping->nrshadows > 0 && index <= last;
+		entry = more ? xa_find(&mapping->i_pages, &index, last,
+				       XA_PRESENT)
+			     : NULL;
+		for (; entry && n < SHADOW_BATCH; n++) {
+			if (xa_is_value(entry)) {
+				xa_erase(&mapping->i_pages, index, &freed);
+				mapping->nrshadows--;
+				total++;
+			}
+			entry = xa_find_after(&mapping->i_pages, &index, last,
+					      XA_PRESENT);
+		}
+		more = entry != NULL;
+		mapping_unlock(mapping, flags);
+		xa_preload_drain(&freed);
+	} while (more);
+	return total;
+}
+
+void truncate_inode_pages_range(struct address_space *mapping, u64 start,
+				u64 end)
+{
+	u64 first = (start + PAGE_SIZE - 1) >> PAGE_SHIFT;
+	u64 stop = end == ~0UL ? 1UL << 32 : (end + 1) >> PAGE_SHIFT;
+	u32 head = (u32)(start & ~PAGE_MASK);
+	u32 tail = end == ~0UL ? 0 : (u32)((end + 1) & ~PAGE_MASK);
+
+	mm_assert(start <= end);
+	if (first < stop) {
+		truncate_whole(mapping, first, stop - 1, false);
+		truncate_whole(mapping, first, stop - 1, true);
+		(void)mapping_drop_shadows(mapping, first, stop - 1);
+	}
+	if (head && first > stop) {
+		/* Both ends within one page. */
+		truncate_partial(mapping, stop, head, tail);
+		return;
+	}
+	if (head)
+		truncate_partial(mapping, start >> PAGE_SHIFT, head, PAGE_SIZE);
+	if (tail)
+		truncate_partial(mapping, stop, 0, tail);
+}
+
+void truncate_inode_pages_final(struct address_space *mapping)
+{
+	unsigned long flags;
+
+	mapping_set_flag(mapping, AS_EXITING, true);
+	truncate_inode_pages_range(mapping, 0, ~0UL);
+	/* Who took the last page out may still hold the lock. */
+	mapping_lock(mapping, &flags);
+	mm_verify(mapping->nrpages == 0 && mapping->nrshadows == 0);
+	mm_verify(xa_empty(&mapping->i_pages));
+	mapping_unlock(mapping, flags);
+}
