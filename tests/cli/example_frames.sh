@@ -43,7 +43,7 @@ example example-large 128
 timeout 20 $example 3 >"$work/out" 2>&1
 holds example-too-small "$?" -eq 2
 holds example-port-lines "$(cat examples/frames/port.c \
-	examples/frames/port_inline.h | wc -l)" -lt 150
+	examples/frames/port_inline.h | wc -l)" -lt 165
 holds example-port-symbols "$(nm -g --defined-only "$example.d/port.o" |
-	grep -c ' T port_')" -eq 11
+	grep -c ' T port_')" -eq 13
 finish
