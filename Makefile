@@ -16,3 +16,4 @@ include tools/make/house.mk
 -include tools/make/nullport.mk
 -include tools/make/examples.mk
 -include tools/make/malloc.mk
+-include tools/make/arena.mk

@@ -43,3 +43,13 @@ $(EX_MEMBLOCK): $(EX_MEMBLOCK_OBJS)
 -include $(EX_MEMBLOCK).d/main.d
 
 examples: $(EX_MEMBLOCK)
+
+# examples/arena: a program that has the arenas, and nothing of src/.
+EX_ARENA := $(BUILD)/examples/arena
+$(EX_ARENA): examples/arena/main.c $(BUILD)/libmmkit-arena.a $(FLAGS_MK)
+	@mkdir -p $(@D)
+	$(SAY) "  CC [examples/arena] $<"
+	$(Q)$(CC) $(STD) $(WARN) $(CFLAGS_release) -Iinclude -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libmmkit-arena.a
+-include $(EX_ARENA).d
+
+examples: $(EX_ARENA)

@@ -66,7 +66,7 @@ install: all ## command, library, headers, man pages, mmkit.pc under PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
 		$(DESTDIR)$(PREFIX)/include/mmkit
 	install -m 755 $(BUILD)/mmkit $(DESTDIR)$(PREFIX)/bin/mmkit
-	install -m 644 $(BUILD)/libmmkit.a $(DESTDIR)$(PREFIX)/lib/libmmkit.a
+	install -m 644 $(BUILD)/libmmkit.a $(BUILD)/libmmkit-arena.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 644 include/mmkit/*.h port/host/port_inline.h \
 		$(wildcard port/host/host.h) $(DESTDIR)$(PREFIX)/include/mmkit/
 	$(if $(MAN1),install -d $(DESTDIR)$(PREFIX)/share/man/man1)
@@ -78,6 +78,7 @@ install: all ## command, library, headers, man pages, mmkit.pc under PREFIX
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/mmkit $(DESTDIR)$(PREFIX)/lib/libmmkit.a \
+		$(DESTDIR)$(PREFIX)/lib/libmmkit-arena.a \
 		$(DESTDIR)$(PREFIX)/lib/pkgconfig/mmkit.pc \
 		$(MAN1:docs/man/%=$(DESTDIR)$(PREFIX)/share/man/man1/%) \
 		$(MAN5:docs/man/%=$(DESTDIR)$(PREFIX)/share/man/man5/%)

@@ -8,7 +8,7 @@ MT_FLAGS := $(CFLAGS_release) -fPIC -fvisibility=hidden \
 MT_SRC := $(wildcard src/base/*.c src/arch/*.c src/phys/*.c src/kmem/*.c) \
 	src/report/slab_show.c
 MT_PORT := $(filter-out port/host/disk.c,$(wildcard port/host/*.c port/common/*.c))
-MT_C := $(wildcard malloc/*.c)
+MT_C := $(filter-out malloc/arena%,$(wildcard malloc/*.c))
 MT_OBJS := $(patsubst %.c,$(MT)/%.o,$(MT_SRC) $(MT_PORT) $(MT_C))
 
 $(MT)/src/%.o: src/%.c $(FLAGS_MK) tools/make/malloc.mk
