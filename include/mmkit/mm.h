@@ -22,6 +22,9 @@ struct mm_struct;
 /* Counters of one address space; pages unless said otherwise. */
 struct mm_usage {
 	u64 total_vm;	 /* mapped address space */
+	u64 hiwater_vm;	 /* largest total_vm so far */
+	u64 data_vm;	 /* of it private and writable, stacks left out */
+	u64 stack_vm;	 /* of it stacks */
 	u64 rss_anon;	 /* resident anonymous pages */
 	u64 swap;	 /* swap entries in page tables */
 	u64 hiwater_rss; /* largest rss so far */

@@ -12,13 +12,36 @@ struct seq_buf;
 
 /*
  * mm_show: append the file PATH ("/proc/buddyinfo"; "buddyinfo" is the same)
- * to OUT. Returns 0, or -ENOENT when there is no such file: OUT is unchanged
- * then. Whether everything fitted is OUT's to say. Context: may sleep (only
+ * to OUT; of a task "/proc/12/maps", "/proc/self/maps", and so smaps,
+ * smaps_rollup, statm, status. Returns 0; -ENOENT: no such file; -ESRCH: no
+ * such task; -EINVAL: the file is not text (mm_read()). OUT is unchanged then.
+ * Whether everything fitted is OUT's to say. Context: may sleep (only
  * mmkit/audit does); no locks held. Before mm_boot() most files are empty.
  */
 int mm_show(const char *path, struct seq_buf *out);
 
-/* mm_show_list: call FN with the full name of each file, in fixed order. */
+/*
+ * mm_read: bytes [OFF, OFF + LEN) of a file of 64-bit words into BUF:
+ * "/proc/PID/pagemap" ("self" for the caller's), "/proc/kpageflags",
+ * "/proc/kpagecount", "/proc/kpagecgroup". Returns how many bytes there were,
+ * 0 at the end; -EINVAL: OFF, LEN or BUF is no multiple of 8, or the file is
+ * text; -ENOENT: no such file; -ESRCH: no such task. BUF may have been written
+ * to only where the result is positive. Context: may sleep; no locks held.
+ * Linux documentation, admin-guide/mm/pagemap.
+ */
+s64 mm_read(const char *path, u64 off, void *buf, size_t len);
+
+/*
+ * mm_write: what writing TEXT[LEN] to a file does: "/proc/PID/clear_refs"
+ * (1 all, 2 anonymous, 3 file pages: not referenced any more; 4: not
+ * soft-dirty; 5: peak of the resident set starts anew). Returns LEN, or
+ * -EINVAL (not such a number; a file that is not written to), -ENOENT,
+ * -ESRCH. Context: may sleep; no locks held. proc(5).
+ */
+s64 mm_write(const char *path, const char *text, size_t len);
+
+/* mm_show_list: call FN with the full name of each file, in fixed order; files
+ * of tasks are left out. */
 void mm_show_list(void (*fn)(const char *path, void *arg), void *arg);
 
 /*

@@ -144,9 +144,10 @@ bool paging_canonical(const struct paging_format *f, uva_t va)
  * Present and PROT_NONE entries are the lower half of the manager's form; a
  * 4 MiB page keeps bits 39..32 of its address in 20..13 (PSE-36), and its PAT
  * bit is bit 12 there as well. A swap entry has its type in bits 1..5 and its
- * offset in 9..31: bits 0 and 8 stay clear, 6 and 7 are left free.
+ * offset in 9..31: bits 0 and 8 stay clear, 6 is soft-dirty, 7 userfaultfd's.
  */
 #define X86_32_SWP_TYPE_SHIFT	1
+#define X86_32_SWP_BITS_SHIFT	5 /* from the manager's bits 1 and 2 */
 #define X86_32_SWP_OFFSET_SHIFT 9
 #define X86_32_SWP_OFFSET_BITS	23
 #define X86_32_FLAGS		0xfffUL
@@ -155,6 +156,9 @@ bool paging_canonical(const struct paging_format *f, uva_t va)
 #define X86_32_LARGE_BASE	0xffc00000UL
 #define X86_32_FRAME		0xfffff000UL
 #define X86_32_LARGE_PA_BITS	40
+
+/* Bits of a page that its swap entry keeps. */
+#define SWP_PAGE_BITS (X86_SWP_SOFTDIRTY | X86_SWP_UFFD_WP)
 
 /* With PS, above the leaf tables: a 4 MiB page. */
 static bool is_large(int level, u64 val)
@@ -186,8 +190,18 @@ static u64 encode_x86_32(int level, pte_t e)
 	}
 	swp = pte_to_swp_entry(e);
 	mm_verify(swp_offset(swp) >> X86_32_SWP_OFFSET_BITS == 0);
-	return (u64)swp_type(swp) << X86_32_SWP_TYPE_SHIFT |
+	return (e.val & SWP_PAGE_BITS) << X86_32_SWP_BITS_SHIFT |
+	       (u64)swp_type(swp) << X86_32_SWP_TYPE_SHIFT |
 	       swp_offset(swp) << X86_32_SWP_OFFSET_SHIFT;
+}
+
+static pte_t decode_x86_32_swap(u64 raw)
+{
+	u32 type = raw >> X86_32_SWP_TYPE_SHIFT & (BIT(X86_SWP_TYPE_BITS) - 1);
+	pte_t e = swp_entry_to_pte(
+		swp_entry(type, raw >> X86_32_SWP_OFFSET_SHIFT));
+
+	return __pte(e.val | (raw >> X86_32_SWP_BITS_SHIFT & SWP_PAGE_BITS));
 }
 
 static pte_t decode_x86_32(int level, u64 raw)
@@ -197,10 +211,7 @@ static pte_t decode_x86_32(int level, u64 raw)
 	if (raw == 0)
 		return __pte(0);
 	if (!(raw & (X86_PTE_P | X86_PTE_PROTNONE)))
-		return swp_entry_to_pte(
-			swp_entry(raw >> X86_32_SWP_TYPE_SHIFT &
-					  ((1u << X86_SWP_TYPE_BITS) - 1),
-				  raw >> X86_32_SWP_OFFSET_SHIFT));
+		return decode_x86_32_swap(raw);
 	if (!is_large(level, raw))
 		return __pte(raw);
 	high = raw >> X86_32_PSE36_SHIFT & X86_32_PSE36_MASK;
@@ -263,6 +274,7 @@ static pte_t decode_pae(int level, u64 raw)
 #define ARM_SWP_TYPE_SHIFT   2
 #define ARM_SWP_OFFSET_SHIFT 8
 #define ARM_SWP_OFFSET_BITS  40
+#define ARM_SWP_BITS_SHIFT   58 /* from the manager's bits 1 and 2 */
 
 /* Pairs of bits that mean the same in both forms. */
 static const struct {
@@ -304,7 +316,8 @@ static u64 encode_arm64(int level, pte_t e)
 	if (!pte_present(e)) {
 		swp = pte_to_swp_entry(e);
 		mm_verify(swp_offset(swp) >> ARM_SWP_OFFSET_BITS == 0);
-		return (u64)swp_type(swp) << ARM_SWP_TYPE_SHIFT |
+		return (e.val & SWP_PAGE_BITS) << ARM_SWP_BITS_SHIFT |
+		       (u64)swp_type(swp) << ARM_SWP_TYPE_SHIFT |
 		       swp_offset(swp) << ARM_SWP_OFFSET_SHIFT;
 	}
 	mm_verify((e.val & X86_PTE_FRAME & ~ARM_FRAME) == 0);
@@ -332,16 +345,22 @@ static pte_t arm_leaf(int level, u64 raw)
 	return __pte(val | X86_PTE_P | (raw & ARM_NG ? 0 : X86_PTE_G));
 }
 
+static pte_t decode_arm64_swap(u64 raw)
+{
+	u32 type = raw >> ARM_SWP_TYPE_SHIFT & (BIT(X86_SWP_TYPE_BITS) - 1);
+	u64 offset =
+		raw >> ARM_SWP_OFFSET_SHIFT & (BIT(ARM_SWP_OFFSET_BITS) - 1);
+	pte_t e = swp_entry_to_pte(swp_entry(type, offset));
+
+	return __pte(e.val | (raw >> ARM_SWP_BITS_SHIFT & SWP_PAGE_BITS));
+}
+
 static pte_t decode_arm64(int level, u64 raw)
 {
 	if (raw == 0)
 		return __pte(0);
 	if (!(raw & (ARM_VALID | ARM_SW_PROTNONE)))
-		return swp_entry_to_pte(
-			swp_entry(raw >> ARM_SWP_TYPE_SHIFT &
-					  ((1u << X86_SWP_TYPE_BITS) - 1),
-				  raw >> ARM_SWP_OFFSET_SHIFT &
-					  ((1UL << ARM_SWP_OFFSET_BITS) - 1)));
+		return decode_arm64_swap(raw);
 	if (level > 0 && (raw & ARM_TABLE))
 		return __pte((raw & ARM_FRAME) | X86_TABLE_LINK);
 	return arm_leaf(level, raw);

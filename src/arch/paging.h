@@ -140,10 +140,13 @@ const struct paging_format *paging_format_nth(unsigned int i);
  *   none       all zero
  *   PROT_NONE  bit 8 set; frame and flags as if present
  *   swap       bit 8 clear; bits 9..13 the area (type), bits 14..57 the page
- *              offset in it. The last types are no areas: migration entries
+ *              offset in it; bits 1 and 2 what the page's own bits were.
+ *              The last types are no areas: migration entries
  *              (offset = frame), poisoned frames, markers (offset = kind).
  * Offset 0 of area 0 is the swap header: never an entry, so never "none".
  */
+#define X86_SWP_SOFTDIRTY    (1UL << 1) /* as X86_PTE_SOFTDIRTY */
+#define X86_SWP_UFFD_WP	     (1UL << 2) /* as X86_PTE_UFFD_WP */
 #define X86_SWP_TYPE_SHIFT   9
 #define X86_SWP_TYPE_BITS    5
 #define X86_SWP_OFFSET_SHIFT 14
@@ -333,9 +336,10 @@ static inline pte_t pte_wrprotect(pte_t e)
 	return (pte_t){e.val & ~X86_PTE_RW};
 }
 
+/* What software makes dirty is written since soft-dirty bits were cleared. */
 static inline pte_t pte_mkdirty(pte_t e)
 {
-	return (pte_t){e.val | X86_PTE_D};
+	return (pte_t){e.val | X86_PTE_D | X86_PTE_SOFTDIRTY};
 }
 
 static inline pte_t pte_mkclean(pte_t e)
@@ -421,6 +425,57 @@ static inline pte_t swp_entry_to_pte(swp_entry_t e)
 {
 	return (pte_t){(u64)swp_type(e) << X86_SWP_TYPE_SHIFT |
 		       swp_offset(e) << X86_SWP_OFFSET_SHIFT};
+}
+
+/* Bits that a page keeps while it is away. */
+static inline bool pte_swp_soft_dirty(pte_t e)
+{
+	return (e.val & X86_SWP_SOFTDIRTY) != 0;
+}
+
+static inline pte_t pte_swp_mksoft_dirty(pte_t e)
+{
+	return (pte_t){e.val | X86_SWP_SOFTDIRTY};
+}
+
+static inline pte_t pte_swp_clear_soft_dirty(pte_t e)
+{
+	return (pte_t){e.val & ~X86_SWP_SOFTDIRTY};
+}
+
+static inline bool pte_swp_uffd_wp(pte_t e)
+{
+	return (e.val & X86_SWP_UFFD_WP) != 0;
+}
+
+static inline pte_t pte_swp_mkuffd_wp(pte_t e)
+{
+	return (pte_t){e.val | X86_SWP_UFFD_WP};
+}
+
+static inline pte_t pte_swp_clear_uffd_wp(pte_t e)
+{
+	return (pte_t){e.val & ~X86_SWP_UFFD_WP};
+}
+
+/* pte_swp_keep: SWP, which takes PAGE's place, keeps its bits; pte_swp_give:
+ * the page's entry E, which takes SWP's place, gets them back. */
+static inline pte_t pte_swp_keep(pte_t swp, pte_t page)
+{
+	if (page.val & X86_PTE_SOFTDIRTY)
+		swp.val |= X86_SWP_SOFTDIRTY;
+	if (page.val & X86_PTE_UFFD_WP)
+		swp.val |= X86_SWP_UFFD_WP;
+	return swp;
+}
+
+static inline pte_t pte_swp_give(pte_t e, pte_t swp)
+{
+	if (swp.val & X86_SWP_SOFTDIRTY)
+		e.val |= X86_PTE_SOFTDIRTY;
+	if (swp.val & X86_SWP_UFFD_WP)
+		e.val |= X86_PTE_UFFD_WP;
+	return e;
 }
 
 static inline swp_entry_t pte_to_swp_entry(pte_t e)

@@ -12,7 +12,8 @@
  *    lists of things, slab_show.c the
  *    slab caches (the only files with a part of the name to be chosen: there
  *    is one for each cache and attribute), owner_show.c who has which frame,
- * audit.c the audit.
+ *    audit.c the audit; proc_pid.c and its companions the files of one task and
+ *    the arrays of words about frames.
  *
  * 3. Invariants.
  *    RP-1  A report changes nothing (the audit alone empties per-CPU stores).
@@ -35,6 +36,7 @@
 #include <mmkit/shrinker.h>
 
 #include "base/string.h"
+#include "report/proc_pid.h"
 #include "report/report.h"
 #include "space/space.h"
 
@@ -61,6 +63,15 @@ static const struct report_file {
 	{"/sys/kernel/debug/extfrag/unusable_index", show_unusable_index},
 	{"/sys/kernel/debug/page_owner", show_page_owner},
 	{"/sys/kernel/debug/shrinker", show_shrinkers},
+};
+
+static const struct word_file {
+	const char *path;
+	s64 (*read)(u64 off, void *buf, size_t len);
+} word_files[] = {
+	{"/proc/kpagecgroup", read_kpagecgroup},
+	{"/proc/kpagecount", read_kpagecount},
+	{"/proc/kpageflags", read_kpageflags},
 };
 
 #define PROC_PREFIX  "/proc/"
@@ -91,6 +102,29 @@ int mm_show(const char *path, struct seq_buf *out)
 		return show_slab_attr(path + sizeof(SLAB_PREFIX) - 1, out);
 	if (mm_strncmp(path, TRACE_PREFIX, sizeof(TRACE_PREFIX) - 1) == 0)
 		return show_slab_traces(path + sizeof(TRACE_PREFIX) - 1, out);
+	if (mm_strncmp(path, PROC_PREFIX, sizeof(PROC_PREFIX) - 1) == 0)
+		return proc_pid_show(path + sizeof(PROC_PREFIX) - 1, out);
+	return -ENOENT;
+}
+
+s64 mm_read(const char *path, u64 off, void *buf, size_t len)
+{
+	mm_assert(path != NULL && (buf != NULL || len == 0));
+	for (size_t i = 0; i < ARRAY_SIZE(word_files); i++)
+		if (mm_strcmp(word_files[i].path, path) == 0)
+			return word_files[i].read(off, buf, len);
+	if (mm_strncmp(path, PROC_PREFIX, sizeof(PROC_PREFIX) - 1) == 0)
+		return proc_pid_read(path + sizeof(PROC_PREFIX) - 1, off, buf,
+				     len);
+	return -ENOENT;
+}
+
+s64 mm_write(const char *path, const char *text, size_t len)
+{
+	mm_assert(path != NULL && (text != NULL || len == 0));
+	if (mm_strncmp(path, PROC_PREFIX, sizeof(PROC_PREFIX) - 1) == 0)
+		return proc_pid_write(path + sizeof(PROC_PREFIX) - 1, text,
+				      len);
 	return -ENOENT;
 }
 

@@ -218,7 +218,7 @@ static struct anon_vma *reusable_from(struct vm_area_struct *other,
 
 	if (!other || !a || !b || a->vm_end != b->vm_start)
 		return NULL;
-	if ((a->vm_flags ^ b->vm_flags) & ~VM_ACCESS_FLAGS)
+	if ((a->vm_flags ^ b->vm_flags) & ~(VM_ACCESS_FLAGS | VM_MERGE_IGNORE))
 		return NULL;
 	if (a->vm_pgoff + vma_pages(a) != b->vm_pgoff)
 		return NULL;

@@ -36,7 +36,7 @@ static pte_t swap_make_pte(struct vm_fault *vmf, struct page *page,
 	pte_t e = pte_mkyoung(
 		pte_make(page_to_pfn(page), vmf->vma->vm_page_prot));
 
-	e = pte_wrprotect(e);
+	e = pte_swp_give(pte_wrprotect(e), vmf->orig);
 	if (exclusive && (vmf->flags & FAULT_FLAG_WRITE))
 		e = pte_mkdirty(pte_mkwrite(e));
 	return e;

@@ -387,6 +387,9 @@ void task_for_each(bool (*fn)(struct mm_task *task, void *arg), void *arg)
 void mm_usage_get(const struct mm_struct *mm, struct mm_usage *out)
 {
 	out->total_vm = READ_ONCE(mm->total_vm);
+	out->hiwater_vm = READ_ONCE(mm->hiwater_vm);
+	out->data_vm = READ_ONCE(mm->data_vm);
+	out->stack_vm = READ_ONCE(mm->stack_vm);
 	out->rss_anon = mm_counter_get(mm, MM_ANONPAGES);
 	out->swap = mm_counter_get(mm, MM_SWAPENTS);
 	out->hiwater_rss = READ_ONCE(mm->hiwater_rss);

@@ -86,6 +86,7 @@ bool may_expand_vm(const struct mm_struct *mm, u64 vm_flags, u64 pages)
 void vm_stat_account(struct mm_struct *mm, u64 vm_flags, s64 pages)
 {
 	mm->total_vm += (u64)pages;
+	mm->hiwater_vm = max(mm->hiwater_vm, mm->total_vm);
 	if (is_data(vm_flags))
 		mm->data_vm += (u64)pages;
 	if (vm_flags & VM_GROWSDOWN)
@@ -250,6 +251,7 @@ static int map_free_range(struct mm_struct *mm, uva_t addr, u64 len,
 	u64 pages = len >> PAGE_SHIFT;
 	struct vm_area_struct *vma;
 
+	want.vm_flags = vm_flags |= VM_SOFTDIRTY;
 	if (vma_accountable(vm_flags) && vm_enough_memory(pages))
 		return -ENOMEM;
 	vma = vma_merge(mm, &want);

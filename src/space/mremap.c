@@ -30,7 +30,9 @@ static void move_entry(struct pt_slot *from, struct pt_slot *to)
 		pt_lock_nested(to);
 	e = pt_xchg(from, (pte_t){0});
 	mm_verify(pte_none(pt_get(to)));
-	pt_set(to, e);
+	/* What came to a new place is news for who tracks changes. */
+	pt_set(to,
+	       pte_present(e) ? pte_mksoft_dirty(e) : pte_swp_mksoft_dirty(e));
 	if (!same)
 		pt_unlock(to);
 	pt_unlock(from);

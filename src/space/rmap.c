@@ -292,7 +292,7 @@ static bool unmap_one(struct page *page, struct vm_area_struct *vma, uva_t addr,
 	port_tlb_flush(&mm->cpus, mm->asid, addr, addr + PAGE_SIZE);
 	if (pte_dirty(old))
 		SetPageDirty(page);
-	pt_set(&slot, swp_entry_to_pte(entry));
+	pt_set(&slot, pte_swp_keep(swp_entry_to_pte(entry), old));
 	mm_counter_add(mm, MM_ANONPAGES, -1);
 	mm_counter_add(mm, MM_SWAPENTS, 1);
 	page_remove_rmap(page);

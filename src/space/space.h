@@ -34,6 +34,9 @@
 #define VM_ACCOUNT    0x00100000UL
 #define VM_NORESERVE  0x00200000UL
 #define VM_WIPEONFORK 0x02000000UL
+#define VM_SOFTDIRTY  0x08000000UL /* younger than the last clear_refs */
+/* Flags that do not keep neighbours from being one mapping. */
+#define VM_MERGE_IGNORE VM_SOFTDIRTY
 
 #define VM_ACCESS_FLAGS (VM_READ | VM_WRITE | VM_EXEC)
 
@@ -78,6 +81,7 @@ struct mm_struct {
 	u64 total_vm, data_vm, stack_vm; /* (M) pages */
 	u64 counters[NR_MM_COUNTERS];	 /* (A) pages */
 	u64 hiwater_rss;		 /* (A) */
+	u64 hiwater_vm;			 /* (M) largest total_vm so far */
 	u64 rlimit_as, rlimit_data, rlimit_stack; /* (M) bytes */
 	spinlock_t anon_lock;	 /* linking a VMA's first anon_vma */
 	struct list_head mmlist; /* (S) all address spaces */

@@ -276,11 +276,16 @@ static bool anon_vma_compatible(const struct anon_vma *a,
 	       list_empty(&vma->anon_vma_chain);
 }
 
+static bool vma_flags_merge(u64 a, u64 b)
+{
+	return ((a ^ b) & ~VM_MERGE_IGNORE) == 0;
+}
+
 static bool can_follow(const struct vm_area_struct *prev,
 		       const struct vma_merge_want *w)
 {
 	return prev && prev->vm_end == w->start &&
-	       prev->vm_flags == w->vm_flags &&
+	       vma_flags_merge(prev->vm_flags, w->vm_flags) &&
 	       prev->vm_pgoff + vma_pages(prev) == w->pgoff &&
 	       anon_vma_compatible(prev->anon_vma, w->anon_vma, prev);
 }
@@ -291,7 +296,7 @@ static bool can_precede(const struct vm_area_struct *next,
 	u64 pages = (w->end - w->start) >> PAGE_SHIFT;
 
 	return next && next->vm_start == w->end &&
-	       next->vm_flags == w->vm_flags &&
+	       vma_flags_merge(next->vm_flags, w->vm_flags) &&
 	       w->pgoff + pages == next->vm_pgoff &&
 	       anon_vma_compatible(next->anon_vma, w->anon_vma, next);
 }
@@ -307,6 +312,7 @@ static bool vma_absorb(struct mm_struct *mm, struct vm_area_struct *prev,
 			return false;
 		anon_vma_assign(prev, next->anon_vma);
 	}
+	prev->vm_flags |= next->vm_flags & VM_MERGE_IGNORE;
 	vma_unlink(mm, next);
 	vma_resize(prev, prev->vm_start, end, prev->vm_pgoff);
 	unlink_anon_vmas(next);
@@ -327,6 +333,7 @@ struct vm_area_struct *vma_merge(struct mm_struct *mm,
 
 	mm_assert(!next || next->vm_start >= w->end);
 	if (can_follow(prev, w)) {
+		prev->vm_flags |= w->vm_flags & VM_MERGE_IGNORE;
 		vma_resize(prev, prev->vm_start, w->end, prev->vm_pgoff);
 		if (can_precede(next, w) &&
 		    anon_vma_compatible(prev->anon_vma, next->anon_vma,
@@ -335,6 +342,7 @@ struct vm_area_struct *vma_merge(struct mm_struct *mm,
 		return prev;
 	}
 	if (can_precede(next, w)) {
+		next->vm_flags |= w->vm_flags & VM_MERGE_IGNORE;
 		vma_resize(next, w->start, next->vm_end, w->pgoff);
 		return next;
 	}
@@ -345,7 +353,7 @@ static bool can_join(const struct vm_area_struct *a,
 		     const struct vm_area_struct *b)
 {
 	return a && b && a->vm_end == b->vm_start &&
-	       a->vm_flags == b->vm_flags &&
+	       vma_flags_merge(a->vm_flags, b->vm_flags) &&
 	       a->vm_pgoff + vma_pages(a) == b->vm_pgoff &&
 	       anon_vma_compatible(a->anon_vma, b->anon_vma,
 				   a->anon_vma ? a : b);

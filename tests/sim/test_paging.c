@@ -430,6 +430,11 @@ static void modifiers(void **state)
 		u32 c = i % ARRAY_SIZE(changes);
 		pte_t e = __pte(prng_u64(&r) | P), after;
 
+		/* Dirty is soft-dirty, too: have that bit in any case. */
+		if (changes[c].change == pte_mkdirty)
+			assert_true(pte_soft_dirty(pte_mkdirty(e)));
+		if (changes[c].change == pte_mkdirty)
+			e = pte_mksoft_dirty(e);
 		after = changes[c].change(e);
 		assert_int_equal(after.val, changes[c].set
 						    ? e.val | changes[c].bit
@@ -537,6 +542,39 @@ TYPED(pgd)
 
 /* ---- not present -------------------------------------------------------- */
 
+/* What a page's entry says beside its frame goes to swap and comes back. */
+static void swap_bits(swp_entry_t e)
+{
+	pte_t plain = swp_entry_to_pte(e), page = __pte(0x5000 | P | US);
+	pte_t soft = pte_swp_mksoft_dirty(plain);
+	pte_t both = pte_swp_mkuffd_wp(soft);
+
+	assert_false(pte_swp_soft_dirty(plain) || pte_swp_uffd_wp(plain));
+	assert_true(pte_swp_soft_dirty(soft) && !pte_swp_uffd_wp(soft));
+	assert_true(pte_swp_soft_dirty(both) && pte_swp_uffd_wp(both));
+	assert_int_equal(pte_to_swp_entry(both).val, e.val);
+	assert_int_equal(pte_swp_clear_uffd_wp(both).val, soft.val);
+	assert_int_equal(pte_swp_clear_soft_dirty(soft).val, plain.val);
+	assert_true(pte_swap(both));
+	assert_int_equal(pte_swp_keep(plain, page).val, plain.val);
+	assert_int_equal(pte_swp_keep(plain, pte_mksoft_dirty(page)).val,
+			 soft.val);
+	assert_int_equal(pte_swp_give(page, plain).val, page.val);
+	assert_int_equal(pte_swp_give(page, both).val,
+			 pte_mkuffd_wp(pte_mksoft_dirty(page)).val);
+	FOR_FORMATS(f)
+	{
+		pte_t small = pte_swp_mkuffd_wp(swp_entry_to_pte(
+			swp_entry(5, (1UL << f->swp_offset_bits) - 2)));
+		u64 raw = pte_encode(f, 0, small);
+
+		assert_int_equal(pte_decode(f, 0, raw).val, small.val);
+		small = pte_swp_clear_uffd_wp(pte_swp_mksoft_dirty(small));
+		raw = pte_encode(f, 0, small);
+		assert_int_equal(pte_decode(f, 0, raw).val, small.val);
+	}
+}
+
 static void swap_entries(void **state)
 {
 	swp_entry_t e = swp_entry(5, 0x123456789a);
@@ -545,6 +583,7 @@ static void swap_entries(void **state)
 	assert_int_equal(swp_type(e), 5);
 	assert_int_equal(swp_offset(e), 0x123456789a);
 	assert_int_equal(pte_to_swp_entry(swp_entry_to_pte(e)).val, e.val);
+	swap_bits(e);
 	assert_true(is_swap_area_entry(e) && !is_migration_entry(e) &&
 		    !is_hwpoison_entry(e) && !is_pte_marker_entry(e));
 	assert_true(is_swap_area_entry(swp_entry(SWP_NR_AREAS - 1, 1)));

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * proc_maps.c - /proc/PID/maps: a line for each mapping.
+ */
+#include "report/proc_pid.h"
+
+/* Names stand behind the column that 64-bit addresses need at most. */
+#define MAPS_NAME_COLUMN 73
+
+void proc_put_range(struct seq_buf *out, const struct proc_vma *v)
+{
+	char line[96];
+	int n = mm_scnprintf(
+		line, sizeof(line),
+		"%08llx-%08llx %c%c%c%c %08llx %02x:%02x %llu ", LLU(v->start),
+		LLU(v->end), v->flags & VM_READ ? 'r' : '-',
+		v->flags & VM_WRITE ? 'w' : '-', v->flags & VM_EXEC ? 'x' : '-',
+		v->flags & VM_SHARED ? 's' : 'p', LLU(v->pgoff << PAGE_SHIFT),
+		v->major, v->minor, LLU(v->ino));
+
+	seq_puts(out, line);
+	if (v->name)
+		seq_printf(out, "%*s%s", max(MAPS_NAME_COLUMN - n, 0), "",
+			   v->name);
+	seq_putc(out, '\n');
+}
+
+void show_pid_maps(const struct proc_task *t, struct seq_buf *out)
+{
+	struct vm_area_struct *vma;
+	struct proc_vma v = {0};
+	bool more = t->mm != NULL;
+
+	while (more) {
+		down_read(&t->mm->mmap_lock);
+		more = proc_vma_next(t->mm, v.end, &v, &vma);
+		up_read(&t->mm->mmap_lock);
+		if (more)
+			proc_put_range(out, &v);
+	}
+}

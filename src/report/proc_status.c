@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * proc_status.c - /proc/PID/status and statm: the sums of one address space.
+ *
+ * The manager knows a task's name, number and memory; identity, signals and
+ * scheduling are the kernel's around it, which adds its lines.
+ */
+#include "report/proc_pid.h"
+
+static void put_kb(struct seq_buf *out, const char *name, u64 kb)
+{
+	seq_printf(out, "%s:\t%8llu kB\n", name, LLU(kb));
+}
+
+static void put_pages(struct seq_buf *out, const char *name, u64 pages)
+{
+	put_kb(out, name, pages << (PAGE_SHIFT - 10));
+}
+
+static void put_memory(struct seq_buf *out, const struct mm_usage *u)
+{
+	put_pages(out, "VmPeak", max(u->hiwater_vm, u->total_vm));
+	put_pages(out, "VmSize", u->total_vm);
+	put_pages(out, "VmLck", 0);
+	put_pages(out, "VmPin", 0);
+	put_pages(out, "VmHWM", max(u->hiwater_rss, u->rss_anon));
+	put_pages(out, "VmRSS", u->rss_anon);
+	put_pages(out, "RssAnon", u->rss_anon);
+	put_pages(out, "RssFile", 0);
+	put_pages(out, "RssShmem", 0);
+	put_pages(out, "VmData", u->data_vm);
+	put_pages(out, "VmStk", u->stack_vm);
+	put_pages(out, "VmExe", 0);
+	put_pages(out, "VmLib", 0);
+	put_kb(out, "VmPTE", u->table_bytes >> 10);
+	put_pages(out, "VmSwap", u->swap);
+	put_kb(out, "HugetlbPages", 0);
+}
+
+void show_pid_status(const struct proc_task *t, struct seq_buf *out)
+{
+	struct mm_usage u;
+
+	seq_printf(out, "Name:\t%s\n", t->comm);
+	seq_printf(out, "Pid:\t%d\n", t->pid);
+	if (!t->mm)
+		return;
+	mm_usage_get(t->mm, &u);
+	put_memory(out, &u);
+}
+
+void show_pid_statm(const struct proc_task *t, struct seq_buf *out)
+{
+	struct mm_usage u = {0};
+
+	if (t->mm)
+		mm_usage_get(t->mm, &u);
+	/* size, resident, shared, text, (lib), data with stack, (dirty) */
+	seq_printf(out, "%llu %llu %llu %llu 0 %llu 0\n", LLU(u.total_vm),
+		   LLU(u.rss_anon), LLU(0), LLU(0),
+		   LLU(u.data_vm + u.stack_vm));
+}
