@@ -80,6 +80,16 @@ static bool chunk_empty(const struct pcpu_chunk *c)
 	return c->free_bits == PCPU_BITS;
 }
 
+/* C goes to the list of its longest run. */
+static void chunk_list(struct pcpu_chunk *c)
+{
+	struct pcpu_state *s = state();
+
+	c->slot = slot_of(c->contig);
+	s->slots |= 1U << c->slot;
+	list_add(&c->list, &s->slot[c->slot]);
+}
+
 /* C's map was changed; EMPTY is what nr_empty was before. */
 static void chunk_changed(struct pcpu_chunk *c, u32 empty)
 {
@@ -89,7 +99,10 @@ static void chunk_changed(struct pcpu_chunk *c, u32 empty)
 	if (c == s->reserved)
 		return;
 	WRITE_ONCE(s->nr_empty, s->nr_empty + c->nr_empty - empty);
-	list_move(&c->list, &s->slot[slot_of(c->contig)]);
+	if (slot_of(c->contig) == c->slot)
+		return;
+	list_del(&c->list);
+	chunk_list(c);
 }
 
 static void chunk_insert(struct pcpu_chunk *c)
@@ -105,7 +118,7 @@ static void chunk_insert(struct pcpu_chunk *c)
 	}
 	rb_link_node(&c->node, parent, link);
 	rb_insert_color(&c->node, &s->chunks);
-	list_add(&c->list, &s->slot[slot_of(c->contig)]);
+	chunk_list(c);
 	s->nr_chunks++;
 	WRITE_ONCE(s->nr_empty, s->nr_empty + c->nr_empty);
 }
@@ -300,10 +313,31 @@ static u32 take_in(struct pcpu_chunk *c, const struct pcpu_want *w)
 	return at;
 }
 
+/* A place in a chunk of the lists. A list that is empty loses its bit. */
+static struct pcpu_chunk *take_from_lists(const struct pcpu_want *w, u32 *at)
+{
+	struct pcpu_state *s = state();
+	u32 left = s->slots & ~0U << slot_of(w->bits);
+
+	for (; left; left &= left - 1) {
+		u32 slot = (u32)__ffs(left);
+		struct pcpu_chunk *c;
+
+		if (list_empty(&s->slot[slot]))
+			s->slots &= ~(1U << slot);
+		list_for_each_entry (c, &s->slot[slot], list) {
+			*at = take_in(c, w);
+			if (*at < PCPU_BITS)
+				return c;
+		}
+	}
+	return NULL;
+}
+
 /* A place in some chunk, the fullest first; NULL if there is none. */
 static struct pcpu_chunk *take_any(const struct pcpu_want *w, u32 *at)
 {
-	struct pcpu_chunk *c, *found = NULL;
+	struct pcpu_chunk *found = NULL;
 	unsigned long flags;
 
 	*at = PCPU_BITS;
@@ -313,16 +347,8 @@ static struct pcpu_chunk *take_any(const struct pcpu_want *w, u32 *at)
 			*at = take_in(state()->reserved, w);
 		found = *at < PCPU_BITS ? state()->reserved : NULL;
 	}
-	for (u32 i = slot_of(w->bits); !w->reserved && !found && i < PCPU_SLOTS;
-	     i++) {
-		list_for_each_entry (c, &state()->slot[i], list) {
-			*at = take_in(c, w);
-			if (*at < PCPU_BITS) {
-				found = c;
-				break;
-			}
-		}
-	}
+	if (!w->reserved)
+		found = take_from_lists(w, at);
 	spin_unlock_irqrestore(&state()->lock, flags);
 	return found;
 }
@@ -611,7 +637,8 @@ static void check_slot(u32 slot, u32 *chunks, u32 *empty)
 
 	list_for_each_entry (c, &state()->slot[slot], list) {
 		pcpu_chunk_check(c);
-		mm_verify(slot_of(c->contig) == slot);
+		mm_verify(slot_of(c->contig) == slot && c->slot == slot);
+		mm_verify(state()->slots >> slot & 1);
 		mm_verify(chunk_find(c->base, &off) != NULL && off == 0);
 		(*chunks)++;
 		*empty += c->nr_empty;

@@ -43,6 +43,7 @@ struct pcpu_chunk {
 	bool first;	       /* (C) made at boot, stays */
 	u32 free_bits;	       /* (L) */
 	u32 contig;	       /* (L) longest run of free bits */
+	u32 slot;	       /* (L) whose list it is in */
 	u32 nr_empty;	       /* (L) pages with frames and no object */
 	u64 populated;	       /* (L to write) a bit for each page */
 	u64 alloc_map[PCPU_BITS / 64];	   /* (L) */
@@ -57,12 +58,13 @@ struct pcpu_state {
 	struct mutex alloc_mutex;
 	struct rb_root chunks;		   /* (L) */
 	struct list_head slot[PCPU_SLOTS]; /* (L) by longest free run */
-	struct pcpu_chunk *reserved;	   /* (C) of the first chunk; or NULL */
-	u32 static_size, reserved_size;	   /* (C) */
-	u32 nr_chunks, nr_empty;	   /* (L) */
-	u64 nr_pages;			   /* (A) frames */
-	u64 nr_objects;			   /* (L) */
-	struct kmem_cache *cache;	   /* (C) of chunks */
+	u32 slots; /* (L) a bit for each list that may hold a chunk */
+	struct pcpu_chunk *reserved;	/* (C) of the first chunk; or NULL */
+	u32 static_size, reserved_size; /* (C) */
+	u32 nr_chunks, nr_empty;	/* (L) */
+	u64 nr_pages;			/* (A) frames */
+	u64 nr_objects;			/* (L) */
+	struct kmem_cache *cache;	/* (C) of chunks */
 };
 
 /*

@@ -39,8 +39,8 @@
  *
  * 7. Cost. One object, one array (none for a single frame), frames by blocks
  *    that are split, and back by blocks where they follow each other; a walk
- *    for each leaf table, none for one that is remembered. A flush for 32 MiB times the bits of the number
- *    of CPUs.
+ *    for each leaf table, none for one that is remembered. A flush for 32 MiB
+ * times the bits of the number of CPUs.
  *
  * 8. Rejected. Freeing frames only after the flush: would hold up to 32 MiB
  *    and more, for the sake of callers that are wrong anyway. A work queue for
