@@ -601,9 +601,71 @@ static int map_ram_churn(void *arg)
 	return 0;
 }
 
+static void ram_thread(void *arg)
+{
+	struct page **pages = arg;
+	u8 *p = vm_map_ram(pages, 5, -1);
+
+	expect_pages(p, 5);
+	vm_unmap_ram(p, 5);
+}
+
+/* Each finds no block and makes one; what nobody begins must go too. */
+static int unbegun_body(void *arg)
+{
+	static struct page *pages[5];
+	struct port_thread *t[4];
+
+	(void)arg;
+	get_pages(pages, 5);
+	for (int i = 0; i < 4; i++)
+		CHECK_EQ(port_thread_start(&t[i], "ram", 0, ram_thread, pages),
+			 0);
+	for (int i = 0; i < 4; i++)
+		port_thread_join(t[i]);
+	put_pages(pages, 5);
+	settle();
+	return 0;
+}
+
+/* A remembered leaf table is not taken for one 64 tables further on. */
+static int far_body(void *arg)
+{
+	u64 far = KERNEL_LEAVES * pt_span(pgtable_sys.layout.fmt, 1);
+	u8 *p = vmalloc(PAGE_SIZE);
+	struct vm_place place = {.size = PAGE_SIZE,
+				 .align = PAGE_SIZE,
+				 .start = vmalloc_kva(p) + far,
+				 .end = areas()->end,
+				 .flags = VM_MAP,
+				 .caller = "far"};
+	struct vm_struct *vm = vm_area_get(&place, GFP_KERNEL);
+	struct page *page = alloc_page(GFP_KERNEL);
+	struct kernel_entry e;
+
+	(void)arg;
+	CHECK(vm && page && vm->va.va_start == place.start);
+	CHECK_EQ(vm_show(place.start, &page, 1, PAGE_KERNEL, false), 0);
+	CHECK(kernel_lookup(place.start, &e) && e.pfn == page_to_pfn(page));
+	CHECK_EQ(vmalloc_to_pfn(p) == e.pfn, 0);
+	vm_hide(place.start, 1);
+	CHECK(!kernel_lookup(place.start, &e) && vmalloc_to_page(p));
+	vm_area_ready(vm);
+	CHECK(vmap_area_take(place.start, VM_MAP) == vm);
+	vmap_area_release(vm);
+	__free_page(page);
+	vfree(p);
+	settle();
+	return 0;
+}
+
 static void test_map_ram(void **state)
 {
 	(void)state;
+	for (u64 i = 0; i < 20; i++)
+		TM_RUN(unbegun_body, .shared_ram = true, .seed = seed + i,
+		       .cpus = 2, .explore = true);
+	TM_RUN(far_body, .shared_ram = true, .seed = seed);
 	TM_RUN(map_ram_body, .shared_ram = true, .seed = seed);
 	TM_RUN(map_ram_churn, .shared_ram = true, .seed = seed);
 }
