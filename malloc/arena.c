@@ -186,20 +186,28 @@ struct place {
 	struct lane *lane; /* the slab's, as seen without its word */
 };
 
+/* With the lane's word held: is S what it was when it was found? */
+ALWAYS bool is_still(const struct slab *s, struct place at)
+{
+	return __atomic_load_n(&at.page->w, __ATOMIC_ACQUIRE) == at.w &&
+	       READ_ONCE(s->lane) == at.lane;
+}
+
 /* The short way is the one with no list and no page to change: there were
  * free objects, and there are used ones. */
 ALWAYS int free_locked(struct mmkit_arena *a, void *p, struct place at)
 {
 	struct slab *s = word_slab(at.w);
-	u64 off = (u64)(uintptr_t)p - s->base, i = off * s->inv >> 32;
-	u64 bit = 1ul << (i & 63);
+	u64 off, i, bit;
 
-	if (unlikely(i >= s->nr || i * s->size != off ||
-		     __atomic_load_n(&at.page->w, __ATOMIC_ACQUIRE) != at.w ||
-		     s->lane != at.lane || s->bits[i / 64] & bit)) {
-		arena_unlock(&at.lane->word);
-		return arena_misuse(a, p, "free");
-	}
+	/* First whether it still is P's page's: another slab's is not read. */
+	if (unlikely(!is_still(s, at)))
+		goto refuse;
+	off = (u64)(uintptr_t)p - s->base;
+	i = off * s->inv >> 32;
+	bit = 1ul << (i & 63);
+	if (unlikely(i >= s->nr || i * s->size != off || s->bits[i / 64] & bit))
+		goto refuse;
 	s->bits[i / 64] |= bit;
 	s->avail |= 1u << i / 64;
 	s->nfree++;
@@ -207,6 +215,9 @@ ALWAYS int free_locked(struct mmkit_arena *a, void *p, struct place at)
 		return arena_slab_left(a, s);
 	arena_unlock(&at.lane->word);
 	return 0;
+refuse:
+	arena_unlock(&at.lane->word);
+	return arena_misuse(a, p, "free");
 }
 
 static MM_NOINLINE int free_waiting(struct mmkit_arena *a, void *p,
@@ -257,40 +268,41 @@ int mmkit_arena_free(struct mmkit_arena *a, void *p)
 /* ---- sizes
  * ----------------------------------------------------------------- */
 
-/* Is P an object of the slab that PAGE with word W is of, and live? Its size,
- * or 0. */
-static size_t live_size(const struct apage *page, u64 w, const void *p)
+/* Is P an object of the slab that it was found in, and live? Its size, or 0. */
+static size_t live_size(struct place at, const void *p)
 {
-	const struct slab *s = word_slab(w);
-	struct lane *l = READ_ONCE(word_slab(w)->lane);
+	const struct slab *s = word_slab(at.w);
+	size_t size = 0;
 	u64 off, i;
-	bool live;
 
-	arena_lock(&l->word);
-	off = (u64)(uintptr_t)p - s->base;
-	i = off * s->inv >> 32;
-	live = i < s->nr && i * s->size == off &&
-	       __atomic_load_n(&page->w, __ATOMIC_ACQUIRE) == w &&
-	       s->lane == l && !(s->bits[i / 64] >> (i & 63) & 1);
-	off = s->size;
-	arena_unlock(&l->word);
-	return live ? off : 0;
+	arena_lock(&at.lane->word);
+	if (is_still(s, at)) {
+		off = (u64)(uintptr_t)p - s->base;
+		i = off * s->inv >> 32;
+		if (i < s->nr && i * s->size == off &&
+		    !(s->bits[i / 64] >> (i & 63) & 1))
+			size = s->size;
+	}
+	arena_unlock(&at.lane->word);
+	return size;
 }
 
 size_t mmkit_arena_usable_size(struct mmkit_arena *a, const void *p)
 {
 	struct region *r = arena_region(a, p);
-	u64 i, w;
+	struct place at;
 
 	if (!r)
 		return 0;
-	i = ((u64)(uintptr_t)p - r->base) >> PAGE_SHIFT;
-	w = page_word(r, i);
-	if ((w & W_KIND) == W_SLAB)
-		return live_size(&r->page[i], w, p);
-	if ((w & W_KIND) != W_RUN || (uintptr_t)p % PAGE_SIZE)
+	at.page = &r->page[((u64)(uintptr_t)p - r->base) >> PAGE_SHIFT];
+	at.w = __atomic_load_n(&at.page->w, __ATOMIC_ACQUIRE);
+	if ((at.w & W_KIND) == W_SLAB) {
+		at.lane = READ_ONCE(word_slab(at.w)->lane);
+		return live_size(at, p);
+	}
+	if ((at.w & W_KIND) != W_RUN || (uintptr_t)p % PAGE_SIZE)
 		return 0;
-	return w >> 3 << PAGE_SHIFT;
+	return at.w >> 3 << PAGE_SHIFT;
 }
 
 /* P, of OLD bytes, somewhere else with SIZE. */

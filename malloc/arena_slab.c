@@ -216,7 +216,7 @@ void *arena_small_slow(struct mmkit_arena *a, struct lane *l, u32 c)
 		return p;
 	}
 	arena_lock(&l->word);
-	s->lane = l;
+	WRITE_ONCE(s->lane, l);
 	set_slab_words(s, W_SLAB | (u64)(uintptr_t)s);
 	p = slab_take(s);
 	/* Another thread of the lane may have brought one too. */
