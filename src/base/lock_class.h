@@ -54,6 +54,7 @@
 	X(CHARGE, "charge")	/* group counters */                           \
 	X(SLAB_CPU, "slab_cpu") /* one CPU's slabs of a cache */               \
 	X(SLAB_NODE, "slab_node")                                              \
+	X(SLAB_BARN, "slab_barn")                                              \
 	X(CMA_AREA, "cma_area") /* one area's bitmap */                        \
 	X(LRUVEC, "lruvec")                                                    \
 	X(PCP, "pcp") /* one CPU's free pages */                               \

@@ -19,9 +19,10 @@
  *      full     on no list; the next free brings it to a list
  *
  *    Allocation and freeing are a pop and a push on the array. An empty array
- *    is half filled from the slabs, a full one half emptied, the objects that
- *    lie longest first. Debug caches have no arrays and freeze nothing: every
- *    object passes the checks under its node's lock (slab_debug.c).
+ *    is filled from the node's barn (slab_barn.c) or, half, from the slabs; a
+ *    full one is half emptied, the objects that lie longest first, into the
+ *    barn while that has room. Debug caches have no arrays and freeze nothing:
+ * every object passes the checks under its node's lock (slab_debug.c).
  *
  * 3. Invariants (slab_check).
  *    SL-1  A slab is on its node's partial list exactly if it is not frozen,
@@ -55,9 +56,7 @@
  * 8. Rejected. Per-object headers. A pair of list and transaction number
  *    changed by a double-word exchange, as SLUB's fast path: it reads the
  *    object at allocation and serves only objects of one slab; the array
- *    needs neither. Full arrays kept by the node for CPUs to exchange: they
- *    would spare large batches the way through the slabs, and hold memory
- *    that no slab can give back.
+ *    needs neither.
  *
  * References: Bonwick 1994; Bonwick and Adams, "Magazines and Vmem" (2001);
  * Linux documentation, mm/slub.
@@ -362,8 +361,10 @@ static void *alloc_through(struct kmem_cache *s, struct kmem_cache_cpu *c,
 {
 	void *buf[SHEAF_BATCH_MAX];
 	u32 want = clamp((u32)c->cap / 2 + 1, 1u, SHEAF_BATCH_MAX);
-	u32 n = cpu_alloc_objects(s, c, rq, buf, want);
+	u32 n = barn_take(s, c, buf, min((u32)c->cap, SHEAF_BATCH_MAX));
 
+	if (!n)
+		n = cpu_alloc_objects(s, c, rq, buf, want);
 	if (!n)
 		return NULL;
 	if (--n)
@@ -504,7 +505,8 @@ static void sheaf_spill(struct kmem_cache *s, struct kmem_cache_cpu *c,
 	mm_memmove(slots, slots + out, kept * sizeof(*buf));
 	slots[kept] = obj;
 	sheaf_give(c, (s32)kept + 1);
-	slab_put_objects(s, buf, out);
+	if (!barn_put(s, c, buf, out))
+		slab_put_objects(s, buf, out);
 }
 
 /* OBJ, of this CPU's node, to its array; false: the array is locked. */

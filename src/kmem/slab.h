@@ -8,6 +8,7 @@
 
 #include <mmkit/memory_hotplug.h>
 #include <mmkit/port.h>
+#include <mmkit/shrinker.h>
 #include <mmkit/slab.h>
 
 #include "base/list.h"
@@ -53,11 +54,14 @@ struct kmem_cache_cpu {
 
 MM_STATIC_ASSERT(sizeof(struct kmem_cache_cpu) == 64, "a line, then the array");
 
+struct slab_barn;
+
 /* (N) list_lock, (A) atomic. */
 struct kmem_cache_node {
 	spinlock_t list_lock;
 	struct page_list partial; /* (N) slabs with free objects, not frozen */
 	struct page_list full;	  /* (N) debug caches only: the others */
+	struct slab_barn *barn;	  /* only appears; NULL: none */
 	u64 nr_slabs;		  /* (A) */
 	u64 nr_objects;		  /* (A) in these, used or not */
 };
@@ -74,6 +78,9 @@ struct kmem_cache {
 	s32 refcount;	 /* (caches_lock) users, if several names share it */
 	u32 align_asked;
 	s32 sheaf_cap; /* places of a CPU's array; 0: no arrays */
+	u32 barn_cap;  /* places of a node's barn; 0: no barns */
+	u32 nr_spills; /* (A) of arrays, while there is no barn */
+	bool dying;    /* (caches_lock) kmem_cache_destroy() is at it */
 	struct slab_layout layout;
 	void (*ctor)(void *);
 	u64 secret; /* of the links, if they are hardened; else 0 */
@@ -102,8 +109,6 @@ struct kmem_hot {
 	u8 class_of[KMALLOC_CLASS_MAP]; /* by (size - 1) / 8 */
 };
 
-struct shrinker;
-
 struct shrinker_state {
 	struct rw_semaphore lock;
 	struct shrinker *first; /* (lock) in order of registration */
@@ -116,9 +121,11 @@ struct kmem_state {
 	struct kmem_cache none;		/* the cache of frames that have none */
 	spinlock_t caches_lock;
 	struct kmem_cache *caches[KMEM_MAX_CACHES];
-	struct kmem_cache boot_cache;	/* the cache of caches */
-	struct kmem_cache boot_node;	/* the cache of cache nodes */
-	struct kmem_cache *part_cache;	/* the cache of CPU parts */
+	struct kmem_cache boot_cache;  /* the cache of caches */
+	struct kmem_cache boot_node;   /* the cache of cache nodes */
+	struct kmem_cache *part_cache; /* the cache of CPU parts */
+	struct kmem_cache *barn_cache; /* the cache of barns */
+	struct shrinker barn_shrinker;
 	struct memory_notifier hotplug; /* nodes that get their first memory */
 	struct slab_boot_params params; /* (B) */
 	struct slub_debug_rule rules[SLUB_DEBUG_RULES];
@@ -151,7 +158,7 @@ struct slab_count {
 	u64 active;	    /* objects handed out */
 	u64 partial;	    /* slabs on the nodes' lists */
 	u64 cpu_slabs;	    /* slabs frozen for a CPU */
-	u64 in_arrays;	    /* free objects in the CPUs' arrays */
+	u64 in_arrays;	    /* free objects in the CPUs' arrays and in barns */
 };
 
 /* slab_counts: count S. Any context that may take the cache's locks. */
@@ -205,9 +212,9 @@ void slab_for_each_sleep(void (*fn)(struct kmem_cache *s, void *arg),
  * go on and keep new things. Context: thread. */
 void slab_drain(struct kmem_cache *s);
 
-/* kmem_part_frames: frames that hold CPU parts, which stay while their caches
- * do, and stacks of users, which stay for ever: how much less is free after a
- * cache was used more than a little. */
+/* kmem_part_frames: frames that hold CPU parts and barns, which stay while
+ * their caches do, and stacks of users, which stay for ever: how much less is
+ * free after a cache was used more than a little. */
 u64 kmem_part_frames(void);
 
 /* slab_is_debug: does S check its objects? */

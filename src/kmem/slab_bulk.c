@@ -11,6 +11,7 @@
 #include "phys/phys.h"
 
 #define BULK_CHUNK 32u
+#define BARN_ASK   ((size_t)UINT16_MAX)
 
 /* Up to NR objects of this CPU's array into P. */
 static size_t take_from_array(struct kmem_cache_cpu *c, size_t nr, void **p)
@@ -40,6 +41,8 @@ static size_t bulk_some(struct kmem_cache *s, const struct slab_request *rq,
 	if (c == &kmem_sys.cpu_none || base_watched() || slab_is_debug(s))
 		return 0;
 	n = take_from_array(c, nr, p);
+	if (n < nr)
+		n += barn_take(s, c, p + n, (u32)min(nr - n, BARN_ASK));
 	while (n < nr) {
 		u32 want = (u32)min(nr - n, (size_t)UINT32_MAX / 2);
 		u32 got = cpu_alloc_objects(s, c, rq, p + n, want);
@@ -97,21 +100,31 @@ static void free_one(struct kmem_cache *s, void *obj)
 		kfree(obj);
 }
 
-void kmem_cache_free_bulk(struct kmem_cache *s, size_t nr, void **p)
+/* Some of a bulk: to the barn, else to their slabs, else one by one. */
+static void free_chunk(struct kmem_cache *s, u32 n, void **p)
 {
+	struct kmem_cache_cpu *c = this_cache_cpu(s);
 	void *buf[BULK_CHUNK];
 
-	for (size_t at = 0; at < nr; at += BULK_CHUNK) {
-		u32 n = (u32)min(nr - at, (size_t)BULK_CHUNK);
-
-		/* A few are better kept at hand. */
-		if (!s || nr < BULK_CHUNK || slab_is_debug(s) ||
-		    base_watched() || !all_of(s, n, p + at)) {
-			for (u32 i = 0; i < n; i++)
-				free_one(s, p[at + i]);
-			continue;
-		}
-		mm_memcpy(buf, p + at, n * sizeof(*buf));
-		slab_put_objects(s, buf, n);
+	if (c != &kmem_sys.cpu_none && barn_put(s, c, p, n))
+		return;
+	if (!all_of(s, n, p)) {
+		for (u32 i = 0; i < n; i++)
+			free_one(s, p[i]);
+		return;
 	}
+	mm_memcpy(buf, p, n * sizeof(*buf));
+	slab_put_objects(s, buf, n);
+}
+
+void kmem_cache_free_bulk(struct kmem_cache *s, size_t nr, void **p)
+{
+	/* A few are better kept at hand. */
+	if (!s || nr < BULK_CHUNK || slab_is_debug(s) || base_watched()) {
+		for (size_t i = 0; i < nr; i++)
+			free_one(s, p[i]);
+		return;
+	}
+	for (size_t at = 0; at < nr; at += BULK_CHUNK)
+		free_chunk(s, (u32)min(nr - at, (size_t)BULK_CHUNK), p + at);
 }

@@ -159,6 +159,7 @@ static int cache_setup(struct kmem_cache *s, const struct cache_args *a)
 	s->min_partial = (u16)clamp(ilog2(s->layout.size) / 2, 5, 10);
 	if (!slab_is_debug(s)) {
 		s->sheaf_cap = choose_sheaf_cap(a->size);
+		s->barn_cap = slab_barn_cap(s->layout.size, s->sheaf_cap);
 		s->cpu_partial = s->sheaf_cap
 					 ? slab_cpu_partial(s->layout.size,
 							    s->layout.objects)
@@ -175,6 +176,7 @@ void slab_node_setup(struct kmem_cache_node *n)
 	spin_lock_init(&n->list_lock, LOCK_CLASS_SLAB_NODE);
 	page_list_init(&n->partial);
 	page_list_init(&n->full);
+	n->barn = NULL;
 	n->nr_slabs = 0;
 	n->nr_objects = 0;
 }
@@ -182,8 +184,10 @@ void slab_node_setup(struct kmem_cache_node *n)
 static void cache_free_nodes(struct kmem_cache *s)
 {
 	for (int node = 0; node < MM_MAX_NODES; node++) {
-		if (s->node[node])
+		if (s->node[node]) {
+			barn_free(s->node[node]);
 			kmem_cache_free(&kmem_sys.boot_node, s->node[node]);
+		}
 		s->node[node] = NULL;
 	}
 }
@@ -262,7 +266,7 @@ static struct kmem_cache *cache_share(const struct cache_args *a)
 	return found;
 }
 
-/* True: S has other users yet. */
+/* True: S has other users yet. Else the shrinker leaves it alone. */
 static bool cache_unshare(struct kmem_cache *s)
 {
 	bool shared;
@@ -272,6 +276,7 @@ static bool cache_unshare(struct kmem_cache *s)
 	shared = s->refcount > 1;
 	if (shared)
 		s->refcount--;
+	s->dying = !shared;
 	spin_unlock(&kmem_sys.caches_lock);
 	return shared;
 }
@@ -341,6 +346,7 @@ int kmem_cache_destroy(struct kmem_cache *s)
 		return 0;
 	kmem_cache_shrink(s);
 	if (cache_slabs(s)) {
+		WRITE_ONCE(s->dying, false);
 		slab_report_leaks(s);
 		pr_err("kmem_cache_destroy %s: Slab cache still has objects",
 		       s->name);
@@ -491,8 +497,11 @@ u64 kmem_part_frames(void)
 {
 	struct kmem_cache *s = kmem_sys.part_cache;
 
+	const struct kmem_cache *b = kmem_sys.barn_cache;
+
 	return READ_ONCE(kmem_sys.nr_depot) +
-	       (s ? cache_slabs(s) << s->layout.order : 0);
+	       (s ? cache_slabs(s) << s->layout.order : 0) +
+	       (b ? cache_slabs(b) << b->layout.order : 0);
 }
 
 static int params_init(const struct slab_boot_params *p)
@@ -530,6 +539,8 @@ int kmem_init(const struct slab_boot_params *params)
 		err = kmalloc_init();
 	if (!err)
 		err = part_cache_init();
+	if (!err)
+		err = barn_init();
 	if (err)
 		return err;
 	kmem_sys.hotplug.call = memory_changes;

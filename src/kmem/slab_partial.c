@@ -578,8 +578,8 @@ void slab_put_objects(struct kmem_cache *s, void **buf, u32 n)
  * Under N's lock: SLAB, on its partial list, cannot be trusted any more. AT:
  * the object with a bad link; NULL: what is wrong was reported.
  */
-static void *drop_slab(struct kmem_cache *s, struct kmem_cache_node *n,
-		       struct page *slab, const void *at)
+static void *drop_listed(struct kmem_cache *s, struct kmem_cache_node *n,
+			 struct page *slab, const void *at)
 {
 	page_list_del(&n->partial, slab);
 	if (at)
@@ -607,9 +607,9 @@ static void *pop_from_slab(struct kmem_cache *s, struct kmem_cache_node *n,
 		listed = true;
 		obj = slab_at(slab, old.head);
 		if (slab_is_debug(s) && !debug_alloc_check(s, slab, obj))
-			return drop_slab(s, n, slab, NULL);
+			return drop_listed(s, n, slab, NULL);
 		if (!follow_link(s, slab, obj, &next))
-			return drop_slab(s, n, slab, obj);
+			return drop_listed(s, n, slab, obj);
 		new = old;
 		new.head = slab_head(slab, next);
 		new.inuse++;
@@ -747,6 +747,8 @@ void cpu_flush(struct kmem_cache *s, struct kmem_cache_cpu *c)
 
 void slab_drain(struct kmem_cache *s)
 {
+	/* First: what it gives back, CPUs may freeze. */
+	barn_drain(s);
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
 		cpu_flush(s, smp_load_acquire(&s->cpu[cpu]));
 }

@@ -305,6 +305,31 @@ void slab_for_each_of(struct kmem_cache *s,
 				 void *arg),
 		      void *arg);
 
+/* ---- slab_barn.c --------------------------------------------------------
+ */
+
+/* From this much memory on caches have barns. */
+#define BARN_MIN_RAM (64UL << 20)
+
+/* slab_barn_cap: places of a barn for objects of SIZE; 0: none. */
+u32 slab_barn_cap(u32 size, s32 sheaf_cap);
+/* barn_put: BUF[N], of C, go to its node's barn. False: none did: no room, or
+ * one of them is no object of S. */
+bool barn_put(struct kmem_cache *s, struct kmem_cache_cpu *c, void **buf,
+	      u32 n);
+/* barn_take: up to WANT objects for C into BUF; how many. */
+u32 barn_take(struct kmem_cache *s, struct kmem_cache_cpu *c, void **buf,
+	      u32 want);
+/* barn_drain: the barns of S give their objects back to slabs. */
+void barn_drain(struct kmem_cache *s);
+/* barn_free: N's barn, empty, goes. barn_count: objects it has. */
+void barn_free(struct kmem_cache_node *n);
+u32 barn_count(const struct kmem_cache_node *n);
+/* barn_check: BN-1. */
+void barn_check(const struct kmem_cache *s, struct kmem_cache_node *n, int nid);
+/* barn_init: the cache of barns and their shrinker. 0 or -ENOMEM. */
+int barn_init(void) MM_MUST_CHECK;
+
 /* ---- slab_common.c and kmalloc.c ----------------------------------------
  */
 

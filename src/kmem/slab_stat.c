@@ -51,6 +51,7 @@ static void count_node(struct kmem_cache_node *n, struct slab_count *count,
 
 	count->slabs += READ_ONCE(n->nr_slabs);
 	count->objects += READ_ONCE(n->nr_objects);
+	count->in_arrays += barn_count(n);
 	spin_lock_irqsave(&n->list_lock, flags);
 	count->partial += n->partial.count;
 	for (struct page *p = page_list_first(&n->partial); p;
@@ -189,6 +190,7 @@ void slab_check(struct kmem_cache *s)
 
 		if (!n)
 			continue;
+		barn_check(s, n, node);
 		spin_lock_irqsave(&n->list_lock, flags);
 		check_list(s, &n->partial, false);
 		check_list(s, &n->full, true);
