@@ -213,15 +213,19 @@ static s64 vm_mremap(struct vmodel *m, u32 at, u32 old, u32 new, int flags,
 	if (flags & MREMAP_FIXED) {
 		if (to + new > m->n || (at + old > to && to + new > at))
 			return -EINVAL;
-		if (!vm_one(m, at, old))
+		if (!vm_one(m, at, old < new ? old : new))
 			return -EFAULT;
+		if (old > new &&at + old > m->n)
+			return -EINVAL;
 		vm_set(m, to, new, 0);
-		return vm_move(m, at, old, new, to);
+		if (old > new)
+			vm_set(m, at + new, old - new, 0);
+		return vm_move(m, at, old < new ? old : new, new, to);
 	}
 	if (new <= old) {
-		if (!vm_one(m, at, new))
+		if (!m->w[at])
 			return -EFAULT;
-		if (at + old > m->n)
+		if (new < old && at + old > m->n)
 			return -EINVAL;
 		vm_set(m, at + new, old - new, 0);
 		return (s64)vm_va(at);

@@ -25,6 +25,7 @@ struct mm_usage {
 	u64 hiwater_vm;	 /* largest total_vm so far */
 	u64 data_vm;	 /* of it private and writable, stacks left out */
 	u64 stack_vm;	 /* of it stacks */
+	u64 locked_vm;	 /* of those, kept in RAM by mlock() */
 	u64 rss_anon;	 /* resident anonymous pages */
 	u64 swap;	 /* swap entries in page tables */
 	u64 hiwater_rss; /* largest rss so far */
@@ -82,8 +83,10 @@ void mm_task_unregister(struct mm_task *task);
 
 /*
  * do_mmap: mmap(2) for anonymous memory. Returns the address, or -EINVAL,
- * -ENOMEM, -EEXIST (FIXED_NOREPLACE), -EPERM (below mmap_min_addr), -ENODEV
- * (what is not supported yet: shared and file mappings), -EAGAIN.
+ * -ENOMEM, -EEXIST (FIXED_NOREPLACE), -EPERM (below mmap_min_addr; MAP_LOCKED
+ * with RLIMIT_MEMLOCK 0), -EAGAIN (RLIMIT_MEMLOCK), -ENODEV (what is not
+ * supported yet: shared and file mappings). MAP_POPULATE and MAP_LOCKED fault
+ * the pages in; that this fails is not told, as mmap(2) says.
  */
 s64 do_mmap(struct mm_struct *mm, uva_t addr, u64 len, int prot, int flags);
 
@@ -93,7 +96,11 @@ int do_munmap(struct mm_struct *mm, uva_t addr, u64 len);
 /* do_mprotect: mprotect(2): 0, -EINVAL, -ENOMEM, -EACCES. */
 int do_mprotect(struct mm_struct *mm, uva_t addr, u64 len, int prot);
 
-/* do_mremap: mremap(2) with MAYMOVE, FIXED: address, or a negative errno. */
+/*
+ * do_mremap: mremap(2) with MAYMOVE, FIXED, DONTUNMAP: the address, or -EINVAL,
+ * -EFAULT (not one mapping), -ENOMEM, -EAGAIN (RLIMIT_MEMLOCK). What FIXED
+ * replaces may be gone after a failure.
+ */
 s64 do_mremap(struct mm_struct *mm, uva_t addr, u64 old_len, u64 new_len,
 	      int flags, uva_t new_addr);
 
@@ -114,11 +121,46 @@ int mm_set_start_brk(struct mm_struct *mm, uva_t start);
 int do_madvise(struct mm_struct *mm, uva_t addr, u64 len, int advice);
 
 /*
+ * do_mlock: mlock(2), and mlock2(2) with FLAGS (MLOCK_ONFAULT); any address
+ * is rounded to its page. Pages come in, stay in RAM and off the lists that
+ * reclaim looks at. 0; -EPERM (RLIMIT_MEMLOCK is 0), -ENOMEM (beyond the
+ * limit; a hole, or memory without any access, of which the part before it
+ * stays locked; too many mappings), -EAGAIN (no frame), -EINVAL (flags; the
+ * range overflows). MM_CAP_IPC_LOCK: no limit. do_munlock: munlock(2): 0,
+ * -ENOMEM, -EINVAL.
+ */
+int do_mlock(struct mm_struct *mm, uva_t addr, u64 len, u32 flags);
+int do_munlock(struct mm_struct *mm, uva_t addr, u64 len);
+
+/*
+ * do_mlockall: mlockall(2), MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT: 0, -EINVAL,
+ * -EPERM, -ENOMEM (beyond the limit; then nothing changed). A page that cannot
+ * be had now is no error. do_munlockall: munlockall(2): 0.
+ */
+int do_mlockall(struct mm_struct *mm, u32 flags);
+int do_munlockall(struct mm_struct *mm);
+
+/*
  * mm_user_fault: the trap's entry: TASK, running here, touched VA and the CPU
  * reported ERROR_CODE (PF_ERR_*, SDM vol. 3A 4.7). Returns 0 when the access
  * is to be repeated, or the signal number that it ends in. May sleep.
  */
 int mm_user_fault(struct mm_task *task, uva_t va, u32 error_code);
+
+/*
+ * mm_user_fault_info: the same; *INFO says what a signal handler is told
+ * (sigaction(2), siginfo_t): SIGNO, which is also returned, CODE and ADDR.
+ * CODE is 0 with a pending kill.
+ */
+struct mm_siginfo {
+	int signo, code;
+	uva_t addr;
+};
+#define MM_SEGV_MAPERR 1 /* no mapping there */
+#define MM_SEGV_ACCERR 2 /* a mapping without this right */
+#define MM_BUS_ADRERR  2 /* contents that cannot be had */
+int mm_user_fault_info(struct mm_task *task, uva_t va, u32 error_code,
+		       struct mm_siginfo *info);
 
 /* mm_usage_get: a snapshot of MM's counters. Takes no lock. */
 void mm_usage_get(const struct mm_struct *mm, struct mm_usage *out);

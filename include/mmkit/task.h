@@ -25,6 +25,12 @@ struct port_thread;
 #define PF_EXITING	 0x00000040u /* past exit_mm */
 #define PF_MEMALLOC_PIN	 0x00000080u /* frames must stay where they are */
 
+/* mm_task.caps: what capabilities(7) allow beyond the limits. */
+#define MM_CAP_IPC_LOCK	    0x1u /* RLIMIT_MEMLOCK does not bind */
+#define MM_CAP_SYS_ADMIN    0x2u /* the admin's reserve; poisoning of frames */
+#define MM_CAP_SYS_NICE	    0x4u /* move pages that others map as well */
+#define MM_CAP_SYS_RESOURCE 0x8u /* raise hard limits, PR_SET_MM */
+
 #define MM_TASK_COMM 16
 /* Locks one thread may hold at once; more fails the lock checker. */
 #define MM_TASK_HELD_LOCKS 24
@@ -40,6 +46,7 @@ struct mm_task {
 	struct mm_struct *mm; /* own address space; NULL: kernel thread */
 	struct mm_struct *active_mm; /* the one loaded while this runs */
 	u32 flags;		     /* PF_*; written by the task itself */
+	u32 caps;		     /* MM_CAP_*; set by the world */
 	s32 pid;		     /* 0 until mm_task_register() */
 	s32 fatal_signal;	     /* a pending kill (SIGKILL by OOM), or 0 */
 	s16 oom_score_adj;	     /* -1000 .. 1000 */

@@ -75,6 +75,8 @@ static void caches_dropped(void)
 	}
 
 static const struct sysctl_entry sysctl_table[] = {
+	ONE("vm.admin_reserve_kbytes", space_sys.admin_reserve_kbytes, 0,
+	    INT64_MAX, 0, NULL),
 	ONE("vm.dirty_writeback_centisecs",
 	    policy_sys.dirty_writeback_centisecs, 0, ANY_COUNT, 0, NULL),
 	ONE("vm.drop_caches", reclaim_sys.drop_caches, 0, 4, 0, caches_dropped),
@@ -98,6 +100,8 @@ static const struct sysctl_entry sysctl_table[] = {
 	ONE("vm.mmap_min_addr", space_sys.mmap_min_addr, 0, USER_END, 0, NULL),
 	ONE("vm.numa_stat", phys_sys.tunables.numa_stat, 0, 1, 0,
 	    vmstat_numa_changed),
+	ONE("vm.overcommit_kbytes", space_sys.overcommit_kbytes, 0, INT64_MAX,
+	    0, NULL),
 	ONE("vm.overcommit_memory", space_sys.overcommit_memory, 0, 2, 0, NULL),
 	ONE("vm.overcommit_ratio", space_sys.overcommit_ratio, 0, ANY_COUNT, 0,
 	    NULL),
@@ -108,6 +112,8 @@ static const struct sysctl_entry sysctl_table[] = {
 	ONE("vm.stack_guard_gap", space_sys.stack_guard_gap, 0,
 	    USER_END >> PAGE_SHIFT, 0, NULL),
 	ONE("vm.swappiness", reclaim_sys.swappiness, 0, 200, 0, NULL),
+	ONE("vm.user_reserve_kbytes", space_sys.user_reserve_kbytes, 0,
+	    INT64_MAX, 0, NULL),
 	ONE("vm.watermark_boost_factor",
 	    phys_sys.tunables.watermark_boost_factor, 0, ANY_COUNT, 0,
 	    wmarks_changed),

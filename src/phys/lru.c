@@ -129,16 +129,30 @@ u64 lruvec_size(const struct lruvec *lruvec, enum lru_list lru)
 	return READ_ONCE(lruvec->lists[lru].count);
 }
 
+void lru_judge_evictable(struct page *page)
+{
+	mm_assert(PageLRU(page));
+	if (PageMlocked(page) && !PageUnevictable(page)) {
+		ClearPageActive(page);
+		SetPageUnevictable(page);
+		count_vm_event(UNEVICTABLE_PGCULLED);
+	} else if (!PageMlocked(page) && PageUnevictable(page)) {
+		ClearPageUnevictable(page);
+		count_vm_event(UNEVICTABLE_PGRESCUED);
+	}
+}
+
 static void lru_place(struct lruvec *lruvec, struct page *page)
 {
 	const struct lru_ops *ops = phys_sys.lru.ops;
 
 	mm_verify(!PageLRU(page));
+	SetPageLRU(page);
+	lru_judge_evictable(page);
 	if (ops)
 		ops->add(lruvec, page);
 	else
 		lruvec_add_page(lruvec, page);
-	SetPageLRU(page);
 }
 
 static void lru_unplace(struct lruvec *lruvec, struct page *page)

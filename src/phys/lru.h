@@ -136,6 +136,13 @@ void lru_rotate_reclaimable(struct page *page);
 /* lru_page_release: the last reference is gone; leave the list if on one. */
 void lru_page_release(struct page *page);
 
+/*
+ * lru_judge_evictable: PAGE, PG_lru set, goes onto a list now: the unevictable
+ * one exactly if it is mlocked. Lruvec lock held. Whoever sets or clears
+ * PG_mlocked looks at PG_lru after that, so that one of the two sees the other.
+ */
+void lru_judge_evictable(struct page *page);
+
 /* For policies, lruvec lock held: list changes with all counters. */
 void lruvec_add_page(struct lruvec *lruvec, struct page *page);
 void lruvec_add_page_tail(struct lruvec *lruvec, struct page *page);

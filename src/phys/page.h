@@ -392,6 +392,25 @@ static inline bool put_page_testzero(struct page *p)
  */
 void put_page(struct page *p);
 
+/* page_ref_add: N references more (fewer); not the last. */
+static inline void page_ref_add(struct page *p, int n)
+{
+	int now = __atomic_add_fetch(&p->refcount, n, __ATOMIC_ACQ_REL);
+
+	mm_assert(now > 0);
+	(void)now;
+}
+
+/* A pin by pin_user_pages() weighs that many references. */
+#define PIN_BIAS 1024
+
+/* page_maybe_dma_pinned: is P pinned? True as well for one that very many
+ * processes map. */
+static inline bool page_maybe_dma_pinned(const struct page *p)
+{
+	return page_count(p) >= PIN_BIAS;
+}
+
 /* Take all N references away at once if there are exactly N. */
 static inline bool page_ref_freeze(struct page *p, int n)
 {

@@ -125,13 +125,15 @@ static void putback_pages(struct lruvec *lruvec, struct page_list *pages,
 			page_list_add(&release, page);
 			continue;
 		}
-		lruvec_add_page(lruvec, page);
 		SetPageLRU(page);
+		lru_judge_evictable(page);
+		lruvec_add_page(lruvec, page);
 		if (!put_page_testzero(page))
 			continue;
 		/* Its last user went just now: off again, and free it. */
 		ClearPageLRU(page);
 		lruvec_del_page(lruvec, page);
+		ClearPageUnevictable(page);
 		page_list_add(&release, page);
 	}
 	spin_unlock_irqrestore(&lruvec->lock, flags);
@@ -141,6 +143,7 @@ static void putback_pages(struct lruvec *lruvec, struct page_list *pages,
 	while ((page = page_list_pop(&release))) {
 		page_ref_unfreeze(page, 1);
 		ClearPageActive(page);
+		ClearPageUnevictable(page);
 		put_page(page);
 	}
 }

@@ -152,6 +152,13 @@ static enum verdict judge_page(struct page *page, struct scan_control *sc,
 		return KEEP_UNLOCKED;
 	sc->nr_scanned++;
 	mm_verify(!PageActive(page) && !PageLRU(page));
+	/* Locked since it was isolated: the way back sorts it out. */
+	if (PageMlocked(page)) {
+		count_vm_event(UNEVICTABLE_PGSCANNED);
+		return KEEP;
+	}
+	if (page_maybe_dma_pinned(page))
+		return ACTIVATE;
 	if (PageWriteback(page))
 		return judge_writeback(page, sc, stat);
 	/* A read that failed or has not ended. */
@@ -199,7 +206,8 @@ u64 shrink_page_list(struct page_list *list, pg_data_t *pgdat,
 			page_list_add(&freed, page);
 			continue;
 		}
-		if (v == ACTIVATE) {
+		/* What a mapping locks meanwhile is for no list of ours. */
+		if (v == ACTIVATE && !PageMlocked(page)) {
 			SetPageActive(page);
 			stat->nr_activate++;
 		}

@@ -69,14 +69,6 @@ static u64 available_pages(void)
 	return sum > reserve ? sum - reserve : 0;
 }
 
-static u64 commit_limit(void)
-{
-	u64 ratio = READ_ONCE(space_sys.overcommit_ratio);
-
-	return totalram_pages() * ratio / 100 +
-	       READ_ONCE(cache_sys.total_swap_pages);
-}
-
 static void show_totals(struct seq_buf *out)
 {
 	u64 swapcached = global_node_page_state(NR_SWAPCACHE);
@@ -151,7 +143,7 @@ static u64 vmalloc_total_kb(void)
 
 static void show_kernel(struct seq_buf *out)
 {
-	put_pages(out, "CommitLimit:", commit_limit());
+	put_pages(out, "CommitLimit:", vm_commit_limit());
 	put_pages(out, "Committed_AS:", READ_ONCE(space_sys.committed));
 	put_kb(out, "VmallocTotal:", vmalloc_total_kb());
 	put_pages(out, "VmallocUsed:", vmalloc_nr_pages());

@@ -21,7 +21,7 @@ static void put_memory(struct seq_buf *out, const struct mm_usage *u)
 {
 	put_pages(out, "VmPeak", max(u->hiwater_vm, u->total_vm));
 	put_pages(out, "VmSize", u->total_vm);
-	put_pages(out, "VmLck", 0);
+	put_pages(out, "VmLck", u->locked_vm);
 	put_pages(out, "VmPin", 0);
 	put_pages(out, "VmHWM", max(u->hiwater_rss, u->rss_anon));
 	put_pages(out, "VmRSS", u->rss_anon);

@@ -88,7 +88,7 @@ static bool access_allowed(const struct vm_area_struct *vma, u32 error_code)
 	return (vma->vm_flags & VM_ACCESS_FLAGS) != 0;
 }
 
-static void fault_account(struct mm_task *task, vm_fault_t result)
+void fault_account(struct mm_task *task, vm_fault_t result)
 {
 	if (result & VM_FAULT_ERROR)
 		return;
@@ -101,29 +101,40 @@ static void fault_account(struct mm_task *task, vm_fault_t result)
 	}
 }
 
-static int fault_signal(const struct mm_task *task, vm_fault_t result)
+/* Why the access ends: INFO, and its signal. 0: it is to be repeated. */
+static int fault_signal(const struct mm_task *task, uva_t va, vm_fault_t result,
+			int segv_code, struct mm_siginfo *info)
 {
-	if (READ_ONCE(task->fatal_signal))
-		return READ_ONCE(task->fatal_signal);
-	if (result & VM_FAULT_SIGBUS)
-		return MM_SIGBUS;
-	if (result & VM_FAULT_SIGSEGV)
-		return MM_SIGSEGV;
-	return 0;
+	info->code = 0;
+	info->addr = va;
+	info->signo = READ_ONCE(task->fatal_signal);
+	if (info->signo)
+		return info->signo;
+	if (result & VM_FAULT_SIGBUS) {
+		info->signo = MM_SIGBUS;
+		info->code = MM_BUS_ADRERR;
+	} else if (result & VM_FAULT_SIGSEGV) {
+		info->signo = MM_SIGSEGV;
+		info->code = segv_code;
+	}
+	return info->signo;
 }
 
-/* Mmap lock held for reading. -EAGAIN: a stack must grow first. */
+/* Mmap lock held for reading. -EAGAIN: a stack must grow first. *SEGV_CODE
+ * tells a hole from a mapping without the right. */
 static int fault_in_vma(struct mm_struct *mm, uva_t va, u32 error_code,
-			vm_fault_t *result)
+			vm_fault_t *result, int *segv_code)
 {
 	struct vm_area_struct *vma = find_vma(mm, va);
 	u32 flags = 0;
 
 	*result = VM_FAULT_SIGSEGV;
+	*segv_code = MM_SEGV_MAPERR;
 	if (!vma)
 		return 0;
 	if (va < vma->vm_start)
 		return vma->vm_flags & VM_GROWSDOWN ? -EAGAIN : 0;
+	*segv_code = MM_SEGV_ACCERR;
 	if (!access_allowed(vma, error_code))
 		return 0;
 	if (error_code & PF_ERR_WRITE)
@@ -134,26 +145,30 @@ static int fault_in_vma(struct mm_struct *mm, uva_t va, u32 error_code,
 	return 0;
 }
 
-int mm_user_fault(struct mm_task *task, uva_t va, u32 error_code)
+int mm_user_fault_info(struct mm_task *task, uva_t va, u32 error_code,
+		       struct mm_siginfo *info)
 {
+	vm_fault_t result = VM_FAULT_SIGSEGV;
 	struct mm_struct *mm = task->mm;
-	vm_fault_t result;
-	int err;
+	int err, segv_code = MM_SEGV_MAPERR;
 
-	if (READ_ONCE(task->fatal_signal))
-		return READ_ONCE(task->fatal_signal);
-	if (!mm || va >= mm->layout.task_size)
-		return MM_SIGSEGV;
+	if (READ_ONCE(task->fatal_signal) || !mm || va >= mm->layout.task_size)
+		return fault_signal(task, va, result, segv_code, info);
 	for (;;) {
 		down_read(&mm->mmap_lock);
-		err = fault_in_vma(mm, va, error_code, &result);
+		err = fault_in_vma(mm, va, error_code, &result, &segv_code);
 		up_read(&mm->mmap_lock);
-		if (err != -EAGAIN)
+		if (err != -EAGAIN || expand_stack(mm, va))
 			break;
-		if (expand_stack(mm, va))
-			return MM_SIGSEGV;
 	}
 	fault_account(task, result);
 	trace_emit(PAGE_FAULT_USER, va, 0, error_code, result);
-	return fault_signal(task, result);
+	return fault_signal(task, va, result, segv_code, info);
+}
+
+int mm_user_fault(struct mm_task *task, uva_t va, u32 error_code)
+{
+	struct mm_siginfo info;
+
+	return mm_user_fault_info(task, va, error_code, &info);
 }

@@ -57,6 +57,9 @@ static inline bool fault_lock_same(struct vm_fault *vmf)
 /* wp_page_reuse: PAGE is ours alone: make the entry writable. Table locked. */
 void wp_page_reuse(struct vm_fault *vmf);
 
+/* fault_account: count a fault that TASK had, and its kind. (fault.c) */
+void fault_account(struct mm_task *task, vm_fault_t result);
+
 /* page_is_exclusive: nothing but this one entry (and a swap cache that can go)
  * refers to PAGE, locked; then the swap cache has let it go. */
 bool page_make_exclusive(struct page *page);

@@ -46,6 +46,8 @@ static vm_fault_t map_fresh_page(struct vm_fault *vmf, struct page *page)
 	}
 	mm_counter_add(vma->vm_mm, MM_ANONPAGES, 1);
 	page_add_new_anon_rmap(page, vma, vmf->address);
+	if (unlikely(vma->vm_flags & VM_LOCKED))
+		mlock_new_page(page);
 	lru_cache_add(page);
 	e = pte_mkyoung(pte_mkdirty(e));
 	if (vma->vm_flags & VM_WRITE)

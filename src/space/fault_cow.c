@@ -72,6 +72,8 @@ static void wp_install_copy(struct vm_fault *vmf, struct page *old,
 	port_tlb_flush(&mm->cpus, mm->asid, vmf->address,
 		       vmf->address + PAGE_SIZE);
 	page_add_new_anon_rmap(copy, vma, vmf->address);
+	if (unlikely(vma->vm_flags & VM_LOCKED))
+		mlock_new_page(copy);
 	lru_cache_add(copy);
 	pt_set(&vmf->slot, pte_mkwrite(pte_mkyoung(pte_mkdirty(e))));
 	if (old)
@@ -110,6 +112,8 @@ static vm_fault_t wp_page_copy(struct vm_fault *vmf, struct page *old)
 		if (old)
 			put_page(old); /* the entry's reference */
 	}
+	if (old && unlikely(PageMlocked(old)))
+		munlock_page(old);
 	if (old)
 		free_page_and_swap_cache(old);
 	return 0;

@@ -63,6 +63,8 @@ static void swap_map_page(struct vm_fault *vmf, struct page *page,
 	else
 		exclusive = false;
 	page_add_anon_rmap(page, vmf->vma, vmf->address, exclusive);
+	if (unlikely(vmf->vma->vm_flags & VM_LOCKED))
+		mlock_page(page);
 	get_page(page); /* the entry's */
 	pt_set(&vmf->slot, swap_make_pte(vmf, page, exclusive));
 }

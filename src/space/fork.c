@@ -103,12 +103,14 @@ static int dup_vma(struct mm_struct *mm, struct vm_area_struct *old)
 
 	if (old->vm_flags & VM_DONTCOPY)
 		return 0;
-	if (vma_accountable(old->vm_flags) && vm_enough_memory(pages))
+	if (vma_accountable(old->vm_flags) &&
+	    vm_enough_memory(old->vm_mm, pages))
 		return -ENOMEM;
 	new = vma_dup(old);
 	if (!new)
 		goto unaccount;
 	new->vm_mm = mm;
+	new->vm_flags &= ~VM_LOCKED_MASK; /* mlock(2): not inherited */
 	if (!(old->vm_flags & VM_WIPEONFORK) && anon_vma_fork(new, old)) {
 		vma_free(new);
 		goto unaccount;
@@ -139,6 +141,7 @@ int mm_fork(struct mm_struct *old, struct mm_struct **out)
 	mm->rlimit_as = old->rlimit_as;
 	mm->rlimit_data = old->rlimit_data;
 	mm->rlimit_stack = old->rlimit_stack;
+	mm->rlimit_memlock = old->rlimit_memlock;
 	for_each_vma (vma, old) {
 		err = dup_vma(mm, vma);
 		if (err)

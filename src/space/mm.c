@@ -52,7 +52,7 @@ int space_init(const struct paging_format *format)
 	spin_lock_init(&s->lock, LOCK_CLASS_TASKS);
 	INIT_LIST_HEAD(&s->mms);
 	s->max_map_count = 65530;
-	s->overcommit_ratio = 50;
+	limits_init();
 	s->mmap_min_addr = SPACE_MMAP_MIN_ADDR;
 	s->stack_guard_gap = SPACE_STACK_GUARD_GAP;
 	s->mm_cache = kmem_cache_create("mm_struct", sizeof(struct mm_struct),
@@ -150,7 +150,7 @@ int mm_create(const struct mm_layout *layout, struct mm_struct **out)
 	mm->start_brk = mm->brk = layout->start_brk;
 	mm->mm_users = mm->mm_count = 1;
 	mm->rlimit_as = mm->rlimit_data = ~0UL;
-	mm->rlimit_stack = 8UL << 20;
+	mm->rlimit_stack = mm->rlimit_memlock = 8UL << 20;
 	if (!mm_enlist(mm)) {
 		pgtable_destroy(&mm->pt);
 		kmem_cache_free(space_sys.mm_cache, mm);
@@ -390,6 +390,7 @@ void mm_usage_get(const struct mm_struct *mm, struct mm_usage *out)
 	out->hiwater_vm = READ_ONCE(mm->hiwater_vm);
 	out->data_vm = READ_ONCE(mm->data_vm);
 	out->stack_vm = READ_ONCE(mm->stack_vm);
+	out->locked_vm = READ_ONCE(mm->locked_vm);
 	out->rss_anon = mm_counter_get(mm, MM_ANONPAGES);
 	out->swap = mm_counter_get(mm, MM_SWAPENTS);
 	out->hiwater_rss = READ_ONCE(mm->hiwater_rss);
@@ -432,6 +433,8 @@ static void check_entry(const struct vm_area_struct *vma, pte_t e, u64 *anon,
 	mm_verify(page_mapped(pfn_to_page(pte_pfn(e))));
 	mm_verify(PageAnon(pfn_to_page(pte_pfn(e))));
 	mm_verify(!pte_write(e) || (vma->vm_flags & VM_WRITE));
+	mm_verify(!(vma->vm_flags & VM_LOCKED) ||
+		  PageMlocked(pfn_to_page(pte_pfn(e))));
 }
 
 /* Recount one VMA's entries. */

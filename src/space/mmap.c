@@ -1,98 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mmap.c - mmap, munmap, brk, and the limits they obey.
+ * mmap.c - mmap, munmap, brk.
  *
  * Each call validates and allocates first and then commits: after a failure
  * the address space is as before, except that mmap with MAP_FIXED has already
  * removed what was in the way when a later step fails, as mmap(2) allows.
  *
- * References: mmap(2), brk(2), getrlimit(2); Linux documentation mm/overcommit-
- * accounting.
+ * References: mmap(2), brk(2).
  */
 #include <mmkit/mman.h>
 
 #include <mmkit/errno.h>
 
-#include "cache/swap.h"
-#include "phys/mmzone.h"
-#include "phys/vmstat.h"
+#include "space/gup.h"
 #include "space/rmap.h"
 #include "space/space.h"
-
-/* ---- limits and accounting
- * ------------------------------------------------------- */
-
-bool vma_accountable(u64 vm_flags)
-{
-	return (vm_flags & (VM_WRITE | VM_NORESERVE | VM_SHARED)) == VM_WRITE;
-}
-
-static u64 managed_pages(void)
-{
-	struct zone *zone;
-	u64 n = 0;
-
-	for_each_populated_zone (zone)
-		n += zone_managed_pages(zone);
-	return n;
-}
-
-/* Mode 0 refuses only what could never be: more than RAM and swap at once. */
-int vm_enough_memory(u64 pages)
-{
-	u64 swap = READ_ONCE(cache_sys.total_swap_pages), limit;
-	u64 now;
-
-	now = __atomic_add_fetch(&space_sys.committed, pages, __ATOMIC_RELAXED);
-	switch (READ_ONCE(space_sys.overcommit_memory)) {
-	case 1:
-		return 0;
-	case 0:
-		if (pages <= managed_pages() + swap)
-			return 0;
-		break;
-	default:
-		limit = managed_pages() *
-				READ_ONCE(space_sys.overcommit_ratio) / 100 +
-			swap;
-		if (now <= limit)
-			return 0;
-	}
-	vm_unaccount(pages);
-	return -ENOMEM;
-}
-
-void vm_unaccount(u64 pages)
-{
-	u64 old = __atomic_fetch_sub(&space_sys.committed, pages,
-				     __ATOMIC_RELAXED);
-
-	mm_verify(old >= pages);
-}
-
-static bool is_data(u64 vm_flags)
-{
-	return (vm_flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN)) == VM_WRITE;
-}
-
-bool may_expand_vm(const struct mm_struct *mm, u64 vm_flags, u64 pages)
-{
-	if (mm->total_vm + pages > mm->rlimit_as >> PAGE_SHIFT)
-		return false;
-	return !is_data(vm_flags) ||
-	       mm->data_vm + pages <= mm->rlimit_data >> PAGE_SHIFT;
-}
-
-void vm_stat_account(struct mm_struct *mm, u64 vm_flags, s64 pages)
-{
-	mm->total_vm += (u64)pages;
-	mm->hiwater_vm = max(mm->hiwater_vm, mm->total_vm);
-	if (is_data(vm_flags))
-		mm->data_vm += (u64)pages;
-	if (vm_flags & VM_GROWSDOWN)
-		mm->stack_vm += (u64)pages;
-	mm_verify((s64)mm->total_vm >= 0 && (s64)mm->data_vm >= 0);
-}
 
 /* ---- access bits
  * ------------------------------------------------------------------ */
@@ -230,10 +152,13 @@ static s64 mmap_place(struct mm_struct *mm, uva_t addr, u64 len, int flags)
 	return (s64)addr;
 }
 
-static u64 mmap_vm_flags(int prot, int flags)
+static u64 mmap_vm_flags(const struct mm_struct *mm, int prot, int flags)
 {
-	u64 f = prot_to_vm_flags(prot) | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
+	u64 f = prot_to_vm_flags(prot) | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC |
+		mm->def_flags;
 
+	if (flags & MAP_LOCKED)
+		f |= VM_LOCKED;
 	if (flags & MAP_GROWSDOWN)
 		f |= VM_GROWSDOWN;
 	if ((flags & MAP_NORESERVE) &&
@@ -252,7 +177,7 @@ static int map_free_range(struct mm_struct *mm, uva_t addr, u64 len,
 	struct vm_area_struct *vma;
 
 	want.vm_flags = vm_flags |= VM_SOFTDIRTY;
-	if (vma_accountable(vm_flags) && vm_enough_memory(pages))
+	if (vma_accountable(vm_flags) && vm_enough_memory(mm, pages))
 		return -ENOMEM;
 	vma = vma_merge(mm, &want);
 	if (!vma && mm->map_count < READ_ONCE(space_sys.max_map_count)) {
@@ -269,18 +194,47 @@ static int map_free_range(struct mm_struct *mm, uva_t addr, u64 len,
 	return 0;
 }
 
+/* Pages of [START, END) that are mapped. */
+static u64 mapped_pages(struct mm_struct *mm, uva_t start, uva_t end)
+{
+	struct vm_area_struct *vma;
+	u64 pages = 0;
+
+	for (vma = find_vma(mm, start); vma && vma->vm_start < end;
+	     vma = vma_next(vma))
+		pages += (min(vma->vm_end, end) - max(vma->vm_start, start)) >>
+			 PAGE_SHIFT;
+	return pages;
+}
+
+/* The limits of locking and of size; what MAP_FIXED replaces is room. */
+static int mmap_limits(struct mm_struct *mm, uva_t at, u64 len, u64 vm_flags)
+{
+	u64 pages = len >> PAGE_SHIFT;
+
+	if (!mlock_may_grow(mm, vm_flags, pages))
+		return -EAGAIN;
+	if (may_expand_vm(mm, vm_flags, pages))
+		return 0;
+	pages -= mapped_pages(mm, at, at + len);
+	return may_expand_vm(mm, vm_flags, pages) ? 0 : -ENOMEM;
+}
+
 /* Mmap lock held for writing. */
 static s64 mmap_locked(struct mm_struct *mm, uva_t addr, u64 len, int prot,
 		       int flags)
 {
-	u64 vm_flags = mmap_vm_flags(prot, flags);
+	u64 vm_flags = mmap_vm_flags(mm, prot, flags);
 	s64 at = mmap_place(mm, addr, len, flags);
 	int err;
 
 	if (at < 0)
 		return at;
-	if (!may_expand_vm(mm, vm_flags, len >> PAGE_SHIFT))
-		return -ENOMEM;
+	if ((flags & MAP_LOCKED) && !can_do_mlock(mm))
+		return -EPERM;
+	err = mmap_limits(mm, (uva_t)at, len, vm_flags);
+	if (err)
+		return err;
 	if (flags & MAP_FIXED) {
 		err = do_munmap_locked(mm, (uva_t)at, len);
 		if (err)
@@ -290,9 +244,17 @@ static s64 mmap_locked(struct mm_struct *mm, uva_t addr, u64 len, int prot,
 	return err ? err : at;
 }
 
+/* Is the new mapping to be faulted in at once? (M) held. */
+static bool mmap_populates(const struct mm_struct *mm, int flags)
+{
+	return (flags & MAP_LOCKED) || (mm->def_flags & VM_LOCKED) ||
+	       (flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE;
+}
+
 s64 do_mmap(struct mm_struct *mm, uva_t addr, u64 len, int prot, int flags)
 {
 	int err = mmap_check_flags(len, flags);
+	bool populate;
 	s64 at;
 
 	if (err)
@@ -302,7 +264,11 @@ s64 do_mmap(struct mm_struct *mm, uva_t addr, u64 len, int prot, int flags)
 		return -ENOMEM;
 	down_write(&mm->mmap_lock);
 	at = mmap_locked(mm, addr, len, prot, flags);
+	populate = at >= 0 && mmap_populates(mm, flags);
 	up_write(&mm->mmap_lock);
+	/* That it fails is the first touch's matter. */
+	if (populate)
+		(void)mm_populate(mm, (uva_t)at, len, POPULATE_LIKELY);
 	return at;
 }
 
@@ -312,21 +278,22 @@ s64 do_mmap(struct mm_struct *mm, uva_t addr, u64 len, int prot, int flags)
 
 static bool brk_grow(struct mm_struct *mm, uva_t from, uva_t to)
 {
-	u64 flags = mmap_vm_flags(PROT_READ | PROT_WRITE, 0);
+	u64 flags = mmap_vm_flags(mm, PROT_READ | PROT_WRITE, 0);
 	struct vm_area_struct *next = find_vma(mm, from);
+	u64 pages = (to - from) >> PAGE_SHIFT;
 
 	if (next && next->vm_start < to)
 		return false;
-	if (!range_is_free(mm, from, to) ||
-	    !may_expand_vm(mm, flags, (to - from) >> PAGE_SHIFT))
+	if (!range_is_free(mm, from, to) || !may_expand_vm(mm, flags, pages) ||
+	    !mlock_may_grow(mm, flags, pages))
 		return false;
 	return map_free_range(mm, from, to - from, flags) == 0;
 }
 
 uva_t do_brk(struct mm_struct *mm, uva_t brk)
 {
+	bool ok = true, populate;
 	uva_t from, to;
-	bool ok = true;
 
 	down_write(&mm->mmap_lock);
 	from = PAGE_ALIGN(mm->brk);
@@ -341,7 +308,10 @@ uva_t do_brk(struct mm_struct *mm, uva_t brk)
 	if (ok)
 		mm->brk = brk;
 	brk = mm->brk;
+	populate = ok && to > from && (mm->def_flags & VM_LOCKED);
 	up_write(&mm->mmap_lock);
+	if (populate)
+		(void)mm_populate(mm, from, to - from, POPULATE_LIKELY);
 	return brk;
 }
 

@@ -121,7 +121,7 @@ static int mprotect_locked(struct mm_struct *mm, uva_t start, uva_t end,
 	if (err)
 		return err;
 	pages = pages_to_account(mm, start, end, access);
-	if (pages && vm_enough_memory(pages))
+	if (pages && vm_enough_memory(mm, pages))
 		return -ENOMEM;
 	if (vma_isolate_range(mm, start, end)) {
 		if (pages)

@@ -13,6 +13,7 @@
 #include <mmkit/errno.h>
 #include <mmkit/mman.h>
 
+#include "space/gup.h"
 #include "space/rmap.h"
 #include "space/space.h"
 
@@ -137,154 +138,234 @@ static void drop_copy(struct mm_struct *mm, struct vm_area_struct *copy)
 	mm_verify(err == 0); /* whole VMA: nothing to split */
 }
 
+/* One call's arguments, lengths in whole pages. */
+struct mremap {
+	uva_t addr, new;
+	u64 old_len, new_len;
+	bool dontunmap;
+};
+
 /* VMA, isolated, has room at NEW: carry it over. Its old place is left
  * mapped, empty. 0, or -ENOMEM with nothing changed. */
 static int move_isolated(struct mm_struct *mm, struct vm_area_struct *vma,
-			 u64 new_len, uva_t new)
+			 const struct mremap *m)
 {
-	u64 old_len = vma->vm_end - vma->vm_start,
-	    pages = new_len >> PAGE_SHIFT;
+	u64 old_pages = vma_pages(vma), pages = m->new_len >> PAGE_SHIFT;
 	bool account = vma_accountable(vma->vm_flags);
+	/* What moves was promised already, unless the old place stays. */
+	u64 promised = m->dontunmap ? 0 : min(old_pages, pages);
 	struct vm_area_struct *copy;
 
-	if (account && vm_enough_memory(pages))
+	if (account && vm_enough_memory(mm, pages - promised))
 		return -ENOMEM;
-	copy = copy_vma(mm, vma, vma->vm_start, new, new_len);
+	if (account)
+		vm_account_again(promised);
+	copy = copy_vma(mm, vma, vma->vm_start, m->new, m->new_len);
 	if (!copy) {
 		if (account)
 			vm_unaccount(pages);
 		return -ENOMEM;
 	}
-	if (move_page_tables(vma, vma->vm_start, new, min(old_len, new_len))) {
+	if (move_page_tables(vma, vma->vm_start, m->new,
+			     min(old_pages, pages) << PAGE_SHIFT)) {
 		drop_copy(mm, copy);
 		return -ENOMEM;
 	}
 	return 0;
 }
 
-static s64 move_vma(struct mm_struct *mm, struct vm_area_struct *vma,
-		    uva_t addr, u64 old_len, u64 new_len, uva_t new)
+/* MREMAP_DONTUNMAP: the old place stays, empty; locks went with the pages. */
+static void keep_old_place(struct mm_struct *mm, struct vm_area_struct *vma)
 {
-	if (mm->map_count + 3 > READ_ONCE(space_sys.max_map_count) ||
-	    !may_expand_vm(mm, vma->vm_flags, new_len >> PAGE_SHIFT))
+	if (vma->vm_flags & VM_LOCKED)
+		mm->locked_vm -= vma_pages(vma);
+	WRITE_ONCE(vma->vm_flags, vma->vm_flags & ~VM_LOCKED_MASK);
+	vma_join(mm, vma);
+}
+
+static s64 move_vma(struct mm_struct *mm, const struct mremap *m)
+{
+	uva_t end = m->addr + m->old_len;
+	struct vm_area_struct *vma;
+
+	if (mm->map_count + 3 > READ_ONCE(space_sys.max_map_count))
 		return -ENOMEM;
 	/* The old place must be unmappable without allocating anything. */
-	if (vma_isolate_range(mm, addr, addr + old_len))
+	if (vma_isolate_range(mm, m->addr, end))
 		return -ENOMEM;
-	vma = find_vma(mm, addr);
-	if (move_isolated(mm, vma, new_len, new)) {
+	vma = find_vma(mm, m->addr);
+	if (move_isolated(mm, vma, m)) {
 		vma_join(mm, vma);
 		return -ENOMEM;
 	}
-	if (do_munmap_locked(mm, addr, old_len))
+	if (m->dontunmap)
+		keep_old_place(mm, vma);
+	else if (do_munmap_locked(mm, m->addr, m->old_len))
 		mm_bug("mremap: the old range 0x%llx does not unmap",
-		       (unsigned long long)addr);
-	vma_join(mm, find_vma(mm, new));
-	return (s64) new;
+		       (unsigned long long)m->addr);
+	vma_join(mm, find_vma(mm, m->new));
+	return (s64)m->new;
 }
 
 /* ---- growing in place
  * ------------------------------------------------------------------ */
 
 static s64 grow_in_place(struct mm_struct *mm, struct vm_area_struct *vma,
-			 uva_t addr, u64 old_len, u64 new_len)
+			 const struct mremap *m)
 {
-	u64 grow = new_len - old_len, pages = grow >> PAGE_SHIFT;
-	uva_t end = addr + old_len;
+	u64 grow = m->new_len - m->old_len, pages = grow >> PAGE_SHIFT;
+	uva_t end = m->addr + m->old_len;
 
 	if (vma->vm_end != end || end + grow > mm->layout.task_size ||
-	    end + grow < end || !range_is_free(mm, end, end + grow) ||
-	    !may_expand_vm(mm, vma->vm_flags, pages))
+	    end + grow < end || !range_is_free(mm, end, end + grow))
 		return -ENOMEM;
-	if (vma_accountable(vma->vm_flags) && vm_enough_memory(pages))
+	if (vma_accountable(vma->vm_flags) && vm_enough_memory(mm, pages))
 		return -ENOMEM;
 	vma_resize(vma, vma->vm_start, end + grow, vma->vm_pgoff);
 	vm_stat_account(mm, vma->vm_flags, (s64)pages);
 	vma_join(mm, vma);
-	return (s64)addr;
+	return (s64)m->addr;
 }
 
-/* The VMA that holds all of [ADDR, ADDR + LEN), or an errno. */
-static int mremap_source(struct mm_struct *mm, uva_t addr, u64 len,
+/* ---- the call
+ * ------------------------------------------------------------------ */
+
+/* The VMA that holds all of the old place and may get the new size. */
+static int mremap_source(struct mm_struct *mm, const struct mremap *m,
 			 struct vm_area_struct **out)
 {
-	struct vm_area_struct *vma = find_vma(mm, addr);
+	struct vm_area_struct *vma = find_vma(mm, m->addr);
+	u64 pages;
 
-	if (!vma_contains(vma, addr) || len > vma->vm_end - addr)
+	if (!vma_contains(vma, m->addr))
+		return -EFAULT;
+	/* Length 0 asks for a second view: of shared mappings only. */
+	if (!m->old_len)
+		return -EINVAL;
+	if (m->old_len > vma->vm_end - m->addr)
 		return -EFAULT;
 	*out = vma;
-	return 0;
+	pages = m->dontunmap ? m->old_len >> PAGE_SHIFT : 0;
+	if (m->new_len > m->old_len) {
+		pages = (m->new_len - m->old_len) >> PAGE_SHIFT;
+		if (!mlock_may_grow(mm, vma->vm_flags, pages))
+			return -EAGAIN;
+	}
+	return may_expand_vm(mm, vma->vm_flags, pages) ? 0 : -ENOMEM;
 }
 
-static s64 mremap_to(struct mm_struct *mm, uva_t addr, u64 old_len, u64 new_len,
-		     uva_t new)
+/* Does the old place, as far as it would be unmapped, lie in user space? */
+static bool trim_ok(const struct mm_struct *mm, const struct mremap *m)
 {
 	u64 task_size = mm->layout.task_size;
-	struct vm_area_struct *vma;
-	int err;
 
-	if (!IS_ALIGNED(new, PAGE_SIZE) || new_len > task_size ||
-	    new > task_size - new_len)
-		return -EINVAL;
-	if (addr + old_len > new &&new + new_len > addr)
-		return -EINVAL;
-	err = mremap_source(mm, addr, old_len, &vma);
-	if (!err)
-		err = do_munmap_locked(mm, new, new_len);
-	if (!err)
-		err = mremap_source(mm, addr, old_len, &vma);
-	if (err)
-		return err;
-	return move_vma(mm, vma, addr, old_len, new_len, new);
+	return m->old_len <= m->new_len ||
+	       (m->old_len <= task_size && m->addr <= task_size - m->old_len);
 }
 
-static s64 mremap_locked(struct mm_struct *mm, uva_t addr, u64 old_len,
-			 u64 new_len, int flags)
+/* The end of the old place that is too much goes: 0 or an errno. */
+static int mremap_trim(struct mm_struct *mm, const struct mremap *m)
 {
-	struct vm_area_struct *vma;
-	s64 ret, at;
-	int err;
+	mm_assert(m->old_len > m->new_len && trim_ok(mm, m));
+	return do_munmap_locked(mm, m->addr + m->new_len,
+				m->old_len - m->new_len);
+}
 
-	if (new_len <= old_len) {
-		err = mremap_source(mm, addr, min(old_len, new_len), &vma);
-		if (!err && old_len > mm->layout.task_size - addr)
-			err = -EINVAL;
-		if (!err && new_len < old_len)
-			err = do_munmap_locked(mm, addr + new_len,
-					       old_len - new_len);
-		return err ? err : (s64)addr;
-	}
-	err = mremap_source(mm, addr, old_len, &vma);
+static s64 mremap_to(struct mm_struct *mm, struct mremap *m, bool fixed)
+{
+	u64 task_size = mm->layout.task_size;
+	struct mremap trimmed = *m;
+	struct vm_area_struct *vma;
+	int err;
+	s64 at;
+
+	if (!IS_ALIGNED(m->new, PAGE_SIZE) || m->new_len > task_size ||
+	    m->new > task_size - m->new_len)
+		return -EINVAL;
+	if (m->addr + m->old_len > m->new && m->new + m->new_len > m->addr)
+		return -EINVAL;
+	trimmed.old_len = min(m->old_len, m->new_len);
+	err = mremap_source(mm, &trimmed, &vma);
+	if (!err && !trim_ok(mm, m))
+		err = -EINVAL;
+	if (!err && fixed && m->new < READ_ONCE(space_sys.mmap_min_addr))
+		err = -EPERM;
+	if (!err && fixed)
+		err = do_munmap_locked(mm, m->new, m->new_len);
+	if (!err && m->old_len > m->new_len)
+		err = mremap_trim(mm, m);
+	if (!err)
+		err = mremap_source(mm, &trimmed, &vma);
 	if (err)
 		return err;
-	ret = grow_in_place(mm, vma, addr, old_len, new_len);
+	if (!fixed) {
+		at = get_unmapped_area(mm, m->new, m->new_len);
+		if (at < 0)
+			return at;
+		trimmed.new = (uva_t)at;
+	}
+	return move_vma(mm, &trimmed);
+}
+
+static s64 mremap_locked(struct mm_struct *mm, struct mremap *m, int flags)
+{
+	struct vm_area_struct *vma;
+	s64 ret;
+	int err;
+
+	if (m->new_len <= m->old_len) {
+		if (!vma_contains(find_vma(mm, m->addr), m->addr))
+			return -EFAULT;
+		if (!trim_ok(mm, m))
+			return -EINVAL;
+		err = m->new_len < m->old_len ? mremap_trim(mm, m) : 0;
+		return err ? err : (s64)m->addr;
+	}
+	err = mremap_source(mm, m, &vma);
+	if (err)
+		return err;
+	ret = grow_in_place(mm, vma, m);
 	if (ret >= 0 || !(flags & MREMAP_MAYMOVE))
 		return ret;
-	at = get_unmapped_area(mm, 0, new_len);
-	if (at < 0)
-		return at;
-	return move_vma(mm, vma, addr, old_len, new_len, (uva_t)at);
+	ret = get_unmapped_area(mm, 0, m->new_len);
+	if (ret < 0)
+		return ret;
+	m->new = (uva_t)ret;
+	return move_vma(mm, m);
+}
+
+static bool mremap_flags_ok(int flags, u64 old_len, u64 new_len)
+{
+	if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP))
+		return false;
+	if ((flags & MREMAP_DONTUNMAP) && old_len != new_len)
+		return false;
+	return (flags & MREMAP_MAYMOVE) ||
+	       !(flags & (MREMAP_FIXED | MREMAP_DONTUNMAP));
 }
 
 s64 do_mremap(struct mm_struct *mm, uva_t addr, u64 old_len, u64 new_len,
 	      int flags, uva_t new_addr)
 {
+	bool fixed = (flags & MREMAP_FIXED) != 0, populate = false;
+	struct mremap m = {addr, new_addr, PAGE_ALIGN(old_len),
+			   PAGE_ALIGN(new_len),
+			   (flags & MREMAP_DONTUNMAP) != 0};
 	s64 ret;
 
-	if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED))
-		return -EINVAL;
-	if ((flags & MREMAP_FIXED) && !(flags & MREMAP_MAYMOVE))
-		return -EINVAL;
-	old_len = PAGE_ALIGN(old_len);
-	new_len = PAGE_ALIGN(new_len);
-	/* old_len 0 duplicates shared mappings only; there are none yet. */
-	if (!IS_ALIGNED(addr, PAGE_SIZE) || !new_len || !old_len)
+	if (!mremap_flags_ok(flags, old_len, new_len) ||
+	    !IS_ALIGNED(addr, PAGE_SIZE) || !m.new_len)
 		return -EINVAL;
 	down_write(&mm->mmap_lock);
-	if (flags & MREMAP_FIXED)
-		ret = mremap_to(mm, addr, old_len, new_len, new_addr);
+	if (fixed || m.dontunmap)
+		ret = mremap_to(mm, &m, fixed);
 	else
-		ret = mremap_locked(mm, addr, old_len, new_len, flags);
+		ret = mremap_locked(mm, &m, flags);
+	if (ret >= 0 && m.new_len > m.old_len)
+		populate = find_vma(mm, (uva_t)ret)->vm_flags & VM_LOCKED;
 	up_write(&mm->mmap_lock);
+	if (populate)
+		(void)mm_populate(mm, (uva_t)ret + m.old_len,
+				  m.new_len - m.old_len, POPULATE_LIKELY);
 	return ret;
 }

@@ -237,9 +237,12 @@ static bool referenced_one(struct page *page, struct vm_area_struct *vma,
 		pt_clear_bits(&slot, X86_PTE_A);
 		port_tlb_flush(&mm->cpus, mm->asid, addr, addr + PAGE_SIZE);
 	}
-	pt_unlock(&slot);
 	/* No mmap lock here: mprotect may be changing them. */
 	vm_flags = READ_ONCE(vma->vm_flags);
+	/* With the table locked, so that who unmaps or unlocks sees it. */
+	if (unlikely(vm_flags & VM_LOCKED))
+		mlock_page(page);
+	pt_unlock(&slot);
 	if (young && !(vm_flags & VM_SEQ_READ))
 		ra->referenced++;
 	ra->vm_flags |= vm_flags;
@@ -284,7 +287,12 @@ static bool unmap_one(struct page *page, struct vm_area_struct *vma, uva_t addr,
 	(void)arg;
 	if (!page_vma_slot(page, vma, addr, &slot))
 		return true;
-	if ((READ_ONCE(vma->vm_flags) & VM_LOCKED) || swap_duplicate(entry)) {
+	if (READ_ONCE(vma->vm_flags) & VM_LOCKED) {
+		mlock_page(page);
+		pt_unlock(&slot);
+		return false;
+	}
+	if (swap_duplicate(entry)) {
 		pt_unlock(&slot);
 		return false;
 	}

@@ -96,6 +96,18 @@ void page_dup_rmap(struct page *page);
 void page_remove_rmap(struct page *page);
 void page_move_anon_rmap(struct page *page, struct vm_area_struct *vma);
 
+/*
+ * mlock_page: PAGE is mapped by a VM_LOCKED mapping: mark it, count it, and
+ * bring it to the unevictable list. mlock_new_page: the same for a page that
+ * nobody else knows yet. munlock_page: a locked mapping let go of PAGE, which
+ * the caller holds; if it was the last such, all that is undone. (mlock.c)
+ * mlock_page: the table of such a mapping's entry is locked, or the page is
+ * and the mmap lock held; munlock_page locks the page and may sleep.
+ */
+void mlock_page(struct page *page);
+void mlock_new_page(struct page *page);
+void munlock_page(struct page *page);
+
 /* One walk over all mappings of a page. */
 struct rmap_walk_control {
 	void *arg;

@@ -18,25 +18,33 @@
 #include "pgtable/pgtable.h"
 
 /* vm_area_struct.vm_flags; names as in Linux. */
-#define VM_READ	      0x00000001UL
-#define VM_WRITE      0x00000002UL
-#define VM_EXEC	      0x00000004UL
-#define VM_SHARED     0x00000008UL
-#define VM_MAYREAD    0x00000010UL
-#define VM_MAYWRITE   0x00000020UL
-#define VM_MAYEXEC    0x00000040UL
-#define VM_GROWSDOWN  0x00000100UL
-#define VM_LOCKED     0x00002000UL
-#define VM_SEQ_READ   0x00008000UL
-#define VM_RAND_READ  0x00010000UL
-#define VM_DONTCOPY   0x00020000UL
-#define VM_DONTEXPAND 0x00040000UL
-#define VM_ACCOUNT    0x00100000UL
-#define VM_NORESERVE  0x00200000UL
-#define VM_WIPEONFORK 0x02000000UL
-#define VM_SOFTDIRTY  0x08000000UL /* younger than the last clear_refs */
+#define VM_READ	       0x00000001UL
+#define VM_WRITE       0x00000002UL
+#define VM_EXEC	       0x00000004UL
+#define VM_SHARED      0x00000008UL
+#define VM_MAYREAD     0x00000010UL
+#define VM_MAYWRITE    0x00000020UL
+#define VM_MAYEXEC     0x00000040UL
+#define VM_GROWSDOWN   0x00000100UL
+#define VM_LOCKED      0x00002000UL
+#define VM_SEQ_READ    0x00008000UL
+#define VM_RAND_READ   0x00010000UL
+#define VM_DONTCOPY    0x00020000UL
+#define VM_DONTEXPAND  0x00040000UL
+#define VM_LOCKONFAULT 0x00080000UL
+#define VM_ACCOUNT     0x00100000UL
+#define VM_NORESERVE   0x00200000UL
+#define VM_WIPEONFORK  0x02000000UL
+#define VM_DONTDUMP    0x04000000UL
+#define VM_SOFTDIRTY   0x08000000UL /* younger than the last clear_refs */
+#define VM_HUGEPAGE    0x20000000UL
+#define VM_NOHUGEPAGE  0x40000000UL
+#define VM_MERGEABLE   0x80000000UL
+
 /* Flags that do not keep neighbours from being one mapping. */
 #define VM_MERGE_IGNORE VM_SOFTDIRTY
+
+#define VM_LOCKED_MASK (VM_LOCKED | VM_LOCKONFAULT)
 
 #define VM_ACCESS_FLAGS (VM_READ | VM_WRITE | VM_EXEC)
 
@@ -79,10 +87,13 @@ struct mm_struct {
 	struct mm_layout layout;	 /* (C) */
 	uva_t brk, start_brk;		 /* (M) */
 	u64 total_vm, data_vm, stack_vm; /* (M) pages */
-	u64 counters[NR_MM_COUNTERS];	 /* (A) pages */
-	u64 hiwater_rss;		 /* (A) */
-	u64 hiwater_vm;			 /* (M) largest total_vm so far */
-	u64 rlimit_as, rlimit_data, rlimit_stack; /* (M) bytes */
+	u64 locked_vm;			 /* (M) pages of VM_LOCKED mappings */
+	u64 def_flags; /* (M) VM_LOCKED_MASK of mappings to come: mlockall() */
+	u64 counters[NR_MM_COUNTERS]; /* (A) pages */
+	u64 hiwater_rss;	      /* (A) */
+	u64 hiwater_vm;		      /* (M) largest total_vm so far */
+	/* (M) bytes */
+	u64 rlimit_as, rlimit_data, rlimit_stack, rlimit_memlock;
 	spinlock_t anon_lock;	 /* linking a VMA's first anon_vma */
 	struct list_head mmlist; /* (S) all address spaces */
 	struct epoch_head epoch; /* for the deferred free */
@@ -107,8 +118,10 @@ struct space_state {
 	u64 max_map_count;     /* tunable */
 	u32 overcommit_memory; /* tunable: 0, 1, 2 */
 	u32 overcommit_ratio;  /* tunable, percent */
-	u64 mmap_min_addr;     /* tunable, bytes */
-	u64 stack_guard_gap;   /* tunable, pages */
+	u64 overcommit_kbytes; /* tunable; 0: the ratio counts */
+	u64 admin_reserve_kbytes, user_reserve_kbytes; /* tunables */
+	u64 mmap_min_addr;			       /* tunable, bytes */
+	u64 stack_guard_gap;			       /* tunable, pages */
 	struct kmem_cache *mm_cache, *vma_cache, *avc_cache, *anon_vma_cache;
 };
 
@@ -195,12 +208,26 @@ void vma_tree_check(struct mm_struct *mm);
 pgprot_t vm_get_page_prot(u64 vm_flags);
 u64 prot_to_vm_flags(int prot);
 
-/* ---- limits (mmap.c)
- * --------------------------------------------------------- */
+/* ---- limits (limits.c)
+ * ------------------------------------------------------- */
 
-/* vm_enough_memory: account PAGES if the overcommit mode allows. 0, -ENOMEM. */
-int vm_enough_memory(u64 pages) MM_MUST_CHECK;
+/* vm_enough_memory: account PAGES of MM if the overcommit mode allows. 0,
+ * -ENOMEM. */
+int vm_enough_memory(const struct mm_struct *mm, u64 pages) MM_MUST_CHECK;
 void vm_unaccount(u64 pages);
+/* vm_account_again: PAGES promised before are promised at a second place for
+ * a while: no mode refuses them. */
+void vm_account_again(u64 pages);
+/* vm_commit_limit: what mode 2 lets be promised, reserves not taken off. */
+u64 vm_commit_limit(void);
+/* limits_init: defaults of the tunables, by the memory that is free. */
+void limits_init(void);
+/* mm_capable: may the running task do what CAP (MM_CAP_*) allows? */
+bool mm_capable(u32 cap);
+/* can_do_mlock: may anything be locked at all? */
+bool can_do_mlock(const struct mm_struct *mm);
+/* mlock_may_grow: does RLIMIT_MEMLOCK let PAGES of VM_FLAGS come? */
+bool mlock_may_grow(const struct mm_struct *mm, u64 vm_flags, u64 pages);
 /* may_expand_vm: RLIMIT_AS and RLIMIT_DATA allow PAGES more. */
 bool may_expand_vm(const struct mm_struct *mm, u64 vm_flags, u64 pages);
 void vm_stat_account(struct mm_struct *mm, u64 vm_flags, s64 pages);

@@ -39,9 +39,10 @@ static int stack_grow(struct mm_struct *mm, struct vm_area_struct *vma,
 		return -ENOMEM;
 	if (vma->vm_end - start > mm->rlimit_stack)
 		return -ENOMEM;
-	if (vma->vm_pgoff < grow || !may_expand_vm(mm, vma->vm_flags, grow))
+	if (vma->vm_pgoff < grow || !may_expand_vm(mm, vma->vm_flags, grow) ||
+	    !mlock_may_grow(mm, vma->vm_flags, grow))
 		return -ENOMEM;
-	if (vma_accountable(vma->vm_flags) && vm_enough_memory(grow))
+	if (vma_accountable(vma->vm_flags) && vm_enough_memory(mm, grow))
 		return -ENOMEM;
 	vma_resize(vma, start, vma->vm_end, vma->vm_pgoff - grow);
 	vm_stat_account(mm, vma->vm_flags, (s64)grow);

@@ -592,7 +592,7 @@ void vma_tree_check(struct mm_struct *mm)
 	struct vm_area_struct *vma;
 	struct rb_node *node = rb_first(&mm->mm_rb);
 	uva_t end = 0;
-	u64 n = 0, gap, pages = 0;
+	u64 n = 0, gap, pages = 0, locked = 0;
 
 	for_each_vma (vma, mm) {
 		mm_verify(vma->vm_start < vma->vm_end);
@@ -603,11 +603,14 @@ void vma_tree_check(struct mm_struct *mm)
 		anon_vma_check(vma);
 		end = vma->vm_end;
 		pages += vma_pages(vma);
+		if (vma->vm_flags & VM_LOCKED)
+			locked += vma_pages(vma);
 		node = rb_next(node);
 		n++;
 	}
 	mm_verify(node == NULL);
 	mm_verify(n == mm->map_count);
 	mm_verify(pages == mm->total_vm);
+	mm_verify(locked == mm->locked_vm);
 	mm_verify(check_node(mm->mm_rb.rb_node, &gap) == n);
 }

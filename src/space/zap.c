@@ -15,8 +15,11 @@
 /* The gather lets go of pages: those left only to the swap cache go too. */
 static void release_pages(struct page **pages, u32 n)
 {
-	for (u32 i = 0; i < n; i++)
+	for (u32 i = 0; i < n; i++) {
+		if (unlikely(PageMlocked(pages[i])))
+			munlock_page(pages[i]);
 		free_page_and_swap_cache(pages[i]);
+	}
 }
 
 void mm_gather_init(struct mmu_gather *tlb, struct mm_struct *mm)

@@ -946,7 +946,7 @@ static int sysctl_body(void)
 
 	sysctl_errors();
 	mm_sysctl_list(set_again, &n);
-	assert_int_equal(n, 18);
+	assert_int_equal(n, 21);
 	assert_int_equal(min_wmark_pages(zone), min_before);
 	assert_int_equal(mm_sysctl_set("vm.swappiness", " 100\n"), 0);
 	assert_int_equal(reclaim_sys.swappiness, 100);

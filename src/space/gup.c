@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gup.c - user memory reached by the kernel: fault in, pin, copy.
+ *
+ * 1. Purpose. A system call reads and writes memory of a process that may not
+ *    be there yet. What the CPU's trap does for the process's own accesses is
+ *    done here by asking: find the mapping, check the right, fault until the
+ *    entry allows the access.
+ *
+ * 2. Three uses of one step, user_page_lock():
+ *      populate  fault in and go on: MAP_POPULATE, mlock(), MADV_POPULATE_*
+ *      pin       take references, so that the frames stay: pin_user_pages()
+ *      copy      copy to or from the frame: copy_to_user() and its kin
+ *
+ * 3. Invariants.
+ *    GUP-1  A frame is written only with its table locked and a writable entry
+ *           in it, which is marked dirty: so no fork, no reclaim and no
+ *           mprotect comes between the look and the write.
+ *    GUP-2  A pin weighs PIN_BIAS references. Reclaim leaves pages of that
+ *           weight where they are: a page that came back from swap beside a
+ *           foreign reference would be copied at the next write.
+ *
+ * 4. Locking. mmap lock for reading; the table lock around a look or a copy of
+ *    at most one page. The caller holds neither.
+ *
+ * 5. Failure. -EFAULT: no mapping or no right; -ENOMEM: no frame. What was
+ *    faulted in before stays.
+ *
+ * References: process_vm_readv(2), madvise(2), mlock(2); Linux documentation,
+ * core-api/pin_user_pages.
+ */
+#include <mmkit/errno.h>
+#include <mmkit/page_alloc.h>
+#include <mmkit/uaccess.h>
+
+#include "base/string.h"
+#include "phys/mmzone.h"
+#include "phys/vmstat.h"
+#include "space/fault.h"
+#include "space/gup.h"
+
+/* ---- one page ------------------------------------------------------------ */
+
+/* x86 cannot withhold reading from what may be written or run: the process's
+ * own accesses and those for it can read that, others ask for VM_READ. */
+static bool vma_access_own(const struct vm_area_struct *vma, bool write)
+{
+	return (vma->vm_flags & (write ? VM_WRITE : VM_ACCESS_FLAGS)) != 0;
+}
+
+static bool vma_access_foreign(const struct vm_area_struct *vma, bool write)
+{
+	return (vma->vm_flags & (write ? VM_WRITE : VM_READ)) != 0;
+}
+
+static int fault_errno(vm_fault_t result)
+{
+	if (result & (VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV))
+		return -EFAULT;
+	return result & VM_FAULT_OOM ? -ENOMEM : 0;
+}
+
+int user_page_lock(struct vm_area_struct *vma, uva_t addr, bool write,
+		   struct pt_slot *slot)
+{
+	struct mm_task *task = port_current();
+	struct mm_struct *mm = vma->vm_mm;
+
+	mm_assert(vma_contains(vma, addr) && vma_access_own(vma, write));
+	for (;;) {
+		vm_fault_t ret;
+		int err;
+
+		if (pt_lookup(&mm->pt, addr, slot)) {
+			pte_t e;
+
+			pt_lock(slot);
+			e = pt_get(slot);
+			if (pte_present(e) && (!write || pte_write(e)))
+				return 0;
+			pt_unlock(slot);
+		}
+		ret = handle_mm_fault(vma, addr, write ? FAULT_FLAG_WRITE : 0);
+		fault_account(task, ret);
+		err = fault_errno(ret);
+		if (!err && READ_ONCE(task->fatal_signal))
+			err = -EINTR;
+		if (err)
+			return err;
+	}
+}
+
+/* ---- populate ------------------------------------------------------------ */
+
+/* Where one hold of the mmap lock ends: others want it too. */
+#define POPULATE_STEP (512UL << PAGE_SHIFT)
+
+static int populate_vma(struct vm_area_struct *vma, uva_t start, uva_t end,
+			bool write)
+{
+	struct pt_slot slot;
+	int err = 0;
+
+	for (uva_t at = start; at < end && !err; at += PAGE_SIZE) {
+		err = user_page_lock(vma, at, write, &slot);
+		if (!err)
+			pt_unlock(&slot);
+	}
+	return err;
+}
+
+/* The part of [*AT, END) in one mapping, a step at most. Lock held. */
+static int populate_step(struct mm_struct *mm, uva_t *at, uva_t end,
+			 enum populate_how how)
+{
+	struct vm_area_struct *vma = find_vma(mm, *at);
+	uva_t to;
+	bool write, allowed;
+	int err;
+
+	if (!vma_contains(vma, *at))
+		return -ENOMEM;
+	to = min(min(vma->vm_end, end), *at + POPULATE_STEP);
+	write = how == POPULATE_WRITE;
+	/* What would be copied at the first write is copied now. */
+	if (how == POPULATE_LIKELY)
+		write = (vma->vm_flags & (VM_WRITE | VM_SHARED)) == VM_WRITE;
+	allowed = how == POPULATE_LIKELY ? vma_access_own(vma, write)
+					 : vma_access_foreign(vma, write);
+	if (how == POPULATE_LIKELY && (vma->vm_flags & VM_LOCKONFAULT))
+		err = 0;
+	else if (allowed)
+		err = populate_vma(vma, *at, to, write);
+	else
+		err = how == POPULATE_LIKELY ? -EFAULT : -EINVAL;
+	*at = to;
+	return err;
+}
+
+int mm_populate(struct mm_struct *mm, uva_t start, u64 len,
+		enum populate_how how)
+{
+	uva_t at = start, end = start + len;
+	int err = 0;
+
+	while (at < end && !err) {
+		down_read(&mm->mmap_lock);
+		err = populate_step(mm, &at, end, how);
+		up_read(&mm->mmap_lock);
+	}
+	return err;
+}
+
+void mm_populate_all(struct mm_struct *mm)
+{
+	uva_t at = 0, end = mm->layout.task_size;
+
+	while (at < end) {
+		struct vm_area_struct *vma;
+
+		down_read(&mm->mmap_lock);
+		vma = find_vma(mm, at);
+		if (vma) {
+			at = max(at, vma->vm_start);
+			/* One mapping without access must not spare the rest.
+			 */
+			if (populate_step(mm, &at, end, POPULATE_LIKELY) ==
+			    -EINTR)
+				vma = NULL;
+		}
+		up_read(&mm->mmap_lock);
+		if (!vma)
+			break;
+	}
+}
+
+/* ---- pin ------------------------------------------------------------------
+ */
+
+static void pin_page(struct page *page)
+{
+	page_ref_add(page, PIN_BIAS);
+	inc_node_page_state(page_zone(page)->zone_pgdat, NR_FOLL_PIN_ACQUIRED);
+}
+
+void unpin_user_page(struct page *page)
+{
+	mm_verify(page_count(page) >= PIN_BIAS);
+	inc_node_page_state(page_zone(page)->zone_pgdat, NR_FOLL_PIN_RELEASED);
+	page_ref_add(page, 1 - PIN_BIAS);
+	put_page(page);
+}
+
+void unpin_user_pages_dirty(struct page **pages, u64 nr, bool dirty)
+{
+	for (u64 i = 0; i < nr; i++) {
+		if (dirty)
+			SetPageDirty(pages[i]);
+		unpin_user_page(pages[i]);
+	}
+}
+
+/* Lock held for reading. */
+static int pin_one(struct mm_struct *mm, uva_t addr, bool write,
+		   struct page **out)
+{
+	struct vm_area_struct *vma = find_vma(mm, addr);
+	struct pt_slot slot;
+	int err;
+
+	if (!vma_contains(vma, addr) || !vma_access_foreign(vma, write))
+		return -EFAULT;
+	err = user_page_lock(vma, addr, write, &slot);
+	if (err)
+		return err;
+	*out = pfn_to_page(pte_pfn(pt_get(&slot)));
+	pin_page(*out);
+	pt_unlock(&slot);
+	return 0;
+}
+
+s64 pin_user_pages(struct mm_struct *mm, uva_t start, u64 nr, u32 gup_flags,
+		   struct page **pages)
+{
+	u64 done = 0;
+	int err = 0;
+
+	if (gup_flags & ~FOLL_WRITE)
+		return -EINVAL;
+	start = PAGE_ALIGN_DOWN(start);
+	down_read(&mm->mmap_lock);
+	for (; done < nr && !err; done += !err)
+		err = start + (done << PAGE_SHIFT) < start
+			      ? -EFAULT
+			      : pin_one(mm, start + (done << PAGE_SHIFT),
+					(gup_flags & FOLL_WRITE) != 0,
+					&pages[done]);
+	up_read(&mm->mmap_lock);
+	return done ? (s64)done : err;
+}
+
+/* ---- copy ------------------------------------------------------------------
+ */
+
+struct copy_step {
+	uva_t user;
+	void *kernel;
+	u64 n;	 /* within one page */
+	u32 how; /* USER_* */
+};
+
+/* Table locked: GUP-1. */
+static void copy_locked(const struct pt_slot *slot, const struct copy_step *c)
+{
+	pte_t e = pt_get(slot), n = pte_mkyoung(e);
+	struct page *page = pfn_to_page(pte_pfn(e));
+	char *view = page_map(page);
+	u64 off = c->user & (PAGE_SIZE - 1);
+
+	mm_assert(off + c->n <= PAGE_SIZE);
+	if (c->how & USER_WRITE) {
+		mm_memcpy(view + off, c->kernel, c->n);
+		n = pte_mkdirty(n);
+	} else {
+		mm_memcpy(c->kernel, view + off, c->n);
+	}
+	page_unmap(page, view);
+	/* Only bits are added, as in a spurious fault. */
+	if (!pte_same(e, n))
+		pt_set(slot, n);
+}
+
+static int copy_one(struct mm_struct *mm, const struct copy_step *c)
+{
+	bool write = (c->how & USER_WRITE) != 0, allowed = false;
+	struct vm_area_struct *vma;
+	struct pt_slot slot;
+	int err = -EFAULT;
+
+	down_read(&mm->mmap_lock);
+	vma = find_vma(mm, c->user);
+	if (vma_contains(vma, c->user))
+		allowed = c->how & USER_OWN ? vma_access_own(vma, write)
+					    : vma_access_foreign(vma, write);
+	if (vma && c->user < vma->vm_start && (vma->vm_flags & VM_GROWSDOWN))
+		err = -EAGAIN;
+	else if (allowed)
+		err = user_page_lock(vma, c->user, write, &slot);
+	if (!err) {
+		copy_locked(&slot, c);
+		pt_unlock(&slot);
+	}
+	up_read(&mm->mmap_lock);
+	return err;
+}
+
+/* Returns how many of N bytes were not copied. HOW: USER_*. */
+static u64 copy_user(struct mm_struct *mm, uva_t user, void *kernel, u64 n,
+		     u32 how)
+{
+	while (n) {
+		struct copy_step c = {
+			user, kernel,
+			min(n, PAGE_SIZE - (user & (PAGE_SIZE - 1))), how};
+		int err = user >= mm->layout.task_size ? -EFAULT
+						       : copy_one(mm, &c);
+
+		if (err == -EAGAIN && (how & USER_OWN) &&
+		    !expand_stack(mm, user))
+			continue;
+		if (err)
+			break;
+		user += c.n;
+		kernel = (char *)kernel + c.n;
+		n -= c.n;
+	}
+	return n;
+}
+
+u64 copy_to_user(struct mm_struct *mm, uva_t to, const void *from, u64 n)
+{
+	return copy_user(mm, to, (void *)(uintptr_t)from, n,
+			 USER_WRITE | USER_OWN);
+}
+
+u64 copy_from_user(struct mm_struct *mm, void *to, uva_t from, u64 n)
+{
+	return copy_user(mm, from, to, n, USER_OWN);
+}
+
+u64 access_process_vm(struct mm_struct *mm, uva_t addr, void *buf, u64 n,
+		      bool write)
+{
+	return n - copy_user(mm, addr, buf, n, write ? USER_WRITE : 0);
+}
+
+u64 clear_user(struct mm_struct *mm, uva_t to, u64 n)
+{
+	static const char zeroes[256];
+
+	while (n) {
+		u64 part = min(n, (u64)sizeof(zeroes));
+		u64 left = copy_to_user(mm, to, zeroes, part);
+
+		n -= part - left;
+		to += part - left;
+		if (left)
+			break;
+	}
+	return n;
+}
+
+s64 strncpy_from_user(struct mm_struct *mm, char *to, uva_t from, u64 n)
+{
+	for (u64 done = 0; done < n;) {
+		u64 part = min(n - done,
+			       PAGE_SIZE - ((from + done) & (PAGE_SIZE - 1)));
+
+		/* A page at a time: what is behind the end may be no memory. */
+		if (copy_from_user(mm, to + done, from + done, part))
+			return -EFAULT;
+		for (u64 i = 0; i < part; i++)
+			if (!to[done + i])
+				return (s64)(done + i);
+		done += part;
+	}
+	return (s64)n;
+}
