@@ -17,7 +17,11 @@
 #define ROUNDS	2000
 #define DEPTH	24
 
+#ifdef __clang__ /* makes no clones of functions */
+#define FRAME __attribute__((noinline))
+#else
 #define FRAME __attribute__((noinline, noclone))
+#endif
 
 static u64 chunks[64][STACK_DEPOT_CHUNK / 8];
 

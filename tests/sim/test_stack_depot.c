@@ -7,7 +7,11 @@
 static u64 chunks[DEPOT_CHUNKS + 1][STACK_DEPOT_CHUNK / 8];
 
 /* Frames that stay frames: nothing is inlined and nothing a tail call. */
-#define FRAME	__attribute__((noinline, noclone))
+#ifdef __clang__ /* makes no clones of functions */
+#define FRAME __attribute__((noinline))
+#else
+#define FRAME __attribute__((noinline, noclone))
+#endif
 #define STAY(x) __asm__ volatile("" : "+r"(x))
 
 static u64 entries[64];
