@@ -156,9 +156,9 @@ static int vm_madvise(struct vmodel *m, u32 at, u32 len, int advice)
 {
 	int err = 0;
 
-	if (at + len > m->n)
-		return -EINVAL;
 	for (u32 i = at; i < at + len; i++) {
+		if (i >= m->n)
+			return -ENOMEM;
 		if (!m->w[i])
 			err = -ENOMEM;
 		else

@@ -115,8 +115,13 @@ uva_t do_brk(struct mm_struct *mm, uva_t brk);
 int mm_set_start_brk(struct mm_struct *mm, uva_t start);
 
 /*
- * do_madvise: madvise(2): NORMAL, RANDOM, SEQUENTIAL, WILLNEED (hints),
- * DONTNEED, DONTFORK, DOFORK, WIPEONFORK, KEEPONFORK. 0, -EINVAL, -ENOMEM.
+ * do_madvise: madvise(2), every advice that anonymous memory can get. 0, or
+ * -EINVAL (unknown; not aligned, or an end before the start; REMOVE, which
+ * needs a file; FREE, COLD, PAGEOUT, DONTNEED of locked memory; POPULATE_*
+ * without the right), -ENOMEM (a hole: the rest was treated; POPULATE_* stops
+ * there), -EAGAIN (no memory to split a mapping), -EFAULT (POPULATE_*: the
+ * contents cannot be had), -EPERM (HWPOISON, SOFT_OFFLINE without
+ * MM_CAP_SYS_ADMIN; with it -EINVAL: frames are not poisoned yet).
  */
 int do_madvise(struct mm_struct *mm, uva_t addr, u64 len, int advice);
 
@@ -139,6 +144,19 @@ int do_munlock(struct mm_struct *mm, uva_t addr, u64 len);
  */
 int do_mlockall(struct mm_struct *mm, u32 flags);
 int do_munlockall(struct mm_struct *mm);
+
+/*
+ * do_mincore: mincore(2): a byte for each page of [ADDR, ADDR + LEN) to the
+ * user's VEC, bit 0: it is in RAM. 0, -EINVAL (not aligned), -ENOMEM (a hole,
+ * or beyond user space), -EFAULT (VEC). Bytes before a hole may be written.
+ */
+int do_mincore(struct mm_struct *mm, uva_t addr, u64 len, uva_t vec);
+
+/*
+ * do_msync: msync(2). 0, -EINVAL (flags, not aligned), -ENOMEM (a hole: the
+ * rest was done), -EBUSY (MS_INVALIDATE of locked memory).
+ */
+int do_msync(struct mm_struct *mm, uva_t addr, u64 len, int flags);
 
 /*
  * mm_user_fault: the trap's entry: TASK, running here, touched VA and the CPU

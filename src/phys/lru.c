@@ -303,6 +303,29 @@ void lru_putback_page(struct page *page)
 	put_page(page);
 }
 
+void lru_deactivate_page(struct page *page)
+{
+	if (PageUnevictable(page) || !lru_isolate_page(page))
+		return;
+	if (TestClearPageActive(page))
+		count_vm_event(PGDEACTIVATE);
+	ClearPageReferenced(page);
+	lru_putback_page(page);
+}
+
+void lru_lazyfree_page(struct page *page)
+{
+	if (PageUnevictable(page) || PageSwapCache(page) ||
+	    !PageSwapBacked(page) || !lru_isolate_page(page))
+		return;
+	ClearPageActive(page);
+	ClearPageReferenced(page);
+	/* Not on a list now: it is what chooses the next one (LRU-3). */
+	ClearPageSwapBacked(page);
+	count_vm_event(PGLAZYFREE);
+	lru_putback_page(page);
+}
+
 void lru_rotate_reclaimable(struct page *page)
 {
 	struct lruvec *lruvec = page_lruvec(page);

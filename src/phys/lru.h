@@ -62,6 +62,12 @@ struct lru_ops {
 	void (*rotate)(struct lruvec *lruvec, struct page *page);
 	/* Reclaim from LRUVEC; may sleep; no locks held. Pages freed. */
 	u64 (*scan)(struct lruvec *lruvec, struct scan_control *sc);
+	/*
+	 * Reclaim the isolated PAGES now, used or not; those that stay are
+	 * left on PAGES with their isolation reference. May sleep; no locks but
+	 * an mmap lock held. Pages freed.
+	 */
+	u64 (*pageout)(struct page_list *pages);
 };
 
 #define LRU_BATCH 15
@@ -117,6 +123,17 @@ void mark_page_accessed(struct page *page);
 
 /* activate_page: move to the active list now, if the page is on a list. */
 void activate_page(struct page *page);
+
+/* lru_deactivate_page: PAGE, if on a list, goes to the inactive one, unused so
+ * far. Does not sleep. */
+void lru_deactivate_page(struct page *page);
+
+/*
+ * lru_lazyfree_page: the contents of PAGE, anonymous, clean and without a slot
+ * in swap, are not needed: it goes to the inactive file list without
+ * PG_swapbacked. Nothing if it is not on an evictable list. Does not sleep.
+ */
+void lru_lazyfree_page(struct page *page);
 
 /*
  * lru_isolate_page: take PAGE off its list with a reference for the caller.

@@ -356,4 +356,5 @@ const struct lru_ops classic_ops = {
 	.activate = classic_activate,
 	.rotate = classic_rotate,
 	.scan = classic_scan,
+	.pageout = reclaim_pages,
 };

@@ -85,6 +85,9 @@ u64 zone_reclaimable_pages(const struct zone *zone);
 u64 shrink_page_list(struct page_list *list, pg_data_t *pgdat,
 		     struct scan_control *sc, struct reclaim_stat *stat);
 
+/* reclaim_pages: the answer to lru_ops.pageout, for every policy. */
+u64 reclaim_pages(struct page_list *pages);
+
 /* classic_ops: two lists and a second chance (classic.c). */
 extern const struct lru_ops classic_ops;
 

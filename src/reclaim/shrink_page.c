@@ -115,10 +115,33 @@ static enum verdict remove_mapping(struct page *page)
 	return FREED;
 }
 
+/*
+ * Nobody asked for the contents to be kept (MADV_FREE). A write since then, or
+ * somebody who holds the page, makes it an ordinary page again: try_to_unmap()
+ * has set PG_swapbacked.
+ */
+static enum verdict judge_lazyfree(struct page *page, struct scan_control *sc,
+				   struct reclaim_stat *stat)
+{
+	mm_assert(!PageSwapCache(page));
+	if (page_mapped(page) && !sc->may_unmap)
+		return KEEP;
+	if (page_mapped(page) && !try_to_unmap(page)) {
+		stat->nr_unmap_fail++;
+		return ACTIVATE;
+	}
+	if (PageDirty(page) || !page_ref_freeze(page, 1))
+		return KEEP;
+	count_vm_event(PGLAZYFREED);
+	return FREED;
+}
+
 /* PAGE is locked, not under write-back, not referenced. */
 static enum verdict judge_cold(struct page *page, struct scan_control *sc,
 			       struct reclaim_stat *stat)
 {
+	if (PageAnon(page) && !PageSwapBacked(page))
+		return judge_lazyfree(page, sc, stat);
 	if (!PageSwapCache(page)) {
 		if (!sc->may_swap || !(sc->gfp & __GFP_IO))
 			return KEEP;

@@ -85,6 +85,40 @@ void shrink_node(pg_data_t *pgdat, struct scan_control *sc)
 		WRITE_ONCE(pgdat->kswapd_failures, 0);
 }
 
+/* N pages of each node more (SIGN 1) or fewer are isolated. */
+static void count_isolated(const u32 n[MM_MAX_NODES], int sign)
+{
+	for (int nid = 0; nid < MM_MAX_NODES; nid++)
+		if (n[nid])
+			mod_node_page_state(NODE_DATA(nid), NR_ISOLATED_ANON,
+					    sign * (s64)n[nid]);
+}
+
+u64 reclaim_pages(struct page_list *pages)
+{
+	struct mm_task *task = port_current();
+	struct scan_control sc = {
+		.gfp = GFP_KERNEL,
+		.may_writepage = true,
+		.may_unmap = true,
+		.may_swap = true,
+	};
+	u32 nr[MM_MAX_NODES] = {0};
+	struct reclaim_stat stat = {0};
+	u32 nested = task->flags & PF_MEMALLOC;
+	struct page *page;
+	u64 freed;
+
+	for (page = page_list_first(pages); page; page = page_list_next(page))
+		nr[page_to_nid(page)]++;
+	count_isolated(nr, 1);
+	task->flags |= PF_MEMALLOC;
+	freed = shrink_page_list(pages, NODE_DATA(0), &sc, &stat);
+	task->flags = (task->flags & ~(u32)PF_MEMALLOC) | nested;
+	count_isolated(nr, -1);
+	return freed;
+}
+
 /* One pass over the nodes of ZONELIST, each once. */
 static void shrink_zones(struct zonelist *zonelist, struct scan_control *sc)
 {

@@ -2,26 +2,85 @@
 /*
  * madvise.c - hints and orders about a range.
  *
- * DONTNEED frees the pages of private anonymous memory at once: the next
- * touch finds zeroes. Advice about access order or fork changes VMA flags.
- * A hole in the range is reported at the end (ENOMEM) after the mapped parts
- * have been treated, as madvise(2) says.
+ * 1. Two kinds of advice. One changes the flags of mappings: it needs the mmap
+ *    lock for writing and may split and melt them. The other looks at pages:
+ *    it runs beside faults, under the mmap lock for reading.
+ *
+ *      DONTNEED           pages go at once; the next touch finds zeroes
+ *      DONTNEED_LOCKED    the same, of locked memory too
+ *      FREE               pages go when somebody needs frames, unless they are
+ *                         written before: see free_entry()
+ *      COLD, PAGEOUT      reclaim next, reclaim now
+ *      WILLNEED           start reading what is in swap
+ *      POPULATE_*         fault in (gup.c)
+ *
+ * 2. Holes. The mapped parts are treated, then ENOMEM is told; an error of a
+ *    mapping ends the call where it stands (madvise(2)).
+ *
+ * 3. Lazily freed pages (MADV_FREE). Such a page is clean, has no slot in swap
+ *    and no PG_swapbacked: it stands on the inactive file list, since its
+ *    contents cost nothing to drop. A write sets the entry's dirty bit, and
+ *    reclaim, when it meets that, makes it an ordinary page again.
+ *    MAD-1  Reclaim drops a page without PG_swapbacked only if no entry of it
+ *           is dirty and nobody else holds it; the entry becomes none.
+ *    MAD-2  When the call returns no CPU has a translation left through which
+ *           a write would not set the dirty bit.
+ *
+ * 4. Locking. Page order: mmap lock, table lock, lruvec lock; page locks are
+ *    tried.
+ *
+ * References: madvise(2), process_madvise(2).
  */
 #include <mmkit/errno.h>
 #include <mmkit/mman.h>
+#include <mmkit/page_alloc.h>
 
+#include "cache/swap.h"
+#include "phys/lru.h"
+#include "phys/vmstat.h"
+#include "space/gup.h"
 #include "space/rmap.h"
 #include "space/space.h"
 
-static void advise_dontneed(struct mm_struct *mm, struct vm_area_struct *vma,
-			    uva_t start, uva_t end)
-{
-	struct mmu_gather tlb;
+/* ---- what is known
+ * ----------------------------------------------------------- */
 
-	mm_gather_init(&tlb, mm);
-	zap_range(&tlb, vma, start, end);
-	tlb_finish(&tlb);
+enum advice_kind { ADVICE_UNKNOWN, ADVICE_FLAGS, ADVICE_PAGES };
+
+static enum advice_kind advice_kind(int advice)
+{
+	switch (advice) {
+	case MADV_NORMAL:
+	case MADV_RANDOM:
+	case MADV_SEQUENTIAL:
+	case MADV_DONTFORK:
+	case MADV_DOFORK:
+	case MADV_MERGEABLE:
+	case MADV_UNMERGEABLE:
+	case MADV_HUGEPAGE:
+	case MADV_NOHUGEPAGE:
+	case MADV_DONTDUMP:
+	case MADV_DODUMP:
+	case MADV_WIPEONFORK:
+	case MADV_KEEPONFORK:
+		return ADVICE_FLAGS;
+	case MADV_WILLNEED:
+	case MADV_DONTNEED:
+	case MADV_DONTNEED_LOCKED:
+	case MADV_FREE:
+	case MADV_REMOVE:
+	case MADV_COLD:
+	case MADV_PAGEOUT:
+	case MADV_POPULATE_READ:
+	case MADV_POPULATE_WRITE:
+		return ADVICE_PAGES;
+	default:
+		return ADVICE_UNKNOWN;
+	}
 }
+
+/* ---- flags of mappings
+ * ------------------------------------------------------- */
 
 /* New flags of a VMA under ADVICE. */
 static u64 advised_flags(u64 f, int advice)
@@ -41,53 +100,270 @@ static u64 advised_flags(u64 f, int advice)
 		return f | VM_WIPEONFORK;
 	case MADV_KEEPONFORK:
 		return f & ~VM_WIPEONFORK;
+	case MADV_DONTDUMP:
+		return f | VM_DONTDUMP;
+	case MADV_DODUMP:
+		return f & ~VM_DONTDUMP;
+	case MADV_MERGEABLE:
+		return f | VM_MERGEABLE;
+	case MADV_UNMERGEABLE:
+		return f & ~VM_MERGEABLE;
+	case MADV_HUGEPAGE:
+		return (f & ~VM_NOHUGEPAGE) | VM_HUGEPAGE;
+	case MADV_NOHUGEPAGE:
+		return (f & ~VM_HUGEPAGE) | VM_NOHUGEPAGE;
 	default:
 		return f;
 	}
 }
 
-static bool advice_known(int advice)
+/* The part of VMA in [START, END). The mapping that holds it now, or NULL: no
+ * memory to split. (M) for writing. */
+static struct vm_area_struct *advise_vma(struct vm_area_struct *vma,
+					 uva_t start, uva_t end, int advice)
 {
-	switch (advice) {
-	case MADV_NORMAL:
-	case MADV_RANDOM:
-	case MADV_SEQUENTIAL:
-	case MADV_WILLNEED:
-	case MADV_DONTNEED:
-	case MADV_DONTFORK:
-	case MADV_DOFORK:
-	case MADV_WIPEONFORK:
-	case MADV_KEEPONFORK:
-		return true;
-	default:
-		return false;
-	}
+	u64 new = advised_flags(vma->vm_flags, advice);
+
+	if (new == vma->vm_flags)
+		return vma;
+	start = max(start, vma->vm_start);
+	if (vma_isolate_range(vma->vm_mm, start, min(end, vma->vm_end)))
+		return NULL;
+	vma = find_vma(vma->vm_mm, start);
+	WRITE_ONCE(vma->vm_flags, new);
+	return vma_join(vma->vm_mm, vma);
 }
 
 /* VMA flags of the mapped parts of [START, END); lock held for writing. */
 static int advise_flags(struct mm_struct *mm, uva_t start, uva_t end,
 			int advice)
 {
-	struct vm_area_struct *vma;
 	uva_t at = start;
-	int err = vma_isolate_range(mm, start, end);
+	int err = 0;
 
-	if (err)
-		return err;
-	for (vma = find_vma(mm, start); vma && vma->vm_start < end;
-	     vma = vma_next(vma)) {
-		if (vma->vm_start > at)
+	while (at < end) {
+		struct vm_area_struct *vma = find_vma(mm, at);
+
+		if (!vma || vma->vm_start > at)
 			err = -ENOMEM;
-		WRITE_ONCE(vma->vm_flags, advised_flags(vma->vm_flags, advice));
-		/* It may have melted with the next one, which has the advice
-		 * already: what counts is how far the joined one reaches. */
-		vma = vma_join(mm, vma);
+		if (!vma || vma->vm_start >= end)
+			break;
+		vma = advise_vma(vma, at, end, advice);
+		if (!vma)
+			return -EAGAIN;
 		at = vma->vm_end;
 	}
-	return at < end ? -ENOMEM : err;
+	return err;
 }
 
-/* DONTNEED and WILLNEED: no VMA changes; lock held for reading. */
+/* ---- walking entries
+ * --------------------------------------------------------- */
+
+#define ADVISE_BATCH 32u
+
+/* What a walk carries from table to table. */
+struct advise_walk {
+	struct vm_area_struct *vma;
+	uva_t addr, end;
+	int advice;
+	u32 nr; /* of what follows */
+	swp_entry_t swap[ADVISE_BATCH];
+	struct page_list isolated;
+};
+
+/* The entry's page if only this one maps it, else NULL. */
+static struct page *own_page(pte_t e)
+{
+	struct page *page;
+
+	if (!pte_present(e) || pte_special(e))
+		return NULL;
+	page = pfn_to_page(pte_pfn(e));
+	return PageAnon(page) && page_mapcount(page) == 1 ? page : NULL;
+}
+
+/* Take the accessed bit away (CLEAN: the dirty bit too). Table locked; the
+ * flush comes before the lock goes. */
+static void age_entry(const struct pt_slot *slot, bool clean)
+{
+	pt_clear_bits(slot, X86_PTE_A | (clean ? X86_PTE_D : 0));
+}
+
+/* May PAGE, ours alone, lose its contents? Then its slot in swap is gone and
+ * it is clean. */
+static bool free_contents(struct page *page)
+{
+	bool done = true;
+
+	if (!PageSwapCache(page) && !PageDirty(page))
+		return true;
+	if (!trylock_page(page))
+		return false;
+	if (page_mapcount(page) != 1 ||
+	    (PageSwapCache(page) && !try_to_free_swap(page)))
+		done = false;
+	else
+		ClearPageDirty(page);
+	unlock_page(page);
+	return done;
+}
+
+/* MADV_FREE. A swap entry goes at once: there is no frame to spare. */
+static void free_entry(struct advise_walk *w, const struct pt_slot *slot,
+		       pte_t e)
+{
+	struct page *page;
+
+	if (pte_swap(e)) {
+		pt_xchg(slot, (pte_t){0});
+		mm_counter_add(w->vma->vm_mm, MM_SWAPENTS, -1);
+		free_swap_and_cache(pte_to_swp_entry(e));
+		return;
+	}
+	page = own_page(e);
+	if (!page || page_maybe_dma_pinned(page) || !free_contents(page))
+		return;
+	age_entry(slot, true);
+	lru_lazyfree_page(page);
+}
+
+static void cold_entry(const struct pt_slot *slot, pte_t e)
+{
+	struct page *page = own_page(e);
+
+	if (!page)
+		return;
+	age_entry(slot, false);
+	lru_deactivate_page(page);
+}
+
+static void pageout_entry(struct advise_walk *w, const struct pt_slot *slot,
+			  pte_t e)
+{
+	struct page *page = own_page(e);
+
+	if (!page || !lru_isolate_page(page))
+		return;
+	age_entry(slot, false);
+	ClearPageActive(page);
+	ClearPageReferenced(page);
+	page_list_add(&w->isolated, page);
+	w->nr++;
+}
+
+static void advise_entry(struct advise_walk *w, const struct pt_slot *slot)
+{
+	pte_t e = pt_get(slot);
+
+	if (pte_none(e))
+		return;
+	switch (w->advice) {
+	case MADV_FREE:
+		free_entry(w, slot, e);
+		break;
+	case MADV_COLD:
+		cold_entry(slot, e);
+		break;
+	case MADV_PAGEOUT:
+		pageout_entry(w, slot, e);
+		break;
+	default:
+		mm_assert(w->advice == MADV_WILLNEED);
+		if (pte_swap(e))
+			w->swap[w->nr++] = pte_to_swp_entry(e);
+	}
+}
+
+/* What could not be done under the table lock. */
+static void advise_flush_batch(struct advise_walk *w)
+{
+	const struct lru_ops *ops = lru_policy();
+
+	for (u32 i = 0; w->advice == MADV_WILLNEED && i < w->nr; i++) {
+		struct page *page = swapin_readahead(
+			w->swap[i], GFP_HIGHUSER_MOVABLE | __GFP_ACCOUNT);
+
+		if (page)
+			put_page(page);
+	}
+	if (w->isolated.count && ops && ops->pageout)
+		ops->pageout(&w->isolated);
+	while (w->isolated.count)
+		lru_putback_page(page_list_pop(&w->isolated));
+	w->nr = 0;
+}
+
+/* Entries of one leaf table, up to a full batch. */
+static void advise_table(struct advise_walk *w, struct pt_slot slot)
+{
+	struct mm_struct *mm = w->vma->vm_mm;
+	uva_t start = w->addr, end = pt_table_end(&mm->pt, w->addr, w->end);
+
+	pt_lock(&slot);
+	for (; w->addr < end && w->nr < ADVISE_BATCH;
+	     w->addr += PAGE_SIZE, pt_next(&slot))
+		advise_entry(w, &slot);
+	if (w->advice != MADV_WILLNEED)
+		port_tlb_flush(&mm->cpus, mm->asid, start, w->addr);
+	pt_unlock(&slot);
+	advise_flush_batch(w);
+}
+
+static void advise_walk(struct vm_area_struct *vma, uva_t start, uva_t end,
+			int advice)
+{
+	struct advise_walk w = {
+		.vma = vma, .addr = start, .end = end, .advice = advice};
+	struct pt_slot slot;
+
+	page_list_init(&w.isolated);
+	/* Pages in batches are on no list yet. */
+	if (advice != MADV_WILLNEED)
+		lru_add_drain_all();
+	while (w.addr < end) {
+		if (pt_lookup(&vma->vm_mm->pt, w.addr, &slot))
+			advise_table(&w, slot);
+		else
+			w.addr = pt_skip(&vma->vm_mm->pt, w.addr, end);
+	}
+}
+
+/* ---- pages
+ * ------------------------------------------------------------------- */
+
+static void advise_dontneed(struct mm_struct *mm, struct vm_area_struct *vma,
+			    uva_t start, uva_t end)
+{
+	struct mmu_gather tlb;
+
+	mm_gather_init(&tlb, mm);
+	zap_range(&tlb, vma, start, end);
+	tlb_finish(&tlb);
+}
+
+static int advise_vma_pages(struct vm_area_struct *vma, uva_t start, uva_t end,
+			    int advice)
+{
+	bool locked = (vma->vm_flags & VM_LOCKED) != 0;
+
+	switch (advice) {
+	case MADV_REMOVE: /* there is no file to punch a hole into */
+		return -EINVAL;
+	case MADV_WILLNEED:
+	case MADV_DONTNEED_LOCKED:
+		break;
+	default:
+		if (locked)
+			return -EINVAL;
+	}
+	if (advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED)
+		advise_dontneed(vma->vm_mm, vma, start, end);
+	else
+		advise_walk(vma, start, end, advice);
+	return 0;
+}
+
+/* No VMA changes; lock held for reading. */
 static int advise_pages(struct mm_struct *mm, uva_t start, uva_t end,
 			int advice)
 {
@@ -99,39 +375,50 @@ static int advise_pages(struct mm_struct *mm, uva_t start, uva_t end,
 	     vma = vma_next(vma)) {
 		uva_t from = max(vma->vm_start, start);
 		uva_t to = min(vma->vm_end, end);
+		int bad = advise_vma_pages(vma, from, to, advice);
 
 		if (from > at)
 			err = -ENOMEM;
+		if (bad)
+			return bad;
 		at = to;
-		if (advice != MADV_DONTNEED)
-			continue;
-		if (vma->vm_flags & VM_LOCKED)
-			return -EINVAL;
-		advise_dontneed(mm, vma, from, to);
 	}
 	return at < end ? -ENOMEM : err;
 }
 
-int do_madvise(struct mm_struct *mm, uva_t addr, u64 len, int advice)
+static int advise_locked(struct mm_struct *mm, uva_t start, uva_t end,
+			 int advice)
 {
-	u64 task_size = mm->layout.task_size;
 	int err;
 
-	if (!IS_ALIGNED(addr, PAGE_SIZE) || !advice_known(advice))
-		return -EINVAL;
-	if (len > task_size || addr > task_size - PAGE_ALIGN(len))
-		return -EINVAL;
-	len = PAGE_ALIGN(len);
-	if (len == 0)
-		return 0;
-	if (advice == MADV_DONTNEED || advice == MADV_WILLNEED) {
+	if (advice == MADV_POPULATE_READ)
+		return mm_populate(mm, start, end - start, POPULATE_READ);
+	if (advice == MADV_POPULATE_WRITE)
+		return mm_populate(mm, start, end - start, POPULATE_WRITE);
+	if (advice_kind(advice) == ADVICE_PAGES) {
 		down_read(&mm->mmap_lock);
-		err = advise_pages(mm, addr, addr + len, advice);
+		err = advise_pages(mm, start, end, advice);
 		up_read(&mm->mmap_lock);
 	} else {
 		down_write(&mm->mmap_lock);
-		err = advise_flags(mm, addr, addr + len, advice);
+		err = advise_flags(mm, start, end, advice);
 		up_write(&mm->mmap_lock);
 	}
 	return err;
+}
+
+int do_madvise(struct mm_struct *mm, uva_t addr, u64 len, int advice)
+{
+	u64 bytes = PAGE_ALIGN(len);
+	bool poison = advice == MADV_HWPOISON || advice == MADV_SOFT_OFFLINE;
+
+	if (!poison && advice_kind(advice) == ADVICE_UNKNOWN)
+		return -EINVAL;
+	if (!IS_ALIGNED(addr, PAGE_SIZE) || bytes < len || addr + bytes < addr)
+		return -EINVAL;
+	if (bytes == 0)
+		return 0;
+	if (poison)
+		return mm_capable(MM_CAP_SYS_ADMIN) ? -EINVAL : -EPERM;
+	return advise_locked(mm, addr, addr + bytes, advice);
 }

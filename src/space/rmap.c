@@ -273,6 +273,30 @@ int page_referenced(struct page *page, u64 *vm_flags)
  */
 
 /*
+ * A lazily freed page: the entry goes, and its contents with it, unless it was
+ * written since, or somebody but its entries and the caller holds the page.
+ * Table locked.
+ */
+static bool discard_one(struct page *page, struct vm_area_struct *vma,
+			uva_t addr, const struct pt_slot *slot)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	pte_t old = pt_xchg(slot, (pte_t){0});
+
+	port_tlb_flush(&mm->cpus, mm->asid, addr, addr + PAGE_SIZE);
+	if (pte_dirty(old) || PageDirty(page) ||
+	    page_count(page) != page_mapcount(page) + 1) {
+		pt_set(slot, old);
+		SetPageSwapBacked(page);
+		return false;
+	}
+	mm_counter_add(mm, MM_ANONPAGES, -1);
+	page_remove_rmap(page);
+	put_page(page);
+	return true;
+}
+
+/*
  * One mapping becomes a swap entry. The entry's count is raised first, so
  * that the slot cannot be freed under it.
  */
@@ -280,8 +304,8 @@ static bool unmap_one(struct page *page, struct vm_area_struct *vma, uva_t addr,
 		      void *arg)
 {
 	struct mm_struct *mm = vma->vm_mm;
-	swp_entry_t entry = page_swap_entry(page);
 	struct pt_slot slot;
+	swp_entry_t entry;
 	pte_t old;
 
 	(void)arg;
@@ -292,6 +316,13 @@ static bool unmap_one(struct page *page, struct vm_area_struct *vma, uva_t addr,
 		pt_unlock(&slot);
 		return false;
 	}
+	if (!PageSwapBacked(page)) {
+		bool gone = discard_one(page, vma, addr, &slot);
+
+		pt_unlock(&slot);
+		return gone;
+	}
+	entry = page_swap_entry(page);
 	if (swap_duplicate(entry)) {
 		pt_unlock(&slot);
 		return false;
@@ -321,7 +352,8 @@ bool try_to_unmap(struct page *page)
 		.done = not_mapped,
 	};
 
-	mm_assert(PageLocked(page) && PageSwapCache(page));
+	mm_assert(PageLocked(page));
+	mm_assert(PageSwapCache(page) != !PageSwapBacked(page));
 	rmap_walk(page, &rwc);
 	return !page_mapped(page);
 }

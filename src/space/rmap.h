@@ -127,8 +127,11 @@ bool rmap_walk(struct page *page, struct rmap_walk_control *rwc);
  * accessed bits are cleared); *VM_FLAGS gets the flags of their VMAs. */
 int page_referenced(struct page *page, u64 *vm_flags);
 
-/* try_to_unmap: replace every mapping of an anonymous PAGE that is in the
- * swap cache by its swap entry, and flush. Page locked. True if none is left.
+/*
+ * try_to_unmap: replace every mapping of an anonymous PAGE that is in the
+ * swap cache by its swap entry, and flush. Of one without PG_swapbacked
+ * (MADV_FREE) the entries go; if it was written or is held since, it gets
+ * PG_swapbacked and stays. Page locked. True if none is left.
  */
 bool try_to_unmap(struct page *page) MM_MUST_CHECK;
 
