@@ -22,18 +22,18 @@
 #define MAX_RW_COUNT 0x7ffff000UL
 
 /* A vector that was copied in, and how far it was used. */
-struct iov_iter {
+struct vm_iov {
 	struct mm_iovec *iov;
 	u64 nr, at, off;
 	u64 total;
 };
 
-static void iov_free(struct iov_iter *it)
+static void iov_free(struct vm_iov *it)
 {
 	kfree(it->iov);
 }
 
-static int iov_sum(struct iov_iter *it)
+static int iov_sum(struct vm_iov *it)
 {
 	for (u64 i = 0; i < it->nr; i++) {
 		if ((s64)it->iov[i].len < 0 ||
@@ -46,11 +46,11 @@ static int iov_sum(struct iov_iter *it)
 
 /* IT owns its copy unless an errno is returned. */
 static int iov_import(struct mm_struct *mm, uva_t user, u64 nr,
-		      struct iov_iter *it)
+		      struct vm_iov *it)
 {
 	int err;
 
-	*it = (struct iov_iter){.nr = nr};
+	*it = (struct vm_iov){.nr = nr};
 	if (nr > MM_IOV_MAX)
 		return -EINVAL;
 	if (!nr)
@@ -67,7 +67,7 @@ static int iov_import(struct mm_struct *mm, uva_t user, u64 nr,
 }
 
 /* The next piece: its address, at most MAX bytes and one page. 0: the end. */
-static u64 iov_piece(struct iov_iter *it, u64 max, uva_t *addr)
+static u64 iov_piece(struct vm_iov *it, u64 max, uva_t *addr)
 {
 	const struct mm_iovec *v;
 
@@ -97,8 +97,8 @@ static u64 procvm_step(const struct mm_process_vm *p, void *buf, bool write,
 	return got - copy_to_user(p->local, addr[0], buf, got);
 }
 
-static s64 procvm_transfer(const struct mm_process_vm *p, struct iov_iter *l,
-			   struct iov_iter *r, bool write)
+static s64 procvm_transfer(const struct mm_process_vm *p, struct vm_iov *l,
+			   struct vm_iov *r, bool write)
 {
 	void *buf = kmalloc(PAGE_SIZE, GFP_KERNEL);
 	u64 done = 0, n, m, got = 0;
@@ -125,7 +125,7 @@ static s64 procvm_transfer(const struct mm_process_vm *p, struct iov_iter *l,
 
 static s64 process_vm_rw(const struct mm_process_vm *p, u64 flags, bool write)
 {
-	struct iov_iter l, r;
+	struct vm_iov l, r;
 	s64 ret;
 
 	if (flags)
@@ -159,7 +159,7 @@ s64 process_vm_writev(const struct mm_process_vm *p, u64 flags)
 s64 do_process_madvise(struct mm_struct *mm, struct mm_struct *local, uva_t vec,
 		       u64 vlen, int advice, u32 flags)
 {
-	struct iov_iter it;
+	struct vm_iov it;
 	u64 done = 0;
 	s64 err;
 

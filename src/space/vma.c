@@ -190,18 +190,12 @@ struct vm_area_struct *vma_dup(const struct vm_area_struct *vma)
 		return NULL;
 	copy->vm_pgoff = vma->vm_pgoff;
 	copy->vm_page_prot = vma->vm_page_prot;
-	copy->vm_ops = vma->vm_ops;
-	copy->vm_private_data = vma->vm_private_data;
-	if (vma->vm_file)
-		copy->vm_file = get_file(vma->vm_file);
 	return copy;
 }
 
 void vma_free(struct vm_area_struct *vma)
 {
 	mm_verify(list_empty(&vma->anon_vma_chain));
-	if (vma->vm_file)
-		fput(vma->vm_file);
 	kmem_cache_free(space_sys.vma_cache, vma);
 }
 
@@ -253,13 +247,11 @@ void vma_resize(struct vm_area_struct *vma, uva_t start, uva_t end, u64 pgoff)
 
 	rwsem_assert_held_write(&vma->vm_mm->mmap_lock);
 	mm_assert(start < end);
-	vma_file_resize_begin(vma);
 	anon_vma_resize_begin(vma);
 	vma->vm_start = start;
 	vma->vm_end = end;
 	vma->vm_pgoff = pgoff;
 	anon_vma_resize_end(vma);
-	vma_file_resize_end(vma);
 	gap_update(vma);
 	gap_update(next);
 }
@@ -289,19 +281,11 @@ static bool vma_flags_merge(u64 a, u64 b)
 	return ((a ^ b) & ~VM_MERGE_IGNORE) == 0;
 }
 
-/* The same provider; one that is told of the end of each must have each. */
-static bool vma_file_merge(const struct vm_area_struct *vma,
-			   const struct file *file)
-{
-	return vma->vm_file == file && !(vma->vm_ops && vma->vm_ops->close);
-}
-
 static bool can_follow(const struct vm_area_struct *prev,
 		       const struct vma_merge_want *w)
 {
 	return prev && prev->vm_end == w->start &&
 	       vma_flags_merge(prev->vm_flags, w->vm_flags) &&
-	       vma_file_merge(prev, w->file) &&
 	       prev->vm_pgoff + vma_pages(prev) == w->pgoff &&
 	       anon_vma_compatible(prev->anon_vma, w->anon_vma, prev);
 }
@@ -313,7 +297,6 @@ static bool can_precede(const struct vm_area_struct *next,
 
 	return next && next->vm_start == w->end &&
 	       vma_flags_merge(next->vm_flags, w->vm_flags) &&
-	       vma_file_merge(next, w->file) &&
 	       w->pgoff + pages == next->vm_pgoff &&
 	       anon_vma_compatible(next->anon_vma, w->anon_vma, next);
 }
@@ -333,7 +316,6 @@ static bool vma_absorb(struct mm_struct *mm, struct vm_area_struct *prev,
 	vma_unlink(mm, next);
 	vma_resize(prev, prev->vm_start, end, prev->vm_pgoff);
 	unlink_anon_vmas(next);
-	vma_file_unlink(next);
 	vma_free(next);
 	return true;
 }
@@ -372,7 +354,6 @@ static bool can_join(const struct vm_area_struct *a,
 {
 	return a && b && a->vm_end == b->vm_start &&
 	       vma_flags_merge(a->vm_flags, b->vm_flags) &&
-	       a->vm_ops == b->vm_ops && vma_file_merge(a, b->vm_file) &&
 	       a->vm_pgoff + vma_pages(a) == b->vm_pgoff &&
 	       anon_vma_compatible(a->anon_vma, b->anon_vma,
 				   a->anon_vma ? a : b);
@@ -620,7 +601,6 @@ void vma_tree_check(struct mm_struct *mm)
 		mm_verify(node == &vma->vm_rb);
 		mm_verify(vma->vm_mm == mm);
 		anon_vma_check(vma);
-		vma_file_check(vma);
 		end = vma->vm_end;
 		pages += vma_pages(vma);
 		if (vma->vm_flags & VM_LOCKED)
