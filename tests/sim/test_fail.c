@@ -130,7 +130,11 @@ static int op_mprotect(struct family *f)
 
 static int op_madvise(struct family *f)
 {
-	return do_madvise(f->mm, f->at + P(2), P(3), MADV_DONTFORK);
+	int err = do_madvise(f->mm, f->at + P(2), P(3), MADV_DONTFORK);
+
+	/* madvise(2): no memory to split is EAGAIN, ENOMEM is a hole. */
+	CHECK(err == 0 || err == -EAGAIN);
+	return err ? -ENOMEM : 0;
 }
 
 static int op_mremap(struct family *f)
