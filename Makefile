@@ -17,3 +17,4 @@ include tools/make/house.mk
 -include tools/make/examples.mk
 -include tools/make/malloc.mk
 -include tools/make/arena.mk
+-include tools/make/diff.mk

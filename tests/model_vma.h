@@ -66,22 +66,62 @@ static bool vm_free_range(const struct vmodel *m, u32 at, u32 len)
 	return i == m->n || !(m->w[i] & VW_GROWS) || i - (at + len) >= m->guard;
 }
 
+/* The stack whose guard gap [AT, +LEN), a hole, reaches into; else 0. */
+static u32 vm_in_guard(const struct vmodel *m, u32 at, u32 len)
+{
+	u32 i = at + len;
+
+	while (i < m->n && !m->w[i])
+		i++;
+	return i < m->n && (m->w[i] & VW_GROWS) && i - (at + len) < m->guard
+		       ? i
+		       : 0;
+}
+
+static bool vm_hole(const struct vmodel *m, u32 at, u32 len)
+{
+	for (u32 i = at; i < at + len; i++)
+		if (i >= m->n || m->w[i])
+			return false;
+	return true;
+}
+
+/* The lowest hole from AT upwards. */
+static s64 vm_find_up(const struct vmodel *m, u32 at, u32 len)
+{
+	u32 stack;
+
+	for (; at < m->n; at++) {
+		if (!vm_hole(m, at, len))
+			continue;
+		stack = vm_in_guard(m, at, len);
+		if (!stack)
+			return at;
+		/* Behind that stack, which is as long as its kind. */
+		for (at = stack; at + 1 < m->n && m->w[at + 1] == m->w[stack];)
+			at++;
+	}
+	return -1;
+}
+
 /* Top-down from mmap_top; then upwards from a third of the space; then from
- * its start. */
+ * its start. A hole in a guard gap is given up with all that the gap spans. */
 static s64 vm_find(const struct vmodel *m, u32 len)
 {
 	u64 third = PFN_DOWN(vm_va(m->n) / 3), low = PFN_DOWN(VM_LOW);
+	u32 stack;
+	s64 up;
 
-	for (s64 at = (s64)m->mmap_top - len; at >= 0; at--)
-		if (vm_free_range(m, (u32)at, len))
+	for (s64 at = (s64)m->mmap_top - len; at >= 0; at--) {
+		if (!vm_hole(m, (u32)at, len))
+			continue;
+		stack = vm_in_guard(m, (u32)at, len);
+		if (!stack)
 			return at;
-	for (u32 at = third > low ? (u32)(third - low) : 0; at < m->n; at++)
-		if (vm_free_range(m, at, len))
-			return at;
-	for (u32 at = 0; at < m->n; at++)
-		if (vm_free_range(m, at, len))
-			return at;
-	return -1;
+		at = (s64)stack - m->guard - len + 1;
+	}
+	up = vm_find_up(m, third > low ? (u32)(third - low) : 0, len);
+	return up >= 0 ? up : vm_find_up(m, 0, len);
 }
 
 static void vm_set(struct vmodel *m, u32 at, u32 len, u32 w)
@@ -99,7 +139,7 @@ static s64 vm_mmap(struct vmodel *m, u32 hint, u32 len, int prot, int flags)
 	if (flags & MAP_FIXED_NOREPLACE) {
 		if (hint + len > m->n)
 			return -ENOMEM;
-		if (!vm_free_range(m, hint, len))
+		if (!vm_hole(m, hint, len))
 			return -EEXIST;
 	} else if (flags & MAP_FIXED) {
 		if (hint + len > m->n)
@@ -156,10 +196,9 @@ static int vm_madvise(struct vmodel *m, u32 at, u32 len, int advice)
 {
 	int err = 0;
 
+	/* Beyond the end is a hole, too. */
 	for (u32 i = at; i < at + len; i++) {
-		if (i >= m->n)
-			return -ENOMEM;
-		if (!m->w[i])
+		if (i >= m->n || !m->w[i])
 			err = -ENOMEM;
 		else
 			m->w[i] = vm_advised(m->w[i], advice);
@@ -172,11 +211,15 @@ static uva_t vm_brk(struct vmodel *m, u32 want)
 	if (want < m->brk_start || want > m->n)
 		return vm_va(m->brk);
 	if (want > m->brk) {
-		if (!vm_free_range(m, m->brk, want - m->brk))
+		/* A page behind it stays free. */
+		if (!vm_free_range(m, m->brk, want - m->brk + (want < m->n)))
 			return vm_va(m->brk);
 		vm_set(m, m->brk, want - m->brk,
 		       VW_MAPPED | PROT_READ | PROT_WRITE);
-	} else {
+	} else if (want < m->brk) {
+		/* None of it is there any more: refused. */
+		if (vm_hole(m, want, m->brk - want))
+			return vm_va(m->brk);
 		vm_set(m, want, m->brk - want, 0);
 	}
 	m->brk = want;
@@ -205,35 +248,52 @@ static s64 vm_move(struct vmodel *m, u32 at, u32 old, u32 new, u32 to)
 	return (s64)vm_va(to);
 }
 
+/* To a fixed place: without a change of length all that is mapped goes, with
+ * its gaps; else it is part of one mapping. */
+static s64 vm_mremap_fixed(struct vmodel *m, u32 at, u32 old, u32 new, u32 to)
+{
+	if (to + new > m->n || (at + old > to && to + new > at))
+		return -EINVAL;
+	if (old == new) {
+		if (!m->w[at])
+			return -EFAULT;
+		for (u32 i = at; i < at + old && i < m->n; i++)
+			if (m->w[i])
+				vm_move(m, i, 1, 1, to + i - at);
+		return (s64)vm_va(to);
+	}
+	if (!vm_one(m, at, old < new ? old : new))
+		return -EFAULT;
+	vm_set(m, to, new, 0);
+	if (new < old) {
+		if (at + old > m->n)
+			return -EINVAL;
+		vm_set(m, at + new, old - new, 0);
+		old = new;
+	}
+	return vm_move(m, at, old, new, to);
+}
+
 static s64 vm_mremap(struct vmodel *m, u32 at, u32 old, u32 new, int flags,
 		     u32 to)
 {
 	s64 place;
 
-	if (flags & MREMAP_FIXED) {
-		if (to + new > m->n || (at + old > to && to + new > at))
-			return -EINVAL;
-		if (!vm_one(m, at, old < new ? old : new))
-			return -EFAULT;
-		if (old > new &&at + old > m->n)
-			return -EINVAL;
-		vm_set(m, to, new, 0);
-		if (old > new)
-			vm_set(m, at + new, old - new, 0);
-		return vm_move(m, at, old < new ? old : new, new, to);
-	}
+	if (flags & MREMAP_FIXED)
+		return vm_mremap_fixed(m, at, old, new, to);
+	if (!m->w[at])
+		return -EFAULT;
 	if (new <= old) {
-		if (!m->w[at])
-			return -EFAULT;
-		if (new < old && at + old > m->n)
+		if (at + old > m->n && new < old)
 			return -EINVAL;
-		vm_set(m, at + new, old - new, 0);
+		if (new < old)
+			vm_set(m, at + new, old - new, 0);
 		return (s64)vm_va(at);
 	}
 	if (!vm_one(m, at, old))
 		return -EFAULT;
 	/* In place only at the mapping's end. */
-	if (!vm_one(m, at, old + 1) && vm_free_range(m, at + old, new - old)) {
+	if (!vm_one(m, at, old + 1) && vm_hole(m, at + old, new - old)) {
 		vm_set(m, at + old, new - old, m->w[at]);
 		return (s64)vm_va(at);
 	}

@@ -348,14 +348,22 @@ static void wl_op_brk(struct wl_proc *p, struct mm_struct *mm)
 	if (want > old) {
 		bool room = true;
 
-		for (u32 i = old; i < want; i++)
+		/* A page behind it stays free. */
+		for (u32 i = old; i <= want; i++)
 			room = room && !p->page[i].mapped;
 		WL_CHECK(got == wl_va(room ? want : old));
 		if (!room)
 			return;
 		wl_model_map(p, old, want - old, PROT_READ | PROT_WRITE);
 	} else {
-		WL_CHECK(got == wl_va(want));
+		bool any = want == old;
+
+		for (u32 i = want; i < old; i++)
+			any = any || p->page[i].mapped;
+		/* None of it is there any more: refused. */
+		WL_CHECK(got == wl_va(any ? want : old));
+		if (!any)
+			return;
 		wl_model_unmap(p, want, old - want);
 	}
 	p->brk = want;

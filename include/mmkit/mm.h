@@ -99,7 +99,9 @@ int do_mprotect(struct mm_struct *mm, uva_t addr, u64 len, int prot);
 /*
  * do_mremap: mremap(2) with MAYMOVE, FIXED, DONTUNMAP: the address, or -EINVAL,
  * -EFAULT (not one mapping), -ENOMEM, -EAGAIN (RLIMIT_MEMLOCK). What FIXED
- * replaces may be gone after a failure.
+ * replaces may be gone after a failure. A range that moves to a fixed place
+ * without changing its length may hold several mappings and gaps; if one of
+ * them cannot move, those before it have.
  */
 s64 do_mremap(struct mm_struct *mm, uva_t addr, u64 old_len, u64 new_len,
 	      int flags, uva_t new_addr);

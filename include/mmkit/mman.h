@@ -13,6 +13,15 @@
 #define PROT_EXEC  0x4
 #endif
 
+#ifndef PROT_SEM
+#define PROT_SEM 0x8 /* accepted, without a meaning here */
+#endif
+
+#ifndef PROT_GROWSDOWN
+#define PROT_GROWSDOWN 0x01000000 /* mprotect: from the stack's lower end */
+#define PROT_GROWSUP   0x02000000
+#endif
+
 #ifndef MAP_SHARED
 #define MAP_SHARED	    0x01
 #define MAP_PRIVATE	    0x02
@@ -27,6 +36,14 @@
 #define MAP_STACK	    0x20000
 #define MAP_HUGETLB	    0x40000
 #define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+#ifndef MAP_32BIT
+#define MAP_32BIT 0x40
+#endif
+
+#ifndef MAP_TYPE
+#define MAP_TYPE 0x0f
 #endif
 
 #ifndef MADV_NORMAL

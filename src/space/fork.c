@@ -117,7 +117,8 @@ static int dup_vma(struct mm_struct *mm, struct vm_area_struct *old)
 	}
 	vma_link(mm, new);
 	vm_stat_account(mm, new->vm_flags, (s64)pages);
-	if (old->vm_flags & VM_WIPEONFORK)
+	/* Without pages of its own it has only zero pages: cheaper to fault. */
+	if ((old->vm_flags & VM_WIPEONFORK) || !old->anon_vma)
 		return 0;
 	return copy_page_range(new, old);
 unaccount:

@@ -45,7 +45,7 @@ bool mm_capable(u32 cap)
 
 bool vma_accountable(u64 vm_flags)
 {
-	return (vm_flags & (VM_WRITE | VM_NORESERVE | VM_SHARED)) == VM_WRITE;
+	return (vm_flags & VM_ACCOUNT) != 0;
 }
 
 void limits_init(void)

@@ -120,12 +120,12 @@ int do_munmap(struct mm_struct *mm, uva_t addr, u64 len)
  * ----------------------------------------------------------------------------
  */
 
-static int mmap_check_flags(u64 len, int flags)
+static int mmap_check_flags(int flags)
 {
-	int type = flags & (MAP_SHARED | MAP_PRIVATE);
+	int type = flags & MAP_TYPE;
 
-	if (len == 0 || (type != MAP_SHARED && type != MAP_PRIVATE &&
-			 type != MAP_SHARED_VALIDATE))
+	if (flags & MAP_ANONYMOUS ? type != MAP_SHARED && type != MAP_PRIVATE
+				  : type == 0 || type > MAP_SHARED_VALIDATE)
 		return -EINVAL;
 	/* Shared memory and files need the page cache. */
 	if (type != MAP_PRIVATE || !(flags & MAP_ANONYMOUS))
@@ -135,19 +135,33 @@ static int mmap_check_flags(u64 len, int flags)
 	return 0;
 }
 
+/* Mapped pages of [START, END). */
+static u64 mapped_pages(struct mm_struct *mm, uva_t start, uva_t end)
+{
+	struct vm_area_struct *vma;
+	u64 pages = 0;
+
+	for (vma = find_vma(mm, start); vma && vma->vm_start < end;
+	     vma = vma_next(vma))
+		pages += (min(vma->vm_end, end) - max(vma->vm_start, start)) >>
+			 PAGE_SHIFT;
+	return pages;
+}
+
 /* Where the mapping goes: an address, or a negative errno. */
 static s64 mmap_place(struct mm_struct *mm, uva_t addr, u64 len, int flags)
 {
 	if (!(flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
-		return get_unmapped_area(mm, addr, len);
+		return flags & MAP_32BIT ? get_unmapped_area_low(mm, addr, len)
+					 : get_unmapped_area(mm, addr, len);
+	if (addr > mm->layout.task_size - len)
+		return -ENOMEM;
 	if (!IS_ALIGNED(addr, PAGE_SIZE))
 		return -EINVAL;
-	if (!range_ok(mm, addr, len))
-		return -ENOMEM;
 	if (addr < READ_ONCE(space_sys.mmap_min_addr))
 		return -EPERM;
-	if ((flags & MAP_FIXED_NOREPLACE) &&
-	    !range_is_free(mm, addr, addr + len))
+	/* Who names the place may be as near to a stack as he likes. */
+	if ((flags & MAP_FIXED_NOREPLACE) && mapped_pages(mm, addr, addr + len))
 		return -EEXIST;
 	return (s64)addr;
 }
@@ -161,50 +175,37 @@ static u64 mmap_vm_flags(const struct mm_struct *mm, int prot, int flags)
 		f |= VM_LOCKED;
 	if (flags & MAP_GROWSDOWN)
 		f |= VM_GROWSDOWN;
+	/* A thread's stack is rarely as long as a huge page. */
+	if (flags & MAP_STACK)
+		f |= VM_NOHUGEPAGE;
 	if ((flags & MAP_NORESERVE) &&
 	    READ_ONCE(space_sys.overcommit_memory) != 2)
 		f |= VM_NORESERVE;
+	/* Promised memory: private, and to be written. */
+	if ((f & (VM_WRITE | VM_NORESERVE | VM_SHARED)) == VM_WRITE)
+		f |= VM_ACCOUNT;
 	return f;
 }
 
-/* The range is free: account, then merge or make a VMA. */
+/* The range is free and accounted: merge, or make a VMA. */
 static int map_free_range(struct mm_struct *mm, uva_t addr, u64 len,
 			  u64 vm_flags)
 {
-	struct vma_merge_want want = {addr, addr + len, vm_flags,
-				      addr >> PAGE_SHIFT, NULL};
-	u64 pages = len >> PAGE_SHIFT;
+	struct vma_merge_want want = {
+		.start = addr, .end = addr + len, .pgoff = addr >> PAGE_SHIFT};
 	struct vm_area_struct *vma;
 
 	want.vm_flags = vm_flags |= VM_SOFTDIRTY;
-	if (vma_accountable(vm_flags) && vm_enough_memory(mm, pages))
-		return -ENOMEM;
 	vma = vma_merge(mm, &want);
 	if (!vma && mm->map_count < READ_ONCE(space_sys.max_map_count)) {
 		vma = vma_new(mm, addr, addr + len, vm_flags);
 		if (vma)
 			vma_link(mm, vma);
 	}
-	if (!vma) {
-		if (vma_accountable(vm_flags))
-			vm_unaccount(pages);
+	if (!vma)
 		return -ENOMEM;
-	}
-	vm_stat_account(mm, vm_flags, (s64)pages);
+	vm_stat_account(mm, vm_flags, (s64)(len >> PAGE_SHIFT));
 	return 0;
-}
-
-/* Pages of [START, END) that are mapped. */
-static u64 mapped_pages(struct mm_struct *mm, uva_t start, uva_t end)
-{
-	struct vm_area_struct *vma;
-	u64 pages = 0;
-
-	for (vma = find_vma(mm, start); vma && vma->vm_start < end;
-	     vma = vma_next(vma))
-		pages += (min(vma->vm_end, end) - max(vma->vm_start, start)) >>
-			 PAGE_SHIFT;
-	return pages;
 }
 
 /* The limits of locking and of size; what MAP_FIXED replaces is room. */
@@ -220,6 +221,25 @@ static int mmap_limits(struct mm_struct *mm, uva_t at, u64 len, u64 vm_flags)
 	return may_expand_vm(mm, vm_flags, pages) ? 0 : -ENOMEM;
 }
 
+/* Account, unmap what is there if REPLACE, map. Limits are kept before
+ * anything changes. */
+static int map_range(struct mm_struct *mm, uva_t addr, u64 len, u64 vm_flags,
+		     bool replace)
+{
+	u64 pages = vma_accountable(vm_flags) ? len >> PAGE_SHIFT : 0;
+	int err = 0;
+
+	if (pages && vm_enough_memory(mm, pages))
+		return -ENOMEM;
+	if (replace)
+		err = do_munmap_locked(mm, addr, len);
+	if (!err)
+		err = map_free_range(mm, addr, len, vm_flags);
+	if (err && pages)
+		vm_unaccount(pages);
+	return err;
+}
+
 /* Mmap lock held for writing. */
 static s64 mmap_locked(struct mm_struct *mm, uva_t addr, u64 len, int prot,
 		       int flags)
@@ -230,17 +250,15 @@ static s64 mmap_locked(struct mm_struct *mm, uva_t addr, u64 len, int prot,
 
 	if (at < 0)
 		return at;
+	err = mmap_check_flags(flags);
+	if (err)
+		return err;
 	if ((flags & MAP_LOCKED) && !can_do_mlock(mm))
 		return -EPERM;
 	err = mmap_limits(mm, (uva_t)at, len, vm_flags);
 	if (err)
 		return err;
-	if (flags & MAP_FIXED) {
-		err = do_munmap_locked(mm, (uva_t)at, len);
-		if (err)
-			return err;
-	}
-	err = map_free_range(mm, (uva_t)at, len, vm_flags);
+	err = map_range(mm, (uva_t)at, len, vm_flags, flags & MAP_FIXED);
 	return err ? err : at;
 }
 
@@ -253,12 +271,11 @@ static bool mmap_populates(const struct mm_struct *mm, int flags)
 
 s64 do_mmap(struct mm_struct *mm, uva_t addr, u64 len, int prot, int flags)
 {
-	int err = mmap_check_flags(len, flags);
 	bool populate;
 	s64 at;
 
-	if (err)
-		return err;
+	if (len == 0)
+		return -EINVAL;
 	len = PAGE_ALIGN(len);
 	if (len == 0 || len > mm->layout.task_size)
 		return -ENOMEM;
@@ -279,15 +296,23 @@ s64 do_mmap(struct mm_struct *mm, uva_t addr, u64 len, int prot, int flags)
 static bool brk_grow(struct mm_struct *mm, uva_t from, uva_t to)
 {
 	u64 flags = mmap_vm_flags(mm, PROT_READ | PROT_WRITE, 0);
-	struct vm_area_struct *next = find_vma(mm, from);
 	u64 pages = (to - from) >> PAGE_SHIFT;
 
-	if (next && next->vm_start < to)
-		return false;
-	if (!range_is_free(mm, from, to) || !may_expand_vm(mm, flags, pages) ||
+	/* A page stays free between the heap and what follows. */
+	if (!range_is_free(mm, from, to + PAGE_SIZE) ||
+	    !may_expand_vm(mm, flags, pages) ||
 	    !mlock_may_grow(mm, flags, pages))
 		return false;
-	return map_free_range(mm, from, to - from, flags) == 0;
+	return map_range(mm, from, to - from, flags, false) == 0;
+}
+
+/* What the program has unmapped itself already is no longer ours to free. */
+static bool brk_shrink(struct mm_struct *mm, uva_t from, uva_t to)
+{
+	struct vm_area_struct *vma = find_vma(mm, to);
+
+	return vma && vma->vm_start < from &&
+	       do_munmap_locked(mm, to, from - to) == 0;
 }
 
 uva_t do_brk(struct mm_struct *mm, uva_t brk)
@@ -304,7 +329,7 @@ uva_t do_brk(struct mm_struct *mm, uva_t brk)
 	else if (to > from)
 		ok = brk_grow(mm, from, to);
 	else if (to < from)
-		ok = do_munmap_locked(mm, to, from - to) == 0;
+		ok = brk_shrink(mm, from, to);
 	if (ok)
 		mm->brk = brk;
 	brk = mm->brk;

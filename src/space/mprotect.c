@@ -54,16 +54,31 @@ static void protect_range(struct vm_area_struct *vma)
 	port_tlb_flush(&mm->cpus, mm->asid, vma->vm_start, vma->vm_end);
 }
 
-/* VMA lies within the range, which was accounted for: give it NEW flags. */
-static void protect_vma(struct mm_struct *mm, struct vm_area_struct *vma,
-			u64 access)
+/*
+ * The flags of VMA with ACCESS. What becomes writable is promised from then
+ * on; what stops being so keeps its share if it may have pages already.
+ */
+static u64 protected_flags(const struct vm_area_struct *vma, u64 access)
 {
 	u64 old = vma->vm_flags, new = (old & ~VM_ACCESS_FLAGS) | access;
+
+	if (!(access & VM_WRITE))
+		return vma->anon_vma ? new : new & ~VM_ACCOUNT;
+	if (!(old & (VM_WRITE | VM_SHARED | VM_NORESERVE)))
+		new |= VM_ACCOUNT;
+	return new;
+}
+
+/* VMA lies within the range, which was accounted for: change its access.
+ * False: there was nothing to change. */
+static bool protect_vma(struct mm_struct *mm, struct vm_area_struct *vma,
+			u64 access)
+{
+	u64 old = vma->vm_flags, new = protected_flags(vma, access);
 	u64 pages = vma_pages(vma);
 
 	if (new == old)
-		return;
-	/* Read-only memory gives its share back. */
+		return false;
 	if (vma_accountable(old) && !vma_accountable(new))
 		vm_unaccount(pages);
 	vm_stat_account(mm, old, -(s64)pages);
@@ -71,6 +86,24 @@ static void protect_vma(struct mm_struct *mm, struct vm_area_struct *vma,
 	WRITE_ONCE(vma->vm_flags, new);
 	vma->vm_page_prot = vm_get_page_prot(new);
 	protect_range(vma);
+	return true;
+}
+
+/*
+ * RLIMIT_DATA, when [START, END) of VMA turns into data. *GROWN are pages of
+ * the same call that have done so. Who is beyond RLIMIT_AS is not asked.
+ */
+static bool data_limit_ok(const struct vm_area_struct *vma, u64 pages,
+			  u64 access, u64 *grown)
+{
+	const struct mm_struct *mm = vma->vm_mm;
+
+	if (!(access & VM_WRITE) ||
+	    (vma->vm_flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN)) ||
+	    !may_expand_vm(mm, vma->vm_flags, pages))
+		return true;
+	*grown += pages;
+	return mm->data_vm + *grown <= mm->rlimit_data >> PAGE_SHIFT;
 }
 
 /* Pages of [START, END) that ACCESS makes writable private memory. */
@@ -82,7 +115,7 @@ static u64 pages_to_account(struct mm_struct *mm, uva_t start, uva_t end,
 
 	for (vma = find_vma(mm, start); vma && vma->vm_start < end;
 	     vma = vma_next(vma)) {
-		u64 new = (vma->vm_flags & ~VM_ACCESS_FLAGS) | access;
+		u64 new = protected_flags(vma, access);
 
 		if (vma_accountable(new) && !vma_accountable(vma->vm_flags))
 			pages += (min(vma->vm_end, end) -
@@ -97,6 +130,7 @@ static int protect_check(struct mm_struct *mm, uva_t start, uva_t end,
 			 u64 access)
 {
 	struct vm_area_struct *vma = find_vma(mm, start);
+	u64 grown = 0;
 
 	for (uva_t at = start; at < end;
 	     at = vma->vm_end, vma = vma_next(vma)) {
@@ -104,6 +138,10 @@ static int protect_check(struct mm_struct *mm, uva_t start, uva_t end,
 			return -ENOMEM;
 		if (access & ~(vma->vm_flags >> 4))
 			return -EACCES;
+		if (!data_limit_ok(vma,
+				   (min(vma->vm_end, end) - at) >> PAGE_SHIFT,
+				   access, &grown))
+			return -ENOMEM;
 		if (vma->vm_end >= end)
 			return 0;
 	}
@@ -123,6 +161,9 @@ static int mprotect_locked(struct mm_struct *mm, uva_t start, uva_t end,
 	pages = pages_to_account(mm, start, end, access);
 	if (pages && vm_enough_memory(mm, pages))
 		return -ENOMEM;
+	/* What stays as it is is not cut, nor melted. */
+	if (!vma_changing_range(mm, &start, &end, protected_flags, access))
+		return 0;
 	if (vma_isolate_range(mm, start, end)) {
 		if (pages)
 			vm_unaccount(pages);
@@ -130,28 +171,50 @@ static int mprotect_locked(struct mm_struct *mm, uva_t start, uva_t end,
 	}
 	for (vma = find_vma(mm, start); vma && vma->vm_start < end;
 	     vma = vma_next(vma)) {
-		protect_vma(mm, vma, access);
-		vma = vma_join(mm, vma);
+		if (protect_vma(mm, vma, access))
+			vma = vma_join(mm, vma);
 	}
 	return 0;
 }
 
+/*
+ * PROT_GROWSDOWN: the range begins where the mapping that is found there does,
+ * which must be a stack. No stack of these machines grows upwards. 0, errno.
+ */
+static int protect_grows(struct mm_struct *mm, uva_t *start, uva_t end,
+			 int grows)
+{
+	struct vm_area_struct *vma = find_vma(mm, *start);
+
+	if (!vma || vma->vm_start >= end)
+		return -ENOMEM;
+	if (grows & PROT_GROWSDOWN) {
+		*start = vma->vm_start;
+		return vma->vm_flags & VM_GROWSDOWN ? 0 : -EINVAL;
+	}
+	return vma->vm_start > *start ? -ENOMEM : -EINVAL;
+}
+
 int do_mprotect(struct mm_struct *mm, uva_t addr, u64 len, int prot)
 {
-	u64 task_size = mm->layout.task_size;
-	int err;
+	int grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP), err = 0;
+	uva_t end = addr + PAGE_ALIGN(len);
 
-	if (!IS_ALIGNED(addr, PAGE_SIZE))
-		return -EINVAL;
-	if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC))
+	if (grows == (PROT_GROWSDOWN | PROT_GROWSUP) ||
+	    !IS_ALIGNED(addr, PAGE_SIZE))
 		return -EINVAL;
 	if (len == 0)
 		return 0;
-	if (len > task_size || addr > task_size - PAGE_ALIGN(len))
+	if (end <= addr)
 		return -ENOMEM;
+	if ((prot & ~grows) & ~(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM))
+		return -EINVAL;
+	/* Beyond user space nothing is mapped, as in any hole. */
 	down_write(&mm->mmap_lock);
-	err = mprotect_locked(mm, addr, addr + PAGE_ALIGN(len),
-			      prot_to_vm_flags(prot));
+	if (grows)
+		err = protect_grows(mm, &addr, end, grows);
+	if (!err)
+		err = mprotect_locked(mm, addr, end, prot_to_vm_flags(prot));
 	up_write(&mm->mmap_lock);
 	return err;
 }

@@ -138,234 +138,291 @@ static void drop_copy(struct mm_struct *mm, struct vm_area_struct *copy)
 	mm_verify(err == 0); /* whole VMA: nothing to split */
 }
 
-/* One call's arguments, lengths in whole pages. */
-struct mremap {
-	uva_t addr, new;
+/* One call, or one mapping's part of it. Lengths are page aligned. */
+struct remap {
+	uva_t addr, new_addr;
 	u64 old_len, new_len;
-	bool dontunmap;
+	int flags;
 };
 
-/* VMA, isolated, has room at NEW: carry it over. Its old place is left
- * mapped, empty. 0, or -ENOMEM with nothing changed. */
+#define MREMAP_ELSEWHERE (MREMAP_FIXED | MREMAP_DONTUNMAP)
+
+/* There is room for [addr, + old_len) of VMA at new_addr: carry it over. The
+ * old place is left mapped, empty. 0, or -ENOMEM with nothing changed. */
 static int move_isolated(struct mm_struct *mm, struct vm_area_struct *vma,
-			 const struct mremap *m)
+			 const struct remap *r)
 {
-	u64 old_pages = vma_pages(vma), pages = m->new_len >> PAGE_SHIFT;
 	bool account = vma_accountable(vma->vm_flags);
+	u64 pages = r->new_len >> PAGE_SHIFT;
 	/* What moves was promised already, unless the old place stays. */
-	u64 promised = m->dontunmap ? 0 : min(old_pages, pages);
+	u64 promised = r->flags & MREMAP_DONTUNMAP
+			       ? 0
+			       : min(r->old_len, r->new_len) >> PAGE_SHIFT;
 	struct vm_area_struct *copy;
 
 	if (account && vm_enough_memory(mm, pages - promised))
 		return -ENOMEM;
 	if (account)
 		vm_account_again(promised);
-	copy = copy_vma(mm, vma, vma->vm_start, m->new, m->new_len);
+	copy = copy_vma(mm, vma, r->addr, r->new_addr, r->new_len);
 	if (!copy) {
 		if (account)
 			vm_unaccount(pages);
 		return -ENOMEM;
 	}
-	if (move_page_tables(vma, vma->vm_start, m->new,
-			     min(old_pages, pages) << PAGE_SHIFT)) {
+	if (move_page_tables(vma, r->addr, r->new_addr,
+			     min(r->old_len, r->new_len))) {
 		drop_copy(mm, copy);
 		return -ENOMEM;
 	}
 	return 0;
 }
 
-/* MREMAP_DONTUNMAP: the old place stays, empty; locks went with the pages. */
-static void keep_old_place(struct mm_struct *mm, struct vm_area_struct *vma)
+/*
+ * What MREMAP_DONTUNMAP leaves behind: the mapping, empty and no longer locked,
+ * for locks went with the pages. If all of it went it has no part in the
+ * reverse map any more.
+ */
+static void leave_old(struct mm_struct *mm, const struct remap *r)
 {
+	struct vm_area_struct *vma = find_vma(mm, r->addr);
+
 	if (vma->vm_flags & VM_LOCKED)
 		mm->locked_vm -= vma_pages(vma);
 	WRITE_ONCE(vma->vm_flags, vma->vm_flags & ~VM_LOCKED_MASK);
-	vma_join(mm, vma);
+	if (vma->vm_start == r->addr && vma->vm_end == r->addr + r->old_len)
+		unlink_anon_vmas(vma);
 }
 
-static s64 move_vma(struct mm_struct *mm, const struct mremap *m)
+/* Carry [addr, + old_len) of VMA, all of which is there, to new_addr, which
+ * is free. */
+static s64 move_vma(struct mm_struct *mm, struct vm_area_struct *vma,
+		    const struct remap *r)
 {
-	uva_t end = m->addr + m->old_len;
-	struct vm_area_struct *vma;
+	bool keep = r->flags & MREMAP_DONTUNMAP;
 
 	if (mm->map_count + 3 > READ_ONCE(space_sys.max_map_count))
 		return -ENOMEM;
 	/* The old place must be unmappable without allocating anything. */
-	if (vma_isolate_range(mm, m->addr, end))
+	if (!keep && vma_isolate_range(mm, r->addr, r->addr + r->old_len))
 		return -ENOMEM;
-	vma = find_vma(mm, m->addr);
-	if (move_isolated(mm, vma, m)) {
+	vma = find_vma(mm, r->addr);
+	if (move_isolated(mm, vma, r)) {
 		vma_join(mm, vma);
 		return -ENOMEM;
 	}
-	if (m->dontunmap)
-		keep_old_place(mm, vma);
-	else if (do_munmap_locked(mm, m->addr, m->old_len))
+	if (keep)
+		leave_old(mm, r);
+	else if (do_munmap_locked(mm, r->addr, r->old_len))
 		mm_bug("mremap: the old range 0x%llx does not unmap",
-		       (unsigned long long)m->addr);
-	vma_join(mm, find_vma(mm, m->new));
-	return (s64)m->new;
+		       (unsigned long long)r->addr);
+	vma_join_once(mm, find_vma(mm, r->new_addr));
+	return (s64)r->new_addr;
 }
 
 /* ---- growing in place
  * ------------------------------------------------------------------ */
 
-static s64 grow_in_place(struct mm_struct *mm, struct vm_area_struct *vma,
-			 const struct mremap *m)
+/* Nothing in the way? A stack's guard gap is not. */
+static bool can_grow_in_place(struct mm_struct *mm, struct vm_area_struct *vma,
+			      const struct remap *r)
 {
-	u64 grow = m->new_len - m->old_len, pages = grow >> PAGE_SHIFT;
-	uva_t end = m->addr + m->old_len;
+	uva_t end = r->addr + r->old_len, to = r->addr + r->new_len;
+	struct vm_area_struct *next = vma_next(vma);
 
-	if (vma->vm_end != end || end + grow > mm->layout.task_size ||
-	    end + grow < end || !range_is_free(mm, end, end + grow))
-		return -ENOMEM;
-	if (vma_accountable(vma->vm_flags) && vm_enough_memory(mm, pages))
-		return -ENOMEM;
-	vma_resize(vma, vma->vm_start, end + grow, vma->vm_pgoff);
-	vm_stat_account(mm, vma->vm_flags, (s64)pages);
-	vma_join(mm, vma);
-	return (s64)m->addr;
+	return vma->vm_end == end && to > end && to <= mm->layout.task_size &&
+	       (!next || next->vm_start >= to);
 }
 
-/* ---- the call
- * ------------------------------------------------------------------ */
-
-/* The VMA that holds all of the old place and may get the new size. */
-static int mremap_source(struct mm_struct *mm, const struct mremap *m,
-			 struct vm_area_struct **out)
+static s64 grow_in_place(struct mm_struct *mm, struct vm_area_struct *vma,
+			 const struct remap *r)
 {
-	struct vm_area_struct *vma = find_vma(mm, m->addr);
+	struct vma_merge_want want = {.start = vma->vm_end,
+				      .end = r->addr + r->new_len,
+				      .vm_flags = vma->vm_flags,
+				      .pgoff = vma->vm_pgoff + vma_pages(vma),
+				      .anon_vma = vma->anon_vma};
+	u64 pages = (r->new_len - r->old_len) >> PAGE_SHIFT;
+
+	if (vma_accountable(vma->vm_flags) && vm_enough_memory(mm, pages))
+		return -ENOMEM;
+	if (!vma_merge(mm, &want))
+		mm_bug("mremap: 0x%llx does not grow into free space",
+		       (unsigned long long)r->addr);
+	vm_stat_account(mm, want.vm_flags, (s64)pages);
+	return (s64)r->addr;
+}
+
+/* ---- the kinds of calls
+ * ---------------------------------------------------------------- */
+
+/* May [addr, + old_len), which begins in VMA, grow or move? */
+static int remap_check(const struct mm_struct *mm,
+		       const struct vm_area_struct *vma, const struct remap *r)
+{
 	u64 pages;
 
-	if (!vma_contains(vma, m->addr))
-		return -EFAULT;
-	/* Length 0 asks for a second view: of shared mappings only. */
-	if (!m->old_len)
+	/* A length of 0 duplicates what is shared. */
+	if (!r->old_len && !(vma->vm_flags & VM_SHARED))
 		return -EINVAL;
-	if (m->old_len > vma->vm_end - m->addr)
+	/* What is cut off may reach beyond the mapping. */
+	if (min(r->old_len, r->new_len) > vma->vm_end - r->addr)
 		return -EFAULT;
-	*out = vma;
-	pages = m->dontunmap ? m->old_len >> PAGE_SHIFT : 0;
-	if (m->new_len > m->old_len) {
-		pages = (m->new_len - m->old_len) >> PAGE_SHIFT;
-		if (!mlock_may_grow(mm, vma->vm_flags, pages))
-			return -EAGAIN;
-	}
+	if (r->new_len <= r->old_len)
+		return 0;
+	pages = (r->new_len - r->old_len) >> PAGE_SHIFT;
+	if (!mlock_may_grow(mm, vma->vm_flags, pages))
+		return -EAGAIN;
 	return may_expand_vm(mm, vma->vm_flags, pages) ? 0 : -ENOMEM;
 }
 
-/* Does the old place, as far as it would be unmapped, lie in user space? */
-static bool trim_ok(const struct mm_struct *mm, const struct mremap *m)
+/* Unmap what lies beyond the new length. 0, or a negative errno. */
+static int cut_tail(struct mm_struct *mm, const struct remap *r)
 {
-	u64 task_size = mm->layout.task_size;
-
-	return m->old_len <= m->new_len ||
-	       (m->old_len <= task_size && m->addr <= task_size - m->old_len);
+	if (r->old_len > mm->layout.task_size - r->addr)
+		return -EINVAL;
+	return do_munmap_locked(mm, r->addr + r->new_len,
+				r->old_len - r->new_len);
 }
 
-/* The end of the old place that is too much goes: 0 or an errno. */
-static int mremap_trim(struct mm_struct *mm, const struct mremap *m)
+/* MREMAP_FIXED, MREMAP_DONTUNMAP. VMA holds addr. */
+static s64 remap_elsewhere(struct mm_struct *mm, struct vm_area_struct *vma,
+			   struct remap r)
 {
-	mm_assert(m->old_len > m->new_len && trim_ok(mm, m));
-	return do_munmap_locked(mm, m->addr + m->new_len,
-				m->old_len - m->new_len);
+	s64 at = (s64)r.new_addr;
+	int err = remap_check(mm, vma, &r);
+
+	if (!err && (r.flags & MREMAP_FIXED) &&
+	    r.new_addr < READ_ONCE(space_sys.mmap_min_addr))
+		return -EPERM;
+	if (!err && (r.flags & MREMAP_FIXED))
+		err = do_munmap_locked(mm, r.new_addr, r.new_len);
+	if (!err && r.new_len < r.old_len) {
+		err = cut_tail(mm, &r);
+		r.old_len = r.new_len;
+	}
+	if (err)
+		return err;
+	vma = find_vma(mm, r.addr);
+	if ((r.flags & MREMAP_DONTUNMAP) &&
+	    !may_expand_vm(mm, vma->vm_flags, r.old_len >> PAGE_SHIFT))
+		return -ENOMEM;
+	if (!(r.flags & MREMAP_FIXED))
+		at = get_unmapped_area(mm, r.new_addr, r.new_len);
+	if (at < 0)
+		return at;
+	r.new_addr = (uva_t)at;
+	return move_vma(mm, vma, &r);
 }
 
-static s64 mremap_to(struct mm_struct *mm, struct mremap *m, bool fixed)
+/*
+ * A fixed new place for what keeps its length: all mappings of the range go,
+ * one after the other, with the gaps between them. The first begins at addr.
+ */
+static s64 remap_all(struct mm_struct *mm, const struct remap *r)
 {
-	u64 task_size = mm->layout.task_size;
-	struct mremap trimmed = *m;
-	struct vm_area_struct *vma;
+	struct vm_area_struct *vma = find_vma(mm, r->addr);
+	uva_t at = r->addr, end = r->addr + r->old_len;
+
+	if (!vma_contains(vma, at))
+		return -EFAULT;
+	while (at < end && vma && vma->vm_start < end) {
+		struct remap part = *r;
+		s64 ret;
+
+		part.addr = max(vma->vm_start, at);
+		at = min(vma->vm_end, end);
+		part.old_len = part.new_len = at - part.addr;
+		part.new_addr += part.addr - r->addr;
+		ret = remap_elsewhere(mm, vma, part);
+		if (ret < 0)
+			return ret;
+		vma = find_vma(mm, at);
+	}
+	return (s64)r->new_addr;
+}
+
+/* Shrink, or grow where it is or, if it may, elsewhere. VMA holds addr. */
+static s64 remap_here(struct mm_struct *mm, struct vm_area_struct *vma,
+		      struct remap *r)
+{
 	int err;
 	s64 at;
 
-	if (!IS_ALIGNED(m->new, PAGE_SIZE) || m->new_len > task_size ||
-	    m->new > task_size - m->new_len)
-		return -EINVAL;
-	if (m->addr + m->old_len > m->new && m->new + m->new_len > m->addr)
-		return -EINVAL;
-	trimmed.old_len = min(m->old_len, m->new_len);
-	err = mremap_source(mm, &trimmed, &vma);
-	if (!err && !trim_ok(mm, m))
-		err = -EINVAL;
-	if (!err && fixed && m->new < READ_ONCE(space_sys.mmap_min_addr))
-		err = -EPERM;
-	if (!err && fixed)
-		err = do_munmap_locked(mm, m->new, m->new_len);
-	if (!err && m->old_len > m->new_len)
-		err = mremap_trim(mm, m);
-	if (!err)
-		err = mremap_source(mm, &trimmed, &vma);
+	if (r->new_len <= r->old_len) {
+		err = r->new_len < r->old_len ? cut_tail(mm, r) : 0;
+		return err ? err : (s64)r->addr;
+	}
+	err = remap_check(mm, vma, r);
 	if (err)
 		return err;
-	if (!fixed) {
-		at = get_unmapped_area(mm, m->new, m->new_len);
-		if (at < 0)
-			return at;
-		trimmed.new = (uva_t)at;
-	}
-	return move_vma(mm, &trimmed);
+	if (can_grow_in_place(mm, vma, r))
+		return grow_in_place(mm, vma, r);
+	if (!(r->flags & MREMAP_MAYMOVE))
+		return -ENOMEM;
+	at = get_unmapped_area(mm, 0, r->new_len);
+	if (at < 0)
+		return at;
+	r->new_addr = (uva_t)at;
+	return move_vma(mm, vma, r);
 }
 
-static s64 mremap_locked(struct mm_struct *mm, struct mremap *m, int flags)
+static s64 remap_locked(struct mm_struct *mm, struct remap *r)
 {
-	struct vm_area_struct *vma;
-	s64 ret;
-	int err;
+	struct vm_area_struct *vma = find_vma(mm, r->addr);
 
-	if (m->new_len <= m->old_len) {
-		if (!vma_contains(find_vma(mm, m->addr), m->addr))
-			return -EFAULT;
-		if (!trim_ok(mm, m))
-			return -EINVAL;
-		err = m->new_len < m->old_len ? mremap_trim(mm, m) : 0;
-		return err ? err : (s64)m->addr;
-	}
-	err = mremap_source(mm, m, &vma);
-	if (err)
-		return err;
-	ret = grow_in_place(mm, vma, m);
-	if (ret >= 0 || !(flags & MREMAP_MAYMOVE))
-		return ret;
-	ret = get_unmapped_area(mm, 0, m->new_len);
-	if (ret < 0)
-		return ret;
-	m->new = (uva_t)ret;
-	return move_vma(mm, m);
+	if ((r->flags & MREMAP_FIXED) && r->old_len == r->new_len)
+		return remap_all(mm, r);
+	if (!vma_contains(vma, r->addr))
+		return -EFAULT;
+	if (r->flags & MREMAP_ELSEWHERE)
+		return remap_elsewhere(mm, vma, *r);
+	return remap_here(mm, vma, r);
 }
 
-static bool mremap_flags_ok(int flags, u64 old_len, u64 new_len)
+/* What can be refused without a look at the address space. */
+static int remap_check_args(const struct mm_struct *mm, const struct remap *r)
 {
-	if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP))
-		return false;
-	if ((flags & MREMAP_DONTUNMAP) && old_len != new_len)
-		return false;
-	return (flags & MREMAP_MAYMOVE) ||
-	       !(flags & (MREMAP_FIXED | MREMAP_DONTUNMAP));
+	u64 task_size = mm->layout.task_size;
+
+	if (r->flags & ~(MREMAP_MAYMOVE | MREMAP_ELSEWHERE))
+		return -EINVAL;
+	if (!IS_ALIGNED(r->addr, PAGE_SIZE) || !r->new_len ||
+	    r->new_len > task_size)
+		return -EINVAL;
+	if (!(r->flags & MREMAP_ELSEWHERE))
+		return 0;
+	if (!IS_ALIGNED(r->new_addr, PAGE_SIZE) ||
+	    r->new_addr > task_size - r->new_len)
+		return -EINVAL;
+	if (!(r->flags & MREMAP_MAYMOVE))
+		return -EINVAL;
+	if ((r->flags & MREMAP_DONTUNMAP) && r->old_len != r->new_len)
+		return -EINVAL;
+	/* Neither place may be part of the other. */
+	if (r->addr + r->old_len > r->new_addr &&
+	    r->new_addr + r->new_len > r->addr)
+		return -EINVAL;
+	return 0;
 }
 
 s64 do_mremap(struct mm_struct *mm, uva_t addr, u64 old_len, u64 new_len,
 	      int flags, uva_t new_addr)
 {
-	bool fixed = (flags & MREMAP_FIXED) != 0, populate = false;
-	struct mremap m = {addr, new_addr, PAGE_ALIGN(old_len),
-			   PAGE_ALIGN(new_len),
-			   (flags & MREMAP_DONTUNMAP) != 0};
-	s64 ret;
+	struct remap r = {addr, new_addr, PAGE_ALIGN(old_len),
+			  PAGE_ALIGN(new_len), flags};
+	s64 ret = remap_check_args(mm, &r);
+	bool populate;
 
-	if (!mremap_flags_ok(flags, old_len, new_len) ||
-	    !IS_ALIGNED(addr, PAGE_SIZE) || !m.new_len)
-		return -EINVAL;
+	if (ret)
+		return ret;
 	down_write(&mm->mmap_lock);
-	if (fixed || m.dontunmap)
-		ret = mremap_to(mm, &m, fixed);
-	else
-		ret = mremap_locked(mm, &m, flags);
-	if (ret >= 0 && m.new_len > m.old_len)
-		populate = find_vma(mm, (uva_t)ret)->vm_flags & VM_LOCKED;
+	ret = remap_locked(mm, &r);
+	populate = ret >= 0 && r.new_len > r.old_len &&
+		   (find_vma(mm, (uva_t)ret)->vm_flags & VM_LOCKED);
 	up_write(&mm->mmap_lock);
 	if (populate)
-		(void)mm_populate(mm, (uva_t)ret + m.old_len,
-				  m.new_len - m.old_len, POPULATE_LIKELY);
+		(void)mm_populate(mm, (uva_t)ret + r.old_len,
+				  r.new_len - r.old_len, POPULATE_LIKELY);
 	return ret;
 }

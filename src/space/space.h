@@ -186,6 +186,10 @@ struct vm_area_struct *vma_merge(struct mm_struct *mm,
 struct vm_area_struct *vma_join(struct mm_struct *mm,
 				struct vm_area_struct *vma);
 
+/* vma_join_once: melt VMA, new at its place, with its neighbours, but not with
+ * those behind them. */
+void vma_join_once(struct mm_struct *mm, struct vm_area_struct *vma);
+
 /* split_vma: cut VMA at ADDR; VMA keeps the lower part. 0, -ENOMEM. */
 int split_vma(struct mm_struct *mm, struct vm_area_struct *vma,
 	      uva_t addr) MM_MUST_CHECK;
@@ -195,9 +199,17 @@ int split_vma(struct mm_struct *mm, struct vm_area_struct *vma,
 int vma_isolate_range(struct mm_struct *mm, uva_t start,
 		      uva_t end) MM_MUST_CHECK;
 
+/* vma_changing_range: narrow [*START, *END) to the mappings whose flags FLAGS
+ * would change, from the first to the last; false: there are none. */
+typedef u64 vma_flags_fn(const struct vm_area_struct *vma, u64 arg);
+bool vma_changing_range(struct mm_struct *mm, uva_t *start, uva_t *end,
+			vma_flags_fn *flags, u64 arg);
+
 /* get_unmapped_area: where LEN bytes fit, HINT first, then downwards from
  * mmap_base, then upwards. Address or -ENOMEM. */
 s64 get_unmapped_area(struct mm_struct *mm, uva_t hint, u64 len);
+/* get_unmapped_area_low: the same for MAP_32BIT: from 1 to 2 GiB, upwards. */
+s64 get_unmapped_area_low(struct mm_struct *mm, uva_t hint, u64 len);
 
 /* range_is_free: no VMA (nor stack guard gap) overlaps [START, END). */
 bool range_is_free(struct mm_struct *mm, uva_t start, uva_t end);
@@ -231,6 +243,7 @@ bool mlock_may_grow(const struct mm_struct *mm, u64 vm_flags, u64 pages);
 /* may_expand_vm: RLIMIT_AS and RLIMIT_DATA allow PAGES more. */
 bool may_expand_vm(const struct mm_struct *mm, u64 vm_flags, u64 pages);
 void vm_stat_account(struct mm_struct *mm, u64 vm_flags, s64 pages);
+/* vma_accountable: are pages of such a mapping promised (Committed_AS)? */
 bool vma_accountable(u64 vm_flags);
 
 /* expand_stack: grow VMA, a stack, down to ADDR. 0, -ENOMEM, -EFAULT. Takes

@@ -37,13 +37,19 @@ static int stack_grow(struct mm_struct *mm, struct vm_area_struct *vma,
 
 	if (guard_gap_hit(vma, start))
 		return -ENOMEM;
+	/* It is about to be written; from now on forks share its pages. */
+	if (anon_vma_prepare(vma))
+		return -ENOMEM;
 	if (vma->vm_end - start > mm->rlimit_stack)
 		return -ENOMEM;
 	if (vma->vm_pgoff < grow || !may_expand_vm(mm, vma->vm_flags, grow) ||
 	    !mlock_may_grow(mm, vma->vm_flags, grow))
 		return -ENOMEM;
-	if (vma_accountable(vma->vm_flags) && vm_enough_memory(mm, grow))
+	/* Whether it counts or not: a stack grows by what there could be. */
+	if (vm_enough_memory(mm, grow))
 		return -ENOMEM;
+	if (!vma_accountable(vma->vm_flags))
+		vm_unaccount(grow);
 	vma_resize(vma, start, vma->vm_end, vma->vm_pgoff - grow);
 	vm_stat_account(mm, vma->vm_flags, (s64)grow);
 	return 0;

@@ -359,18 +359,32 @@ static bool can_join(const struct vm_area_struct *a,
 				   a->anon_vma ? a : b);
 }
 
-struct vm_area_struct *vma_join(struct mm_struct *mm,
-				struct vm_area_struct *vma)
+/* PREV absorbs VMA if they are equal: the one that covers VMA then. */
+static struct vm_area_struct *join_prev(struct mm_struct *mm,
+					struct vm_area_struct *vma)
 {
 	struct vm_area_struct *prev = vma_prev(vma);
 
+	return can_join(prev, vma) && vma_absorb(mm, prev, vma) ? prev : vma;
+}
+
+/* The lower neighbour is preferred where only one is possible. */
+struct vm_area_struct *vma_join(struct mm_struct *mm,
+				struct vm_area_struct *vma)
+{
+	vma = join_prev(mm, vma);
 	/* Behind the next one may stand the other half of a split. */
 	while (can_join(vma, vma_next(vma)))
 		if (!vma_absorb(mm, vma, vma_next(vma)))
 			break;
-	if (can_join(prev, vma) && vma_absorb(mm, prev, vma))
-		return prev;
 	return vma;
+}
+
+void vma_join_once(struct mm_struct *mm, struct vm_area_struct *vma)
+{
+	vma = join_prev(mm, vma);
+	if (can_join(vma, vma_next(vma)))
+		vma_absorb(mm, vma, vma_next(vma));
 }
 
 /* ---- splitting
@@ -420,6 +434,27 @@ int vma_isolate_range(struct mm_struct *mm, uva_t start, uva_t end)
 	return 0;
 }
 
+bool vma_changing_range(struct mm_struct *mm, uva_t *start, uva_t *end,
+			vma_flags_fn *flags, u64 arg)
+{
+	uva_t from = *end, to = *end;
+	struct vm_area_struct *vma;
+
+	for (vma = find_vma(mm, *start); vma && vma->vm_start < *end;
+	     vma = vma_next(vma)) {
+		if (flags(vma, arg) == vma->vm_flags)
+			continue;
+		if (from == *end)
+			from = max(vma->vm_start, *start);
+		to = min(vma->vm_end, *end);
+	}
+	if (from == *end)
+		return false;
+	*start = from;
+	*end = to;
+	return true;
+}
+
 /* ---- gaps
  * ------------------------------------------------------------------------------
  */
@@ -432,15 +467,14 @@ static uva_t gap_low(struct vm_area_struct *vma, uva_t low)
 	return prev ? max(prev->vm_end, low) : low;
 }
 
-/* Highest end of the gap below VMA: stacks keep their guard gap. */
-static uva_t gap_high(const struct vm_area_struct *vma, uva_t high)
+/* Where what stands below VMA must end: stacks keep their guard gap. */
+static uva_t start_gap(const struct vm_area_struct *vma)
 {
-	uva_t end = vma->vm_start;
 	u64 guard = READ_ONCE(space_sys.stack_guard_gap) << PAGE_SHIFT;
 
-	if (vma->vm_flags & VM_GROWSDOWN)
-		end = end > guard ? end - guard : 0;
-	return min(end, high);
+	if (!(vma->vm_flags & VM_GROWSDOWN))
+		return vma->vm_start;
+	return vma->vm_start > guard ? vma->vm_start - guard : 0;
 }
 
 struct gap_search {
@@ -452,7 +486,7 @@ struct gap_search {
 /* The gap below VMA: an address in it for the search, or 0. */
 static uva_t gap_try(struct vm_area_struct *vma, const struct gap_search *g)
 {
-	uva_t lo = gap_low(vma, g->low), hi = gap_high(vma, g->high);
+	uva_t lo = gap_low(vma, g->low), hi = min(vma->vm_start, g->high);
 
 	if (hi < lo || hi - lo < g->len)
 		return 0;
@@ -500,7 +534,7 @@ static uva_t gap_above_all(struct mm_struct *mm, const struct gap_search *g)
 	return g->topdown ? g->high - g->len : lo;
 }
 
-static uva_t gap_search(struct mm_struct *mm, const struct gap_search *g)
+static uva_t gap_best(struct mm_struct *mm, const struct gap_search *g)
 {
 	uva_t found = 0;
 
@@ -513,11 +547,32 @@ static uva_t gap_search(struct mm_struct *mm, const struct gap_search *g)
 	return found;
 }
 
+/*
+ * As Linux searches: a gap that reaches into a stack's guard gap is given up,
+ * and with it all that lies between there and the guard gap's other end.
+ */
+static uva_t gap_search(struct mm_struct *mm, struct gap_search g)
+{
+	struct vm_area_struct *next;
+	uva_t found;
+
+	for (;;) {
+		found = gap_best(mm, &g);
+		next = found ? find_vma(mm, found) : NULL;
+		if (!next || start_gap(next) >= found + g.len)
+			return found;
+		if (g.topdown)
+			g.high = start_gap(next);
+		else
+			g.low = next->vm_end;
+	}
+}
+
 bool range_is_free(struct mm_struct *mm, uva_t start, uva_t end)
 {
 	struct vm_area_struct *vma = find_vma(mm, start);
 
-	return !vma || gap_high(vma, ~0UL) >= end;
+	return !vma || start_gap(vma) >= end;
 }
 
 /*
@@ -534,12 +589,75 @@ static uva_t default_map_window(const struct mm_struct *mm)
 		       : end;
 }
 
+/* A free range of LEN bytes: downwards from G->high, as a last resort anywhere,
+ * from a third of the space below TOP up. Or 0. */
+static uva_t find_room(struct mm_struct *mm, struct gap_search g, uva_t top)
+{
+	uva_t low = g.low, found = gap_search(mm, g);
+
+	if (found || !g.topdown)
+		return found;
+	g.topdown = false;
+	g.low = max(low, PAGE_ALIGN_DOWN(top / 3));
+	g.high = top;
+	found = gap_search(mm, g);
+	if (found)
+		return found;
+	g.low = low;
+	return gap_search(mm, g);
+}
+
+/* Large memory begins where a large page could: of a range that is larger by
+ * one of those, the highest place. 0: there is no such range. */
+static uva_t find_aligned_room(struct mm_struct *mm, struct gap_search g,
+			       uva_t top)
+{
+	u64 size = BIT(mm->pt.fmt->shift[1]);
+	uva_t found;
+
+	g.len += size;
+	found = find_room(mm, g, top);
+	return found ? ALIGN_DOWN(found, size) + size : 0;
+}
+
+static s64 area_by(struct mm_struct *mm, struct gap_search g, uva_t hint,
+		   uva_t top)
+{
+	uva_t found = 0;
+
+	if (!hint && mm->pt.fmt->va_bits > 32 &&
+	    IS_ALIGNED(g.len, BIT(mm->pt.fmt->shift[1])))
+		found = find_aligned_room(mm, g, top);
+	if (!found)
+		found = find_room(mm, g, top);
+	return found ? (s64)found : -ENOMEM;
+}
+
+/* What MAP_32BIT asks for: pointers of 31 bits, as old JITs need them. */
+#define LOW_AREA_START (1UL << 30)
+#define LOW_AREA_END   (1UL << 31)
+
+s64 get_unmapped_area_low(struct mm_struct *mm, uva_t hint, u64 len)
+{
+	uva_t low = READ_ONCE(space_sys.mmap_min_addr);
+	struct gap_search g = {len, LOW_AREA_START, LOW_AREA_END, false};
+
+	if (mm->pt.fmt->va_bits <= 32)
+		return get_unmapped_area(mm, hint, len);
+	if (len > LOW_AREA_END)
+		return -ENOMEM;
+	hint = PAGE_ALIGN_DOWN(hint);
+	if (hint && hint >= low && hint <= LOW_AREA_END - len &&
+	    range_is_free(mm, hint, hint + len))
+		return (s64)hint;
+	return area_by(mm, g, hint, LOW_AREA_END);
+}
+
 s64 get_unmapped_area(struct mm_struct *mm, uva_t hint, u64 len)
 {
 	uva_t low = max(READ_ONCE(space_sys.mmap_min_addr), PAGE_SIZE);
 	uva_t top = mm->layout.task_size, window = default_map_window(mm);
 	struct gap_search g = {len, low, mm->layout.mmap_base, true};
-	uva_t found;
 
 	/* Addresses of more than 47 bits only for those who hint at them. */
 	if (hint > window)
@@ -553,19 +671,7 @@ s64 get_unmapped_area(struct mm_struct *mm, uva_t hint, u64 len)
 	if (hint >= low && hint <= top - len &&
 	    range_is_free(mm, hint, hint + len))
 		return (s64)hint;
-	found = gap_search(mm, &g);
-	if (!found) {
-		/* As a last resort, anywhere, from a third of the space up. */
-		g.topdown = false;
-		g.low = max(low, PAGE_ALIGN_DOWN(top / 3));
-		g.high = top;
-		found = gap_search(mm, &g);
-	}
-	if (!found) {
-		g.low = low;
-		found = gap_search(mm, &g);
-	}
-	return found ? (s64)found : -ENOMEM;
+	return area_by(mm, g, hint, top);
 }
 
 /* ---- check

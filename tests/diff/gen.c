@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gen.c - random sequences of calls and touches.
+ *
+ * Ranges are drawn near each other and near the last ones, so that calls meet:
+ * they split, overlap, adjoin and merge. A share of the arguments are the
+ * values at which code goes wrong: 0, 1, a page less one, unaligned, sums that
+ * overflow, the end of user space, the kernel's addresses, flags nobody knows.
+ */
+#include <string.h>
+
+#include "base/prng.h"
+#include "difflib.h"
+
+#define NR_RECENT 12u
+#define PAGES(n)  ((uint64_t)(n)*DIFF_PAGE)
+
+unsigned gen_features;
+
+struct gen {
+	struct prng r;
+	struct seq *s;
+	uint64_t recent[NR_RECENT]; /* ends of ranges */
+	uint32_t proc, alive, born;
+};
+
+/* ---- what must not happen
+ * ---------------------------------------------------------- */
+
+/* Could a range of LEN bytes from ADDR reach the executor? */
+static bool range_safe(uint64_t addr, uint64_t len)
+{
+	uint64_t from = addr & ~(DIFF_PAGE - 1);
+	uint64_t end = addr + len + DIFF_PAGE;
+
+	/* It ends in an error, or nothing happens. */
+	if (from >= DIFF_LOW_END || len > DIFF_TASK_SIZE)
+		return true;
+	/* The first page never holds anything. */
+	return end <= 2 * DIFF_PAGE;
+}
+
+#define POPULATE_MAX PAGES(128)
+
+bool op_safe(const struct diff_op *op)
+{
+	const uint64_t *a = op->arg;
+
+	switch (op->call) {
+	case OP_MMAP:
+		/* POPULATE, LOCKED */
+		if ((a[3] & 0xa000) && a[1] > POPULATE_MAX)
+			return false;
+		return range_safe(a[0], a[1]) || !(a[3] & 0x100010);
+	case OP_MREMAP:
+		return range_safe(a[0], a[1]) &&
+		       (!(a[3] & 2) || range_safe(a[4], a[2]));
+	case OP_BRK:
+		return a[0] >= DIFF_LOW_END || a[0] < DIFF_PAGE;
+	case OP_READ:
+	case OP_WRITE:
+	case OP_PLANT:
+	case OP_EXEC:
+		return range_safe(a[0], 8);
+	case OP_FORK:
+		return a[0] < DIFF_MAX_PROCS && a[0] != op->proc;
+	default:
+		return diff_call_args[op->call][0] != 'a' ||
+		       range_safe(a[0], a[1]);
+	}
+}
+
+void seq_mend(struct seq *s)
+{
+	uint32_t alive = 1, born = 1, n = 0;
+
+	for (uint32_t i = 0; i < s->nr; i++) {
+		const struct diff_op *op = &s->op[i];
+
+		if (!(alive >> op->proc & 1) || !op_safe(op))
+			continue;
+		if (op->call == OP_FORK) {
+			if (born >> op->arg[0] & 1)
+				continue;
+			born |= 1u << op->arg[0];
+			alive |= 1u << op->arg[0];
+		}
+		if (op->call == OP_EXIT)
+			alive &= ~(1u << op->proc);
+		s->op[n++] = *op;
+	}
+	s->nr = n;
+}
+
+/* ---- arguments
+ * ----------------------------------------------------------------------- */
+
+#define PICK(g, list) ((list)[prng_below(&(g)->r, ARRAY_SIZE(list))])
+
+static uint64_t wild_address(struct gen *g)
+{
+	static const uint64_t list[] = {
+		0,
+		1,
+		DIFF_PAGE - 1,
+		DIFF_TASK_SIZE - PAGES(1),
+		DIFF_TASK_SIZE - PAGES(3),
+		DIFF_TASK_SIZE,
+		DIFF_TASK_SIZE + PAGES(1),
+		1ull << 47,
+		1ull << 56,
+		0xffff800000000000ull,
+		0xffff888000001000ull,
+		0xffffffff81000000ull,
+		~0ull - PAGES(2) + 1,
+		~0ull - PAGES(1) + 1,
+		~0ull,
+		DIFF_WINDOW - 1,
+		DIFF_WINDOW + 1,
+		0x3fffffffffffull,
+	};
+
+	return PICK(g, list);
+}
+
+static uint64_t some_page(struct gen *g)
+{
+	uint32_t kind = (uint32_t)prng_below(&g->r, 100);
+
+	if (kind < 45)
+		return DIFF_WINDOW + PAGES(prng_below(&g->r, 40));
+	if (kind < 78)
+		return PICK(g, g->recent) + PAGES(prng_below(&g->r, 7)) -
+		       PAGES(3);
+	if (kind < 90)
+		return DIFF_MMAP_BASE - PAGES(prng_below(&g->r, 64));
+	if (kind < 98)
+		return DIFF_HEAP + PAGES(prng_below(&g->r, 24));
+	/* Around the first page-table boundary beyond the window. */
+	return DIFF_WINDOW + (2ull << 20) + PAGES(prng_below(&g->r, 16)) -
+	       PAGES(8);
+}
+
+static uint64_t some_address(struct gen *g)
+{
+	uint32_t kind = (uint32_t)prng_below(&g->r, 100);
+
+	if (kind < 4)
+		return wild_address(g);
+	if (kind < 6)
+		return some_page(g) + prng_range(&g->r, 1, DIFF_PAGE - 1);
+	return some_page(g);
+}
+
+static uint64_t wild_length(struct gen *g)
+{
+	static const uint64_t list[] = {
+		0,
+		1,
+		DIFF_PAGE - 1,
+		DIFF_PAGE + 1,
+		512 * DIFF_PAGE,
+		(2ull << 20) + DIFF_PAGE,
+		1ull << 30,
+		1ull << 40,
+		1ull << 46,
+		DIFF_TASK_SIZE - DIFF_WINDOW,
+		DIFF_TASK_SIZE,
+		DIFF_TASK_SIZE + DIFF_PAGE,
+		1ull << 47,
+		1ull << 63,
+		~0ull - PAGES(1) + 1,
+		~0ull - PAGES(1) + 2,
+		~0ull,
+	};
+
+	return PICK(g, list);
+}
+
+static uint64_t some_length(struct gen *g)
+{
+	uint32_t kind = (uint32_t)prng_below(&g->r, 100);
+
+	if (kind < 5)
+		return wild_length(g);
+	if (kind < 9)
+		return prng_range(&g->r, 1, PAGES(5));
+	if (kind < 20)
+		return PAGES(prng_range(&g->r, 6, 48));
+	return PAGES(prng_range(&g->r, 1, 5));
+}
+
+static uint64_t some_prot(struct gen *g)
+{
+	static const uint16_t usual[] = {3, 3, 3, 3, 3, 1, 1, 1,
+					 0, 0, 7, 5, 2, 4, 6};
+	static const uint32_t odd[] = {
+		8,	  0x10,		  0x0b,		  1u << 24,
+		3u << 24, (1u << 24) | 3, (1u << 25) | 3, 1u << 31,
+		0x30};
+
+	return prng_one_in(&g->r, 50) ? PICK(g, odd) : PICK(g, usual);
+}
+
+static uint64_t some_map_flags(struct gen *g)
+{
+	static const uint32_t odd[] = {0x20, 0x23, 0x24, 0x2f, 0x2c, 0x26};
+	uint64_t f = 0x22;
+	uint32_t kind = (uint32_t)prng_below(&g->r, 100);
+
+	if (prng_one_in(&g->r, 60))
+		f = PICK(g, odd);
+	if ((gen_features & GEN_SHARED) && prng_one_in(&g->r, 5))
+		f = 0x21;
+	if (kind < 55)
+		f |= 0x10;
+	else if (kind < 65)
+		f |= 0x100000;
+	else if (kind < 67)
+		f |= 0x100010;
+	if (prng_one_in(&g->r, 14))
+		f |= 0x100; /* growsdown */
+	if (prng_one_in(&g->r, 10))
+		f |= 0x4000; /* noreserve */
+	if ((gen_features & GEN_POPULATE) && prng_one_in(&g->r, 12))
+		f |= 0x8000; /* populate */
+	if (prng_one_in(&g->r, 60))
+		f |= 0x20000;
+	if (prng_one_in(&g->r, 60))
+		f |= 0x40; /* 32bit */
+	if (prng_one_in(&g->r, 80))
+		f |= 0x200 << 2 * prng_below(&g->r, 2); /* ignored ones */
+	if (prng_one_in(&g->r, 80))
+		f |= 0x800000;
+	return f;
+}
+
+static uint64_t some_mremap_flags(struct gen *g)
+{
+	static const uint8_t usual[] = {0, 0, 1, 1, 1, 1, 3, 3, 3, 5, 5, 7};
+	static const uint32_t odd[] = {2, 4, 6, 8, 9, 0xff, ~0u};
+
+	return prng_one_in(&g->r, 40) ? PICK(g, odd) : PICK(g, usual);
+}
+
+static uint64_t some_advice(struct gen *g)
+{
+	static const uint8_t usual[] = {0, 1, 2, 3, 4, 4, 4, 4, 10, 11, 18, 19};
+	static const uint32_t odd[] = {5, 6, 7, 99, 1000, ~0u};
+
+	return prng_one_in(&g->r, 40) ? PICK(g, odd) : PICK(g, usual);
+}
+
+static uint64_t some_limit(struct gen *g, uint64_t which)
+{
+	if (prng_one_in(&g->r, 2))
+		return ~0ull;
+	switch (which) {
+	case 9: /* beyond the low GiB, which is mapped */
+		return DIFF_LOW_END + PAGES(prng_below(&g->r, 300));
+	case 8:
+		return PAGES(prng_below(&g->r, 64));
+	default:
+		return PAGES(prng_below(&g->r, 128)) +
+		       prng_below(&g->r, 2) * 100;
+	}
+}
+
+static uint64_t touched(struct gen *g)
+{
+	uint64_t at = some_address(g);
+
+	/* One word, within its page. */
+	return (at & ~7ull) + 8 * prng_below(&g->r, 512) * !(at & 0xff8);
+}
+
+static uint64_t argument(struct gen *g, char kind, const struct diff_op *op)
+{
+	static const uint8_t limits[] = {2, 3, 9};
+
+	switch (kind) {
+	case 'a':
+		return some_address(g);
+	case 't':
+		return touched(g);
+	case 'b':
+		return prng_one_in(&g->r, 10)
+			       ? some_address(g)
+			       : DIFF_HEAP + prng_below(&g->r, PAGES(20));
+	case 'l':
+		return some_length(g);
+	case 'p':
+		return some_prot(g);
+	case 'm':
+		return some_map_flags(g);
+	case 'r':
+		return some_mremap_flags(g);
+	case 'v':
+		return some_advice(g);
+	case 'L':
+		return PICK(g, limits);
+	case 'n':
+		return some_limit(g, op->arg[0]);
+	default:
+		return prng_u64(&g->r);
+	}
+}
+
+/* ---- sequences
+ * ------------------------------------------------------------------------ */
+
+static const uint16_t weight[DIFF_NR_CALLS] = {
+#define CALL(id, name, nr, args, weight) weight,
+#include "calls.def"
+#undef CALL
+};
+
+static uint16_t some_call(struct gen *g)
+{
+	uint32_t sum = 0;
+	uint64_t at;
+
+	for (unsigned i = 0; i < DIFF_NR_CALLS; i++)
+		sum += weight[i];
+	at = prng_below(&g->r, sum);
+	for (uint16_t i = 0;; i++) {
+		if (at < weight[i])
+			return i;
+		at -= weight[i];
+	}
+}
+
+/* Another process's turn, now and then. */
+static void choose_process(struct gen *g)
+{
+	if (!(g->alive >> g->proc & 1) || prng_one_in(&g->r, 12)) {
+		do
+			g->proc = (uint32_t)prng_below(&g->r, DIFF_MAX_PROCS);
+		while (!(g->alive >> g->proc & 1));
+	}
+}
+
+static void remember(struct gen *g, const struct diff_op *op)
+{
+	uint32_t slot = (uint32_t)prng_below(&g->r, NR_RECENT);
+
+	if (diff_call_args[op->call][0] != 'a' || op->arg[0] < DIFF_LOW_END ||
+	    op->arg[0] >= DIFF_TASK_SIZE || op->arg[1] > PAGES(64))
+		return;
+	g->recent[slot] = (op->arg[0] + prng_below(&g->r, 2) * op->arg[1]) &
+			  ~(DIFF_PAGE - 1);
+}
+
+static bool special_ok(struct gen *g, struct diff_op *op)
+{
+	if (op->call == OP_FORK) {
+		if (g->born >= DIFF_MAX_PROCS ||
+		    __builtin_popcount(g->alive) >= 4)
+			return false;
+		op->arg[0] = g->born;
+		g->alive |= 1u << g->born++;
+	}
+	if (op->call == OP_EXIT) {
+		/* The last one stays. */
+		if (!(g->alive & (g->alive - 1)))
+			return false;
+		g->alive &= ~(1u << op->proc);
+	}
+	return true;
+}
+
+static void add_op(struct gen *g)
+{
+	struct diff_op *op = &g->s->op[g->s->nr];
+	const char *kinds;
+
+	memset(op, 0, sizeof(*op));
+	choose_process(g);
+	op->proc = (uint16_t)g->proc;
+	op->call = some_call(g);
+	kinds = diff_call_args[op->call];
+	for (unsigned i = 0; kinds[i]; i++)
+		op->arg[i] = argument(g, kinds[i], op);
+	if (op->call == OP_MMAP) {
+		op->arg[4] = ~0ull;
+		if ((op->arg[3] & 0xa000) && op->arg[1] > POPULATE_MAX)
+			op->arg[3] &= ~0xa000ull;
+		if (!(op->arg[3] & 0x100010) && prng_one_in(&g->r, 2))
+			op->arg[0] = 0;
+	}
+	/* Linux 6.18 asks for memory for what is cut off: not compared. */
+	if (op->call == OP_MREMAP && (op->arg[3] & 2) &&
+	    op->arg[1] > 1ull << 33 && op->arg[2] < op->arg[1])
+		op->arg[1] = op->arg[2];
+	/* Often the length stays as it is. */
+	if (op->call == OP_MREMAP && prng_one_in(&g->r, 3))
+		op->arg[2] = op->arg[1];
+	if (!special_ok(g, op) || !op_safe(op))
+		return;
+	remember(g, op);
+	g->s->nr++;
+}
+
+static void add_checks(struct gen *g)
+{
+	for (uint32_t p = 0; p < DIFF_MAX_PROCS; p++) {
+		if (!(g->alive >> p & 1))
+			continue;
+		g->s->op[g->s->nr++] =
+			(struct diff_op){.call = OP_DEEP, .proc = (uint16_t)p};
+	}
+}
+
+void seq_generate(struct seq *s, uint64_t seed, uint32_t nr)
+{
+	struct gen g = {.s = s, .alive = 1, .born = 1};
+
+	prng_seed(&g.r, seed);
+	s->nr = 0;
+	for (unsigned i = 0; i < NR_RECENT; i++)
+		g.recent[i] = DIFF_WINDOW + PAGES(i * 3);
+	if (nr > DIFF_MAX_OPS - DIFF_MAX_PROCS)
+		nr = DIFF_MAX_OPS - DIFF_MAX_PROCS;
+	for (uint32_t tries = 0; s->nr < nr && tries < 4 * nr; tries++)
+		add_op(&g);
+	add_checks(&g);
+}
