@@ -216,7 +216,7 @@ static s64 move_vma(struct mm_struct *mm, struct vm_area_struct *vma,
 	else if (do_munmap_locked(mm, r->addr, r->old_len))
 		mm_bug("mremap: the old range 0x%llx does not unmap",
 		       (unsigned long long)r->addr);
-	vma_join_once(mm, find_vma(mm, r->new_addr));
+	vma_join(mm, find_vma(mm, r->new_addr));
 	return (s64)r->new_addr;
 }
 

@@ -186,10 +186,6 @@ struct vm_area_struct *vma_merge(struct mm_struct *mm,
 struct vm_area_struct *vma_join(struct mm_struct *mm,
 				struct vm_area_struct *vma);
 
-/* vma_join_once: melt VMA, new at its place, with its neighbours, but not with
- * those behind them. */
-void vma_join_once(struct mm_struct *mm, struct vm_area_struct *vma);
-
 /* split_vma: cut VMA at ADDR; VMA keeps the lower part. 0, -ENOMEM. */
 int split_vma(struct mm_struct *mm, struct vm_area_struct *vma,
 	      uva_t addr) MM_MUST_CHECK;

@@ -368,23 +368,15 @@ static struct vm_area_struct *join_prev(struct mm_struct *mm,
 	return can_join(prev, vma) && vma_absorb(mm, prev, vma) ? prev : vma;
 }
 
-/* The lower neighbour is preferred where only one is possible. */
+/* The lower neighbour is preferred where only one is possible. What stands
+ * behind them is not looked at: what was not one stays so. */
 struct vm_area_struct *vma_join(struct mm_struct *mm,
 				struct vm_area_struct *vma)
 {
 	vma = join_prev(mm, vma);
-	/* Behind the next one may stand the other half of a split. */
-	while (can_join(vma, vma_next(vma)))
-		if (!vma_absorb(mm, vma, vma_next(vma)))
-			break;
-	return vma;
-}
-
-void vma_join_once(struct mm_struct *mm, struct vm_area_struct *vma)
-{
-	vma = join_prev(mm, vma);
 	if (can_join(vma, vma_next(vma)))
 		vma_absorb(mm, vma, vma_next(vma));
+	return vma;
 }
 
 /* ---- splitting

@@ -299,7 +299,7 @@ static s64 sim_mprotect(struct mm_struct *mm, const uint64_t *a)
 	s64 err = do_mprotect(mm, a[0], a[1], (int)a[2]);
 	uva_t at = a[0], end = a[0] + PAGE_ALIGN(a[1]), to;
 
-	if (err != -ENOMEM)
+	if (err != -ENOMEM || end <= at)
 		return err;
 	/* The range begins where the stack does. */
 	if (a[2] & PROT_GROWSDOWN && stack_start(mm, at, &at) >= end)
