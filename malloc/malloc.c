@@ -137,6 +137,13 @@ EXPORT int mallopt(int param, int value)
 	return 0;
 }
 
+/*
+ * What the compiler's start files would bring, whose code at load and exit
+ * touches pages for nothing: the library is never unloaded.
+ */
+extern void *__dso_handle MT_HIDDEN;
+void *__dso_handle = &__dso_handle;
+
 static __attribute__((destructor)) void at_exit(void)
 {
 	mt_at_exit();

@@ -61,6 +61,7 @@ struct mt_self {
 	u8 life;		 /* enum mt_life */
 	u8 fills[MT_NR_CLASSES]; /* how often from the slabs */
 	u8 booting;
+	u8 forking; /* holds all words */
 };
 
 /* Words that make a TOP both empty and full: no class has a magazine. */
@@ -95,6 +96,7 @@ struct mt_state {
 	u32 state; /* 0, 1 booting, 2 up, 3 failed */
 	u32 nr_slots;
 	u32 next_slot; /* (A) */
+	u32 nr_threads; /* (A) that ever allocated */
 	u32 grow_word, meta_word;
 	u64 ram_end;		/* (G) RAM that there is, bytes */
 	u64 boot_frames;	/* frames in use that have no class */
@@ -143,6 +145,9 @@ static inline bool mt_up(void)
  */
 void mt_enter(void);
 void mt_leave(void);
+
+/* mt_hooks: another thread than the first is about to allocate. */
+void mt_hooks(void);
 
 /* mt_lock, mt_unlock: a lock word that threads wait for actively. */
 void mt_lock(u32 *word);

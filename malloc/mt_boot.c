@@ -23,6 +23,13 @@
  *    nothing. fork takes depots, meta, slots, grow in that order; nobody
  *    waits for a slot with one of the others held.
  *
+ *    fork's hooks are registered by the second thread that allocates: while
+ *    there is one, nobody else can be inside, and a process of one thread is
+ *    spared the pages of the C library that registering touches. (The C
+ *    library holds its own word through fork, so registering waits.) Other
+ *    libraries' hooks may then allocate after ours has taken all words: the
+ *    thread that holds them goes through.
+ *
  * 5. Failure. No address space, no RAM: state 3, every request is ENOMEM.
  *
  * 6. Rejected. A slot for life with a fallback for the threads that find
@@ -37,6 +44,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
@@ -51,6 +59,7 @@
 #define RAM_START   (1UL << 32)
 #define RAM_FIRST   (16UL << 20) /* bytes to begin with */
 #define RAM_MOST    (1UL << 38)
+#define MEMMAP_STEP 128u /* frames whose descriptors are made at a time */
 #define META_CHUNK  (64UL << 10)
 #define BOOT_BYTES  8192u
 #define ENV_BYTES   65536u
@@ -116,11 +125,15 @@ void mt_die(const char *what, const void *p)
 
 void mt_lock(u32 *word)
 {
+	if (unlikely(mt_self.forking))
+		return;
 	port_spin_lock(word);
 }
 
 void mt_unlock(u32 *word)
 {
+	if (unlikely(mt_self.forking))
+		return;
 	port_spin_unlock(word);
 }
 
@@ -141,6 +154,10 @@ void mt_enter(void)
 	u32 i = mt_self.slot;
 
 	mm_assert(host_self.task == NULL);
+	if (unlikely(mt_self.forking)) {
+		be_cpu(i);
+		return;
+	}
 	for (;;) {
 		for (u32 n = 0; n < mt_sys.nr_slots; n++) {
 			if (port_spin_trylock(&mt_sys.slots[i].word)) {
@@ -161,16 +178,39 @@ void mt_leave(void)
 	mt_unlock(&mt_sys.slots[i].word);
 }
 
+/*
+ * The C library's wrappers of two calls lie on pages that small programs use
+ * for nothing else; a process pays 64 KiB of residence for each.
+ */
+#if defined(__x86_64__)
+static long call(long nr, long a, long b, long c)
+{
+	long ret;
+
+	__asm__ volatile("syscall"
+			 : "=a"(ret)
+			 : "a"(nr), "D"(a), "S"(b), "d"(c)
+			 : "rcx", "r11", "memory");
+	return ret;
+}
+#else
+static long call(long nr, long a, long b, long c)
+{
+	return syscall(nr, a, b, c);
+}
+#endif
+
 static u32 count_slots(void)
 {
-	cpu_set_t set;
-	u32 n;
+	u64 set[CPU_SETSIZE / 64] = {0};
+	u32 n = 0;
 
-	if (sched_getaffinity(0, sizeof(set), &set))
+	if (call(SYS_sched_getaffinity, 0, sizeof(set), (long)set) <= 0)
 		return 4;
+	for (size_t i = 0; i < ARRAY_SIZE(set); i++)
+		n += (u32)__builtin_popcountl(set[i]);
 	/* More than CPUs: a thread may lose its CPU while it is inside. */
-	n = 2 * (u32)CPU_COUNT(&set);
-	return clamp(n, 2u, (u32)MM_NR_CPUS);
+	return clamp(2 * n, 2u, (u32)MM_NR_CPUS);
 }
 
 /* ---- memory of our own
@@ -283,7 +323,7 @@ static u64 ram_room(void)
 	struct rlimit lim;
 	u64 room = 16UL << 30;
 
-	if (!sysinfo(&si))
+	if (!call(SYS_sysinfo, (long)&si, 0, 0))
 		room = max(room, 2 * (u64)si.totalram * si.mem_unit);
 	if (!getrlimit(RLIMIT_AS, &lim) && lim.rlim_cur != RLIM_INFINITY)
 		room = min(room, (u64)lim.rlim_cur / 2);
@@ -304,11 +344,15 @@ static bool boot_machine(void)
 	struct phys_boot_params pp = {.map = &ram_map,
 				      .no_mobility_grouping = true,
 				      .min_free_kbytes = 64,
-				      .max_possible = RAM_START + mt_span};
+				      .max_possible = RAM_START + mt_span,
+				      .memmap_step = MEMMAP_STEP};
 
 	/* Small slabs are empty sooner: what is free can be given back. */
 	const struct slab_boot_params sp = {
 		.slub_min_objects = 2,
+		/* Magazines stand before the CPUs' arrays. */
+		.array_most = 8,
+		.no_kmalloc = true,
 		.freelist_hardened = mt_sys.opt.hardened,
 		.freelist_random = mt_sys.opt.hardened,
 	};
@@ -362,10 +406,12 @@ static void fork_prepare(void)
 	for (u32 i = 0; i < mt_sys.nr_slots; i++)
 		mt_lock(&mt_sys.slots[i].word);
 	mt_lock(&mt_sys.grow_word);
+	mt_self.forking = 1;
 }
 
 static void fork_done(void)
 {
+	mt_self.forking = 0;
 	mt_unlock(&mt_sys.grow_word);
 	for (u32 i = 0; i < mt_sys.nr_slots; i++)
 		mt_unlock(&mt_sys.slots[i].word);
@@ -374,11 +420,13 @@ static void fork_done(void)
 		mt_unlock(&mt_sys.depot[c].word);
 }
 
-static void hooks(void)
+/* Registering allocates, which comes here again. */
+void mt_hooks(void)
 {
-	if (pthread_key_create(&mt_sys.key, mt_cache_exit) ||
-	    pthread_atfork(fork_prepare, fork_done, fork_done))
-		say_text("mmkit-malloc: no hooks for threads and fork\n");
+	if (__atomic_add_fetch(&mt_sys.nr_threads, 1, __ATOMIC_RELAXED) != 2)
+		return;
+	if (pthread_atfork(fork_prepare, fork_done, fork_done))
+		say_text("mmkit-malloc: no hooks for fork\n");
 }
 
 /*
@@ -402,8 +450,8 @@ bool mt_boot(void)
 	mt_self.booting = 1;
 	ok = boot();
 	host_self = (struct host_self){.cpu = MM_NR_CPUS};
-	if (ok)
-		hooks();
+	if (ok && pthread_key_create(&mt_sys.key, mt_cache_exit))
+		say_text("mmkit-malloc: no hook for threads' ends\n");
 	mt_self.booting = 0;
 	__atomic_store_n(&mt_sys.state, ok ? 2 : 3, __ATOMIC_RELEASE);
 	if (!ok)

@@ -181,6 +181,7 @@ static bool live(void)
 		__atomic_fetch_add(&mt_sys.next_slot, 1, __ATOMIC_RELAXED) %
 		mt_sys.nr_slots;
 	pthread_setspecific(mt_sys.key, &mt_self);
+	mt_hooks();
 	return true;
 }
 

@@ -45,6 +45,8 @@ struct slab_boot_params {
 	u32 slub_min_objects;	/* 0: by the number of CPUs */
 	u32 slub_max_order;	/* 0: 3 */
 	u32 slub_min_order;
+	u32 array_most;	 /* objects in a CPU's array, 1 .. 56; 0: by size */
+	bool no_kmalloc; /* the machine's user never calls kmalloc() */
 };
 
 /*

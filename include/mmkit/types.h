@@ -88,8 +88,12 @@ typedef u64 uva_t;
 #define WRITE_ONCE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELAXED)
 
 /* Compile-time sizes of the per-CPU and per-node tables. */
-#define MM_NR_CPUS   64
+#ifndef MM_NR_CPUS /* a build of one's own may be smaller */
+#define MM_NR_CPUS 64
+#endif
+#ifndef MM_MAX_NODES
 #define MM_MAX_NODES 64
+#endif
 #define MM_CACHELINE 64
 
 #endif

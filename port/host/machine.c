@@ -5,6 +5,8 @@
  */
 #include "host_priv.h"
 
+#include "base/seqbuf.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,8 +67,15 @@ void port_charge_ns(u64 ns)
 /* A counter through a strong mixer (splitmix64), started from the clock. */
 u64 port_entropy(void)
 {
-	u64 z = __atomic_add_fetch(&host.entropy, 0x9e3779b97f4a7c15UL,
-				   __ATOMIC_RELAXED);
+	u64 none = 0, z;
+
+	/* The clock is asked at the first number: most processes need none. */
+	if (!__atomic_load_n(&host.entropy, __ATOMIC_RELAXED))
+		__atomic_compare_exchange_n(&host.entropy, &none,
+					    port_now_ns() | 1, false,
+					    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+	z = __atomic_add_fetch(&host.entropy, 0x9e3779b97f4a7c15UL,
+			       __ATOMIC_RELAXED);
 
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9UL;
 	z = (z ^ z >> 27) * 0x94d049bb133111ebUL;
@@ -91,15 +100,15 @@ static void init_slots(const u8 *cpu_node)
 {
 	int i;
 
-	memset(host.cpus, 0, sizeof(host.cpus));
+	memset(host.cpus, 0, (size_t)host.nr_cpus * sizeof(host.cpus[0]));
 	for (i = 0; i < host.nr_cpus; i++) {
 		struct host_cpu *c = &host.cpus[i];
 
 		c->root_pfn = HOST_NO_ROOT;
 		c->node = cpu_node ? cpu_node[i] : 0;
 		c->idle.flags = PF_KTHREAD;
-		snprintf(c->idle.comm, sizeof(c->idle.comm), "idle/%u",
-			 (u32)i % 100);
+		(void)mm_snprintf(c->idle.comm, sizeof(c->idle.comm), "idle/%u",
+				  (u32)i % 100);
 	}
 }
 
@@ -124,7 +133,7 @@ int host_init(const struct host_config *cfg)
 	host.cfg = c;
 	paging_cpu_init(&host.paging, c.format, 0, true);
 	host.nr_cpus = c.cpus;
-	host.entropy = port_now_ns();
+	host.entropy = 0;
 	init_slots(c.cpu_node);
 	host.cfg.cpu_node = NULL; /* the caller's; not kept */
 	host_detach();		  /* the caller, if it had no slot so far */

@@ -42,7 +42,18 @@ void printk_dump(struct seq_buf *s);
 #define pr_err(...)    printk(PRINTK_ERR, __VA_ARGS__)
 #define pr_warn(...)   printk(PRINTK_WARN, __VA_ARGS__)
 #define pr_notice(...) printk(PRINTK_NOTICE, __VA_ARGS__)
-#define pr_info(...)   printk(PRINTK_INFO, __VA_ARGS__)
-#define pr_debug(...)  printk(PRINTK_DEBUG, __VA_ARGS__)
+#ifdef MM_LOG_WARN
+/* No line below a warning, nor the code to make it; still checked. */
+#define pr_low(level, ...)                          \
+	do {                                        \
+		if (0)                              \
+			printk(level, __VA_ARGS__); \
+	} while (0)
+#define pr_info(...)  pr_low(PRINTK_INFO, __VA_ARGS__)
+#define pr_debug(...) pr_low(PRINTK_DEBUG, __VA_ARGS__)
+#else
+#define pr_info(...)  printk(PRINTK_INFO, __VA_ARGS__)
+#define pr_debug(...) printk(PRINTK_DEBUG, __VA_ARGS__)
+#endif
 
 #endif

@@ -31,6 +31,21 @@ static inline int mm_memcmp(const void *a, const void *b, size_t n)
 	return __builtin_memcmp(a, b, n);
 }
 
+/*
+ * mm_zero: N bytes at P, a multiple of 8, become zero. What is zero already is
+ * only read: pages that were never touched stay so.
+ */
+static inline void mm_zero(void *p, size_t n)
+{
+	u64 *w = (u64 *)p;
+
+	for (size_t i = 0; i < n / sizeof(*w); i++) {
+		if (w[i])
+			w[i] = 0;
+	}
+	__builtin_memset(w + n / sizeof(*w), 0, n % sizeof(*w));
+}
+
 size_t mm_strlen(const char *s);
 size_t mm_strnlen(const char *s, size_t max);
 int mm_strcmp(const char *a, const char *b);

@@ -123,6 +123,9 @@ struct kmem_state {
 	struct kmem_cache *caches[KMEM_MAX_CACHES];
 	struct kmem_cache boot_cache;  /* the cache of caches */
 	struct kmem_cache boot_node;   /* the cache of cache nodes */
+	/* The first node's parts of these two. */
+	struct kmem_cache_node boot_parts[2];
+	u32 nr_boot_parts;
 	struct kmem_cache *part_cache; /* the cache of CPU parts */
 	struct kmem_cache *barn_cache; /* the cache of barns */
 	struct shrinker barn_shrinker;

@@ -89,6 +89,8 @@ static s32 choose_sheaf_cap(u32 size)
 		cap = SHEAF_CAP_MAX;
 	else if (size <= 2048)
 		cap = SHEAF_CAP_MEDIUM;
+	if (kmem_sys.params.array_most)
+		return min(cap, (s32)kmem_sys.params.array_most);
 	if (ram >= SHEAF_FULL_RAM)
 		return cap;
 	fits = (ram >> 12) / size;
@@ -374,10 +376,14 @@ static int boot_cache_node(struct kmem_cache *s, int node)
 
 	if (s->node[node])
 		return 0;
-	page = alloc_pages(GFP_KERNEL | __GFP_ZERO, 0);
-	if (!page)
-		return -ENOMEM;
-	n = page_view(page);
+	if (kmem_sys.nr_boot_parts < ARRAY_SIZE(kmem_sys.boot_parts)) {
+		n = &kmem_sys.boot_parts[kmem_sys.nr_boot_parts++];
+	} else {
+		page = alloc_pages(GFP_KERNEL | __GFP_ZERO, 0);
+		if (!page)
+			return -ENOMEM;
+		n = page_view(page);
+	}
 	slab_node_setup(n);
 	smp_store_release(&s->node[node], n);
 	return 0;
@@ -426,7 +432,7 @@ static int memory_changes(struct memory_notifier *nb, enum memory_action action,
 
 /*
  * The two caches that describe caches need nodes before there is a cache of
- * nodes: their nodes come from whole frames, one per machine node.
+ * nodes: the first node's are in kmem_sys, others come from whole frames.
  */
 static int boot_cache_init(struct kmem_cache *s, const char *name, u32 size)
 {
@@ -479,10 +485,12 @@ static void gates_init(void)
 
 static int part_cache_init(void)
 {
+	u32 most = kmem_sys.params.array_most;
 	struct kmem_cache *s =
 		kmem_cache_create("kmem_cache_cpu",
 				  (u32)(sizeof(struct kmem_cache_cpu) +
-					SHEAF_CAP_MAX * sizeof(void *)),
+					(most ? most : SHEAF_CAP_MAX) *
+						sizeof(void *)),
 				  MM_CACHELINE, SLAB_NO_MERGE, NULL);
 
 	if (!s)
@@ -515,6 +523,10 @@ static int params_init(const struct slab_boot_params *p)
 		       SLUB_LIMIT_ORDER);
 		return -EINVAL;
 	}
+	if (p->array_most > SHEAF_CAP_MAX) {
+		pr_err("slab: an array has at most %u places", SHEAF_CAP_MAX);
+		return -EINVAL;
+	}
 	return p->slub_debug ? slub_debug_parse(p->slub_debug) : 0;
 }
 
@@ -535,7 +547,7 @@ int kmem_init(const struct slab_boot_params *params)
 	if (!err)
 		err = boot_cache_init(&kmem_sys.boot_cache, "kmem_cache",
 				      sizeof(struct kmem_cache));
-	if (!err)
+	if (!err && !kmem_sys.params.no_kmalloc)
 		err = kmalloc_init();
 	if (!err)
 		err = part_cache_init();

@@ -363,8 +363,15 @@ bool take_page_off_pcp(struct page *page);
  */
 void pcp_mend(struct per_cpu_pages *pcp, unsigned int index, s32 taken);
 
-/* deferred_grow_zone: make one deferred section of ZONE real. Zone lock held.
- * False: none left. */
+/* deferred_grow_zone: make one deferred section of ZONE real, or a piece of
+ * one (memmap_step). Zone lock held. False: none left. */
 bool deferred_grow_zone(struct zone *zone);
+
+/* zone_deferred_frames: counted free, but in no list. */
+static inline u64 zone_deferred_frames(const struct zone *zone)
+{
+	return READ_ONCE(zone->nr_deferred) * PAGES_PER_SECTION +
+	       READ_ONCE(zone->raw_end) - READ_ONCE(zone->raw_next);
+}
 
 #endif

@@ -637,7 +637,7 @@ struct page *rmqueue_smallest(struct zone *zone, unsigned int order, int mt)
  */
 static bool deferred_wanted(const struct zone *zone, unsigned int order, int mt)
 {
-	if (!zone->nr_deferred)
+	if (!zone_deferred_frames(zone))
 		return false;
 	if (mt == home_migratetype())
 		return true;
@@ -665,7 +665,7 @@ struct page *__rmqueue(struct zone *zone, unsigned int order, int migratetype,
 		if (page)
 			return page;
 	}
-	if (deferred_wanted(zone, order, migratetype)) {
+	while (!page && deferred_wanted(zone, order, migratetype)) {
 		(void)deferred_grow_zone(zone);
 		page = rmqueue_smallest(zone, order, migratetype);
 	}
@@ -704,8 +704,7 @@ u64 zone_nr_free_blocks(const struct zone *zone, unsigned int order, int mt)
 
 	mm_assert(order < MAX_ORDER && mt < MIGRATE_TYPES);
 	if (order == MAX_ORDER - 1 && (mt < 0 || mt == home_migratetype()))
-		nr += READ_ONCE(zone->nr_deferred) *
-		      (PAGES_PER_SECTION / MAX_ORDER_NR_PAGES);
+		nr += zone_deferred_frames(zone) / MAX_ORDER_NR_PAGES;
 	return nr;
 }
 
@@ -785,7 +784,7 @@ void buddy_check(struct zone *zone)
 	if (!populated_zone(zone))
 		return;
 	spin_lock_irqsave(&zone->lock, flags);
-	sum = zone->nr_deferred * PAGES_PER_SECTION;
+	sum = zone_deferred_frames(zone);
 	for (unsigned int order = 0; order < MAX_ORDER; order++) {
 		u64 blocks = 0;
 

@@ -343,7 +343,9 @@ int e820_sanitize(struct e820_table *t)
 	} while (pos != 0);
 	if (e820_total_ram(out) == 0)
 		return -EINVAL;
-	mm_memcpy(t, out, sizeof(*t));
+	mm_memcpy(t, out,
+		  offsetof(struct e820_table, entries) +
+			  out->nr_entries * sizeof(out->entries[0]));
 	return 0;
 }
 

@@ -177,6 +177,11 @@ static int refuse(u64 nr, const char *why, int err)
 	return err;
 }
 
+static u64 section_end(u64 nr)
+{
+	return (nr + 1) << PFN_SECTION_SHIFT;
+}
+
 /* Can the blocks go as far as their kind is concerned? Sets the zone. */
 static int check_offline(struct blocks *b)
 {
@@ -186,6 +191,9 @@ static int check_offline(struct blocks *b)
 
 		if (section_state(sec) == SECTION_RESERVED)
 			return refuse(nr, "boot reserved all of it", -EBUSY);
+		/* What grows is made to the end. */
+		if (section_state(sec) == SECTION_GROWING)
+			(void)pfn_to_online_page(section_end(nr) - 1);
 		if (section_state(sec) != SECTION_ONLINE &&
 		    section_state(sec) != SECTION_DEFERRED)
 			return refuse(nr, "it is not online", -EINVAL);
@@ -307,11 +315,6 @@ static u64 section_first(u64 nr)
 			   : 0;
 
 	return (nr << PFN_SECTION_SHIFT) + self;
-}
-
-static u64 section_end(u64 nr)
-{
-	return (nr + 1) << PFN_SECTION_SHIFT;
 }
 
 /*

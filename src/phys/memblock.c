@@ -50,7 +50,7 @@ void memblock_init(void)
 {
 	struct memblock *m = mb();
 
-	mm_memset(m, 0, sizeof(*m));
+	mm_zero(m, sizeof(*m));
 	m->current_limit = MEMBLOCK_ALLOC_ANYWHERE;
 	m->memory.name = "memory";
 	m->memory.max = MEMBLOCK_STATIC_REGIONS;
@@ -639,7 +639,9 @@ void *memblock_alloc_try_nid(phys_addr_t size, phys_addr_t align,
 	void *view = memblock_alloc_try_nid_raw(size, align, min_addr, max_addr,
 						nid);
 
-	return view ? mm_memset(view, 0, size) : NULL;
+	if (view)
+		mm_zero(view, size);
+	return view;
 }
 
 int memblock_free(void *view, phys_addr_t size)

@@ -14,6 +14,9 @@
  *      ONLINE    descriptors of [first, end) are valid
  *      DEFERRED  RAM from end to end, one node, one zone, nothing reserved:
  *                free, but in no free list
+ *      GROWING   descriptors of [first, end) are valid; what is behind, up to
+ *                zone.raw_end, is as in a deferred section. One per zone, and
+ *                only with memmap_step
  *      RESERVED  RAM from end to end, all reserved (the memory map itself, in
  *                a large machine): never given out, descriptors never made
  *      OFFLINE   RAM from end to end that is not in use (hotplug.c);
@@ -25,7 +28,7 @@
  *
  * 3. Invariants.
  *    MM-1  A zone's NR_FREE_PAGES and managed_pages include its deferred
- *          sections; zone.nr_deferred counts them.
+ *          sections, which zone.nr_deferred counts, and [raw_next, raw_end).
  *    MM-2  DEFERRED -> ONLINE happens under the zone lock, after the section's
  *          descriptors are written. Both go back only to OFFLINE, when no
  *          frame is in use.
@@ -43,11 +46,12 @@
  *
  * 7. Cost. Boot touches O(sections) table entries and the descriptors of
  *    sections that are partly reserved. Growing writes 32768 descriptors once
- *    under the zone lock.
+ *    under the zone lock. Inside a small process (malloc/) that is too much:
+ *    with memmap_step a section grows from its first frame on by that many,
+ *    and boot makes no more than what its own memory needs.
  *
- * 8. Rejected. Growing by single blocks: the lock would be held for less, but
- *    a bitmap per section would have to say which; pressure never comes back
- *    to a section once it is made.
+ * 8. Rejected. Growing by single blocks anywhere: a bitmap per section would
+ *    have to say which; a section that grows in order needs one number.
  *
  * References: Linux documentation, mm/memory-model ("SPARSEMEM").
  */
@@ -93,8 +97,9 @@ static bool section_covers(const struct mem_section *sec, u64 pfn)
 bool pfn_valid(u64 pfn)
 {
 	const struct mem_section *sec = section_of(pfn);
+	u8 state = sec ? section_state(sec) : SECTION_ABSENT;
 
-	return sec && section_state(sec) == SECTION_ONLINE &&
+	return (state == SECTION_ONLINE || state == SECTION_GROWING) &&
 	       section_covers(sec, pfn);
 }
 
@@ -103,14 +108,19 @@ bool pfn_present(u64 pfn)
 	const struct mem_section *sec = section_of(pfn);
 
 	return sec && section_state(sec) != SECTION_ABSENT &&
-	       section_covers(sec, pfn);
+	       (section_covers(sec, pfn) || pfn_deferred(pfn));
 }
 
 bool pfn_deferred(u64 pfn)
 {
 	const struct mem_section *sec = section_of(pfn);
+	const struct zone *zone;
 
-	return sec && section_state(sec) == SECTION_DEFERRED;
+	if (!sec || section_state(sec) != SECTION_GROWING)
+		return sec && section_state(sec) == SECTION_DEFERRED;
+	zone = phys_sys.hot.zone_of[READ_ONCE(sec->zone_id)];
+	return pfn >= READ_ONCE(zone->raw_next) &&
+	       pfn < READ_ONCE(zone->raw_end);
 }
 
 bool pfn_offline(u64 pfn)
@@ -326,7 +336,10 @@ int memmap_reserve(void)
 	phys_sys.hot.pageblock_mt = memblock_alloc(blocks, 0);
 	if (!phys_sys.sections || !phys_sys.hot.pageblock_mt)
 		return -ENOMEM;
-	mm_memset(phys_sys.hot.pageblock_mt, home_migratetype(), blocks);
+	/* From memblock it comes as zeros. */
+	if (home_migratetype())
+		mm_memset(phys_sys.hot.pageblock_mt, home_migratetype(),
+			  blocks);
 	phys_sys.hot.memmap = port_memmap_reserve(frames * sizeof(struct page));
 	if (!phys_sys.hot.memmap)
 		return -ENOMEM;
@@ -406,6 +419,40 @@ static u8 block_zone_id(int nid, u64 pfn)
 			return zone->zone_id;
 	}
 	return 0;
+}
+
+/*
+ * With memmap_step: section NR, one range of RAM in one zone, gets descriptors
+ * for what is reserved in it, which bottom-up means its first frames, and the
+ * rest grows. Not if a section of its zone does so already.
+ */
+static void start_small(u64 nr)
+{
+	struct mem_section *sec = &phys_sys.sections[nr];
+	u64 base = nr << PFN_SECTION_SHIFT, end = base + sec->end;
+	struct zone *zone = zone_at(sec->nid, base + sec->first);
+	const struct memblock_type *t = memblock_reserved_table();
+	u64 from = base + sec->first;
+
+	if (!phys_sys.memmap_step || !zone || zone->raw_end ||
+	    zone_end_pfn(zone) < end || cma_overlaps(from, end) ||
+	    !region_around(memblock_memory_table(), PFN_PHYS(from),
+			   PFN_PHYS(end)))
+		return;
+	for (u64 i = 0; i < t->cnt; i++) {
+		u64 stop = PFN_UP(t->regions[i].base + t->regions[i].size);
+
+		if (PFN_DOWN(t->regions[i].base) < end)
+			from = max(from, stop);
+	}
+	from = ALIGN(from, phys_sys.memmap_step);
+	if (from >= end)
+		return;
+	sec->zone_id = zone->zone_id;
+	sec->end = (u16)(from - base);
+	sec->state = SECTION_GROWING;
+	zone->raw_next = from;
+	zone->raw_end = end;
 }
 
 /* All frames of section NR reserved, in the zone that spans them. */
@@ -490,6 +537,7 @@ void memmap_init(void)
 		if (phys_sys.sections[nr].state != SECTION_ONLINE)
 			continue;
 		page_ext_made(nr);
+		start_small(nr);
 		init_section_reserved(nr);
 	}
 	for_each_mem_range (it, NUMA_NO_NODE)
@@ -520,16 +568,41 @@ static void free_boot_range(struct zone *zone, u64 pfn, u64 end)
 	spin_unlock_irqrestore(&zone->lock, flags);
 }
 
+/* NR free frames of ZONE without descriptors. Zone lock, after boot. */
+static void count_unmade(struct zone *zone, u64 nr)
+{
+	WRITE_ONCE(zone->managed_pages, zone->managed_pages + nr);
+	WRITE_ONCE(zone->nr_free_pages, zone->nr_free_pages + (s64)nr);
+}
+
 /* A whole free section of ZONE: counted, not made. Zone lock, after boot. */
 static void count_deferred(struct zone *zone, u64 nr)
 {
 	if (zone->nr_deferred == 0 || nr < zone->deferred_next)
 		zone->deferred_next = nr;
 	WRITE_ONCE(zone->nr_deferred, zone->nr_deferred + 1);
-	WRITE_ONCE(zone->managed_pages,
-		   zone->managed_pages + PAGES_PER_SECTION);
-	WRITE_ONCE(zone->nr_free_pages,
-		   zone->nr_free_pages + (s64)PAGES_PER_SECTION);
+	count_unmade(zone, PAGES_PER_SECTION);
+}
+
+/* Frames [PFN, END), free and of one section, at boot. */
+static void free_boot_part(u64 pfn, u64 end, int nid)
+{
+	u64 nr = pfn >> PFN_SECTION_SHIFT;
+	struct zone *zone = zone_at(nid, pfn);
+
+	mm_verify(zone != NULL);
+	if (phys_sys.sections[nr].state == SECTION_DEFERRED) {
+		count_deferred(zone, nr);
+		return;
+	}
+	if (pfn < zone->raw_next && end > zone->raw_next) {
+		free_boot_range(zone, pfn, zone->raw_next);
+		pfn = zone->raw_next;
+	}
+	if (pfn_deferred(pfn))
+		count_unmade(zone, end - pfn);
+	else
+		free_boot_range(zone, pfn, end);
 }
 
 void memmap_free_all(void)
@@ -544,16 +617,10 @@ void memmap_free_all(void)
 			u64 nr = pfn >> PFN_SECTION_SHIFT;
 			u64 stop = min(end, (nr + 1) << PFN_SECTION_SHIFT);
 
-			if (pfn_deferred(pfn)) {
-				zone = phys_sys.hot.zone_of
-					       [phys_sys.sections[nr].zone_id];
-				count_deferred(zone, nr);
-			} else {
-				zone = zone_at(it.nid, pfn);
-				mm_verify(zone != NULL);
-				stop = min(stop, zone_end_pfn(zone));
-				free_boot_range(zone, pfn, stop);
-			}
+			zone = zone_at(it.nid, pfn);
+			mm_verify(zone != NULL);
+			stop = min(stop, zone_end_pfn(zone));
+			free_boot_part(pfn, stop, it.nid);
 			pfn = stop;
 		}
 	}
@@ -561,30 +628,84 @@ void memmap_free_all(void)
 		phys_sys.totalram_pages += zone->managed_pages;
 }
 
+/* Make frames [PFN, END) of ZONE, which are counted free already. */
+static void make_free(struct zone *zone, u64 pfn, u64 end)
+{
+	for (u64 i = pfn; i < end; i++)
+		init_page(pfn_to_page(i), zone->zone_id, false);
+	page_debug_boot_free(pfn, end);
+}
+
+/* The same for the free lists, once the section says that they are made. */
+static void list_free(struct zone *zone, u64 pfn, u64 end)
+{
+	/* Counted twice for a moment rather than missing for one. */
+	free_pages_range(zone, pfn, end, home_migratetype());
+	WRITE_ONCE(zone->nr_free_pages, zone->nr_free_pages - (s64)(end - pfn));
+}
+
+/* The next NR frames, or fewer, of the section of ZONE that grows. */
+static void grow_section(struct zone *zone, u64 nr)
+{
+	u64 pfn = zone->raw_next, end = min(pfn + nr, zone->raw_end);
+	struct mem_section *sec = section_of(pfn);
+	u64 base = pfn & ~(PAGES_PER_SECTION - 1);
+
+	assert_spin_locked(&zone->lock);
+	mm_verify(pfn < end && sec->state == SECTION_GROWING);
+	make_free(zone, pfn, end);
+	__atomic_store_n(&sec->end, (u16)(end - base), __ATOMIC_RELEASE);
+	if (end == zone->raw_end)
+		section_set_state(sec, SECTION_ONLINE);
+	WRITE_ONCE(zone->raw_next, end);
+	list_free(zone, pfn, end);
+}
+
+/* All of the section of ZONE that grows, so that another can. */
+static void grow_whole(struct zone *zone)
+{
+	if (zone->raw_next < zone->raw_end)
+		grow_section(zone, PAGES_PER_SECTION);
+}
+
+/* Section NR grows from now on from frame FIRST of it. */
+static void start_growing(struct zone *zone, u64 nr, u64 first)
+{
+	struct mem_section *sec = section_nr(nr);
+
+	grow_whole(zone);
+	WRITE_ONCE(sec->end, (u16)first);
+	WRITE_ONCE(zone->raw_end, (nr + 1) << PFN_SECTION_SHIFT);
+	WRITE_ONCE(zone->raw_next, (nr << PFN_SECTION_SHIFT) + first);
+	section_set_state(sec, SECTION_GROWING);
+}
+
 /* Make section NR of ZONE real. Its frames are counted free already. */
 static void deferred_make(struct zone *zone, u64 nr)
 {
 	struct mem_section *sec = &phys_sys.sections[nr];
-	u64 pfn = nr << PFN_SECTION_SHIFT;
+	u64 pfn = nr << PFN_SECTION_SHIFT, end = pfn + PAGES_PER_SECTION;
 
 	assert_spin_locked(&zone->lock);
 	mm_verify(sec->state == SECTION_DEFERRED);
 	mm_verify(sec->zone_id == zone->zone_id && zone->nr_deferred > 0);
-	for (u64 i = 0; i < PAGES_PER_SECTION; i++)
-		init_page(pfn_to_page(pfn + i), zone->zone_id, false);
 	page_ext_made(nr);
-	page_debug_boot_free(pfn, pfn + PAGES_PER_SECTION);
-	__atomic_store_n(&sec->state, SECTION_ONLINE, __ATOMIC_RELEASE);
-	/* Counted twice for a moment rather than missing for one. */
-	free_pages_range(zone, pfn, pfn + PAGES_PER_SECTION,
-			 home_migratetype());
-	WRITE_ONCE(zone->nr_free_pages,
-		   zone->nr_free_pages - (s64)PAGES_PER_SECTION);
+	if (phys_sys.memmap_step) {
+		start_growing(zone, nr, 0);
+	} else {
+		make_free(zone, pfn, end);
+		section_set_state(sec, SECTION_ONLINE);
+		list_free(zone, pfn, end);
+	}
 	WRITE_ONCE(zone->nr_deferred, zone->nr_deferred - 1);
 }
 
 bool deferred_grow_zone(struct zone *zone)
 {
+	if (zone->raw_next < zone->raw_end) {
+		grow_section(zone, phys_sys.memmap_step);
+		return true;
+	}
 	if (!zone->nr_deferred)
 		return false;
 	for (u64 nr = zone->deferred_next;; nr++) {
@@ -606,7 +727,7 @@ struct page *pfn_to_online_page(u64 pfn)
 
 	if (!sec)
 		return NULL;
-	if (section_state(sec) == SECTION_DEFERRED) {
+	if (pfn_deferred(pfn)) {
 		struct zone *zone =
 			phys_sys.hot.zone_of[READ_ONCE(sec->zone_id)];
 		unsigned long flags;
@@ -615,6 +736,8 @@ struct page *pfn_to_online_page(u64 pfn)
 		if (section_state(sec) == SECTION_DEFERRED &&
 		    sec->zone_id == zone->zone_id)
 			deferred_make(zone, pfn >> PFN_SECTION_SHIFT);
+		if (pfn_deferred(pfn))
+			grow_whole(zone);
 		spin_unlock_irqrestore(&zone->lock, flags);
 	}
 	return pfn_valid(pfn) ? pfn_to_page(pfn) : NULL;
@@ -681,12 +804,18 @@ void section_online(struct zone *zone, u64 nr)
 
 	mm_verify(sec->state == SECTION_OFFLINE && zone->zone_id);
 	WRITE_ONCE(sec->zone_id, zone->zone_id);
-	for (u64 i = 0; self && i < PAGES_PER_SECTION; i++)
-		init_page(pfn_to_page(pfn + i), zone->zone_id, i < self);
-	if (self)
-		page_debug_boot_free(pfn + self, pfn + PAGES_PER_SECTION);
+	for (u64 i = 0; i < self; i++)
+		init_page(pfn_to_page(pfn + i), zone->zone_id, true);
+	if (self && !phys_sys.memmap_step)
+		make_free(zone, pfn + self, pfn + PAGES_PER_SECTION);
 	spin_lock_irqsave(&zone->lock, flags);
-	if (self) {
+	if (self && phys_sys.memmap_step) {
+		start_growing(zone, nr, self);
+		count_managed(zone, (s64)(PAGES_PER_SECTION - self));
+		WRITE_ONCE(zone->nr_free_pages,
+			   zone->nr_free_pages +
+				   (s64)(PAGES_PER_SECTION - self));
+	} else if (self) {
 		section_set_state(sec, SECTION_ONLINE);
 		free_pages_range(zone, pfn + self, pfn + PAGES_PER_SECTION,
 				 home_migratetype());

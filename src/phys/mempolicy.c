@@ -79,7 +79,7 @@ MM_STATIC_ASSERT(sizeof(struct mpol_frame) <= PAGE_SIZE, "slots fit a frame");
 
 void mpol_init(void)
 {
-	mm_memset(&phys_sys.mpol, 0, sizeof(phys_sys.mpol));
+	mm_zero(&phys_sys.mpol, sizeof(phys_sys.mpol));
 	spin_lock_init(&phys_sys.mpol.lock, LOCK_CLASS_MEMPOLICY);
 }
 

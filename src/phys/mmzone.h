@@ -132,6 +132,8 @@ struct zone {
 	/* Sections whose frames are counted free but not yet made (Z). */
 	u64 nr_deferred;   /* sections left */
 	u64 deferred_next; /* section where the search goes on */
+	/* Of a section being made: counted free, descriptors to be made. */
+	u64 raw_next, raw_end;
 	MM_ALIGNED(MM_CACHELINE) spinlock_t lock;
 	s64 nr_free_pages;   /* (Z) to write; read anywhere */
 	s64 nr_free_cma;     /* (Z) likewise: those on CMA lists */
@@ -360,6 +362,7 @@ enum section_state {
 	SECTION_ABSENT,	  /* no RAM, no descriptors */
 	SECTION_ONLINE,	  /* descriptors are valid */
 	SECTION_DEFERRED, /* all frames free, descriptors not made yet */
+	SECTION_GROWING,  /* valid up to end; the frames behind are free */
 	SECTION_RESERVED, /* all frames reserved, descriptors never made */
 	SECTION_OFFLINE /* RAM that is not in use; descriptors are not valid */
 };

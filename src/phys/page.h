@@ -102,7 +102,7 @@ MM_STATIC_ASSERT(sizeof(struct page) <= 40, "descriptor within 40 bytes");
 struct zone;
 
 /* Zones of one machine that hold frames, over all nodes. */
-#define PHYS_MAX_ZONES 256
+#define PHYS_MAX_ZONES (MM_MAX_NODES * 4)
 
 /*
  * The first member of struct phys_state: what inline code reads. Written at

@@ -23,18 +23,33 @@
 #include "base/wait.h"
 #include "phys/phys.h"
 
+/* The first who waits or wakes makes the queues: there may never be one. */
+static MM_NOINLINE void make_queues(void)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&phys_sys.page_wait_lock, flags);
+	for (int i = 0; !phys_sys.page_wait_made && i < PAGE_WAIT_TABLE_SIZE;
+	     i++)
+		init_waitqueue_head_class(&phys_sys.page_wait[i],
+					  LOCK_CLASS_PAGE_HASH_WAITQ);
+	smp_store_release(&phys_sys.page_wait_made, true);
+	spin_unlock_irqrestore(&phys_sys.page_wait_lock, flags);
+}
+
 static wait_queue_head_t *page_waitqueue(const struct page *page)
 {
 	u64 h = page_to_pfn(page) * 0x9e3779b97f4a7c15UL;
 
+	if (unlikely(!smp_load_acquire(&phys_sys.page_wait_made)))
+		make_queues();
 	return &phys_sys.page_wait[h >> (64 - PAGE_WAIT_TABLE_BITS)];
 }
 
 void page_wait_init(void)
 {
-	for (int i = 0; i < PAGE_WAIT_TABLE_SIZE; i++)
-		init_waitqueue_head_class(&phys_sys.page_wait[i],
-					  LOCK_CLASS_PAGE_HASH_WAITQ);
+	spin_lock_init(&phys_sys.page_wait_lock, LOCK_CLASS_NONE);
+	phys_sys.page_wait_made = false;
 }
 
 /* Clear the bits of MASK and PG_waiters at once; were there waiters? */

@@ -75,7 +75,10 @@ static int boot_map(const struct phys_boot_params *p)
 
 	if (!p->map || e820_total_ram(p->map) == 0)
 		return boot_error(-EINVAL, "no usable memory in the map");
-	mm_memcpy(&phys_sys.e820, p->map, sizeof(phys_sys.e820));
+	/* The tables are long and mostly empty: copy what there is. */
+	mm_memcpy(&phys_sys.e820, p->map,
+		  offsetof(struct e820_table, entries) +
+			  p->map->nr_entries * sizeof(p->map->entries[0]));
 	pr_info("BIOS-provided physical RAM map:");
 	err = e820_sanitize(&phys_sys.e820);
 	if (err == -EINVAL)
@@ -183,6 +186,7 @@ static int boot_ram(const struct phys_boot_params *p)
 	int err = 0;
 
 	memblock_init();
+	memblock_set_bottom_up(p->memmap_step != 0);
 	memblock_set_current_limit(layout_low_end(phys_sys.layout));
 	warn_beyond_limit();
 	for (u32 i = 0; !err && i < phys_sys.e820.nr_entries; i++) {
@@ -338,7 +342,10 @@ int phys_boot_memory(const struct phys_boot_params *params)
 	int err;
 
 	mm_verify(!phys_sys.booted);
+	mm_verify(params->memmap_step <= MAX_ORDER_NR_PAGES &&
+		  !(params->memmap_step & (params->memmap_step - 1)));
 	phys_sys.group_by_mobility_off = params->no_mobility_grouping;
+	phys_sys.memmap_step = params->memmap_step;
 	set_tunables(params);
 	hotplug_init();
 	page_wait_init();
@@ -416,17 +423,28 @@ static void check_node(pg_data_t *pgdat)
 	lru_check(&pgdat->lruvec);
 }
 
-/* Sections in state DEFERRED are what the zones count. */
+/* Sections in state DEFERRED are what the zones count, and one that grows is
+ * valid up to where its zone goes on. */
 static void check_sections(void)
 {
 	struct zone *zone;
-	u64 counted = 0, found = 0;
+	u64 counted = 0, found = 0, growing = 0;
 
-	for (u64 i = 0; i < phys_sys.nr_sections; i++)
+	for (u64 i = 0; i < phys_sys.nr_sections; i++) {
 		found += phys_sys.sections[i].state == SECTION_DEFERRED;
-	for_each_zone (zone)
+		growing += phys_sys.sections[i].state == SECTION_GROWING;
+	}
+	for_each_zone (zone) {
 		counted += zone->nr_deferred;
-	mm_verify(counted == found);
+		if (zone->raw_next == zone->raw_end)
+			continue;
+		growing--;
+		mm_verify(zone->raw_next < zone->raw_end);
+		mm_verify(pfn_valid(zone->raw_next - 1));
+		mm_verify(pfn_deferred(zone->raw_next));
+		mm_verify(pfn_deferred(zone->raw_end - 1));
+	}
+	mm_verify(counted == found && !growing);
 }
 
 void phys_check(void)

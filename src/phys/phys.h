@@ -95,6 +95,7 @@ struct phys_state {
 	u64 max_possible_pfn;		 /* RAM may be added up to here */
 	u64 memmap_frames; /* frames that the array of descriptors covers */
 	u64 nr_sections;
+	u64 memmap_step; /* (B) frames that are made at a time */
 	struct mem_section *sections;
 	u64 nr_bad_pages; /* (A) reports by bad_page() */
 	struct phys_debug_state debug;
@@ -109,6 +110,8 @@ struct phys_state {
 	struct cma_state cma;
 	struct mpol_state mpol;
 	wait_queue_head_t page_wait[PAGE_WAIT_TABLE_SIZE];
+	spinlock_t page_wait_lock;
+	bool page_wait_made; /* (page_wait_lock) the queues are initialised */
 	struct e820_table e820; /* the machine's map, sanitised */
 	struct e820_table e820_scratch;
 };
@@ -168,6 +171,13 @@ struct phys_boot_params {
 	const struct mm_debug_params *debug; /* NULL: none */
 	/* RAM may be added below this address; 0: only where boot had RAM. */
 	phys_addr_t max_possible;
+	/*
+	 * Make the descriptors of so many frames at a time (a power of two up
+	 * to the largest block) as RAM is used, and begin with few: for a
+	 * machine in a small process. The boot's own memory is then at the
+	 * bottom. 0: those of whole sections.
+	 */
+	u64 memmap_step;
 };
 
 /*
@@ -234,7 +244,8 @@ int memmap_backing(u64 nr, memmap_backing_fn *fn, void *arg) MM_MUST_CHECK;
 void memmap_init(void);
 /* memmap_free_all: every free frame goes to the buddy. */
 void memmap_free_all(void);
-/* page_wait_init: the queues for locked pages (page_wait.c). */
+/* page_wait_init: the queues for locked pages, to be made when first used
+ * (page_wait.c). */
 void page_wait_init(void);
 
 /* node_present_in: frames of NID's RAM inside [LO, HI), by memblock. */

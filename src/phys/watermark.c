@@ -66,7 +66,8 @@ static s64 effective_min(u64 mark, u32 alloc_flags)
 static bool has_block(const struct zone *zone, unsigned int order,
 		      u32 alloc_flags)
 {
-	if (READ_ONCE(zone->nr_deferred))
+	/* Of a section half made, a block of any place and order may come. */
+	if (zone_deferred_frames(zone) >= 2UL << order)
 		return true;
 	for (; order < MAX_ORDER; order++) {
 		const struct free_area *area = &zone->free_area[order];

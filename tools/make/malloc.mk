@@ -4,7 +4,12 @@
 MT := $(BUILD)/malloc
 MT_FLAGS := $(CFLAGS_release) -fPIC -fvisibility=hidden \
 	-ftls-model=initial-exec -ffunction-sections -fdata-sections \
-	-fcf-protection=none -fno-plt -fno-builtin-malloc -fno-builtin-calloc
+	-fcf-protection=none -fno-plt -fno-builtin-malloc -fno-builtin-calloc \
+	-fno-asynchronous-unwind-tables -DMM_LOG_WARN \
+	-DMM_NR_CPUS=16 -DMM_MAX_NODES=1
+# Residence is by 64 KiB of the file. Floors below are called for many objects
+# at once: small is better. (-Os warns of what -O2 sees through.)
+MT_SMALL := -Os -Wno-maybe-uninitialized
 MT_SRC := $(wildcard src/base/*.c src/arch/*.c src/phys/*.c src/kmem/*.c) \
 	src/report/slab_show.c
 MT_PORT := $(filter-out port/host/disk.c,$(wildcard port/host/*.c port/common/*.c))
@@ -14,14 +19,19 @@ MT_OBJS := $(patsubst %.c,$(MT)/%.o,$(MT_SRC) $(MT_PORT) $(MT_C))
 $(MT)/src/%.o: src/%.c $(FLAGS_MK) tools/make/malloc.mk
 	@mkdir -p $(@D)
 	$(SAY) "  CC [malloc] $<"
-	$(Q)$(CC) $(STD) -ffreestanding $(WARN) $(MT_FLAGS) $(INC) -Iport/host -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(STD) -ffreestanding $(WARN) $(MT_FLAGS) $(MT_SMALL) $(INC) -Iport/host -MMD -MP -c $< -o $@
 $(MT)/%.o: %.c $(FLAGS_MK) tools/make/malloc.mk
 	@mkdir -p $(@D)
 	$(SAY) "  CC [malloc] $<"
 	$(Q)$(CC) $(STD) -D_GNU_SOURCE $(WARN) $(MT_FLAGS) $(INC) -Iport/host -MMD -MP -c $< -o $@
-$(BUILD)/libmmkit-malloc.so: $(MT_OBJS)
+# One segment for all that is not written, at a multiple of 64 KiB, and no page
+# that is only written to be protected: see malloc.ld.
+MT_LINK := -Wl,--gc-sections,-z,now,-z,defs,-z,norelro,-z,noseparate-code \
+	-Wl,-z,max-page-size=65536,-O1,-T,tools/make/malloc.ld \
+	-Wl,-z,nodelete,-z,pack-relative-relocs -nostartfiles
+$(BUILD)/libmmkit-malloc.so: $(MT_OBJS) tools/make/malloc.ld
 	$(SAY) "  LD $@"
-	$(Q)$(CC) -shared -Wl,--gc-sections,-z,now,-z,defs,-O1 -static-libgcc -o $@ $^ -lpthread
+	$(Q)$(CC) -shared -static-libgcc $(MT_LINK) -o $@ $(MT_OBJS) -lpthread
 -include $(MT_OBJS:.o=.d)
 
 all: $(BUILD)/libmmkit-malloc.so
