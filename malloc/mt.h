@@ -56,10 +56,10 @@ struct mt_shelf {
 struct mt_self {
 	void **top[MT_NR_CLASSES];
 	struct mt_shelf shelf[MT_NR_CLASSES];
-	struct mt_shelf spare;	 /* empty magazines */
-	u32 slot;		 /* where to look first */
-	u8 life;		 /* enum mt_life */
-	u8 fills[MT_NR_CLASSES]; /* how often from the slabs */
+	struct mt_shelf spare; /* empty magazines */
+	u32 slot;	       /* where to look first */
+	u8 life;	       /* enum mt_life */
+	u8 cap[MT_NR_CLASSES]; /* places in the magazine; 0: has none yet */
 	u8 booting;
 	u8 forking; /* holds all words */
 };
@@ -95,7 +95,6 @@ struct mt_state {
 	u64 *live; /* direct: a bit for each 8 bytes: an object begins */
 	u32 state; /* 0, 1 booting, 2 up, 3 failed */
 	u32 nr_slots;
-	u32 next_slot; /* (A) */
 	u32 nr_threads; /* (A) that ever allocated */
 	u32 grow_word, meta_word;
 	u64 ram_end;		/* (G) RAM that there is, bytes */
@@ -114,7 +113,7 @@ struct mt_state {
 	void **meta_free;	     /* (M) magazines */
 	u8 class_of[MT_CLASS_TABLE]; /* by (size + 7) / 8 */
 	u32 size_of[MT_NR_CLASSES];
-	u32 cap_of[MT_NR_CLASSES];		 /* objects in a magazine */
+	u32 cap_of[MT_NR_CLASSES];		 /* of the largest magazine */
 	struct kmem_cache *cache[MT_NR_CLASSES]; /* made when first used */
 	struct mt_depot depot[MT_NR_CLASSES];
 	struct mt_slot slots[MM_NR_CPUS];
@@ -175,6 +174,9 @@ _Noreturn void mt_die(const char *what, const void *p);
 
 /* mt_class_init: the tables. */
 void mt_class_init(void);
+
+/* mt_class_objects: of class C, used or free; a hint. Any context. */
+u64 mt_class_objects(u32 c);
 
 /*
  * mt_objects_get: up to NR objects of class C into OUT. Returns how many; 0:

@@ -12,6 +12,9 @@
  *    few slots, a thread that ends has nothing to give back, and fork waits
  *    for all words to know that nobody is inside. The port's own attaching of
  *    threads, which keeps a slot for life and allocates, is never reached.
+ *    All threads begin at slot 0 and stay where they last found one free: what
+ *    CPUs keep for themselves is kept as often as threads met, not as often as
+ *    there were threads.
  *
  * 3. RAM lies in one reservation of address space. It starts with a part of a
  *    section, so that few descriptors are made for small programs, and grows
@@ -353,6 +356,7 @@ static bool boot_machine(void)
 		/* Magazines stand before the CPUs' arrays. */
 		.array_most = 8,
 		.no_kmalloc = true,
+		.few_slabs = true,
 		.freelist_hardened = mt_sys.opt.hardened,
 		.freelist_random = mt_sys.opt.hardened,
 	};

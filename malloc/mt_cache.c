@@ -12,6 +12,11 @@
  *      depot      everybody's full magazines of the class
  *      slabs      floor kmem; for classes over 8 KiB frames of floor phys
  *
+ *    Magazines begin with a few places and get more, up to the class's most,
+ *    while they are an eighth of what the class has: a process pays for speed
+ *    in proportion to what it holds. One that is still smaller than the most
+ *    is filled by half and emptied by half, and never leaves its thread.
+ *
  *    A free object is only named in a magazine; nothing is written into it
  *    until it goes back to its slab.
  *
@@ -19,7 +24,8 @@
  *    MT-1  A top of a thread is MT_NIL, or points into its own magazine.
  *    MT-2  The word below the lowest object of a magazine is NULL; on a shelf
  *          the first word is the link, and becomes NULL again when taken.
- *    MT-3  A shelf holds at most SHELF_BYTES of objects, a depot DEPOT_BYTES.
+ *    MT-3  A shelf holds at most SHELF_BYTES of objects, a depot DEPOT_BYTES,
+ *          and either not more than a part of the class's objects.
  *    MT-4  An object is named in at most one magazine, and then belongs to
  *          nobody else.
  *
@@ -45,9 +51,13 @@
 
 #include "mt.h"
 
-#define FILL_FIRST  4096u
+#define FIRST_BYTES 4096u /* of objects in a thread's first magazine */
+#define FIRST_MOST  16u
+#define SMALL_MOST  512u
+#define SMALL_PART  4u
+#define LARGE_PART  16u
 #define SPARES	    16u
-#define SHELF_BYTES (256u << 10)
+#define SHELF_BYTES (64u << 10)
 #define DEPOT_BYTES (512u << 10)
 
 void *mt_nil[MT_MAG_WORDS] MM_ALIGNED(MT_MAG_BYTES);
@@ -59,10 +69,10 @@ __thread struct mt_self mt_self = {
 /* ---- magazines
  * ----------------------------------------------------------------- */
 
-/* Place of the NULL below the objects of class C. */
-static u32 floor_of(u32 c)
+/* Place of the NULL below the objects of a magazine with CAP places. */
+static u32 floor_of(u32 cap)
 {
-	return MT_MAG_WORDS - 1 - mt_sys.cap_of[c];
+	return MT_MAG_WORDS - 1 - cap;
 }
 
 static void **mag_of(void **top)
@@ -70,10 +80,39 @@ static void **mag_of(void **top)
 	return (void **)((uintptr_t)(top - 1) & ~(MT_MAG_BYTES - 1));
 }
 
+/* The thread's of class C. */
 static void **mag_empty_top(void **mag, u32 c)
 {
-	mag[floor_of(c)] = NULL;
-	return mag + floor_of(c) + 1;
+	u32 at = floor_of(mt_self.cap[c]);
+
+	mag[at] = NULL;
+	return mag + at + 1;
+}
+
+/* A magazine may have this part of its class's objects. */
+static u32 part_of(u32 c)
+{
+	return mt_sys.size_of[c] > SMALL_MOST ? LARGE_PART : SMALL_PART;
+}
+
+/*
+ * More places for the thread's next magazine of class C, if what the class has
+ * justifies it. False: no.
+ */
+static bool more_places(u32 c)
+{
+	u32 most = mt_sys.cap_of[c], cap = mt_self.cap[c];
+
+	if (cap == most)
+		return false;
+	if (!cap)
+		cap = clamp(FIRST_BYTES / mt_sys.size_of[c], 2u, FIRST_MOST);
+	else if (cap * 2 * part_of(c) <= mt_class_objects(c))
+		cap *= 2;
+	else
+		return false;
+	mt_self.cap[c] = (u8)min(cap, most);
+	return true;
 }
 
 static void shelf_push(struct mt_shelf *s, void **mag)
@@ -103,9 +142,17 @@ static u32 mag_bytes(u32 c)
 	return mt_sys.cap_of[c] * mt_sys.size_of[c];
 }
 
-static bool shelf_room(const struct mt_shelf *s, u32 c, u32 bytes)
+/*
+ * May S have one more of at MOST bytes? Of large objects a part of the class
+ * only: there are many classes, and each has few.
+ */
+static bool shelf_room(const struct mt_shelf *s, u32 c, u32 most)
 {
-	return (s->nr + 1) * mag_bytes(c) <= bytes;
+	u64 bytes = (s->nr + 1) * (u64)mag_bytes(c);
+
+	return bytes <= most &&
+	       (mt_sys.size_of[c] <= SMALL_MOST ||
+		bytes <= mt_class_objects(c) * mt_sys.size_of[c] / LARGE_PART);
 }
 
 /* Who only takes full magazines from the depot must not hoard empty ones. */
@@ -162,7 +209,8 @@ static void **depot_pop(u32 c)
 /* A full magazine's objects go to the slabs. */
 static void mag_to_slabs(u32 c, void **mag)
 {
-	mt_objects_put(c, mag + floor_of(c) + 1, mt_sys.cap_of[c]);
+	mt_objects_put(c, mag + floor_of(mt_sys.cap_of[c]) + 1,
+		       mt_sys.cap_of[c]);
 }
 
 /* ---- a thread's life
@@ -177,9 +225,6 @@ static bool live(void)
 		return false;
 	/* First, for this may allocate. */
 	mt_self.life = MT_LIVE;
-	mt_self.slot =
-		__atomic_fetch_add(&mt_sys.next_slot, 1, __ATOMIC_RELAXED) %
-		mt_sys.nr_slots;
 	pthread_setspecific(mt_sys.key, &mt_self);
 	mt_hooks();
 	return true;
@@ -192,10 +237,10 @@ static void class_flush(u32 c)
 
 	if (top != MT_NIL) {
 		mag = mag_of(top);
-		nr = (u32)(top - mag) - floor_of(c) - 1;
 		mt_self.top[c] = mag_empty_top(mag, c);
+		nr = (u32)(top - mt_self.top[c]);
 		if (nr)
-			mt_objects_put(c, mag + floor_of(c) + 1, nr);
+			mt_objects_put(c, mt_self.top[c], nr);
 	}
 	while ((mag = shelf_pop(&mt_self.shelf[c]))) {
 		mag_to_slabs(c, mag);
@@ -260,36 +305,25 @@ static bool take_full(u32 c)
 	if (mt_self.top[c] != MT_NIL)
 		spare_put(mag_of(mt_self.top[c]));
 	mt_self.top[c] = mag + MT_MAG_WORDS;
+	mt_self.cap[c] = (u8)mt_sys.cap_of[c];
 	return true;
-}
-
-/*
- * How many objects of class C to take from the slabs: a page's worth first,
- * twice as many each time. Who uses little keeps little.
- */
-static u32 fill_size(u32 c)
-{
-	u32 nr = max(FILL_FIRST / mt_sys.size_of[c], 2u) << mt_self.fills[c];
-
-	if (nr >= mt_sys.cap_of[c])
-		return mt_sys.cap_of[c];
-	mt_self.fills[c]++;
-	return nr;
 }
 
 /* Fill the empty magazine of class C from the slabs. */
 static bool fill(u32 c)
 {
-	void **top = mt_self.top[c];
+	void **top = mt_self.top[c], **mag;
+	u32 nr;
 
-	if (top == MT_NIL) {
-		void **mag = spare_get();
-
-		if (!mag)
-			return false;
-		top = mag_empty_top(mag, c);
-	}
-	mt_self.top[c] = top + mt_objects_get(c, top, fill_size(c));
+	mag = top == MT_NIL ? spare_get() : mag_of(top);
+	if (!mag)
+		return false;
+	more_places(c);
+	top = mag_empty_top(mag, c);
+	nr = mt_self.cap[c];
+	if (nr < mt_sys.cap_of[c])
+		nr /= 2;
+	mt_self.top[c] = top + mt_objects_get(c, top, nr);
 	return mt_self.top[c] != top;
 }
 
@@ -354,13 +388,38 @@ void *mt_malloc_slow(size_t size)
  * ------------------------------------------------------------------- */
 
 /*
+ * The magazine of class C, smaller than the most, is full: it gets more places,
+ * or the lower half of its objects, which lie longest, go to the slabs.
+ */
+static void make_room_small(u32 c)
+{
+	u32 cap = mt_self.cap[c], out = (cap + 1) / 2;
+	void **from = mt_self.top[c] - cap, **to;
+
+	if (more_places(c)) {
+		to = mag_empty_top(mag_of(from), c);
+		out = 0;
+	} else {
+		mt_objects_put(c, from, out);
+		to = from;
+	}
+	memmove(to, from + out, (cap - out) * sizeof(*to));
+	mt_self.top[c] = to + (cap - out);
+}
+
+/*
  * The magazine of class C is full: it goes to the shelf or the depot, or is
  * emptied into the slabs.
  */
 static void make_room(u32 c)
 {
-	void **mag = mag_of(mt_self.top[c]), **empty = spare_get();
+	void **mag = mag_of(mt_self.top[c]), **empty;
 
+	if (mt_self.cap[c] < mt_sys.cap_of[c]) {
+		make_room_small(c);
+		return;
+	}
+	empty = spare_get();
 	if (empty) {
 		if (shelf_room(&mt_self.shelf[c], c, SHELF_BYTES)) {
 			shelf_push(&mt_self.shelf[c], mag);
@@ -388,6 +447,7 @@ static void class_free(u32 c, void *p)
 			mt_objects_put(c, &p, 1);
 			return;
 		}
+		more_places(c);
 		mt_self.top[c] = mag_empty_top(mag, c);
 	}
 	top = mt_self.top[c];

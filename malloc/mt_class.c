@@ -99,6 +99,15 @@ static struct kmem_cache *cache_of(u32 c)
 	return likely(s) ? s : make_cache(c);
 }
 
+u64 mt_class_objects(u32 c)
+{
+	const struct kmem_cache *s =
+		__atomic_load_n(&mt_sys.cache[c], __ATOMIC_ACQUIRE);
+	const struct kmem_cache_node *n = s ? s->node[0] : NULL;
+
+	return n ? __atomic_load_n(&n->nr_objects, __ATOMIC_RELAXED) : 0;
+}
+
 /* NR objects of class C, or fewer, or none. */
 static u32 get_runs(u32 c, void **out, u32 nr)
 {

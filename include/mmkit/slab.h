@@ -47,6 +47,7 @@ struct slab_boot_params {
 	u32 slub_min_order;
 	u32 array_most;	 /* objects in a CPU's array, 1 .. 56; 0: by size */
 	bool no_kmalloc; /* the machine's user never calls kmalloc() */
+	bool few_slabs;	 /* keep next to no empty slabs, and few for a CPU */
 };
 
 /*

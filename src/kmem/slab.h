@@ -21,7 +21,9 @@
 #include "kmem/vmalloc.h"
 #include "phys/page.h"
 
-#define KMEM_MAX_CACHES	  512 /* a power of two: part of a frame's mark */
+#ifndef KMEM_MAX_CACHES	    /* a build of one's own may be smaller */
+#define KMEM_MAX_CACHES 512 /* a power of two: part of a frame's mark */
+#endif
 #define SLUB_DEBUG_RULES  8
 #define SLUB_DEBUG_NAME	  32
 #define KMALLOC_CLASS_MAP (KMALLOC_MAX_CACHE / 8)

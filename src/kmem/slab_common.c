@@ -167,6 +167,10 @@ static int cache_setup(struct kmem_cache *s, const struct cache_args *a)
 							    s->layout.objects)
 					 : 0;
 	}
+	if (kmem_sys.params.few_slabs) {
+		s->min_partial = s->layout.order == 0;
+		s->cpu_partial = min(s->cpu_partial, 1u);
+	}
 	if (kmem_sys.params.freelist_hardened)
 		s->secret = port_entropy() | 1;
 	mm_verify(s->layout.objects > 0);
@@ -486,12 +490,11 @@ static void gates_init(void)
 static int part_cache_init(void)
 {
 	u32 most = kmem_sys.params.array_most;
-	struct kmem_cache *s =
-		kmem_cache_create("kmem_cache_cpu",
-				  (u32)(sizeof(struct kmem_cache_cpu) +
-					(most ? most : SHEAF_CAP_MAX) *
-						sizeof(void *)),
-				  MM_CACHELINE, SLAB_NO_MERGE, NULL);
+	struct kmem_cache *s = kmem_cache_create(
+		"kmem_cache_cpu",
+		(u32)(sizeof(struct kmem_cache_cpu) +
+		      (most ? most : SHEAF_CAP_MAX) * sizeof(void *)),
+		MM_CACHELINE, SLAB_NO_MERGE, NULL);
 
 	if (!s)
 		return -ENOMEM;
