@@ -342,6 +342,7 @@ static bool boot_machine(void)
 {
 	struct host_config cfg = {.console = console,
 				  .console_level = 3,
+				  .no_stacks = true,
 				  .cpus = (int)mt_sys.nr_slots,
 				  .ram_max = RAM_START + mt_span};
 	struct phys_boot_params pp = {.map = &ram_map,

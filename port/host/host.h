@@ -23,8 +23,9 @@ typedef void host_console_fn(void *arg, int level, const char *text,
 			     size_t len);
 
 struct host_config {
-	int cpus;    /* slots, 1 .. MM_NR_CPUS; 0 means all */
-	u64 ram_max; /* addressable bytes; 0 means 64 GiB */
+	bool no_stacks; /* do not prepare for port_stack_trace() */
+	int cpus;	/* slots, 1 .. MM_NR_CPUS; 0 means all */
+	u64 ram_max;	/* addressable bytes; 0 means 64 GiB */
 	const struct paging_format *format; /* NULL: x86-64, four levels */
 	const u8 *cpu_node;	  /* node of each slot; NULL: all on node 0 */
 	host_console_fn *console; /* NULL: standard error. Several threads

@@ -138,7 +138,8 @@ int host_init(const struct host_config *cfg)
 	host.cfg.cpu_node = NULL; /* the caller's; not kept */
 	host_detach();		  /* the caller, if it had no slot so far */
 	host.up = true;
-	host_stack_init();
+	if (!c.no_stacks)
+		host_stack_init();
 	return 0;
 }
 
