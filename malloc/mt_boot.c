@@ -357,7 +357,8 @@ static bool boot_machine(void)
 		/* Magazines stand before the CPUs' arrays. */
 		.array_most = 8,
 		.no_kmalloc = true,
-		.few_slabs = true,
+		/* What debugging checks must stay. */
+		.few_slabs = !mt_sys.direct,
 		.freelist_hardened = mt_sys.opt.hardened,
 		.freelist_random = mt_sys.opt.hardened,
 	};

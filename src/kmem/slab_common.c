@@ -161,7 +161,10 @@ static int cache_setup(struct kmem_cache *s, const struct cache_args *a)
 	s->min_partial = (u16)clamp(ilog2(s->layout.size) / 2, 5, 10);
 	if (!slab_is_debug(s)) {
 		s->sheaf_cap = choose_sheaf_cap(a->size);
-		s->barn_cap = slab_barn_cap(s->layout.size, s->sheaf_cap);
+		s->barn_cap =
+			kmem_sys.params.array_most
+				? 0
+				: slab_barn_cap(s->layout.size, s->sheaf_cap);
 		s->cpu_partial = s->sheaf_cap
 					 ? slab_cpu_partial(s->layout.size,
 							    s->layout.objects)
