@@ -46,7 +46,7 @@ struct slab_boot_params {
 	u32 slub_max_order;	/* 0: 3 */
 	u32 slub_min_order;
 	u32 array_most;	 /* objects in a CPU's array, 1 .. 56; 0: by size */
-	bool no_kmalloc; /* the machine's user never calls kmalloc() */
+	bool no_kmalloc; /* nobody calls kmalloc(); no barns then */
 	bool few_slabs;	 /* keep next to no empty slabs, and few for a CPU */
 };
 

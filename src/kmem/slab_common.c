@@ -162,7 +162,7 @@ static int cache_setup(struct kmem_cache *s, const struct cache_args *a)
 	if (!slab_is_debug(s)) {
 		s->sheaf_cap = choose_sheaf_cap(a->size);
 		s->barn_cap =
-			kmem_sys.params.array_most
+			kmem_sys.params.no_kmalloc
 				? 0
 				: slab_barn_cap(s->layout.size, s->sheaf_cap);
 		s->cpu_partial = s->sheaf_cap
@@ -557,7 +557,8 @@ int kmem_init(const struct slab_boot_params *params)
 		err = kmalloc_init();
 	if (!err)
 		err = part_cache_init();
-	if (!err)
+	/* Its shrinker is kmalloc's user. */
+	if (!err && !kmem_sys.params.no_kmalloc)
 		err = barn_init();
 	if (err)
 		return err;
