@@ -123,8 +123,8 @@ struct kmem_state {
 	struct kmem_cache none;		/* the cache of frames that have none */
 	spinlock_t caches_lock;
 	struct kmem_cache *caches[KMEM_MAX_CACHES];
-	struct kmem_cache boot_cache;  /* the cache of caches */
-	struct kmem_cache boot_node;   /* the cache of cache nodes */
+	struct kmem_cache boot_cache; /* the cache of caches */
+	struct kmem_cache boot_node;  /* the cache of cache nodes */
 	/* The first node's parts of these two. */
 	struct kmem_cache_node boot_parts[2];
 	u32 nr_boot_parts;

@@ -16,6 +16,7 @@ MT_PORT := $(filter-out port/host/disk.c,$(wildcard port/host/*.c port/common/*.
 MT_C := $(filter-out malloc/arena%,$(wildcard malloc/*.c))
 MT_OBJS := $(patsubst %.c,$(MT)/%.o,$(MT_SRC) $(MT_PORT) $(MT_C))
 
+$(MT)/port/%.o: private MT_FLAGS += $(MT_SMALL)
 $(MT)/src/%.o: src/%.c $(FLAGS_MK) tools/make/malloc.mk
 	@mkdir -p $(@D)
 	$(SAY) "  CC [malloc] $<"
