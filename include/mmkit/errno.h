@@ -26,6 +26,7 @@
 #define EXDEV	   18
 #define ENODEV	   19
 #define EINVAL	   22
+#define ETXTBSY	   26
 #define EFBIG	   27
 #define ENOSPC	   28
 #define ERANGE	   34

@@ -55,7 +55,15 @@ struct super_block {
 	const char *s_id;  /* (C) for messages */
 	u64 s_maxbytes;	   /* (C) <= MAX_LFS_FILESIZE */
 	errseq_t s_wb_err; /* (A) write errors of any of its files */
+	u32 s_iflags;	   /* (C) SB_I_* */
 };
+
+/* super_block.s_iflags */
+#define SB_I_NOEXEC 0x1u /* nothing of it may be run: mount -o noexec */
+
+/* inode.i_flags */
+#define S_APPEND   0x1u /* only appending: no shared writable mapping */
+#define S_SWAPFILE 0x2u /* swap lies in it */
 
 /* inode.i_state */
 #define I_DIRTY_PAGES 0x1u /* on the list of dirty inodes */
@@ -111,6 +119,7 @@ struct inode {
 	struct super_block *i_sb;    /* (C) */
 	u64 i_ino;		     /* (C) */
 	u32 i_mode;		     /* (C) S_IF* | permissions */
+	u32 i_flags;		     /* (W) S_APPEND, S_SWAPFILE */
 	u32 i_nlink;		     /* (W) names; 0: contents die with it */
 	u64 i_size;		     /* (W) bytes; read by i_size_read() */
 	u32 i_count;		     /* (A) references: ihold(), iput() */
@@ -237,7 +246,7 @@ struct file_operations {
 	s64 (*read_iter)(struct file *file, struct iov_iter *iter, u64 *pos);
 	s64 (*write_iter)(struct file *file, struct iov_iter *iter, u64 *pos);
 	/* mmap(2): set vm_ops and flags of VMA. Mmap lock for writing held.
-	 * NULL: space/'s generic file mapping. */
+	 * NULL: generic_file_mmap(). */
 	int (*mmap)(struct file *file, struct vm_area_struct *vma);
 	/* Where LEN bytes go; NULL: as for anonymous memory. */
 	s64 (*get_unmapped_area)(struct file *file, uva_t addr, u64 len,
@@ -315,6 +324,10 @@ struct file *file_open(struct inode *inode, u32 mode, u32 flags,
 struct file *get_file(struct file *file);
 /* fput: a reference less; the last one calls release and iput(). May sleep. */
 void fput(struct file *file);
+
+/* generic_file_mmap: f_op->mmap of files whose pages are in the cache. 0 or
+ * -ENODEV: they cannot be read. Mmap lock held (space/). */
+int generic_file_mmap(struct file *file, struct vm_area_struct *vma);
 
 /* The mapping may be written through shared VMAs: 0 or -EPERM (denied); and
  * the opposite: deny it, 0 or -EBUSY (there are such VMAs). Any context. */

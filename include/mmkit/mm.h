@@ -84,11 +84,32 @@ void mm_task_unregister(struct mm_task *task);
 /*
  * do_mmap: mmap(2) for anonymous memory. Returns the address, or -EINVAL,
  * -ENOMEM, -EEXIST (FIXED_NOREPLACE), -EPERM (below mmap_min_addr; MAP_LOCKED
- * with RLIMIT_MEMLOCK 0), -EAGAIN (RLIMIT_MEMLOCK), -ENODEV (what is not
- * supported yet: shared and file mappings). MAP_POPULATE and MAP_LOCKED fault
- * the pages in; that this fails is not told, as mmap(2) says.
+ * with RLIMIT_MEMLOCK 0), -EAGAIN (RLIMIT_MEMLOCK), -EBADF (without
+ * MAP_ANONYMOUS), -ENODEV (shared memory: not there yet). MAP_POPULATE and
+ * MAP_LOCKED fault the pages in; that this fails is not told, as mmap(2) says.
  */
 s64 do_mmap(struct mm_struct *mm, uva_t addr, u64 len, int prot, int flags);
+
+/*
+ * do_mmap_file: mmap(2) of FILE from page PGOFF on; the mapping holds a
+ * reference of its own. With MAP_ANONYMOUS FILE is ignored. Returns the
+ * address, or do_mmap()'s errors and: -EBADF (FILE is NULL), -EACCES (not
+ * opened for reading, or, shared and PROT_WRITE, for writing; append-only),
+ * -EPERM (PROT_EXEC of what may not be run; a seal forbids writing), -EINVAL
+ * (neither private nor shared, MAP_GROWSDOWN), -EOPNOTSUPP (a flag that
+ * MAP_SHARED_VALIDATE does not know), -ENODEV (cannot be mapped), -EOVERFLOW
+ * (beyond the largest file), -ETXTBSY (to be written, and swap lies in it), or
+ * what the file's own mmap says.
+ */
+struct file;
+struct mm_mmap {
+	uva_t addr; /* hint, or the place with MAP_FIXED */
+	u64 len;    /* bytes */
+	int prot, flags;
+	struct file *file;
+	u64 pgoff;
+};
+s64 do_mmap_file(struct mm_struct *mm, const struct mm_mmap *req);
 
 /* do_munmap: munmap(2): 0, -EINVAL, -ENOMEM. */
 int do_munmap(struct mm_struct *mm, uva_t addr, u64 len);

@@ -220,7 +220,8 @@ static struct anon_vma *reusable_from(struct vm_area_struct *other,
 		return NULL;
 	if ((a->vm_flags ^ b->vm_flags) & ~(VM_ACCESS_FLAGS | VM_MERGE_IGNORE))
 		return NULL;
-	if (a->vm_pgoff + vma_pages(a) != b->vm_pgoff)
+	if (a->vm_file != b->vm_file ||
+	    a->vm_pgoff + vma_pages(a) != b->vm_pgoff)
 		return NULL;
 	av = READ_ONCE(other->anon_vma);
 	if (av && list_is_singular(&other->anon_vma_chain))

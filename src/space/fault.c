@@ -70,7 +70,8 @@ vm_fault_t handle_mm_fault(struct vm_area_struct *vma, uva_t address, u32 flags)
 		return VM_FAULT_OOM;
 	vmf.orig = pt_get(&vmf.slot);
 	if (pte_none(vmf.orig))
-		return do_anonymous_page(&vmf);
+		return vma_is_anonymous(vma) ? do_anonymous_page(&vmf)
+					     : do_fault(&vmf);
 	if (!pte_present(vmf.orig))
 		return do_swap_page(&vmf);
 	if ((flags & FAULT_FLAG_WRITE) && !pte_write(vmf.orig))

@@ -7,8 +7,8 @@
 
 #include "space/space.h"
 
-/* How a fault ended: bits. 0: the entry is there, repeat the access. */
-typedef u32 vm_fault_t;
+/* How a fault ended: bits of vm_fault_t. 0: the entry is there, repeat the
+ * access. */
 #define VM_FAULT_OOM	 0x1u
 #define VM_FAULT_SIGBUS	 0x2u
 #define VM_FAULT_SIGSEGV 0x4u
@@ -38,6 +38,7 @@ vm_fault_t handle_mm_fault(struct vm_area_struct *vma, uva_t address,
 
 /* The cases: one file each. Called with the table unlocked. */
 vm_fault_t do_anonymous_page(struct vm_fault *vmf); /* fault_anon.c */
+vm_fault_t do_fault(struct vm_fault *vmf);	    /* fault_file.c */
 vm_fault_t do_wp_page(struct vm_fault *vmf);	    /* fault_cow.c */
 vm_fault_t do_swap_page(struct vm_fault *vmf);	    /* fault_swap.c */
 

@@ -115,6 +115,8 @@ static int dup_vma(struct mm_struct *mm, struct vm_area_struct *old)
 		vma_free(new);
 		goto unaccount;
 	}
+	vma_open(new);
+	vma_file_link(new);
 	vma_link(mm, new);
 	vm_stat_account(mm, new->vm_flags, (s64)pages);
 	/* Without pages of its own it has only zero pages: cheaper to fault. */

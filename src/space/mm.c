@@ -176,6 +176,8 @@ static void exit_mmap(struct mm_struct *mm)
 		zap_range(&tlb, vma, vma->vm_start, vma->vm_end);
 	list_for_each_entry_safe (vma, next, &mm->mmap, vm_list) {
 		unlink_anon_vmas(vma);
+		vma_file_unlink(vma);
+		vma_close(vma);
 		if (vma_accountable(vma->vm_flags))
 			vm_unaccount(vma_pages(vma));
 		vm_stat_account(mm, vma->vm_flags, -(s64)vma_pages(vma));

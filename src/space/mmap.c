@@ -54,6 +54,7 @@ static void unmap_one_vma(struct mm_struct *mm, struct vm_area_struct *vma)
 		vm_unaccount(vma_pages(vma));
 	vm_stat_account(mm, vma->vm_flags, -(s64)vma_pages(vma));
 	vma_unlink(mm, vma);
+	vma_close(vma);
 	vma_free(vma);
 }
 
@@ -78,6 +79,7 @@ static void unmap_region(struct mm_struct *mm, uva_t start, uva_t end)
 	for (vma = first; vma && vma->vm_start < end; vma = next) {
 		next = vma_next(vma);
 		unlink_anon_vmas(vma);
+		vma_file_unlink(vma);
 		unmap_one_vma(mm, vma);
 	}
 	range.arg = &tlb;
@@ -88,12 +90,13 @@ static void unmap_region(struct mm_struct *mm, uva_t start, uva_t end)
 int do_munmap_locked(struct mm_struct *mm, uva_t start, u64 len)
 {
 	uva_t end = start + len;
+	int err;
 
 	rwsem_assert_held_write(&mm->mmap_lock);
-	if (vma_isolate_range(mm, start, end))
-		return -ENOMEM;
-	unmap_region(mm, start, end);
-	return 0;
+	err = vma_isolate_range(mm, start, end);
+	if (!err)
+		unmap_region(mm, start, end);
+	return err;
 }
 
 static bool range_ok(const struct mm_struct *mm, uva_t addr, u64 len)
@@ -120,18 +123,25 @@ int do_munmap(struct mm_struct *mm, uva_t addr, u64 len)
  * ----------------------------------------------------------------------------
  */
 
-static int mmap_check_flags(int flags)
+static int mmap_check_args(const struct mm_mmap *r)
 {
-	int type = flags & MAP_TYPE;
+	if (!(r->flags & MAP_ANONYMOUS) && !r->file)
+		return -EBADF;
+	return r->len == 0 ? -EINVAL : 0;
+}
 
-	if (flags & MAP_ANONYMOUS ? type != MAP_SHARED && type != MAP_PRIVATE
-				  : type == 0 || type > MAP_SHARED_VALIDATE)
+/* Without a file; shared memory has a file of its own in the end. */
+static int mmap_anon_flags(const struct mm_mmap *r, u64 *vm_flags)
+{
+	int type = r->flags & MAP_TYPE;
+
+	if (type != MAP_SHARED && type != MAP_PRIVATE)
 		return -EINVAL;
-	/* Shared memory and files need the page cache. */
-	if (type != MAP_PRIVATE || !(flags & MAP_ANONYMOUS))
-		return -ENODEV;
-	if (flags & MAP_HUGETLB)
+	if (type == MAP_PRIVATE)
+		return 0;
+	if (*vm_flags & VM_GROWSDOWN)
 		return -EINVAL;
+	*vm_flags |= VM_SHARED | VM_MAYSHARE;
 	return 0;
 }
 
@@ -149,11 +159,20 @@ static u64 mapped_pages(struct mm_struct *mm, uva_t start, uva_t end)
 }
 
 /* Where the mapping goes: an address, or a negative errno. */
-static s64 mmap_place(struct mm_struct *mm, uva_t addr, u64 len, int flags)
+static s64 mmap_place(struct mm_struct *mm, const struct mm_mmap *r)
 {
+	const struct file_operations *f_op = r->file ? r->file->f_op : NULL;
+	uva_t addr = r->addr;
+	u64 len = r->len;
+	int flags = r->flags;
+
 	if (!(flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
-		return flags & MAP_32BIT ? get_unmapped_area_low(mm, addr, len)
-					 : get_unmapped_area(mm, addr, len);
+		return f_op && f_op->get_unmapped_area
+			       ? f_op->get_unmapped_area(r->file, addr, len,
+							 r->pgoff, (u32)flags)
+		       : flags & MAP_32BIT
+			       ? get_unmapped_area_low(mm, addr, len)
+			       : get_unmapped_area(mm, addr, len);
 	if (addr > mm->layout.task_size - len)
 		return -ENOMEM;
 	if (!IS_ALIGNED(addr, PAGE_SIZE))
@@ -181,30 +200,44 @@ static u64 mmap_vm_flags(const struct mm_struct *mm, int prot, int flags)
 	if ((flags & MAP_NORESERVE) &&
 	    READ_ONCE(space_sys.overcommit_memory) != 2)
 		f |= VM_NORESERVE;
-	/* Promised memory: private, and to be written. */
-	if ((f & (VM_WRITE | VM_NORESERVE | VM_SHARED)) == VM_WRITE)
-		f |= VM_ACCOUNT;
 	return f;
 }
 
-/* The range is free and accounted: merge, or make a VMA. */
-static int map_free_range(struct mm_struct *mm, uva_t addr, u64 len,
-			  u64 vm_flags)
+/* A new VMA as W says, in the tree of its space. */
+static int map_new_vma(struct mm_struct *mm, const struct vma_merge_want *w)
 {
-	struct vma_merge_want want = {
-		.start = addr, .end = addr + len, .pgoff = addr >> PAGE_SHIFT};
 	struct vm_area_struct *vma;
+	int err = 0;
 
-	want.vm_flags = vm_flags |= VM_SOFTDIRTY;
-	vma = vma_merge(mm, &want);
-	if (!vma && mm->map_count < READ_ONCE(space_sys.max_map_count)) {
-		vma = vma_new(mm, addr, addr + len, vm_flags);
-		if (vma)
-			vma_link(mm, vma);
-	}
+	if (mm->map_count >= READ_ONCE(space_sys.max_map_count))
+		return -ENOMEM;
+	vma = vma_new(mm, w->start, w->end, w->vm_flags);
 	if (!vma)
 		return -ENOMEM;
-	vm_stat_account(mm, vm_flags, (s64)(len >> PAGE_SHIFT));
+	vma->vm_pgoff = w->pgoff;
+	if (w->file)
+		err = mmap_file_attach(vma, w->file);
+	else if (w->vm_flags & VM_SHARED)
+		err = shmem_zero_setup(vma);
+	if (err) {
+		vma_free(vma);
+		return err;
+	}
+	vma_link(mm, vma);
+	vm_stat_account(mm, vma->vm_flags, (s64)vma_pages(vma));
+	return 0;
+}
+
+/* The range is free and accounted: merge, or make a VMA. */
+static int map_free_range(struct mm_struct *mm, const struct vma_merge_want *w)
+{
+	/* Each shared anonymous mapping is an object of its own. */
+	bool single = !w->file && (w->vm_flags & VM_SHARED);
+
+	if (single || !vma_merge(mm, w))
+		return map_new_vma(mm, w);
+	vm_stat_account(mm, w->vm_flags,
+			(s64)((w->end - w->start) >> PAGE_SHIFT));
 	return 0;
 }
 
@@ -223,42 +256,58 @@ static int mmap_limits(struct mm_struct *mm, uva_t at, u64 len, u64 vm_flags)
 
 /* Account, unmap what is there if REPLACE, map. Limits are kept before
  * anything changes. */
-static int map_range(struct mm_struct *mm, uva_t addr, u64 len, u64 vm_flags,
+static int map_range(struct mm_struct *mm, struct vma_merge_want *w,
 		     bool replace)
 {
-	u64 pages = vma_accountable(vm_flags) ? len >> PAGE_SHIFT : 0;
+	u64 len = w->end - w->start, pages = 0;
 	int err = 0;
 
+	/* Promised memory: private, and to be written. */
+	if ((w->vm_flags & (VM_WRITE | VM_NORESERVE | VM_SHARED)) == VM_WRITE) {
+		w->vm_flags |= VM_ACCOUNT;
+		pages = len >> PAGE_SHIFT;
+	}
+	w->vm_flags |= VM_SOFTDIRTY;
 	if (pages && vm_enough_memory(mm, pages))
 		return -ENOMEM;
 	if (replace)
-		err = do_munmap_locked(mm, addr, len);
+		err = do_munmap_locked(mm, w->start, len);
 	if (!err)
-		err = map_free_range(mm, addr, len, vm_flags);
+		err = map_free_range(mm, w);
 	if (err && pages)
 		vm_unaccount(pages);
 	return err;
 }
 
 /* Mmap lock held for writing. */
-static s64 mmap_locked(struct mm_struct *mm, uva_t addr, u64 len, int prot,
-		       int flags)
+static s64 mmap_locked(struct mm_struct *mm, const struct mm_mmap *r)
 {
-	u64 vm_flags = mmap_vm_flags(mm, prot, flags);
-	s64 at = mmap_place(mm, addr, len, flags);
+	struct vma_merge_want want = {
+		.vm_flags = mmap_vm_flags(mm, r->prot, r->flags),
+		.file = r->file,
+	};
+	s64 at = mmap_place(mm, r);
 	int err;
 
 	if (at < 0)
 		return at;
-	err = mmap_check_flags(flags);
-	if (err)
-		return err;
-	if ((flags & MAP_LOCKED) && !can_do_mlock(mm))
+	if (r->flags & MAP_HUGETLB)
+		return -EINVAL;
+	if ((r->flags & MAP_LOCKED) && !can_do_mlock(mm))
 		return -EPERM;
-	err = mmap_limits(mm, (uva_t)at, len, vm_flags);
+	err = r->file ? mmap_file_flags(r, &want.vm_flags)
+		      : mmap_anon_flags(r, &want.vm_flags);
+	if (!err)
+		err = mmap_limits(mm, (uva_t)at, r->len, want.vm_flags);
 	if (err)
 		return err;
-	err = map_range(mm, (uva_t)at, len, vm_flags, flags & MAP_FIXED);
+	want.start = (uva_t)at;
+	want.end = (uva_t)at + r->len;
+	if (r->file)
+		want.pgoff = r->pgoff;
+	else if (!(want.vm_flags & VM_SHARED))
+		want.pgoff = want.start >> PAGE_SHIFT;
+	err = map_range(mm, &want, (r->flags & MAP_FIXED) != 0);
 	return err ? err : at;
 }
 
@@ -269,24 +318,38 @@ static bool mmap_populates(const struct mm_struct *mm, int flags)
 	       (flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE;
 }
 
-s64 do_mmap(struct mm_struct *mm, uva_t addr, u64 len, int prot, int flags)
+s64 do_mmap_file(struct mm_struct *mm, const struct mm_mmap *req)
 {
+	struct mm_mmap r = *req;
+	int err = mmap_check_args(&r);
 	bool populate;
 	s64 at;
 
-	if (len == 0)
-		return -EINVAL;
-	len = PAGE_ALIGN(len);
-	if (len == 0 || len > mm->layout.task_size)
+	if (err)
+		return err;
+	if (r.flags & MAP_ANONYMOUS)
+		r.file = NULL;
+	r.len = PAGE_ALIGN(r.len);
+	if (r.len == 0 || r.len > mm->layout.task_size)
 		return -ENOMEM;
+	if (r.pgoff + (r.len >> PAGE_SHIFT) < r.pgoff)
+		return -EOVERFLOW;
 	down_write(&mm->mmap_lock);
-	at = mmap_locked(mm, addr, len, prot, flags);
-	populate = at >= 0 && mmap_populates(mm, flags);
+	at = mmap_locked(mm, &r);
+	populate = at >= 0 && mmap_populates(mm, r.flags);
 	up_write(&mm->mmap_lock);
 	/* That it fails is the first touch's matter. */
 	if (populate)
-		(void)mm_populate(mm, (uva_t)at, len, POPULATE_LIKELY);
+		(void)mm_populate(mm, (uva_t)at, r.len, POPULATE_LIKELY);
 	return at;
+}
+
+s64 do_mmap(struct mm_struct *mm, uva_t addr, u64 len, int prot, int flags)
+{
+	const struct mm_mmap r = {
+		.addr = addr, .len = len, .prot = prot, .flags = flags};
+
+	return do_mmap_file(mm, &r);
 }
 
 /* ---- brk
@@ -296,6 +359,10 @@ s64 do_mmap(struct mm_struct *mm, uva_t addr, u64 len, int prot, int flags)
 static bool brk_grow(struct mm_struct *mm, uva_t from, uva_t to)
 {
 	u64 flags = mmap_vm_flags(mm, PROT_READ | PROT_WRITE, 0);
+	struct vma_merge_want want = {.start = from,
+				      .end = to,
+				      .vm_flags = flags,
+				      .pgoff = from >> PAGE_SHIFT};
 	u64 pages = (to - from) >> PAGE_SHIFT;
 
 	/* A page stays free between the heap and what follows. */
@@ -303,7 +370,7 @@ static bool brk_grow(struct mm_struct *mm, uva_t from, uva_t to)
 	    !may_expand_vm(mm, flags, pages) ||
 	    !mlock_may_grow(mm, flags, pages))
 		return false;
-	return map_range(mm, from, to - from, flags, false) == 0;
+	return map_range(mm, &want, false) == 0;
 }
 
 /* What the program has unmapped itself already is no longer ours to free. */

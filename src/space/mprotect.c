@@ -164,10 +164,11 @@ static int mprotect_locked(struct mm_struct *mm, uva_t start, uva_t end,
 	/* What stays as it is is not cut, nor melted. */
 	if (!vma_changing_range(mm, &start, &end, protected_flags, access))
 		return 0;
-	if (vma_isolate_range(mm, start, end)) {
+	err = vma_isolate_range(mm, start, end);
+	if (err) {
 		if (pages)
 			vm_unaccount(pages);
-		return -ENOMEM;
+		return err;
 	}
 	for (vma = find_vma(mm, start); vma && vma->vm_start < end;
 	     vma = vma_next(vma)) {

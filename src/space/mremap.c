@@ -87,16 +87,22 @@ static int move_page_tables(struct vm_area_struct *vma, uva_t old, uva_t new,
 			    u64 len)
 {
 	struct mm_struct *mm = vma->vm_mm;
+	struct address_space *mapping =
+		vma->vm_file ? vma->vm_file->f_mapping : NULL;
 	struct anon_vma *av = vma->anon_vma;
 
 	if (prepare_tables(mm, old, new, len))
 		return -ENOMEM;
+	if (mapping)
+		down_write(&mapping->i_mmap_rwsem);
 	if (av)
 		down_write(&av->root->rwsem);
 	move_entries(mm, old, new, len);
 	port_tlb_flush(&mm->cpus, mm->asid, old, old + len);
 	if (av)
 		up_write(&av->root->rwsem);
+	if (mapping)
+		up_write(&mapping->i_mmap_rwsem);
 	return 0;
 }
 
@@ -116,7 +122,7 @@ static struct vm_area_struct *copy_vma(struct mm_struct *mm,
 	copy->vm_end = new + len;
 	copy->vm_pgoff = vma->vm_pgoff + ((addr - vma->vm_start) >> PAGE_SHIFT);
 	/* Never faulted: the pages to come may be numbered by the new place. */
-	if (!vma->anon_vma)
+	if (!vma->anon_vma && !vma->vm_file)
 		copy->vm_pgoff = new >> PAGE_SHIFT;
 	if (anon_vma_clone(copy, vma)) {
 		vma_free(copy);
@@ -124,6 +130,8 @@ static struct vm_area_struct *copy_vma(struct mm_struct *mm,
 	}
 	if (vma->anon_vma)
 		anon_vma_assign(copy, vma->anon_vma);
+	vma_open(copy);
+	vma_file_link(copy);
 	vma_link(mm, copy);
 	vm_stat_account(mm, copy->vm_flags, (s64)vma_pages(copy));
 	return copy;

@@ -5,6 +5,7 @@
 #ifndef MM_SPACE_SPACE_H
 #define MM_SPACE_SPACE_H
 
+#include <mmkit/fs.h>
 #include <mmkit/mm.h>
 #include <mmkit/port.h>
 
@@ -25,6 +26,7 @@
 #define VM_MAYREAD     0x00000010UL
 #define VM_MAYWRITE    0x00000020UL
 #define VM_MAYEXEC     0x00000040UL
+#define VM_MAYSHARE    0x00000080UL /* asked for as MAP_SHARED */
 #define VM_GROWSDOWN   0x00000100UL
 #define VM_LOCKED      0x00002000UL
 #define VM_SEQ_READ    0x00008000UL
@@ -50,7 +52,8 @@
 
 /*
  * One mapping. (W) mmap lock for writing to change, for reading to read;
- * (V) additionally the anon_vma's lock to change while it is linked there.
+ * (V) additionally the locks of the trees that the VMA is linked in to change:
+ * its file's i_mmap_rwsem and its anon_vmas' root.
  */
 struct vm_area_struct {
 	uva_t vm_start, vm_end;	  /* (W, V) [start, end) */
@@ -63,9 +66,21 @@ struct vm_area_struct {
 	struct list_head vm_list; /* (W) in address order */
 	struct list_head anon_vma_chain; /* (W) avc.same_vma */
 	struct anon_vma *anon_vma; /* (W) set once under page_table lock */
+	/* Of whom the contents are asked: vma_file.c. */
+	struct file *vm_file; /* (W) holds a reference; NULL: no file */
+	const struct vm_operations_struct *vm_ops; /* (W) NULL: anonymous */
+	void *vm_private_data;			   /* the provider's */
+	struct rb_node shared_rb;		   /* (V) in i_mmap */
+	u64 shared_subtree_last;		   /* (V) greatest last page */
 };
 
-enum mm_counter { MM_ANONPAGES, MM_SWAPENTS, NR_MM_COUNTERS };
+enum mm_counter {
+	MM_ANONPAGES,
+	MM_SWAPENTS,
+	MM_FILEPAGES,  /* mapped pages of files */
+	MM_SHMEMPAGES, /* mapped pages of shared memory */
+	NR_MM_COUNTERS
+};
 
 /* mm_struct.flags */
 #define MMF_OOM_SKIP   0x1UL /* nothing more to gain from killing it */
@@ -162,7 +177,7 @@ struct vm_area_struct *vma_new(struct mm_struct *mm, uva_t start, uva_t end,
 			       u64 vm_flags) MM_MUST_CHECK;
 /* vma_dup: a copy of VMA's fields with empty links, or NULL. */
 struct vm_area_struct *vma_dup(const struct vm_area_struct *vma) MM_MUST_CHECK;
-/* vma_free: free an unlinked VMA without anon_vmas. */
+/* vma_free: free a VMA that is linked nowhere; its file is put. May sleep. */
 void vma_free(struct vm_area_struct *vma);
 /* vma_link / vma_unlink: into and out of tree and list. (M) for writing. */
 void vma_link(struct mm_struct *mm, struct vm_area_struct *vma);
@@ -177,6 +192,7 @@ struct vma_merge_want {
 	uva_t start, end;
 	u64 vm_flags, pgoff;
 	struct anon_vma *anon_vma;
+	struct file *file;
 };
 struct vm_area_struct *vma_merge(struct mm_struct *mm,
 				 const struct vma_merge_want *want);
@@ -186,12 +202,14 @@ struct vm_area_struct *vma_merge(struct mm_struct *mm,
 struct vm_area_struct *vma_join(struct mm_struct *mm,
 				struct vm_area_struct *vma);
 
-/* split_vma: cut VMA at ADDR; VMA keeps the lower part. 0, -ENOMEM. */
+/* split_vma: cut VMA at ADDR; VMA keeps the lower part. 0, -ENOMEM, or what
+ * its provider's may_split says. */
 int split_vma(struct mm_struct *mm, struct vm_area_struct *vma,
 	      uva_t addr) MM_MUST_CHECK;
 
 /* vma_isolate_range: split so that no VMA crosses START or END. 0, -ENOMEM
- * (also beyond max_map_count). Splits done before a failure are melted. */
+ * (also beyond max_map_count), or split_vma()'s. Splits done before a failure
+ * are melted. */
 int vma_isolate_range(struct mm_struct *mm, uva_t start,
 		      uva_t end) MM_MUST_CHECK;
 
@@ -215,6 +233,72 @@ void vma_tree_check(struct mm_struct *mm);
 
 pgprot_t vm_get_page_prot(u64 vm_flags);
 u64 prot_to_vm_flags(int prot);
+
+/* ---- mappings of files (vma_file.c)
+ * ------------------------------------------- */
+
+/* vma_is_anonymous: no provider: new pages are zeroes. */
+static inline bool vma_is_anonymous(const struct vm_area_struct *vma)
+{
+	return vma->vm_ops == NULL;
+}
+
+/* vma_linear_pgoff: page number of ADDR, of the file or, without one, as
+ * reverse mapping counts it. */
+static inline u64 linear_page_index(const struct vm_area_struct *vma,
+				    uva_t addr)
+{
+	return vma->vm_pgoff + ((addr - vma->vm_start) >> PAGE_SHIFT);
+}
+
+/*
+ * vma_file_link / vma_file_unlink: VMA enters, leaves its file's tree of
+ * mappings; nothing without a file. May sleep; (M) for writing. Unlink before
+ * its page tables are freed.
+ */
+void vma_file_link(struct vm_area_struct *vma);
+void vma_file_unlink(struct vm_area_struct *vma);
+
+/* Around a change of VMA's bounds (vma_resize): lock, keep the tree true. */
+void vma_file_resize_begin(struct vm_area_struct *vma);
+void vma_file_resize_end(struct vm_area_struct *vma);
+
+/* vma_open / vma_close: tell the provider that VMA was copied, that it goes. */
+void vma_open(struct vm_area_struct *vma);
+void vma_close(struct vm_area_struct *vma);
+
+/* VMAs of MAPPING that hold any of pages [FIRST, LAST]; i_mmap_rwsem held. */
+struct vm_area_struct *vma_file_first(struct address_space *mapping, u64 first,
+				      u64 last);
+struct vm_area_struct *vma_file_next(struct vm_area_struct *vma, u64 first,
+				     u64 last);
+
+/* vma_file_check: VMA is in its file's tree, and only then. Panics. May sleep;
+ * (M) held for writing. */
+void vma_file_check(struct vm_area_struct *vma);
+
+/* ---- mmap of files (mmap_file.c)
+ * ----------------------------------------------- */
+
+/*
+ * mmap_file_flags: may R, of a file, be mapped? *VM_FLAGS gets what its mode
+ * takes away. 0 or the errno of mmap(2).
+ */
+int mmap_file_flags(const struct mm_mmap *r, u64 *vm_flags) MM_MUST_CHECK;
+
+/*
+ * mmap_file_attach: VMA, new, in no tree, becomes a mapping of FILE (a
+ * reference more), which may change its flags; it is in the file's tree then.
+ * 0, or an errno with VMA as it was.
+ */
+int mmap_file_attach(struct vm_area_struct *vma,
+		     struct file *file) MM_MUST_CHECK;
+
+/*
+ * shmem_zero_setup: VMA, new, MAP_SHARED | MAP_ANONYMOUS, gets memory of its
+ * own to share. 0 or -errno. The provider of shared memory fills this in.
+ */
+int shmem_zero_setup(struct vm_area_struct *vma) MM_MUST_CHECK;
 
 /* ---- limits (limits.c)
  * ------------------------------------------------------- */

@@ -190,12 +190,18 @@ struct vm_area_struct *vma_dup(const struct vm_area_struct *vma)
 		return NULL;
 	copy->vm_pgoff = vma->vm_pgoff;
 	copy->vm_page_prot = vma->vm_page_prot;
+	copy->vm_ops = vma->vm_ops;
+	copy->vm_private_data = vma->vm_private_data;
+	if (vma->vm_file)
+		copy->vm_file = get_file(vma->vm_file);
 	return copy;
 }
 
 void vma_free(struct vm_area_struct *vma)
 {
 	mm_verify(list_empty(&vma->anon_vma_chain));
+	if (vma->vm_file)
+		fput(vma->vm_file);
 	kmem_cache_free(space_sys.vma_cache, vma);
 }
 
@@ -247,11 +253,13 @@ void vma_resize(struct vm_area_struct *vma, uva_t start, uva_t end, u64 pgoff)
 
 	rwsem_assert_held_write(&vma->vm_mm->mmap_lock);
 	mm_assert(start < end);
+	vma_file_resize_begin(vma);
 	anon_vma_resize_begin(vma);
 	vma->vm_start = start;
 	vma->vm_end = end;
 	vma->vm_pgoff = pgoff;
 	anon_vma_resize_end(vma);
+	vma_file_resize_end(vma);
 	gap_update(vma);
 	gap_update(next);
 }
@@ -281,11 +289,19 @@ static bool vma_flags_merge(u64 a, u64 b)
 	return ((a ^ b) & ~VM_MERGE_IGNORE) == 0;
 }
 
+/* The same provider; one that is told of the end of each must have each. */
+static bool vma_file_merge(const struct vm_area_struct *vma,
+			   const struct file *file)
+{
+	return vma->vm_file == file && !(vma->vm_ops && vma->vm_ops->close);
+}
+
 static bool can_follow(const struct vm_area_struct *prev,
 		       const struct vma_merge_want *w)
 {
 	return prev && prev->vm_end == w->start &&
 	       vma_flags_merge(prev->vm_flags, w->vm_flags) &&
+	       vma_file_merge(prev, w->file) &&
 	       prev->vm_pgoff + vma_pages(prev) == w->pgoff &&
 	       anon_vma_compatible(prev->anon_vma, w->anon_vma, prev);
 }
@@ -297,6 +313,7 @@ static bool can_precede(const struct vm_area_struct *next,
 
 	return next && next->vm_start == w->end &&
 	       vma_flags_merge(next->vm_flags, w->vm_flags) &&
+	       vma_file_merge(next, w->file) &&
 	       w->pgoff + pages == next->vm_pgoff &&
 	       anon_vma_compatible(next->anon_vma, w->anon_vma, next);
 }
@@ -316,6 +333,7 @@ static bool vma_absorb(struct mm_struct *mm, struct vm_area_struct *prev,
 	vma_unlink(mm, next);
 	vma_resize(prev, prev->vm_start, end, prev->vm_pgoff);
 	unlink_anon_vmas(next);
+	vma_file_unlink(next);
 	vma_free(next);
 	return true;
 }
@@ -354,6 +372,7 @@ static bool can_join(const struct vm_area_struct *a,
 {
 	return a && b && a->vm_end == b->vm_start &&
 	       vma_flags_merge(a->vm_flags, b->vm_flags) &&
+	       a->vm_ops == b->vm_ops && vma_file_merge(a, b->vm_file) &&
 	       a->vm_pgoff + vma_pages(a) == b->vm_pgoff &&
 	       anon_vma_compatible(a->anon_vma, b->anon_vma,
 				   a->anon_vma ? a : b);
@@ -390,6 +409,12 @@ int split_vma(struct mm_struct *mm, struct vm_area_struct *vma, uva_t addr)
 	mm_assert(addr > vma->vm_start && addr < vma->vm_end);
 	if (mm->map_count >= READ_ONCE(space_sys.max_map_count))
 		return -ENOMEM;
+	if (vma->vm_ops && vma->vm_ops->may_split) {
+		int err = vma->vm_ops->may_split(vma, addr);
+
+		if (err)
+			return err;
+	}
 	upper = vma_dup(vma);
 	if (!upper)
 		return -ENOMEM;
@@ -401,6 +426,9 @@ int split_vma(struct mm_struct *mm, struct vm_area_struct *vma, uva_t addr)
 	}
 	if (vma->anon_vma)
 		anon_vma_assign(upper, vma->anon_vma);
+	vma_open(upper);
+	/* Before VMA lets go of the upper pages: no walk may miss them. */
+	vma_file_link(upper);
 	vma_resize(vma, vma->vm_start, addr, vma->vm_pgoff);
 	vma_link(mm, upper);
 	return 0;
@@ -410,20 +438,20 @@ int vma_isolate_range(struct mm_struct *mm, uva_t start, uva_t end)
 {
 	struct vm_area_struct *vma = find_vma(mm, start);
 	bool split_start = false;
+	int err = 0;
 
 	if (vma && vma->vm_start < start) {
-		if (split_vma(mm, vma, start))
-			return -ENOMEM;
+		err = split_vma(mm, vma, start);
+		if (err)
+			return err;
 		split_start = true;
 	}
 	vma = find_vma(mm, end - 1);
-	if (vma && vma->vm_start < end && vma->vm_end > end &&
-	    split_vma(mm, vma, end)) {
-		if (split_start)
-			vma_join(mm, find_vma(mm, start));
-		return -ENOMEM;
-	}
-	return 0;
+	if (vma && vma->vm_start < end && vma->vm_end > end)
+		err = split_vma(mm, vma, end);
+	if (err && split_start)
+		vma_join(mm, find_vma(mm, start));
+	return err;
 }
 
 bool vma_changing_range(struct mm_struct *mm, uva_t *start, uva_t *end,
@@ -699,6 +727,7 @@ void vma_tree_check(struct mm_struct *mm)
 		mm_verify(node == &vma->vm_rb);
 		mm_verify(vma->vm_mm == mm);
 		anon_vma_check(vma);
+		vma_file_check(vma);
 		end = vma->vm_end;
 		pages += vma_pages(vma);
 		if (vma->vm_flags & VM_LOCKED)

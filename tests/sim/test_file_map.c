@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Mappings of files call by call: errnos of mmap(2), references, page numbers
+ * through splits, merges, moves and forks, what a provider is told.
+ */
+#include "filemap_machine.h"
+
+#define P(n) ((u64)(n) << PAGE_SHIFT)
+
+#define RW_MODE (FMODE_READ | FMODE_WRITE)
+
+static struct file *fm_open(struct fm_inode *fi, u32 mode)
+{
+	struct file *file = file_open(&fi->inode, mode, 0, "/test/file");
+
+	CHECK(file);
+	return file;
+}
+
+static s64 map_at(struct mm_struct *mm, uva_t addr, u64 pages, int prot,
+		  int flags, struct file *file, u64 pgoff)
+{
+	struct mm_mmap r = {addr, P(pages), prot, flags, file, pgoff};
+
+	return do_mmap_file(mm, &r);
+}
+
+static uva_t map(struct mm_struct *mm, u64 pages, int prot, int flags,
+		 struct file *file, u64 pgoff)
+{
+	s64 at = map_at(mm, 0, pages, prot, flags, file, pgoff);
+
+	CHECK(at > 0);
+	return (uva_t)at;
+}
+
+static struct vm_area_struct *vma_at(struct mm_struct *mm, uva_t addr)
+{
+	struct vm_area_struct *vma;
+
+	down_read(&mm->mmap_lock);
+	vma = find_vma(mm, addr);
+	up_read(&mm->mmap_lock);
+	CHECK(vma_contains(vma, addr));
+	return vma;
+}
+
+/* ---- errnos ----------------------------------------------------------------
+ */
+
+static int refuse_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	vma->vm_private_data = file;
+	return -ENXIO;
+}
+
+static const struct file_operations refusing = {.mmap = refuse_mmap};
+static const struct address_space_operations no_read = {0};
+
+/* Modes, kinds of file and what they forbid. */
+static void errnos_of_modes(struct mm_struct *mm, struct fm_inode *fi)
+{
+	const int ro = PROT_READ, rw = PROT_READ | PROT_WRITE;
+	struct file *r = fm_open(fi, FMODE_READ), *w = fm_open(fi, FMODE_WRITE);
+	struct file *f = fm_open(fi, RW_MODE);
+	s64 at;
+
+	CHECK_EQ(map_at(mm, 0, 1, ro, MAP_PRIVATE, w, 0), -EACCES);
+	CHECK_EQ(map_at(mm, 0, 1, ro, MAP_SHARED, w, 0), -EACCES);
+	CHECK_EQ(map_at(mm, 0, 1, rw, MAP_SHARED, r, 0), -EACCES);
+	at = map_at(mm, 0, 1, rw, MAP_PRIVATE, r, 0);
+	CHECK(at > 0);
+	CHECK_EQ(do_munmap(mm, (uva_t)at, P(1)), 0);
+	/* Shared and read-only of a read-only file stays so. */
+	at = map_at(mm, 0, 1, ro, MAP_SHARED, r, 0);
+	CHECK(at > 0);
+	CHECK_EQ(vma_at(mm, (uva_t)at)->vm_flags & (VM_SHARED | VM_MAYSHARE),
+		 VM_MAYSHARE);
+	CHECK_EQ(do_mprotect(mm, (uva_t)at, P(1), rw), -EACCES);
+	CHECK(!mapping_writably_mapped(fi->inode.i_mapping));
+	CHECK_EQ(do_munmap(mm, (uva_t)at, P(1)), 0);
+	/* One that may be made writable. */
+	at = map_at(mm, 0, 1, ro, MAP_SHARED, f, 0);
+	CHECK(at > 0);
+	CHECK(mapping_writably_mapped(fi->inode.i_mapping));
+	CHECK_EQ(do_mprotect(mm, (uva_t)at, P(1), rw), 0);
+	CHECK_EQ(do_munmap(mm, (uva_t)at, P(1)), 0);
+	fi->inode.i_flags = S_SWAPFILE;
+	CHECK_EQ(map_at(mm, 0, 1, rw, MAP_SHARED, f, 0), -ETXTBSY);
+	fi->inode.i_flags = S_APPEND;
+	CHECK_EQ(map_at(mm, 0, 1, ro, MAP_SHARED, f, 0), -EACCES);
+	at = map_at(mm, 0, 1, ro, MAP_SHARED, r, 0);
+	CHECK(at > 0);
+	CHECK_EQ(do_munmap(mm, (uva_t)at, P(1)), 0);
+	fi->inode.i_flags = 0;
+	fput(r);
+	fput(w);
+	fput(f);
+}
+
+static void errnos_of_arguments(struct mm_struct *mm, struct fm_inode *fi)
+{
+	struct file *f = fm_open(fi, RW_MODE);
+	const int rw = PROT_READ | PROT_WRITE;
+	u64 most = MAX_LFS_FILESIZE >> PAGE_SHIFT;
+	struct mm_mmap r = {0, 0, rw, MAP_PRIVATE, f, 0};
+
+	CHECK_EQ(map_at(mm, 0, 1, rw, MAP_PRIVATE, NULL, 0), -EBADF);
+	CHECK_EQ(map_at(mm, 0, 0, rw, MAP_PRIVATE, NULL, 0), -EBADF);
+	CHECK_EQ(do_mmap_file(mm, &r), -EINVAL);
+	r.len = ~0UL;
+	CHECK_EQ(do_mmap_file(mm, &r), -ENOMEM);
+	CHECK_EQ(map_at(mm, 0, 1, rw, 0, f, 0), -EINVAL);
+	CHECK_EQ(map_at(mm, 0, 1, rw, 4, f, 0), -EINVAL);
+	CHECK_EQ(map_at(mm, 0, 1, rw, MAP_PRIVATE | MAP_GROWSDOWN, f, 0),
+		 -EINVAL);
+	CHECK_EQ(map_at(mm, 0, 1, rw, MAP_SHARED_VALIDATE | 0x800000, f, 0),
+		 -EOPNOTSUPP);
+	/* Linux: the flag is younger than the list of those that are known. */
+	CHECK_EQ(map_at(mm, P(99), 1, rw,
+			MAP_SHARED_VALIDATE | MAP_FIXED_NOREPLACE, f, 0),
+		 -EOPNOTSUPP);
+	CHECK_EQ(map_at(mm, 0, 1, rw, MAP_PRIVATE, f, ~0UL), -EOVERFLOW);
+	CHECK_EQ(map_at(mm, 0, 1, rw, MAP_PRIVATE, f, most), -EOVERFLOW);
+	CHECK_EQ(map_at(mm, 0, 2, rw, MAP_PRIVATE, f, most - 1), -EOVERFLOW);
+	CHECK(map_at(mm, 0, 1, rw, MAP_PRIVATE, f, most - 1) > 0);
+	CHECK(map_at(mm, 0, 1, rw, MAP_SHARED | 0x800000, f, 0) > 0);
+	CHECK_EQ(do_munmap(mm, 0, mm->layout.task_size), 0);
+	fm_sb.s_iflags = SB_I_NOEXEC;
+	CHECK_EQ(map_at(mm, 0, 1, PROT_EXEC, MAP_PRIVATE, f, 0), -EPERM);
+	r = (struct mm_mmap){0, P(1), PROT_READ, MAP_PRIVATE, f, 0};
+	CHECK_EQ(do_mprotect(mm, (uva_t)do_mmap_file(mm, &r), P(1), PROT_EXEC),
+		 -EACCES);
+	fm_sb.s_iflags = 0;
+	CHECK_EQ(do_munmap(mm, 0, mm->layout.task_size), 0);
+	CHECK_EQ(f->f_count, 1);
+	fput(f);
+}
+
+static void errnos_of_providers(struct mm_struct *mm, struct fm_inode *fi)
+{
+	const struct address_space_operations *aops =
+		fi->inode.i_mapping->a_ops;
+	struct file *f = fm_open(fi, RW_MODE);
+	const int rw = PROT_READ | PROT_WRITE;
+
+	f->f_op = &refusing;
+	CHECK_EQ(map_at(mm, 0, 1, rw, MAP_SHARED, f, 0), -ENXIO);
+	CHECK_EQ(f->f_count, 1);
+	CHECK(!mapping_writably_mapped(f->f_mapping));
+	f->f_op = NULL;
+	f->f_mapping->a_ops = &no_read;
+	CHECK_EQ(map_at(mm, 0, 1, rw, MAP_PRIVATE, f, 0), -ENODEV);
+	f->f_mapping->a_ops = aops;
+	/* A seal. */
+	CHECK_EQ(mapping_deny_writable(f->f_mapping), 0);
+	CHECK_EQ(map_at(mm, 0, 1, rw, MAP_SHARED, f, 0), -EPERM);
+	CHECK(map_at(mm, 0, 1, rw, MAP_PRIVATE, f, 0) > 0);
+	mapping_allow_writable(f->f_mapping);
+	CHECK(map_at(mm, 0, 1, rw, MAP_SHARED, f, 0) > 0);
+	CHECK_EQ(mapping_deny_writable(f->f_mapping), -EBUSY);
+	CHECK_EQ(do_munmap(mm, 0, mm->layout.task_size), 0);
+	CHECK_EQ(f->f_count, 1);
+	CHECK_EQ(mm->total_vm, 0);
+	fput(f);
+}
+
+static int errnos_body(void *arg)
+{
+	struct fm_inode *fi = fm_inode_new(8);
+	struct mm_struct *mm = tm_mm();
+
+	(void)arg;
+	errnos_of_modes(mm, fi);
+	errnos_of_arguments(mm, fi);
+	errnos_of_providers(mm, fi);
+	CHECK_EQ(fi->inode.i_count, 1);
+	mm_put(mm);
+	fm_inode_drop(fi);
+	return 0;
+}
+
+static void errnos(void **state)
+{
+	(void)state;
+	TM_RUN(errnos_body);
+}
+
+/* ---- splits, merges, moves, forks ------------------------------------------
+ */
+
+static u32 writers(struct fm_inode *fi)
+{
+	return (u32)fi->inode.i_mapping->i_mmap_writable;
+}
+
+static int shape_body(void *arg)
+{
+	struct fm_inode *fi = fm_inode_new(64), *other = fm_inode_new(64);
+	struct file *f = fm_open(fi, RW_MODE), *g = fm_open(other, RW_MODE);
+	const int rw = PROT_READ | PROT_WRITE;
+	struct mm_struct *mm = tm_mm(), *child;
+	uva_t at = map(mm, 10, rw, MAP_SHARED, f, 5);
+	s64 moved;
+
+	(void)arg;
+	CHECK_EQ(f->f_count, 2);
+	CHECK_EQ(writers(fi), 1);
+	/* In three: each with its page number. */
+	CHECK_EQ(do_mprotect(mm, at + P(3), P(4), PROT_READ), 0);
+	CHECK_EQ(mm->map_count, 3);
+	CHECK_EQ(f->f_count, 4);
+	CHECK_EQ(writers(fi), 3);
+	CHECK_EQ(vma_at(mm, at + P(3))->vm_pgoff, 8);
+	CHECK_EQ(vma_at(mm, at + P(7))->vm_pgoff, 12);
+	mm_check(mm);
+	CHECK_EQ(do_mprotect(mm, at + P(3), P(4), rw), 0);
+	CHECK_EQ(mm->map_count, 1);
+	CHECK_EQ(f->f_count, 2);
+	CHECK_EQ(writers(fi), 1);
+	/* What follows in the file merges, all else does not. */
+	CHECK_EQ(map_at(mm, at + P(10), 2, rw, MAP_SHARED | MAP_FIXED, f, 15),
+		 (s64)(at + P(10)));
+	CHECK_EQ(mm->map_count, 1);
+	CHECK_EQ(map_at(mm, at + P(12), 2, rw, MAP_SHARED | MAP_FIXED, f, 18),
+		 (s64)(at + P(12)));
+	CHECK_EQ(mm->map_count, 2);
+	CHECK_EQ(map_at(mm, at + P(14), 2, rw, MAP_SHARED | MAP_FIXED, g, 20),
+		 (s64)(at + P(14)));
+	CHECK_EQ(mm->map_count, 3);
+	CHECK_EQ(map_at(mm, at + P(16), 2, rw, MAP_PRIVATE | MAP_FIXED, g, 22),
+		 (s64)(at + P(16)));
+	CHECK_EQ(mm->map_count, 4);
+	mm_check(mm);
+	CHECK_EQ(mm_fork(mm, &child), 0);
+	CHECK_EQ(f->f_count, 5);
+	CHECK_EQ(writers(fi), 4);
+	CHECK_EQ(writers(other), 2);
+	mm_check(child);
+	/* A part moves: the numbers go with it. */
+	moved = do_mremap(child, at + P(4), P(2), P(4), MREMAP_MAYMOVE, 0);
+	CHECK(moved > 0);
+	CHECK_EQ(vma_at(child, (uva_t)moved)->vm_pgoff, 9);
+	CHECK_EQ(child->map_count, 6);
+	mm_check(child);
+	CHECK_EQ(do_munmap(child, at + P(13), P(2)), 0);
+	mm_check(child);
+	mm_put(child);
+	CHECK_EQ(f->f_count, 3);
+	CHECK_EQ(g->f_count, 3);
+	/* The last reference is the mapping's. */
+	fput(g);
+	CHECK(!other->released);
+	CHECK_EQ(do_munmap(mm, at, P(18)), 0);
+	CHECK_EQ(writers(fi), 0);
+	CHECK_EQ(f->f_count, 1);
+	CHECK(!mapping_mapped(fi->inode.i_mapping));
+	fput(f);
+	mm_put(mm);
+	fm_inode_drop(other);
+	fm_inode_drop(fi);
+	return 0;
+}
+
+static void shape(void **state)
+{
+	(void)state;
+	TM_RUN(shape_body);
+}
+
+/* ---- what a provider is told -----------------------------------------------
+ */
+
+static struct {
+	int open, close, refuse_split;
+} told;
+
+static void told_open(struct vm_area_struct *vma)
+{
+	CHECK_EQ(vma->vm_private_data, &told);
+	told.open++;
+}
+
+static void told_close(struct vm_area_struct *vma)
+{
+	CHECK_EQ(vma->vm_private_data, &told);
+	CHECK(vma->vm_file);
+	told.close++;
+}
+
+static int told_may_split(struct vm_area_struct *vma, uva_t addr)
+{
+	CHECK(addr > vma->vm_start && addr < vma->vm_end);
+	return told.refuse_split ? -EINVAL : 0;
+}
+
+static const struct vm_operations_struct told_ops = {
+	.open = told_open,
+	.close = told_close,
+	.may_split = told_may_split,
+};
+
+static int told_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	(void)file;
+	vma->vm_ops = &told_ops;
+	vma->vm_private_data = &told;
+	vma->vm_flags |= VM_DONTEXPAND;
+	return 0;
+}
+
+static const struct file_operations telling = {.mmap = told_mmap};
+
+static int provider_body(void *arg)
+{
+	struct fm_inode *fi = fm_inode_new(8);
+	struct file *f = fm_open(fi, RW_MODE);
+	const int rw = PROT_READ | PROT_WRITE;
+	struct mm_struct *mm = tm_mm(), *child;
+	uva_t at;
+
+	(void)arg;
+	memset(&told, 0, sizeof(told));
+	f->f_op = &telling;
+	at = map(mm, 8, rw, MAP_SHARED, f, 0);
+	CHECK_EQ(told.open, 0);
+	CHECK(vma_at(mm, at)->vm_flags & VM_DONTEXPAND);
+	CHECK_EQ(sim_touch(at, SIM_READ), MM_SIGSEGV); /* not attached */
+	tm_use(mm);
+	CHECK_EQ(sim_touch(at, SIM_READ), MM_SIGBUS); /* it has no fault */
+	tm_use(NULL);
+	told.refuse_split = 1;
+	CHECK_EQ(do_munmap(mm, at, P(1)), -EINVAL);
+	CHECK_EQ(do_mprotect(mm, at, P(1), PROT_READ), -EINVAL);
+	CHECK_EQ(mm->map_count, 1);
+	told.refuse_split = 0;
+	CHECK_EQ(do_munmap(mm, at + P(2), P(2)), 0);
+	CHECK_EQ(told.open, 2);
+	CHECK_EQ(told.close, 1);
+	/* What is told of each end stays apart. */
+	CHECK_EQ(map_at(mm, at + P(2), 2, rw, MAP_SHARED | MAP_FIXED, f, 2),
+		 (s64)(at + P(2)));
+	CHECK_EQ(mm->map_count, 3);
+	CHECK_EQ(mm_fork(mm, &child), 0);
+	CHECK_EQ(told.open, 5);
+	mm_put(child);
+	CHECK_EQ(told.close, 4);
+	mm_check(mm);
+	mm_put(mm);
+	CHECK_EQ(told.close, 7);
+	fput(f);
+	fm_inode_drop(fi);
+	return 0;
+}
+
+static void provider(void **state)
+{
+	(void)state;
+	TM_RUN(provider_body);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(errnos),
+		cmocka_unit_test(shape),
+		cmocka_unit_test(provider),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
