@@ -324,8 +324,20 @@ struct port_bio {
  */
 void port_bio_submit(struct port_bio *bio);
 
-/* port_bdev_size: bytes of the device. */
+/*
+ * port_bdev_size: bytes of the device; of one that was resized not always
+ * whole pages: of a page over the end, what lies behind reads as zero, and is
+ * dropped when written.
+ */
 u64 port_bdev_size(const struct port_bdev *bdev);
+
+/*
+ * port_bdev_resize: the device has BYTES from now on; what appears reads as
+ * zero. Requests beyond a new, smaller end that are under way may fail. May
+ * sleep; one call at a time. 0; -ENOSPC, -EFBIG, -EIO, -ENOMEM: as before;
+ * -EOPNOTSUPP: this one has a fixed size.
+ */
+int port_bdev_resize(struct port_bdev *bdev, u64 bytes) MM_MUST_CHECK;
 
 /* port_bdev_name: name as /proc/swaps shows it; lives as long as the device. */
 const char *port_bdev_name(const struct port_bdev *bdev);

@@ -55,8 +55,9 @@ struct mm_task {
 	u8 il_left;  /* turns that it has left */
 	struct mempolicy *mempolicy; /* NULL: default (mmkit/mempolicy.h) */
 	u64 min_flt, maj_flt;	     /* faults without / with I/O, own thread */
-	u64 reclaimed_slab;	     /* frames of slabs freed in PF_MEMALLOC */
-	struct port_thread *thread;  /* set by the port at creation */
+	u32 nr_dirtied;	    /* pages of files since it last looked at limits */
+	u64 reclaimed_slab; /* frames of slabs freed in PF_MEMALLOC */
+	struct port_thread *thread;    /* set by the port at creation */
 	struct mm_task *next, **pprev; /* registry of tasks (space/) */
 	char comm[MM_TASK_COMM];
 	/* Lock checker; used in debug builds only, kept in all layouts. */

@@ -14,6 +14,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/string.h"
+
 #define PAGE_SECTORS (PAGE_SIZE / PORT_SECTOR_SIZE)
 
 struct port_bdev {
@@ -22,7 +24,8 @@ struct port_bdev {
 	char *mem; /* the bytes, if in memory */
 	u64 size;
 	struct port_thread *thread;
-	pthread_mutex_t lock; /* the queue and stop */
+	pthread_mutex_t lock;	   /* the queue and stop */
+	pthread_mutex_t size_lock; /* size and mem against transfers */
 	pthread_cond_t work;
 	struct port_bio *head, *tail;
 	bool stop;
@@ -36,15 +39,19 @@ struct port_bdev {
 static int move_page(struct port_bdev *d, enum port_bio_op op, char *view,
 		     u64 off)
 {
-	size_t done = 0;
+	/* The last page may end within. */
+	size_t done = 0, len = min(d->size - off, PAGE_SIZE);
 
+	if (op == PORT_BIO_READ)
+		memset(view + len, 0, PAGE_SIZE - len);
 	if (d->mem) {
-		memcpy(op == PORT_BIO_READ ? view : d->mem + off,
-		       op == PORT_BIO_READ ? d->mem + off : view, PAGE_SIZE);
+		/* A page may be written to while it is on its way out. */
+		mm_memcpy_racy(op == PORT_BIO_READ ? view : d->mem + off,
+			       op == PORT_BIO_READ ? d->mem + off : view, len);
 		return 0;
 	}
-	while (done < PAGE_SIZE) {
-		size_t left = PAGE_SIZE - done;
+	while (done < len) {
+		size_t left = len - done;
 		off_t at = (off_t)(off + done);
 		ssize_t n = op == PORT_BIO_READ
 				    ? pread(d->fd, view + done, left, at)
@@ -61,7 +68,8 @@ static int move_page(struct port_bdev *d, enum port_bio_op op, char *view,
 
 static int transfer(struct port_bdev *d, struct port_bio *bio)
 {
-	u64 pages = d->size / PAGE_SIZE, first = bio->sector / PAGE_SECTORS;
+	u64 pages = DIV_ROUND_UP(d->size, PAGE_SIZE),
+	    first = bio->sector / PAGE_SECTORS;
 	int err = 0;
 	u32 i;
 
@@ -98,7 +106,9 @@ static void disk_thread(void *arg)
 
 	while ((bio = take(d))) {
 		bio->next = NULL;
+		pthread_mutex_lock(&d->size_lock);
 		bio->status = transfer(d, bio);
+		pthread_mutex_unlock(&d->size_lock);
 		bio->end_io(bio);
 	}
 }
@@ -171,10 +181,11 @@ static int open_memory(struct port_bdev *d, char *err)
 static void disk_free(struct port_bdev *d)
 {
 	if (d->mem)
-		munmap(d->mem, d->size);
+		munmap(d->mem, max(PAGE_ALIGN(d->size), PAGE_SIZE));
 	if (d->fd >= 0)
 		close(d->fd);
 	pthread_mutex_destroy(&d->lock);
+	pthread_mutex_destroy(&d->size_lock);
 	pthread_cond_destroy(&d->work);
 	free(d);
 }
@@ -213,6 +224,7 @@ int host_disk_open(struct port_bdev **out, const struct host_disk_config *cfg,
 	d->fd = -1;
 	d->size = cfg->size_bytes;
 	pthread_mutex_init(&d->lock, NULL);
+	pthread_mutex_init(&d->size_lock, NULL);
 	pthread_cond_init(&d->work, NULL);
 	code = cfg->path ? open_file(d, cfg, err) : open_memory(d, err);
 	if (!code)
@@ -254,7 +266,42 @@ void host_disks_exit(void)
 
 u64 port_bdev_size(const struct port_bdev *bdev)
 {
-	return bdev->size;
+	return __atomic_load_n(&bdev->size, __ATOMIC_ACQUIRE);
+}
+
+static int resize_memory(struct port_bdev *d, u64 bytes)
+{
+	u64 old = max(PAGE_ALIGN(d->size), PAGE_SIZE);
+	u64 new = max(PAGE_ALIGN(bytes), PAGE_SIZE);
+	void *mem =
+		old == new ? d->mem : mremap(d->mem, old, new, MREMAP_MAYMOVE);
+
+	if (mem == MAP_FAILED)
+		return -ENOMEM;
+	d->mem = mem;
+	/* What appears some day has to be zero. */
+	if (bytes < d->size)
+		memset(d->mem + bytes, 0,
+		       min(new, PAGE_ALIGN(d->size)) - bytes);
+	return 0;
+}
+
+/* The disk's thread moves bytes with the size lock held. */
+int port_bdev_resize(struct port_bdev *d, u64 bytes)
+{
+	int err = 0;
+
+	if (bytes > INT64_MAX)
+		return -EFBIG;
+	pthread_mutex_lock(&d->size_lock);
+	if (d->mem)
+		err = resize_memory(d, bytes);
+	else if (ftruncate(d->fd, (off_t)bytes))
+		err = errno == ENOSPC || errno == EFBIG ? -errno : -EIO;
+	if (!err)
+		__atomic_store_n(&d->size, bytes, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&d->size_lock);
+	return err;
 }
 
 const char *port_bdev_name(const struct port_bdev *bdev)

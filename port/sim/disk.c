@@ -66,15 +66,18 @@ static bool injected(struct port_bdev *d, const struct port_bio *bio)
 static int move_page(struct port_bdev *d, enum port_bio_op op, char *view,
 		     u64 off)
 {
-	size_t done = 0;
+	/* The last page may end within. */
+	size_t done = 0, len = min(d->size - off, PAGE_SIZE);
 
+	if (op == PORT_BIO_READ)
+		memset(view + len, 0, PAGE_SIZE - len);
 	if (d->mem) {
 		memcpy(op == PORT_BIO_READ ? view : d->mem + off,
-		       op == PORT_BIO_READ ? d->mem + off : view, PAGE_SIZE);
+		       op == PORT_BIO_READ ? d->mem + off : view, len);
 		return 0;
 	}
-	while (done < PAGE_SIZE) {
-		size_t left = PAGE_SIZE - done;
+	while (done < len) {
+		size_t left = len - done;
 		off_t at = (off_t)(off + done);
 		ssize_t n = op == PORT_BIO_READ
 				    ? pread(d->fd, view + done, left, at)
@@ -91,7 +94,8 @@ static int move_page(struct port_bdev *d, enum port_bio_op op, char *view,
 
 static int check_bio(const struct port_bdev *d, const struct port_bio *bio)
 {
-	u64 pages = d->size / PAGE_SIZE, first = bio->sector / PAGE_SECTORS;
+	u64 pages = DIV_ROUND_UP(d->size, PAGE_SIZE),
+	    first = bio->sector / PAGE_SECTORS;
 
 	if (bio->nr_pages < 1 || bio->nr_pages > PORT_BIO_MAX_PAGES ||
 	    bio->sector % PAGE_SECTORS)
@@ -263,7 +267,7 @@ static int open_memory(struct port_bdev *d, char *err)
 static void disk_free(struct port_bdev *d)
 {
 	if (d->mem)
-		munmap(d->mem, d->size);
+		munmap(d->mem, max(PAGE_ALIGN(d->size), PAGE_SIZE));
 	if (d->fd >= 0)
 		close(d->fd);
 	free(d);
@@ -338,6 +342,42 @@ void sim_disk_stats(const struct port_bdev *disk, struct sim_disk_stats *out)
 u64 port_bdev_size(const struct port_bdev *bdev)
 {
 	return bdev->size;
+}
+
+/* Other bytes for a disk in memory; none at all cannot be mapped. */
+static int resize_memory(struct port_bdev *d, u64 bytes)
+{
+	u64 old = PAGE_ALIGN(d->size), new = PAGE_ALIGN(bytes);
+	void *mem;
+
+	new = max(new, PAGE_SIZE);
+	old = max(old, PAGE_SIZE);
+	mem = old == new ? d->mem : mremap(d->mem, old, new, MREMAP_MAYMOVE);
+	if (mem == MAP_FAILED)
+		return -ENOMEM;
+	d->mem = mem;
+	/* What appears some day has to be zero. */
+	if (bytes < d->size)
+		memset(d->mem + bytes, 0,
+		       min(new, PAGE_ALIGN(d->size)) - bytes);
+	return 0;
+}
+
+int port_bdev_resize(struct port_bdev *d, u64 bytes)
+{
+	int err = 0;
+
+	if (bytes > INT64_MAX)
+		return -EFBIG;
+	if (d->faulty && d->fault.resizes)
+		err = d->fault.error;
+	else if (d->mem)
+		err = resize_memory(d, bytes);
+	else if (ftruncate(d->fd, (off_t)bytes))
+		err = errno == ENOSPC || errno == EFBIG ? -errno : -EIO;
+	if (!err)
+		d->size = bytes;
+	return err;
 }
 
 const char *port_bdev_name(const struct port_bdev *bdev)

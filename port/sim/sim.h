@@ -285,6 +285,7 @@ void sim_disk_close(struct port_bdev *disk);
 /* A rule that makes requests fail. */
 struct sim_disk_fault {
 	bool reads, writes; /* which operations match */
+	bool resizes;	    /* port_bdev_resize() fails as well */
 	u64 first, last;    /* sectors; last == 0: up to the end */
 	u64 skip;	    /* matching requests that pass first */
 	u64 times;	    /* then so many fail; 0: all */

@@ -62,8 +62,36 @@ static bool zone_exists(int zt)
 /* Bit 0 is the page cache's, of which swap cache is no part; 4: nothing. */
 static void caches_dropped(void)
 {
+	if (phys_sys.booted && (READ_ONCE(reclaim_sys.drop_caches) & 1))
+		(void)drop_pagecache();
 	if (phys_sys.booted && (READ_ONCE(reclaim_sys.drop_caches) & 2))
 		drop_slab();
+}
+
+/* Of a ratio and the bytes that replace it the one set last counts; the other
+ * reads as 0. Bytes of 0 say nothing. */
+static void background_ratio_changed(void)
+{
+	WRITE_ONCE(cache_sys.fm.flush.dirty_background_bytes, 0);
+}
+
+static void background_bytes_changed(void)
+{
+	if (READ_ONCE(cache_sys.fm.flush.dirty_background_bytes))
+		WRITE_ONCE(cache_sys.fm.flush.dirty_background_ratio, 0);
+}
+
+static void dirty_ratio_changed(void)
+{
+	WRITE_ONCE(cache_sys.fm.flush.dirty_bytes, 0);
+	WRITE_ONCE(phys_sys.tunables.dirty_ratio,
+		   READ_ONCE(cache_sys.fm.flush.dirty_ratio));
+}
+
+static void dirty_bytes_changed(void)
+{
+	if (READ_ONCE(cache_sys.fm.flush.dirty_bytes))
+		WRITE_ONCE(cache_sys.fm.flush.dirty_ratio, 0);
 }
 
 #define ANY_COUNT INT32_MAX
@@ -77,6 +105,18 @@ static void caches_dropped(void)
 static const struct sysctl_entry sysctl_table[] = {
 	ONE("vm.admin_reserve_kbytes", space_sys.admin_reserve_kbytes, 0,
 	    INT64_MAX, 0, NULL),
+	ONE("vm.dirty_background_bytes",
+	    cache_sys.fm.flush.dirty_background_bytes, 0, INT64_MAX, 1,
+	    background_bytes_changed),
+	ONE("vm.dirty_background_ratio",
+	    cache_sys.fm.flush.dirty_background_ratio, 0, 100, 0,
+	    background_ratio_changed),
+	ONE("vm.dirty_bytes", cache_sys.fm.flush.dirty_bytes, 0, INT64_MAX,
+	    2 * PAGE_SIZE, dirty_bytes_changed),
+	ONE("vm.dirty_expire_centisecs",
+	    cache_sys.fm.flush.dirty_expire_centisecs, 0, ANY_COUNT, 0, NULL),
+	ONE("vm.dirty_ratio", cache_sys.fm.flush.dirty_ratio, 0, 100, 0,
+	    dirty_ratio_changed),
 	ONE("vm.dirty_writeback_centisecs",
 	    policy_sys.dirty_writeback_centisecs, 0, ANY_COUNT, 0, NULL),
 	ONE("vm.drop_caches", reclaim_sys.drop_caches, 0, 4, 0, caches_dropped),

@@ -46,6 +46,34 @@ static inline void mm_zero(void *p, size_t n)
 	__builtin_memset(w + n / sizeof(*w), 0, n % sizeof(*w));
 }
 
+/*
+ * The same for bytes that others may read or write meanwhile: each byte is the
+ * old or the new one, nothing more is promised. ThreadSanitizer is told so.
+ */
+#ifdef __SANITIZE_THREAD__
+static inline void mm_memcpy_racy(void *to, const void *from, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		WRITE_ONCE(((u8 *)to)[i], READ_ONCE(((const u8 *)from)[i]));
+}
+
+static inline void mm_memset_racy(void *to, int c, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		WRITE_ONCE(((u8 *)to)[i], (u8)c);
+}
+#else
+static inline void mm_memcpy_racy(void *to, const void *from, size_t n)
+{
+	mm_memcpy(to, from, n);
+}
+
+static inline void mm_memset_racy(void *to, int c, size_t n)
+{
+	mm_memset(to, c, n);
+}
+#endif
+
 size_t mm_strlen(const char *s);
 size_t mm_strnlen(const char *s, size_t max);
 int mm_strcmp(const char *a, const char *b);

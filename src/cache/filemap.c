@@ -267,7 +267,7 @@ static int store_page(struct address_space *mapping, struct page *page,
 		return err;
 	*shadow = old;
 	mapping->nrshadows -= old != NULL;
-	mapping->nrpages++;
+	WRITE_ONCE(mapping->nrpages, mapping->nrpages + 1);
 	get_page(page);
 	set_page_index(page, index);
 	set_page_mapping_word(page, (u64)(uintptr_t)mapping);
@@ -359,7 +359,7 @@ static void erase_page(struct address_space *mapping, struct page *page,
 		xa_erase(&mapping->i_pages, index, freed);
 	}
 	mm_verify(mapping->nrpages > 0);
-	mapping->nrpages--;
+	WRITE_ONCE(mapping->nrpages, mapping->nrpages - 1);
 	/* From here on the page belongs to nobody. */
 	set_page_mapping_word(page, 0);
 }

@@ -10,6 +10,7 @@
 #define MM_CACHE_FILEMAP_H
 
 #include <mmkit/fs.h>
+#include <mmkit/port.h>
 
 #include "base/wait.h"
 #include "phys/page.h"
@@ -42,6 +43,30 @@ struct mapping_ops {
 	int (*page_mkclean)(struct page *page);
 };
 
+/* Write-back of all files: flush.c. (B) bw_lock. */
+struct flush_state {
+	wait_queue_head_t wait;	    /* the flusher's */
+	bool requested;		    /* (A) somebody wants it to write now */
+	bool running;		    /* the flusher is there */
+	u32 dirty_background_ratio; /* tunable, percent */
+	u32 dirty_ratio; /* tunable, percent; phys/ has a copy by node */
+	u64 dirty_background_bytes; /* tunable; 0: by ratio */
+	u64 dirty_bytes;	    /* tunable; 0: by ratio */
+	u64 dirty_expire_centisecs; /* tunable: old enough to be written */
+	spinlock_t bw_lock;
+	u64 bandwidth;		  /* (B) pages a second */
+	u64 bw_stamp, bw_written; /* (B) at the last measurement */
+	u64 pauses;		  /* (A) of writers */
+};
+
+/* flatfile.c: what stands ready so that a write never needs memory. */
+struct flatfile_state {
+	struct kmem_cache *inode_cache, *bio_cache;
+	bool reserve_busy; /* (A) */
+	wait_queue_head_t reserve_wait;
+	struct port_bio reserve;
+};
+
 struct filemap_state {
 	const struct mapping_ops *mapping_ops; /* set at boot */
 	spinlock_t inode_lock;
@@ -50,6 +75,8 @@ struct filemap_state {
 	u64 nr_inodes;		 /* (inode_lock) */
 	u64 nr_blockdev_pages;	 /* (A) pages of S_ISBLK inodes: Buffers */
 	struct kmem_cache *file_cache;
+	struct flush_state flush;
+	struct flatfile_state flat;
 };
 
 /* mapping_init: an empty mapping of HOST, memory of the caller's, zeroed. */
@@ -58,6 +85,14 @@ void mapping_init(struct address_space *mapping, struct inode *host,
 
 /* filemap_init: caches and lists. 0 or -ENOMEM. At boot, by cache_init(). */
 int filemap_init(void) MM_MUST_CHECK;
+
+/* inode_next_get: the inode after PREV (NULL: the first), held, while PREV's
+ * hold is given up: walks all that last the walk. May sleep. */
+struct inode *inode_next_get(struct inode *prev);
+
+/* inode_tryget: hold INODE, found on a list; inode_lock held. False: it is
+ * going. */
+bool inode_tryget(struct inode *inode);
 
 /* mapping_set_ops: register OPS, which must last. At boot. */
 void mapping_set_ops(const struct mapping_ops *ops);
@@ -201,6 +236,108 @@ void replace_page_cache_page(struct page *old, struct page *new);
  */
 bool filemap_evict(struct page *page, int expect, bool shadow) MM_MUST_CHECK;
 
+/* ---- read-ahead (readahead.c) ----------------------------------------------
+ */
+
+/* Largest window of a file at first: 128 KiB, as Linux's. */
+#define VM_READAHEAD_PAGES (128u * 1024 / (u32)PAGE_SIZE)
+
+/* A batch of new pages on its way to a_ops->readahead(), consecutive. */
+#define RA_BATCH PORT_BIO_MAX_PAGES
+struct readahead_control {
+	struct file *file; /* may be NULL */
+	struct address_space *mapping;
+	u64 index; /* of the page taken last */
+	u32 nr, next;
+	struct page *pages[RA_BATCH];
+};
+
+/* readahead_page: the next of RAC: locked, with a reference to drop once its
+ * read has been started. NULL: that was all. */
+struct page *readahead_page(struct readahead_control *rac);
+
+/*
+ * page_cache_sync_readahead: page INDEX is missing and REQ pages from there
+ * are wanted; the pages may be there when it returns, under way, or not.
+ * _async: PAGE carries the marker. RA is FILE's state. May sleep; the
+ * invalidate lock is not held. force_: NR pages whatever the state says.
+ */
+void page_cache_sync_readahead(struct address_space *mapping,
+			       struct file_ra_state *ra, struct file *file,
+			       u64 index, u64 req);
+void page_cache_async_readahead(struct address_space *mapping,
+				struct file_ra_state *ra, struct file *file,
+				struct page *page, u64 req);
+void force_page_cache_readahead(struct address_space *mapping,
+				struct file *file, u64 index, u64 nr);
+
+#ifndef POSIX_FADV_NORMAL
+#define POSIX_FADV_NORMAL     0
+#define POSIX_FADV_RANDOM     1
+#define POSIX_FADV_SEQUENTIAL 2
+#define POSIX_FADV_WILLNEED   3
+#define POSIX_FADV_DONTNEED   4
+#define POSIX_FADV_NOREUSE    5
+#endif
+/* vfs_fadvise: posix_fadvise(2): 0 or -EINVAL. LEN 0: to the end. */
+int vfs_fadvise(struct file *file, s64 off, s64 len, int advice);
+
+/* ---- read, write, faults (file_io.c) ---------------------------------------
+ */
+
+/*
+ * filemap_get_page: page INDEX, up to date, with a reference; somebody wants
+ * pages up to LAST, for read-ahead. ERR_PTR: -EIO, -ENOMEM. May sleep.
+ * read_mapping_page: the same without read-ahead; FILE may be NULL.
+ */
+struct page *filemap_get_page(struct file *file, u64 index, u64 last);
+struct page *read_mapping_page(struct address_space *mapping, u64 index,
+			       struct file *file);
+
+/* What struct file_operations and address_space_operations default to. */
+s64 generic_file_read_iter(struct file *file, struct iov_iter *iter, u64 *pos);
+s64 generic_file_write_iter(struct file *file, struct iov_iter *iter, u64 *pos);
+/* generic_perform_write: the copying alone; i_rwsem held for writing. */
+s64 generic_perform_write(struct file *file, struct iov_iter *iter, u64 *pos);
+int generic_write_begin(struct file *file, struct address_space *mapping,
+			u64 pos, u32 len, struct page **page);
+s64 generic_write_end(struct file *file, struct page *page, u64 pos, u32 len,
+		      u32 copied);
+
+/* pagecache_zero_tail: cached bytes from SIZE to the end of its page become
+ * zero: the file is about to grow over them (IO-2). i_rwsem held. */
+void pagecache_zero_tail(struct address_space *mapping, u64 size);
+
+/*
+ * read(2) and write(2) at *POS, which moves: bytes, 0 at the end, or -EBADF,
+ * -EINVAL, -EFBIG, -EIO, -ENOMEM, -ENOSPC, -EFAULT. kernel_: from and to
+ * BUF. May sleep; no page lock and no i_rwsem held.
+ */
+s64 vfs_iter_read(struct file *file, struct iov_iter *iter, u64 *pos);
+s64 vfs_iter_write(struct file *file, struct iov_iter *iter, u64 *pos);
+s64 kernel_read(struct file *file, void *buf, u64 count, u64 *pos);
+s64 kernel_write(struct file *file, const void *buf, u64 count, u64 *pos);
+
+/* A fault on a mapped file asks for a page. */
+struct filemap_fault {
+	struct file *file;
+	u64 pgoff;		 /* page of the file */
+	bool random, sequential; /* VM_RAND_READ, VM_SEQ_READ */
+	struct page *page;	 /* out: locked, up to date, with a reference */
+	bool major;		 /* out: the disk was waited for */
+};
+
+/*
+ * filemap_fault_page: 0, or -EFAULT (beyond the end: SIGBUS), -EIO (SIGBUS),
+ * -ENOMEM. The page stays in its file and inside it while it is locked. May
+ * sleep; mmap lock held, the invalidate lock not.
+ */
+int filemap_fault_page(struct filemap_fault *ff);
+
+/* The fault's read-ahead (readahead.c). */
+void filemap_ra_fault_miss(struct filemap_fault *ff);
+void filemap_ra_fault_hit(struct filemap_fault *ff, struct page *page);
+
 /* ---- dirty pages (page_writeback.c) ----------------------------------------
  */
 
@@ -290,6 +427,41 @@ int vfs_fsync_range(struct file *file, u64 start, u64 end, bool datasync);
 #endif
 int vfs_sync_file_range(struct file *file, s64 off, s64 nbytes, u32 flags);
 
+/* ---- the flusher's work (flush.c) ------------------------------------------
+ */
+
+void flush_init(void);
+
+/* global_dirty_limits: pages; above *BACKGROUND the flusher writes, at *DIRTY
+ * writers wait. */
+void global_dirty_limits(u64 *background, u64 *dirty);
+
+/* dirty_pos_ratio: how fast writers may go, 1024 at the set point: see the
+ * theory. Pages; FREERUN < LIMIT. */
+u64 dirty_pos_ratio(u64 dirty, u64 freerun, u64 limit);
+
+/*
+ * writeback_inodes: write inodes that became dirty before time OLDER, as WBC
+ * says; its nr_to_write goes down. Pages started. May sleep.
+ */
+u64 writeback_inodes(struct writeback_control *wbc, u64 older);
+
+/* wb_do_writeback: the flusher's round: what was asked for, what is too much,
+ * and if PERIODIC what is too old. Pages started. May sleep. */
+u64 wb_do_writeback(bool periodic);
+
+/* wakeup_flusher_threads: write all that is dirty now. Any context. */
+void wakeup_flusher_threads(void);
+
+/* sync_inodes: sync(2) (SB NULL), or of one file system: write and wait.
+ * vfs_syncfs: syncfs(2): and its errors, once per file. May sleep. */
+void sync_inodes(const struct super_block *sb);
+int vfs_syncfs(struct file *file);
+
+/* balance_dirty_pages_ratelimited: the caller made a page of MAPPING dirty: if
+ * there are too many it waits. No locks held but i_rwsem. */
+void balance_dirty_pages_ratelimited(struct address_space *mapping);
+
 /* mark_inode_dirty_pages: INODE has dirty pages: onto the dirty list. */
 void mark_inode_dirty_pages(struct inode *inode);
 
@@ -305,11 +477,50 @@ void mark_inode_dirty_pages(struct inode *inode);
  */
 void truncate_inode_pages_range(struct address_space *mapping, u64 start,
 				u64 end);
+/*
+ * truncate_setsize: i_size becomes SIZE, and what is cached and mapped behind
+ * it goes; bytes that appear read as zero. i_rwsem and invalidate_lock held
+ * for writing. truncate_pagecache: the second half. _range: bytes
+ * [START, END], END inclusive, for holes.
+ */
+void truncate_setsize(struct inode *inode, u64 size);
+void truncate_pagecache(struct inode *inode, u64 size);
+void truncate_pagecache_range(struct inode *inode, u64 start, u64 end);
+
+/* vfs_truncate: truncate(2): 0, -EFBIG, or what the file system says. Takes
+ * i_rwsem and the invalidate lock. */
+int vfs_truncate(struct inode *inode, u64 size);
+
+/*
+ * invalidate_mapping_pages: pages of [FIRST, LAST] that nobody uses, clean,
+ * unlocked, unmapped, go. How many. May sleep, waits for nobody.
+ */
+u64 invalidate_mapping_pages(struct address_space *mapping, u64 first,
+			     u64 last);
+
+/*
+ * invalidate_inode_pages2_range: all pages of [FIRST, LAST] go, mapped ones
+ * too, dirty ones are laundered; for contents that have changed on the disk.
+ * 0, -EBUSY (somebody holds one), or launder_page's error; the rest is gone.
+ */
+int invalidate_inode_pages2_range(struct address_space *mapping, u64 first,
+				  u64 last);
+
+/* drop_pagecache: vm.drop_caches bit 0: what nobody uses of all files goes.
+ * Pages. May sleep. */
+u64 drop_pagecache(void);
+
 /* mapping_drop_shadows: forget evictions of pages [FIRST, LAST]; how many. */
 u64 mapping_drop_shadows(struct address_space *mapping, u64 first, u64 last);
 
 /* truncate_inode_pages_final: all, for good: the inode goes. */
 void truncate_inode_pages_final(struct address_space *mapping);
+
+/* ---- files that are devices (flatfile.c) -----------------------------------
+ */
+
+/* flatfile_init: at boot. 0 or -ENOMEM. */
+int flatfile_init(void) MM_MUST_CHECK;
 
 /* ---- check (filemap_check.c) -----------------------------------------------
  */
@@ -319,6 +530,10 @@ void truncate_inode_pages_final(struct address_space *mapping);
  * marks. Panics with the finding. Takes i_pages_lock; call at rest.
  */
 void mapping_check(struct address_space *mapping);
+
+/* filemap_owns: MAPPING is that of an inode of the list and PAGE is in it at
+ * its index. For the audit; MAPPING may be no pointer at all. */
+bool filemap_owns(const struct address_space *mapping, const struct page *page);
 
 /* filemap_check: every inode, lists and global counters. Call at rest. */
 void filemap_check(void);

@@ -98,3 +98,26 @@ void filemap_check(void)
 	mm_verify(global_node_page_state(NR_WRITEBACK) >= rc.writeback);
 	mm_verify(READ_ONCE(fm->nr_blockdev_pages) == rc.blockdev);
 }
+
+bool filemap_owns(const struct address_space *mapping, const struct page *page)
+{
+	struct filemap_state *fm = &cache_sys.fm;
+	unsigned long flags;
+	struct inode *inode;
+	bool owns = false;
+
+	if (!fm->file_cache)
+		return false;
+	spin_lock(&fm->inode_lock);
+	list_for_each_entry (inode, &fm->inodes, i_sb_list) {
+		if (&inode->i_data != mapping)
+			continue;
+		mapping_lock(&inode->i_data, &flags);
+		owns = xa_load(&inode->i_data.i_pages, page_index(page)) ==
+		       page;
+		mapping_unlock(&inode->i_data, flags);
+		break;
+	}
+	spin_unlock(&fm->inode_lock);
+	return owns;
+}

@@ -30,9 +30,6 @@
 #include "cache/filemap.h"
 #include "cache/swap.h"
 
-/* Largest window of read-ahead: 128 KiB, as Linux's. */
-#define VM_READAHEAD_PAGES (128u * 1024 / PAGE_SIZE)
-
 int filemap_init(void)
 {
 	struct filemap_state *fm = &cache_sys.fm;
@@ -40,9 +37,10 @@ int filemap_init(void)
 	spin_lock_init(&fm->inode_lock, LOCK_CLASS_INODE_LIST);
 	INIT_LIST_HEAD(&fm->inodes);
 	INIT_LIST_HEAD(&fm->dirty);
+	flush_init();
 	fm->file_cache =
 		kmem_cache_create("filp", sizeof(struct file), 0, 0, NULL);
-	return fm->file_cache ? 0 : -ENOMEM;
+	return fm->file_cache ? flatfile_init() : -ENOMEM;
 }
 
 /* ---- mappings --------------------------------------------------------------
@@ -193,6 +191,36 @@ void iput(struct inode *inode)
 	spin_unlock(&fm->inode_lock);
 	if (last)
 		inode_evict(inode);
+}
+
+bool inode_tryget(struct inode *inode)
+{
+	assert_spin_locked(&cache_sys.fm.inode_lock);
+	if (READ_ONCE(inode->i_count) == 0)
+		return false;
+	ihold(inode);
+	return true;
+}
+
+struct inode *inode_next_get(struct inode *prev)
+{
+	struct filemap_state *fm = &cache_sys.fm;
+	struct list_head *at;
+	struct inode *inode = NULL;
+
+	spin_lock(&fm->inode_lock);
+	/* PREV is held, so it is on the list. */
+	at = prev ? prev->i_sb_list.next : fm->inodes.next;
+	for (; at != &fm->inodes; at = at->next) {
+		inode = list_entry(at, struct inode, i_sb_list);
+		if (inode_tryget(inode))
+			break;
+		inode = NULL;
+	}
+	spin_unlock(&fm->inode_lock);
+	if (prev)
+		iput(prev);
+	return inode;
 }
 
 void mark_inode_dirty_pages(struct inode *inode)

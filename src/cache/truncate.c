@@ -34,6 +34,7 @@
 #include "cache/filemap.h"
 #include "cache/swap.h"
 #include "phys/lru.h"
+#include "phys/vmstat.h"
 
 /* Take pages [FIRST, FIRST + NR) out of all page tables. */
 static void unmap_pages(struct address_space *mapping, u64 first, u64 nr,
@@ -69,7 +70,7 @@ static void truncate_partial(struct address_space *mapping, u64 index, u32 from,
 		return;
 	wait_on_page_writeback(page);
 	view = page_map(page);
-	mm_memset(view + from, 0, to - from);
+	mm_memset_racy(view + from, 0, to - from);
 	page_unmap(page, view);
 	if (mapping->a_ops->invalidatepage)
 		mapping->a_ops->invalidatepage(page, from, to - from);
@@ -183,4 +184,160 @@ void truncate_inode_pages_final(struct address_space *mapping)
 	mm_verify(mapping->nrpages == 0 && mapping->nrshadows == 0);
 	mm_verify(xa_empty(&mapping->i_pages));
 	mapping_unlock(mapping, flags);
+}
+
+/* ---- sizes -----------------------------------------------------------------
+ */
+
+/* Entries of pages [START, END] of INODE, whole pages, go, copies too. */
+static void unmap_bytes(struct inode *inode, u64 start, u64 end)
+{
+	u64 first = (start + PAGE_SIZE - 1) >> PAGE_SHIFT;
+	u64 stop = end == ~0UL ? 0 : (end + 1) >> PAGE_SHIFT;
+
+	if (!stop)
+		unmap_pages(inode->i_mapping, first, 0, true);
+	else if (stop > first)
+		unmap_pages(inode->i_mapping, first, stop - first, true);
+}
+
+void truncate_pagecache(struct inode *inode, u64 size)
+{
+	/*
+	 * All entries at once, then the pages; then once more: a private copy
+	 * may have been made of a page that was still there.
+	 */
+	unmap_bytes(inode, size, ~0UL);
+	truncate_inode_pages_range(inode->i_mapping, size, ~0UL);
+	unmap_bytes(inode, size, ~0UL);
+}
+
+void truncate_pagecache_range(struct inode *inode, u64 start, u64 end)
+{
+	unmap_bytes(inode, start, end);
+	truncate_inode_pages_range(inode->i_mapping, start, end);
+}
+
+void truncate_setsize(struct inode *inode, u64 size)
+{
+	u64 old = i_size_read(inode);
+
+	rwsem_assert_held_write(&inode->i_rwsem);
+	if (size > old)
+		pagecache_zero_tail(inode->i_mapping, old);
+	i_size_write(inode, size);
+	if (size < old)
+		truncate_pagecache(inode, size);
+}
+
+int vfs_truncate(struct inode *inode, u64 size)
+{
+	int err = 0;
+
+	if (size > inode->i_sb->s_maxbytes)
+		return -EFBIG;
+	down_write(&inode->i_rwsem);
+	filemap_invalidate_lock(inode->i_mapping);
+	if (inode->i_op && inode->i_op->setsize)
+		err = inode->i_op->setsize(inode, size);
+	else
+		truncate_setsize(inode, size);
+	filemap_invalidate_unlock(inode->i_mapping);
+	up_write(&inode->i_rwsem);
+	return err;
+}
+
+/* ---- invalidation ----------------------------------------------------------
+ */
+
+/* PAGE, locked, goes if nobody uses it: the cache and we alone. */
+static bool invalidate_page(struct page *page)
+{
+	struct address_space *mapping = page_mapping(page);
+
+	if (!mapping || PageDirty(page) || PageWriteback(page) ||
+	    page_mapped(page))
+		return false;
+	if (PagePrivate(page) && mapping->a_ops->releasepage &&
+	    !mapping->a_ops->releasepage(page, GFP_KERNEL))
+		return false;
+	if (!filemap_evict(page, 2, false))
+		return false;
+	/* Ours alone: the last reference frees it, off its list. */
+	page_ref_unfreeze(page, 1);
+	return true;
+}
+
+u64 invalidate_mapping_pages(struct address_space *mapping, u64 first, u64 last)
+{
+	struct page *pages[PAGEVEC_SIZE];
+	u64 total = 0;
+	u32 n;
+
+	while ((n = find_get_pages_range(mapping, &first, last, PAGEVEC_SIZE,
+					 pages))) {
+		for (u32 i = 0; i < n; i++) {
+			if (trylock_page(pages[i])) {
+				total += invalidate_page(pages[i]);
+				unlock_page(pages[i]);
+			}
+			put_page(pages[i]);
+		}
+		port_sched_point();
+	}
+	return total;
+}
+
+/* As invalidate_inode_pages2_range() of PAGE, locked. */
+static int invalidate_page2(struct address_space *mapping, struct page *page)
+{
+	int err = 0;
+
+	if (page_mapping(page) != mapping)
+		return 0;
+	wait_on_page_writeback(page);
+	if (page_mapped(page))
+		unmap_pages(mapping, page_index(page), 1, false);
+	if (PageDirty(page) && mapping->a_ops->launder_page)
+		err = mapping->a_ops->launder_page(page);
+	if (err)
+		return err;
+	return invalidate_page(page) ? 0 : -EBUSY;
+}
+
+int invalidate_inode_pages2_range(struct address_space *mapping, u64 first,
+				  u64 last)
+{
+	struct page *pages[PAGEVEC_SIZE];
+	u64 from = first;
+	int ret = 0;
+	u32 n;
+
+	lru_add_drain_all();
+	while ((n = find_get_pages_range(mapping, &from, last, PAGEVEC_SIZE,
+					 pages))) {
+		for (u32 i = 0; i < n; i++) {
+			int err;
+
+			lock_page(pages[i]);
+			err = invalidate_page2(mapping, pages[i]);
+			unlock_page(pages[i]);
+			put_page(pages[i]);
+			if (err && !ret)
+				ret = err;
+		}
+	}
+	return ret;
+}
+
+u64 drop_pagecache(void)
+{
+	struct inode *inode = NULL;
+	u64 total = 0;
+
+	lru_add_drain_all();
+	while ((inode = inode_next_get(inode)))
+		total += invalidate_mapping_pages(inode->i_mapping, 0, ~0UL);
+	count_vm_event(DROP_PAGECACHE);
+	return total;
 }

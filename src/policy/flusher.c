@@ -5,8 +5,9 @@
  * Every dirty_writeback_centisecs it looks through the swap caches for pages
  * that are dirty and no longer mapped: their write failed, or reclaim was
  * interrupted between unmapping and writing. It starts their writes, so that
- * they become clean and the next scan can free them. (Pages of files join
- * when there is a page cache.) It also makes deferred frees that are due.
+ * they become clean and the next scan can free them. Then come dirty pages of
+ * files, by age and number (src/cache/flush.c), for which it also wakes up
+ * between its rounds. It also makes deferred frees that are due.
  */
 #include <mmkit/page_alloc.h>
 
@@ -74,19 +75,39 @@ static void flush_round(void)
 	}
 }
 
+/* Wait for the next round, or until somebody asks. True: a round is due. */
+static bool flusher_sleep(u64 *due)
+{
+	struct flush_state *fl = &cache_sys.fm.flush;
+	u64 ns = READ_ONCE(policy_sys.dirty_writeback_centisecs) * 10000000UL;
+	u64 now = port_now_ns();
+
+	/* 0 means off, as Linux's tunable does: look again later. */
+	wait_event_timeout(fl->wait,
+			   READ_ONCE(policy_sys.stop) ||
+				   READ_ONCE(fl->requested),
+			   *due > now ? *due - now : 1);
+	now = port_now_ns();
+	if (now < *due)
+		return false;
+	*due = now + (ns ? ns : 5000000000UL);
+	return ns != 0;
+}
+
 static void flusher(void *arg)
 {
+	u64 ns = READ_ONCE(policy_sys.dirty_writeback_centisecs) * 10000000UL;
+	u64 due = port_now_ns() + (ns ? ns : 5000000000UL);
+
 	(void)arg;
 	while (!READ_ONCE(policy_sys.stop)) {
-		u64 ns = READ_ONCE(policy_sys.dirty_writeback_centisecs) *
-			 10000000UL;
+		bool periodic = flusher_sleep(&due);
 
-		/* 0 means off, as Linux's tunable does: look again later. */
-		wait_event_timeout(policy_sys.flusher_wait,
-				   READ_ONCE(policy_sys.stop),
-				   ns ? ns : 5000000000UL);
-		if (ns && !READ_ONCE(policy_sys.stop))
+		if (READ_ONCE(policy_sys.stop))
+			break;
+		if (periodic)
 			flush_round();
+		(void)wb_do_writeback(periodic);
 		epoch_poll();
 	}
 	port_current()->flags |= PF_EXITING;
@@ -94,6 +115,7 @@ static void flusher(void *arg)
 
 int flusher_run(void)
 {
+	WRITE_ONCE(cache_sys.fm.flush.running, true);
 	return port_thread_start(&policy_sys.flusher, "flusher", -1, flusher,
 				 NULL);
 }

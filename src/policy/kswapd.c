@@ -164,6 +164,8 @@ static u64 balance_pgdat(pg_data_t *pgdat, unsigned int order,
 	if (!sc.nr_reclaimed && !pgdat_balanced(pgdat, order, highest))
 		WRITE_ONCE(pgdat->kswapd_failures,
 			   READ_ONCE(pgdat->kswapd_failures) + 1);
+	if (pgdat_balanced(pgdat, order, highest))
+		WRITE_ONCE(reclaim_sys.node_flags[pgdat->node_id], 0);
 	if (boosted)
 		boost_settle(pgdat, boost);
 	return sc.nr_reclaimed;

@@ -277,7 +277,6 @@ void policy_init(void)
 {
 	mutex_init(&policy_sys.oom_lock, LOCK_CLASS_OOM);
 	init_waitqueue_head(&policy_sys.reaper_wait);
-	init_waitqueue_head(&policy_sys.flusher_wait);
 	policy_sys.dirty_writeback_centisecs = 500;
 	page_alloc_set_pressure_ops(&pressure);
 }
@@ -324,5 +323,6 @@ void policy_stop_daemons(void)
 	WRITE_ONCE(policy_sys.stop, true);
 	for_each_online_pgdat(pgdat) kswapd_stop(pgdat);
 	daemon_join(&policy_sys.reaper, &policy_sys.reaper_wait);
-	daemon_join(&policy_sys.flusher, &policy_sys.flusher_wait);
+	daemon_join(&policy_sys.flusher, &cache_sys.fm.flush.wait);
+	WRITE_ONCE(cache_sys.fm.flush.running, false);
 }

@@ -180,23 +180,29 @@ static void shrink_active_list(struct lruvec *lruvec, enum lru_list lru, u64 nr,
 {
 	struct isolated iso;
 	struct page *page;
-	u64 taken, vm_flags;
+	u64 taken, vm_flags, rotated = 0;
 
 	isolate_pages(lruvec, lru, nr, sc, &iso);
 	taken = iso.pages.count;
 	count_vm_events(PGREFILL, iso.scanned);
 	for (page = page_list_first(&iso.pages); page;
 	     page = page_list_next(page)) {
-		/* Start with a clean slate: what counts is the use from now. */
-		page_referenced(page, &vm_flags);
+		/* Start with a clean slate: what counts is the use from now.
+		 * Program text in use alone stays. */
+		int used = page_referenced(page, &vm_flags);
+
+		if (used && (vm_flags & VM_EXEC) && PageFile(page)) {
+			rotated++;
+			continue;
+		}
 		ClearPageReferenced(page);
 		ClearPageActive(page);
 		SetPageWorkingset(page);
 	}
-	count_vm_events(PGDEACTIVATE, taken);
+	count_vm_events(PGDEACTIVATE, taken - rotated);
 	putback_pages(lruvec, &iso.pages, (lru & LRU_FILE) != 0);
 	trace_emit(MM_VMSCAN_LRU_SHRINK_ACTIVE, (u64)lruvec->pgdat->node_id,
-		   lru, taken, 0, taken, sc->priority);
+		   lru, taken, rotated, taken - rotated, sc->priority);
 }
 
 static void count_scan(const struct scan_control *sc, u64 scanned, u64 freed,
@@ -216,7 +222,7 @@ static void note_cost(struct lruvec *lruvec, bool file,
 		      const struct reclaim_stat *stat)
 {
 	u64 *mine = file ? &lruvec->file_cost : &lruvec->anon_cost;
-	u64 cost = stat->nr_dirty + stat->nr_activate, sum;
+	u64 cost = stat->nr_pageout + stat->nr_activate, sum;
 	unsigned long flags;
 
 	spin_lock_irqsave(&lruvec->lock, flags);
@@ -251,6 +257,11 @@ static u64 shrink_inactive_list(struct lruvec *lruvec, enum lru_list lru,
 	count_scan(sc, iso.scanned, freed, file);
 	count_vm_events(PGACTIVATE, stat.nr_activate);
 	note_cost(lruvec, file, &stat);
+	/* Nothing but dirty pages that nobody writes: that must change. */
+	if (stat.nr_unqueued_dirty && stat.nr_unqueued_dirty == taken)
+		wakeup_flusher_threads();
+	sc->nr.unqueued_dirty += stat.nr_unqueued_dirty;
+	sc->nr.file_taken += file ? taken : 0;
 	sc->nr.dirty += stat.nr_dirty;
 	sc->nr.writeback += stat.nr_writeback;
 	sc->nr.immediate += stat.nr_immediate;
@@ -263,12 +274,27 @@ static u64 shrink_inactive_list(struct lruvec *lruvec, enum lru_list lru,
 /* ---- how much of which
  * ---------------------------------------------------------------- */
 
+/*
+ * Are there plenty of inactive file pages, and none of late that came back and
+ * was needed? Then anonymous memory is left alone.
+ */
+static bool cache_trim_mode(const struct lruvec *lruvec,
+			    const struct scan_control *sc)
+{
+	u64 inactive = lruvec_size(lruvec, LRU_INACTIVE_FILE);
+	u64 refaults = node_page_state(lruvec->pgdat, WORKINGSET_ACTIVATE_FILE);
+
+	return inactive >> sc->priority && !inactive_is_low(lruvec, true) &&
+	       refaults == READ_ONCE(lruvec->refaults[1]);
+}
+
 /* Part of each list to scan at this priority; all of it at priority 0. */
 static void scan_targets(struct lruvec *lruvec, const struct scan_control *sc,
 			 u64 nr[NR_LRU_LISTS])
 {
 	u64 swappiness = READ_ONCE(reclaim_sys.swappiness);
-	bool swap = sc->may_swap && get_nr_swap_pages() > 0;
+	bool swap = sc->may_swap && get_nr_swap_pages() > 0 &&
+		    (sc->priority == 0 || !cache_trim_mode(lruvec, sc));
 	u64 anon_cost = READ_ONCE(lruvec->anon_cost);
 	u64 file_cost = READ_ONCE(lruvec->file_cost);
 	u64 cost = anon_cost + file_cost + 1;
@@ -342,6 +368,8 @@ static u64 classic_scan(struct lruvec *lruvec, struct scan_control *sc)
 		}
 		port_sched_point();
 	}
+	WRITE_ONCE(lruvec->refaults[1],
+		   node_page_state(lruvec->pgdat, WORKINGSET_ACTIVATE_FILE));
 	/* Aging goes on even if nothing had to be scanned. */
 	if (inactive_is_low(lruvec, false) && get_nr_swap_pages())
 		shrink_active_list(lruvec, LRU_ACTIVE_ANON, SWAP_CLUSTER_MAX,

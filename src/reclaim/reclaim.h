@@ -30,7 +30,8 @@ struct scan_control {
 	/* Results. */
 	u64 nr_scanned, nr_reclaimed;
 	struct {
-		u64 dirty, writeback, immediate, taken;
+		u64 dirty, unqueued_dirty, writeback, immediate, taken;
+		u64 file_taken;
 	} nr;
 };
 
@@ -38,11 +39,18 @@ struct scan_control {
 struct reclaim_stat {
 	u64 nr_dirty, nr_writeback, nr_immediate, nr_activate;
 	u64 nr_ref_keep, nr_unmap_fail;
+	u64 nr_unqueued_dirty; /* dirty pages of files, no write under way */
+	u64 nr_pageout;	       /* writes started here */
 };
+
+/* What kswapd found of a node: bits of reclaim_sys.node_flags. */
+#define PGDAT_DIRTY	0x1u /* the tail is full of dirty pages of files */
+#define PGDAT_WRITEBACK 0x2u /* and of pages under write-back */
 
 struct reclaim_state {
 	u32 swappiness;	 /* tunable, 0 .. 200 */
 	u32 drop_caches; /* what was asked to be dropped last; 0: nothing */
+	u32 node_flags[MM_MAX_NODES]; /* PGDAT_*; that node's kswapd's */
 };
 
 extern struct reclaim_state reclaim_sys;

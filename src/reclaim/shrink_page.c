@@ -14,12 +14,24 @@
  *                    the end of the write moves it to the list's end
  *      clean      -> references frozen at two (isolation, swap cache), a
  *                    shadow takes its place, the frame is free
+ *    Of a page of a file.
+ *      used twice, or mapped and used more than once -> active
+ *      mapped     -> entries are cleared
+ *      dirty      -> marked PG_reclaim and left to the flusher, which writes
+ *                    in the file's order; its end moves it to the list's end.
+ *                    Only kswapd writes by itself, when it meets such a page
+ *                    again and the whole tail is like that (PGDAT_DIRTY)
+ *      used once by read(2), and dirty -> back
+ *      clean      -> out of its file, a shadow in its place
  *
  * 3. Invariants.
  *    RC-1  A page is freed only if, with its references frozen, it is clean
  *          and its slot has its contents.
  *    RC-2  A page that cannot be freed is back on a list with all its state,
  *          whatever stage it reached.
+ *
+ *    RC-3  Nothing is written here for an allocation without __GFP_IO, no
+ *          page of a file without __GFP_FS.
  *
  * 4. Failure. No slot, no memory for a bio, a write error: the page stays.
  */
@@ -75,6 +87,7 @@ static enum verdict judge_writeback(struct page *page, struct scan_control *sc,
 	mod_node_page_state(page_zone(page)->zone_pgdat, NR_VMSCAN_IMMEDIATE,
 			    1);
 	if ((port_current()->flags & PF_KSWAPD) || !(sc->gfp & __GFP_IO) ||
+	    (PageFile(page) && !(sc->gfp & __GFP_FS)) ||
 	    sc->priority > DEF_PRIORITY - 2)
 		return KEEP;
 	unlock_page(page);
@@ -95,6 +108,7 @@ static enum verdict pageout(struct page *page, struct reclaim_stat *stat)
 		return ACTIVATE;
 	}
 	mod_node_page_state(page_zone(page)->zone_pgdat, NR_VMSCAN_WRITE, 1);
+	stat->nr_pageout++;
 	return KEEP_UNLOCKED;
 }
 
@@ -165,6 +179,127 @@ static enum verdict judge_cold(struct page *page, struct scan_control *sc,
 	return remove_mapping(page);
 }
 
+/* ---- pages of files --------------------------------------------------------
+ */
+
+/*
+ * Did anybody use PAGE of a file? *RECLAIM: no; *CLEAN_ONLY: it was read or
+ * written once, which is worth keeping it while that would cost a write.
+ */
+static enum verdict check_file_references(struct page *page, bool *reclaim,
+					  bool *clean_only)
+{
+	u64 vm_flags;
+	int ptes = page_referenced(page, &vm_flags);
+	bool page_flag = TestClearPageReferenced(page);
+
+	*reclaim = false;
+	*clean_only = page_flag;
+	if (vm_flags & VM_LOCKED)
+		return ACTIVATE;
+	if (ptes) {
+		SetPageReferenced(page);
+		/* Program text is used by its first reference already. */
+		if (page_flag || ptes > 1 || (vm_flags & VM_EXEC))
+			return ACTIVATE;
+		return KEEP;
+	}
+	*reclaim = true;
+	return KEEP;
+}
+
+/* Kswapd found the tail of PAGE's node full of dirty pages of files. */
+static bool node_is_dirty(const struct page *page)
+{
+	return (READ_ONCE(reclaim_sys.node_flags[page_to_nid(page)]) &
+		PGDAT_DIRTY) != 0;
+}
+
+/* Start the write of PAGE, dirty, ours and the cache's alone. */
+static enum verdict pageout_file(struct page *page, struct reclaim_stat *stat)
+{
+	struct address_space *mapping = page_mapping(page);
+	struct writeback_control wbc = {
+		.nr_to_write = SWAP_CLUSTER_MAX,
+		.range_end = INT64_MAX,
+		.sync_mode = WB_SYNC_NONE,
+		.for_reclaim = true,
+	};
+	int err;
+
+	if (!mapping->a_ops->writepage)
+		return ACTIVATE;
+	if (!clear_page_dirty_for_io(page))
+		return KEEP;
+	SetPageReclaim(page);
+	err = mapping->a_ops->writepage(page, &wbc);
+	if (err == AOP_WRITEPAGE_ACTIVATE) {
+		ClearPageReclaim(page);
+		redirty_page_for_writepage(&wbc, page);
+		return ACTIVATE;
+	}
+	if (err) {
+		lock_page(page);
+		if (page_mapping(page))
+			mapping_set_error(page_mapping(page), err);
+		return KEEP;
+	}
+	mod_node_page_state(page_zone(page)->zone_pgdat, NR_VMSCAN_WRITE, 1);
+	stat->nr_pageout++;
+	return KEEP_UNLOCKED;
+}
+
+/* PAGE is dirty: whose business is that? */
+static enum verdict judge_dirty_file(struct page *page, struct scan_control *sc,
+				     bool clean_only, struct reclaim_stat *stat)
+{
+	bool kswapd = (port_current()->flags & PF_KSWAPD) != 0;
+
+	if (!kswapd || !PageReclaim(page) || !node_is_dirty(page)) {
+		SetPageReclaim(page);
+		mod_node_page_state(page_zone(page)->zone_pgdat,
+				    NR_VMSCAN_IMMEDIATE, 1);
+		return KEEP;
+	}
+	if (clean_only || !sc->may_writepage || !(sc->gfp & __GFP_FS) ||
+	    page_count(page) != 2)
+		return KEEP;
+	return pageout_file(page, stat);
+}
+
+/* PAGE, locked, of a file, not under write-back. */
+static enum verdict judge_file(struct page *page, struct scan_control *sc,
+			       struct reclaim_stat *stat)
+{
+	struct address_space *mapping = page_mapping(page);
+	bool reclaim, clean_only;
+	enum verdict v;
+
+	if (PageDirty(page)) {
+		stat->nr_dirty++;
+		stat->nr_unqueued_dirty++;
+	}
+	v = check_file_references(page, &reclaim, &clean_only);
+	if (!reclaim) {
+		stat->nr_ref_keep += v == KEEP;
+		return v;
+	}
+	if (page_mapped(page)) {
+		if (!sc->may_unmap)
+			return KEEP;
+		if (!try_to_unmap(page)) {
+			stat->nr_unmap_fail++;
+			return ACTIVATE;
+		}
+	}
+	if (PageDirty(page))
+		return judge_dirty_file(page, sc, clean_only, stat);
+	if (PagePrivate(page) && mapping->a_ops->releasepage &&
+	    !mapping->a_ops->releasepage(page, sc->gfp))
+		return ACTIVATE;
+	return filemap_evict(page, 2, true) ? FREED : KEEP;
+}
+
 static enum verdict judge_page(struct page *page, struct scan_control *sc,
 			       struct reclaim_stat *stat)
 {
@@ -184,6 +319,8 @@ static enum verdict judge_page(struct page *page, struct scan_control *sc,
 		return ACTIVATE;
 	if (PageWriteback(page))
 		return judge_writeback(page, sc, stat);
+	if (PageFile(page))
+		return judge_file(page, sc, stat);
 	/* A read that failed or has not ended. */
 	if (!PageUptodate(page) || !PageAnon(page))
 		return PageSwapCache(page) && !page_mapped(page) &&
@@ -207,6 +344,8 @@ static void prepare_free(struct page *page)
 	ClearPageReclaim(page);
 	ClearPageReadahead(page);
 	ClearPageWorkingset(page);
+	ClearPageError(page);
+	ClearPageMappedToDisk(page);
 	set_page_mapping_word(page, 0);
 	unlock_page(page);
 }

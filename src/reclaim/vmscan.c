@@ -69,6 +69,20 @@ u64 shrink_node_slabs(pg_data_t *pgdat, struct scan_control *sc)
 	return frames;
 }
 
+/*
+ * Kswapd's pass is over: what is the tail of its node's lists like? Until the
+ * node is balanced it then writes dirty pages itself.
+ */
+static void note_node(const pg_data_t *pgdat, const struct scan_control *sc)
+{
+	u32 *flags = &reclaim_sys.node_flags[pgdat->node_id];
+
+	if (sc->nr.writeback && sc->nr.writeback == sc->nr.taken)
+		WRITE_ONCE(*flags, *flags | PGDAT_WRITEBACK);
+	if (sc->nr.unqueued_dirty && sc->nr.unqueued_dirty == sc->nr.file_taken)
+		WRITE_ONCE(*flags, *flags | PGDAT_DIRTY);
+}
+
 void shrink_node(pg_data_t *pgdat, struct scan_control *sc)
 {
 	const struct lru_ops *ops = lru_policy();
@@ -77,6 +91,8 @@ void shrink_node(pg_data_t *pgdat, struct scan_control *sc)
 	mm_assert(port_current()->flags & PF_MEMALLOC);
 	mm_verify(ops && ops->scan);
 	freed = ops->scan(&pgdat->lruvec, sc);
+	if (port_current()->flags & PF_KSWAPD)
+		note_node(pgdat, sc);
 	/* Objects are everybody's: not for one group's limit. */
 	if (!sc->target_group)
 		freed += shrink_node_slabs(pgdat, sc);

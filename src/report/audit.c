@@ -164,6 +164,12 @@ static void compare_frames(struct audit *a)
 		    a->mapped);
 	audit_equal(a, "nr_swapcached", global_node_page_state(NR_SWAPCACHE),
 		    a->swapcache);
+	audit_equal(a, "nr_file_pages", global_node_page_state(NR_FILE_PAGES),
+		    a->file + a->swapcache);
+	audit_equal(a, "nr_mapped", global_node_page_state(NR_FILE_MAPPED),
+		    a->file_mapped);
+	audit_equal(a, "nr_dirty", global_node_page_state(NR_FILE_DIRTY),
+		    a->dirty);
 	audit_equal(a, "LRU counters", lru_counted(), a->lru);
 	audit_equal(a, "LRU list lengths", lru_listed(), a->lru);
 	if (READ_ONCE(phys_sys.nr_bad_pages))
@@ -215,8 +221,8 @@ static void compare_objects(struct audit *a)
 static u64 owned_frames(const struct audit *a)
 {
 	return a->free + a->stored + a->reserved + a->tables + a->slab +
-	       a->kernel_tables + a->anon + a->swapcache + a->zero + a->kernel +
-	       a->vmalloc + a->percpu + a->unknown;
+	       a->kernel_tables + a->anon + a->swapcache + a->file + a->zero +
+	       a->kernel + a->vmalloc + a->percpu + a->unknown;
 }
 
 static void audit_run(struct audit *a)
@@ -255,6 +261,7 @@ static void put_frames(struct seq_buf *out, const struct audit *a)
 	put(out, "percpu_objects", a->percpu);
 	put(out, "anon", a->anon);
 	put(out, "swapcache", a->swapcache);
+	put(out, "file", a->file);
 	put(out, "zero", a->zero);
 	put(out, "kernel", a->kernel);
 	put(out, "unknown", a->unknown);

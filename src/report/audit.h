@@ -26,10 +26,11 @@ struct audit {
 	/* Frames by owner (audit_frames.c). */
 	u64 present, free, deferred, stored, reserved, tables, slab;
 	u64 kernel_tables; /* of the master, which all spaces share */
-	u64 anon, swapcache, zero, kernel, unknown;
+	u64 anon, swapcache, file, zero, kernel, unknown;
 	u64 vmalloc, percpu;
-	u64 guard;  /* kept unused beside frames in use */
-	u64 mapped; /* anonymous frames with mappings */
+	u64 guard;		/* kept unused beside frames in use */
+	u64 mapped;		/* anonymous frames with mappings */
+	u64 file_mapped, dirty; /* of frames of files */
 	u64 lru, writeback;
 	struct audit_set mapcounts; /* of all frames */
 	u64 next;		    /* frames below are counted */

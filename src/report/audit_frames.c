@@ -70,6 +70,45 @@ static void check_references(struct audit *a, const struct page *page, u64 pfn)
 		audit_note(a, "on an LRU list", pfn, 1, 0);
 }
 
+/*
+ * Slabs and page tables keep words of their own where users keep the mapping,
+ * and a frame that the kernel owns may have anything there: the mapping counts
+ * only if an inode has it and the page is in it.
+ */
+static bool is_file_page(struct page *page)
+{
+	struct address_space *mapping = page_mapping(page);
+
+	if (!mapping || PageSlab(page) || PageTable(page) ||
+	    PageSwapCache(page) || PageHead(page) || PageBlock(page))
+		return false;
+	return filemap_owns(mapping, page);
+}
+
+/* A page of a file: the cache's reference and one for each mapping. */
+static u64 count_file(struct audit *a, const struct page *page, u64 pfn)
+{
+	int mapcount = page_mapcount(page);
+
+	if (mapcount < 0) {
+		audit_note(a, "map count", pfn, 0, (u64)mapcount);
+		mapcount = 0;
+	}
+	audit_set_add(&a->mapcounts, pfn, (u64)mapcount);
+	a->file_mapped += mapcount > 0;
+	a->writeback += PageWriteback(page);
+	a->dirty += PageDirty(page);
+	a->file++;
+	if (PageLocked(page) || PageWriteback(page))
+		return 1;
+	if (page_count(page) != mapcount + 1)
+		audit_note(a, "references", pfn, (u64)mapcount + 1,
+			   (u64)page_count(page));
+	if (!PageLRU(page))
+		audit_note(a, "on an LRU list", pfn, 1, 0);
+	return 1;
+}
+
 static u64 count_user(struct audit *a, const struct page *page, u64 pfn)
 {
 	int mapcount = page_mapcount(page);
@@ -130,7 +169,7 @@ static u64 count_block(struct audit *a, u64 *owner, u64 frames)
 /* One step of the walk; returns its frames. */
 static u64 count_frame(struct audit *a, u64 pfn)
 {
-	const struct page *page = pfn_to_page(pfn);
+	struct page *page = pfn_to_page(pfn);
 	u64 frames;
 
 	mm_assert(pfn_valid(pfn) && pfn >= a->next);
@@ -143,7 +182,9 @@ static u64 count_frame(struct audit *a, u64 pfn)
 	a->lru += PageLRU(page);
 	if (page_count(page) == 0)
 		return count_block(a, &a->stored, 1);
-	if (PageSwapCache(page) || page_mapped(page))
+	if (is_file_page(page))
+		frames = count_file(a, page, pfn);
+	else if (PageSwapCache(page) || page_mapped(page))
 		frames = count_user(a, page, pfn);
 	else
 		frames = count_kernel(a, page, pfn);

@@ -73,12 +73,14 @@ static void show_totals(struct seq_buf *out)
 {
 	u64 swapcached = global_node_page_state(NR_SWAPCACHE);
 	u64 file = global_node_page_state(NR_FILE_PAGES);
+	u64 buffers = READ_ONCE(cache_sys.fm.nr_blockdev_pages);
+	u64 other = swapcached + buffers;
 
 	put_pages(out, "MemTotal:", totalram_pages());
 	put_pages(out, "MemFree:", global_zone_page_state(NR_FREE_PAGES));
 	put_pages(out, "MemAvailable:", available_pages());
-	put_pages(out, "Buffers:", 0);
-	put_pages(out, "Cached:", file > swapcached ? file - swapcached : 0);
+	put_pages(out, "Buffers:", buffers);
+	put_pages(out, "Cached:", file > other ? file - other : 0);
 	put_pages(out, "SwapCached:", swapcached);
 }
 

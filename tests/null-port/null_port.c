@@ -4,6 +4,7 @@
  * functions that a compiler may call. The manager linked with this alone
  * shows by linking that it needs nothing else. It is never run.
  */
+#include <mmkit/errno.h>
 #include <mmkit/port.h>
 
 void *memcpy(void *to, const void *from, size_t n);
@@ -255,6 +256,13 @@ u64 port_bdev_size(const struct port_bdev *bdev)
 {
 	(void)bdev;
 	never();
+}
+
+int port_bdev_resize(struct port_bdev *bdev, u64 bytes)
+{
+	(void)bdev;
+	(void)bytes;
+	return -EOPNOTSUPP;
 }
 
 const char *port_bdev_name(const struct port_bdev *bdev)

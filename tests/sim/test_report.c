@@ -913,6 +913,8 @@ static void sysctl_errors(void)
 		{"vm.watermark_scale_factor", "3001", -ERANGE},
 		{"vm.percpu_pagelist_high_fraction", "7", -ERANGE},
 		{"vm.overcommit_memory", "3", -ERANGE},
+		{"vm.dirty_bytes", "8191", -ERANGE},
+		{"vm.dirty_ratio", "101", -ERANGE},
 		{"vm.lowmem_reserve_ratio", "1 2 3 4 5", -EINVAL},
 		{"vm.lowmem_reserve_ratio", "1 2 x", -EINVAL},
 	};
@@ -946,8 +948,15 @@ static int sysctl_body(void)
 
 	sysctl_errors();
 	mm_sysctl_list(set_again, &n);
-	assert_int_equal(n, 21);
+	assert_int_equal(n, 26);
 	assert_int_equal(min_wmark_pages(zone), min_before);
+	/* Bytes and ratio replace each other. */
+	assert_int_equal(mm_sysctl_set("vm.dirty_bytes", "8192"), 0);
+	assert_string_equal(get("vm.dirty_ratio"), "0");
+	assert_int_equal(mm_sysctl_set("vm.dirty_ratio", "30"), 0);
+	assert_string_equal(get("vm.dirty_bytes"), "0");
+	assert_int_equal(mm_sysctl_set("vm.dirty_background_bytes", "1"), 0);
+	assert_string_equal(get("vm.dirty_background_ratio"), "0");
 	assert_int_equal(mm_sysctl_set("vm.swappiness", " 100\n"), 0);
 	assert_int_equal(reclaim_sys.swappiness, 100);
 	assert_int_equal(mm_sysctl_set("vm/min_free_kbytes", "8192"), 0);

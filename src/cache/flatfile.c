@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * flatfile.c - a file system in which each file is a device of the world.
+ *
+ * 1. Purpose. The page cache needs something below it. Page N of a file is page
+ *    N of its device, so there is no map to keep; in sim and host the device
+ *    is a file of the host, whose length follows i_size to the byte.
+ *
+ * 2. Transfers. Consecutive pages go into one request, up to 32.
+ *
+ * 3. Sizes. A write that goes beyond the device makes it longer before the
+ *    first byte is copied, so ENOSPC comes to who writes. Truncation takes the
+ *    pages away first and shortens the device last: no write-back of a page
+ *    can be under way behind the new end.
+ *
+ * 4. Invariants.
+ *    FF-1  Pages below i_size lie on the device; whole pages behind i_size are
+ *          zero, and are not read.
+ *    FF-2  Bytes behind i_size in the last page never reach the device.
+ *
+ * 5. Failure. A write needs no memory: if there is none for a request, one
+ *    stands ready, for a single page, submitted at once, so that who waits
+ *    for it waits for the disk only. A read without memory fails.
+ *
+ * 6. Locking. As filemap.c and truncate.c say; nothing of its own.
+ *
+ * References: fallocate(2), truncate(2); Linux documentation,
+ * filesystems/locking.
+ */
+#include <mmkit/flatfile.h>
+
+#include <mmkit/errno.h>
+#include <mmkit/page_alloc.h>
+#include <mmkit/slab.h>
+
+#include "base/fail.h"
+#include "base/printk.h"
+#include "base/string.h"
+#include "cache/filemap.h"
+#include "cache/swap.h"
+#include "phys/vmstat.h"
+
+#define SECTORS_PER_PAGE (PAGE_SIZE / PORT_SECTOR_SIZE)
+
+struct flat_inode {
+	struct inode inode;
+	struct port_bdev *bdev;
+};
+
+int flatfile_init(void)
+{
+	struct flatfile_state *ff = &cache_sys.fm.flat;
+
+	init_waitqueue_head(&ff->reserve_wait);
+	ff->inode_cache = kmem_cache_create(
+		"flatfile_inode", sizeof(struct flat_inode), 0, 0, NULL);
+	ff->bio_cache = kmem_cache_create("file_bio", sizeof(struct port_bio),
+					  0, 0, NULL);
+	return ff->inode_cache && ff->bio_cache ? 0 : -ENOMEM;
+}
+
+struct port_bdev *flatfile_bdev(const struct inode *inode)
+{
+	return container_of(inode, struct flat_inode, inode)->bdev;
+}
+
+/* ---- requests --------------------------------------------------------------
+ */
+
+static bool is_reserve(const struct port_bio *bio)
+{
+	return bio == &cache_sys.fm.flat.reserve;
+}
+
+static bool take_reserve(struct flatfile_state *ff)
+{
+	return !__atomic_exchange_n(&ff->reserve_busy, true, __ATOMIC_ACQ_REL);
+}
+
+/* A request; a write's waits for the reserve if need be. NULL: read, no
+ * memory. */
+static struct port_bio *bio_get(struct inode *inode, enum port_bio_op op,
+				gfp_t gfp)
+{
+	struct flatfile_state *ff = &cache_sys.fm.flat;
+	bool write = op == PORT_BIO_WRITE;
+	struct port_bio *bio = NULL;
+
+	if (!fail_should(write ? FAIL_BIO_WRITE : FAIL_BIO_READ))
+		bio = kmem_cache_alloc(ff->bio_cache, gfp | __GFP_NOWARN);
+	if (!bio && !write)
+		return NULL;
+	if (!bio) {
+		wait_event(ff->reserve_wait, take_reserve(ff));
+		bio = &ff->reserve;
+	}
+	bio->bdev = flatfile_bdev(inode);
+	bio->op = op;
+	bio->nr_pages = 0;
+	bio->status = 0;
+	bio->private = inode;
+	return bio;
+}
+
+static void bio_put(struct port_bio *bio)
+{
+	struct flatfile_state *ff = &cache_sys.fm.flat;
+
+	if (!is_reserve(bio)) {
+		kmem_cache_free(ff->bio_cache, bio);
+		return;
+	}
+	__atomic_store_n(&ff->reserve_busy, false, __ATOMIC_RELEASE);
+	wake_up(&ff->reserve_wait);
+}
+
+static void bio_add(struct port_bio *bio, const struct page *page)
+{
+	if (!bio->nr_pages)
+		bio->sector = page_index(page) * SECTORS_PER_PAGE;
+	bio->pfn[bio->nr_pages++] = page_to_pfn(page);
+}
+
+/* PAGE is the next of BIO's. */
+static bool bio_fits(const struct port_bio *bio, const struct page *page)
+{
+	return bio->nr_pages < PORT_BIO_MAX_PAGES && !is_reserve(bio) &&
+	       bio->sector + bio->nr_pages * SECTORS_PER_PAGE ==
+		       page_index(page) * SECTORS_PER_PAGE;
+}
+
+static void complain(const struct port_bio *bio)
+{
+	pr_err("%s: %s error %d at sector %llu\n", port_bdev_name(bio->bdev),
+	       bio->op == PORT_BIO_READ ? "read" : "write", bio->status,
+	       (unsigned long long)bio->sector);
+}
+
+/* Interrupt context. Locked pages cannot go; the last touch is the unlock. */
+static void read_end(struct port_bio *bio)
+{
+	if (bio->status)
+		complain(bio);
+	for (u32 i = 0; i < bio->nr_pages; i++) {
+		struct page *page = pfn_to_page(bio->pfn[i]);
+
+		if (bio->status)
+			SetPageError(page);
+		else
+			SetPageUptodate(page);
+		unlock_page(page);
+	}
+	bio_put(bio);
+}
+
+/* Interrupt context. */
+static void write_end(struct port_bio *bio)
+{
+	if (bio->status)
+		complain(bio);
+	for (u32 i = 0; i < bio->nr_pages; i++)
+		page_end_writeback(pfn_to_page(bio->pfn[i]), bio->status);
+	bio_put(bio);
+}
+
+static void bio_submit(struct port_bio *bio)
+{
+	bool read = bio->op == PORT_BIO_READ;
+
+	bio->end_io = read ? read_end : write_end;
+	count_vm_events(read ? PGPGIN : PGPGOUT,
+			bio->nr_pages * (PAGE_SIZE / 1024));
+	port_bio_submit(bio);
+}
+
+/* ---- reading ---------------------------------------------------------------
+ */
+
+/* Pages behind the end are not on the device: zero. PAGE is done then. */
+static bool read_behind_end(struct page *page)
+{
+	if (page_offset(page) < i_size_read(page_mapping(page)->host))
+		return false;
+	page_clear(page);
+	SetPageUptodate(page);
+	unlock_page(page);
+	return true;
+}
+
+static int flat_readpage(struct file *file, struct page *page)
+{
+	struct port_bio *bio;
+
+	(void)file;
+	if (read_behind_end(page))
+		return 0;
+	bio = bio_get(page_mapping(page)->host, PORT_BIO_READ, GFP_NOFS);
+	if (!bio) {
+		unlock_page(page);
+		return -ENOMEM;
+	}
+	bio_add(bio, page);
+	bio_submit(bio);
+	return 0;
+}
+
+static void flat_readahead(struct readahead_control *rac)
+{
+	struct port_bio *bio = NULL;
+	struct page *page;
+
+	while ((page = readahead_page(rac))) {
+		if (read_behind_end(page)) {
+			put_page(page);
+			continue;
+		}
+		if (bio && !bio_fits(bio, page)) {
+			bio_submit(bio);
+			bio = NULL;
+		}
+		if (!bio)
+			bio = bio_get(rac->mapping->host, PORT_BIO_READ,
+				      GFP_NOFS | __GFP_NORETRY);
+		if (bio)
+			bio_add(bio, page);
+		else
+			unlock_page(page);
+		put_page(page);
+	}
+	if (bio)
+		bio_submit(bio);
+}
+
+/* ---- writing ---------------------------------------------------------------
+ */
+
+/* What is collected for one request. */
+struct gather {
+	struct inode *inode;
+	struct port_bio *bio;
+};
+
+static void gather_flush(struct gather *g)
+{
+	if (g->bio)
+		bio_submit(g->bio);
+	g->bio = NULL;
+}
+
+/* Bytes behind the end do not reach the device. False: all of PAGE is there. */
+static bool write_within(struct page *page, u64 isize)
+{
+	u64 start = page_offset(page);
+	char *view;
+
+	if (start >= isize)
+		return false;
+	if (isize - start >= PAGE_SIZE)
+		return true;
+	view = page_map(page);
+	mm_memset_racy(view + (isize - start), 0, PAGE_SIZE - (isize - start));
+	page_unmap(page, view);
+	return true;
+}
+
+/* As a_ops->writepage. The page waits in G until it is flushed. */
+static int gather_page(struct page *page, struct writeback_control *wbc,
+		       void *data)
+{
+	struct gather *g = data;
+
+	(void)wbc;
+	set_page_writeback(page);
+	if (!write_within(page, i_size_read(g->inode))) {
+		/* Being truncated: who does it waits for our lock. */
+		unlock_page(page);
+		page_end_writeback(page, 0);
+		return 0;
+	}
+	if (g->bio && !bio_fits(g->bio, page))
+		gather_flush(g);
+	if (!g->bio)
+		g->bio = bio_get(g->inode, PORT_BIO_WRITE,
+				 GFP_NOFS | __GFP_HIGH | __GFP_NORETRY);
+	bio_add(g->bio, page);
+	unlock_page(page);
+	if (is_reserve(g->bio))
+		gather_flush(g);
+	return 0;
+}
+
+static int flat_writepage(struct page *page, struct writeback_control *wbc)
+{
+	struct gather g = {.inode = page_mapping(page)->host};
+	int err = gather_page(page, wbc, &g);
+
+	gather_flush(&g);
+	return err;
+}
+
+static int flat_writepages(struct address_space *mapping,
+			   struct writeback_control *wbc)
+{
+	struct gather g = {.inode = mapping->host};
+	const struct writepages_how how = {gather_page, &g};
+	int err = write_cache_pages(mapping, wbc, &how);
+
+	gather_flush(&g);
+	return err;
+}
+
+/* ---- sizes -----------------------------------------------------------------
+ */
+
+/* The device holds at least BYTES. */
+static int grow_device(struct inode *inode, u64 bytes)
+{
+	struct port_bdev *bdev = flatfile_bdev(inode);
+
+	return bytes > port_bdev_size(bdev) ? port_bdev_resize(bdev, bytes) : 0;
+}
+
+static int flat_write_begin(struct file *file, struct address_space *mapping,
+			    u64 pos, u32 len, struct page **page)
+{
+	int err = grow_device(mapping->host, pos + len);
+
+	return err ? err : generic_write_begin(file, mapping, pos, len, page);
+}
+
+static s64 flat_write_iter(struct file *file, struct iov_iter *iter, u64 *pos)
+{
+	struct inode *inode = file->f_inode;
+	struct port_bdev *bdev = flatfile_bdev(inode);
+	s64 n = generic_file_write_iter(file, iter, pos);
+
+	/* Less was written than there was room made for? */
+	if (port_bdev_size(bdev) > i_size_read(inode)) {
+		down_write(&inode->i_rwsem);
+		if (port_bdev_size(bdev) > i_size_read(inode) &&
+		    port_bdev_resize(bdev, i_size_read(inode)))
+			pr_warn("%s: longer than its file\n",
+				port_bdev_name(bdev));
+		up_write(&inode->i_rwsem);
+	}
+	return n;
+}
+
+static int flat_setsize(struct inode *inode, u64 size)
+{
+	int err;
+
+	if (size > i_size_read(inode)) {
+		err = port_bdev_resize(flatfile_bdev(inode), size);
+		if (!err)
+			truncate_setsize(inode, size);
+		return err;
+	}
+	truncate_setsize(inode, size);
+	return port_bdev_resize(flatfile_bdev(inode), size);
+}
+
+/* ---- holes -----------------------------------------------------------------
+ */
+
+static void zero_end(struct port_bio *bio)
+{
+	complete(bio->private);
+}
+
+/* Zero pages [FIRST, STOP) of the device, one request at a time. */
+static int zero_device(struct inode *inode, u64 first, u64 stop)
+{
+	struct page *zero = alloc_pages(GFP_KERNEL | __GFP_ZERO, 0);
+	struct completion done;
+	int err = 0;
+
+	if (!zero)
+		return -ENOMEM;
+	while (first < stop && !err) {
+		struct port_bio *bio =
+			bio_get(inode, PORT_BIO_WRITE, GFP_KERNEL);
+		u32 max = is_reserve(bio) ? 1 : PORT_BIO_MAX_PAGES;
+
+		init_completion(&done);
+		bio->sector = first * SECTORS_PER_PAGE;
+		bio->private = &done;
+		bio->end_io = zero_end;
+		while (bio->nr_pages < max && first < stop) {
+			bio->pfn[bio->nr_pages++] = page_to_pfn(zero);
+			first++;
+		}
+		count_vm_events(PGPGOUT, bio->nr_pages * (PAGE_SIZE / 1024));
+		port_bio_submit(bio);
+		wait_for_completion(&done);
+		err = bio->status;
+		bio_put(bio);
+	}
+	put_page(zero);
+	return err;
+}
+
+/* Bytes [FROM, TO) of page INDEX become zero, through the cache. */
+static int zero_part(struct inode *inode, u64 index, u32 from, u32 to)
+{
+	struct address_space *mapping = inode->i_mapping;
+	struct page *page;
+	char *view;
+
+	if (from >= to || index << PAGE_SHIFT >= i_size_read(inode))
+		return 0;
+	for (;;) {
+		page = read_mapping_page(mapping, index, NULL);
+		if (IS_ERR(page))
+			return (int)PTR_ERR(page);
+		lock_page(page);
+		if (page_mapping(page) == mapping && PageUptodate(page))
+			break;
+		unlock_page(page);
+		put_page(page);
+	}
+	view = page_map(page);
+	mm_memset_racy(view + from, 0, to - from);
+	page_unmap(page, view);
+	(void)set_page_dirty(page);
+	unlock_page(page);
+	put_page(page);
+	return 0;
+}
+
+/* Bytes [OFF, END) read as zero. i_rwsem held for writing. */
+static int punch_hole(struct inode *inode, u64 off, u64 end)
+{
+	u64 isize = i_size_read(inode), first, stop;
+	int err;
+
+	/* Of the last page all goes with its last byte. */
+	if (end >= isize)
+		end = PAGE_ALIGN(isize);
+	if (off >= end)
+		return 0;
+	first = (off + PAGE_SIZE - 1) >> PAGE_SHIFT;
+	stop = end >> PAGE_SHIFT;
+	if (first > stop)
+		return zero_part(inode, stop, (u32)(off & ~PAGE_MASK),
+				 (u32)(end & ~PAGE_MASK));
+	err = off & ~PAGE_MASK ? zero_part(inode, off >> PAGE_SHIFT,
+					   (u32)(off & ~PAGE_MASK), PAGE_SIZE)
+			       : 0;
+	if (!err)
+		err = zero_part(inode, stop, 0, (u32)(end & ~PAGE_MASK));
+	if (err || first == stop)
+		return err;
+	filemap_invalidate_lock(inode->i_mapping);
+	truncate_pagecache_range(inode, first << PAGE_SHIFT,
+				 (stop << PAGE_SHIFT) - 1);
+	err = zero_device(inode, first, stop);
+	filemap_invalidate_unlock(inode->i_mapping);
+	return err;
+}
+
+/* Make room, and the file longer. i_rwsem held for writing. */
+static int extend(struct inode *inode, u64 end)
+{
+	int err = 0;
+
+	if (end > i_size_read(inode)) {
+		filemap_invalidate_lock(inode->i_mapping);
+		err = flat_setsize(inode, end);
+		filemap_invalidate_unlock(inode->i_mapping);
+	}
+	return err;
+}
+
+static int flat_fallocate(struct file *file, u32 mode, u64 off, u64 len)
+{
+	struct inode *inode = file->f_inode;
+	u64 max_bytes = inode->i_sb->s_maxbytes;
+	int err;
+
+	if (!(file->f_mode & FMODE_WRITE))
+		return -EBADF;
+	if (!len || off > INT64_MAX || len > INT64_MAX)
+		return -EINVAL;
+	if (mode && mode != (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
+		return -EOPNOTSUPP;
+	if (off + len > max_bytes)
+		return -EFBIG;
+	down_write(&inode->i_rwsem);
+	err = mode ? punch_hole(inode, off, off + len)
+		   : extend(inode, off + len);
+	up_write(&inode->i_rwsem);
+	return err;
+}
+
+/* ---- inodes ----------------------------------------------------------------
+ */
+
+static void flat_release(struct inode *inode)
+{
+	kmem_cache_free(cache_sys.fm.flat.inode_cache,
+			container_of(inode, struct flat_inode, inode));
+}
+
+static const struct inode_operations flat_iops = {
+	.release = flat_release,
+	.setsize = flat_setsize,
+};
+
+static const struct address_space_operations flat_aops = {
+	.readpage = flat_readpage,
+	.readahead = flat_readahead,
+	.writepage = flat_writepage,
+	.writepages = flat_writepages,
+	.write_begin = flat_write_begin,
+};
+
+static const struct file_operations flat_fops = {
+	.write_iter = flat_write_iter,
+	.fallocate = flat_fallocate,
+};
+
+int flatfile_new(struct super_block *sb, struct port_bdev *bdev, u64 ino,
+		 u32 mode, struct inode **out)
+{
+	struct flat_inode *fi;
+
+	if (port_bdev_size(bdev) > sb->s_maxbytes)
+		return -EFBIG;
+	fi = kmem_cache_alloc(cache_sys.fm.flat.inode_cache,
+			      GFP_KERNEL | __GFP_ZERO);
+	if (!fi)
+		return -ENOMEM;
+	fi->bdev = bdev;
+	fi->inode.i_ino = ino;
+	fi->inode.i_op = &flat_iops;
+	fi->inode.i_size = port_bdev_size(bdev);
+	inode_init(&fi->inode, sb, mode, &flat_aops, &flat_fops);
+	*out = &fi->inode;
+	return 0;
+}
