@@ -49,6 +49,7 @@ static void unmap_pages(struct address_space *mapping, u64 first, u64 nr,
 /* PAGE, locked, is the file's and leaves it with whatever it holds. */
 static void truncate_page(struct address_space *mapping, struct page *page)
 {
+	mm_assert(mapping != NULL);
 	if (page_mapped(page))
 		unmap_pages(mapping, page_index(page), 1, false);
 	wait_on_page_writeback(page);

@@ -62,6 +62,7 @@ static struct pcpu_hint hint_make(const struct pcpu_chunk *c, u32 page)
 		while (change) {
 			u32 at = (u32)__ffs(change);
 
+			mm_assert(at < 64);
 			if (!used && base + at > from)
 				hint_run(&h, from, base + at);
 			from = base + at;
