@@ -62,6 +62,8 @@ static u64 protected_flags(const struct vm_area_struct *vma, u64 access)
 {
 	u64 old = vma->vm_flags, new = (old & ~VM_ACCESS_FLAGS) | access;
 
+	if ((old & VM_ACCESS_FLAGS) == access)
+		return old;
 	if (!(access & VM_WRITE))
 		return vma->anon_vma ? new : new & ~VM_ACCOUNT;
 	if (!(old & (VM_WRITE | VM_SHARED | VM_NORESERVE)))
