@@ -72,6 +72,9 @@ struct super_block {
 
 struct inode;
 struct inode_operations {
+	/* The last reference is gone, pages may be left: give up what only the
+	 * file system can. May sleep. NULL: nothing. */
+	void (*evict)(struct inode *inode);
 	/* The inode is off all lists, has no page and no reference: free it.
 	 * May sleep. NULL: the owner knows. */
 	void (*release)(struct inode *inode);

@@ -131,6 +131,7 @@ static const struct sysctl_entry sysctl_table[] = {
 	 wmarks_changed,
 	 zone_exists},
 	ONE("vm.max_map_count", space_sys.max_map_count, 0, ANY_COUNT, 0, NULL),
+	ONE("vm.memfd_noexec", cache_sys.shmem.memfd_noexec, 0, 2, 0, NULL),
 	ONE("vm.min_free_kbytes", phys_sys.tunables.min_free_kbytes, 0,
 	    ANY_COUNT, 0, wmarks_changed),
 	ONE("vm.min_slab_ratio", phys_sys.tunables.min_slab_ratio, 0, 100, 0,

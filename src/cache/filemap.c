@@ -253,14 +253,17 @@ bool filemap_range_has_page(struct address_space *mapping, u64 first, u64 last)
 /* ---- in --------------------------------------------------------------------
  */
 
-/* The page takes its place, if it is free. Locked. */
+/*
+ * The page takes its place, if it is free, or holds a shadow; of shmem, whose
+ * values are swap entries, if it holds what the caller saw: *SHADOW. Locked.
+ */
 static int store_page(struct address_space *mapping, struct page *page,
 		      u64 index, struct xa_preload *pl, void **shadow)
 {
 	void *old = xa_load(&mapping->i_pages, index);
 	int err;
 
-	if (old && !xa_is_value(old))
+	if (PageSwapBacked(page) ? old != *shadow : old && !xa_is_value(old))
 		return -EEXIST;
 	err = xa_store(&mapping->i_pages, index, page, pl);
 	if (err)
@@ -307,9 +310,18 @@ static int add_page(struct page *page, struct address_space *mapping, u64 index,
 int add_to_page_cache_locked(struct page *page, struct address_space *mapping,
 			     u64 index, gfp_t gfp)
 {
-	void *shadow;
+	void *shadow = NULL;
 
 	return add_page(page, mapping, index, gfp, &shadow);
+}
+
+int add_to_page_cache_expect(struct page *page, struct address_space *mapping,
+			     u64 index, void *expect)
+{
+	gfp_t gfp = mapping->gfp_mask;
+
+	mm_assert(PageSwapBacked(page) && (!expect || xa_is_value(expect)));
+	return add_page(page, mapping, index, gfp, &expect);
 }
 
 int add_to_page_cache_lru(struct page *page, struct address_space *mapping,
@@ -376,6 +388,11 @@ static void page_gone(struct address_space *mapping, struct page *page)
 
 void delete_from_page_cache(struct page *page)
 {
+	delete_from_page_cache_value(page, NULL);
+}
+
+void delete_from_page_cache_value(struct page *page, void *value)
+{
 	struct xa_preload freed = XA_PRELOAD_INIT(NULL, node_free, NULL);
 	struct address_space *mapping = page_mapping(page);
 	void (*freepage)(struct page * p) = mapping->a_ops->freepage;
@@ -383,7 +400,7 @@ void delete_from_page_cache(struct page *page)
 
 	mm_assert(PageLocked(page));
 	mapping_lock(mapping, &flags);
-	erase_page(mapping, page, NULL, &freed);
+	erase_page(mapping, page, value, &freed);
 	page_gone(mapping, page);
 	mapping_unlock(mapping, flags);
 	xa_preload_drain(&freed);

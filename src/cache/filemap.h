@@ -215,11 +215,18 @@ int add_to_page_cache_lru(struct page *page, struct address_space *mapping,
 int add_to_page_cache_locked(struct page *page, struct address_space *mapping,
 			     u64 index, gfp_t gfp) MM_MUST_CHECK;
 
+/* The same for shmem, PAGE swap-backed: only in place of EXPECT (NULL: of
+ * nothing), -EEXIST otherwise. In place of a value no memory is needed. */
+int add_to_page_cache_expect(struct page *page, struct address_space *mapping,
+			     u64 index, void *expect) MM_MUST_CHECK;
+
 /*
  * delete_from_page_cache: PAGE, locked, clean, unmapped, not under write-back,
  * leaves its file; the cache's reference is dropped.
  */
 void delete_from_page_cache(struct page *page);
+/* The same; VALUE takes its place (where shmem's page has gone: swap). */
+void delete_from_page_cache_value(struct page *page, void *value);
 
 /*
  * replace_page_cache_page: NEW, locked, off all lists, takes OLD's place,

@@ -160,6 +160,8 @@ static bool put_not_last(struct inode *inode)
 /* Nobody finds INODE any more. */
 static void inode_evict(struct inode *inode)
 {
+	if (inode->i_op && inode->i_op->evict)
+		inode->i_op->evict(inode);
 	truncate_inode_pages_final(&inode->i_data);
 	mm_verify(!mapping_mapped(&inode->i_data));
 	mm_verify(list_empty(&inode->i_io_list));

@@ -110,7 +110,8 @@ static void do_page_cache_ra(struct address_space *mapping, struct file *file,
 	struct readahead_control rac = {.file = file, .mapping = mapping};
 	u64 isize = i_size_read(mapping->host), end, last;
 
-	if (!isize || !nr)
+	/* Shmem has nothing to read from, and its own way from swap. */
+	if (!isize || !nr || mapping_flag(mapping, AS_NO_WRITEBACK))
 		return;
 	last = (isize - 1) >> PAGE_SHIFT;
 	if (index > last)

@@ -12,6 +12,7 @@
 #include "base/spinlock.h"
 #include "base/xarray.h"
 #include "cache/filemap.h"
+#include "cache/shmem.h"
 #include "phys/page.h"
 
 #define MAX_SWAPFILES	   ((u32)SWP_NR_AREAS)
@@ -61,7 +62,8 @@ struct cache_state {
 	struct swap_ra_state ra;
 	u32 page_cluster; /* tunable: log2 of the read-ahead limit */
 	struct kmem_cache *node_cache, *bio_cache;
-	struct filemap_state fm; /* pages of files: filemap.h */
+	struct filemap_state fm;  /* pages of files: filemap.h */
+	struct shmem_state shmem; /* shmem.h */
 };
 
 extern struct cache_state cache_sys;

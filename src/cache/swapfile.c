@@ -60,7 +60,7 @@ int cache_init(const struct paging_format *format)
 		"swap_bio", sizeof(struct port_bio), 0, 0, NULL);
 	if (!cache_sys.node_cache || !cache_sys.bio_cache)
 		return -ENOMEM;
-	return filemap_init();
+	return filemap_init() ? -ENOMEM : shmem_init();
 }
 
 /* ---- the map

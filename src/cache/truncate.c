@@ -124,6 +124,9 @@ u64 mapping_drop_shadows(struct address_space *mapping, u64 first, u64 last)
 	unsigned long flags;
 	bool more;
 
+	/* Values of shmem are no shadows but swapped pages. */
+	if (mapping_flag(mapping, AS_NO_WRITEBACK))
+		return 0;
 	do {
 		u32 n = 0;
 		void *entry;

@@ -23,6 +23,8 @@
  *                    again and the whole tail is like that (PGDAT_DIRTY)
  *      used once by read(2), and dirty -> back
  *      clean      -> out of its file, a shadow in its place
+ *    A page of shmem (swap-backed, of a file) goes the way of an anonymous
+ *    one, but its entry goes into the file's array (src/cache/shmem.c).
  *
  * 3. Invariants.
  *    RC-1  A page is freed only if, with its references frozen, it is clean
@@ -300,6 +302,61 @@ static enum verdict judge_file(struct page *page, struct scan_control *sc,
 	return filemap_evict(page, 2, true) ? FREED : KEEP;
 }
 
+/* Start the way of PAGE, of shmem, to swap: SH-2 says that it is dirty. */
+static enum verdict pageout_shmem(struct page *page, struct reclaim_stat *stat)
+{
+	struct writeback_control wbc = {
+		.nr_to_write = SWAP_CLUSTER_MAX,
+		.range_end = INT64_MAX,
+		.sync_mode = WB_SYNC_NONE,
+		.for_reclaim = true,
+	};
+	struct address_space *mapping = page_mapping(page);
+
+	stat->nr_dirty++;
+	if (!clear_page_dirty_for_io(page))
+		return KEEP;
+	SetPageReclaim(page);
+	if (mapping->a_ops->writepage(page, &wbc)) {
+		ClearPageReclaim(page);
+		redirty_page_for_writepage(&wbc, page);
+		return ACTIVATE;
+	}
+	mod_node_page_state(page_zone(page)->zone_pgdat, NR_VMSCAN_WRITE, 1);
+	return KEEP_UNLOCKED;
+}
+
+/* PAGE, locked, of a file that has swap for a disk. */
+static enum verdict judge_shmem(struct page *page, struct scan_control *sc,
+				struct reclaim_stat *stat)
+{
+	enum verdict v;
+	bool reclaim;
+
+	/* SHM_LOCK: it waits where it is looked at least. */
+	if (mapping_flag(page_mapping(page), AS_UNEVICTABLE))
+		return ACTIVATE;
+	v = check_references(page, &reclaim);
+	if (!reclaim) {
+		stat->nr_ref_keep += v == KEEP;
+		return v;
+	}
+	if (!sc->may_swap || !(sc->gfp & __GFP_IO))
+		return KEEP;
+	if (page_mapped(page)) {
+		if (!sc->may_unmap)
+			return KEEP;
+		if (!try_to_unmap(page)) {
+			stat->nr_unmap_fail++;
+			return ACTIVATE;
+		}
+	}
+	/* Somebody holds it beside us: it would not be freed. */
+	if (page_count(page) != 2 || !sc->may_writepage)
+		return KEEP;
+	return pageout_shmem(page, stat);
+}
+
 static enum verdict judge_page(struct page *page, struct scan_control *sc,
 			       struct reclaim_stat *stat)
 {
@@ -320,7 +377,8 @@ static enum verdict judge_page(struct page *page, struct scan_control *sc,
 	if (PageWriteback(page))
 		return judge_writeback(page, sc, stat);
 	if (PageFile(page))
-		return judge_file(page, sc, stat);
+		return PageSwapBacked(page) ? judge_shmem(page, sc, stat)
+					    : judge_file(page, sc, stat);
 	/* A read that failed or has not ended. */
 	if (!PageUptodate(page) || !PageAnon(page))
 		return PageSwapCache(page) && !page_mapped(page) &&

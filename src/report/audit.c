@@ -170,6 +170,7 @@ static void compare_frames(struct audit *a)
 		    a->file_mapped);
 	audit_equal(a, "nr_dirty", global_node_page_state(NR_FILE_DIRTY),
 		    a->dirty);
+	audit_equal(a, "nr_shmem", global_node_page_state(NR_SHMEM), a->shmem);
 	audit_equal(a, "LRU counters", lru_counted(), a->lru);
 	audit_equal(a, "LRU list lengths", lru_listed(), a->lru);
 	if (READ_ONCE(phys_sys.nr_bad_pages))
@@ -190,13 +191,13 @@ static void compare_spaces(struct audit *a)
 {
 	compare_sets(a, "mappings by page tables and by map counts",
 		     &a->entries, &a->mapcounts);
-	compare_sets(a, "swap entries by page tables and by swap maps",
+	compare_sets(a, "swap entries by their holders and by swap maps",
 		     &a->swap_entries, &a->swap_counts);
 	audit_equal(a, "cached swap slots", a->swap_cached, a->swapcache);
 	audit_equal(a, "resident pages by the spaces' counters", a->entries.nr,
 		    a->rss);
 	audit_equal(a, "swapped pages by the spaces' counters",
-		    a->swap_entries.nr, a->swapents);
+		    a->swap_entries.nr, a->swapents + a->shmem_swapents);
 	audit_equal(a, "page tables reachable from spaces",
 		    a->space_tables + a->lazy_spaces, a->tables);
 }

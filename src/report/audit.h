@@ -31,14 +31,16 @@ struct audit {
 	u64 guard;		/* kept unused beside frames in use */
 	u64 mapped;		/* anonymous frames with mappings */
 	u64 file_mapped, dirty; /* of frames of files */
+	u64 shmem;		/* of frames of files: in memory and swap */
 	u64 lru, writeback;
 	struct audit_set mapcounts; /* of all frames */
 	u64 next;		    /* frames below are counted */
 	/* From page tables and swap maps (audit_spaces.c). */
 	u64 spaces, lazy_spaces, vmas, links, space_tables, zero_entries;
 	u64 rss, swapents;	       /* what the spaces' counters say */
+	u64 shmem_swapents;	       /* slots that files in memory name */
 	struct audit_set entries;      /* frames that page tables name */
-	struct audit_set swap_entries; /* slots that page tables name */
+	struct audit_set swap_entries; /* slots that page tables, files name */
 	struct audit_set swap_counts;  /* slots by the maps' counts */
 	u64 swap_cached;	       /* slots with the cache bit */
 	u64 nr_findings;

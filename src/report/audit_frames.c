@@ -97,7 +97,9 @@ static u64 count_file(struct audit *a, const struct page *page, u64 pfn)
 	audit_set_add(&a->mapcounts, pfn, (u64)mapcount);
 	a->file_mapped += mapcount > 0;
 	a->writeback += PageWriteback(page);
-	a->dirty += PageDirty(page);
+	/* Pages of shmem are dirty always, and nobody writes them back. */
+	a->dirty += PageDirty(page) && !PageSwapBacked(page);
+	a->shmem += PageSwapBacked(page);
 	a->file++;
 	if (PageLocked(page) || PageWriteback(page))
 		return 1;

@@ -91,6 +91,37 @@ static u64 lazy_spaces(void)
 	return all > listed ? all - listed : 0;
 }
 
+/* The entries that files in memory hold: each counts once in its slot. */
+static void count_mapping(struct audit *a, struct address_space *mapping)
+{
+	unsigned long flags;
+	void *entry;
+	u64 index;
+
+	mapping_lock(mapping, &flags);
+	xa_for_each (&mapping->i_pages, index, entry) {
+		if (!xa_is_value(entry))
+			continue;
+		audit_set_add(&a->swap_entries, xa_to_value(entry), 1);
+		a->shmem_swapents++;
+	}
+	mapping_unlock(mapping, flags);
+}
+
+static void count_mappings(struct audit *a)
+{
+	struct filemap_state *fm = &cache_sys.fm;
+	struct inode *inode;
+
+	if (!fm->file_cache)
+		return;
+	spin_lock(&fm->inode_lock);
+	list_for_each_entry (inode, &fm->inodes, i_sb_list)
+		if (mapping_flag(&inode->i_data, AS_NO_WRITEBACK))
+			count_mapping(a, &inode->i_data);
+	spin_unlock(&fm->inode_lock);
+}
+
 void audit_spaces(struct audit *a)
 {
 	struct mm_struct *mm;
@@ -98,6 +129,7 @@ void audit_spaces(struct audit *a)
 	mm_assert(a->spaces == 0 && a->swap_counts.nr == 0);
 	for (mm = next_space(NULL); mm; mm = next_space(mm))
 		count_space(a, mm);
+	count_mappings(a);
 	a->lazy_spaces = lazy_spaces();
 	for (u32 t = 0; t < cache_sys.nr_swap; t++)
 		count_swap_map(a, cache_sys.swap[t]);

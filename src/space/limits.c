@@ -70,7 +70,8 @@ u64 vm_commit_limit(void)
 	return pages + READ_ONCE(cache_sys.total_swap_pages);
 }
 
-/* What mode 2 leaves a process of MM's size, the reserves taken off. */
+/* What mode 2 leaves a process of MM's size (NULL: the kernel itself), the
+ * reserves taken off. */
 static s64 commit_allowed(const struct mm_struct *mm)
 {
 	s64 allowed = (s64)vm_commit_limit();
@@ -79,7 +80,7 @@ static s64 commit_allowed(const struct mm_struct *mm)
 	if (!mm_capable(MM_CAP_SYS_ADMIN))
 		allowed -= (s64)KB_TO_PAGES(
 			READ_ONCE(space_sys.admin_reserve_kbytes));
-	return allowed - (s64)min(mm->total_vm / 32, reserve);
+	return mm ? allowed - (s64)min(mm->total_vm / 32, reserve) : allowed;
 }
 
 int vm_enough_memory(const struct mm_struct *mm, u64 pages)

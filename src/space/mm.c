@@ -22,6 +22,7 @@
 
 #include "base/epoch.h"
 #include "base/string.h"
+#include "cache/shmem.h"
 #include "pgtable/kernel.h"
 #include "phys/vmstat.h"
 #include "space/rmap.h"
@@ -44,6 +45,17 @@ static int zero_page_init(void)
 	return 0;
 }
 
+/* Shared memory counts in the commitment like private. */
+static int commit_shared(u64 pages)
+{
+	return vm_enough_memory(port_current()->mm, pages);
+}
+
+static const struct shmem_ops commitment = {
+	.account = commit_shared,
+	.unaccount = vm_unaccount,
+};
+
 int space_init(const struct paging_format *format)
 {
 	struct space_state *s = &space_sys;
@@ -62,6 +74,7 @@ int space_init(const struct paging_format *format)
 					 SLAB_NO_MERGE, NULL);
 	if (!s->mm_cache || !s->vma_cache || anon_vma_init_caches())
 		return -ENOMEM;
+	shmem_set_ops(&commitment);
 	return zero_page_init();
 }
 

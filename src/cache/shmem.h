@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * shmem.h - files in memory and swap, from the inside. Theory: shmem.c.
+ */
+#ifndef MM_CACHE_SHMEM_H
+#define MM_CACHE_SHMEM_H
+
+#include <mmkit/shmem.h>
+
+#include "cache/filemap.h"
+
+/* A page that an fallocate() under way has made and nobody has used: it goes
+ * again if that fails. Marks of the page cache have no other use here. */
+#define SHMEM_TAG_FALLOC PAGECACHE_TAG_TOWRITE
+
+/* One file system. (A) atomic. */
+struct shmem_sb_info {
+	struct super_block sb;
+	u64 max_blocks;	 /* (A) pages; 0: no limit, and use not counted */
+	u64 used_blocks; /* (A) */
+	u64 max_inodes;	 /* (A) 0: no limit */
+	u64 used_inodes; /* (A) counted always */
+	u64 last_ino;	 /* (A) */
+};
+
+/* An fallocate() under way; one at a time per inode (i_rwsem). */
+struct shmem_falloc {
+	u64 made;    /* pages so far */
+	u64 refused; /* (A) of those, reclaim wanted so many */
+};
+
+struct shmem_inode {
+	struct inode inode;
+	u32 flags;		     /* (C) SHMEM_* */
+	u32 seals;		     /* (W) F_SEAL_*; read locklessly by mmap */
+	u64 accounted;		     /* (W) pages, unless NORESERVE */
+	struct shmem_falloc *falloc; /* (P) */
+	char path[];		     /* of memfd and System V: the file's */
+};
+
+/* What shmem asks of space/: the commitment of memory. None: all is well. */
+struct shmem_ops {
+	int (*account)(u64 pages); /* 0 or -ENOMEM */
+	void (*unaccount)(u64 pages);
+};
+
+struct shmem_state {
+	const struct shmem_ops *ops;  /* set at boot */
+	struct shmem_sb_info *kernel; /* the internal mount */
+	u32 memfd_noexec;	      /* tunable: vm.memfd_noexec, 0 .. 2 */
+};
+
+/* shmem_init: at boot, by cache_init(). 0 or -ENOMEM. */
+int shmem_init(void) MM_MUST_CHECK;
+void shmem_set_ops(const struct shmem_ops *ops);
+
+static inline struct shmem_inode *shmem_i(struct inode *inode)
+{
+	return container_of(inode, struct shmem_inode, inode);
+}
+
+static inline struct shmem_sb_info *shmem_sbi(struct super_block *sb)
+{
+	return container_of(sb, struct shmem_sb_info, sb);
+}
+
+/* What shmem_getpage() may do where there is no page. */
+enum shmem_sgp {
+	SGP_READ,   /* within i_size: leave a hole a hole (NULL) */
+	SGP_CACHE,  /* within i_size: make a page of zeroes: faults */
+	SGP_WRITE,  /* make one, wherever: i_rwsem held */
+	SGP_FALLOC, /* the same, marked SHMEM_TAG_FALLOC */
+};
+
+/* One look for a page. */
+struct shmem_get {
+	struct inode *inode;
+	u64 index;
+	enum shmem_sgp sgp;
+	struct page *page; /* out: locked, up to date, with a reference; NULL */
+	bool major;	   /* out: swap was read */
+};
+
+/*
+ * shmem_getpage: 0, -EINVAL (beyond i_size, of those that mind), -ENOSPC (the
+ * mount's limit, or overcommit refuses), -ENOMEM, -EIO (swap could not be
+ * read). May sleep; no page lock held. SGP_CACHE: invalidate lock held shared.
+ */
+int shmem_getpage(struct shmem_get *g) MM_MUST_CHECK;
+
+/* shmem_charge: N pages more of SB. 0, -ENOSPC. */
+int shmem_charge(struct shmem_inode *si, u64 n) MM_MUST_CHECK;
+void shmem_uncharge(struct shmem_inode *si, u64 n);
+
+/*
+ * shmem_drop_range: pages and swap entries [FIRST, LAST] go; FALLOC_ONLY: those
+ * with SHMEM_TAG_FALLOC. The caller excludes new ones. May sleep.
+ */
+void shmem_drop_range(struct inode *inode, u64 first, u64 last,
+		      bool falloc_only);
+
+/* shmem_drop_page: PAGE, locked, of INODE, is unmapped and leaves it. */
+void shmem_drop_page(struct inode *inode, struct page *page);
+
+/* shmem_zero_range: bytes [START, END) within one page become zero, if there
+ * is one. 0, -ENOMEM, -EIO. i_rwsem held for writing. */
+int shmem_zero_range(struct inode *inode, u64 start, u64 end) MM_MUST_CHECK;
+
+/* shmem_setsize_locked: truncate with i_rwsem held for writing; takes the
+ * invalidate lock. Errors as shmem_truncate(). */
+int shmem_setsize_locked(struct inode *inode, u64 size) MM_MUST_CHECK;
+
+/* shmem_reaccount: SI's share of the commitment becomes that of SIZE bytes. 0,
+ * -ENOMEM. i_rwsem held for writing, or the inode is not known yet. */
+int shmem_reaccount(struct shmem_inode *si, u64 size) MM_MUST_CHECK;
+
+/* shmem_inode_make: an inode of SB with LEN bytes of path room. */
+struct inode *shmem_inode_make(struct super_block *sb, u32 mode, u32 flags,
+			       size_t len);
+
+s64 shmem_read_iter(struct file *file, struct iov_iter *iter, u64 *pos);
+s64 shmem_write_iter(struct file *file, struct iov_iter *iter, u64 *pos);
+int shmem_fallocate(struct file *file, u32 mode, u64 off, u64 len);
+
+extern const struct address_space_operations shmem_aops;
+extern const struct file_operations shmem_fops;
+
+/* shmem_check: every shmem inode: values are swap slots in use, blocks add up
+ * to used_blocks of each mount. At rest. */
+void shmem_check(void);
+
+#endif
