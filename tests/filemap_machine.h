@@ -18,6 +18,7 @@ struct fm_inode {
 	char *store;
 	/* To order: the N-th read / write from now fails so (0: none). */
 	u64 fail_read, fail_write;
+	u64 fail_more; /* and so many after it */
 	int error;
 	u64 delay_ns; /* each transfer sleeps so long */
 	u64 reads, writes;
@@ -40,7 +41,13 @@ static inline int fm_transfer(struct fm_inode *fi, u64 *countdown)
 {
 	if (fi->delay_ns)
 		port_park(fi->delay_ns);
-	return *countdown && --*countdown == 0 ? fi->error : 0;
+	if (!*countdown || --*countdown)
+		return 0;
+	if (fi->fail_more) {
+		fi->fail_more--;
+		*countdown = 1;
+	}
+	return fi->error;
 }
 
 static inline int fm_readpage(struct file *file, struct page *page)

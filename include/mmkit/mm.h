@@ -27,6 +27,8 @@ struct mm_usage {
 	u64 stack_vm;	 /* of it stacks */
 	u64 locked_vm;	 /* of those, kept in RAM by mlock() */
 	u64 rss_anon;	 /* resident anonymous pages */
+	u64 rss_file;	 /* resident pages of files */
+	u64 rss_shmem;	 /* resident pages of shared memory */
 	u64 swap;	 /* swap entries in page tables */
 	u64 hiwater_rss; /* largest rss so far */
 	u64 table_bytes; /* page tables, bytes */

@@ -193,16 +193,17 @@ void truncate_inode_pages_final(struct address_space *mapping)
 /* ---- sizes -----------------------------------------------------------------
  */
 
-/* Entries of pages [START, END] of INODE, whole pages, go, copies too. */
-static void unmap_bytes(struct inode *inode, u64 start, u64 end)
+/* Entries of pages [START, END] of INODE, whole pages, go; copies too if
+ * EVEN_COWS. */
+static void unmap_bytes(struct inode *inode, u64 start, u64 end, bool even_cows)
 {
 	u64 first = (start + PAGE_SIZE - 1) >> PAGE_SHIFT;
 	u64 stop = end == ~0UL ? 0 : (end + 1) >> PAGE_SHIFT;
 
 	if (!stop)
-		unmap_pages(inode->i_mapping, first, 0, true);
+		unmap_pages(inode->i_mapping, first, 0, even_cows);
 	else if (stop > first)
-		unmap_pages(inode->i_mapping, first, stop - first, true);
+		unmap_pages(inode->i_mapping, first, stop - first, even_cows);
 }
 
 void truncate_pagecache(struct inode *inode, u64 size)
@@ -211,14 +212,15 @@ void truncate_pagecache(struct inode *inode, u64 size)
 	 * All entries at once, then the pages; then once more: a private copy
 	 * may have been made of a page that was still there.
 	 */
-	unmap_bytes(inode, size, ~0UL);
+	unmap_bytes(inode, size, ~0UL, true);
 	truncate_inode_pages_range(inode->i_mapping, size, ~0UL);
-	unmap_bytes(inode, size, ~0UL);
+	unmap_bytes(inode, size, ~0UL, true);
 }
 
 void truncate_pagecache_range(struct inode *inode, u64 start, u64 end)
 {
-	unmap_bytes(inode, start, end);
+	/* Private copies are not the file's: a hole leaves them alone. */
+	unmap_bytes(inode, start, end, false);
 	truncate_inode_pages_range(inode->i_mapping, start, end);
 }
 

@@ -189,7 +189,7 @@ static void shrink_active_list(struct lruvec *lruvec, enum lru_list lru, u64 nr,
 	     page = page_list_next(page)) {
 		/* Start with a clean slate: what counts is the use from now.
 		 * Program text in use alone stays. */
-		int used = page_referenced(page, &vm_flags);
+		int used = page_referenced(page, false, &vm_flags);
 
 		if (used && (vm_flags & VM_EXEC) && PageFile(page)) {
 			rotated++;

@@ -57,7 +57,7 @@ enum verdict {
 static enum verdict check_references(struct page *page, bool *reclaim)
 {
 	u64 vm_flags;
-	int ptes = page_referenced(page, &vm_flags);
+	int ptes = page_referenced(page, true, &vm_flags);
 	bool page_flag = TestClearPageReferenced(page);
 
 	*reclaim = false;
@@ -192,7 +192,7 @@ static enum verdict check_file_references(struct page *page, bool *reclaim,
 					  bool *clean_only)
 {
 	u64 vm_flags;
-	int ptes = page_referenced(page, &vm_flags);
+	int ptes = page_referenced(page, true, &vm_flags);
 	bool page_flag = TestClearPageReferenced(page);
 
 	*reclaim = false;

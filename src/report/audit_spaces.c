@@ -52,7 +52,7 @@ static void count_space(struct audit *a, struct mm_struct *mm)
 	mm_assert(mm->mm_users > 0);
 	for_each_vma (vma, mm)
 		count_vma(a, vma);
-	a->rss += mm_counter_get(mm, MM_ANONPAGES);
+	a->rss += mm_rss(mm);
 	a->swapents += mm_counter_get(mm, MM_SWAPENTS);
 	a->space_tables += READ_ONCE(mm->pt.table_bytes) >> PAGE_SHIFT;
 	up_read(&mm->mmap_lock);

@@ -62,6 +62,8 @@ static void digest_space(u64 *h, const struct mm_struct *mm)
 	mm_assert(u.table_bytes > 0);
 	digest_add(h, u.total_vm);
 	digest_add(h, u.rss_anon);
+	digest_add(h, u.rss_file);
+	digest_add(h, u.rss_shmem);
 	digest_add(h, u.swap);
 	digest_add(h, u.hiwater_rss);
 	digest_add(h, u.table_bytes);

@@ -11,6 +11,10 @@
  *      ---------------------------------------------------------------------
  *      none         read     the shared zero page              fault_anon.c
  *      none         write    a fresh zeroed page               fault_anon.c
+ *      none, file   read     the file's page and its neighbours fault_file.c
+ *      none, file   write    private: a copy of it             fault_file.c
+ *                            shared: it, dirty                 fault_shared.c
+ *      present, ro  write    shared: made dirty, writable      fault_shared.c
  *      swap entry   any      read it back                      fault_swap.c
  *      present, ro  write    copy, or reuse if ours alone      fault_cow.c
  *      present      allowed  somebody was faster: nothing      here
@@ -39,6 +43,7 @@
 #include <mmkit/page_alloc.h>
 
 #include "base/trace_ring.h"
+#include "cache/filemap.h"
 #include "phys/lru.h"
 #include "phys/vmstat.h"
 #include "space/rmap.h"
@@ -62,7 +67,12 @@ static vm_fault_t fault_spurious(struct vm_fault *vmf)
 
 vm_fault_t handle_mm_fault(struct vm_area_struct *vma, uva_t address, u32 flags)
 {
-	struct vm_fault vmf = {vma, PAGE_ALIGN_DOWN(address), flags, {0}, {0}};
+	struct vm_fault vmf = {
+		.vma = vma,
+		.address = PAGE_ALIGN_DOWN(address),
+		.flags = flags,
+		.pgoff = linear_page_index(vma, address),
+	};
 
 	rwsem_assert_held(&vma->vm_mm->mmap_lock);
 	mm_assert(vma_contains(vma, address));
@@ -124,7 +134,8 @@ static int fault_signal(const struct mm_task *task, uva_t va, vm_fault_t result,
 /* Mmap lock held for reading. -EAGAIN: a stack must grow first. *SEGV_CODE
  * tells a hole from a mapping without the right. */
 static int fault_in_vma(struct mm_struct *mm, uva_t va, u32 error_code,
-			vm_fault_t *result, int *segv_code)
+			vm_fault_t *result, int *segv_code,
+			struct file **dirtied)
 {
 	struct vm_area_struct *vma = find_vma(mm, va);
 	u32 flags = 0;
@@ -143,6 +154,8 @@ static int fault_in_vma(struct mm_struct *mm, uva_t va, u32 error_code,
 	if (error_code & PF_ERR_INSTR)
 		flags |= FAULT_FLAG_INSTR;
 	*result = handle_mm_fault(vma, va, flags);
+	if (*result & VM_FAULT_DIRTIED)
+		*dirtied = get_file(vma->vm_file);
 	return 0;
 }
 
@@ -152,15 +165,22 @@ int mm_user_fault_info(struct mm_task *task, uva_t va, u32 error_code,
 	vm_fault_t result = VM_FAULT_SIGSEGV;
 	struct mm_struct *mm = task->mm;
 	int err, segv_code = MM_SEGV_MAPERR;
+	struct file *dirtied = NULL;
 
 	if (READ_ONCE(task->fatal_signal) || !mm || va >= mm->layout.task_size)
 		return fault_signal(task, va, result, segv_code, info);
 	for (;;) {
 		down_read(&mm->mmap_lock);
-		err = fault_in_vma(mm, va, error_code, &result, &segv_code);
+		err = fault_in_vma(mm, va, error_code, &result, &segv_code,
+				   &dirtied);
 		up_read(&mm->mmap_lock);
 		if (err != -EAGAIN || expand_stack(mm, va))
 			break;
+	}
+	if (dirtied) {
+		/* With no lock held: writers may have to wait long. */
+		balance_dirty_pages_ratelimited(dirtied->f_mapping);
+		fput(dirtied);
 	}
 	fault_account(task, result);
 	trace_emit(PAGE_FAULT_USER, va, 0, error_code, result);

@@ -13,6 +13,12 @@
 #define VM_FAULT_SIGBUS	 0x2u
 #define VM_FAULT_SIGSEGV 0x4u
 #define VM_FAULT_MAJOR	 0x8u
+/* Between a provider and its case: the page is locked; the entry has been dealt
+ * with, or is to be looked at again. */
+#define VM_FAULT_NOPAGE 0x100u
+#define VM_FAULT_LOCKED 0x200u
+/* A page of the mapping's file became dirty: see balance_dirty_pages. */
+#define VM_FAULT_DIRTIED 0x1000u
 #define VM_FAULT_ERROR	 (VM_FAULT_OOM | VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV)
 
 #define FAULT_FLAG_WRITE 0x1u
@@ -23,9 +29,12 @@ struct vm_fault {
 	struct vm_area_struct *vma;
 	uva_t address; /* page aligned */
 	u32 flags;     /* FAULT_FLAG_* */
+	u64 pgoff;     /* page number of ADDRESS */
 	/* Set by handle_mm_fault() before a case is chosen. */
 	struct pt_slot slot;
 	pte_t orig; /* the entry as it was; re-checked under the table lock */
+	/* The provider's: out of fault(), in for page_mkwrite(). */
+	struct page *page;
 };
 
 /*
@@ -41,6 +50,30 @@ vm_fault_t do_anonymous_page(struct vm_fault *vmf); /* fault_anon.c */
 vm_fault_t do_fault(struct vm_fault *vmf);	    /* fault_file.c */
 vm_fault_t do_wp_page(struct vm_fault *vmf);	    /* fault_cow.c */
 vm_fault_t do_swap_page(struct vm_fault *vmf);	    /* fault_swap.c */
+/* fault_shared.c. _wp_: PAGE, of a file, carries a reference, dropped. */
+vm_fault_t do_shared_fault(struct vm_fault *vmf);
+vm_fault_t do_wp_shared(struct vm_fault *vmf, struct page *page);
+
+/*
+ * fault_get_page: ask the provider: vmf->page, locked, with a reference, unless
+ * the result has an error or NOPAGE. fault_put_page: both given back.
+ * fault_map_page: it gets its entry (WRITE: writable, dirty) and the entry a
+ * reference; 0, NOPAGE (somebody was faster), SIGBUS. (fault_file.c)
+ */
+vm_fault_t fault_get_page(struct vm_fault *vmf);
+void fault_put_page(struct vm_fault *vmf);
+vm_fault_t fault_map_page(struct vm_fault *vmf, bool write);
+
+/* set_file_entry: SLOT, none, of vmf's table, locked, maps PAGE, locked, of a
+ * file, whose reference goes to it. */
+void set_file_entry(struct vm_fault *vmf, const struct pt_slot *slot,
+		    struct page *page, bool write, bool young);
+
+/* The page cache as a provider (filemap_fault.c). */
+vm_fault_t filemap_fault(struct vm_fault *vmf);
+vm_fault_t filemap_map_pages(struct vm_fault *vmf, u64 start, u64 end);
+vm_fault_t filemap_page_mkwrite(struct vm_fault *vmf);
+extern const struct vm_operations_struct generic_file_vm_ops;
 
 /*
  * fault_lock_same: lock the table; true if the entry is still vmf->orig,

@@ -76,10 +76,12 @@ static void wp_install_copy(struct vm_fault *vmf, struct page *old,
 		mlock_new_page(copy);
 	lru_cache_add(copy);
 	pt_set(&vmf->slot, pte_mkwrite(pte_mkyoung(pte_mkdirty(e))));
+	if (!old || !PageAnon(old))
+		mm_counter_add(mm, MM_ANONPAGES, 1);
+	if (old && !PageAnon(old))
+		mm_counter_add(mm, mm_counter(old), -1);
 	if (old)
 		page_remove_rmap(old);
-	else
-		mm_counter_add(mm, MM_ANONPAGES, 1);
 }
 
 /* OLD, if any, is held by a reference of ours. */
@@ -128,8 +130,13 @@ vm_fault_t do_wp_page(struct vm_fault *vmf)
 	if (!fault_lock_same(vmf))
 		return 0;
 	page = pfn_to_page(pte_pfn(vmf->orig));
-	mm_verify(PageAnon(page));
-	if (wp_try_reuse(vmf, page)) {
+	if (vmf->vma->vm_flags & VM_SHARED) {
+		get_page(page);
+		pt_unlock(&vmf->slot);
+		return do_wp_shared(vmf, page);
+	}
+	/* A file's page is never ours, whoever else refers to it. */
+	if (PageAnon(page) && wp_try_reuse(vmf, page)) {
 		wp_page_reuse(vmf);
 		pt_unlock(&vmf->slot);
 		return 0;

@@ -41,7 +41,11 @@ static int copy_entry(struct copy_side *dst, struct copy_side *src)
 		pt_set(&dst->slot, e);
 		return 0;
 	}
-	if (pte_write(e)) {
+	/* What is shared stays so; the parent's entry knows that it is dirty.
+	 */
+	if (src->vma->vm_flags & VM_SHARED) {
+		e = pte_mkclean(e);
+	} else if (pte_write(e)) {
 		pt_clear_bits(&src->slot, X86_PTE_RW);
 		e = pte_wrprotect(pt_get(&src->slot));
 	}
@@ -49,7 +53,7 @@ static int copy_entry(struct copy_side *dst, struct copy_side *src)
 		page = pfn_to_page(pte_pfn(e));
 		get_page(page);
 		page_dup_rmap(page);
-		mm_counter_add(mm, MM_ANONPAGES, 1);
+		mm_counter_add(mm, mm_counter(page), 1);
 	}
 	pt_set(&dst->slot, pte_mkold(e));
 	return 0;
@@ -119,7 +123,8 @@ static int dup_vma(struct mm_struct *mm, struct vm_area_struct *old)
 	vma_file_link(new);
 	vma_link(mm, new);
 	vm_stat_account(mm, new->vm_flags, (s64)pages);
-	/* Without pages of its own it has only zero pages: cheaper to fault. */
+	/* Without pages of its own it has zero pages and a file's: cheaper to
+	 * fault. */
 	if ((old->vm_flags & VM_WIPEONFORK) || !old->anon_vma)
 		return 0;
 	return copy_page_range(new, old);

@@ -2,8 +2,9 @@
 /*
  * mincore.c - asking about pages, and making them durable: mincore, msync.
  *
- * Anonymous memory: a page is "in core" if it is mapped, the zero page
- * included, or waits in the swap cache; to synchronise there is nothing.
+ * A page is "in core" if it is mapped, the zero page included, or waits in the
+ * swap cache or in its file's. Who may not write a file is told that all of it
+ * is there: what others have read of it is not for him to know.
  *
  * References: mincore(2), msync(2).
  */
@@ -12,6 +13,7 @@
 #include <mmkit/page_alloc.h>
 #include <mmkit/uaccess.h>
 
+#include "cache/filemap.h"
 #include "cache/swap.h"
 #include "space/rmap.h"
 #include "space/space.h"
@@ -33,16 +35,47 @@ static u8 entry_in_core(pte_t e)
 	return PageUptodate(page) ? 1 : 0;
 }
 
+/* Is page PGOFF of MAPPING there, up to date? */
+static u8 page_in_core(struct address_space *mapping, u64 pgoff)
+{
+	struct page *page = find_get_page(mapping, pgoff);
+	u8 present;
+
+	if (!page)
+		return 0;
+	present = PageUptodate(page);
+	put_page(page);
+	return present;
+}
+
+/* May the running task see what is cached of VMA's file? Others' use of a file
+ * is nobody's business who could not open it for writing. */
+static bool may_see_cache(const struct vm_area_struct *vma)
+{
+	return vma->vm_file && ((vma->vm_file->f_mode & FMODE_WRITE) ||
+				mm_capable(MM_CAP_SYS_ADMIN));
+}
+
 /* The N pages from ADDR on, all of VMA. */
 static void vma_in_core(struct vm_area_struct *vma, uva_t addr, u64 n, u8 *vec)
 {
+	bool file = vma->vm_file != NULL, see = !file || may_see_cache(vma);
 	struct mm_struct *mm = vma->vm_mm;
 	struct pt_slot slot;
 
-	for (u64 i = 0; i < n; i++, addr += PAGE_SIZE)
-		vec[i] = pt_lookup(&mm->pt, addr, &slot)
-				 ? entry_in_core(pt_get(&slot))
-				 : 0;
+	for (u64 i = 0; i < n; i++, addr += PAGE_SIZE) {
+		pte_t e = {0};
+
+		if (pt_lookup(&mm->pt, addr, &slot))
+			e = pt_get(&slot);
+		if (!see)
+			vec[i] = 1;
+		else if (pte_none(e) && file)
+			vec[i] = page_in_core(vma->vm_file->f_mapping,
+					      linear_page_index(vma, addr));
+		else
+			vec[i] = entry_in_core(e);
+	}
 }
 
 /* As many of N pages as one mapping holds, or -ENOMEM. */
@@ -89,23 +122,52 @@ int do_mincore(struct mm_struct *mm, uva_t addr, u64 len, uva_t vec)
 	return 0;
 }
 
-/* Lock held for reading. A hole is told after the rest; nothing is to do. */
-static int msync_range(struct mm_struct *mm, uva_t start, uva_t end,
-		       bool invalidate)
+/*
+ * MS_SYNC of [START, END) of VMA, shared, of a file: write what is dirty of
+ * that part and wait. The mmap lock is given up meanwhile: VMA may be gone.
+ */
+static int msync_file(struct mm_struct *mm, const struct vm_area_struct *vma,
+		      uva_t start, uva_t end)
 {
-	struct vm_area_struct *vma;
-	uva_t at = start;
-	int err = 0;
+	u64 first = linear_page_index(vma, start) << PAGE_SHIFT;
+	struct file *file = get_file(vma->vm_file);
+	int err;
 
-	for (vma = find_vma(mm, start); vma && vma->vm_start < end;
-	     vma = vma_next(vma)) {
-		if (vma->vm_start > at)
-			err = -ENOMEM;
-		if (invalidate && (vma->vm_flags & VM_LOCKED))
+	up_read(&mm->mmap_lock);
+	err = vfs_fsync_range(file, first, first + (end - start) - 1, true);
+	fput(file);
+	down_read(&mm->mmap_lock);
+	return err;
+}
+
+/*
+ * Lock held for reading, given up between mappings. A hole is told after the
+ * rest, a failed write at once. MS_ASYNC has nothing to do: what is dirty is
+ * known already, and written by the flusher.
+ */
+static int msync_range(struct mm_struct *mm, uva_t start, uva_t end, int flags)
+{
+	int unmapped = 0, err;
+
+	while (start < end) {
+		struct vm_area_struct *vma = find_vma(mm, start);
+		uva_t from;
+
+		if (!vma || vma->vm_start >= end)
+			return -ENOMEM;
+		from = max(start, vma->vm_start);
+		if (from > start)
+			unmapped = -ENOMEM;
+		if ((flags & MS_INVALIDATE) && (vma->vm_flags & VM_LOCKED))
 			return -EBUSY;
-		at = vma->vm_end;
+		start = min(vma->vm_end, end);
+		if (!(flags & MS_SYNC) || !(vma->vm_flags & VM_SHARED))
+			continue;
+		err = msync_file(mm, vma, from, start);
+		if (err)
+			return err;
 	}
-	return at < end ? -ENOMEM : err;
+	return unmapped;
 }
 
 int do_msync(struct mm_struct *mm, uva_t addr, u64 len, int flags)
@@ -122,7 +184,7 @@ int do_msync(struct mm_struct *mm, uva_t addr, u64 len, int flags)
 	if (!bytes)
 		return 0;
 	down_read(&mm->mmap_lock);
-	err = msync_range(mm, addr, addr + bytes, (flags & MS_INVALIDATE) != 0);
+	err = msync_range(mm, addr, addr + bytes, flags);
 	up_read(&mm->mmap_lock);
 	return err;
 }

@@ -131,6 +131,20 @@ void munlock_page(struct page *page)
 	unlock_page(page);
 }
 
+void munlock_unmapped_page(struct page *page)
+{
+	if (page_mapped(page) || !TestClearPageMlocked(page))
+		return;
+	count_mlocked(page, -1);
+	count_vm_event(UNEVICTABLE_PGMUNLOCKED);
+	/* A fault may have mapped it between, and found the mark still there:
+	 * it is set again, once too often rather than once too seldom. */
+	if (page_mapped(page))
+		mlock_page(page);
+	else if (!mlock_move(page) && PageUnevictable(page))
+		count_vm_event(UNEVICTABLE_PGSTRANDED);
+}
+
 /* ---- the pages of a mapping ------------------------------------------------
  */
 

@@ -22,6 +22,7 @@
 
 #include "base/epoch.h"
 #include "base/string.h"
+#include "cache/filemap.h"
 #include "cache/shmem.h"
 #include "pgtable/kernel.h"
 #include "phys/vmstat.h"
@@ -34,6 +35,12 @@ void space_reset(void)
 {
 	mm_memset(&space_sys, 0, sizeof(space_sys));
 }
+
+/* What the page cache asks of mappings. */
+static const struct mapping_ops space_mapping_ops = {
+	.unmap_mapping_range = unmap_mapping_range,
+	.page_mkclean = page_mkclean,
+};
 
 static int zero_page_init(void)
 {
@@ -75,6 +82,7 @@ int space_init(const struct paging_format *format)
 	if (!s->mm_cache || !s->vma_cache || anon_vma_init_caches())
 		return -ENOMEM;
 	shmem_set_ops(&commitment);
+	mapping_set_ops(&space_mapping_ops);
 	return zero_page_init();
 }
 
@@ -407,6 +415,8 @@ void mm_usage_get(const struct mm_struct *mm, struct mm_usage *out)
 	out->stack_vm = READ_ONCE(mm->stack_vm);
 	out->locked_vm = READ_ONCE(mm->locked_vm);
 	out->rss_anon = mm_counter_get(mm, MM_ANONPAGES);
+	out->rss_file = mm_counter_get(mm, MM_FILEPAGES);
+	out->rss_shmem = mm_counter_get(mm, MM_SHMEMPAGES);
 	out->swap = mm_counter_get(mm, MM_SWAPENTS);
 	out->hiwater_rss = READ_ONCE(mm->hiwater_rss);
 	out->table_bytes = READ_ONCE(mm->pt.table_bytes);
@@ -437,23 +447,32 @@ void mm_for_each_map(struct mm_struct *mm,
 }
 
 /* One entry of VMA, its table locked. */
-static void check_entry(const struct vm_area_struct *vma, pte_t e, u64 *anon,
-			u64 *swap)
+static void check_entry(const struct vm_area_struct *vma, uva_t addr, pte_t e,
+			u64 *counts)
 {
+	struct page *page;
+
 	if (pte_swap(e))
-		++*swap;
+		counts[MM_SWAPENTS]++;
 	if (!pte_present(e) || pte_special(e))
 		return;
-	++*anon;
-	mm_verify(page_mapped(pfn_to_page(pte_pfn(e))));
-	mm_verify(PageAnon(pfn_to_page(pte_pfn(e))));
+	page = pfn_to_page(pte_pfn(e));
+	counts[mm_counter(page)]++;
+	mm_verify(page_mapped(page));
 	mm_verify(!pte_write(e) || (vma->vm_flags & VM_WRITE));
-	mm_verify(!(vma->vm_flags & VM_LOCKED) ||
-		  PageMlocked(pfn_to_page(pte_pfn(e))));
+	mm_verify(!(vma->vm_flags & VM_LOCKED) || PageMlocked(page));
+	if (PageAnon(page)) {
+		mm_verify(!(vma->vm_flags & VM_SHARED));
+		return;
+	}
+	mm_verify(vma->vm_file &&
+		  page_mapping(page) == vma->vm_file->f_mapping);
+	mm_verify(page_index(page) == (u32)linear_page_index(vma, addr));
+	mm_verify(!pte_write(e) || (vma->vm_flags & VM_SHARED));
 }
 
 /* Recount one VMA's entries. */
-static void check_vma(struct vm_area_struct *vma, u64 *anon, u64 *swap)
+static void check_vma(struct vm_area_struct *vma, u64 *counts)
 {
 	struct mm_struct *mm = vma->vm_mm;
 	uva_t addr = vma->vm_start;
@@ -468,7 +487,7 @@ static void check_vma(struct vm_area_struct *vma, u64 *anon, u64 *swap)
 		}
 		pt_lock(&slot);
 		for (; addr < end; addr += PAGE_SIZE, pt_next(&slot))
-			check_entry(vma, pt_get(&slot), anon, swap);
+			check_entry(vma, addr, pt_get(&slot), counts);
 		pt_unlock(&slot);
 	}
 }
@@ -477,12 +496,14 @@ static void check_vma(struct vm_area_struct *vma, u64 *anon, u64 *swap)
 static bool check_counters(struct mm_struct *mm)
 {
 	struct vm_area_struct *vma;
-	u64 anon = 0, swap = 0;
+	u64 counts[NR_MM_COUNTERS] = {0};
 
 	for_each_vma (vma, mm)
-		check_vma(vma, &anon, &swap);
-	return anon == mm_counter_get(mm, MM_ANONPAGES) &&
-	       swap == mm_counter_get(mm, MM_SWAPENTS);
+		check_vma(vma, counts);
+	for (int c = 0; c < NR_MM_COUNTERS; c++)
+		if (counts[c] != mm_counter_get(mm, (enum mm_counter)c))
+			return false;
+	return true;
 }
 
 void mm_check(struct mm_struct *mm)

@@ -15,7 +15,6 @@
 #include <mmkit/errno.h>
 
 #include "cache/filemap.h"
-#include "space/fault.h"
 #include "space/space.h"
 
 /* Is there a file that long? */
@@ -98,17 +97,6 @@ int mmap_file_flags(const struct mm_mmap *r, u64 *vm_flags)
 	if (!can_mmap(file))
 		return -ENODEV;
 	return *vm_flags & VM_GROWSDOWN ? -EINVAL : 0;
-}
-
-/* Pages of the cache. */
-static const struct vm_operations_struct generic_file_vm_ops = {0};
-
-int generic_file_mmap(struct file *file, struct vm_area_struct *vma)
-{
-	if (!file->f_mapping->a_ops->readpage)
-		return -ENODEV;
-	vma->vm_ops = &generic_file_vm_ops;
-	return 0;
 }
 
 static int call_mmap(struct file *file, struct vm_area_struct *vma)

@@ -31,6 +31,7 @@
 
 #include <mmkit/page_alloc.h>
 
+#include "cache/filemap.h"
 #include "cache/swap.h"
 #include "phys/lru.h"
 #include "phys/mmzone.h"
@@ -90,6 +91,19 @@ void page_add_anon_rmap(struct page *page, struct vm_area_struct *vma,
 		count_anon_mapped(page, 1);
 }
 
+static void count_file_mapped(struct page *page, long n)
+{
+	mod_node_page_state(page_zone(page)->zone_pgdat, NR_FILE_MAPPED, n);
+}
+
+void page_add_file_rmap(struct page *page)
+{
+	mm_assert(PageLocked(page));
+	mm_verify(page_mapping(page) != NULL);
+	if (page_mapcount_add(page, 1) == 1)
+		count_file_mapped(page, 1);
+}
+
 void page_dup_rmap(struct page *page)
 {
 	int now = page_mapcount_add(page, 1);
@@ -102,8 +116,12 @@ void page_remove_rmap(struct page *page)
 	int left = page_mapcount_add(page, -1);
 
 	mm_verify(left >= 0);
-	if (left == 0)
+	if (left)
+		return;
+	if (PageAnon(page))
 		count_anon_mapped(page, -1);
+	else
+		count_file_mapped(page, -1);
 }
 
 void page_move_anon_rmap(struct page *page, struct vm_area_struct *vma)
@@ -165,6 +183,17 @@ bool page_vma_slot(const struct page *page, struct vm_area_struct *vma,
 	return false;
 }
 
+/* VMA holds page number PGOFF: visit it. False: the walk is over. */
+static bool walk_vma(struct page *page, struct vm_area_struct *vma, u64 pgoff,
+		     struct rmap_walk_control *rwc)
+{
+	if (rwc->invalid_vma && rwc->invalid_vma(vma, rwc->arg))
+		return true;
+	if (!rwc->rmap_one(page, vma, page_vma_address(vma, pgoff), rwc->arg))
+		return false;
+	return !rwc->done || !rwc->done(page);
+}
+
 /* Visit the VMAs of AV that hold page number PGOFF. False: the walk is over. */
 static bool walk_window(struct page *page, struct anon_vma *av, u64 pgoff,
 			struct rmap_walk_control *rwc)
@@ -172,25 +201,42 @@ static bool walk_window(struct page *page, struct anon_vma *av, u64 pgoff,
 	struct anon_vma_chain *avc;
 
 	for (avc = anon_vma_iter_first(av, pgoff, pgoff); avc;
-	     avc = anon_vma_iter_next(avc, pgoff, pgoff)) {
-		struct vm_area_struct *vma = avc->vma;
-		uva_t addr = page_vma_address(vma, pgoff);
+	     avc = anon_vma_iter_next(avc, pgoff, pgoff))
+		if (!walk_vma(page, avc->vma, pgoff, rwc))
+			return false;
+	return true;
+}
 
-		if (rwc->invalid_vma && rwc->invalid_vma(vma, rwc->arg))
-			continue;
-		if (!rwc->rmap_one(page, vma, addr, rwc->arg))
-			return false;
-		if (rwc->done && rwc->done(page))
-			return false;
-	}
+/* PAGE, locked, of a file: all VMAs of the file that hold its number. */
+static bool walk_file(struct page *page, struct rmap_walk_control *rwc)
+{
+	struct address_space *mapping = page_mapping(page);
+	u64 pgoff = page_index(page);
+	struct vm_area_struct *vma;
+
+	mm_assert(PageLocked(page));
+	if (!mapping)
+		return true;
+	if (!rwc->try_lock)
+		down_read(&mapping->i_mmap_rwsem);
+	else if (!down_read_trylock(&mapping->i_mmap_rwsem))
+		return false;
+	for (vma = vma_file_first(mapping, pgoff, pgoff); vma;
+	     vma = vma_file_next(vma, pgoff, pgoff))
+		if (!walk_vma(page, vma, pgoff, rwc))
+			break;
+	up_read(&mapping->i_mmap_rwsem);
 	return true;
 }
 
 bool rmap_walk(struct page *page, struct rmap_walk_control *rwc)
 {
-	struct anon_vma *av = page_get_anon_vma(page);
+	struct anon_vma *av;
 
 	mm_assert(page_count(page) > 0);
+	if (PageFile(page))
+		return walk_file(page, rwc);
+	av = page_get_anon_vma(page);
 	if (!av)
 		return true;
 	if (!rwc->try_lock) {
@@ -249,7 +295,7 @@ static bool referenced_one(struct page *page, struct vm_area_struct *vma,
 	return true;
 }
 
-int page_referenced(struct page *page, u64 *vm_flags)
+int page_referenced(struct page *page, bool locked, u64 *vm_flags)
 {
 	struct referenced_arg ra = {0, 0};
 	struct rmap_walk_control rwc = {
@@ -258,11 +304,18 @@ int page_referenced(struct page *page, u64 *vm_flags)
 		.try_lock = true,
 	};
 
+	bool walked, lock = !locked && PageFile(page);
+
 	*vm_flags = 0;
 	if (!page_mapped(page))
 		return 0;
 	/* A contended lock says that the page's owner is busy: in use. */
-	if (!rmap_walk(page, &rwc))
+	if (lock && !trylock_page(page))
+		return 1;
+	walked = rmap_walk(page, &rwc);
+	if (lock)
+		unlock_page(page);
+	if (!walked)
 		return 1;
 	*vm_flags = ra.vm_flags;
 	return ra.referenced;
@@ -340,6 +393,33 @@ static bool unmap_one(struct page *page, struct vm_area_struct *vma, uva_t addr,
 	return true;
 }
 
+/* One mapping of a file's page goes; the file has the contents. */
+static bool unmap_file_one(struct page *page, struct vm_area_struct *vma,
+			   uva_t addr, void *arg)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	struct pt_slot slot;
+	pte_t old;
+
+	(void)arg;
+	if (!page_vma_slot(page, vma, addr, &slot))
+		return true;
+	if (READ_ONCE(vma->vm_flags) & VM_LOCKED) {
+		mlock_page(page);
+		pt_unlock(&slot);
+		return false;
+	}
+	old = pt_xchg(&slot, (pte_t){0});
+	port_tlb_flush(&mm->cpus, mm->asid, addr, addr + PAGE_SIZE);
+	if (pte_dirty(old))
+		(void)set_page_dirty(page);
+	mm_counter_add(mm, mm_counter(page), -1);
+	page_remove_rmap(page);
+	pt_unlock(&slot);
+	put_page(page);
+	return true;
+}
+
 static bool not_mapped(struct page *page)
 {
 	return !page_mapped(page);
@@ -348,12 +428,57 @@ static bool not_mapped(struct page *page)
 bool try_to_unmap(struct page *page)
 {
 	struct rmap_walk_control rwc = {
-		.rmap_one = unmap_one,
+		.rmap_one = PageFile(page) ? unmap_file_one : unmap_one,
 		.done = not_mapped,
 	};
 
 	mm_assert(PageLocked(page));
-	mm_assert(PageSwapCache(page) != !PageSwapBacked(page));
+	mm_assert(PageFile(page) ||
+		  PageSwapCache(page) != !PageSwapBacked(page));
 	rmap_walk(page, &rwc);
 	return !page_mapped(page);
+}
+
+/* ---- cleaning --------------------------------------------------------------
+ */
+
+static bool not_shared(struct vm_area_struct *vma, void *arg)
+{
+	(void)arg;
+	return !(READ_ONCE(vma->vm_flags) & VM_SHARED);
+}
+
+static bool mkclean_one(struct page *page, struct vm_area_struct *vma,
+			uva_t addr, void *arg)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	struct pt_slot slot;
+	int *cleaned = arg;
+	pte_t e;
+
+	if (!page_vma_slot(page, vma, addr, &slot))
+		return true;
+	e = pt_get(&slot);
+	if (pte_write(e) || pte_dirty(e)) {
+		pt_clear_bits(&slot, X86_PTE_RW | X86_PTE_D);
+		/* What a CPU still stores lands before the page is written. */
+		port_tlb_flush(&mm->cpus, mm->asid, addr, addr + PAGE_SIZE);
+		++*cleaned;
+	}
+	pt_unlock(&slot);
+	return true;
+}
+
+int page_mkclean(struct page *page)
+{
+	int cleaned = 0;
+	struct rmap_walk_control rwc = {
+		.arg = &cleaned,
+		.rmap_one = mkclean_one,
+		.invalid_vma = not_shared,
+	};
+
+	mm_assert(PageLocked(page) && PageFile(page));
+	rmap_walk(page, &rwc);
+	return cleaned;
 }

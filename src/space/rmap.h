@@ -95,6 +95,9 @@ void page_add_anon_rmap(struct page *page, struct vm_area_struct *vma,
 void page_dup_rmap(struct page *page);
 void page_remove_rmap(struct page *page);
 void page_move_anon_rmap(struct page *page, struct vm_area_struct *vma);
+/* The same for a page of a file, locked; page_dup_rmap() and
+ * page_remove_rmap() are for both. */
+void page_add_file_rmap(struct page *page);
 
 /*
  * mlock_page: PAGE is mapped by a VM_LOCKED mapping: mark it, count it, and
@@ -103,10 +106,13 @@ void page_move_anon_rmap(struct page *page, struct vm_area_struct *vma);
  * the caller holds; if it was the last such, all that is undone. (mlock.c)
  * mlock_page: the table of such a mapping's entry is locked, or the page is
  * and the mmap lock held; munlock_page locks the page and may sleep.
+ * munlock_unmapped_page: the same for who may hold the page's lock, or i_mmap:
+ * only if no mapping is left.
  */
 void mlock_page(struct page *page);
 void mlock_new_page(struct page *page);
 void munlock_page(struct page *page);
+void munlock_unmapped_page(struct page *page);
 
 /* One walk over all mappings of a page. */
 struct rmap_walk_control {
@@ -117,21 +123,28 @@ struct rmap_walk_control {
 	bool (*done)(struct page *page); /* true: enough. May be NULL */
 	/* Skip this VMA. May be NULL. */
 	bool (*invalid_vma)(struct vm_area_struct *vma, void *arg);
-	bool try_lock; /* give up rather than wait for the anon_vma lock */
+	bool try_lock; /* give up rather than wait for the tree's lock */
 };
 
-/* rmap_walk: false if the lock was not to be had (try_lock). May sleep. */
+/* rmap_walk: false if the lock was not to be had (try_lock). May sleep. A page
+ * that is not anonymous is locked. */
 bool rmap_walk(struct page *page, struct rmap_walk_control *rwc);
 
 /* page_referenced: how many mappings used the page since last asked (their
- * accessed bits are cleared); *VM_FLAGS gets the flags of their VMAs. */
-int page_referenced(struct page *page, u64 *vm_flags);
+ * accessed bits are cleared); *VM_FLAGS gets the flags of their VMAs. LOCKED:
+ * the caller holds the page lock. */
+int page_referenced(struct page *page, bool locked, u64 *vm_flags);
+
+/* page_mkclean: mapping_ops' (src/cache/filemap.h): all shared mappings of
+ * PAGE, locked, of a file, become clean and read-only; how many were not. */
+int page_mkclean(struct page *page);
 
 /*
  * try_to_unmap: replace every mapping of an anonymous PAGE that is in the
  * swap cache by its swap entry, and flush. Of one without PG_swapbacked
  * (MADV_FREE) the entries go; if it was written or is held since, it gets
- * PG_swapbacked and stays. Page locked. True if none is left.
+ * PG_swapbacked and stays. Entries of a file's page go, what was dirty makes
+ * it dirty. Page locked. True if none is left.
  */
 bool try_to_unmap(struct page *page) MM_MUST_CHECK;
 

@@ -336,13 +336,37 @@ int do_munmap_locked(struct mm_struct *mm, uva_t start, u64 len) MM_MUST_CHECK;
 /* ---- zap.c: taking pages out of a range
  * ----------------------------------------- */
 
-/* zap_range: clear all entries in [START, END) of VMA; pages go to TLB. */
+/* zap_range: clear all entries in [START, END) of VMA; pages go to TLB; what
+ * entries know of a file's pages (dirty, used) goes to the pages. */
 void zap_range(struct mmu_gather *tlb, struct vm_area_struct *vma, uva_t start,
 	       uva_t end);
+/*
+ * unmap_mapping_range: mapping_ops' (src/cache/filemap.h): pages [FIRST,
+ * FIRST + NR), NR 0: to the end, leave all mappings of MAPPING; EVEN_COWS:
+ * private copies too. May sleep; page locks may be held.
+ */
+void unmap_mapping_range(struct address_space *mapping, u64 first, u64 nr,
+			 bool even_cows);
 void mm_gather_init(struct mmu_gather *tlb, struct mm_struct *mm);
 
 /* ---- counters
  * ----------------------------------------------------------------------- */
+
+/* mm_rss: resident pages of all kinds. */
+static inline u64 mm_rss(const struct mm_struct *mm)
+{
+	return READ_ONCE(mm->counters[MM_ANONPAGES]) +
+	       READ_ONCE(mm->counters[MM_FILEPAGES]) +
+	       READ_ONCE(mm->counters[MM_SHMEMPAGES]);
+}
+
+/* mm_counter: the one that an entry of PAGE counts in. */
+static inline enum mm_counter mm_counter(const struct page *page)
+{
+	if (PageAnon(page))
+		return MM_ANONPAGES;
+	return PageSwapBacked(page) ? MM_SHMEMPAGES : MM_FILEPAGES;
+}
 
 static inline void mm_counter_add(struct mm_struct *mm, enum mm_counter c,
 				  s64 n)
@@ -351,7 +375,10 @@ static inline void mm_counter_add(struct mm_struct *mm, enum mm_counter c,
 		__atomic_add_fetch(&mm->counters[c], (u64)n, __ATOMIC_RELAXED);
 
 	mm_verify((s64)now >= 0);
-	if (c == MM_ANONPAGES && n > 0 && now > READ_ONCE(mm->hiwater_rss))
+	if (c == MM_SWAPENTS || n < 0)
+		return;
+	now = mm_rss(mm);
+	if (now > READ_ONCE(mm->hiwater_rss))
 		WRITE_ONCE(mm->hiwater_rss, now);
 }
 

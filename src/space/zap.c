@@ -4,11 +4,18 @@
  *
  * Used by munmap, MADV_DONTNEED, exit and the OOM reaper. The caller holds
  * the mmap lock (reading is enough: entries change under their table's lock,
- * and VMAs are not changed here).
+ * and VMAs are not changed here). unmap_mapping_range() holds i_mmap_rwsem
+ * instead, which keeps VMAs and their tables.
+ *
+ * A dirty entry of a file's page: the page becomes dirty before the table is
+ * unlocked, and CPUs forget the entry before that, too. Otherwise one of them
+ * could go on storing after the page was found clean of entries and written.
  */
 #include <mmkit/page_alloc.h>
 
+#include "cache/filemap.h"
 #include "cache/swap.h"
+#include "phys/lru.h"
 #include "space/rmap.h"
 #include "space/space.h"
 
@@ -27,13 +34,44 @@ void mm_gather_init(struct mmu_gather *tlb, struct mm_struct *mm)
 	tlb_gather_init(tlb, &mm->pt, mm->asid, &mm->cpus, release_pages);
 }
 
-/* Clear one entry. True: the gather is full, flush before going on. */
-static bool zap_entry(struct mmu_gather *tlb, struct mm_struct *mm,
-		      struct pt_slot *slot, uva_t addr)
-{
-	pte_t e = pt_xchg(slot, (pte_t){0});
-	struct page *page;
+struct zap {
+	struct mmu_gather *tlb;
+	struct vm_area_struct *vma;
+	bool spare_cows; /* leave private copies where they are */
+	bool dirty;	 /* CPUs may know dirty entries: flush */
+};
 
+/* What entry E, gone, knew of PAGE, of a file. Table locked. */
+static void zap_file_page(struct zap *z, struct page *page, pte_t e)
+{
+	if (pte_dirty(e)) {
+		z->dirty = true;
+		(void)set_page_dirty(page);
+	}
+	/* Who reads once through, or anywhere, says nothing about the page. */
+	if (pte_young(e) && !(z->vma->vm_flags & (VM_SEQ_READ | VM_RAND_READ)))
+		mark_page_accessed(page);
+}
+
+/* Is E a private copy: a swapped one, or a page that is not the file's? */
+static bool entry_is_cow(pte_t e)
+{
+	return pte_present(e) && !pte_special(e)
+		       ? PageAnon(pfn_to_page(pte_pfn(e)))
+		       : true;
+}
+
+/* Clear one entry. True: the gather is full, flush before going on. */
+static bool zap_entry(struct zap *z, struct pt_slot *slot, uva_t addr)
+{
+	struct mm_struct *mm = z->vma->vm_mm;
+	struct mmu_gather *tlb = z->tlb;
+	struct page *page;
+	pte_t e;
+
+	if (z->spare_cows && entry_is_cow(pt_get(slot)))
+		return false;
+	e = pt_xchg(slot, (pte_t){0});
 	if (pte_none(e))
 		return false;
 	if (pte_swap(e)) {
@@ -45,33 +83,40 @@ static bool zap_entry(struct mmu_gather *tlb, struct mm_struct *mm,
 	if (pte_special(e))
 		return false;
 	page = pfn_to_page(pte_pfn(e));
-	mm_counter_add(mm, MM_ANONPAGES, -1);
+	mm_counter_add(mm, mm_counter(page), -1);
+	if (!PageAnon(page))
+		zap_file_page(z, page, e);
 	page_remove_rmap(page);
 	return tlb_remove_page(tlb, page);
 }
 
 /* Entries of one leaf table in [ADDR, END). Returns how far it came. */
-static uva_t zap_table(struct mmu_gather *tlb, struct mm_struct *mm,
-		       struct pt_slot *slot, uva_t addr, uva_t end)
+static uva_t zap_table(struct zap *z, struct pt_slot *slot, uva_t addr,
+		       uva_t end)
 {
+	struct mm_struct *mm = z->vma->vm_mm;
+	uva_t start = addr;
 	bool full = false;
 
 	pt_lock(slot);
 	while (addr < end && !full) {
 		if (!pte_none(pt_get(slot)))
-			full = zap_entry(tlb, mm, slot, addr);
+			full = zap_entry(z, slot, addr);
 		pt_next(slot);
 		addr += PAGE_SIZE;
 	}
+	if (z->dirty)
+		port_tlb_flush(&mm->cpus, mm->asid, start, addr);
+	z->dirty = false;
 	pt_unlock(slot);
 	if (full)
-		tlb_flush_mmu(tlb);
+		tlb_flush_mmu(z->tlb);
 	return addr;
 }
 
-void zap_range(struct mmu_gather *tlb, struct vm_area_struct *vma, uva_t start,
-	       uva_t end)
+static void zap_entries(struct zap *z, uva_t start, uva_t end)
 {
+	struct vm_area_struct *vma = z->vma;
 	struct mm_struct *mm = vma->vm_mm;
 	uva_t addr = start;
 
@@ -83,8 +128,58 @@ void zap_range(struct mmu_gather *tlb, struct vm_area_struct *vma, uva_t start,
 			addr = pt_skip(&mm->pt, addr, end);
 			continue;
 		}
-		addr = zap_table(tlb, mm, &slot, addr,
+		addr = zap_table(z, &slot, addr,
 				 pt_table_end(&mm->pt, addr, end));
 		port_sched_point();
 	}
+}
+
+void zap_range(struct mmu_gather *tlb, struct vm_area_struct *vma, uva_t start,
+	       uva_t end)
+{
+	struct zap z = {.tlb = tlb, .vma = vma};
+
+	zap_entries(&z, start, end);
+}
+
+/* ---- all mappings of a file ------------------------------------------------
+ */
+
+/* As release_pages(), where page locks must not be waited for. */
+static void release_file_pages(struct page **pages, u32 n)
+{
+	for (u32 i = 0; i < n; i++) {
+		if (unlikely(PageMlocked(pages[i])))
+			munlock_unmapped_page(pages[i]);
+		free_page_and_swap_cache(pages[i]);
+	}
+}
+
+/* Pages [FIRST, LAST] leave VMA, which has some of them. */
+static void unmap_vma_pages(struct vm_area_struct *vma, u64 first, u64 last,
+			    bool even_cows)
+{
+	struct mmu_gather tlb;
+	struct zap z = {.tlb = &tlb, .vma = vma, .spare_cows = !even_cows};
+	u64 from = max(first, vma->vm_pgoff);
+	u64 to = min(last, vma->vm_pgoff + vma_pages(vma) - 1);
+
+	mm_gather_init(&tlb, vma->vm_mm);
+	tlb.release = release_file_pages;
+	zap_entries(&z, page_vma_address(vma, from),
+		    page_vma_address(vma, to) + PAGE_SIZE);
+	tlb_finish(&tlb);
+}
+
+void unmap_mapping_range(struct address_space *mapping, u64 first, u64 nr,
+			 bool even_cows)
+{
+	u64 last = nr ? first + nr - 1 : ~0UL;
+	struct vm_area_struct *vma;
+
+	down_read(&mapping->i_mmap_rwsem);
+	for (vma = vma_file_first(mapping, first, last); vma;
+	     vma = vma_file_next(vma, first, last))
+		unmap_vma_pages(vma, first, last, even_cows);
+	up_read(&mapping->i_mmap_rwsem);
 }

@@ -5,6 +5,8 @@
  */
 #include "filemap_machine.h"
 
+#include "space/rmap.h"
+
 #define P(n) ((u64)(n) << PAGE_SHIFT)
 
 #define RW_MODE (FMODE_READ | FMODE_WRITE)
@@ -359,12 +361,306 @@ static void provider(void **state)
 	TM_RUN(provider_body);
 }
 
+/* ---- faults ----------------------------------------------------------------
+ */
+
+static char read_buf[P(4)];
+
+static u64 *stored(struct fm_inode *fi, u64 page)
+{
+	return (u64 *)(void *)(fi->store + P(page));
+}
+
+static struct page *page_at(struct mm_struct *mm, uva_t va)
+{
+	pte_t e = tm_pte(mm, va);
+
+	CHECK(pte_present(e) && !pte_special(e));
+	return pfn_to_page(pte_pfn(e));
+}
+
+static u64 rss_file(struct mm_struct *mm)
+{
+	struct mm_usage u;
+
+	mm_usage_get(mm, &u);
+	return u.rss_file;
+}
+
+/* Reading: major, minor, what is around, and what is behind the end. */
+static int read_faults_body(void *arg)
+{
+	struct fm_inode *fi = fm_inode_new(64);
+	struct file *f = fm_open(fi, RW_MODE);
+	u64 mapped = global_node_page_state(NR_FILE_MAPPED);
+	struct mm_task *task = port_current();
+	struct mm_struct *mm = tm_mm();
+	u64 major, minor, at = 0;
+	uva_t va;
+
+	(void)arg;
+	for (u64 i = 0; i < 64; i++)
+		*stored(fi, i) = 1000 + i;
+	tm_use(mm);
+	f->f_ra.ra_pages = 0;
+	va = map(mm, 66, TM_RW, MAP_PRIVATE, f, 0);
+	major = task->maj_flt;
+	CHECK_EQ(tm_load(va + P(3)), 1003);
+	CHECK_EQ(task->maj_flt, major + 1);
+	CHECK_EQ(rss_file(mm), 1);
+	CHECK_EQ(global_node_page_state(NR_FILE_MAPPED), mapped + 1);
+	CHECK(!pte_write(tm_pte(mm, va + P(3))));
+	/* All of the file is cached now; a fault maps an aligned window of it,
+	 * old but for the page that was touched. */
+	for (at = 0; at < P(64);)
+		CHECK(kernel_read(f, read_buf, sizeof(read_buf), &at) > 0);
+	minor = task->min_flt;
+	CHECK_EQ(tm_load(va + P(37)), 1037);
+	CHECK_EQ(task->min_flt, minor + 1);
+	CHECK_EQ(task->maj_flt, major + 1);
+	CHECK(rss_file(mm) >= 15 && rss_file(mm) <= 17);
+	CHECK(pte_young(tm_pte(mm, va + P(37))));
+	CHECK(!pte_young(tm_pte(mm, va + P(38))));
+	CHECK_EQ(tm_load(va + P(38)), 1038);
+	CHECK_EQ(task->min_flt, minor + 1);
+	/* Behind the end there is nothing. */
+	CHECK_EQ(sim_touch(va + P(64), SIM_READ), MM_SIGBUS);
+	CHECK_EQ(sim_touch(va + P(64), SIM_WRITE), MM_SIGBUS);
+	mm_check(mm);
+	/* A page in use by both a mapping and the cache goes by reclaim. */
+	CHECK_EQ(page_mapcount(page_at(mm, va + P(37))), 1);
+	CHECK_EQ(do_munmap(mm, va, P(66)), 0);
+	CHECK_EQ(rss_file(mm), 0);
+	CHECK_EQ(global_node_page_state(NR_FILE_MAPPED), mapped);
+	mm_put(mm);
+	tm_use(NULL);
+	fput(f);
+	fm_inode_drop(fi);
+	return 0;
+}
+
+static void read_faults(void **state)
+{
+	(void)state;
+	TM_RUN(read_faults_body);
+}
+
+/* Writing: privately, then shared; who sees what; what becomes dirty when. */
+static int write_faults_body(void *arg)
+{
+	struct fm_inode *fi = fm_inode_new(8);
+	struct file *f = fm_open(fi, RW_MODE);
+	struct mm_struct *mm = tm_mm();
+	struct mm_usage u;
+	uva_t priv, shared;
+
+	(void)arg;
+	for (u64 i = 0; i < 8; i++)
+		*stored(fi, i) = 2000 + i;
+	tm_use(mm);
+	priv = map(mm, 8, TM_RW, MAP_PRIVATE, f, 0);
+	shared = map(mm, 8, TM_RW, MAP_SHARED, f, 0);
+	/* Untouched, and touched by reading before. */
+	tm_store(priv, 1);
+	CHECK_EQ(tm_load(priv + P(1)), 2001);
+	tm_store(priv + P(1), 2);
+	CHECK(PageAnon(page_at(mm, priv)) &&
+	      PageAnon(page_at(mm, priv + P(1))));
+	CHECK_EQ(tm_load(shared), 2000);
+	CHECK_EQ(tm_load(shared + P(1)), 2001);
+	CHECK_EQ(global_node_page_state(NR_FILE_DIRTY), 0);
+	mm_usage_get(mm, &u);
+	CHECK_EQ(u.rss_anon, 2);
+	/* Read first: the entry is read-only, the page clean. */
+	CHECK_EQ(tm_load(shared + P(2)), 2002);
+	CHECK(!pte_write(tm_pte(mm, shared + P(2))));
+	tm_store(shared + P(2), 3);
+	tm_store(shared + P(3), 4);
+	CHECK(PageDirty(page_at(mm, shared + P(2))));
+	CHECK_EQ(global_node_page_state(NR_FILE_DIRTY), 2);
+	CHECK_EQ(tm_load(priv + P(2)), 3); /* not copied yet: sees it */
+	CHECK_EQ(*stored(fi, 2), 2002);
+	/* Written: the entries are read-only again, the next store is seen. */
+	CHECK_EQ(do_msync(mm, shared, P(8), MS_SYNC), 0);
+	CHECK_EQ(*stored(fi, 2), 3);
+	CHECK_EQ(*stored(fi, 3), 4);
+	CHECK_EQ(global_node_page_state(NR_FILE_DIRTY), 0);
+	CHECK(!pte_write(tm_pte(mm, shared + P(2))));
+	CHECK(!pte_dirty(tm_pte(mm, shared + P(2))));
+	tm_store(shared + P(2), 5);
+	CHECK_EQ(global_node_page_state(NR_FILE_DIRTY), 1);
+	mm_check(mm);
+	/* Unmapping does not lose it. */
+	CHECK_EQ(do_munmap(mm, shared, P(8)), 0);
+	CHECK_EQ(*stored(fi, 2), 3);
+	CHECK_EQ(vfs_fsync_range(f, 0, INT64_MAX, false), 0);
+	CHECK_EQ(*stored(fi, 2), 5);
+	CHECK_EQ(*stored(fi, 0), 2000);
+	mm_put(mm);
+	tm_use(NULL);
+	fput(f);
+	fm_inode_drop(fi);
+	return 0;
+}
+
+static void write_faults(void **state)
+{
+	(void)state;
+	TM_RUN(write_faults_body);
+}
+
+/* A read that fails is a SIGBUS, once; a write that fails is told by msync,
+ * once. */
+static int io_errors_body(void *arg)
+{
+	struct fm_inode *fi = fm_inode_new(8);
+	struct file *f = fm_open(fi, RW_MODE);
+	struct mm_struct *mm = tm_mm();
+	uva_t va;
+
+	(void)arg;
+	tm_use(mm);
+	f->f_ra.ra_pages = 0;
+	va = map(mm, 8, TM_RW, MAP_SHARED, f, 0);
+	/* Reading the new page, and once more because it is wanted. */
+	fi->fail_read = fi->fail_more = 1;
+	CHECK_EQ(sim_touch(va, SIM_READ), MM_SIGBUS);
+	CHECK_EQ(sim_touch(va, SIM_READ), 0);
+	fi->fail_read = fi->fail_more = 1;
+	CHECK_EQ(sim_touch(va + P(1), SIM_WRITE), MM_SIGBUS);
+	CHECK_EQ(sim_touch(va + P(1), SIM_WRITE), 0);
+	fi->fail_write = 1;
+	CHECK_EQ(do_msync(mm, va, P(8), MS_SYNC), -EIO);
+	CHECK_EQ(do_msync(mm, va, P(8), MS_SYNC), 0);
+	mm_put(mm);
+	tm_use(NULL);
+	fput(f);
+	fm_inode_drop(fi);
+	return 0;
+}
+
+static void io_errors(void **state)
+{
+	(void)state;
+	TM_RUN(io_errors_body);
+}
+
+/* Truncation takes pages and copies, a hole only pages; partial pages keep
+ * what stays. */
+static int truncate_body(void *arg)
+{
+	struct fm_inode *fi = fm_inode_new(8);
+	struct file *f = fm_open(fi, RW_MODE);
+	struct mm_struct *mm = tm_mm();
+	uva_t priv, shared;
+
+	(void)arg;
+	tm_use(mm);
+	priv = map(mm, 8, TM_RW, MAP_PRIVATE, f, 0);
+	shared = map(mm, 8, TM_RW, MAP_SHARED, f, 0);
+	for (u64 i = 0; i < 8; i++) {
+		tm_store(shared + P(i), 10 + i);
+		tm_store(shared + P(i) + 2048, 20 + i);
+		if (i % 2)
+			tm_store(priv + P(i), 30 + i);
+	}
+	CHECK_EQ(vfs_truncate(&fi->inode, P(4) + 2048), 0);
+	CHECK_EQ(tm_load(shared + P(4)), 14);
+	CHECK_EQ(tm_load(shared + P(4) + 2048), 0);
+	CHECK_EQ(sim_touch(shared + P(5), SIM_READ), MM_SIGBUS);
+	CHECK_EQ(sim_touch(priv + P(5), SIM_READ), MM_SIGBUS);
+	CHECK_EQ(tm_load(priv + P(3)), 33);
+	memset(fi->store + P(4) + 2048, 0, P(8) - P(4) - 2048);
+	CHECK_EQ(vfs_truncate(&fi->inode, P(8)), 0);
+	CHECK_EQ(tm_load(shared + P(5)), 0);
+	CHECK_EQ(tm_load(priv + P(5)), 0);
+	mm_check(mm);
+	truncate_pagecache_range(&fi->inode, P(1), P(4) - 1);
+	CHECK_EQ(tm_load(priv + P(1)), 31);
+	CHECK(!filemap_range_has_page(fi->inode.i_mapping, 1, 3));
+	mm_check(mm);
+	mm_put(mm);
+	tm_use(NULL);
+	fput(f);
+	fm_inode_drop(fi);
+	return 0;
+}
+
+static void truncation(void **state)
+{
+	(void)state;
+	TM_RUN(truncate_body);
+}
+
+/* Reclaim: clean pages go at once, dirty ones when written; both come back. */
+static int reclaim_body(void *arg)
+{
+	struct fm_inode *fi = fm_inode_new(8);
+	struct file *f = fm_open(fi, RW_MODE);
+	struct mm_struct *mm = tm_mm(), *other;
+	struct page *page;
+	u64 vm_flags;
+	uva_t va;
+
+	(void)arg;
+	tm_use(mm);
+	f->f_ra.ra_pages = 0;
+	va = map(mm, 8, TM_RW, MAP_SHARED, f, 0);
+	tm_store(va, 77);
+	CHECK_EQ(mm_fork(mm, &other), 0);
+	tm_use(other);
+	CHECK_EQ(tm_load(va), 77);
+	page = page_at(mm, va);
+	CHECK_EQ(page_mapcount(page), 2);
+	CHECK_EQ(page_referenced(page, false, &vm_flags), 2);
+	CHECK_EQ(page_referenced(page, false, &vm_flags), 0);
+	CHECK(vm_flags & VM_SHARED);
+	ClearPageReferenced(page);
+	get_page(page);
+	lock_page(page);
+	CHECK(try_to_unmap(page));
+	CHECK(PageDirty(page));
+	unlock_page(page);
+	put_page(page);
+	CHECK(pte_none(tm_pte(mm, va)) && pte_none(tm_pte(other, va)));
+	CHECK_EQ(rss_file(mm) + rss_file(other), 0);
+	CHECK_EQ(vfs_fsync_range(f, 0, INT64_MAX, false), 0);
+	CHECK_EQ(tm_load(va), 77);
+	/* Locked pages stay. */
+	CHECK_EQ(do_mlock(other, va, P(1), 0), 0);
+	page = page_at(other, va);
+	CHECK(PageMlocked(page) && PageUnevictable(page));
+	get_page(page);
+	lock_page(page);
+	CHECK(!try_to_unmap(page));
+	unlock_page(page);
+	put_page(page);
+	/* And go when the file does. */
+	CHECK_EQ(vfs_truncate(&fi->inode, 0), 0);
+	CHECK_EQ(sim_touch(va, SIM_READ), MM_SIGBUS);
+	CHECK_EQ(global_zone_page_state(NR_MLOCK), 0);
+	mm_check(other);
+	mm_put(other);
+	mm_put(mm);
+	tm_use(NULL);
+	fput(f);
+	fm_inode_drop(fi);
+	return 0;
+}
+
+static void reclaim(void **state)
+{
+	(void)state;
+	TM_RUN(reclaim_body);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(errnos),
-		cmocka_unit_test(shape),
-		cmocka_unit_test(provider),
+		cmocka_unit_test(errnos),	cmocka_unit_test(shape),
+		cmocka_unit_test(provider),	cmocka_unit_test(read_faults),
+		cmocka_unit_test(write_faults), cmocka_unit_test(io_errors),
+		cmocka_unit_test(truncation),	cmocka_unit_test(reclaim),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
