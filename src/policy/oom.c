@@ -37,8 +37,7 @@ static u64 total_pages(void)
 
 static u64 mm_pages(const struct mm_struct *mm)
 {
-	return mm_counter_get(mm, MM_ANONPAGES) +
-	       mm_counter_get(mm, MM_SWAPENTS) +
+	return mm_rss(mm) + mm_counter_get(mm, MM_SWAPENTS) +
 	       READ_ONCE(mm->pt.table_bytes) / PAGE_SIZE;
 }
 
@@ -102,7 +101,7 @@ static bool dump_task(struct mm_task *task, void *arg)
 		return false;
 	pr_info("[%7d] %8llu %8llu %8llu %8llu         %5d %s\n", task->pid,
 		(unsigned long long)mm->total_vm,
-		(unsigned long long)mm_counter_get(mm, MM_ANONPAGES),
+		(unsigned long long)mm_rss(mm),
 		(unsigned long long)mm->pt.table_bytes,
 		(unsigned long long)mm_counter_get(mm, MM_SWAPENTS),
 		task->oom_score_adj, task->comm);
@@ -135,9 +134,11 @@ static void report_kill(const struct oom_choice *c)
 
 	mm_snprintf(policy_sys.last_oom, sizeof(policy_sys.last_oom),
 		    "Killed process %d (%s) total-vm:%llukB, anon-rss:%llukB, "
-		    "swap:%llukB",
+		    "file-rss:%llukB, shmem-rss:%llukB, swap:%llukB",
 		    c->pid, c->comm, kib(mm->total_vm),
 		    kib(mm_counter_get(mm, MM_ANONPAGES)),
+		    kib(mm_counter_get(mm, MM_FILEPAGES)),
+		    kib(mm_counter_get(mm, MM_SHMEMPAGES)),
 		    kib(mm_counter_get(mm, MM_SWAPENTS)));
 	pr_err("Out of memory: %s, pgtables:%llukB oom_score_adj:%d\n",
 	       policy_sys.last_oom,

@@ -25,7 +25,7 @@ struct policy_state {
 	u32 dirty_writeback_centisecs; /* tunable: the flusher's round */
 	struct port_thread *reaper, *flusher;
 	wait_queue_head_t reaper_wait;
-	char last_oom[128]; /* (oom_lock) the last kill in one line */
+	char last_oom[192]; /* (oom_lock) the last kill in one line */
 	struct memory_notifier hotplug; /* call is NULL: not registered */
 };
 

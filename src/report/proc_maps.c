@@ -15,7 +15,7 @@ void proc_put_range(struct seq_buf *out, const struct proc_vma *v)
 		"%08llx-%08llx %c%c%c%c %08llx %02x:%02x %llu ", LLU(v->start),
 		LLU(v->end), v->flags & VM_READ ? 'r' : '-',
 		v->flags & VM_WRITE ? 'w' : '-', v->flags & VM_EXEC ? 'x' : '-',
-		v->flags & VM_SHARED ? 's' : 'p', LLU(v->pgoff << PAGE_SHIFT),
+		v->flags & VM_MAYSHARE ? 's' : 'p', LLU(v->pgoff << PAGE_SHIFT),
 		v->major, v->minor, LLU(v->ino));
 
 	seq_puts(out, line);
@@ -35,7 +35,9 @@ void show_pid_maps(const struct proc_task *t, struct seq_buf *out)
 		down_read(&t->mm->mmap_lock);
 		more = proc_vma_next(t->mm, v.end, &v, &vma);
 		up_read(&t->mm->mmap_lock);
-		if (more)
-			proc_put_range(out, &v);
+		if (!more)
+			break;
+		proc_put_range(out, &v);
+		proc_vma_put(&v);
 	}
 }

@@ -170,6 +170,27 @@ static const char *vma_name(const struct mm_struct *mm,
 	return v->vm_start < top && v->vm_end >= top ? "[stack]" : NULL;
 }
 
+/* The path is the opener's: the file is held until it was printed. */
+static void proc_vma_file(const struct vm_area_struct *v, struct proc_vma *out)
+{
+	const struct inode *inode = v->vm_file->f_inode;
+	u32 dev = inode->i_sb->s_dev;
+
+	out->file = get_file(v->vm_file);
+	out->pgoff = v->vm_pgoff;
+	out->major = dev >> 8 & 0xfff;
+	out->minor = (dev & 0xff) | (dev >> 12 & 0xfff00);
+	out->ino = inode->i_ino;
+	out->name = v->vm_file->f_path;
+}
+
+void proc_vma_put(struct proc_vma *v)
+{
+	if (v->file)
+		fput(v->file);
+	v->file = NULL;
+}
+
 bool proc_vma_next(struct mm_struct *mm, uva_t addr, struct proc_vma *out,
 		   struct vm_area_struct **vma)
 {
@@ -181,7 +202,12 @@ bool proc_vma_next(struct mm_struct *mm, uva_t addr, struct proc_vma *out,
 		return false;
 	*out = (struct proc_vma){
 		.start = v->vm_start, .end = v->vm_end, .flags = v->vm_flags};
-	out->name = vma_name(mm, v);
+	if (v->vm_file)
+		proc_vma_file(v, out);
+	if (!out->name && v->vm_ops && v->vm_ops->name)
+		out->name = v->vm_ops->name(v);
+	if (!out->name)
+		out->name = vma_name(mm, v);
 	return true;
 }
 

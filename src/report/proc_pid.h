@@ -23,15 +23,18 @@ struct proc_vma {
 	u64 pgoff; /* 0 where there is no file */
 	u32 major, minor;
 	u64 ino;
-	const char *name; /* what has no file, or NULL */
+	const char *name;  /* path, or what has no file; NULL */
+	struct file *file; /* held, for its path; NULL */
 };
 
 /*
  * proc_vma_next: the first mapping that ends above ADDR. False: there is
- * none. Mmap lock held.
+ * none. Mmap lock held. proc_vma_put() once the text is made.
  */
 bool proc_vma_next(struct mm_struct *mm, uva_t addr, struct proc_vma *out,
 		   struct vm_area_struct **vma);
+
+void proc_vma_put(struct proc_vma *v);
 
 /* proc_put_range: the line of /proc/PID/maps, newline included. */
 void proc_put_range(struct seq_buf *out, const struct proc_vma *v);

@@ -121,14 +121,14 @@ static const struct {
 	u64 flag;
 	char name[3];
 } flag_names[] = {
-	{VM_READ, "rd"},       {VM_WRITE, "wr"},       {VM_EXEC, "ex"},
-	{VM_SHARED, "sh"},     {VM_MAYREAD, "mr"},     {VM_MAYWRITE, "mw"},
-	{VM_MAYEXEC, "me"},    {VM_GROWSDOWN, "gd"},   {VM_LOCKED, "lo"},
-	{VM_SEQ_READ, "sr"},   {VM_RAND_READ, "rr"},   {VM_DONTCOPY, "dc"},
-	{VM_DONTEXPAND, "de"}, {VM_LOCKONFAULT, "lf"}, {VM_ACCOUNT, "ac"},
-	{VM_NORESERVE, "nr"},  {VM_WIPEONFORK, "wf"},  {VM_DONTDUMP, "dd"},
-	{VM_SOFTDIRTY, "sd"},  {VM_HUGEPAGE, "hg"},    {VM_NOHUGEPAGE, "nh"},
-	{VM_MERGEABLE, "mg"},
+	{VM_READ, "rd"},       {VM_WRITE, "wr"},      {VM_EXEC, "ex"},
+	{VM_SHARED, "sh"},     {VM_MAYREAD, "mr"},    {VM_MAYWRITE, "mw"},
+	{VM_MAYEXEC, "me"},    {VM_MAYSHARE, "ms"},   {VM_GROWSDOWN, "gd"},
+	{VM_LOCKED, "lo"},     {VM_SEQ_READ, "sr"},   {VM_RAND_READ, "rr"},
+	{VM_DONTCOPY, "dc"},   {VM_DONTEXPAND, "de"}, {VM_LOCKONFAULT, "lf"},
+	{VM_ACCOUNT, "ac"},    {VM_NORESERVE, "nr"},  {VM_WIPEONFORK, "wf"},
+	{VM_DONTDUMP, "dd"},   {VM_SOFTDIRTY, "sd"},  {VM_HUGEPAGE, "hg"},
+	{VM_NOHUGEPAGE, "nh"}, {VM_MERGEABLE, "mg"},
 };
 
 static void put_flags(struct seq_buf *out, u64 flags)
@@ -166,8 +166,10 @@ void show_pid_smaps(const struct proc_task *t, struct seq_buf *out)
 		if (more)
 			proc_walk(vma, v.start, v.end, count_entry, &m);
 		up_read(&t->mm->mmap_lock);
-		if (more)
-			put_smap(out, &v, &m);
+		if (!more)
+			break;
+		put_smap(out, &v, &m);
+		proc_vma_put(&v);
 	}
 }
 

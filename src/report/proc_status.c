@@ -17,17 +17,22 @@ static void put_pages(struct seq_buf *out, const char *name, u64 pages)
 	put_kb(out, name, pages << (PAGE_SHIFT - 10));
 }
 
+static u64 rss(const struct mm_usage *u)
+{
+	return u->rss_anon + u->rss_file + u->rss_shmem;
+}
+
 static void put_memory(struct seq_buf *out, const struct mm_usage *u)
 {
 	put_pages(out, "VmPeak", max(u->hiwater_vm, u->total_vm));
 	put_pages(out, "VmSize", u->total_vm);
 	put_pages(out, "VmLck", u->locked_vm);
 	put_pages(out, "VmPin", 0);
-	put_pages(out, "VmHWM", max(u->hiwater_rss, u->rss_anon));
-	put_pages(out, "VmRSS", u->rss_anon);
+	put_pages(out, "VmHWM", max(u->hiwater_rss, rss(u)));
+	put_pages(out, "VmRSS", rss(u));
 	put_pages(out, "RssAnon", u->rss_anon);
-	put_pages(out, "RssFile", 0);
-	put_pages(out, "RssShmem", 0);
+	put_pages(out, "RssFile", u->rss_file);
+	put_pages(out, "RssShmem", u->rss_shmem);
 	put_pages(out, "VmData", u->data_vm);
 	put_pages(out, "VmStk", u->stack_vm);
 	put_pages(out, "VmExe", 0);
@@ -57,6 +62,6 @@ void show_pid_statm(const struct proc_task *t, struct seq_buf *out)
 		mm_usage_get(t->mm, &u);
 	/* size, resident, shared, text, (lib), data with stack, (dirty) */
 	seq_printf(out, "%llu %llu %llu %llu 0 %llu 0\n", LLU(u.total_vm),
-		   LLU(u.rss_anon), LLU(0), LLU(0),
+		   LLU(rss(&u)), LLU(u.rss_file + u.rss_shmem), LLU(0),
 		   LLU(u.data_vm + u.stack_vm));
 }

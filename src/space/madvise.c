@@ -11,7 +11,8 @@
  *      FREE               pages go when somebody needs frames, unless they are
  *                         written before: see free_entry()
  *      COLD, PAGEOUT      reclaim next, reclaim now
- *      WILLNEED           start reading what is in swap
+ *      WILLNEED           start reading what is in swap, or in the file
+ *      REMOVE             a hole in the file
  *      POPULATE_*         fault in (gup.c)
  *
  * 2. Holes. The mapped parts are treated, then ENOMEM is told; an error of a
@@ -32,9 +33,11 @@
  * References: madvise(2), process_madvise(2).
  */
 #include <mmkit/errno.h>
+#include <mmkit/flatfile.h>
 #include <mmkit/mman.h>
 #include <mmkit/page_alloc.h>
 
+#include "cache/filemap.h"
 #include "cache/swap.h"
 #include "phys/lru.h"
 #include "phys/vmstat.h"
@@ -104,8 +107,8 @@ static u64 advised_flags(u64 f, int advice)
 		return f | VM_DONTDUMP;
 	case MADV_DODUMP:
 		return f & ~VM_DONTDUMP;
-	case MADV_MERGEABLE:
-		return f | VM_MERGEABLE;
+	case MADV_MERGEABLE: /* ignored for what is shared already */
+		return f & (VM_SHARED | VM_MAYSHARE) ? f : f | VM_MERGEABLE;
 	case MADV_UNMERGEABLE:
 		return f & ~VM_MERGEABLE;
 	case MADV_HUGEPAGE:
@@ -117,18 +120,25 @@ static u64 advised_flags(u64 f, int advice)
 	}
 }
 
-/* The part of VMA in [START, END). The mapping that holds it now, or NULL: no
- * memory to split. (M) for writing. */
+/* The part of VMA in [START, END). The mapping that holds it now, or an
+ * ERR_PTR: -EINVAL, -EAGAIN. (M) for writing. */
 static struct vm_area_struct *advise_vma(struct vm_area_struct *vma,
 					 uva_t start, uva_t end, int advice)
 {
 	u64 new = advised_flags(vma->vm_flags, advice);
+	int err;
 
+	if (advice == MADV_WIPEONFORK &&
+	    (vma->vm_file || (vma->vm_flags & (VM_SHARED | VM_MAYSHARE))))
+		return ERR_PTR(-EINVAL);
+	if (advice == MADV_DODUMP && (vma->vm_flags & VM_DONTEXPAND))
+		return ERR_PTR(-EINVAL);
 	if (new == vma->vm_flags)
 		return vma;
 	start = max(start, vma->vm_start);
-	if (vma_isolate_range(vma->vm_mm, start, min(end, vma->vm_end)))
-		return NULL;
+	err = vma_isolate_range(vma->vm_mm, start, min(end, vma->vm_end));
+	if (err) /* madvise(2) has a name of its own for no memory here */
+		return ERR_PTR(err == -ENOMEM ? -EAGAIN : err);
 	vma = find_vma(vma->vm_mm, start);
 	WRITE_ONCE(vma->vm_flags, new);
 	return vma_join(vma->vm_mm, vma);
@@ -149,8 +159,8 @@ static int advise_flags(struct mm_struct *mm, uva_t start, uva_t end,
 		if (!vma || vma->vm_start >= end)
 			break;
 		vma = advise_vma(vma, at, end, advice);
-		if (!vma)
-			return -EAGAIN;
+		if (IS_ERR(vma))
+			return (int)PTR_ERR(vma);
 		at = vma->vm_end;
 	}
 	return err;
@@ -179,7 +189,15 @@ static struct page *own_page(pte_t e)
 	if (!pte_present(e) || pte_special(e))
 		return NULL;
 	page = pfn_to_page(pte_pfn(e));
-	return PageAnon(page) && page_mapcount(page) == 1 ? page : NULL;
+	return page_mapcount(page) == 1 ? page : NULL;
+}
+
+/* May the running task push pages of VMA's file out of memory? Only who may
+ * write it: others would see by the time of reads who uses it. */
+static bool may_page_out(const struct vm_area_struct *vma)
+{
+	return !vma->vm_file || (vma->vm_file->f_mode & FMODE_WRITE) ||
+	       mm_capable(MM_CAP_SYS_ADMIN);
 }
 
 /* Take the accessed bit away (CLEAN: the dirty bit too). Table locked; the
@@ -221,7 +239,8 @@ static void free_entry(struct advise_walk *w, const struct pt_slot *slot,
 		return;
 	}
 	page = own_page(e);
-	if (!page || page_maybe_dma_pinned(page) || !free_contents(page))
+	if (!page || !PageAnon(page) || page_maybe_dma_pinned(page) ||
+	    !free_contents(page))
 		return;
 	age_entry(slot, true);
 	lru_lazyfree_page(page);
@@ -242,7 +261,8 @@ static void pageout_entry(struct advise_walk *w, const struct pt_slot *slot,
 {
 	struct page *page = own_page(e);
 
-	if (!page || !lru_isolate_page(page))
+	if (!page || (!PageAnon(page) && !may_page_out(w->vma)) ||
+	    !lru_isolate_page(page))
 		return;
 	age_entry(slot, false);
 	ClearPageActive(page);
@@ -341,19 +361,58 @@ static void advise_dontneed(struct mm_struct *mm, struct vm_area_struct *vma,
 	tlb_finish(&tlb);
 }
 
+/*
+ * MADV_REMOVE: a hole in VMA's file. The mmap lock is given up meanwhile, for
+ * the hole takes the inode's, which comes first: VMA may be gone.
+ */
+static int advise_remove(struct vm_area_struct *vma, uva_t start, uva_t end)
+{
+	u64 both = VM_SHARED | VM_WRITE, at = linear_page_index(vma, start);
+	struct mm_struct *mm = vma->vm_mm;
+	struct file *file = vma->vm_file;
+	int err = -EOPNOTSUPP;
+
+	if ((vma->vm_flags & VM_LOCKED) || !file)
+		return -EINVAL;
+	if ((vma->vm_flags & both) != both)
+		return -EACCES;
+	get_file(file);
+	up_read(&mm->mmap_lock);
+	if (file->f_op && file->f_op->fallocate)
+		err = file->f_op->fallocate(
+			file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			at << PAGE_SHIFT, end - start);
+	fput(file);
+	down_read(&mm->mmap_lock);
+	return err;
+}
+
+/* MADV_WILLNEED of a file: start reading. */
+static int advise_willneed(struct vm_area_struct *vma, uva_t start, uva_t end)
+{
+	u64 at = linear_page_index(vma, start) << PAGE_SHIFT;
+
+	return vfs_fadvise(vma->vm_file, (s64)at, (s64)(end - start),
+			   POSIX_FADV_WILLNEED);
+}
+
+/* Lock held for reading; MADV_REMOVE gives it up between. */
 static int advise_vma_pages(struct vm_area_struct *vma, uva_t start, uva_t end,
 			    int advice)
 {
 	bool locked = (vma->vm_flags & VM_LOCKED) != 0;
 
 	switch (advice) {
-	case MADV_REMOVE: /* there is no file to punch a hole into */
-		return -EINVAL;
+	case MADV_REMOVE:
+		return advise_remove(vma, start, end);
 	case MADV_WILLNEED:
+		if (vma->vm_file)
+			return advise_willneed(vma, start, end);
+		break;
 	case MADV_DONTNEED_LOCKED:
 		break;
 	default:
-		if (locked)
+		if (locked || (advice == MADV_FREE && !vma_is_anonymous(vma)))
 			return -EINVAL;
 	}
 	if (advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED)
@@ -363,27 +422,30 @@ static int advise_vma_pages(struct vm_area_struct *vma, uva_t start, uva_t end,
 	return 0;
 }
 
-/* No VMA changes; lock held for reading. */
+/* Lock held for reading. */
 static int advise_pages(struct mm_struct *mm, uva_t start, uva_t end,
 			int advice)
 {
-	struct vm_area_struct *vma;
 	uva_t at = start;
 	int err = 0;
 
-	for (vma = find_vma(mm, start); vma && vma->vm_start < end;
-	     vma = vma_next(vma)) {
-		uva_t from = max(vma->vm_start, start);
-		uva_t to = min(vma->vm_end, end);
-		int bad = advise_vma_pages(vma, from, to, advice);
+	while (at < end) {
+		struct vm_area_struct *vma = find_vma(mm, at);
+		uva_t from, to;
+		int bad;
 
+		if (!vma || vma->vm_start >= end)
+			return -ENOMEM;
+		from = max(vma->vm_start, at);
+		to = min(vma->vm_end, end);
 		if (from > at)
 			err = -ENOMEM;
+		bad = advise_vma_pages(vma, from, to, advice);
 		if (bad)
 			return bad;
 		at = to;
 	}
-	return at < end ? -ENOMEM : err;
+	return err;
 }
 
 static int advise_locked(struct mm_struct *mm, uva_t start, uva_t end,

@@ -91,6 +91,8 @@ static int move_page_tables(struct vm_area_struct *vma, uva_t old, uva_t new,
 		vma->vm_file ? vma->vm_file->f_mapping : NULL;
 	struct anon_vma *av = vma->anon_vma;
 
+	if (!len)
+		return 0;
 	if (prepare_tables(mm, old, new, len))
 		return -ENOMEM;
 	if (mapping)
@@ -156,7 +158,8 @@ struct remap {
 #define MREMAP_ELSEWHERE (MREMAP_FIXED | MREMAP_DONTUNMAP)
 
 /* There is room for [addr, + old_len) of VMA at new_addr: carry it over. The
- * old place is left mapped, empty. 0, or -ENOMEM with nothing changed. */
+ * old place is left mapped, empty. 0; -ENOMEM, or what its provider says, with
+ * nothing changed. */
 static int move_isolated(struct mm_struct *mm, struct vm_area_struct *vma,
 			 const struct remap *r)
 {
@@ -167,6 +170,7 @@ static int move_isolated(struct mm_struct *mm, struct vm_area_struct *vma,
 			       ? 0
 			       : min(r->old_len, r->new_len) >> PAGE_SHIFT;
 	struct vm_area_struct *copy;
+	int err = 0;
 
 	if (account && vm_enough_memory(mm, pages - promised))
 		return -ENOMEM;
@@ -178,12 +182,15 @@ static int move_isolated(struct mm_struct *mm, struct vm_area_struct *vma,
 			vm_unaccount(pages);
 		return -ENOMEM;
 	}
-	if (move_page_tables(vma, r->addr, r->new_addr,
-			     min(r->old_len, r->new_len))) {
+	/* The provider is asked while there is nothing to take back. */
+	if (copy->vm_ops && copy->vm_ops->mremap)
+		err = copy->vm_ops->mremap(copy);
+	if (!err)
+		err = move_page_tables(vma, r->addr, r->new_addr,
+				       min(r->old_len, r->new_len));
+	if (err)
 		drop_copy(mm, copy);
-		return -ENOMEM;
-	}
-	return 0;
+	return err;
 }
 
 /*
@@ -207,21 +214,25 @@ static void leave_old(struct mm_struct *mm, const struct remap *r)
 static s64 move_vma(struct mm_struct *mm, struct vm_area_struct *vma,
 		    const struct remap *r)
 {
-	bool keep = r->flags & MREMAP_DONTUNMAP;
+	/* Length 0 asks for a second view of the same pages. */
+	bool keep = (r->flags & MREMAP_DONTUNMAP) || !r->old_len;
+	int err;
 
 	if (mm->map_count + 3 > READ_ONCE(space_sys.max_map_count))
 		return -ENOMEM;
 	/* The old place must be unmappable without allocating anything. */
-	if (!keep && vma_isolate_range(mm, r->addr, r->addr + r->old_len))
-		return -ENOMEM;
+	err = keep ? 0 : vma_isolate_range(mm, r->addr, r->addr + r->old_len);
+	if (err)
+		return err;
 	vma = find_vma(mm, r->addr);
-	if (move_isolated(mm, vma, r)) {
+	err = move_isolated(mm, vma, r);
+	if (err) {
 		vma_join(mm, vma);
-		return -ENOMEM;
+		return err;
 	}
-	if (keep)
+	if (r->flags & MREMAP_DONTUNMAP)
 		leave_old(mm, r);
-	else if (do_munmap_locked(mm, r->addr, r->old_len))
+	else if (!keep && do_munmap_locked(mm, r->addr, r->old_len))
 		mm_bug("mremap: the old range 0x%llx does not unmap",
 		       (unsigned long long)r->addr);
 	vma_join(mm, find_vma(mm, r->new_addr));
@@ -249,14 +260,15 @@ static s64 grow_in_place(struct mm_struct *mm, struct vm_area_struct *vma,
 				      .end = r->addr + r->new_len,
 				      .vm_flags = vma->vm_flags,
 				      .pgoff = vma->vm_pgoff + vma_pages(vma),
-				      .anon_vma = vma->anon_vma};
+				      .anon_vma = vma->anon_vma,
+				      .file = vma->vm_file};
 	u64 pages = (r->new_len - r->old_len) >> PAGE_SHIFT;
 
 	if (vma_accountable(vma->vm_flags) && vm_enough_memory(mm, pages))
 		return -ENOMEM;
+	/* A provider that is told of each end has only this one to tell. */
 	if (!vma_merge(mm, &want))
-		mm_bug("mremap: 0x%llx does not grow into free space",
-		       (unsigned long long)r->addr);
+		vma_resize(vma, vma->vm_start, want.end, vma->vm_pgoff);
 	vm_stat_account(mm, want.vm_flags, (s64)pages);
 	return (s64)r->addr;
 }
@@ -268,16 +280,23 @@ static s64 grow_in_place(struct mm_struct *mm, struct vm_area_struct *vma,
 static int remap_check(const struct mm_struct *mm,
 		       const struct vm_area_struct *vma, const struct remap *r)
 {
-	u64 pages;
+	u64 pages, pgoff = linear_page_index(vma, r->addr);
+	bool fixed_size = (vma->vm_flags & VM_DONTEXPAND) != 0;
 
 	/* A length of 0 duplicates what is shared. */
-	if (!r->old_len && !(vma->vm_flags & VM_SHARED))
+	if (!r->old_len && !(vma->vm_flags & (VM_SHARED | VM_MAYSHARE)))
+		return -EINVAL;
+	if ((r->flags & MREMAP_DONTUNMAP) && fixed_size)
 		return -EINVAL;
 	/* What is cut off may reach beyond the mapping. */
 	if (min(r->old_len, r->new_len) > vma->vm_end - r->addr)
 		return -EFAULT;
 	if (r->new_len <= r->old_len)
 		return 0;
+	if (pgoff + (r->new_len >> PAGE_SHIFT) < pgoff)
+		return -EINVAL;
+	if (fixed_size)
+		return -EFAULT;
 	pages = (r->new_len - r->old_len) >> PAGE_SHIFT;
 	if (!mlock_may_grow(mm, vma->vm_flags, pages))
 		return -EAGAIN;

@@ -654,6 +654,266 @@ static void reclaim(void **state)
 	TM_RUN(reclaim_body);
 }
 
+/* ---- calls on mapped files -------------------------------------------------
+ */
+
+static int mremap_body(void *arg)
+{
+	struct fm_inode *fi = fm_inode_new(16);
+	struct file *f = fm_open(fi, RW_MODE);
+	struct mm_struct *mm = tm_mm();
+	uva_t shared, priv;
+	s64 twin;
+
+	(void)arg;
+	for (u64 i = 0; i < 16; i++)
+		*stored(fi, i) = 3000 + i;
+	tm_use(mm);
+	shared = map(mm, 4, TM_RW, MAP_SHARED, f, 2);
+	tm_store(shared, 1);
+	/* A second view of the same pages. */
+	twin = do_mremap(mm, shared + P(1), 0, P(3), MREMAP_MAYMOVE, 0);
+	CHECK(twin > 0);
+	CHECK_EQ(tm_load((uva_t)twin), 3003);
+	tm_store((uva_t)twin + P(1), 2);
+	CHECK_EQ(tm_load(shared + P(2)), 2);
+	CHECK_EQ(mm->total_vm, 7);
+	mm_check(mm);
+	priv = map(mm, 2, TM_RW, MAP_PRIVATE, f, 0);
+	CHECK_EQ(do_mremap(mm, priv, 0, P(1), MREMAP_MAYMOVE, 0), -EINVAL);
+	/* Growing goes on in the file, here and elsewhere. */
+	tm_store(priv, 9);
+	twin = do_mremap(mm, priv, P(2), P(9), MREMAP_MAYMOVE, 0);
+	CHECK(twin > 0);
+	CHECK_EQ(tm_load((uva_t)twin), 9);
+	CHECK_EQ(tm_load((uva_t)twin + P(8)), 3008);
+	CHECK_EQ(do_munmap(mm, (uva_t)twin + P(4), P(5)), 0);
+	CHECK_EQ(do_mremap(mm, (uva_t)twin, P(4), P(9), 0, 0), twin);
+	CHECK_EQ(tm_load((uva_t)twin + P(7)), 3007);
+	mm_check(mm);
+	/* The provider that fixes the size, and is told of each end. */
+	memset(&told, 0, sizeof(told));
+	f->f_op = &telling;
+	priv = map(mm, 2, TM_RW, MAP_SHARED, f, 0);
+	CHECK_EQ(do_mremap(mm, priv, P(2), P(3), MREMAP_MAYMOVE, 0), -EFAULT);
+	CHECK_EQ(do_mremap(mm, priv, P(2), P(2),
+			   MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0),
+		 -EINVAL);
+	twin = do_mremap(mm, priv, P(2), P(2), MREMAP_MAYMOVE | MREMAP_FIXED,
+			 priv - P(64));
+	CHECK_EQ(twin, (s64)(priv - P(64)));
+	CHECK_EQ(told.open, 1);
+	CHECK_EQ(told.close, 1);
+	mm_check(mm);
+	mm_put(mm);
+	tm_use(NULL);
+	CHECK_EQ(told.close, 2);
+	fput(f);
+	fm_inode_drop(fi);
+	return 0;
+}
+
+static void mremaps(void **state)
+{
+	(void)state;
+	TM_RUN(mremap_body);
+}
+
+static int last_punch[2];
+
+static int note_fallocate(struct file *file, u32 mode, u64 off, u64 len)
+{
+	CHECK_EQ(mode, 3);
+	last_punch[0] = (int)(off >> PAGE_SHIFT);
+	last_punch[1] = (int)(len >> PAGE_SHIFT);
+	truncate_pagecache_range(file->f_inode, off, off + len - 1);
+	return 0;
+}
+
+static const struct file_operations punching = {.fallocate = note_fallocate};
+
+static u8 core_of(struct mm_struct *mm, uva_t va, uva_t vec)
+{
+	u8 v;
+
+	CHECK_EQ(do_mincore(mm, va, P(1), vec), 0);
+	CHECK_EQ(sim_copy_from_user(&v, vec, 1), 0);
+	return v;
+}
+
+static int advice_body(void *arg)
+{
+	struct fm_inode *fi = fm_inode_new(16);
+	struct file *f = fm_open(fi, RW_MODE), *r = fm_open(fi, FMODE_READ);
+	struct mm_struct *mm = tm_mm();
+	uva_t shared, priv, ro, vec;
+
+	(void)arg;
+	tm_use(mm);
+	f->f_ra.ra_pages = r->f_ra.ra_pages = 0;
+	vec = tm_map(mm, 1);
+	shared = map(mm, 16, TM_RW, MAP_SHARED, f, 0);
+	priv = map(mm, 16, TM_RW, MAP_PRIVATE, f, 0);
+	ro = map(mm, 16, PROT_READ, MAP_SHARED, r, 0);
+	/* mincore: what the cache has, to who may write the file. */
+	CHECK_EQ(core_of(mm, shared, vec), 0);
+	CHECK_EQ(core_of(mm, ro, vec), 1);
+	tm_load(priv);
+	CHECK_EQ(core_of(mm, shared, vec), 1);
+	CHECK_EQ(core_of(mm, shared + P(5), vec), 0);
+	CHECK_EQ(do_madvise(mm, shared + P(5), P(2), MADV_WILLNEED), 0);
+	CHECK_EQ(core_of(mm, shared + P(6), vec), 1);
+	CHECK_EQ(core_of(mm, shared + P(7), vec), 0);
+	/* What has no meaning for files. */
+	CHECK_EQ(do_madvise(mm, priv, P(1), MADV_FREE), -EINVAL);
+	CHECK_EQ(do_madvise(mm, priv, P(1), MADV_WIPEONFORK), -EINVAL);
+	CHECK_EQ(do_madvise(mm, shared, P(1), MADV_WIPEONFORK), -EINVAL);
+	CHECK_EQ(do_madvise(mm, shared, P(1), MADV_MERGEABLE), 0);
+	CHECK(!(vma_at(mm, shared)->vm_flags & VM_MERGEABLE));
+	/* A hole asks for a shared writable mapping and a file that can. */
+	CHECK_EQ(do_madvise(mm, vec, P(1), MADV_REMOVE), -EINVAL);
+	CHECK_EQ(do_madvise(mm, priv, P(1), MADV_REMOVE), -EACCES);
+	CHECK_EQ(do_madvise(mm, ro, P(1), MADV_REMOVE), -EACCES);
+	CHECK_EQ(do_madvise(mm, shared, P(1), MADV_REMOVE), -EOPNOTSUPP);
+	f->f_op = &punching;
+	tm_store(shared + P(3), 5);
+	CHECK_EQ(do_madvise(mm, shared + P(3), P(2), MADV_REMOVE), 0);
+	CHECK_EQ(last_punch[0], 3);
+	CHECK_EQ(last_punch[1], 2);
+	CHECK_EQ(tm_load(shared + P(3)), 0);
+	f->f_op = NULL;
+	/* A private copy is given up, the file is seen again. */
+	tm_store(priv + P(9), 1);
+	CHECK_EQ(tm_load(shared + P(9)), 0);
+	tm_store(shared + P(9), 2);
+	CHECK_EQ(do_madvise(mm, priv + P(9), P(1), MADV_DONTNEED), 0);
+	CHECK_EQ(tm_load(priv + P(9)), 2);
+	CHECK_EQ(do_munmap(mm, priv, P(16)), 0);
+	/* Out of memory, at once where it is clean and ours to push. */
+	CHECK_EQ(do_msync(mm, shared, P(16), MS_SYNC), 0);
+	CHECK_EQ(do_munmap(mm, ro, P(16)), 0);
+	CHECK_EQ(do_madvise(mm, shared, P(16), MADV_PAGEOUT), 0);
+	CHECK_EQ(core_of(mm, shared + P(9), vec), 0);
+	CHECK_EQ(tm_load(shared + P(9)), 2);
+	/* msync: a locked mapping is not invalidated; a hole comes last. */
+	CHECK_EQ(do_mlock(mm, shared, P(1), 0), 0);
+	CHECK_EQ(do_msync(mm, shared, P(1), MS_ASYNC | MS_INVALIDATE), -EBUSY);
+	CHECK_EQ(do_msync(mm, shared, P(1), MS_ASYNC), 0);
+	tm_store(shared + P(15), 6);
+	CHECK_EQ(do_munmap(mm, shared + P(8), P(1)), 0);
+	CHECK_EQ(do_msync(mm, shared, P(16), MS_SYNC), -ENOMEM);
+	CHECK_EQ(*stored(fi, 15), 6);
+	mm_check(mm);
+	mm_put(mm);
+	tm_use(NULL);
+	fput(f);
+	fput(r);
+	fm_inode_drop(fi);
+	return 0;
+}
+
+static void advice(void **state)
+{
+	(void)state;
+	TM_RUN(advice_body);
+}
+
+/* /proc/PID: device, inode, offset and name; kinds of resident pages. */
+static int proc_body(void *arg)
+{
+	static char text[8192], want[128];
+	struct fm_inode *fi = fm_inode_new(16);
+	struct file *f = fm_open(fi, RW_MODE);
+	struct mm_struct *mm = tm_mm();
+	struct seq_buf s;
+	uva_t shared;
+	u64 word;
+
+	(void)arg;
+	fi->inode.i_ino = 4711;
+	tm_use(mm);
+	f->f_ra.ra_pages = 0;
+	mm_task_register(port_current(), "maps");
+	shared = map(mm, 4, TM_RW, MAP_SHARED, f, 3);
+	tm_store(shared, 1);
+	tm_load(shared + P(1));
+	seq_buf_init(&s, text, sizeof(text));
+	CHECK_EQ(mm_show("/proc/self/maps", &s), 0);
+	snprintf(want, sizeof(want), "%08llx-%08llx rw-s 00003000 08:01 4711 ",
+		 (unsigned long long)shared, (unsigned long long)shared + P(4));
+	CHECK(strstr(text, want) && strstr(text, " /test/file\n"));
+	seq_buf_init(&s, text, sizeof(text));
+	CHECK_EQ(mm_show("/proc/self/status", &s), 0);
+	CHECK(strstr(text, "RssFile:\t       8 kB\n"));
+	CHECK(strstr(text, "VmRSS:\t       8 kB\n"));
+	seq_buf_init(&s, text, sizeof(text));
+	CHECK_EQ(mm_show("/proc/self/statm", &s), 0);
+	CHECK(strstr(text, "4 2 2 0 0 0 0\n"));
+	seq_buf_init(&s, text, sizeof(text));
+	CHECK_EQ(mm_show("/proc/self/smaps", &s), 0);
+	CHECK(strstr(text, "Rss:                   8 kB\n"));
+	CHECK(strstr(text, "Private_Dirty:         4 kB\n"));
+	CHECK(strstr(text, "VmFlags: rd wr sh mr mw me ms "));
+	CHECK_EQ(mm_read("/proc/self/pagemap", (shared >> PAGE_SHIFT) * 8,
+			 &word, 8),
+		 8);
+	CHECK(word >> 61 & 1);
+	CHECK_EQ(f->f_count, 2);
+	mm_task_unregister(port_current());
+	mm_put(mm);
+	tm_use(NULL);
+	fput(f);
+	fm_inode_drop(fi);
+	return 0;
+}
+
+static void proc_files(void **state)
+{
+	(void)state;
+	TM_RUN(proc_body);
+}
+
+/* Fork bomb in small: shared and private, exits in any order. */
+static int family_body(void *arg)
+{
+	struct fm_inode *fi = fm_inode_new(32);
+	struct file *f = fm_open(fi, RW_MODE);
+	struct mm_struct *mm[40] = {tm_mm()};
+	uva_t priv, shared;
+
+	(void)arg;
+	tm_use(mm[0]);
+	priv = map(mm[0], 32, TM_RW, MAP_PRIVATE, f, 0);
+	shared = map(mm[0], 32, TM_RW, MAP_SHARED, f, 0);
+	for (u64 i = 1; i < 40; i++) {
+		tm_use(mm[(i * 7) % i]);
+		tm_store(priv + P(i % 32), i);
+		tm_store(shared + P(i % 32), i);
+		CHECK_EQ(mm_fork(mm[(i * 7) % i], &mm[i]), 0);
+	}
+	for (u64 i = 0; i < 40; i++) {
+		tm_use(mm[i]);
+		for (u64 p = 0; p < 32; p++)
+			CHECK_EQ(tm_load(shared + P(p)),
+				 p + 32 < 40 ? p + 32 : p);
+		mm_check(mm[i]);
+	}
+	tm_use(NULL);
+	for (u64 i = 0; i < 40; i++)
+		mm_put(mm[(i * 3) % 40]);
+	CHECK_EQ(f->f_count, 1);
+	CHECK(!mapping_mapped(fi->inode.i_mapping));
+	fput(f);
+	fm_inode_drop(fi);
+	return 0;
+}
+
+static void family(void **state)
+{
+	(void)state;
+	TM_RUN(family_body, .mem = 32UL << 20);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -661,6 +921,8 @@ int main(void)
 		cmocka_unit_test(provider),	cmocka_unit_test(read_faults),
 		cmocka_unit_test(write_faults), cmocka_unit_test(io_errors),
 		cmocka_unit_test(truncation),	cmocka_unit_test(reclaim),
+		cmocka_unit_test(mremaps),	cmocka_unit_test(advice),
+		cmocka_unit_test(proc_files),	cmocka_unit_test(family),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
