@@ -9,6 +9,7 @@
 #include <mmkit/port.h>
 
 #include "arch/paging.h"
+#include "base/mutex.h"
 #include "base/spinlock.h"
 #include "base/xarray.h"
 #include "cache/filemap.h"
@@ -54,9 +55,10 @@ struct swap_ra_state {
 };
 
 struct cache_state {
+	struct mutex swapon_mutex; /* one swapon at a time */
 	struct swap_info *swap[MAX_SWAPFILES];
-	u32 nr_swap;
-	u32 max_slots;	      /* of one area; constant */
+	u32 nr_swap;   /* (A) swap[] below it is constant: nr_swap_areas() */
+	u32 max_slots; /* of one area; constant */
 	u64 nr_swap_pages;    /* atomic: free slots of all areas */
 	u64 total_swap_pages; /* atomic */
 	struct swap_ra_state ra;
@@ -67,6 +69,13 @@ struct cache_state {
 };
 
 extern struct cache_state cache_sys;
+
+/* nr_swap_areas: how many of cache_sys.swap[] may be looked at; what swapon()
+ * wrote into them is seen. Any context. */
+static inline u32 nr_swap_areas(void)
+{
+	return __atomic_load_n(&cache_sys.nr_swap, __ATOMIC_ACQUIRE);
+}
 
 /*
  * cache_reset: forget all; cache_init: at boot, 0 or -ENOMEM. FORMAT is that

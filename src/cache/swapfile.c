@@ -54,6 +54,7 @@ int cache_init(const struct paging_format *format)
 	cache_sys.page_cluster = 3;
 	cache_sys.ra.window = 1;
 	spin_lock_init(&cache_sys.ra.lock, LOCK_CLASS_SEQ_STATS);
+	mutex_init(&cache_sys.swapon_mutex, LOCK_CLASS_SWAPON);
 	cache_sys.node_cache = kmem_cache_create(
 		"radix_tree_node", sizeof(struct xa_node), 0, 0, NULL);
 	cache_sys.bio_cache = kmem_cache_create(
@@ -188,7 +189,7 @@ swp_entry_t get_swap_page(void)
 		struct swap_info *best = NULL;
 		u32 off;
 
-		for (u32 t = 0; t < cache_sys.nr_swap; t++) {
+		for (u32 t = 0; t < nr_swap_areas(); t++) {
 			struct swap_info *si = cache_sys.swap[t];
 
 			if (si->prio < below &&
@@ -439,16 +440,27 @@ static int area_mark_bad(struct swap_info *si, const struct swap_header *h)
 	return si->pages ? 0 : -EINVAL;
 }
 
+/*
+ * SI becomes visible: to daemons that run through the table, and to whoever
+ * wants a slot. All of it is written before the number that makes it count.
+ */
 static int area_publish(struct swap_info *si, struct port_bdev *bdev, s16 prio)
 {
-	if (cache_sys.nr_swap == MAX_SWAPFILES)
+	u32 type;
+
+	mutex_lock(&cache_sys.swapon_mutex);
+	type = cache_sys.nr_swap;
+	if (type == MAX_SWAPFILES) {
+		mutex_unlock(&cache_sys.swapon_mutex);
 		return -EPERM;
-	si->type = cache_sys.nr_swap;
+	}
+	si->type = type;
 	si->prio = prio;
 	si->bdev = bdev;
 	si->in_use = true;
-	cache_sys.swap[si->type] = si;
-	cache_sys.nr_swap++;
+	cache_sys.swap[type] = si;
+	__atomic_store_n(&cache_sys.nr_swap, type + 1, __ATOMIC_RELEASE);
+	mutex_unlock(&cache_sys.swapon_mutex);
 	__atomic_fetch_add(&cache_sys.nr_swap_pages, si->pages,
 			   __ATOMIC_RELAXED);
 	__atomic_fetch_add(&cache_sys.total_swap_pages, si->pages,
@@ -456,7 +468,7 @@ static int area_publish(struct swap_info *si, struct port_bdev *bdev, s16 prio)
 	pr_info("Adding %lluk swap on %s.  Priority:%d extents:1 across:%lluk\n",
 		(unsigned long long)si->pages * 4, port_bdev_name(bdev), prio,
 		(unsigned long long)si->pages * 4);
-	return (int)si->type;
+	return (int)type;
 }
 
 static int swapon_header(struct port_bdev *bdev, s16 prio,
@@ -496,7 +508,7 @@ int swapon(struct port_bdev *bdev, s16 prio)
 
 void swap_areas_release(void)
 {
-	for (u32 t = 0; t < cache_sys.nr_swap; t++) {
+	for (u32 t = 0; t < nr_swap_areas(); t++) {
 		struct swap_info *si = cache_sys.swap[t];
 
 		mm_verify(si->inuse_pages == 0);
@@ -540,7 +552,7 @@ void swap_check(void)
 {
 	u64 free_slots = 0;
 
-	for (u32 t = 0; t < cache_sys.nr_swap; t++) {
+	for (u32 t = 0; t < nr_swap_areas(); t++) {
 		struct swap_info *si = cache_sys.swap[t];
 
 		area_check(si);

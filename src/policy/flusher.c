@@ -63,7 +63,7 @@ static void flush_round(void)
 {
 	u32 started = 0;
 
-	for (u32 t = 0; t < cache_sys.nr_swap; t++) {
+	for (u32 t = 0; t < nr_swap_areas(); t++) {
 		struct swap_info *si = cache_sys.swap[t];
 		struct page *page;
 		u64 off = 0;

@@ -43,7 +43,7 @@ static bool is_boot_node(u64 pfn)
 /* Tables of a large swap area are beyond what slabs serve. */
 static bool is_swap_table(u64 pfn)
 {
-	for (u32 t = 0; t < cache_sys.nr_swap; t++) {
+	for (u32 t = 0; t < nr_swap_areas(); t++) {
 		const struct swap_info *si = cache_sys.swap[t];
 
 		if (in_frame(si->map, pfn) || in_frame(si->cluster_count, pfn))

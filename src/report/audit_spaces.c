@@ -131,6 +131,6 @@ void audit_spaces(struct audit *a)
 		count_space(a, mm);
 	count_mappings(a);
 	a->lazy_spaces = lazy_spaces();
-	for (u32 t = 0; t < cache_sys.nr_swap; t++)
+	for (u32 t = 0; t < nr_swap_areas(); t++)
 		count_swap_map(a, cache_sys.swap[t]);
 }

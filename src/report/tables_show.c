@@ -83,7 +83,7 @@ static void put_swap(struct seq_buf *out, const struct swap_info *si)
 void show_swaps(struct seq_buf *out)
 {
 	seq_puts(out, "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
-	mm_assert_le(cache_sys.nr_swap, MAX_SWAPFILES);
-	for (u32 t = 0; t < cache_sys.nr_swap; t++)
+	mm_assert_le(nr_swap_areas(), MAX_SWAPFILES);
+	for (u32 t = 0; t < nr_swap_areas(); t++)
 		put_swap(out, cache_sys.swap[t]);
 }
