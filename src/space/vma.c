@@ -329,7 +329,8 @@ static bool vma_absorb(struct mm_struct *mm, struct vm_area_struct *prev,
 			return false;
 		anon_vma_assign(prev, next->anon_vma);
 	}
-	prev->vm_flags |= next->vm_flags & VM_MERGE_IGNORE;
+	WRITE_ONCE(prev->vm_flags,
+		   prev->vm_flags | (next->vm_flags & VM_MERGE_IGNORE));
 	vma_unlink(mm, next);
 	vma_resize(prev, prev->vm_start, end, prev->vm_pgoff);
 	unlink_anon_vmas(next);
@@ -348,10 +349,12 @@ struct vm_area_struct *vma_merge(struct mm_struct *mm,
 				? NULL
 				: list_entry(mm->mmap.prev,
 					     struct vm_area_struct, vm_list));
+	u64 extra = w->vm_flags & VM_MERGE_IGNORE;
 
 	mm_assert(!next || next->vm_start >= w->end);
 	if (can_follow(prev, w)) {
-		prev->vm_flags |= w->vm_flags & VM_MERGE_IGNORE;
+		/* rmap reads the flags under a table lock alone. */
+		WRITE_ONCE(prev->vm_flags, prev->vm_flags | extra);
 		vma_resize(prev, prev->vm_start, w->end, prev->vm_pgoff);
 		if (can_precede(next, w) &&
 		    anon_vma_compatible(prev->anon_vma, next->anon_vma,
@@ -360,7 +363,7 @@ struct vm_area_struct *vma_merge(struct mm_struct *mm,
 		return prev;
 	}
 	if (can_precede(next, w)) {
-		next->vm_flags |= w->vm_flags & VM_MERGE_IGNORE;
+		WRITE_ONCE(next->vm_flags, next->vm_flags | extra);
 		vma_resize(next, w->start, next->vm_end, w->pgoff);
 		return next;
 	}
