@@ -455,6 +455,7 @@ void replace_page_cache_page(struct page *old, struct page *new)
 	mm_verify(xa_load(&mapping->i_pages, index) == old);
 	mm_verify(!xa_store(&mapping->i_pages, index, new, NULL));
 	set_page_mapping_word(new, (u64)(uintptr_t)mapping);
+	filemap_move_dirty(mapping, old, new);
 	set_page_mapping_word(old, 0);
 	mapping_unlock(mapping, flags);
 	count_page(mapping, new, 1);

@@ -230,8 +230,9 @@ void delete_from_page_cache_value(struct page *page, void *value);
 
 /*
  * replace_page_cache_page: NEW, locked, off all lists, takes OLD's place,
- * marks included; OLD, locked, leaves and loses the cache's reference. Cannot
- * fail. For migration; both are the caller's.
+ * marks and the dirty bit included; OLD, locked, unmapped, not under
+ * write-back, leaves, clean, and loses the cache's reference. Cannot fail. For
+ * migration; both are the caller's.
  */
 void replace_page_cache_page(struct page *old, struct page *new);
 
@@ -359,6 +360,11 @@ bool filemap_set_page_dirty(struct page *page);
 
 /* cancel_dirty_page: PAGE, locked, will not be written: clean, uncounted. */
 void cancel_dirty_page(struct page *page);
+
+/* filemap_move_dirty: NEW, which takes OLD's place in MAPPING, is dirty if OLD
+ * was, and OLD is not. Both locked, i_pages_lock held. */
+void filemap_move_dirty(const struct address_space *mapping, struct page *old,
+			struct page *new);
 
 /* clear_page_dirty_for_io: PAGE, locked, is about to be written: its entries
  * are made clean, then PG_dirty. False: it was not dirty. May sleep. */

@@ -118,6 +118,23 @@ void cancel_dirty_page(struct page *page)
 	mapping_unlock(mapping, flags);
 }
 
+void filemap_move_dirty(const struct address_space *mapping, struct page *old,
+			struct page *new)
+{
+	struct zone *from = page_zone(old), *to = page_zone(new);
+
+	if (!TestClearPageDirty(old))
+		return;
+	SetPageDirty(new);
+	if (from == to || mapping_flag(mapping, AS_NO_WRITEBACK))
+		return;
+	/* It is the same data: NR_DIRTIED has it already. */
+	mod_node_page_state(from->zone_pgdat, NR_FILE_DIRTY, -1);
+	mod_zone_page_state(from, NR_ZONE_WRITE_PENDING, -1);
+	mod_node_page_state(to->zone_pgdat, NR_FILE_DIRTY, 1);
+	mod_zone_page_state(to, NR_ZONE_WRITE_PENDING, 1);
+}
+
 bool clear_page_dirty_for_io(struct page *page)
 {
 	struct address_space *mapping = page_mapping(page);
