@@ -14,6 +14,7 @@
 struct mempolicy;
 struct mm_struct;
 struct port_thread;
+struct vm_area_struct;
 
 /* mm_task.flags: contexts that change how allocations behave. */
 #define PF_MEMALLOC	 0x00000001u /* may dip into the reserves, no reclaim */
@@ -55,9 +56,11 @@ struct mm_task {
 	u8 il_left;  /* turns that it has left */
 	struct mempolicy *mempolicy; /* NULL: default (mmkit/mempolicy.h) */
 	u64 min_flt, maj_flt;	     /* faults without / with I/O, own thread */
-	u32 nr_dirtied;	    /* pages of files since it last looked at limits */
-	u64 reclaimed_slab; /* frames of slabs freed in PF_MEMALLOC */
-	struct port_thread *thread;    /* set by the port at creation */
+	u32 nr_dirtied; /* pages of files since it last looked at limits */
+	struct vm_area_struct *fault_vma; /* of the last fault, and when it */
+	u64 fault_seq;			  /* was found (space/vma_lock.c) */
+	u64 reclaimed_slab;	    /* frames of slabs freed in PF_MEMALLOC */
+	struct port_thread *thread; /* set by the port at creation */
 	struct mm_task *next, **pprev; /* registry of tasks (space/) */
 	char comm[MM_TASK_COMM];
 	/* Lock checker; used in debug builds only, kept in all layouts. */

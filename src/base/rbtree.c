@@ -11,7 +11,10 @@
  *    way is at most twice the shortest. rb_check() verifies them.
  *    Augmented: each node's value equals its computation from itself and its
  *    children, whenever a function here returns.
- * 4. Locking: the caller's, exclusive for changes, shared for reading.
+ * 4. Locking: the caller's, exclusive for changes, shared for reading. Child
+ *    links are written by one store each, so that a walk without the lock
+ *    follows links that once were right; whether it went astray its user must
+ *    find out (a sequence count).
  * 5. Method. A new node is red; only (b) can break, between it and its
  *    parent: recolouring pushes the conflict up two levels, at most two
  *    rotations end it. Removing a black node leaves one side short of one
@@ -71,12 +74,12 @@ RB_INLINE void relink(struct rb_node *parent, struct rb_node *old,
 {
 	if (!parent) {
 		mm_assert(root->rb_node == old);
-		root->rb_node = entry;
+		rb_set_child(&root->rb_node, entry);
 	} else if (parent->left == old) {
-		parent->left = entry;
+		rb_set_child(&parent->left, entry);
 	} else {
 		mm_verify(parent->right == old);
-		parent->right = entry;
+		rb_set_child(&parent->right, entry);
 	}
 }
 
@@ -89,12 +92,12 @@ RB_INLINE void rotate(struct rb_node *top, bool right, struct rb_root *root,
 	struct rb_node *parent = rb_parent(top);
 
 	mm_assert(rb_parent(up) == top);
-	*side(top, !right) = inner;
+	rb_set_child(side(top, !right), inner);
 	if (inner)
 		set_parent(inner, top);
 	relink(parent, top, up, root);
 	set_parent(up, parent);
-	*side(up, right) = top;
+	rb_set_child(side(up, right), top);
 	set_parent(top, up);
 	if (cb)
 		cb->rotate(top, up);
@@ -199,13 +202,13 @@ RB_INLINE struct rb_node *take_place(struct rb_node *node, struct rb_node *succ,
 	if (parent == node) {
 		parent = succ;
 	} else {
-		parent->left = child;
+		rb_set_child(&parent->left, child);
 		if (child)
 			set_parent(child, parent);
-		succ->right = node->right;
+		rb_set_child(&succ->right, node->right);
 		set_parent(succ->right, succ);
 	}
-	succ->left = node->left;
+	rb_set_child(&succ->left, node->left);
 	set_parent(succ->left, succ);
 	relink(rb_parent(node), node, succ, root);
 	succ->parent_color = node->parent_color;

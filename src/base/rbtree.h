@@ -65,6 +65,12 @@ static inline struct rb_node *rb_parent(const struct rb_node *node)
 	return (struct rb_node *)(node->parent_color & ~(uintptr_t)1);
 }
 
+/* rb_set_child: a child link (or the root's) changes, for all to see. */
+static inline void rb_set_child(struct rb_node **link, struct rb_node *node)
+{
+	__atomic_store_n(link, node, __ATOMIC_RELEASE);
+}
+
 /*
  * rb_link_node: hang NODE as a red leaf under PARENT at *LINK (a child link
  * of PARENT, or the root's). rb_insert_color() must follow.
@@ -77,7 +83,7 @@ static inline void rb_link_node(struct rb_node *node, struct rb_node *parent,
 	node->parent_color = (uintptr_t)parent;
 	node->left = NULL;
 	node->right = NULL;
-	*link = node;
+	rb_set_child(link, node);
 }
 
 /* rb_insert_color: rebalance after rb_link_node(). Locks: the tree's. */

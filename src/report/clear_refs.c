@@ -74,11 +74,11 @@ static void start_soft_dirty(struct mm_struct *mm)
 {
 	struct vm_area_struct *vma;
 
-	down_write(&mm->mmap_lock);
+	mmap_write_lock(mm);
 	for_each_vma (vma, mm)
-		WRITE_ONCE(vma->vm_flags, vma->vm_flags & ~VM_SOFTDIRTY);
+		vma_set_flags(vma, vma->vm_flags & ~VM_SOFTDIRTY);
 	walk_space(mm, clear_soft_dirty, NULL);
-	up_write(&mm->mmap_lock);
+	mmap_write_unlock(mm);
 }
 
 static void start_refs(struct mm_struct *mm, enum clear_refs what)

@@ -26,9 +26,10 @@
  *    FT-2  A page is complete (zeroed, copied, read) before its entry is set.
  *    FT-3  A fault that ends in an error has left entry and counters alone.
  *
- * 4. Locking. mmap lock for reading from the look-up of the VMA to the end;
- *    the table lock only around the last look and the change. Nothing is
- *    allocated and nobody waited for under the table lock.
+ * 4. Locking. A claim on the VMA (vma_lock.c) from its look-up to the end or,
+ *    where that is not enough, the mmap lock for reading; the table lock only
+ *    around the last look and the change. Nothing is allocated and nobody
+ *    waited for under the table lock.
  *
  * 5. Failure. No memory: the allocator has tried everything, the OOM killer
  *    included, so the access is simply repeated, unless the task is the one
@@ -74,7 +75,8 @@ vm_fault_t handle_mm_fault(struct vm_area_struct *vma, uva_t address, u32 flags)
 		.pgoff = linear_page_index(vma, address),
 	};
 
-	rwsem_assert_held(&vma->vm_mm->mmap_lock);
+	if (!(flags & FAULT_FLAG_CLAIM))
+		rwsem_assert_held(&vma->vm_mm->mmap_lock);
 	mm_assert(vma_contains(vma, address));
 	if (pt_alloc(&vma->vm_mm->pt, vmf.address, &vmf.slot))
 		return VM_FAULT_OOM;
@@ -131,6 +133,44 @@ static int fault_signal(const struct mm_task *task, uva_t va, vm_fault_t result,
 	return info->signo;
 }
 
+static u32 fault_flags(u32 error_code)
+{
+	u32 flags = 0;
+
+	if (error_code & PF_ERR_WRITE)
+		flags |= FAULT_FLAG_WRITE;
+	if (error_code & PF_ERR_INSTR)
+		flags |= FAULT_FLAG_INSTR;
+	return flags;
+}
+
+/*
+ * The common case, without the mmap lock: the mapping is there and allows the
+ * access. False: not that case, nothing was done. The first anonymous page of
+ * a mapping needs its neighbours, which a claim does not hold.
+ */
+static bool fault_claimed(struct mm_task *task, uva_t va, u32 error_code,
+			  vm_fault_t *result, struct file **dirtied)
+{
+	struct vm_area_struct *vma;
+	struct vma_claim claim;
+	bool ours;
+
+	vma = vma_claim(task, va, &claim);
+	if (!vma)
+		return false;
+	ours = access_allowed(vma, error_code) &&
+	       (!(error_code & PF_ERR_WRITE) || (vma->vm_flags & VM_SHARED) ||
+		READ_ONCE(vma->anon_vma));
+	if (ours)
+		*result = handle_mm_fault(
+			vma, va, fault_flags(error_code) | FAULT_FLAG_CLAIM);
+	if (ours && (*result & VM_FAULT_DIRTIED))
+		*dirtied = get_file(vma->vm_file);
+	vma_claim_end(&claim);
+	return ours;
+}
+
 /* Mmap lock held for reading. -EAGAIN: a stack must grow first. *SEGV_CODE
  * tells a hole from a mapping without the right. */
 static int fault_in_vma(struct mm_struct *mm, uva_t va, u32 error_code,
@@ -138,7 +178,6 @@ static int fault_in_vma(struct mm_struct *mm, uva_t va, u32 error_code,
 			struct file **dirtied)
 {
 	struct vm_area_struct *vma = find_vma(mm, va);
-	u32 flags = 0;
 
 	*result = VM_FAULT_SIGSEGV;
 	*segv_code = MM_SEGV_MAPERR;
@@ -149,14 +188,25 @@ static int fault_in_vma(struct mm_struct *mm, uva_t va, u32 error_code,
 	*segv_code = MM_SEGV_ACCERR;
 	if (!access_allowed(vma, error_code))
 		return 0;
-	if (error_code & PF_ERR_WRITE)
-		flags |= FAULT_FLAG_WRITE;
-	if (error_code & PF_ERR_INSTR)
-		flags |= FAULT_FLAG_INSTR;
-	*result = handle_mm_fault(vma, va, flags);
+	*result = handle_mm_fault(vma, va, fault_flags(error_code));
 	if (*result & VM_FAULT_DIRTIED)
 		*dirtied = get_file(vma->vm_file);
 	return 0;
+}
+
+/* With the mmap lock; grows a stack where that is what is needed. */
+static void fault_locked(struct mm_struct *mm, uva_t va, u32 error_code,
+			 vm_fault_t *result, int *segv_code,
+			 struct file **dirtied)
+{
+	int err;
+
+	do {
+		down_read(&mm->mmap_lock);
+		err = fault_in_vma(mm, va, error_code, result, segv_code,
+				   dirtied);
+		up_read(&mm->mmap_lock);
+	} while (err == -EAGAIN && !expand_stack(mm, va));
 }
 
 int mm_user_fault_info(struct mm_task *task, uva_t va, u32 error_code,
@@ -164,19 +214,13 @@ int mm_user_fault_info(struct mm_task *task, uva_t va, u32 error_code,
 {
 	vm_fault_t result = VM_FAULT_SIGSEGV;
 	struct mm_struct *mm = task->mm;
-	int err, segv_code = MM_SEGV_MAPERR;
 	struct file *dirtied = NULL;
+	int segv_code = MM_SEGV_MAPERR;
 
 	if (READ_ONCE(task->fatal_signal) || !mm || va >= mm->layout.task_size)
 		return fault_signal(task, va, result, segv_code, info);
-	for (;;) {
-		down_read(&mm->mmap_lock);
-		err = fault_in_vma(mm, va, error_code, &result, &segv_code,
-				   &dirtied);
-		up_read(&mm->mmap_lock);
-		if (err != -EAGAIN || expand_stack(mm, va))
-			break;
-	}
+	if (!fault_claimed(task, va, error_code, &result, &dirtied))
+		fault_locked(mm, va, error_code, &result, &segv_code, &dirtied);
 	if (dirtied) {
 		/* With no lock held: writers may have to wait long. */
 		balance_dirty_pages_ratelimited(dirtied->f_mapping);

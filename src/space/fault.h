@@ -23,6 +23,7 @@
 
 #define FAULT_FLAG_WRITE 0x1u
 #define FAULT_FLAG_INSTR 0x2u
+#define FAULT_FLAG_CLAIM 0x4u /* the VMA is claimed, no mmap lock is held */
 
 struct vm_fault {
 	/* Set by the driver, read-only after. */
@@ -40,7 +41,8 @@ struct vm_fault {
 /*
  * handle_mm_fault: make ADDRESS of VMA accessible as FLAGS say, or tell why
  * not. The caller has checked the VMA's permissions. Mmap lock held in any
- * mode, and still held on return. May sleep.
+ * mode, and still held on return; or, with FAULT_FLAG_CLAIM, a claim on VMA,
+ * which then has an anon_vma if the access is a write. May sleep.
  */
 vm_fault_t handle_mm_fault(struct vm_area_struct *vma, uva_t address,
 			   u32 flags);
@@ -87,6 +89,23 @@ static inline bool fault_lock_same(struct vm_fault *vmf)
 	pt_unlock(&vmf->slot);
 	return false;
 }
+
+/* A fault's hold on its mapping: see vma_lock.c. */
+struct vma_claim {
+	struct mm_struct *mm;
+	uintptr_t *slot;
+};
+
+/*
+ * vma_claim: the mapping of TASK's space that holds VA, which nobody changes
+ * until vma_claim_end(), or NULL: there is none, or it is being changed, or
+ * too many faults are under way: then take the mmap lock. TASK runs here. Does
+ * not sleep; a claim may be held over a sleep, but not over waiting for an mmap
+ * lock.
+ */
+struct vm_area_struct *vma_claim(struct mm_task *task, uva_t va,
+				 struct vma_claim *claim);
+void vma_claim_end(struct vma_claim *claim);
 
 /* wp_page_reuse: PAGE is ours alone: make the entry writable. Table locked. */
 void wp_page_reuse(struct vm_fault *vmf);

@@ -142,8 +142,9 @@ int mm_fork(struct mm_struct *old, struct mm_struct **out)
 
 	if (err)
 		return err;
-	down_write(&old->mmap_lock);
-	down_write_nested(&mm->mmap_lock, 1);
+	mmap_write_lock(old);
+	mmap_write_lock_nested(mm);
+	mm_start_write_all(old);
 	mm->brk = old->brk;
 	mm->start_brk = old->start_brk;
 	mm->rlimit_as = old->rlimit_as;
@@ -155,10 +156,10 @@ int mm_fork(struct mm_struct *old, struct mm_struct **out)
 		if (err)
 			break;
 	}
-	up_write(&mm->mmap_lock);
+	mmap_write_unlock(mm);
 	/* Before anybody writes through an old entry of the parent's. */
 	port_tlb_flush(&old->cpus, old->asid, 0, 0);
-	up_write(&old->mmap_lock);
+	mmap_write_unlock(old);
 	if (err)
 		mm_put(mm);
 	else

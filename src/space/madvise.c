@@ -140,7 +140,7 @@ static struct vm_area_struct *advise_vma(struct vm_area_struct *vma,
 	if (err) /* madvise(2) has a name of its own for no memory here */
 		return ERR_PTR(err == -ENOMEM ? -EAGAIN : err);
 	vma = find_vma(vma->vm_mm, start);
-	WRITE_ONCE(vma->vm_flags, new);
+	vma_set_flags(vma, new);
 	return vma_join(vma->vm_mm, vma);
 }
 
@@ -462,9 +462,9 @@ static int advise_locked(struct mm_struct *mm, uva_t start, uva_t end,
 		err = advise_pages(mm, start, end, advice);
 		up_read(&mm->mmap_lock);
 	} else {
-		down_write(&mm->mmap_lock);
+		mmap_write_lock(mm);
 		err = advise_flags(mm, start, end, advice);
-		up_write(&mm->mmap_lock);
+		mmap_write_unlock(mm);
 	}
 	return err;
 }

@@ -244,7 +244,7 @@ static struct vm_area_struct *mlock_fixup(struct vm_area_struct *vma,
 	vma = find_vma(mm, start);
 	vm_stat_account(mm, vma->vm_flags, -(s64)vma_pages(vma));
 	vm_stat_account(mm, new, (s64)vma_pages(vma));
-	WRITE_ONCE(vma->vm_flags, new);
+	vma_set_flags(vma, new);
 	if (was != ((new &VM_LOCKED) != 0))
 		mlock_vma_pages(vma);
 	return vma_join(mm, vma);
@@ -326,13 +326,13 @@ int do_mlock(struct mm_struct *mm, uva_t addr, u64 len, u32 flags)
 	err = mlock_round(&addr, len, &end);
 	if (err)
 		return err;
-	down_write(&mm->mmap_lock);
+	mmap_write_lock(mm);
 	pages = (end - addr) >> PAGE_SHIFT;
 	if (!mlock_may_grow(mm, lock, pages))
 		pages -= locked_pages(mm, addr, end);
 	err = mlock_may_grow(mm, lock, pages) ? mlock_range(mm, addr, end, lock)
 					      : -ENOMEM;
-	up_write(&mm->mmap_lock);
+	mmap_write_unlock(mm);
 	if (err)
 		return err;
 	err = mm_populate(mm, addr, end - addr, POPULATE_LIKELY);
@@ -346,9 +346,9 @@ int do_munlock(struct mm_struct *mm, uva_t addr, u64 len)
 
 	if (err)
 		return err;
-	down_write(&mm->mmap_lock);
+	mmap_write_lock(mm);
 	err = mlock_range(mm, addr, end, 0);
-	up_write(&mm->mmap_lock);
+	mmap_write_unlock(mm);
 	return err;
 }
 
@@ -373,16 +373,16 @@ int do_mlockall(struct mm_struct *mm, u32 flags)
 		return -EINVAL;
 	if (!can_do_mlock(mm))
 		return -EPERM;
-	down_write(&mm->mmap_lock);
+	mmap_write_lock(mm);
 	if ((flags & MCL_CURRENT) && !mm_capable(MM_CAP_IPC_LOCK) &&
 	    mm->total_vm > mm->rlimit_memlock >> PAGE_SHIFT) {
-		up_write(&mm->mmap_lock);
+		mmap_write_unlock(mm);
 		return -ENOMEM;
 	}
 	mm->def_flags = flags & MCL_FUTURE ? lock : 0;
 	if (flags & MCL_CURRENT)
 		mlock_all(mm, lock);
-	up_write(&mm->mmap_lock);
+	mmap_write_unlock(mm);
 	if (flags & MCL_CURRENT)
 		mm_populate_all(mm);
 	return 0;
@@ -390,9 +390,9 @@ int do_mlockall(struct mm_struct *mm, u32 flags)
 
 int do_munlockall(struct mm_struct *mm)
 {
-	down_write(&mm->mmap_lock);
+	mmap_write_lock(mm);
 	mm->def_flags = 0;
 	mlock_all(mm, 0);
-	up_write(&mm->mmap_lock);
+	mmap_write_unlock(mm);
 	return 0;
 }

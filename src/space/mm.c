@@ -74,8 +74,11 @@ int space_init(const struct paging_format *format)
 	limits_init();
 	s->mmap_min_addr = SPACE_MMAP_MIN_ADDR;
 	s->stack_guard_gap = SPACE_STACK_GUARD_GAP;
-	s->mm_cache = kmem_cache_create("mm_struct", sizeof(struct mm_struct),
-					MM_CACHELINE, SLAB_NO_MERGE, NULL);
+	s->mm_cache = kmem_cache_create(
+		"mm_struct",
+		ALIGN(sizeof(struct mm_struct), MM_CACHELINE) +
+			MM_LINES * sizeof(struct mm_line),
+		MM_CACHELINE, SLAB_NO_MERGE, NULL);
 	s->vma_cache = kmem_cache_create("vm_area_struct",
 					 sizeof(struct vm_area_struct), 0,
 					 SLAB_NO_MERGE, NULL);
@@ -166,7 +169,11 @@ int mm_create(const struct mm_layout *layout, struct mm_struct **out)
 	}
 	init_rwsem(&mm->mmap_lock, LOCK_CLASS_MMAP_LOCK);
 	spin_lock_init(&mm->anon_lock, LOCK_CLASS_MM_ANON);
+	init_waitqueue_head(&mm->fault_wait);
+	mm->lines = (struct mm_line *)((char *)mm +
+				       ALIGN(sizeof(*mm), MM_CACHELINE));
 	INIT_LIST_HEAD(&mm->mmap);
+	mm->mm_lock_seq = 1;
 	mm->layout = *layout;
 	mm->start_brk = mm->brk = layout->start_brk;
 	mm->mm_users = mm->mm_count = 1;
@@ -189,7 +196,7 @@ static void exit_mmap(struct mm_struct *mm)
 	struct vm_area_struct *vma, *next;
 	struct mmu_gather tlb;
 
-	down_write(&mm->mmap_lock);
+	mmap_write_lock(mm);
 	mm_gather_init(&tlb, mm);
 	tlb.full = true;
 	all.arg = &tlb;
@@ -203,11 +210,11 @@ static void exit_mmap(struct mm_struct *mm)
 			vm_unaccount(vma_pages(vma));
 		vm_stat_account(mm, vma->vm_flags, -(s64)vma_pages(vma));
 		vma_unlink(mm, vma);
-		vma_free(vma);
+		vma_retire(vma);
 	}
 	pgtable_free_range(&mm->pt, &all);
 	tlb_finish(&tlb);
-	up_write(&mm->mmap_lock);
+	mmap_write_unlock(mm);
 	mm_verify(mm->total_vm == 0 && mm->map_count == 0);
 	for (int c = 0; c < NR_MM_COUNTERS; c++)
 		mm_verify(mm->counters[c] == 0);
@@ -337,6 +344,7 @@ void mm_task_attach(struct mm_task *task, struct mm_struct *mm)
 		mm_drop(task->active_mm);
 	task->active_mm = mm;
 	task_set_mm(task, mm);
+	task->fault_vma = NULL;
 	task->flags &= ~PF_KTHREAD;
 	if (task == port_current())
 		mm_load(mm);
@@ -353,6 +361,7 @@ void mm_task_exit(struct mm_task *task)
 		return;
 	preempt_disable();
 	task_set_mm(task, NULL);
+	task->fault_vma = NULL;
 	task->active_mm = NULL;
 	if (task == port_current())
 		port_load_root(pgtable_sys.idle_root, 0);
@@ -510,7 +519,8 @@ void mm_check(struct mm_struct *mm)
 {
 	bool agree = false;
 
-	down_write(&mm->mmap_lock);
+	mmap_write_lock(mm);
+	mm_start_write_all(mm);
 	vma_tree_check(mm);
 	pgtable_check(&mm->pt);
 	/* Reclaim works under the table locks only and moves entries from one
@@ -521,5 +531,5 @@ void mm_check(struct mm_struct *mm)
 			port_park(100 * 1000);
 	}
 	mm_verify(agree);
-	up_write(&mm->mmap_lock);
+	mmap_write_unlock(mm);
 }

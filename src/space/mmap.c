@@ -55,7 +55,7 @@ static void unmap_one_vma(struct mm_struct *mm, struct vm_area_struct *vma)
 	vm_stat_account(mm, vma->vm_flags, -(s64)vma_pages(vma));
 	vma_unlink(mm, vma);
 	vma_close(vma);
-	vma_free(vma);
+	vma_retire(vma);
 }
 
 /*
@@ -71,6 +71,7 @@ static void unmap_region(struct mm_struct *mm, uva_t start, uva_t end)
 
 	if (!first || first->vm_start >= end)
 		return;
+	vma_start_write_range(first, end);
 	mm_gather_init(&tlb, mm);
 	for (vma = first; vma && vma->vm_start < end; vma = vma_next(vma))
 		zap_range(&tlb, vma, vma->vm_start, vma->vm_end);
@@ -113,9 +114,10 @@ int do_munmap(struct mm_struct *mm, uva_t addr, u64 len)
 
 	if (len > mm->layout.task_size || !range_ok(mm, addr, PAGE_ALIGN(len)))
 		return -EINVAL;
-	down_write(&mm->mmap_lock);
+	mmap_write_lock(mm);
 	err = do_munmap_locked(mm, addr, PAGE_ALIGN(len));
-	up_write(&mm->mmap_lock);
+	mmap_write_unlock(mm);
+	mmap_poll();
 	return err;
 }
 
@@ -334,10 +336,10 @@ s64 do_mmap_file(struct mm_struct *mm, const struct mm_mmap *req)
 		return -ENOMEM;
 	if (r.pgoff + (r.len >> PAGE_SHIFT) < r.pgoff)
 		return -EOVERFLOW;
-	down_write(&mm->mmap_lock);
+	mmap_write_lock(mm);
 	at = mmap_locked(mm, &r);
 	populate = at >= 0 && mmap_populates(mm, r.flags);
-	up_write(&mm->mmap_lock);
+	mmap_write_unlock(mm);
 	/* That it fails is the first touch's matter. */
 	if (populate)
 		(void)mm_populate(mm, (uva_t)at, r.len, POPULATE_LIKELY);
@@ -387,7 +389,7 @@ uva_t do_brk(struct mm_struct *mm, uva_t brk)
 	bool ok = true, populate;
 	uva_t from, to;
 
-	down_write(&mm->mmap_lock);
+	mmap_write_lock(mm);
 	from = PAGE_ALIGN(mm->brk);
 	to = PAGE_ALIGN(brk);
 	if (brk < mm->start_brk || brk > mm->layout.task_size ||
@@ -401,7 +403,7 @@ uva_t do_brk(struct mm_struct *mm, uva_t brk)
 		mm->brk = brk;
 	brk = mm->brk;
 	populate = ok && to > from && (mm->def_flags & VM_LOCKED);
-	up_write(&mm->mmap_lock);
+	mmap_write_unlock(mm);
 	if (populate)
 		(void)mm_populate(mm, from, to - from, POPULATE_LIKELY);
 	return brk;
@@ -411,13 +413,13 @@ int mm_set_start_brk(struct mm_struct *mm, uva_t start)
 {
 	int err = 0;
 
-	down_write(&mm->mmap_lock);
+	mmap_write_lock(mm);
 	if (start >= mm->layout.task_size)
 		err = -EINVAL;
 	else if (mm->brk != mm->start_brk)
 		err = -EBUSY;
 	else
 		mm->start_brk = mm->brk = start;
-	up_write(&mm->mmap_lock);
+	mmap_write_unlock(mm);
 	return err;
 }

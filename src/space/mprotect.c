@@ -85,7 +85,7 @@ static bool protect_vma(struct mm_struct *mm, struct vm_area_struct *vma,
 		vm_unaccount(pages);
 	vm_stat_account(mm, old, -(s64)pages);
 	vm_stat_account(mm, new, (s64)pages);
-	WRITE_ONCE(vma->vm_flags, new);
+	vma_set_flags(vma, new);
 	vma->vm_page_prot = vm_get_page_prot(new);
 	protect_range(vma);
 	return true;
@@ -213,11 +213,11 @@ int do_mprotect(struct mm_struct *mm, uva_t addr, u64 len, int prot)
 	if ((prot & ~grows) & ~(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM))
 		return -EINVAL;
 	/* Beyond user space nothing is mapped, as in any hole. */
-	down_write(&mm->mmap_lock);
+	mmap_write_lock(mm);
 	if (grows)
 		err = protect_grows(mm, &addr, end, grows);
 	if (!err)
 		err = mprotect_locked(mm, addr, end, prot_to_vm_flags(prot));
-	up_write(&mm->mmap_lock);
+	mmap_write_unlock(mm);
 	return err;
 }

@@ -93,6 +93,7 @@ static int move_page_tables(struct vm_area_struct *vma, uva_t old, uva_t new,
 
 	if (!len)
 		return 0;
+	vma_start_write(vma);
 	if (prepare_tables(mm, old, new, len))
 		return -ENOMEM;
 	if (mapping)
@@ -204,7 +205,7 @@ static void leave_old(struct mm_struct *mm, const struct remap *r)
 
 	if (vma->vm_flags & VM_LOCKED)
 		mm->locked_vm -= vma_pages(vma);
-	WRITE_ONCE(vma->vm_flags, vma->vm_flags & ~VM_LOCKED_MASK);
+	vma_set_flags(vma, vma->vm_flags & ~VM_LOCKED_MASK);
 	if (vma->vm_start == r->addr && vma->vm_end == r->addr + r->old_len)
 		unlink_anon_vmas(vma);
 }
@@ -443,11 +444,11 @@ s64 do_mremap(struct mm_struct *mm, uva_t addr, u64 old_len, u64 new_len,
 
 	if (ret)
 		return ret;
-	down_write(&mm->mmap_lock);
+	mmap_write_lock(mm);
 	ret = remap_locked(mm, &r);
 	populate = ret >= 0 && r.new_len > r.old_len &&
 		   (find_vma(mm, (uva_t)ret)->vm_flags & VM_LOCKED);
-	up_write(&mm->mmap_lock);
+	mmap_write_unlock(mm);
 	if (populate)
 		(void)mm_populate(mm, (uva_t)ret + r.old_len,
 				  r.new_len - r.old_len, POPULATE_LIKELY);

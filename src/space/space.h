@@ -15,6 +15,7 @@
 #include "base/rbtree.h"
 #include "base/rwsem.h"
 #include "base/spinlock.h"
+#include "base/wait.h"
 #include "pgtable/mmu_gather.h"
 #include "pgtable/pgtable.h"
 
@@ -51,21 +52,25 @@
 #define VM_ACCESS_FLAGS (VM_READ | VM_WRITE | VM_EXEC)
 
 /*
- * One mapping. (W) mmap lock for writing to change, for reading to read;
- * (V) additionally the locks of the trees that the VMA is linked in to change:
- * its file's i_mmap_rwsem and its anon_vmas' root.
+ * One mapping. (W) mmap lock for writing and vma_start_write() to change; mmap
+ * lock for reading, or a claim (vma_lock.c), to read; (V) additionally the
+ * locks of the trees that the VMA is linked in to change: its file's
+ * i_mmap_rwsem and its anon_vmas' root; (T) as (W), within
+ * tree_change_begin() and its end.
  */
 struct vm_area_struct {
-	uva_t vm_start, vm_end;	  /* (W, V) [start, end) */
+	uva_t vm_start, vm_end;	  /* (T, V) [start, end) */
+	u64 vm_lock_seq;	  /* equal to mm_lock_seq: being changed */
 	u64 vm_pgoff;		  /* (W, V) page number of vm_start */
 	u64 vm_flags;		  /* (W) VM_* */
 	pgprot_t vm_page_prot;	  /* (W) access bits of new entries */
 	struct mm_struct *vm_mm;  /* constant */
-	struct rb_node vm_rb;	  /* (W) */
+	struct rb_node vm_rb;	  /* (T) */
 	u64 rb_subtree_gap;	  /* (W) largest gap below, in the subtree */
 	struct list_head vm_list; /* (W) in address order */
 	struct list_head anon_vma_chain; /* (W) avc.same_vma */
-	struct anon_vma *anon_vma; /* (W) set once under page_table lock */
+	struct anon_vma *anon_vma;	 /* (W) set once under mm->anon_lock */
+	struct epoch_head epoch;	 /* for the deferred free */
 	/* Of whom the contents are asked: vma_file.c. */
 	struct file *vm_file; /* (W) holds a reference; NULL: no file */
 	const struct vm_operations_struct *vm_ops; /* (W) NULL: anonymous */
@@ -82,6 +87,18 @@ enum mm_counter {
 	NR_MM_COUNTERS
 };
 
+/*
+ * What faults of one CPU write: a cache line for each CPU (beyond MM_LINES
+ * CPUs share them).
+ */
+#define MM_LINES       16u
+#define MM_LINE_CLAIMS 4u
+struct mm_line {
+	uintptr_t claims[MM_LINE_CLAIMS]; /* (A) vma_lock.c; 0: free */
+	u64 unused[MM_CACHELINE / 8 - MM_LINE_CLAIMS];
+};
+MM_STATIC_ASSERT(sizeof(struct mm_line) == MM_CACHELINE, "a line each");
+
 /* mm_struct.flags */
 #define MMF_OOM_SKIP   0x1UL /* nothing more to gain from killing it */
 #define MMF_OOM_VICTIM 0x2UL
@@ -91,7 +108,10 @@ enum mm_counter {
 struct mm_struct {
 	struct pgtable pt; /* see pgtable.h */
 	struct rw_semaphore mmap_lock;
-	struct rb_root mm_rb;		 /* (M) */
+	struct rb_root mm_rb;		 /* (M), in a tree change */
+	u64 tree_seq;			 /* (M) odd: the tree changes */
+	u64 mm_lock_seq;		 /* (M) raised when the lock goes */
+	u32 lines_used;			 /* (A) lines that had a claim once */
 	struct list_head mmap;		 /* (M) VMAs in address order */
 	u32 map_count;			 /* (M) */
 	u32 mm_users;			 /* (A) tasks and other users */
@@ -109,9 +129,11 @@ struct mm_struct {
 	u64 hiwater_vm;		      /* (M) largest total_vm so far */
 	/* (M) bytes */
 	u64 rlimit_as, rlimit_data, rlimit_stack, rlimit_memlock;
-	spinlock_t anon_lock;	 /* linking a VMA's first anon_vma */
-	struct list_head mmlist; /* (S) all address spaces */
-	struct epoch_head epoch; /* for the deferred free */
+	spinlock_t anon_lock;	      /* linking a VMA's first anon_vma */
+	struct list_head mmlist;      /* (S) all address spaces */
+	struct epoch_head epoch;      /* for the deferred free */
+	wait_queue_head_t fault_wait; /* writers, for claims to go */
+	struct mm_line *lines;	      /* (C) MM_LINES of them, behind this */
 };
 
 /* Tunables at boot: vm.mmap_min_addr (bytes), vm.stack_guard_gap (pages). */
@@ -169,6 +191,39 @@ static inline u64 vma_pages(const struct vm_area_struct *vma)
 	return (vma->vm_end - vma->vm_start) >> PAGE_SHIFT;
 }
 
+/* ---- vma_lock.c: who may change a mapping, and who may rely on it
+ * ------- */
+
+/*
+ * The mmap lock for writing, with the marks of vma_start_write(): these only,
+ * not the semaphore's own functions. May sleep.
+ */
+void mmap_write_lock(struct mm_struct *mm);
+void mmap_write_lock_nested(struct mm_struct *mm);
+void mmap_write_unlock(struct mm_struct *mm);
+/* mmap_poll: free what was deferred, if that is much. No lock held. */
+void mmap_poll(void);
+
+/*
+ * vma_start_write: VMA is going to change: no fault relies on it from here
+ * until the mmap lock, held for writing, is given back. May sleep.
+ */
+void vma_start_write(struct vm_area_struct *vma);
+/* The same for FIRST and its successors that begin before END. */
+void vma_start_write_range(struct vm_area_struct *first, uva_t end);
+/* The same for all of MM. */
+void mm_start_write_all(struct mm_struct *mm);
+/* vma_mark: as vma_start_write(), for a VMA that no fault can know yet. */
+void vma_mark(struct vm_area_struct *vma);
+/* vma_set_flags: start to write, and store. */
+void vma_set_flags(struct vm_area_struct *vma, u64 flags);
+/* vma_wait_unseen: VMA left the tree; until no fault even looks at it. */
+void vma_wait_unseen(struct vm_area_struct *vma);
+
+/* Around each change of links in the tree and of bounds. (M) for writing. */
+void tree_change_begin(struct mm_struct *mm);
+void tree_change_end(struct mm_struct *mm);
+
 #define for_each_vma(vma, mm) list_for_each_entry (vma, &(mm)->mmap, vm_list)
 
 /* vma_new: an unlinked VMA, fields set, not in the tree. NULL: no memory.
@@ -177,8 +232,12 @@ struct vm_area_struct *vma_new(struct mm_struct *mm, uva_t start, uva_t end,
 			       u64 vm_flags) MM_MUST_CHECK;
 /* vma_dup: a copy of VMA's fields with empty links, or NULL. */
 struct vm_area_struct *vma_dup(const struct vm_area_struct *vma) MM_MUST_CHECK;
-/* vma_free: free a VMA that is linked nowhere; its file is put. May sleep. */
+/* vma_free: free a VMA that is linked nowhere and never was in the tree; its
+ * file is put. May sleep. */
 void vma_free(struct vm_area_struct *vma);
+/* vma_retire: the same for one that was, and left it: once nobody can still
+ * look at it. (M) for writing. May sleep. */
+void vma_retire(struct vm_area_struct *vma);
 /* vma_link / vma_unlink: into and out of tree and list. (M) for writing. */
 void vma_link(struct mm_struct *mm, struct vm_area_struct *vma);
 void vma_unlink(struct mm_struct *mm, struct vm_area_struct *vma);

@@ -61,12 +61,12 @@ int expand_stack(struct mm_struct *mm, uva_t addr)
 	int err = -EFAULT;
 
 	addr = PAGE_ALIGN_DOWN(addr);
-	down_write(&mm->mmap_lock);
+	mmap_write_lock(mm);
 	vma = find_vma(mm, addr);
 	if (vma && vma->vm_start <= addr)
 		err = 0; /* somebody grew it meanwhile */
 	else if (vma && (vma->vm_flags & VM_GROWSDOWN))
 		err = stack_grow(mm, vma, addr);
-	up_write(&mm->mmap_lock);
+	mmap_write_unlock(mm);
 	return err;
 }

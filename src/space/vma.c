@@ -20,7 +20,8 @@
  *    VMA-5  No two neighbours could be merged, unless a merge once failed
  *           because reverse mapping forbade it.
  *
- * 4. Locking. mmap lock for writing to change anything, for reading to look.
+ * 4. Locking. mmap lock for writing to change anything, for reading to look;
+ *    faults look without it, see vma_lock.c.
  *    Bounds and vm_pgoff are also read by reverse mapping, which holds only
  *    the anon_vma lock: vma_resize() takes that too.
  *
@@ -197,12 +198,34 @@ struct vm_area_struct *vma_dup(const struct vm_area_struct *vma)
 	return copy;
 }
 
+static void vma_put_file(struct vm_area_struct *vma)
+{
+	if (vma->vm_file)
+		fput(vma->vm_file);
+	vma->vm_file = NULL;
+}
+
 void vma_free(struct vm_area_struct *vma)
 {
 	mm_verify(list_empty(&vma->anon_vma_chain));
-	if (vma->vm_file)
-		fput(vma->vm_file);
+	vma_put_file(vma);
 	kmem_cache_free(space_sys.vma_cache, vma);
+}
+
+static void vma_free_epoch(struct epoch_head *head)
+{
+	struct vm_area_struct *vma =
+		container_of(head, struct vm_area_struct, epoch);
+
+	mm_verify(list_empty(&vma->anon_vma_chain));
+	kmem_cache_free(space_sys.vma_cache, vma);
+}
+
+void vma_retire(struct vm_area_struct *vma)
+{
+	vma_wait_unseen(vma);
+	vma_put_file(vma);
+	epoch_defer(&vma->epoch, vma_free_epoch);
 }
 
 void vma_link(struct mm_struct *mm, struct vm_area_struct *vma)
@@ -226,12 +249,15 @@ void vma_link(struct mm_struct *mm, struct vm_area_struct *vma)
 		}
 	}
 	list_add(&vma->vm_list, after);
-	rb_link_node(&vma->vm_rb, parent, link);
 	vma->rb_subtree_gap = 0;
+	vma_mark(vma);
+	tree_change_begin(mm);
+	rb_link_node(&vma->vm_rb, parent, link);
 	/* Both gaps that changed, before rotations copy them around. */
 	gap_update(vma);
 	gap_update(vma_next(vma));
 	rb_insert_augmented(&vma->vm_rb, &mm->mm_rb, &gap_callbacks);
+	tree_change_end(mm);
 	mm->map_count++;
 }
 
@@ -241,7 +267,10 @@ void vma_unlink(struct mm_struct *mm, struct vm_area_struct *vma)
 
 	rwsem_assert_held_write(&mm->mmap_lock);
 	mm_verify(mm->map_count > 0);
+	vma_start_write(vma);
+	tree_change_begin(mm);
 	rb_erase_augmented(&vma->vm_rb, &mm->mm_rb, &gap_callbacks);
+	tree_change_end(mm);
 	list_del_init(&vma->vm_list);
 	gap_update(next);
 	mm->map_count--;
@@ -253,11 +282,14 @@ void vma_resize(struct vm_area_struct *vma, uva_t start, uva_t end, u64 pgoff)
 
 	rwsem_assert_held_write(&vma->vm_mm->mmap_lock);
 	mm_assert(start < end);
+	vma_start_write(vma);
 	vma_file_resize_begin(vma);
 	anon_vma_resize_begin(vma);
-	vma->vm_start = start;
-	vma->vm_end = end;
+	tree_change_begin(vma->vm_mm);
+	WRITE_ONCE(vma->vm_start, start);
+	WRITE_ONCE(vma->vm_end, end);
 	vma->vm_pgoff = pgoff;
+	tree_change_end(vma->vm_mm);
 	anon_vma_resize_end(vma);
 	vma_file_resize_end(vma);
 	gap_update(vma);
@@ -324,18 +356,20 @@ static bool vma_absorb(struct mm_struct *mm, struct vm_area_struct *prev,
 {
 	uva_t end = next->vm_end;
 
+	vma_start_write(prev);
+	vma_start_write(next);
 	if (next->anon_vma && !prev->anon_vma) {
 		if (anon_vma_clone(prev, next))
 			return false;
 		anon_vma_assign(prev, next->anon_vma);
 	}
-	WRITE_ONCE(prev->vm_flags,
-		   prev->vm_flags | (next->vm_flags & VM_MERGE_IGNORE));
+	vma_set_flags(prev,
+		      prev->vm_flags | (next->vm_flags & VM_MERGE_IGNORE));
 	vma_unlink(mm, next);
 	vma_resize(prev, prev->vm_start, end, prev->vm_pgoff);
 	unlink_anon_vmas(next);
 	vma_file_unlink(next);
-	vma_free(next);
+	vma_retire(next);
 	return true;
 }
 
@@ -353,8 +387,7 @@ struct vm_area_struct *vma_merge(struct mm_struct *mm,
 
 	mm_assert(!next || next->vm_start >= w->end);
 	if (can_follow(prev, w)) {
-		/* rmap reads the flags under a table lock alone. */
-		WRITE_ONCE(prev->vm_flags, prev->vm_flags | extra);
+		vma_set_flags(prev, prev->vm_flags | extra);
 		vma_resize(prev, prev->vm_start, w->end, prev->vm_pgoff);
 		if (can_precede(next, w) &&
 		    anon_vma_compatible(prev->anon_vma, next->anon_vma,
@@ -363,7 +396,7 @@ struct vm_area_struct *vma_merge(struct mm_struct *mm,
 		return prev;
 	}
 	if (can_precede(next, w)) {
-		WRITE_ONCE(next->vm_flags, next->vm_flags | extra);
+		vma_set_flags(next, next->vm_flags | extra);
 		vma_resize(next, w->start, next->vm_end, w->pgoff);
 		return next;
 	}
@@ -418,6 +451,7 @@ int split_vma(struct mm_struct *mm, struct vm_area_struct *vma, uva_t addr)
 		if (err)
 			return err;
 	}
+	vma_start_write(vma);
 	upper = vma_dup(vma);
 	if (!upper)
 		return -ENOMEM;

@@ -358,11 +358,11 @@ static int culled_body(void *arg)
 	tm_store(p, 7);
 	page = page_at(mm, p);
 	lru_add_drain_all();
-	down_write(&mm->mmap_lock);
+	mmap_write_lock(mm);
 	vm_stat_account(mm, VM_READ, -1);
 	vm_stat_account(mm, VM_READ | VM_LOCKED, 1);
 	find_vma(mm, p)->vm_flags |= VM_LOCKED;
-	up_write(&mm->mmap_lock);
+	mmap_write_unlock(mm);
 	culled = sum_vm_event(UNEVICTABLE_PGCULLED);
 	for (int i = 0; i < 8 && !PageMlocked(page); i++)
 		CHECK(!tm_reclaim_one(mm, p));

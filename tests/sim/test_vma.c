@@ -60,9 +60,9 @@ static void compare(const struct vmodel *m, struct mm_struct *mm)
 		CHECK_EQ(m->w[c.at], 0);
 	CHECK_EQ(c.maps, vm_count(m));
 	CHECK_EQ(mm->map_count, c.maps);
-	down_write(&mm->mmap_lock);
+	mmap_write_lock(mm);
 	vma_tree_check(mm);
-	up_write(&mm->mmap_lock);
+	mmap_write_unlock(mm);
 }
 
 /* ---- random

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Faults of one process in real threads against everything that changes
+ * mappings or takes pages away; under ThreadSanitizer too.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <mmkit/boot.h>
+#include <mmkit/errno.h>
+#include <mmkit/report.h>
+
+#include "base/epoch.h"
+#include "base/seqbuf.h"
+#include "base_seed.h"
+#include "cache/swap.h"
+#include "host.h"
+#include "phys/lru.h"
+#include "phys/phys.h"
+#include "space/space.h"
+
+static u64 the_seed;
+
+static _Noreturn void fail_now(const char *what, int line)
+{
+	fprintf(stderr, "FAILED %s:%d: %s (SEED=%llu)\n", __FILE__, line, what,
+		(unsigned long long)the_seed);
+	fflush(NULL);
+	abort();
+}
+
+#define CHECK(c)                                \
+	do {                                    \
+		if (!(c))                       \
+			fail_now(#c, __LINE__); \
+	} while (0)
+
+#define FR_CHECK(c)		CHECK(c)
+#define FR_WRITE(va, from, len) host_copy_to_user(va, from, len)
+#define FR_READ(to, va, len)	host_copy_from_user(to, va, len)
+
+static struct port_thread *fr_start(void (*fn)(void *), void *arg, int cpu)
+{
+	struct port_thread *t;
+	int err = host_thread_start(&t, "fr", fn, arg);
+
+	(void)cpu;
+	/* The CPUs of ended threads may not be free yet. */
+	for (int i = 0; i < 1000 && err == -EAGAIN; i++) {
+		usleep(1000);
+		err = host_thread_start(&t, "fr", fn, arg);
+	}
+	CHECK(err == 0);
+	return t;
+}
+
+#include "model_faults.h"
+
+#define SWAP_PAGES 4096u
+
+static u64 nr_rounds;
+
+static struct port_bdev *make_swap(void)
+{
+	static _Alignas(8) char header[PAGE_SIZE];
+	char path[] = "/tmp/mmkit-test-faults-XXXXXX";
+	struct host_disk_config dc = {.name = "swap",
+				      .path = path,
+				      .size_bytes = (u64)SWAP_PAGES
+						    << PAGE_SHIFT,
+				      .unlink = true};
+	struct port_bdev *disk;
+	int fd = mkstemp(path);
+
+	CHECK(fd >= 0);
+	swap_header_init(header, SWAP_PAGES);
+	CHECK(write(fd, header, PAGE_SIZE) == (ssize_t)PAGE_SIZE);
+	close(fd);
+	CHECK(host_disk_open(&disk, &dc, NULL) == 0);
+	CHECK(swapon(disk, -2) == 0);
+	return disk;
+}
+
+static void audit(void)
+{
+	static char text[16384];
+	struct seq_buf s;
+
+	seq_buf_init(&s, text, sizeof(text));
+	if (mm_audit(&s)) {
+		fprintf(stderr, "%s", text);
+		fail_now("audit is clean", __LINE__);
+	}
+}
+
+static int run_main(void *arg)
+{
+	struct mm_boot_params bp = {.map = arg};
+
+	CHECK(mm_boot(&bp) == 0);
+	make_swap();
+	for (u64 i = 0; i < nr_rounds; i++)
+		fr_round((enum fr_kind)(i % FR_NR_KINDS), the_seed + i, 1000,
+			 UINT32_MAX);
+	for (int i = 0; i < 20; i++) {
+		usleep(2000);
+		lru_add_drain_all();
+		epoch_drain();
+	}
+	audit();
+	CHECK(space_sys.nr_mms == 0 && space_sys.committed == 0);
+	mm_shutdown();
+	return 0;
+}
+
+static void threads(void **state)
+{
+	struct host_config cfg = {
+		.cpus = 16, .ram_max = 1UL << 30, .quiet = true};
+	struct e820_table map;
+
+	(void)state;
+	the_seed = test_env("SEED", 1);
+	nr_rounds = test_iters(getenv("SOAK") ? 2000 : 90);
+	e820_init(&map);
+	CHECK(e820_add(&map, 0x100000, 32UL << 20, E820_TYPE_RAM) == 0);
+	mm_reset();
+	CHECK(host_init(&cfg) == 0);
+	CHECK(host_run(run_main, &map) == 0);
+	CHECK(host_shutdown() == 0);
+	fprintf(stderr, "faults: SEED=%llu, %llu accesses, %llu signals\n",
+		(unsigned long long)the_seed, (unsigned long long)fr.accesses,
+		(unsigned long long)fr.signals);
+	assert_true(fr.accesses >= nr_rounds * 1000);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(threads),
+	};
+
+	return cmocka_run_group_tests_name("faults_host", tests, NULL, NULL);
+}
