@@ -87,7 +87,7 @@ void mm_task_unregister(struct mm_task *task);
  * do_mmap: mmap(2) for anonymous memory. Returns the address, or -EINVAL,
  * -ENOMEM, -EEXIST (FIXED_NOREPLACE), -EPERM (below mmap_min_addr; MAP_LOCKED
  * with RLIMIT_MEMLOCK 0), -EAGAIN (RLIMIT_MEMLOCK), -EBADF (without
- * MAP_ANONYMOUS), -ENODEV (shared memory: not there yet). MAP_POPULATE and
+ * MAP_ANONYMOUS). MAP_SHARED is memory shared by forks. MAP_POPULATE and
  * MAP_LOCKED fault the pages in; that this fails is not told, as mmap(2) says.
  */
 s64 do_mmap(struct mm_struct *mm, uva_t addr, u64 len, int prot, int flags);

@@ -455,8 +455,10 @@ static bool drop_found(struct inode *inode, struct page *page, bool falloc_only)
 
 	lock_page(page);
 	there = page_mapping(page) == mapping;
-	/* Used since it was found: not ours to take. */
-	if (there && (!falloc_only || page_tagged(mapping, page)))
+	/* Used since it was found, or mapped from the cache: not ours to take.
+	 */
+	if (there && (!falloc_only ||
+		      (!page_mapped(page) && page_tagged(mapping, page))))
 		shmem_drop_page(inode, page);
 	unlock_page(page);
 	put_page(page);

@@ -38,10 +38,13 @@ struct shmem_inode {
 	char path[];		     /* of memfd and System V: the file's */
 };
 
-/* What shmem asks of space/: the commitment of memory. None: all is well. */
+/* What shmem asks of space/. With none all memory may be promised, and nothing
+ * is mapped. */
 struct shmem_ops {
 	int (*account)(u64 pages); /* 0 or -ENOMEM */
 	void (*unaccount)(u64 pages);
+	/* f_op->mmap of shmem files. */
+	int (*mmap)(struct file *file, struct vm_area_struct *vma);
 };
 
 struct shmem_state {

@@ -467,7 +467,16 @@ s64 shmem_seek(struct file *file, s64 off, int whence)
 	return whence == SEEK_DATA ? -ENXIO : (s64)isize;
 }
 
+/* Mappings are the business of the floor above. */
+static int shmem_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	const struct shmem_ops *ops = cache_sys.shmem.ops;
+
+	return ops ? ops->mmap(file, vma) : -ENODEV;
+}
+
 const struct file_operations shmem_fops = {
+	.mmap = shmem_mmap,
 	.read_iter = shmem_read_iter,
 	.write_iter = shmem_write_iter,
 	.fallocate = shmem_fallocate,

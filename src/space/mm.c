@@ -52,17 +52,6 @@ static int zero_page_init(void)
 	return 0;
 }
 
-/* Shared memory counts in the commitment like private. */
-static int commit_shared(u64 pages)
-{
-	return vm_enough_memory(port_current()->mm, pages);
-}
-
-static const struct shmem_ops commitment = {
-	.account = commit_shared,
-	.unaccount = vm_unaccount,
-};
-
 int space_init(const struct paging_format *format)
 {
 	struct space_state *s = &space_sys;
@@ -84,7 +73,7 @@ int space_init(const struct paging_format *format)
 					 SLAB_NO_MERGE, NULL);
 	if (!s->mm_cache || !s->vma_cache || anon_vma_init_caches())
 		return -ENOMEM;
-	shmem_set_ops(&commitment);
+	shmem_set_ops(&space_shmem_ops);
 	mapping_set_ops(&space_mapping_ops);
 	return zero_page_init();
 }

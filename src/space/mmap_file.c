@@ -130,9 +130,3 @@ int mmap_file_attach(struct vm_area_struct *vma, struct file *file)
 		mapping_unmap_writable(mapping);
 	return err;
 }
-
-int shmem_zero_setup(struct vm_area_struct *vma)
-{
-	(void)vma;
-	return -ENODEV;
-}

@@ -355,9 +355,18 @@ int mmap_file_attach(struct vm_area_struct *vma,
 
 /*
  * shmem_zero_setup: VMA, new, MAP_SHARED | MAP_ANONYMOUS, gets memory of its
- * own to share. 0 or -errno. The provider of shared memory fills this in.
+ * own to share, a file in memory, and is in its tree; also for /dev/zero. 0 or
+ * -ENOMEM, with VMA as it was. (shmem_map.c)
  */
 int shmem_zero_setup(struct vm_area_struct *vma) MM_MUST_CHECK;
+
+/* shmem_fault: vm_ops->fault of memory that is shared. */
+struct vm_fault;
+vm_fault_t shmem_fault(struct vm_fault *vmf);
+
+/* What shmem asks of this floor (src/cache/shmem.h). */
+struct shmem_ops;
+extern const struct shmem_ops space_shmem_ops;
 
 /* ---- limits (limits.c)
  * ------------------------------------------------------- */

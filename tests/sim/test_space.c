@@ -212,8 +212,9 @@ static int arguments_body(void *arg)
 	(void)arg;
 	CHECK_EQ(do_mmap(mm, 0, 0, TM_RW, TM_ANON), -EINVAL);
 	CHECK_EQ(do_mmap(mm, 0, P(1), TM_RW, MAP_ANONYMOUS), -EINVAL);
-	CHECK_EQ(do_mmap(mm, 0, P(1), TM_RW, MAP_SHARED | MAP_ANONYMOUS),
-		 -ENODEV);
+	CHECK_EQ(do_mmap(mm, 0, P(1), TM_RW,
+			 MAP_SHARED_VALIDATE | MAP_ANONYMOUS),
+		 -EINVAL);
 	CHECK_EQ(do_mmap(mm, 0, ~0UL, TM_RW, TM_ANON), -ENOMEM);
 	CHECK_EQ(do_mmap(mm, 0, top + 1, TM_RW, TM_ANON), -ENOMEM);
 	CHECK_EQ(do_mmap(mm, at + 1, P(1), TM_RW, TM_ANON | MAP_FIXED),

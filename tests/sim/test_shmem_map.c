@@ -1,0 +1,607 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Files in memory, mapped: shared anonymous memory, memfd and seals, swap and
+ * truncation under a mapping; several processes against byte arrays.
+ */
+#include "shmem_machine.h"
+
+#include "base/fail.h"
+#include "space/fault.h"
+
+#define SHARED_ANON (MAP_SHARED | MAP_ANONYMOUS)
+
+static s64 map_file(struct mm_struct *mm, struct file *f, u64 pages, int prot,
+		    int flags)
+{
+	struct mm_mmap r = {0, P(pages), prot, flags, f, 0};
+
+	return do_mmap_file(mm, &r);
+}
+
+static u64 counter(struct mm_struct *mm, enum mm_counter c)
+{
+	return mm_counter_get(mm, c);
+}
+
+static struct inode *inode_at(struct mm_struct *mm, uva_t at)
+{
+	return find_vma(mm, at)->vm_file->f_inode;
+}
+
+/* ---- shared anonymous memory -----------------------------------------------
+ */
+
+static int anon_body(void *arg)
+{
+	struct mm_struct *mm = tm_mm(), *child = NULL;
+	struct inode *inode;
+	s64 at;
+
+	(void)arg;
+	tm_use(mm);
+	at = do_mmap(mm, 0, P(8), TM_RW, SHARED_ANON);
+	CHECK(at > 0);
+	CHECK_EQ(space_sys.committed, 8);
+	CHECK_EQ(find_vma(mm, (uva_t)at)->vm_pgoff, 0);
+	CHECK(!strcmp(find_vma(mm, (uva_t)at)->vm_file->f_path,
+		      "/dev/zero (deleted)"));
+	inode = inode_at(mm, (uva_t)at);
+	CHECK_EQ(tm_load((uva_t)at), 0);
+	tm_store((uva_t)at + P(1), 11);
+	tm_store((uva_t)at + P(2), 22);
+	CHECK_EQ(counter(mm, MM_SHMEMPAGES), 3);
+	CHECK_EQ(counter(mm, MM_ANONPAGES), 0);
+	CHECK_EQ(shmem_inode_blocks(inode), 3);
+	/* A child shares it, and what it writes is seen. */
+	CHECK_EQ(mm_fork(mm, &child), 0);
+	CHECK_EQ(space_sys.committed, 8);
+	tm_use(child);
+	CHECK_EQ(tm_load((uva_t)at + P(1)), 11);
+	tm_store((uva_t)at + P(1), 12);
+	tm_store((uva_t)at + P(7), 77);
+	tm_use(mm);
+	CHECK_EQ(tm_load((uva_t)at + P(1)), 12);
+	CHECK_EQ(tm_load((uva_t)at + P(7)), 77);
+	/* To swap from both, and back. */
+	sh_swap_out(inode, 1);
+	CHECK(sh_swapped(inode, 1));
+	CHECK(pte_none(tm_pte(mm, (uva_t)at + P(1))));
+	CHECK(pte_none(tm_pte(child, (uva_t)at + P(1))));
+	CHECK_EQ(counter(mm, MM_SWAPENTS), 0);
+	CHECK_EQ(tm_load((uva_t)at + P(1)), 12);
+	CHECK(port_current()->maj_flt > 0);
+	tm_store((uva_t)at + P(1), 13);
+	tm_use(child);
+	CHECK_EQ(tm_load((uva_t)at + P(1)), 13);
+	/* MADV_DONTNEED drops entries, not contents. */
+	CHECK_EQ(do_madvise(child, (uva_t)at, P(8), MADV_DONTNEED), 0);
+	CHECK_EQ(counter(child, MM_SHMEMPAGES), 0);
+	CHECK_EQ(tm_load((uva_t)at + P(2)), 22);
+	/* Part of it moves; pages go with their numbers. */
+	CHECK(do_mremap(child, (uva_t)at + P(4), P(4), P(4),
+			MREMAP_MAYMOVE | MREMAP_FIXED,
+			0x10000000) == 0x10000000);
+	CHECK_EQ(tm_load(0x10000000 + P(3)), 77);
+	tm_use(mm);
+	mm_check(mm);
+	mm_check(child);
+	mm_put(child);
+	CHECK_EQ(tm_load((uva_t)at + P(7)), 77);
+	shmem_check();
+	filemap_check();
+	sh_swap_out(inode, 2);
+	lru_add_drain_all();
+	tm_audit();
+	tm_use(NULL);
+	mm_put(mm);
+	CHECK_EQ(space_sys.committed, 0);
+	CHECK_EQ(global_node_page_state(NR_SHMEM), 0);
+	CHECK_EQ(global_node_page_state(NR_FILE_MAPPED), 0);
+	return 0;
+}
+
+/* Promised as a whole, or page by page, or not at all. */
+static int promise_body(void *arg)
+{
+	struct mm_struct *mm = tm_mm();
+	s64 at;
+
+	(void)arg;
+	tm_use(mm);
+	CHECK_EQ(do_mmap(mm, 0, P(1UL << 31), TM_RW, SHARED_ANON), -ENOMEM);
+	CHECK_EQ(mm->map_count, 0);
+	at = do_mmap(mm, 0, P(1UL << 31), TM_RW, SHARED_ANON | MAP_NORESERVE);
+	CHECK(at > 0);
+	CHECK_EQ(space_sys.committed, 0);
+	tm_store((uva_t)at + P(1UL << 20), 1);
+	CHECK_EQ(space_sys.committed, 1);
+	space_sys.overcommit_memory = 2;
+	CHECK_EQ(do_mmap(mm, 0, P(1UL << 20), TM_RW,
+			 SHARED_ANON | MAP_NORESERVE),
+		 -ENOMEM);
+	space_sys.overcommit_memory = 0;
+	/* Two of them never melt. */
+	CHECK(do_mmap(mm, 0x10000000, P(1), TM_RW, SHARED_ANON | MAP_FIXED) >
+	      0);
+	CHECK(do_mmap(mm, 0x10001000, P(1), TM_RW, SHARED_ANON | MAP_FIXED) >
+	      0);
+	CHECK_EQ(mm->map_count, 3);
+	tm_use(NULL);
+	mm_put(mm);
+	return 0;
+}
+
+static void shared_anon(void **state)
+{
+	(void)state;
+	TM_RUN(anon_body, .swap_pages = 64);
+	TM_RUN(promise_body);
+}
+
+/* ---- memfd: size, holes, seals under mappings ------------------------------
+ */
+
+/* The signal that a load, a store at VA ends in; 0: none. */
+static int touch(uva_t va, bool write)
+{
+	u64 v = 7;
+
+	return write ? sim_copy_to_user(va, &v, sizeof(v))
+		     : sim_copy_from_user(&v, va, sizeof(v));
+}
+
+static int size_body(void *arg)
+{
+	struct file *f = memfd_create_file("m", 0);
+	struct mm_struct *mm = tm_mm();
+	u64 v = 5;
+	uva_t sh, priv;
+
+	(void)arg;
+	tm_use(mm);
+	sh = (uva_t)map_file(mm, f, 4, TM_RW, MAP_SHARED);
+	priv = (uva_t)map_file(mm, f, 4, TM_RW, MAP_PRIVATE);
+	CHECK_EQ(touch(sh, false), MM_SIGBUS);
+	CHECK_EQ(touch(priv, true), MM_SIGBUS);
+	CHECK_EQ(shmem_truncate(f->f_inode, P(2) + 8), 0);
+	CHECK_EQ(touch(sh + P(2) + 100, true), 0);
+	CHECK_EQ(touch(sh + P(3), true), MM_SIGBUS);
+	/* Mapping and calls agree. */
+	tm_store(sh + P(1), 0x1111);
+	CHECK_EQ(sh_read(f, &v, 8, P(1)), 8);
+	CHECK_EQ(v, 0x1111);
+	v = 0x2222;
+	CHECK_EQ(sh_write(f, &v, 8, P(1)), 8);
+	CHECK_EQ(tm_load(sh + P(1)), 0x2222);
+	CHECK_EQ(tm_load(priv + P(1)), 0x2222);
+	/* A private copy is nobody's business, until the file is cut. */
+	tm_store(priv + P(1), 0x3333);
+	CHECK_EQ(tm_load(sh + P(1)), 0x2222);
+	CHECK_EQ(counter(mm, MM_ANONPAGES), 1);
+	CHECK_EQ(vfs_fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			       (s64)P(1), (s64)P(1)),
+		 0);
+	CHECK_EQ(tm_load(sh + P(1)), 0);
+	CHECK_EQ(tm_load(priv + P(1)), 0x3333);
+	/* What was stored behind the end is gone when the file grows. */
+	CHECK_EQ(tm_load(sh + P(2) + 96) != 0, true);
+	CHECK_EQ(shmem_truncate(f->f_inode, P(3)), 0);
+	CHECK_EQ(tm_load(sh + P(2) + 96), 0);
+	CHECK_EQ(shmem_truncate(f->f_inode, P(1)), 0);
+	CHECK_EQ(touch(sh + P(1), false), MM_SIGBUS);
+	CHECK_EQ(touch(priv + P(1), false), MM_SIGBUS);
+	CHECK_EQ(counter(mm, MM_ANONPAGES), 0);
+	mm_check(mm);
+	fput(f);
+	tm_store(sh, 9);
+	tm_use(NULL);
+	mm_put(mm);
+	return 0;
+}
+
+/* The mount has no room: SIGBUS, as tmpfs says. */
+static int full_body(void *arg)
+{
+	struct super_block *sb = sh_mount(1, 0);
+	struct file *f = sh_file(sb, SH_RW);
+	struct mm_struct *mm = tm_mm();
+	uva_t at;
+
+	(void)arg;
+	CHECK_EQ(shmem_truncate(f->f_inode, P(2)), 0);
+	tm_use(mm);
+	at = (uva_t)map_file(mm, f, 2, TM_RW, MAP_SHARED);
+	CHECK_EQ(touch(at, true), 0);
+	CHECK_EQ(touch(at + P(1), false), MM_SIGBUS);
+	CHECK_EQ(touch(at, true), 0);
+	fput(f);
+	tm_use(NULL);
+	mm_put(mm);
+	CHECK_EQ(shmem_umount(sb), 0);
+	return 0;
+}
+
+static int seals_body(void *arg)
+{
+	struct file *f = memfd_create_file("s", MFD_ALLOW_SEALING), *ro;
+	struct mm_struct *mm = tm_mm();
+	s64 at, ro_at;
+
+	(void)arg;
+	ro = file_open(f->f_inode, FMODE_READ, 0, "ro");
+	CHECK_EQ(shmem_truncate(f->f_inode, P(2)), 0);
+	tm_use(mm);
+	at = map_file(mm, f, 2, TM_RW, MAP_SHARED);
+	CHECK(at > 0);
+	tm_store((uva_t)at, 1);
+	CHECK_EQ(shmem_add_seals(f, F_SEAL_WRITE), -EBUSY);
+	/* It stays in the way as long as it may become writable again. */
+	CHECK_EQ(do_mprotect(mm, (uva_t)at, P(2), PROT_READ), 0);
+	CHECK_EQ(shmem_add_seals(f, F_SEAL_WRITE), -EBUSY);
+	/* FUTURE_WRITE lets it write on, but nobody else. */
+	CHECK_EQ(shmem_add_seals(f, F_SEAL_FUTURE_WRITE), 0);
+	CHECK_EQ(do_mprotect(mm, (uva_t)at, P(2), TM_RW), 0);
+	tm_store((uva_t)at, 2);
+	CHECK_EQ(map_file(mm, f, 2, TM_RW, MAP_SHARED), -EPERM);
+	ro_at = map_file(mm, f, 2, PROT_READ, MAP_SHARED);
+	CHECK(ro_at > 0);
+	CHECK_EQ(do_mprotect(mm, (uva_t)ro_at, P(2), TM_RW), -EACCES);
+	CHECK_EQ(tm_load((uva_t)ro_at), 2);
+	CHECK_EQ(do_munmap(mm, (uva_t)at, P(2)), 0);
+	CHECK_EQ(do_munmap(mm, (uva_t)ro_at, P(2)), 0);
+	CHECK_EQ(shmem_add_seals(f, F_SEAL_WRITE), 0);
+	CHECK_EQ(map_file(mm, f, 2, TM_RW, MAP_SHARED), -EPERM);
+	/* Private copies are free; so is reading what was opened for that. */
+	at = map_file(mm, f, 2, TM_RW, MAP_PRIVATE);
+	CHECK(at > 0);
+	tm_store((uva_t)at, 3);
+	ro_at = map_file(mm, ro, 2, PROT_READ, MAP_SHARED);
+	CHECK(ro_at > 0);
+	CHECK_EQ(tm_load((uva_t)ro_at), 2);
+	CHECK_EQ(do_mprotect(mm, (uva_t)ro_at, P(2), TM_RW), -EACCES);
+	shmem_check();
+	fput(ro);
+	fput(f);
+	tm_use(NULL);
+	mm_put(mm);
+	return 0;
+}
+
+static void memfd(void **state)
+{
+	(void)state;
+	TM_RUN(size_body);
+	TM_RUN(full_body);
+	TM_RUN(seals_body);
+}
+
+/* ---- the model: processes, one object, swap --------------------------------
+ */
+
+#define M_PAGES 16u
+#define M_PROCS 4u
+
+struct model {
+	struct file *f;
+	struct mm_struct *mm[M_PROCS];
+	uva_t at[M_PROCS];
+	u64 pages; /* of the file */
+	u64 word[M_PAGES];
+};
+
+static void m_fork(struct model *m, struct prng *r)
+{
+	u64 from = prng_below(r, M_PROCS), to = prng_below(r, M_PROCS);
+
+	if (from == to)
+		return;
+	tm_use(NULL);
+	mm_put(m->mm[to]);
+	CHECK_EQ(mm_fork(m->mm[from], &m->mm[to]), 0);
+	m->at[to] = m->at[from];
+}
+
+static void m_move(struct model *m, u64 p, struct prng *r)
+{
+	uva_t to = 0x20000000 + P(64) * prng_below(r, 16);
+
+	if (to != m->at[p])
+		CHECK_EQ(do_mremap(m->mm[p], m->at[p], P(M_PAGES), P(M_PAGES),
+				   MREMAP_MAYMOVE | MREMAP_FIXED, to),
+			 (s64)to);
+	m->at[p] = to;
+}
+
+static void m_resize(struct model *m, struct prng *r)
+{
+	u64 pages = prng_below(r, M_PAGES + 1);
+
+	CHECK_EQ(shmem_truncate(m->f->f_inode, P(pages)), 0);
+	for (u64 i = pages; i < M_PAGES; i++)
+		m->word[i] = 0;
+	m->pages = pages;
+}
+
+static void m_touch(struct model *m, u64 p, u64 page, struct prng *r)
+{
+	uva_t va = m->at[p] + P(page) + 8;
+	bool write = prng_below(r, 2);
+	u64 v = prng_u64(r);
+
+	tm_use(m->mm[p]);
+	if (page >= m->pages) {
+		CHECK_EQ(touch(va, write), MM_SIGBUS);
+	} else if (write) {
+		tm_store(va, v);
+		m->word[page] = v;
+	} else {
+		CHECK_EQ(tm_load(va), m->word[page]);
+	}
+}
+
+static void m_step(struct model *m, struct prng *r)
+{
+	u64 p = prng_below(r, M_PROCS), page = prng_below(r, M_PAGES), v;
+
+	switch (prng_below(r, 12)) {
+	case 0:
+		m_fork(m, r);
+		break;
+	case 1:
+		m_move(m, p, r);
+		break;
+	case 2:
+		m_resize(m, r);
+		break;
+	case 3:
+		CHECK_EQ(vfs_fallocate(m->f,
+				       FALLOC_FL_PUNCH_HOLE |
+					       FALLOC_FL_KEEP_SIZE,
+				       (s64)P(page), (s64)P(1)),
+			 0);
+		m->word[page] = 0;
+		break;
+	case 4:
+	case 5:
+		sh_swap_out(m->f->f_inode, page);
+		break;
+	case 6:
+		v = prng_u64(r);
+		CHECK_EQ(sh_write(m->f, &v, 8, P(page) + 8), 8);
+		m->word[page] = v;
+		if (page >= m->pages)
+			CHECK_EQ(shmem_truncate(m->f->f_inode, P(page + 1)), 0);
+		m->pages = max(m->pages, page + 1);
+		break;
+	default:
+		m_touch(m, p, page, r);
+	}
+}
+
+static int model_body(void *arg)
+{
+	struct model m = {.f = memfd_create_file("model", 0)};
+	struct prng *r = arg;
+
+	for (u32 p = 0; p < M_PROCS; p++) {
+		m.mm[p] = tm_mm();
+		m.at[p] = (uva_t)map_file(m.mm[p], m.f, M_PAGES, TM_RW,
+					  MAP_SHARED);
+	}
+	for (u64 i = 0; i < 600; i++) {
+		snprintf(tm_context, sizeof(tm_context), "step %llu",
+			 (unsigned long long)i);
+		m_step(&m, r);
+		if (i % 50)
+			continue;
+		for (u32 p = 0; p < M_PROCS; p++)
+			mm_check(m.mm[p]);
+		shmem_check();
+		filemap_check();
+	}
+	for (u64 page = 0; page < m.pages; page++) {
+		u64 v = 0;
+
+		CHECK_EQ(sh_read(m.f, &v, 8, P(page) + 8), 8);
+		CHECK_EQ(v, m.word[page]);
+	}
+	tm_use(NULL);
+	for (u32 p = 0; p < M_PROCS; p++)
+		mm_put(m.mm[p]);
+	fput(m.f);
+	tm_context[0] = 0;
+	return 0;
+}
+
+static void model(void **state)
+{
+	struct prng r;
+
+	(void)state;
+	test_seed(&r, "shmem mapped model");
+	for (u64 i = 0; i < test_iters(6); i++)
+		TM_RUN(model_body, .arg = &r, .swap_pages = 128,
+		       .seed = test_env("SEED", 1) + i);
+}
+
+/* ---- every allocation fails ------------------------------------------------
+ */
+
+static int fail_body(void *arg)
+{
+	struct mm_struct *mm = tm_mm();
+	u64 fired = 0;
+
+	(void)arg;
+	tm_use(mm);
+	for (u64 n = 1; n < 100; n++) {
+		u64 committed = space_sys.committed;
+		struct fail_result res;
+		vm_fault_t ret = 0;
+		s64 at;
+
+		fail_arm_nth(FAIL_ALL, n / 2 + 1, n & 1);
+		fail_only_task(port_current());
+		at = do_mmap(mm, 0x10000000, P(4), TM_RW,
+			     SHARED_ANON | MAP_FIXED);
+		if (at > 0) {
+			down_read(&mm->mmap_lock);
+			ret = handle_mm_fault(find_vma(mm, (uva_t)at),
+					      (uva_t)at + P(2),
+					      FAULT_FLAG_WRITE);
+			up_read(&mm->mmap_lock);
+		}
+		res = fail_disarm();
+		fired += res.fired;
+		CHECK(at > 0 || (at == -ENOMEM && res.fired));
+		CHECK(!(ret & VM_FAULT_ERROR) ||
+		      (ret == VM_FAULT_OOM && res.fired));
+		if (at > 0) {
+			tm_store((uva_t)at + P(2), n);
+			CHECK_EQ(tm_load((uva_t)at + P(2)), n);
+			CHECK_EQ(do_munmap(mm, (uva_t)at, P(4)), 0);
+		}
+		CHECK_EQ(space_sys.committed, committed);
+		CHECK_EQ(mm->map_count, 0);
+		if (!res.fired)
+			break;
+	}
+	CHECK(fired > 5);
+	shmem_check();
+	tm_use(NULL);
+	mm_put(mm);
+	return 0;
+}
+
+static void failing(void **state)
+{
+	(void)state;
+	TM_RUN(fail_body);
+}
+
+/* ---- races -----------------------------------------------------------------
+ */
+
+#define R_PAGES 5u
+
+struct race {
+	struct file *f;
+	struct mm_struct *mm;
+	uva_t at;
+	u64 seed;
+};
+
+/* Touches; words are page + 1 in the low byte, or 0. SIGBUS behind the end. */
+static void race_touch(void *arg)
+{
+	struct race *r = arg;
+	struct prng p;
+
+	prng_seed(&p, r->seed + 1);
+	mm_task_attach(port_current(), r->mm);
+	for (int i = 0; i < 60; i++) {
+		u64 page = prng_below(&p, R_PAGES),
+		    v = (u64)i << 8 | (page + 1);
+		uva_t va = r->at + P(page);
+		int sig;
+
+		if (prng_below(&p, 2)) {
+			sig = sim_copy_to_user(va, &v, sizeof(v));
+		} else {
+			sig = sim_copy_from_user(&v, va, sizeof(v));
+			if (!sig)
+				CHECK(v == 0 || (v & 0xff) == page + 1);
+		}
+		CHECK(sig == 0 || sig == MM_SIGBUS);
+	}
+	mm_task_exit(port_current());
+}
+
+static void race_reclaim(void *arg)
+{
+	struct race *r = arg;
+	struct prng p;
+
+	prng_seed(&p, r->seed + 2);
+	for (int i = 0; i < 80; i++) {
+		struct page *page =
+			find_get_page(r->f->f_mapping, prng_below(&p, R_PAGES));
+
+		if (page)
+			(void)sh_shrink(page);
+		else
+			port_park(20 * 1000);
+	}
+}
+
+static void race_cut(void *arg)
+{
+	struct race *r = arg;
+	struct prng p;
+
+	prng_seed(&p, r->seed + 3);
+	for (int i = 0; i < 30; i++) {
+		u64 page = prng_below(&p, R_PAGES);
+
+		if (prng_below(&p, 2)) {
+			CHECK_EQ(shmem_truncate(r->f->f_inode, P(page)), 0);
+			CHECK(shmem_inode_blocks(r->f->f_inode) <= page);
+			CHECK_EQ(shmem_truncate(r->f->f_inode, P(R_PAGES)), 0);
+		} else {
+			CHECK_EQ(vfs_fallocate(r->f,
+					       FALLOC_FL_PUNCH_HOLE |
+						       FALLOC_FL_KEEP_SIZE,
+					       (s64)P(page), (s64)P(1)),
+				 0);
+		}
+	}
+}
+
+static int race_body(void *arg)
+{
+	static void (*const fn[])(void *) = {race_touch, race_touch,
+					     race_reclaim, race_cut};
+	struct race r = {.f = memfd_create_file("race", 0),
+			 .mm = tm_mm(),
+			 .seed = tm.cfg.seed};
+	struct port_thread *t[ARRAY_SIZE(fn)];
+
+	(void)arg;
+	CHECK_EQ(shmem_truncate(r.f->f_inode, P(R_PAGES)), 0);
+	r.at = (uva_t)map_file(r.mm, r.f, R_PAGES, TM_RW, MAP_SHARED);
+	for (size_t i = 0; i < ARRAY_SIZE(fn); i++)
+		CHECK_EQ(sim_thread_start_on(&t[i], "race",
+					     (int)i % tm.cfg.cpus, fn[i], &r),
+			 0);
+	for (size_t i = 0; i < ARRAY_SIZE(fn); i++)
+		port_thread_join(t[i]);
+	mm_check(r.mm);
+	shmem_check();
+	filemap_check();
+	mm_put(r.mm);
+	fput(r.f);
+	return 0;
+}
+
+static void races(void **state)
+{
+	u64 seed = test_env("SEED", 1), n = test_iters(60);
+
+	(void)state;
+	fprintf(stderr, "shmem mapped races: SEED=%llu\n",
+		(unsigned long long)seed);
+	for (u64 i = 0; i < n; i++)
+		TM_RUN(race_body, .swap_pages = 64, .cpus = 3, .seed = seed + i,
+		       .explore = true);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(shared_anon), cmocka_unit_test(memfd),
+		cmocka_unit_test(model),       cmocka_unit_test(failing),
+		cmocka_unit_test(races),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
