@@ -85,11 +85,12 @@ s64 process_vm_readv(const struct mm_process_vm *p, u64 flags) MM_MUST_CHECK;
 s64 process_vm_writev(const struct mm_process_vm *p, u64 flags) MM_MUST_CHECK;
 
 /*
- * do_process_madvise: process_madvise(2) on MM: WILLNEED, COLD, PAGEOUT for
- * the ranges of the vector VEC of VLEN elements in LOCAL's memory. The caller
- * has checked the right. Returns the bytes that were advised: fewer than asked
- * if a later range failed; else its error: those of do_madvise(), -EINVAL
- * (flags, another advice, VLEN), -EFAULT.
+ * do_process_madvise: process_madvise(2) on MM: WILLNEED, COLD, PAGEOUT, or,
+ * if MM is LOCAL, any advice, for the ranges of the vector VEC of VLEN elements
+ * in LOCAL's memory. The caller has checked the right. Returns the bytes that
+ * were advised: fewer than asked if a later range failed; else its error: those
+ * of do_madvise(), -EINVAL (flags, another advice, VLEN), -EFAULT (VEC, or a
+ * range outside user space).
  */
 s64 do_process_madvise(struct mm_struct *mm, struct mm_struct *local, uva_t vec,
 		       u64 vlen, int advice, u32 flags) MM_MUST_CHECK;

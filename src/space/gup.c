@@ -151,6 +151,13 @@ int mm_populate(struct mm_struct *mm, uva_t start, u64 len,
 	return err;
 }
 
+void mm_populate_vma(struct vm_area_struct *vma, uva_t at, uva_t end)
+{
+	while (at < end &&
+	       !populate_step(vma->vm_mm, &at, end, POPULATE_LIKELY))
+		;
+}
+
 void mm_populate_all(struct mm_struct *mm)
 {
 	uva_t at = 0, end = mm->layout.task_size;

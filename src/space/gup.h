@@ -33,6 +33,9 @@ int user_page_lock(struct vm_area_struct *vma, uva_t addr, bool write,
  */
 int mm_populate(struct mm_struct *mm, uva_t start, u64 len,
 		enum populate_how how);
+/* mm_populate_vma: [AT, END) of one mapping, POPULATE_LIKELY; (M) held, errors
+ * end it. */
+void mm_populate_vma(struct vm_area_struct *vma, uva_t at, uva_t end);
 /* mm_populate_all: every mapping, POPULATE_LIKELY; errors are passed over. */
 void mm_populate_all(struct mm_struct *mm);
 

@@ -297,11 +297,9 @@ static int mlock_round(uva_t *addr, u64 len, uva_t *end)
 	u64 off = *addr & (PAGE_SIZE - 1), bytes = PAGE_ALIGN(len + off);
 
 	*addr -= off;
-	/* A length that is rounded round the end of 64 bits is none (Linux). */
-	if (*addr + bytes < *addr)
-		return -EINVAL;
 	*end = *addr + bytes;
-	return 0;
+	/* A length that is rounded round the end of 64 bits is none (Linux). */
+	return *end < *addr ? -EINVAL : 0;
 }
 
 /* mlock(2)'s errors: the pages are not there, or not to be had. */
@@ -324,10 +322,11 @@ int do_mlock(struct mm_struct *mm, uva_t addr, u64 len, u32 flags)
 	if (!can_do_mlock(mm))
 		return -EPERM;
 	err = mlock_round(&addr, len, &end);
-	if (err)
-		return err;
-	mmap_write_lock(mm);
 	pages = (end - addr) >> PAGE_SHIFT;
+	/* The limit speaks first, also of a range that wraps. */
+	if (err)
+		return mlock_may_grow(mm, lock, pages) ? err : -ENOMEM;
+	mmap_write_lock(mm);
 	if (!mlock_may_grow(mm, lock, pages))
 		pages -= locked_pages(mm, addr, end);
 	err = mlock_may_grow(mm, lock, pages) ? mlock_range(mm, addr, end, lock)

@@ -243,13 +243,11 @@ static int map_free_range(struct mm_struct *mm, const struct vma_merge_want *w)
 	return 0;
 }
 
-/* The limits of locking and of size; what MAP_FIXED replaces is room. */
+/* The limits of size; what MAP_FIXED replaces is room. */
 static int mmap_limits(struct mm_struct *mm, uva_t at, u64 len, u64 vm_flags)
 {
 	u64 pages = len >> PAGE_SHIFT;
 
-	if (!mlock_may_grow(mm, vm_flags, pages))
-		return -EAGAIN;
 	if (may_expand_vm(mm, vm_flags, pages))
 		return 0;
 	pages -= mapped_pages(mm, at, at + len);
@@ -297,6 +295,8 @@ static s64 mmap_locked(struct mm_struct *mm, const struct mm_mmap *r)
 		return -EINVAL;
 	if ((r->flags & MAP_LOCKED) && !can_do_mlock(mm))
 		return -EPERM;
+	if (!mlock_may_grow(mm, want.vm_flags, r->len >> PAGE_SHIFT))
+		return -EAGAIN;
 	err = r->file ? mmap_file_flags(r, &want.vm_flags)
 		      : mmap_anon_flags(r, &want.vm_flags);
 	if (!err)

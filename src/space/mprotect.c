@@ -12,6 +12,7 @@
 #include <mmkit/errno.h>
 #include <mmkit/mman.h>
 
+#include "space/gup.h"
 #include "space/rmap.h"
 #include "space/space.h"
 
@@ -89,6 +90,29 @@ static bool protect_vma(struct mm_struct *mm, struct vm_area_struct *vma,
 	vma->vm_page_prot = vm_get_page_prot(new);
 	protect_range(vma);
 	return true;
+}
+
+/* Locked memory must not fault later: what becomes writable is copied now,
+ * after the mapping has melted, so that its pages belong to the whole. */
+static bool must_populate(const struct vm_area_struct *vma, u64 access)
+{
+	return (access & VM_WRITE) && (vma->vm_flags & VM_LOCKED) &&
+	       !(vma->vm_flags & (VM_WRITE | VM_SHARED));
+}
+
+/* The whole VMA; the mapping that holds it now. */
+static struct vm_area_struct *
+protect_one(struct mm_struct *mm, struct vm_area_struct *vma, u64 access)
+{
+	bool populate = must_populate(vma, access);
+	uva_t start = vma->vm_start, end = vma->vm_end;
+
+	if (!protect_vma(mm, vma, access))
+		return vma;
+	vma = vma_join(mm, vma);
+	if (populate)
+		mm_populate_vma(vma, start, end);
+	return vma;
 }
 
 /*
@@ -173,10 +197,8 @@ static int mprotect_locked(struct mm_struct *mm, uva_t start, uva_t end,
 		return err;
 	}
 	for (vma = find_vma(mm, start); vma && vma->vm_start < end;
-	     vma = vma_next(vma)) {
-		if (protect_vma(mm, vma, access))
-			vma = vma_join(mm, vma);
-	}
+	     vma = vma_next(vma))
+		vma = protect_one(mm, vma, access);
 	return 0;
 }
 

@@ -44,6 +44,29 @@ static int iov_sum(struct vm_iov *it)
 	return 0;
 }
 
+/*
+ * A vector of the caller's own memory: all of it is user space, whether it
+ * is mapped or not, and it ends where a call does. A single piece is cut
+ * before it is looked at.
+ */
+static int iov_own(const struct mm_struct *mm, struct vm_iov *it)
+{
+	u64 task_size = mm->layout.task_size;
+
+	it->total = 0;
+	for (u64 i = 0; i < it->nr; i++) {
+		struct mm_iovec *v = &it->iov[i];
+
+		if (it->nr == 1)
+			v->len = min(v->len, MAX_RW_COUNT);
+		if (v->len > task_size || v->base > task_size - v->len)
+			return -EFAULT;
+		v->len = min(v->len, MAX_RW_COUNT - it->total);
+		it->total += v->len;
+	}
+	return 0;
+}
+
 /* IT owns its copy unless an errno is returned. */
 static int iov_import(struct mm_struct *mm, uva_t user, u64 nr,
 		      struct vm_iov *it)
@@ -83,16 +106,34 @@ static u64 iov_piece(struct vm_iov *it, u64 max, uva_t *addr)
 		   PAGE_SIZE - (*addr & (PAGE_SIZE - 1)));
 }
 
+/*
+ * N bytes of LOCAL's memory into one page of the other process: that page is
+ * there, and stays, before LOCAL is looked at, so that nothing is read for a
+ * transfer which cannot take place. How many bytes arrived.
+ */
+static u64 procvm_store(const struct mm_process_vm *p, void *buf,
+			const uva_t addr[2], u64 n)
+{
+	struct page *page;
+	u64 got;
+
+	if (addr[1] >= p->remote->layout.task_size ||
+	    pin_user_pages(p->remote, addr[1], 1, FOLL_WRITE, &page) != 1)
+		return 0;
+	got = n - copy_from_user(p->local, buf, addr[0], n);
+	got = access_process_vm(p->remote, addr[1], buf, got, true);
+	unpin_user_page(page);
+	return got;
+}
+
 /* One step through BUF; how many bytes arrived. */
 static u64 procvm_step(const struct mm_process_vm *p, void *buf, bool write,
 		       const uva_t addr[2], u64 n)
 {
 	u64 got;
 
-	if (write) {
-		got = n - copy_from_user(p->local, buf, addr[0], n);
-		return access_process_vm(p->remote, addr[1], buf, got, true);
-	}
+	if (write)
+		return procvm_store(p, buf, addr, n);
 	got = access_process_vm(p->remote, addr[1], buf, n, false);
 	return got - copy_to_user(p->local, addr[0], buf, got);
 }
@@ -133,9 +174,10 @@ static s64 process_vm_rw(const struct mm_process_vm *p, u64 flags, bool write)
 	ret = iov_import(p->local, p->local_iov, p->liovcnt, &l);
 	if (ret)
 		return ret;
-	if (!l.total) {
+	ret = iov_own(p->local, &l);
+	if (ret || !l.total) {
 		iov_free(&l);
-		return 0;
+		return ret;
 	}
 	ret = iov_import(p->local, p->remote_iov, p->riovcnt, &r);
 	if (!ret) {
@@ -156,6 +198,14 @@ s64 process_vm_writev(const struct mm_process_vm *p, u64 flags)
 	return process_vm_rw(p, flags, true);
 }
 
+/* To oneself any advice; to others what changes no contents (6.13). */
+static bool advice_allowed(const struct mm_struct *mm,
+			   const struct mm_struct *local, int advice)
+{
+	return mm == local || advice == MADV_WILLNEED || advice == MADV_COLD ||
+	       advice == MADV_PAGEOUT;
+}
+
 s64 do_process_madvise(struct mm_struct *mm, struct mm_struct *local, uva_t vec,
 		       u64 vlen, int advice, u32 flags)
 {
@@ -163,12 +213,12 @@ s64 do_process_madvise(struct mm_struct *mm, struct mm_struct *local, uva_t vec,
 	u64 done = 0;
 	s64 err;
 
-	if (flags || (advice != MADV_WILLNEED && advice != MADV_COLD &&
-		      advice != MADV_PAGEOUT))
+	if (flags)
 		return -EINVAL;
 	err = iov_import(local, vec, vlen, &it);
 	if (err)
 		return err;
+	err = advice_allowed(mm, local, advice) ? iov_own(local, &it) : -EINVAL;
 	for (u64 i = 0; i < it.nr && !err; i++) {
 		err = do_madvise(mm, it.iov[i].base, it.iov[i].len, advice);
 		if (!err)

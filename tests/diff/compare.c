@@ -54,13 +54,19 @@ static void describe_flags(struct text *t, uint64_t f)
 static void describe_maps(struct text *t, const uint64_t *w)
 {
 	for (uint64_t i = 0; i < w[0]; i++) {
-		const uint64_t *m = w + 1 + 3 * i;
+		const uint64_t *m = w + 1 + DIFF_MAP_WORDS * i;
 
 		add(t, "    %012llx-%012llx %c%c%c%c", (unsigned long long)m[0],
 		    (unsigned long long)(m[1] & ~0xfffull),
 		    m[1] & DIFF_R ? 'r' : '-', m[1] & DIFF_W ? 'w' : '-',
 		    m[1] & DIFF_X ? 'x' : '-', m[1] & DIFF_SHARED ? 's' : 'p');
 		describe_flags(t, m[2]);
+		if (m[3])
+			add(t, " rss %u pss %u anon %u locked %u",
+			    (unsigned)(m[3] >> 48),
+			    (unsigned)(m[3] >> 32 & 0xffff),
+			    (unsigned)(m[3] >> 16 & 0xffff),
+			    (unsigned)(m[3] & 0xffff));
 		add(t, "\n");
 	}
 }
@@ -82,8 +88,8 @@ static void describe_snapshot(struct text *t, const char *who,
 
 	add(t, "  %s:\n", who);
 	describe_maps(t, w);
-	if (r->words > 1 + 3 * w[0])
-		describe_pages(t, w + 1 + 3 * w[0]);
+	if (r->words > 1 + DIFF_MAP_WORDS * w[0])
+		describe_pages(t, w + 1 + DIFF_MAP_WORDS * w[0]);
 }
 
 static bool same_result(const struct diff_result *a,
@@ -93,15 +99,75 @@ static bool same_result(const struct diff_result *a,
 	       a->addr == b->addr && a->words == b->words;
 }
 
+/* Which words of which kind differ in two snapshots. */
+static void snapshot_kind(struct text *t, const uint64_t *a, uint32_t na,
+			  const uint64_t *b, uint32_t nb)
+{
+	uint64_t maps = 1 + DIFF_MAP_WORDS * a[0], off[DIFF_MAP_WORDS] = {0};
+
+	if (a[0] != b[0]) {
+		add(t, " shape");
+		return;
+	}
+	for (uint64_t i = 1; i < maps; i++)
+		off[(i - 1) % DIFF_MAP_WORDS] |= a[i] ^ b[i];
+	add(t, " maps %d%d flags %llx sizes %llx", off[0] != 0,
+	    (int)(off[1] & 0xfff), (unsigned long long)off[2],
+	    off[3] ? 1ull : 0ull);
+	if (na != nb ||
+	    (na > maps && memcmp(a + maps, b + maps, 8ul * (na - maps)) != 0))
+		add(t, " pages");
+}
+
+/* An errno, or 0 for what is none. */
+static int errno_of(int64_t ret)
+{
+	return ret < 0 && ret >= -4095 ? (int)ret : 0;
+}
+
+void compare_kind(const struct seq *s, uint32_t i, const struct outcome *host,
+		  const struct outcome *sim, char *kind, size_t max)
+{
+	const struct diff_result *a = &host->res[i], *b = &sim->res[i];
+	struct text t = {kind, kind + max};
+
+	add(&t, "%s %d %d %d signal %d %d code %d %d at %d",
+	    a->words ? "snapshot" : diff_call_name[s->op[i].call],
+	    errno_of(a->ret), errno_of(b->ret), a->ret != b->ret, a->sig,
+	    b->sig, a->code, b->code, a->addr != b->addr);
+	if (a->words && b->words)
+		snapshot_kind(&t, host->blob + a->blob, a->words,
+			      sim->blob + b->blob, b->words);
+}
+
+/*
+ * Linux reads another process's memory through pins, and a page that is pinned
+ * gets an owner: who shared it has a copy then. mmkit copies nothing. So what
+ * depends on the number of sharers is not compared from there on.
+ */
+static void forget_shares(const struct diff_result *r, uint64_t *blob)
+{
+	uint64_t *w = blob + r->blob;
+
+	for (uint64_t i = 0; r->words && i < w[0]; i++)
+		w[DIFF_MAP_WORDS * (i + 1)] &= 0xffff0000ffff0000ul;
+}
+
 int compare(const struct seq *s, const struct outcome *host,
 	    const struct outcome *sim, char *why, size_t max)
 {
 	struct text t = {why, why + max};
+	bool unshared = false;
 
 	for (uint32_t i = 0; i < sim->nr; i++) {
 		const struct diff_result *a = &host->res[i], *b = &sim->res[i];
 		char line[256];
 
+		unshared |= s->op[i].call == OP_PVREAD;
+		if (unshared) {
+			forget_shares(a, host->blob);
+			forget_shares(b, sim->blob);
+		}
 		if (same_result(a, b) &&
 		    memcmp(host->blob + a->blob, sim->blob + b->blob,
 			   8ul * a->words) == 0)

@@ -28,7 +28,11 @@
 
 #define DIFF_MAX_OPS   4096u
 #define DIFF_MAX_PROCS 8u
-#define DIFF_BLOB      (1u << 18) /* words for snapshots */
+#define DIFF_BLOB      (1u << 20) /* words for snapshots */
+/* RLIMIT_MEMLOCK, of which no capability frees. */
+#define DIFF_MEMLOCK (8ul << 20)
+/* What one operation may fault in. */
+#define DIFF_POPULATE (128 * DIFF_PAGE)
 
 enum diff_call {
 #define CALL(id, name, nr, args, weight) id,
@@ -53,18 +57,20 @@ struct diff_result {
 };
 
 /*
- * A snapshot: the number of mappings, three words for each (start, end with
- * access in the low bits, DIFF_VF_* if the snapshot is a deep one), then the
- * number of populated pages, and two for each: address with DIFF_PG_*, and a
- * hash of its contents (0 if they cannot be read).
+ * A snapshot: the number of mappings, four words for each (start, end with
+ * access in the low bits; if the snapshot is a deep one DIFF_VF_* and what
+ * smaps counts, diff_sizes()), then the number of populated pages, and two for
+ * each: address with DIFF_PG_*, and a hash of its contents (0 if they cannot
+ * be read).
  */
-#define DIFF_R	     1ul
-#define DIFF_W	     2ul
-#define DIFF_X	     4ul
-#define DIFF_SHARED  8ul
-#define DIFF_PG_ZERO 1ul
-#define DIFF_PG_SWAP 2ul
-#define DIFF_PG_FILE 4ul
+#define DIFF_MAP_WORDS 4u
+#define DIFF_R	       1ul
+#define DIFF_W	       2ul
+#define DIFF_X	       4ul
+#define DIFF_SHARED    8ul
+#define DIFF_PG_ZERO   1ul
+#define DIFF_PG_SWAP   2ul
+#define DIFF_PG_FILE   4ul
 
 /* Flags of a mapping as smaps names them. */
 enum diff_vf {
@@ -74,6 +80,18 @@ enum diff_vf {
 	DIFF_NR_VF
 };
 
+/* The counters of smaps, all in kB, in a word. */
+enum { SZ_RSS, SZ_PSS, SZ_ANON, SZ_LOCKED, NR_SZ };
+
+static inline uint64_t diff_sizes(const uint64_t *kb)
+{
+	uint64_t w = 0;
+
+	for (unsigned i = 0; i < NR_SZ; i++)
+		w = w << 16 | (kb[i] & 0xffff);
+	return w;
+}
+
 /* What the executor found out about its kernel. */
 struct diff_host {
 	uint32_t ready;
@@ -82,6 +100,7 @@ struct diff_host {
 	uint32_t scan;	 /* pages can be listed (PAGEMAP_SCAN) */
 	uint32_t nr_low; /* mappings below DIFF_LOW_END */
 	uint32_t heap;	 /* the heap could be put where it belongs */
+	uint32_t swap;	 /* the host has some: PAGEOUT is not compared */
 	uint64_t mmap_base;
 	uint64_t data_pages; /* below DIFF_LOW_END, for RLIMIT_DATA */
 	uint64_t min_addr;

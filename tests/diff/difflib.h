@@ -44,6 +44,8 @@ bool seq_load(const char *path, struct seq *s, char *why);
 /* What sim can do so far: what is not in here is not generated. */
 #define GEN_SHARED   1u
 #define GEN_POPULATE 2u
+#define GEN_KSM	     4u /* MADV_MERGEABLE, and nothing merges */
+#define GEN_THP	     8u /* MADV_HUGEPAGE is known */
 extern unsigned gen_features;
 
 /* seq_generate: at most NR operations, the same for equal SEED. */
@@ -91,6 +93,11 @@ void sim_perform(const struct seq *s, struct outcome *out);
 int compare(const struct seq *s, const struct outcome *host,
 	    const struct outcome *sim, char *why, size_t max);
 
+/* compare_kind: of the difference in operation I: what differs, without
+ * addresses and numbers, so that two failures of one cause are equal. */
+void compare_kind(const struct seq *s, uint32_t i, const struct outcome *host,
+		  const struct outcome *sim, char *kind, size_t max);
+
 /* ---- drive.c
  * -------------------------------------------------------------------- */
 
@@ -100,8 +107,9 @@ enum verdict { SAME, DIFFERENT, HOST_DIED };
 /* *COMPARED gets the number of operations that agree. */
 enum verdict seq_try(const struct seq *s, uint32_t *compared, char *why,
 		     size_t max);
-/* seq_shrink: a smallest sequence that still fails; each try in a process of
- * its own, so that a panic is a failure like others. In a session. */
+/* seq_shrink: a smallest sequence that still fails in the same way; each try
+ * in a process of its own, so that a panic is a failure like others. In a
+ * session. */
 void seq_shrink(struct seq *s);
 
 #endif

@@ -6,8 +6,11 @@
  * smaller ones, as long as what is left still fails (A. Zeller and R.
  * Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002).
  */
+#include <ctype.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,29 +38,80 @@ enum verdict seq_try(const struct seq *s, uint32_t *compared, char *why,
 	return at < 0 ? SAME : DIFFERENT;
 }
 
-/* Does S fail? Linux here, sim in a process that may come to harm. */
-static bool still_fails(const struct seq *s)
+#define KIND_MAX 256
+
+/* Which failure is being reduced; empty: any. */
+static char wanted[KIND_MAX];
+
+/* The first line of what a process said as it died, without its numbers. */
+static void death_kind(int fd, char *kind)
 {
-	struct outcome host, sim;
+	ssize_t n = pread(fd, kind, KIND_MAX - 1, 0);
+	char *to = kind;
+
+	kind[n > 0 ? n : 0] = 0;
+	kind[strcspn(kind, "\n")] = 0;
+	for (const char *p = kind; *p; p++)
+		if (!isxdigit((unsigned char)*p))
+			*to++ = *p;
+	*to = 0;
+}
+
+/* Sim, in a process of its own: the kind of failure into KIND, shared. */
+static _Noreturn void perform_here(const struct seq *s,
+				   const struct outcome *host, int fd,
+				   char *kind)
+{
 	static char why[1 << 16];
-	int status = 0;
+	struct outcome sim;
+	int at;
+
+	/* Nothing of the parent's is to be cleared up. */
+	signal(SIGABRT, SIG_DFL);
+	if (dup2(fd, STDERR_FILENO) < 0)
+		_exit(0);
+	sim_perform(s, &sim);
+	at = compare(s, host, &sim, why, sizeof(why));
+	if (at >= 0)
+		compare_kind(s, (uint32_t)at, host, &sim, kind, KIND_MAX);
+	_exit(0);
+}
+
+/* How does S fail? Linux here, sim in a process that may come to harm. KIND
+ * is empty if it does not. */
+static void failure_kind(const struct seq *s, char *kind)
+{
+	char *shared = mmap(NULL, DIFF_PAGE, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int fd = memfd_create("said", MFD_CLOEXEC), status = 0;
+	struct outcome host;
 	pid_t pid;
 
+	kind[0] = 0;
+	if (shared == MAP_FAILED || fd < 0)
+		abort();
 	if (!linux_run(s, &host)) {
 		linux_restart();
-		return false;
+	} else {
+		fflush(NULL);
+		pid = fork();
+		if (pid == 0)
+			perform_here(s, &host, fd, shared);
+		if (pid > 0 && waitpid(pid, &status, 0) == pid && status)
+			death_kind(fd, shared);
+		memcpy(kind, shared, KIND_MAX);
 	}
-	fflush(NULL);
-	pid = fork();
-	if (pid == 0) {
-		if (!freopen("/dev/null", "w", stderr))
-			_exit(9);
-		sim_perform(s, &sim);
-		_exit(compare(s, &host, &sim, why, sizeof(why)) >= 0);
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) != pid)
-		return false;
-	return status != 0;
+	close(fd);
+	munmap(shared, DIFF_PAGE);
+}
+
+/* Does S fail in the way that is looked for? */
+static bool still_fails(const struct seq *s)
+{
+	char kind[KIND_MAX];
+
+	failure_kind(s, kind);
+	return kind[0] && strcmp(kind, wanted) == 0;
 }
 
 /* Snapshots after each operation: what shows a difference first? */
@@ -142,10 +196,19 @@ static void simplify_arg(struct seq *s, uint32_t i, unsigned k)
 void seq_shrink(struct seq *s)
 {
 	static struct seq more;
+	char kind[KIND_MAX];
 	bool again = true;
 
+	failure_kind(s, wanted);
+	if (!wanted[0])
+		return;
+	/* A difference may show earlier, in another way; a panic is a panic. */
 	add_snapshots(&more, s);
-	if (still_fails(&more))
+	failure_kind(&more, kind);
+	if (strncmp(kind, "snapshot", 8) == 0 &&
+	    strncmp(wanted, "Kernel", 6) != 0)
+		memcpy(wanted, kind, KIND_MAX);
+	if (strcmp(kind, wanted) == 0)
 		*s = more;
 	for (uint32_t chunk = s->nr / 2; chunk > 0; chunk /= 2)
 		pass(s, chunk);

@@ -155,12 +155,57 @@ static long do_fork(void)
 
 static long set_limit(const struct diff_op *op)
 {
-	uint64_t lim[2] = {op->arg[1], ~0ul};
+	uint64_t lim[2];
 
+	SYS(NR_getrlimit, op->arg[0], U64(lim));
+	lim[0] = op->arg[1];
 	/* RLIMIT_DATA is given beyond what the executor itself needs. */
 	if (op->arg[0] == 2 && lim[0] != ~0ul)
 		lim[0] += sh->host.data_pages * DIFF_PAGE;
 	return SYS(NR_setrlimit, op->arg[0], U64(lim));
+}
+
+/* process_vm_readv(2) and its sister, of this process itself. */
+static long process_vm(const struct diff_op *op)
+{
+	const uint64_t *a = op->arg;
+	uint64_t iov[4] = {a[0], a[1], a[2], a[3]};
+
+	return SYS(op->call == OP_PVREAD ? NR_process_vm_readv
+					 : NR_process_vm_writev,
+		   (uint64_t)SYS(NR_getpid, 0), U64(iov), 1, U64(iov + 2), 1,
+		   a[4]);
+}
+
+/* With swap, what is paged out would look different: only made cold then. */
+static uint64_t comparable_advice(uint64_t advice)
+{
+	return advice == 21 && sh->host.swap ? 20 : advice;
+}
+
+static long process_madvise(const struct diff_op *op)
+{
+	const uint64_t *a = op->arg;
+	uint64_t iov[4] = {a[0], a[1], a[2], a[3]};
+	long fd = SYS(NR_pidfd_open, (uint64_t)SYS(NR_getpid, 0), 0), ret;
+
+	if (fd < 0)
+		return fd;
+	ret = SYS(NR_process_madvise, (uint64_t)fd, U64(iov), 2,
+		  comparable_advice(a[4]), 0);
+	SYS(NR_close, (uint64_t)fd);
+	return ret;
+}
+
+/* What was freed lazily goes at once: when it goes is the kernel's choice. */
+static long advise(const struct diff_op *op)
+{
+	const uint64_t *a = op->arg;
+	long ret = SYS(NR_madvise, a[0], a[1], comparable_advice(a[2]));
+
+	if (a[2] == 8)
+		SYS(NR_madvise, a[0], a[1], 4);
+	return ret;
 }
 
 /* What is no system call. Returns the process that goes on as this one. */
@@ -188,6 +233,16 @@ static uint32_t special(const struct diff_op *op, struct diff_result *r,
 		if (child == 0)
 			return (uint32_t)a;
 		r->ret = child < 0 ? child : 0;
+		break;
+	case OP_MADVISE:
+		r->ret = advise(op);
+		break;
+	case OP_PVREAD:
+	case OP_PVWRITE:
+		r->ret = process_vm(op);
+		break;
+	case OP_PMADVISE:
+		r->ret = process_madvise(op);
 		break;
 	case OP_RLIMIT:
 		r->ret = set_limit(op);
@@ -246,6 +301,9 @@ static void run_sequence(void)
 		if (me != was)
 			continue;
 		if (op->call == OP_EXIT) {
+			/* Who counts mappings must not see this one's. */
+			SYS(NR_munmap, DIFF_LOW_END,
+			    DIFF_TASK_SIZE - DIFF_LOW_END);
 			pass_turn(i, me);
 			return;
 		}

@@ -145,6 +145,7 @@ static void put_map(const struct maps_line *m, void *arg)
 	put(s, m->start);
 	put(s, m->end | m->prot);
 	put(s, 0);
+	put(s, 0);
 	s->count++;
 }
 
@@ -172,11 +173,24 @@ static uint64_t parse_vmflags(const char *s)
 	return f;
 }
 
+/* Is LINE that of NAME? Then *KB is its number. */
+static void parse_size(const char *line, const char *name, uint64_t *kb)
+{
+	for (; *name; name++, line++)
+		if (*line != *name)
+			return;
+	while (*line == ' ')
+		line++;
+	for (*kb = 0; *line >= '0' && *line <= '9'; line++)
+		*kb = *kb * 10 + (uint64_t)(*line - '0');
+}
+
 /* Mappings with their flags: from smaps, which has the same first lines. */
 static long put_smaps(struct snap *s)
 {
 	char line[512];
 	struct maps_line m = {0, 0, 0}, next;
+	uint64_t kb[NR_SZ] = {0};
 	long err = lines_open("/proc/self/smaps");
 
 	if (err)
@@ -187,9 +201,15 @@ static long put_smaps(struct snap *s)
 		} else if (same(line, "VmFlags:", 8) &&
 			   m.start >= DIFF_LOW_END) {
 			put_map(&m, s);
-			s->sh->blob[s->at - 1] = parse_vmflags(line + 8);
+			s->sh->blob[s->at - 2] = parse_vmflags(line + 8);
+			s->sh->blob[s->at - 1] = diff_sizes(kb);
 			/* What follows may be none of ours. */
 			m.start = 0;
+		} else {
+			parse_size(line, "Rss:", &kb[SZ_RSS]);
+			parse_size(line, "Pss:", &kb[SZ_PSS]);
+			parse_size(line, "Anonymous:", &kb[SZ_ANON]);
+			parse_size(line, "Locked:", &kb[SZ_LOCKED]);
 		}
 	}
 	lines_close();
@@ -201,7 +221,8 @@ static int readable(const struct snap *s, uint64_t addr)
 {
 	const uint64_t *m = &s->sh->blob[s->start + 1];
 
-	for (uint64_t i = 0; i < s->sh->blob[s->start]; i++, m += 3)
+	for (uint64_t i = 0; i < s->sh->blob[s->start];
+	     i++, m += DIFF_MAP_WORDS)
 		if (addr >= m[0] && addr < (m[1] & ~(DIFF_PAGE - 1)))
 			return (m[1] & (DIFF_R | DIFF_W | DIFF_X)) != 0;
 	return 0;

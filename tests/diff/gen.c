@@ -33,14 +33,38 @@ static bool range_safe(uint64_t addr, uint64_t len)
 	uint64_t from = addr & ~(DIFF_PAGE - 1);
 	uint64_t end = addr + len + DIFF_PAGE;
 
-	/* It ends in an error, or nothing happens. */
-	if (from >= DIFF_LOW_END || len > DIFF_TASK_SIZE)
+	/* A range that wraps is an error, or empty. */
+	if (from >= DIFF_LOW_END || end < addr)
 		return true;
 	/* The first page never holds anything. */
 	return end <= 2 * DIFF_PAGE;
 }
 
-#define POPULATE_MAX PAGES(128)
+/* Would these be too many bytes to copy? A negative number is an error. */
+static bool too_many(uint64_t len)
+{
+	return len > DIFF_POPULATE && len < 1ull << 63;
+}
+
+static bool advice_safe(const uint64_t *a, uint64_t advice)
+{
+	bool populates = advice == 22 || advice == 23;
+
+	/* A range that wraps is refused as a whole. */
+	return range_safe(a[0], a[1]) &&
+	       !(populates && a[1] > DIFF_POPULATE && a[0] + a[1] >= a[0]);
+}
+
+/* The calls that name two ranges. */
+static bool pair_safe(const struct diff_op *op)
+{
+	const uint64_t *a = op->arg;
+
+	if (op->call == OP_PMADVISE)
+		return advice_safe(a, a[4]) && advice_safe(a + 2, a[4]);
+	return range_safe(a[0], a[1]) && range_safe(a[2], a[3]) &&
+	       !(too_many(a[1]) && too_many(a[3]));
+}
 
 bool op_safe(const struct diff_op *op)
 {
@@ -49,9 +73,21 @@ bool op_safe(const struct diff_op *op)
 	switch (op->call) {
 	case OP_MMAP:
 		/* POPULATE, LOCKED */
-		if ((a[3] & 0xa000) && a[1] > POPULATE_MAX)
+		if ((a[3] & 0xa000) && a[1] > DIFF_POPULATE)
 			return false;
-		return range_safe(a[0], a[1]) || !(a[3] & 0x100010);
+		return range_safe(a[0], a[1]) || a[1] > DIFF_TASK_SIZE ||
+		       !(a[3] & 0x100010);
+	case OP_MADVISE:
+		return advice_safe(a, a[2]);
+	case OP_MINCORE:
+		return range_safe(a[0], a[1]) && a[1] <= 1ul << 30 &&
+		       range_safe(a[2], a[1] / DIFF_PAGE + 1);
+	case OP_PVREAD:
+	case OP_PVWRITE:
+	case OP_PMADVISE:
+		return pair_safe(op);
+	case OP_RLIMIT:
+		return a[0] != 8 || a[1] <= DIFF_MEMLOCK;
 	case OP_MREMAP:
 		return range_safe(a[0], a[1]) &&
 		       (!(a[3] & 2) || range_safe(a[4], a[2]));
@@ -224,6 +260,10 @@ static uint64_t some_map_flags(struct gen *g)
 		f |= 0x4000; /* noreserve */
 	if ((gen_features & GEN_POPULATE) && prng_one_in(&g->r, 12))
 		f |= 0x8000; /* populate */
+	if ((gen_features & GEN_POPULATE) && prng_one_in(&g->r, 16))
+		f |= 0x2000; /* locked */
+	if (prng_one_in(&g->r, 50))
+		f |= 0x10000; /* nonblock */
 	if (prng_one_in(&g->r, 60))
 		f |= 0x20000;
 	if (prng_one_in(&g->r, 60))
@@ -245,16 +285,30 @@ static uint64_t some_mremap_flags(struct gen *g)
 
 static uint64_t some_advice(struct gen *g)
 {
-	static const uint8_t usual[] = {0, 1, 2, 3, 4, 4, 4, 4, 10, 11, 18, 19};
-	static const uint32_t odd[] = {5, 6, 7, 99, 1000, ~0u};
+	static const uint8_t usual[] = {0,  1,	2,  3,	4,  4,	4,  4,	10,
+					11, 18, 19, 8,	8,  20, 21, 22, 22,
+					23, 23, 24, 24, 16, 17, 15};
+	static const uint8_t ksm[] = {12, 13}, thp[] = {14, 15};
+	static const uint32_t odd[] = {5, 6, 7, 9, 99, 1000, ~0u};
 
+	if ((gen_features & GEN_KSM) && prng_one_in(&g->r, 12))
+		return PICK(g, ksm);
+	if ((gen_features & GEN_THP) && prng_one_in(&g->r, 12))
+		return PICK(g, thp);
 	return prng_one_in(&g->r, 40) ? PICK(g, odd) : PICK(g, usual);
+}
+
+/* Small flags: all of the named ones, rarely another. */
+static uint64_t some_flags(struct gen *g, uint64_t known)
+{
+	return prng_one_in(&g->r, 30) ? prng_u64(&g->r) & 0xff
+				      : prng_below(&g->r, known + 1);
 }
 
 static uint64_t some_limit(struct gen *g, uint64_t which)
 {
 	if (prng_one_in(&g->r, 2))
-		return ~0ull;
+		return which == 8 ? DIFF_MEMLOCK : ~0ull;
 	switch (which) {
 	case 9: /* beyond the low GiB, which is mapped */
 		return DIFF_LOW_END + PAGES(prng_below(&g->r, 300));
@@ -276,7 +330,7 @@ static uint64_t touched(struct gen *g)
 
 static uint64_t argument(struct gen *g, char kind, const struct diff_op *op)
 {
-	static const uint8_t limits[] = {2, 3, 9};
+	static const uint8_t limits[] = {2, 3, 8, 8, 9};
 
 	switch (kind) {
 	case 'a':
@@ -299,6 +353,13 @@ static uint64_t argument(struct gen *g, char kind, const struct diff_op *op)
 		return some_advice(g);
 	case 'L':
 		return PICK(g, limits);
+	case 'k':
+		return some_flags(g, 1);
+	case 'K':
+	case 's':
+		return some_flags(g, 7);
+	case 'z':
+		return prng_one_in(&g->r, 30);
 	case 'n':
 		return some_limit(g, op->arg[0]);
 	default:
@@ -383,11 +444,14 @@ static void add_op(struct gen *g)
 		op->arg[i] = argument(g, kinds[i], op);
 	if (op->call == OP_MMAP) {
 		op->arg[4] = ~0ull;
-		if ((op->arg[3] & 0xa000) && op->arg[1] > POPULATE_MAX)
+		if ((op->arg[3] & 0xa000) && op->arg[1] > DIFF_POPULATE)
 			op->arg[3] &= ~0xa000ull;
 		if (!(op->arg[3] & 0x100010) && prng_one_in(&g->r, 2))
 			op->arg[0] = 0;
 	}
+	/* What FREE leaves is made equal for madvise alone. */
+	if (op->call == OP_PMADVISE && op->arg[4] == 8)
+		op->arg[4] = 4;
 	/* Linux 6.18 asks for memory for what is cut off: not compared. */
 	if (op->call == OP_MREMAP && (op->arg[3] & 2) &&
 	    op->arg[1] > 1ull << 33 && op->arg[2] < op->arg[1])

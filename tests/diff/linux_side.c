@@ -68,11 +68,38 @@ static bool cpu_has(const char *flag)
 	return found;
 }
 
+/* Does the host swap? The first line of the file is its heading. */
+static bool host_swaps(void)
+{
+	FILE *f = fopen("/proc/swaps", "r");
+	char line[256];
+	int lines = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		lines++;
+	if (f)
+		fclose(f);
+	return lines > 1;
+}
+
+/* What advice this kernel was built with, and does nothing about by itself. */
+static void look_for_features(void)
+{
+	uint64_t v;
+
+	gen_features = GEN_POPULATE;
+	if (read_u64("/sys/kernel/mm/ksm/run", &v) && v == 0)
+		gen_features |= GEN_KSM;
+	if (access("/sys/kernel/mm/transparent_hugepage/enabled", R_OK) == 0)
+		gen_features |= GEN_THP;
+}
+
 /* Why this host is none to compare with; NULL: it is. */
 static const char *unsuitable(void)
 {
 	struct utsname u;
 	struct sysinfo si;
+	struct rlimit lim;
 	unsigned major = 0, minor = 0;
 	uint64_t v;
 
@@ -98,6 +125,8 @@ static const char *unsuitable(void)
 		return "vm.mmap_min_addr is not known";
 	if (sysinfo(&si) || (uint64_t)si.totalram * si.mem_unit < 3ull << 30)
 		return "less than 3 GiB of RAM";
+	if (getrlimit(RLIMIT_MEMLOCK, &lim) || lim.rlim_max < DIFF_MEMLOCK)
+		return "RLIMIT_MEMLOCK may not be 8 MiB";
 	return NULL;
 }
 
@@ -123,7 +152,7 @@ static void become(int in, int out)
 	limit(RLIMIT_CORE, 0);
 	limit(RLIMIT_AS, RLIM_INFINITY);
 	limit(RLIMIT_DATA, RLIM_INFINITY);
-	limit(RLIMIT_MEMLOCK, 8u << 20);
+	limit(RLIMIT_MEMLOCK, DIFF_MEMLOCK);
 	if (personality(ADDR_NO_RANDOMIZE) < 0)
 		_exit(4);
 	/* Above the three, so that none is overwritten. */
@@ -159,6 +188,7 @@ static bool spawn(void)
 		return false;
 	memset(&side.sh->host, 0, sizeof(side.sh->host));
 	read_u64("/proc/sys/vm/mmap_min_addr", &side.sh->host.min_addr);
+	side.sh->host.swap = host_swaps();
 	side.pid = fork();
 	if (side.pid == 0)
 		become(to[0], from[1]);
@@ -194,6 +224,7 @@ const char *linux_start(void)
 
 	if (why)
 		return why;
+	look_for_features();
 	signal(SIGPIPE, SIG_IGN);
 	side.memfd = memfd_create("mmdiff", 0);
 	if (side.memfd < 0 || ftruncate(side.memfd, (off_t)DIFF_SHM_SIZE))

@@ -8,7 +8,10 @@
  */
 #include "sim_machine.h"
 
+#include <mmkit/uaccess.h>
+
 #include "difflib.h"
+#include "report/proc_pid.h"
 
 /* What a kernel's table of system calls would know of the running process. */
 struct side {
@@ -31,31 +34,62 @@ static void put(uint64_t word)
 	side.blob[side.blob_used++] = word;
 }
 
-static uint64_t vma_deep_flags(const struct vm_area_struct *vma)
+/* A mapping's part of our smaps, from the line of its flags and sizes. */
+static void parse_smaps_line(const char *line, uint64_t *kb, uint64_t *flags)
 {
-	static const struct {
-		u64 vm;
-		enum diff_vf vf;
-	} map[] = {
-		{VM_READ, DIFF_VF_RD},	     {VM_WRITE, DIFF_VF_WR},
-		{VM_EXEC, DIFF_VF_EX},	     {VM_SHARED, DIFF_VF_SH},
-		{VM_MAYREAD, DIFF_VF_MR},    {VM_MAYWRITE, DIFF_VF_MW},
-		{VM_MAYEXEC, DIFF_VF_ME},    {VM_GROWSDOWN, DIFF_VF_GD},
-		{VM_LOCKED, DIFF_VF_LO},     {VM_SEQ_READ, DIFF_VF_SR},
-		{VM_RAND_READ, DIFF_VF_RR},  {VM_DONTCOPY, DIFF_VF_DC},
-		{VM_DONTEXPAND, DIFF_VF_DE}, {VM_ACCOUNT, DIFF_VF_AC},
-		{VM_NORESERVE, DIFF_VF_NR},  {VM_WIPEONFORK, DIFF_VF_WF},
-		{VM_NOHUGEPAGE, DIFF_VF_NH},
+	static const char *const sizes[NR_SZ] = {
+		"Rss:", "Pss:", "Anonymous:", "Locked:"};
+	static const char *const names[] = {
+#define VF(id, text) text,
+#include "vmflags.def"
+#undef VF
 	};
-	uint64_t f = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(map); i++)
-		if (vma->vm_flags & map[i].vm)
-			f |= 1ul << map[i].vf;
-	return f;
+	for (unsigned i = 0; i < NR_SZ; i++)
+		if (strncmp(line, sizes[i], strlen(sizes[i])) == 0)
+			kb[i] = strtoull(line + strlen(sizes[i]), NULL, 10);
+	if (strncmp(line, "VmFlags:", 8) != 0)
+		return;
+	for (line += 8; line[0] == ' ' && line[1] > ' '; line += 3)
+		for (unsigned i = 0; i < DIFF_NR_VF; i++)
+			if (strncmp(line + 1, names[i], 2) == 0)
+				*flags |= 1ul << i;
 }
 
-static void put_maps(struct mm_struct *mm, bool deep)
+/* What our own /proc/PID/smaps says beyond bounds and access, into the words
+ * of the snapshot's mappings from AT on. */
+static void put_smaps(struct mm_struct *mm, uint32_t at)
+{
+	static char text[1 << 20];
+	struct proc_task task = {.pid = 1, .mm = mm};
+	struct seq_buf out;
+	uint64_t kb[NR_SZ] = {0}, flags = 0, *w = NULL;
+	char *save = NULL;
+
+	seq_buf_init(&out, text, sizeof(text));
+	show_pid_smaps(&task, &out);
+	CHECK(!seq_buf_has_overflowed(&out));
+	(void)seq_buf_str(&out); /* ends the text */
+	for (char *line = strtok_r(text, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save)) {
+		if (!strchr(line, ':') || strchr(line, '-')) {
+			if (strtoull(line, NULL, 16) < DIFF_LOW_END)
+				continue;
+			w = &side.blob[at];
+			at += DIFF_MAP_WORDS;
+			CHECK_EQ(strtoull(line, NULL, 16), w[0]);
+			flags = 0;
+			continue;
+		}
+		parse_smaps_line(line, kb, &flags);
+		if (w) {
+			w[2] = flags;
+			w[3] = diff_sizes(kb);
+		}
+	}
+}
+
+static void put_maps(struct mm_struct *mm)
 {
 	uint32_t at = side.blob_used;
 	struct vm_area_struct *vma;
@@ -67,7 +101,8 @@ static void put_maps(struct mm_struct *mm, bool deep)
 		put(vma->vm_start);
 		/* VM_READ .. VM_SHARED have these numbers. */
 		put(vma->vm_end | (vma->vm_flags & 0xf));
-		put(deep ? vma_deep_flags(vma) : 0);
+		put(0);
+		put(0);
 		side.blob[at]++;
 	}
 }
@@ -121,10 +156,12 @@ static void sim_snapshot(struct diff_result *r, bool pages, bool deep)
 		mm_check(mm);
 	r->blob = side.blob_used;
 	down_read(&mm->mmap_lock);
-	put_maps(mm, deep);
+	put_maps(mm);
 	if (pages)
 		put_pages(mm);
 	up_read(&mm->mmap_lock);
+	if (deep)
+		put_smaps(mm, r->blob + 1);
 	r->words = side.blob_used - r->blob;
 }
 
@@ -216,6 +253,9 @@ static void set_limit(struct mm_struct *mm, const struct diff_op *op)
 		break;
 	case 3:
 		mm->rlimit_stack = v;
+		break;
+	case 8:
+		mm->rlimit_memlock = v;
 		break;
 	case 9:
 		mm->rlimit_as = v;
@@ -310,6 +350,117 @@ static s64 sim_mprotect(struct mm_struct *mm, const uint64_t *a)
 	return err;
 }
 
+/* Normalised: what was freed lazily goes at once, as on the other side. */
+static s64 sim_madvise(struct mm_struct *mm, const uint64_t *a)
+{
+	s64 ret = do_madvise(mm, a[0], a[1], (int)a[2]);
+
+	if (a[2] == MADV_FREE)
+		(void)do_madvise(mm, a[0], a[1], MADV_DONTNEED);
+	return ret;
+}
+
+/* The vectors of OP, in memory of the process that nobody else looks at. */
+static uva_t user_vectors(struct mm_struct *mm, const uint64_t *a)
+{
+	struct mm_iovec iov[2] = {{a[0], a[1]}, {a[2], a[3]}};
+	uva_t at = linux_host()->min_addr;
+
+	CHECK_EQ(copy_to_user(mm, at, iov, sizeof(iov)), 0);
+	return at;
+}
+
+/*
+ * Normalised: Linux has the pages of the other process come in, a thousand at a
+ * time, before it looks at the caller's own; mmkit one after the other, as far
+ * as the transfer comes. VECTOR is that of the other process.
+ */
+static void bring_in(struct mm_struct *mm, const uint64_t *vector, bool write)
+{
+	uva_t from = PAGE_ALIGN_DOWN(vector[0]);
+	u64 len = min(vector[0] - from + vector[1], (u64)1024 * PAGE_SIZE);
+
+	(void)do_madvise(mm, from, len,
+			 write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+}
+
+/* Is a vector of one piece that of the caller? Others are refused at once. */
+static bool own_range(const uint64_t *a)
+{
+	u64 len = min(a[1], 0x7ffff000ul);
+
+	return a[0] <= DIFF_TASK_SIZE && DIFF_TASK_SIZE - a[0] >= len;
+}
+
+static s64 sim_process_vm(struct mm_struct *mm, const struct diff_op *op)
+{
+	uva_t at = user_vectors(mm, op->arg);
+	struct mm_process_vm p = {
+		.local = mm,
+		.remote = mm,
+		.local_iov = at,
+		.liovcnt = 1,
+		.remote_iov = at + sizeof(struct mm_iovec),
+		.riovcnt = 1,
+	};
+
+	s64 ret = op->call == OP_PVREAD ? process_vm_readv(&p, op->arg[4])
+					: process_vm_writev(&p, op->arg[4]);
+
+	if (ret > 0 || (ret == -EFAULT && own_range(op->arg)))
+		bring_in(mm, op->arg + 2, op->call == OP_PVWRITE);
+	return ret;
+}
+
+/* The memlock family. */
+static s64 sim_lock_call(struct mm_struct *mm, const struct diff_op *op)
+{
+	const uint64_t *a = op->arg;
+
+	switch (op->call) {
+	case OP_MLOCK:
+		return do_mlock(mm, a[0], a[1], 0);
+	case OP_MLOCK2:
+		return do_mlock(mm, a[0], a[1], (u32)a[2]);
+	case OP_MUNLOCK:
+		return do_munlock(mm, a[0], a[1]);
+	case OP_MLOCKALL:
+		return do_mlockall(mm, (u32)a[0]);
+	default:
+		return do_munlockall(mm);
+	}
+}
+
+static bool is_locked(struct mm_struct *mm, uva_t at)
+{
+	struct vm_area_struct *vma;
+	bool locked;
+
+	down_read(&mm->mmap_lock);
+	vma = find_vma(mm, at);
+	locked = vma && (vma->vm_flags & VM_LOCKED);
+	up_read(&mm->mmap_lock);
+	return locked;
+}
+
+/*
+ * Normalised: MREMAP_FIXED that shrinks to a place where nobody may be has cut
+ * the old mapping on Linux, not here. And after MREMAP_DONTUNMAP of locked
+ * memory Linux counts the old place as locked for ever, and beside it takes
+ * both for one mapping without a lock: not compared further.
+ */
+static s64 sim_mremap(struct mm_struct *mm, const uint64_t *a)
+{
+	s64 ret = do_mremap(mm, a[0], a[1], a[2], (int)a[3], a[4]);
+	u64 old = PAGE_ALIGN(a[1]), new = PAGE_ALIGN(a[2]);
+
+	if (ret == -EPERM && (a[3] & MREMAP_FIXED) && new < old)
+		(void)do_munmap(mm, a[0] + new, old - new);
+	if (ret >= 0 && (a[3] & MREMAP_DONTUNMAP))
+		side.parted |= is_locked(mm, (uva_t)ret);
+	return ret;
+}
+
 static s64 sim_call(struct mm_struct *mm, const struct diff_op *op)
 {
 	const uint64_t *a = op->arg;
@@ -322,11 +473,27 @@ static s64 sim_call(struct mm_struct *mm, const struct diff_op *op)
 	case OP_MPROTECT:
 		return sim_mprotect(mm, a);
 	case OP_MREMAP:
-		return do_mremap(mm, a[0], a[1], a[2], (int)a[3], a[4]);
+		return sim_mremap(mm, a);
 	case OP_BRK:
 		return (s64)do_brk(mm, a[0]);
 	case OP_MADVISE:
-		return do_madvise(mm, a[0], a[1], (int)a[2]);
+		return sim_madvise(mm, a);
+	case OP_MLOCK:
+	case OP_MLOCK2:
+	case OP_MUNLOCK:
+	case OP_MLOCKALL:
+	case OP_MUNLOCKALL:
+		return sim_lock_call(mm, op);
+	case OP_MINCORE:
+		return do_mincore(mm, a[0], a[1], a[2]);
+	case OP_MSYNC:
+		return do_msync(mm, a[0], a[1], (int)a[2]);
+	case OP_PVREAD:
+	case OP_PVWRITE:
+		return sim_process_vm(mm, op);
+	case OP_PMADVISE:
+		return do_process_madvise(mm, mm, user_vectors(mm, a), 2,
+					  (int)a[4], 0);
 	case OP_FORK:
 		return mm_fork(mm, &side.mm[a[0]]);
 	default:

@@ -66,6 +66,14 @@ static const struct name mremap_names[] = {
 	{NULL, 0},
 };
 
+static const struct name mlock2_names[] = {{"onfault", 1}, {NULL, 0}};
+
+static const struct name mlockall_names[] = {
+	{"current", 1}, {"future", 2}, {"onfault", 4}, {NULL, 0}};
+
+static const struct name msync_names[] = {
+	{"async", 1}, {"invalidate", 2}, {"sync", 4}, {NULL, 0}};
+
 /* Names of values rather than of bits. */
 static const struct name advice_names[] = {
 	{"normal", 0},		 {"random", 1},		{"sequential", 2},
@@ -98,6 +106,12 @@ static const struct name *names_of(char kind, bool *values)
 		return prot_names;
 	case 'r':
 		return mremap_names;
+	case 'k':
+		return mlock2_names;
+	case 'K':
+		return mlockall_names;
+	case 's':
+		return msync_names;
 	case 'v':
 		return advice_names;
 	case 'L':

@@ -169,10 +169,10 @@ static void sees_differences(void **state)
 	memset(&current, 0, sizeof(current));
 	current.nr = 1;
 	current.op[0].call = OP_MAPS;
-	for (int i = 0; i < 9; i++) {
+	for (int i = 0; i < 10; i++) {
 		memset(b, 0, sizeof(b));
 		memcpy(other, words, sizeof(words));
-		a[0].words = b[0].words = 4;
+		a[0].words = b[0].words = 5;
 		b[0].ret = i == 1;
 		b[0].sig = i == 2;
 		b[0].code = i == 3;
@@ -181,6 +181,7 @@ static void sees_differences(void **state)
 		other[1] += i == 6 ? DIFF_PAGE : 0;
 		other[2] ^= i == 7 ? DIFF_W : 0;
 		other[3] ^= i == 8;
+		other[4] ^= i == 9;
 		assert_int_equal(
 			compare(&current, &host, &sim, why, sizeof(why)),
 			i ? 0 : -1);
@@ -199,6 +200,15 @@ static void refuses_unsafe(void **state)
 		"0 mremap w 0x1000 0x1000 maymove|fixed 0x400000",
 		"0 mmap w 0x40000000 r|w private|anon|populate",
 		"0 fork 0x0",
+		"0 madvise 0x0 0x8000000000000000 dontneed",
+		"0 madvise w 0x40000000 populate_write",
+		"0 madvise w 0x8000000000000000 populate_read",
+		"0 mlock 0x1000 0x1000",
+		"0 mincore w 0x1000 0x20000000",
+		"0 process_vm_readv w 0x10 0x400000 0x10 0x0",
+		"0 process_vm_writev w 0x40000000 h 0x40000000 0x0",
+		"0 process_madvise w 0x1000 0x400000 0x1000 dontneed",
+		"0 rlimit memlock 0xffffffffffffffff",
 		"9 maps",
 		"0 nothing",
 		"0 munmap w",
