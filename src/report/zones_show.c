@@ -6,6 +6,7 @@
  * Sections whose descriptors are not made yet count as free blocks of the
  * highest order, movable: that is what they become when first needed.
  */
+#include "cache/filemap.h"
 #include "phys/alloc.h"
 #include "phys/phys.h"
 #include "policy/policy.h"
@@ -287,13 +288,15 @@ static void put_device_event(struct seq_buf *out, int item)
 
 void show_vmstat(struct seq_buf *out)
 {
+	u64 background, dirty;
+
 	for (int i = 0; i < NR_VM_ZONE_STAT_ITEMS; i++)
 		put_vmstat(out, vmstat_zone_name(i), global_zone_page_state(i));
 	for (int i = 0; i < NR_VM_NODE_STAT_ITEMS; i++)
 		put_vmstat(out, vmstat_node_name(i), global_node_page_state(i));
-	/* Nothing throttles writers of dirty pages: no thresholds. */
-	put_vmstat(out, "nr_dirty_threshold", 0);
-	put_vmstat(out, "nr_dirty_background_threshold", 0);
+	global_dirty_limits(&background, &dirty);
+	put_vmstat(out, "nr_dirty_threshold", dirty);
+	put_vmstat(out, "nr_dirty_background_threshold", background);
 	for (int i = 0; i < NR_VM_EVENT_ITEMS; i++) {
 		put_vmstat(out, vmstat_event_name(i),
 			   sum_vm_event((enum vm_event_item)i));

@@ -14,6 +14,7 @@
 #include <mmkit/sysctl.h>
 
 #include "base/trace_ring.h"
+#include "policy/policy.h"
 
 #define SEC 1000000000UL
 
@@ -84,6 +85,7 @@ static void curve(void **state)
 static int limits_body(void *arg)
 {
 	u64 bg, dirty, bg2, dirty2;
+	struct seq_buf out;
 
 	(void)arg;
 	sysctl("vm.dirty_background_ratio", "10");
@@ -102,6 +104,12 @@ static int limits_body(void *arg)
 	sysctl("vm.dirty_ratio", "40");
 	global_dirty_limits(&bg, &dirty);
 	CHECK(bg == 10 && dirty >= dirty2 - 1 && dirty <= dirty2 + 1);
+	/* /proc/vmstat knows them. */
+	sysctl("vm.dirty_bytes", "409601");
+	seq_buf_init(&out, buf, sizeof(buf));
+	CHECK_EQ(mm_show("/proc/vmstat", &out), 0);
+	CHECK(strstr(buf, "\nnr_dirty_threshold 101\n"));
+	CHECK(strstr(buf, "\nnr_dirty_background_threshold 10\n"));
 	/* The background's is never the higher one. */
 	sysctl("vm.dirty_bytes", "40960");
 	sysctl("vm.dirty_background_bytes", "4096000");
@@ -154,14 +162,19 @@ static int limit_body(void *arg)
 	bool alone = *(bool *)arg;
 	struct fm_inode *fi = fm_inode_new(2000);
 	struct file *file = open_rw(fi, 0);
-	u64 begin = port_now_ns(), most = 0;
+	u64 begin, most = 0;
 
 	fi->delay_ns = 1000 * 1000;		       /* 1000 pages a second */
 	sysctl("vm.dirty_background_bytes", "131072"); /* 32 pages */
 	sysctl("vm.dirty_bytes", "524288");	       /* 128 */
 	/* Without a flusher who has to wait does the work. */
-	if (alone)
+	if (alone) {
+		WRITE_ONCE(policy_sys.stop, true);
+		wakeup_flusher_threads();
+		port_park(SEC);
 		WRITE_ONCE(cache_sys.fm.flush.running, false);
+	}
+	begin = port_now_ns();
 	for (u64 i = 0; i < 1500; i++) {
 		write_ok(file, i, 1);
 		most = max(most,
@@ -173,7 +186,6 @@ static int limit_body(void *arg)
 	/* No faster than the disk. */
 	CHECK(port_now_ns() - begin >= (1500 - most) * 1000 * 1000);
 	CHECK_EQ(fsync_all(file), 0);
-	WRITE_ONCE(cache_sys.fm.flush.running, true);
 	fput(file);
 	fm_inode_drop(fi);
 	return 0;
@@ -518,6 +530,51 @@ static void flags(void **state)
 	TM_RUN(flags_body);
 }
 
+/* A mapping stores C at OFF of page 0, perhaps behind the end. */
+static void store_mapped(struct file *file, u32 off, char c)
+{
+	struct filemap_fault ff = {.file = file};
+
+	CHECK_EQ(filemap_fault_page(&ff), 0);
+	((char *)page_view(ff.page))[off] = c;
+	(void)set_page_dirty(ff.page);
+	unlock_page(ff.page);
+	put_page(ff.page);
+}
+
+/* What is stored behind the end is not there when the file has grown. */
+static int tail_body(void *arg)
+{
+	struct fm_inode *fi = fm_inode_new(1);
+	struct file *file = open_rw(fi, 0);
+	u64 pos = 300;
+
+	(void)arg;
+	i_size_write(&fi->inode, 100);
+	store_mapped(file, 99, 'a');
+	store_mapped(file, 200, 'b');
+	CHECK_EQ(kernel_write(file, "c", 1, &pos), 1);
+	pos = 0;
+	CHECK_EQ(kernel_read(file, buf, sizeof(buf), &pos), 301);
+	CHECK(buf[99] == 'a' && buf[200] == 0 && buf[300] == 'c');
+	store_mapped(file, 350, 'd');
+	CHECK_EQ(vfs_truncate(&fi->inode, 400), 0);
+	pos = 0;
+	CHECK_EQ(kernel_read(file, buf, sizeof(buf), &pos), 400);
+	CHECK(buf[300] == 'c' && buf[350] == 0);
+	CHECK_EQ(fsync_all(file), 0);
+	CHECK(fi->store[300] == 'c' && !fi->store[200] && !fi->store[350]);
+	fput(file);
+	fm_inode_drop(fi);
+	return 0;
+}
+
+static void tail(void **state)
+{
+	(void)state;
+	TM_RUN(tail_body);
+}
+
 /* ---- replaced, invalidated, dropped ----------------------------------------
  */
 
@@ -678,8 +735,11 @@ static int mapped_body(void *arg)
 	(void)set_page_dirty(page);
 	unlock_page(page);
 	put_page(page);
-	/* Truncation takes entries and copies of all behind the new end. */
+	/* A hole takes the file's pages alone; truncation entries and copies of
+	 * all behind the new end. */
 	unmaps.dirties = false;
+	truncate_pagecache_range(&fi->inode, 0, 2 * PAGE_SIZE - 1);
+	CHECK(!unmaps.cows && unmaps.first == 0 && unmaps.nr == 2);
 	unmaps.calls = 0;
 	CHECK_EQ(vfs_truncate(&fi->inode, 2 * PAGE_SIZE + 1), 0);
 	CHECK(m->nrpages == 0 && nr_dirty() == 0);
@@ -882,13 +942,14 @@ static void host_file(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(curve),       cmocka_unit_test(limits),
-		cmocka_unit_test(background),  cmocka_unit_test(limit),
-		cmocka_unit_test(expire),      cmocka_unit_test(turns),
-		cmocka_unit_test(errors),      cmocka_unit_test(sync_range),
-		cmocka_unit_test(flags),       cmocka_unit_test(replace),
-		cmocka_unit_test(mapped),      cmocka_unit_test(drop),
-		cmocka_unit_test(tracepoints), cmocka_unit_test(host_file),
+		cmocka_unit_test(curve),      cmocka_unit_test(limits),
+		cmocka_unit_test(background), cmocka_unit_test(limit),
+		cmocka_unit_test(expire),     cmocka_unit_test(turns),
+		cmocka_unit_test(errors),     cmocka_unit_test(sync_range),
+		cmocka_unit_test(flags),      cmocka_unit_test(tail),
+		cmocka_unit_test(replace),    cmocka_unit_test(mapped),
+		cmocka_unit_test(drop),	      cmocka_unit_test(tracepoints),
+		cmocka_unit_test(host_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
