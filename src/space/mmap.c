@@ -234,7 +234,7 @@ static int map_new_vma(struct mm_struct *mm, const struct vma_merge_want *w)
 static int map_free_range(struct mm_struct *mm, const struct vma_merge_want *w)
 {
 	/* Each shared anonymous mapping is an object of its own. */
-	bool single = !w->file && (w->vm_flags & VM_SHARED);
+	bool single = w->single || (!w->file && (w->vm_flags & VM_SHARED));
 
 	if (single || !vma_merge(mm, w))
 		return map_new_vma(mm, w);
@@ -364,7 +364,8 @@ static bool brk_grow(struct mm_struct *mm, uva_t from, uva_t to)
 	struct vma_merge_want want = {.start = from,
 				      .end = to,
 				      .vm_flags = flags,
-				      .pgoff = from >> PAGE_SHIFT};
+				      .pgoff = from >> PAGE_SHIFT,
+				      .single = from <= mm->start_brk};
 	u64 pages = (to - from) >> PAGE_SHIFT;
 
 	/* A page stays free between the heap and what follows. */

@@ -252,6 +252,7 @@ struct vma_merge_want {
 	u64 vm_flags, pgoff;
 	struct anon_vma *anon_vma;
 	struct file *file;
+	bool single; /* mmap: equal neighbours are not asked, as below a heap */
 };
 struct vm_area_struct *vma_merge(struct mm_struct *mm,
 				 const struct vma_merge_want *want);

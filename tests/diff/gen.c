@@ -31,13 +31,13 @@ struct gen {
 static bool range_safe(uint64_t addr, uint64_t len)
 {
 	uint64_t from = addr & ~(DIFF_PAGE - 1);
-	uint64_t end = addr + len + DIFF_PAGE;
+	uint64_t end = addr + len;
 
 	/* A range that wraps is an error, or empty. */
 	if (from >= DIFF_LOW_END || end < addr)
 		return true;
 	/* The first page never holds anything. */
-	return end <= 2 * DIFF_PAGE;
+	return end <= DIFF_PAGE;
 }
 
 /* Would these be too many bytes to copy? A negative number is an error. */

@@ -201,6 +201,7 @@ static void refuses_unsafe(void **state)
 		"0 mmap w 0x40000000 r|w private|anon|populate",
 		"0 fork 0x0",
 		"0 madvise 0x0 0x8000000000000000 dontneed",
+		"0 madvise 0x0 0xfffffffffffff000 dontneed_locked",
 		"0 madvise w 0x40000000 populate_write",
 		"0 madvise w 0x8000000000000000 populate_read",
 		"0 mlock 0x1000 0x1000",
