@@ -575,6 +575,91 @@ static void tail(void **state)
 	TM_RUN(tail_body);
 }
 
+/* What has a name is saved by its last user; what has none dies with him. */
+static int last_body(void *arg)
+{
+	struct fm_inode *fi = fm_inode_new(1);
+	struct file *file;
+
+	(void)arg;
+	for (u32 links = 0; links < 2; links++) {
+		fi = links ? fm_inode_new(1) : fi;
+		fi->inode.i_nlink = links;
+		file = open_rw(fi, 0);
+		write_ok(file, 0, 1);
+		iput(&fi->inode);
+		CHECK(!fi->released && nr_dirty() == 1);
+		fput(file);
+		CHECK(fi->released && nr_dirty() == 0);
+		CHECK(fi->writes == links && fi->store[9] == (links ? 'w' : 0));
+		free(fi->store);
+		free(fi);
+	}
+	return 0;
+}
+
+static void last_user(void **state)
+{
+	(void)state;
+	TM_RUN(last_body);
+}
+
+/* Who waits for a page's lock sees that it was truncated meanwhile. */
+struct waiter {
+	struct address_space *m;
+	struct page *old, *got;
+	u32 fgp;
+	bool waiting;
+};
+
+static void wait_for_page(void *arg)
+{
+	struct waiter *w = arg;
+
+	w->waiting = true;
+	w->got = pagecache_get_page(w->m, 3, w->fgp, w->m->gfp_mask);
+}
+
+static void relock_with(struct fm_inode *fi, u32 fgp, bool made)
+{
+	struct waiter w = {.m = fi->inode.i_mapping, .fgp = fgp};
+	struct port_thread *t;
+
+	force_page_cache_readahead(w.m, NULL, 3, 1);
+	w.old = find_lock_page(w.m, 3);
+	CHECK_EQ(port_thread_start(&t, "wait", -1, wait_for_page, &w), 0);
+	port_park(SEC);
+	CHECK(w.waiting && !w.got);
+	delete_from_page_cache(w.old);
+	unlock_page(w.old);
+	port_thread_join(t);
+	CHECK(w.got != w.old && (w.got != NULL) == made);
+	put_page(w.old);
+	if (!made)
+		return;
+	CHECK(page_mapping(w.got) == w.m && PageLocked(w.got));
+	delete_from_page_cache(w.got);
+	unlock_page(w.got);
+	put_page(w.got);
+}
+
+static int relock_body(void *arg)
+{
+	struct fm_inode *fi = fm_inode_new(8);
+
+	(void)arg;
+	relock_with(fi, FGP_LOCK, false);
+	relock_with(fi, FGP_LOCK | FGP_CREAT, true);
+	fm_inode_drop(fi);
+	return 0;
+}
+
+static void relock(void **state)
+{
+	(void)state;
+	TM_RUN(relock_body, .cpus = 2);
+}
+
 /* ---- replaced, invalidated, dropped ----------------------------------------
  */
 
@@ -917,12 +1002,23 @@ static int host_body(void *arg)
 	CHECK_EQ(kernel_write(file, want + pos, 9, &pos), 9);
 	CHECK_EQ(fsync_all(file), 0);
 	host_equals(want, 4 * PAGE_SIZE + 1);
+	/* A device that is longer than its file: nothing lands behind the end,
+	 * whatever a mapping stored there. */
+	CHECK_EQ(vfs_truncate(inode, 100), 0);
+	CHECK_EQ(port_bdev_resize(disk, PAGE_SIZE), 0);
+	store_mapped(file, 70, 't');
+	store_mapped(file, 200, 'u');
+	CHECK_EQ(fsync_all(file), 0);
+	want[70] = 't';
+	memset(want + 100, 0, sizeof(want) - 100);
+	host_equals(want, PAGE_SIZE);
+	CHECK_EQ(port_bdev_resize(disk, 100), 0);
 	/* From the disk again, not from the cache. */
 	CHECK(drop_pagecache() > 0);
 	CHECK_EQ(inode->i_mapping->nrpages, 0);
 	pos = 0;
-	CHECK_EQ(kernel_read(file, buf, sizeof(buf), &pos), 4 * PAGE_SIZE + 1);
-	CHECK(!memcmp(buf, want, 4 * PAGE_SIZE + 1));
+	CHECK_EQ(kernel_read(file, buf, sizeof(buf), &pos), 100);
+	CHECK(!memcmp(buf, want, 100));
 	fput(file);
 	iput(inode);
 	return 0;
@@ -947,6 +1043,7 @@ int main(void)
 		cmocka_unit_test(expire),     cmocka_unit_test(turns),
 		cmocka_unit_test(errors),     cmocka_unit_test(sync_range),
 		cmocka_unit_test(flags),      cmocka_unit_test(tail),
+		cmocka_unit_test(last_user),  cmocka_unit_test(relock),
 		cmocka_unit_test(replace),    cmocka_unit_test(mapped),
 		cmocka_unit_test(drop),	      cmocka_unit_test(tracepoints),
 		cmocka_unit_test(host_file),
