@@ -80,8 +80,9 @@ static inline u64 sh_shrink(struct page *page)
 	return freed;
 }
 
-/* Page INDEX of INODE goes to swap, and its frame is free, if it is there. */
-static inline void sh_swap_out(struct inode *inode, u64 index)
+/* Page INDEX of INODE goes to swap, and its frame is free, if it is there and
+ * nobody is at it for long. */
+static inline bool sh_try_swap_out(struct inode *inode, u64 index)
 {
 	for (int i = 0; i < 50; i++) {
 		struct page *page = find_get_page(inode->i_mapping, index);
@@ -95,15 +96,20 @@ static inline void sh_swap_out(struct inode *inode, u64 index)
 		mapping_lock(inode->i_mapping, &flags);
 		v = xa_load(&inode->i_mapping->i_pages, index);
 		mapping_unlock(inode->i_mapping, flags);
-		if (!v)
-			return;
+		if (!xa_is_value(v))
+			return !v;
 		page = lookup_swap_cache((swp_entry_t){xa_to_value(v)});
 		if (!page)
-			return;
+			return true;
 		wait_on_page_writeback(page);
 		(void)sh_shrink(page);
 	}
-	tm_fail("the page goes to swap", __FILE__, __LINE__);
+	return false;
+}
+
+static inline void sh_swap_out(struct inode *inode, u64 index)
+{
+	CHECK(sh_try_swap_out(inode, index));
 }
 
 static inline struct super_block *sh_mount(u64 blocks, u64 inodes)

@@ -430,15 +430,22 @@ static int fallocate_huge_body(void *arg)
 {
 	struct super_block *sb = sh_mount(0, 0);
 	struct file *f = sh_file(sb, SH_RW);
+	struct mm_struct *mm = tm_mm();
 
 	(void)arg;
+	/* Somebody whom the killer could choose. */
+	tm_use(mm);
+	tm_store(tm_map(mm, 1), 1);
 	CHECK_EQ(sh_write(f, "keep", 4, P(3)), 4);
 	CHECK_EQ(vfs_fallocate(f, 0, 0, (s64)P(8192)), -ENOMEM);
 	CHECK_EQ(shmem_inode_blocks(f->f_inode), 1);
 	CHECK_EQ(f->f_inode->i_size, P(3) + 4);
 	CHECK_EQ(sh_byte(f, P(3) + 3), 'p');
 	CHECK(!tm_logged("Out of memory"));
+	CHECK_EQ(port_current()->fatal_signal, 0);
 	fput(f);
+	tm_use(NULL);
+	mm_put(mm);
 	CHECK_EQ(shmem_umount(sb), 0);
 	return 0;
 }
@@ -1031,13 +1038,9 @@ static void race_reclaim(void *arg)
 
 	prng_seed(&p, r->seed + 2);
 	for (int i = 0; i < 80; i++) {
-		struct page *page =
-			find_get_page(r->f->f_mapping, prng_below(&p, R_PAGES));
-
-		if (page)
-			(void)sh_shrink(page);
-		else
+		if (!sh_try_swap_out(r->f->f_inode, prng_below(&p, R_PAGES)))
 			port_park(20 * 1000);
+		port_sched_point();
 	}
 }
 

@@ -524,13 +524,9 @@ static void race_reclaim(void *arg)
 
 	prng_seed(&p, r->seed + 2);
 	for (int i = 0; i < 80; i++) {
-		struct page *page =
-			find_get_page(r->f->f_mapping, prng_below(&p, R_PAGES));
-
-		if (page)
-			(void)sh_shrink(page);
-		else
+		if (!sh_try_swap_out(r->f->f_inode, prng_below(&p, R_PAGES)))
 			port_park(20 * 1000);
+		port_sched_point();
 	}
 }
 
