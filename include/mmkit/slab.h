@@ -48,6 +48,11 @@ struct slab_boot_params {
 	u32 array_most;	 /* objects in a CPU's array, 1 .. 56; 0: by size */
 	bool no_kmalloc; /* nobody calls kmalloc(); no barns then */
 	bool few_slabs;	 /* keep next to no empty slabs, and few for a CPU */
+	/*
+	 * Callers have arrays of their own: bulk calls pass by the CPUs', and
+	 * objects of a new slab are touched when they are first handed out.
+	 */
+	bool bulk_only;
 };
 
 /*

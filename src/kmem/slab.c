@@ -30,7 +30,9 @@
  *    SL-2  in use + length of the slab's list = its objects. Objects of arrays
  *          and of the CPUs' own lists count as in use.
  *    SL-3  A CPU's own list holds objects of its slab alone, nr_free of them;
- *          an array holds top objects of slabs with the CPU's mark.
+ *          the slab's last "fresh" objects were never handed out and have no
+ *          links yet (bulk_only); an array holds top objects of slabs with
+ *          the CPU's mark.
  *    SL-4  Frames that carry a mark are exactly the frames of slabs.
  *
  * 4. Locking. The array: its word, tried by its CPU, waited for by those who
@@ -138,7 +140,7 @@ static bool cpu_next_slab(struct kmem_cache *s, struct kmem_cache_cpu *c)
 	struct kmem_cache_node *n = smp_load_acquire(&s->node[c->nid]);
 	struct page *slab;
 
-	if (c->slab && cpu_take_list(c))
+	if (c->slab && (cpu_take_list(c) || c->fresh))
 		return true;
 	if (c->slab) {
 		slab = c->slab;
@@ -169,7 +171,39 @@ static void cpu_list_broken(struct kmem_cache *s, struct kmem_cache_cpu *c,
 	slab_broken_link(s, c->slab, at);
 	c->freelist = NULL;
 	c->nr_free = 0;
+	c->fresh = 0;
 	cpu_set_slab(c, NULL);
+}
+
+/* The next object of C's slab that was never handed out. */
+static char *fresh_at(const struct kmem_cache *s,
+		      const struct kmem_cache_cpu *c)
+{
+	u32 index = slab_word(c->slab).objects - c->fresh;
+
+	return slab_base(c->slab) + (size_t)index * s->layout.size;
+}
+
+void cpu_link_fresh(struct kmem_cache *s, struct kmem_cache_cpu *c)
+{
+	for (; c->fresh; c->fresh--) {
+		void *obj = fresh_at(s, c);
+
+		set_link(s, obj, c->freelist);
+		c->freelist = obj;
+		c->nr_free++;
+	}
+}
+
+/* The same for objects that were never handed out: nothing is touched. */
+static u32 cpu_fresh_take(const struct kmem_cache *s, struct kmem_cache_cpu *c,
+			  void **buf, u32 n)
+{
+	char *at = fresh_at(s, c);
+
+	for (; n && c->fresh; at += s->layout.size, c->fresh--)
+		buf[--n] = at;
+	return n;
 }
 
 /*
@@ -211,7 +245,10 @@ u32 cpu_take_objects(struct kmem_cache *s, struct kmem_cache_cpu *c, void **buf,
 	while (n) {
 		if (!c->freelist && !cpu_next_slab(s, c))
 			break;
-		n = cpu_list_take(s, c, buf, n);
+		if (c->freelist)
+			n = cpu_list_take(s, c, buf, n);
+		else
+			n = cpu_fresh_take(s, c, buf, n);
 	}
 	spin_unlock_irqrestore(&c->lock, flags);
 	/* What was had moves to the front, in the same order. */
@@ -220,12 +257,25 @@ u32 cpu_take_objects(struct kmem_cache *s, struct kmem_cache_cpu *c, void **buf,
 	return want - n;
 }
 
+/* SLAB with FRESH objects that are not linked is C's. Lock held. */
+static void cpu_begin_slab(struct kmem_cache_cpu *c, struct page *slab,
+			   u32 fresh)
+{
+	cpu_set_slab(c, slab);
+	c->freelist = NULL;
+	c->nr_free = 0;
+	c->fresh = fresh;
+	if (!fresh)
+		mm_verify(cpu_take_list(c));
+}
+
 /*
- * SLAB, new and frozen, is the CPU's; the one it had goes back. Up to WANT of
- * its objects to BUF at once: others may empty it as soon as the lock is gone.
+ * SLAB, new and frozen, is the CPU's, FRESH of its objects not linked; the one
+ * it had goes back. Up to WANT of its objects to BUF at once: others may empty
+ * it as soon as the lock is gone.
  */
 static u32 cpu_install(struct kmem_cache *s, struct kmem_cache_cpu *c,
-		       struct page *slab, void **buf, u32 want)
+		       struct page *slab, u32 fresh, void **buf, u32 want)
 {
 	struct page *old;
 	unsigned long flags;
@@ -233,14 +283,13 @@ static u32 cpu_install(struct kmem_cache *s, struct kmem_cache_cpu *c,
 	void *list;
 
 	spin_lock_irqsave(&c->lock, flags);
+	cpu_link_fresh(s, c);
 	old = c->slab;
 	list = c->freelist;
 	nr = c->nr_free;
-	cpu_set_slab(c, slab);
-	c->freelist = NULL;
-	c->nr_free = 0;
-	mm_verify(cpu_take_list(c));
-	left = cpu_list_take(s, c, buf, want);
+	cpu_begin_slab(c, slab, fresh);
+	left = fresh ? cpu_fresh_take(s, c, buf, want)
+		     : cpu_list_take(s, c, buf, want);
 	spin_unlock_irqrestore(&c->lock, flags);
 	if (old)
 		slab_unfreeze(s, old, list, nr);
@@ -263,19 +312,21 @@ u32 cpu_alloc_objects(struct kmem_cache *s, struct kmem_cache_cpu *c,
 		      const struct slab_request *rq, void **buf, u32 want)
 {
 	struct page *slab;
-	u32 n = cpu_take_objects(s, c, buf, want);
+	u32 n = cpu_take_objects(s, c, buf, want), fresh = 0;
 
 	if (n)
 		return n;
-	slab = slab_new(s, rq);
+	slab = slab_new(s, rq, &fresh);
 	if (!slab)
 		return take_from_others(s, buf);
 	if (page_to_nid(slab) != c->nid) {
 		/* Of another node: nothing for this CPU's array. */
+		if (fresh)
+			slab_link_objects(s, slab);
 		slab_unfreeze(s, slab, NULL, 0);
 		return take_from_others(s, buf);
 	}
-	n = cpu_install(s, c, slab, buf, want);
+	n = cpu_install(s, c, slab, fresh, buf, want);
 	/* None only if the new slab's list was broken by a stray write. */
 	return n ? n : take_from_others(s, buf);
 }
@@ -312,10 +363,22 @@ static bool want_cpu_part(struct kmem_cache *s, const struct kmem_cache_cpu *c)
 	if (c != &kmem_sys.cpu_none || !s->sheaf_cap || port_in_irq() ||
 	    port_cpu_or_none() >= MM_NR_CPUS)
 		return false;
-	if (READ_ONCE(s->nr_direct) >= DIRECT_BEFORE_ARRAYS)
+	if (kmem_sys.params.bulk_only ||
+	    READ_ONCE(s->nr_direct) >= DIRECT_BEFORE_ARRAYS)
 		return true;
 	__atomic_fetch_add(&s->nr_direct, 1, __ATOMIC_RELAXED);
 	return false;
+}
+
+struct kmem_cache_cpu *cpu_part(struct kmem_cache *s)
+{
+	struct kmem_cache_cpu *c = this_cache_cpu(s);
+
+	if (unlikely(want_cpu_part(s, c))) {
+		make_cpu_part(s);
+		c = this_cache_cpu(s);
+	}
+	return c;
 }
 
 /* ---- allocation
@@ -383,11 +446,7 @@ static void *alloc_some(struct kmem_cache *s, const struct slab_request *rq)
 			slab_feed_depot();
 		return alloc_direct(s, rq);
 	}
-	c = this_cache_cpu(s);
-	if (unlikely(want_cpu_part(s, c))) {
-		make_cpu_part(s);
-		c = this_cache_cpu(s);
-	}
+	c = cpu_part(s);
 	if (c == &kmem_sys.cpu_none || (rq->nid >= 0 && rq->nid != c->nid) ||
 	    (rq->gfp & __GFP_THISNODE))
 		return alloc_direct(s, rq);

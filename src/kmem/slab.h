@@ -50,7 +50,8 @@ struct kmem_cache_cpu {
 	struct page *slab; /* (L) the frozen slab they are from, or NULL */
 	u32 partial;	   /* (L) frozen slabs with free objects: frame, ... */
 	u32 nr_partial;	   /* (L) ... linked by next; how many */
-	u64 tid;	   /* (L) changes of slab: how often */
+	u32 tid;	   /* (L) changes of slab: how often */
+	u32 fresh;	   /* (L) objects at its end that are not linked yet */
 	s64 nid;	   /* (B) the CPU's node with memory; never an object */
 };
 

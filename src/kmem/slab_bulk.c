@@ -35,12 +35,14 @@ static size_t take_from_array(struct kmem_cache_cpu *c, size_t nr, void **p)
 static size_t bulk_some(struct kmem_cache *s, const struct slab_request *rq,
 			size_t nr, void **p)
 {
-	struct kmem_cache_cpu *c = this_cache_cpu(s);
-	size_t n;
+	bool past = kmem_sys.params.bulk_only;
+	struct kmem_cache_cpu *c = past ? cpu_part(s) : this_cache_cpu(s);
+	size_t n = 0;
 
 	if (c == &kmem_sys.cpu_none || base_watched() || slab_is_debug(s))
 		return 0;
-	n = take_from_array(c, nr, p);
+	if (!past || READ_ONCE(c->top) > 0)
+		n = take_from_array(c, nr, p);
 	if (n < nr)
 		n += barn_take(s, c, p + n, (u32)min(nr - n, BARN_ASK));
 	while (n < nr) {
@@ -106,9 +108,10 @@ static void free_chunk(struct kmem_cache *s, u32 n, void **p)
 	struct kmem_cache_cpu *c = this_cache_cpu(s);
 	void *buf[BULK_CHUNK];
 
-	if (c != &kmem_sys.cpu_none && barn_put(s, c, p, n))
+	if (!kmem_sys.params.bulk_only && c != &kmem_sys.cpu_none &&
+	    barn_put(s, c, p, n))
 		return;
-	if (!all_of(s, n, p)) {
+	if (!kmem_sys.params.bulk_only && !all_of(s, n, p)) {
 		for (u32 i = 0; i < n; i++)
 			free_one(s, p[i]);
 		return;
@@ -119,8 +122,10 @@ static void free_chunk(struct kmem_cache *s, u32 n, void **p)
 
 void kmem_cache_free_bulk(struct kmem_cache *s, size_t nr, void **p)
 {
-	/* A few are better kept at hand. */
-	if (!s || nr < BULK_CHUNK || slab_is_debug(s) || base_watched()) {
+	/* A few are better kept at hand, unless callers do that. */
+	size_t few = kmem_sys.params.bulk_only ? 1 : BULK_CHUNK;
+
+	if (!s || nr < few || slab_is_debug(s) || base_watched()) {
 		for (size_t i = 0; i < nr; i++)
 			free_one(s, p[i]);
 		return;

@@ -133,9 +133,9 @@ static u64 random_step(u32 objects)
 	return step;
 }
 
-/* Construct and link all objects of a new slab. */
-static void link_objects(struct kmem_cache *s, struct page *slab, u32 objects)
+void slab_link_objects(struct kmem_cache *s, struct page *slab)
 {
+	u32 objects = slab_word(slab).objects;
 	char *base = slab_base(slab) + s->layout.red_left;
 	u64 step = random_step(objects), start = step ? port_entropy() : 0;
 	union slab_word w = {.objects = (u16)objects};
@@ -155,10 +155,19 @@ static void link_objects(struct kmem_cache *s, struct page *slab, u32 objects)
 	set_page_mapping_word(slab, w.all);
 }
 
-struct page *slab_new(struct kmem_cache *s, const struct slab_request *rq)
+/* May S's new slabs be used from the front, object by object? */
+static bool may_be_lazy(const struct kmem_cache *s)
+{
+	return kmem_sys.params.bulk_only && !kmem_sys.params.freelist_random &&
+	       !s->ctor && !slab_is_debug(s);
+}
+
+struct page *slab_new(struct kmem_cache *s, const struct slab_request *rq,
+		      u32 *fresh)
 {
 	const struct slab_layout *l = &s->layout;
 	struct page *slab = slab_frames(s, rq);
+	union slab_word w;
 	u32 objects;
 
 	if (!slab)
@@ -170,7 +179,15 @@ struct page *slab_new(struct kmem_cache *s, const struct slab_request *rq)
 	mm_assert(objects >= l->min_objects && objects <= l->objects);
 	if (slab_is_debug(s))
 		debug_setup_slab(s, slab);
-	link_objects(s, slab, objects);
+	w = (union slab_word){.objects = (u16)objects,
+			      .inuse = (u16)objects,
+			      .flags = SLAB_FROZEN};
+	set_page_mapping_word(slab, w.all);
+	if (fresh && may_be_lazy(s)) {
+		*fresh = objects;
+	} else {
+		slab_link_objects(s, slab);
+	}
 	slab_account(s, slab, 1);
 	mark_frames(slab, SLAB_MARK(page_to_nid(slab), s->id));
 	return slab;
@@ -663,7 +680,7 @@ void *alloc_direct(struct kmem_cache *s, const struct slab_request *rq)
 	unsigned long flags;
 
 	while (!obj && !rq->no_new) {
-		slab = slab_new(s, rq);
+		slab = slab_new(s, rq, NULL);
 		if (!slab)
 			break;
 		n = slab_node(s, slab);
@@ -732,6 +749,7 @@ void cpu_flush(struct kmem_cache *s, struct kmem_cache_cpu *c)
 		return;
 	cpu_flush_array(s, c);
 	spin_lock_irqsave(&c->lock, flags);
+	cpu_link_fresh(s, c);
 	slab = c->slab;
 	list = c->freelist;
 	nr = c->nr_free;

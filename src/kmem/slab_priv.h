@@ -252,6 +252,13 @@ void slab_free_any(struct kmem_cache *s, const void *obj, u64 caller);
 u32 cpu_take_objects(struct kmem_cache *s, struct kmem_cache_cpu *c, void **buf,
 		     u32 want);
 
+/* cpu_link_fresh: C's objects that were never linked join its list. Lock held.
+ */
+void cpu_link_fresh(struct kmem_cache *s, struct kmem_cache_cpu *c);
+
+/* cpu_part: the running CPU's part of S, made if it is time; or cpu_none. */
+struct kmem_cache_cpu *cpu_part(struct kmem_cache *s);
+
 /* alloc_objects: up to WANT objects, a new slab if need be. 0: no memory. */
 u32 cpu_alloc_objects(struct kmem_cache *s, struct kmem_cache_cpu *c,
 		      const struct slab_request *rq, void **buf, u32 want);
@@ -259,8 +266,15 @@ u32 cpu_alloc_objects(struct kmem_cache *s, struct kmem_cache_cpu *c,
 /* ---- slab_partial.c -----------------------------------------------------
  */
 
-/* slab_new: a slab with all objects free, on no list. NULL: no memory. */
-struct page *slab_new(struct kmem_cache *s, const struct slab_request *rq);
+/* slab_new: a slab with all objects free, on no list. NULL: no memory. *FRESH,
+ * unless FRESH is NULL: so many of them, all or none, are not linked: the slab
+ * is frozen, and they count as in use. */
+struct page *slab_new(struct kmem_cache *s, const struct slab_request *rq,
+		      u32 *fresh);
+
+/* slab_link_objects: make SLAB, nobody's and new, as if never used lazily:
+ * all objects are on its list, and it is not frozen. */
+void slab_link_objects(struct kmem_cache *s, struct page *slab);
 
 /* slab_release: give up SLAB, no object of which is in use, on no list. */
 void slab_release(struct kmem_cache *s, struct page *slab);

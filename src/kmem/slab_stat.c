@@ -32,7 +32,7 @@ static void count_cpu(struct kmem_cache_cpu *c, struct slab_count *n,
 		return;
 	n->in_arrays += top > 0 ? (u64)top : 0;
 	spin_lock_irqsave(&c->lock, flags);
-	*nr_free += c->nr_free;
+	*nr_free += c->nr_free + c->fresh;
 	if (c->slab) {
 		*nr_free += free_in(c->slab);
 		n->cpu_slabs++;
@@ -165,6 +165,8 @@ static void check_cpu(const struct kmem_cache *s, struct kmem_cache_cpu *c)
 		mm_verify(follow_link(s, c->slab, obj, &obj));
 	}
 	mm_verify(nr_free == c->nr_free);
+	mm_verify(!c->fresh ||
+		  (c->slab && c->fresh + nr_free <= slab_word(c->slab).inuse));
 	if (c->slab)
 		check_slab(s, c->slab, true);
 	for (u32 at = c->partial; at; at = pfn_to_page(at)->next) {

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The machine that the malloc library boots: descriptors made as RAM is used,
+ * caches without kmalloc, few slabs, and bulk calls that pass by the CPUs'
+ * arrays and touch a new slab's objects only as they are handed out.
+ */
+#include "sim_machine.h"
+
+#include "kmem/slab_priv.h"
+#include "phys/phys.h"
+
+#define NR_CACHES 5u
+#define NR_SLOTS  3000u
+#define MOST	  40u
+#define STEP	  128u
+
+static const u32 sizes[NR_CACHES] = {16, 80, 320, 1280, 5120};
+
+struct run {
+	struct prng r;
+	u64 steps;
+	bool lazy;
+	struct kmem_cache *cache[NR_CACHES];
+	u32 nr[NR_CACHES];
+	u64 *slot[NR_CACHES][NR_SLOTS];
+};
+
+static void boot_small(const struct run *run, u64 bytes)
+{
+	static struct e820_table map;
+	struct phys_boot_params pp = {.map = &map,
+				      .no_mobility_grouping = true,
+				      .min_free_kbytes = 64,
+				      .memmap_step = STEP};
+	const struct slab_boot_params sp = {.slub_min_objects = 2,
+					    .array_most = 8,
+					    .no_kmalloc = true,
+					    .few_slabs = true,
+					    .bulk_only = run->lazy};
+
+	e820_init(&map);
+	CHECK_EQ(e820_add(&map, 1UL << 32, bytes, E820_TYPE_RAM), 0);
+	CHECK_EQ(phys_boot_memory(&pp), 0);
+	CHECK_EQ(kmem_init(&sp), 0);
+}
+
+static void take(struct run *run, u32 c)
+{
+	u32 n = 1 + (u32)prng_below(&run->r, MOST), at = run->nr[c];
+	void *p[MOST];
+
+	n = min(n, NR_SLOTS - at);
+	if (!n || !kmem_cache_alloc_bulk(run->cache[c],
+					 GFP_NOWAIT | __GFP_NOWARN, n, p))
+		return;
+	for (u32 i = 0; i < n; i++) {
+		u64 *obj = p[i];
+
+		CHECK(!((uintptr_t)obj % 16));
+		/* Its first and last words say whose it is. */
+		obj[0] = obj[sizes[c] / 8 - 1] = (u64)(uintptr_t)obj ^ c;
+		run->slot[c][at + i] = obj;
+	}
+	run->nr[c] += n;
+}
+
+static void give(struct run *run, u32 c)
+{
+	u32 n = 1 + (u32)prng_below(&run->r, MOST);
+	void *p[MOST];
+
+	n = min(n, run->nr[c]);
+	for (u32 i = 0; i < n; i++) {
+		u32 k = (u32)prng_below(&run->r, run->nr[c]);
+		u64 *obj = run->slot[c][k], word = (u64)(uintptr_t)obj ^ c;
+
+		CHECK(obj[0] == word && obj[sizes[c] / 8 - 1] == word);
+		p[i] = obj;
+		run->slot[c][k] = run->slot[c][--run->nr[c]];
+	}
+	kmem_cache_free_bulk(run->cache[c], n, p);
+}
+
+static void check_all(struct run *run)
+{
+	for (u32 c = 0; c < NR_CACHES; c++) {
+		CHECK_EQ(kmem_cache_active(run->cache[c]), run->nr[c]);
+		slab_check(run->cache[c]);
+	}
+	phys_check();
+}
+
+static void make_caches(struct run *run)
+{
+	for (u32 c = 0; c < NR_CACHES; c++) {
+		run->cache[c] = kmem_cache_create("small", sizes[c], 16,
+						  SLAB_NO_MERGE, NULL);
+		CHECK(run->cache[c]);
+	}
+}
+
+static int random_body(void *arg)
+{
+	struct run *run = arg;
+
+	boot_small(run, 64UL << 20);
+	make_caches(run);
+	for (u64 i = 0; i < run->steps; i++) {
+		u32 c = (u32)prng_below(&run->r, NR_CACHES);
+		bool grow = i / 400 % 2 == 0;
+
+		if (prng_one_in(&run->r, 4) ? !grow : grow)
+			take(run, c);
+		else
+			give(run, c);
+		if (i % 40 == 0)
+			sim_set_cpu(port_self(), (int)prng_below(&run->r, 3));
+		if (i % 50 == 0)
+			check_all(run);
+		if (i % 300 == 0)
+			kmem_cache_shrink(run->cache[c]);
+	}
+	for (u32 c = 0; c < NR_CACHES; c++) {
+		while (run->nr[c])
+			give(run, c);
+	}
+	check_all(run);
+	CHECK_EQ(READ_ONCE(kmem_sys.nr_bugs), 0);
+	sim_set_cpu(port_self(), 0);
+	for (u32 c = 0; c < NR_CACHES; c++)
+		CHECK_EQ(kmem_cache_destroy(run->cache[c]), 0);
+	return 0;
+}
+
+static void in_machine(int (*body)(void *), struct run *run)
+{
+	struct sim_config sc = {.cpus = 3, .console = tm_console};
+
+	mm_reset();
+	CHECK_EQ(sim_init(&sc), 0);
+	CHECK_EQ(sim_run(body, run), 0);
+	sim_shutdown();
+	mm_reset();
+}
+
+static void random_bulks(void **state)
+{
+	u64 seed = test_env("SEED", 1), n = test_iters(tm_soak() ? 100 : 6);
+	static struct run run;
+
+	(void)state;
+	for (u64 i = 0; i < n; i++) {
+		memset(&run, 0, sizeof(run));
+		prng_seed(&run.r, seed + i);
+		run.steps = 2500;
+		run.lazy = i % 3 != 2;
+		tm.cfg.seed = seed + i;
+		in_machine(random_body, &run);
+	}
+}
+
+/* ---- what is not handed out is not touched --------------------------------
+ */
+
+/* Objects of a slab whose links are still as they were before it was made. */
+static u32 untouched(struct kmem_cache *s, const void *obj)
+{
+	const struct page *slab = compound_head(view_to_page(obj));
+	const u64 *at = page_view(slab);
+	u32 n = 0;
+
+	for (u32 i = 0; i < slab_word(slab).objects; i++)
+		n += at[((size_t)i * s->layout.size + s->layout.link) / 8] ==
+		     0x5a5a5a5a5a5a5a5a;
+	return n;
+}
+
+/* All of free memory says 0x5a. */
+static void stain(void)
+{
+	static struct page *page[1 << 14];
+	u32 n = 0;
+
+	while (n < ARRAY_SIZE(page) &&
+	       (page[n] = alloc_page(GFP_NOWAIT | __GFP_NOWARN)))
+		memset(page_view(page[n++]), 0x5a, PAGE_SIZE);
+	CHECK(n > 1000 && n < ARRAY_SIZE(page));
+	while (n)
+		__free_page(page[--n]);
+	drain_all_pages();
+}
+
+static int touch_body(void *arg)
+{
+	struct run *run = arg;
+	struct kmem_cache *s;
+	u32 objects, left;
+	void *p[8];
+
+	boot_small(run, 16UL << 20);
+	stain();
+	make_caches(run);
+	s = run->cache[2];
+	CHECK(kmem_cache_alloc_bulk(s, GFP_NOWAIT, 1, p));
+	objects = slab_word(compound_head(view_to_page(p[0]))).objects;
+	CHECK(objects >= 4);
+	left = untouched(s, p[0]);
+	CHECK(run->lazy ? left == objects : left == 0);
+	memset(p[0], 0, sizes[2]);
+	CHECK(kmem_cache_alloc_bulk(s, GFP_NOWAIT, 2, p + 1));
+	if (run->lazy) {
+		/* The next ones in order, and they go back past the arrays. */
+		CHECK((char *)p[2] - (char *)p[1] == -(s64)s->layout.size);
+		CHECK_EQ(untouched(s, p[0]), objects - 1);
+		kmem_cache_free_bulk(s, 2, p + 1);
+		CHECK_EQ(untouched(s, p[0]), objects - 3);
+		CHECK_EQ(kmem_cache_active(s), 1);
+		slab_check(s);
+		/* What came back is used before what is fresh. */
+		CHECK(kmem_cache_alloc_bulk(s, GFP_NOWAIT, 2, p + 1));
+		CHECK_EQ(untouched(s, p[0]), objects - 3);
+	}
+	/* A drain links them all. */
+	slab_drain(s);
+	CHECK(untouched(s, p[0]) == 0);
+	slab_check(s);
+	kmem_cache_free_bulk(s, 3, p);
+	CHECK_EQ(kmem_cache_active(s), 0);
+	CHECK_EQ(kmem_cache_destroy(s), 0);
+	return 0;
+}
+
+static void touches(void **state)
+{
+	struct run run = {.lazy = false};
+
+	(void)state;
+	in_machine(touch_body, &run);
+	run.lazy = true;
+	in_machine(touch_body, &run);
+}
+
+/* ---- descriptors, arrays and slabs are few --------------------------------
+ */
+
+/* Frames from FROM on that have a descriptor in their section by now. */
+static u64 made(void)
+{
+	u64 n = 0;
+
+	for (u64 pfn = 1UL << 20; pfn < (1UL << 20) + (16UL << 8); pfn++)
+		n += pfn_valid(pfn);
+	return n;
+}
+
+static int few_body(void *arg)
+{
+	static struct page *page[1 << 13];
+	u64 before, was, n = 0;
+	struct kmem_cache *s;
+	void *p[64];
+
+	boot_small(arg, 16UL << 20);
+	before = made();
+	CHECK(before > 0 && before <= 3 * STEP);
+	was = before;
+	while ((page[n] = alloc_page(GFP_NOWAIT | __GFP_NOWARN))) {
+		u64 now = made();
+
+		/* Grown by what was asked for, a step or a few at a time. */
+		CHECK(now >= was && now - was <= 2 * STEP);
+		was = now;
+		CHECK(++n < ARRAY_SIZE(page));
+	}
+	CHECK_EQ(made(), 16UL << 8);
+	CHECK(n > (16UL << 8) * 9 / 10);
+	phys_check();
+	while (n)
+		__free_page(page[--n]);
+	drain_all_pages();
+	phys_check();
+
+	CHECK(!kmem_sys.hot.kmalloc[0][0]);
+	s = kmem_cache_create("few", 64, 0, SLAB_NO_MERGE, NULL);
+	CHECK(s && s->sheaf_cap <= 8 && s->barn_cap == 0);
+	CHECK(s->cpu_partial <= 1 && s->min_partial <= 1);
+	/* One by one: through the array, which holds 8 at most. */
+	for (u32 i = 0; i < 64; i++)
+		CHECK((p[i] = kmem_cache_alloc(s, GFP_NOWAIT)));
+	for (u32 i = 0; i < 64; i++) {
+		struct slab_count count;
+
+		kmem_cache_free(s, p[i]);
+		slab_counts(s, &count);
+		CHECK(count.in_arrays <= 8);
+	}
+	CHECK_EQ(kmem_cache_destroy(s), 0);
+	return 0;
+}
+
+static void few(void **state)
+{
+	struct run run = {.lazy = true};
+
+	(void)state;
+	in_machine(few_body, &run);
+	run.lazy = false;
+	in_machine(few_body, &run);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(random_bulks),
+		cmocka_unit_test(touches),
+		cmocka_unit_test(few),
+	};
+
+	return cmocka_run_group_tests_name("slab_small", tests, NULL, NULL);
+}
