@@ -359,6 +359,7 @@ static bool boot_machine(void)
 		.no_kmalloc = true,
 		/* What debugging checks must stay. */
 		.few_slabs = !mt_sys.direct,
+		.bulk_only = !mt_sys.direct,
 		.freelist_hardened = mt_sys.opt.hardened,
 		.freelist_random = mt_sys.opt.hardened,
 	};
@@ -435,6 +436,37 @@ void mt_hooks(void)
 		say_text("mmkit-malloc: no hooks for fork\n");
 }
 
+/* Not inlined: it is dropped with the boot when that is over. */
+static MM_NOINLINE bool bring_up(void)
+{
+	bool ok = boot();
+
+	host_self = (struct host_self){.cpu = MM_NR_CPUS};
+	if (ok && pthread_key_create(&mt_sys.key, mt_cache_exit))
+		say_text("mmkit-malloc: no hook for threads' ends\n");
+	if (!ok)
+		say_text("mmkit-malloc: cannot boot\n");
+	return ok;
+}
+
+#ifdef MT_PRELOAD
+extern const char mt_cold[] MT_HIDDEN, mt_cold_end[] MT_HIDDEN;
+
+/*
+ * What only the boot runs is resident no longer; should it be needed, it comes
+ * from the file again. The caller is not part of it (malloc.ld).
+ */
+static void forget_boot(void)
+{
+	call(SYS_madvise, (long)mt_cold,
+	     (long)PAGE_ALIGN((u64)(mt_cold_end - mt_cold)), MADV_DONTNEED);
+}
+#else
+static void forget_boot(void)
+{
+}
+#endif
+
 /*
  * The first thread boots, others wait. What the C library allocates for it
  * meanwhile comes from a few static bytes.
@@ -454,14 +486,10 @@ bool mt_boot(void)
 		return none == 2;
 	}
 	mt_self.booting = 1;
-	ok = boot();
-	host_self = (struct host_self){.cpu = MM_NR_CPUS};
-	if (ok && pthread_key_create(&mt_sys.key, mt_cache_exit))
-		say_text("mmkit-malloc: no hook for threads' ends\n");
+	ok = bring_up();
+	forget_boot();
 	mt_self.booting = 0;
 	__atomic_store_n(&mt_sys.state, ok ? 2 : 3, __ATOMIC_RELEASE);
-	if (!ok)
-		say_text("mmkit-malloc: cannot boot\n");
 	return ok;
 }
 

@@ -5,7 +5,7 @@ MT := $(BUILD)/malloc
 MT_FLAGS := $(CFLAGS_release) -fPIC -fvisibility=hidden \
 	-ftls-model=initial-exec -ffunction-sections -fdata-sections \
 	-fcf-protection=none -fno-plt -fno-builtin-malloc -fno-builtin-calloc \
-	-fno-asynchronous-unwind-tables -DMM_LOG_WARN \
+	-fno-asynchronous-unwind-tables -DMM_LOG_WARN -DMT_PRELOAD \
 	-DMM_NR_CPUS=16 -DMM_MAX_NODES=1 -DKMEM_MAX_CACHES=128
 # Residence is by 64 KiB of the file. Floors below are called for many objects
 # at once: small is better. (-Os warns of what -O2 sees through.)
@@ -30,7 +30,7 @@ $(MT)/%.o: %.c $(FLAGS_MK) tools/make/malloc.mk
 MT_LINK := -Wl,--gc-sections,-z,now,-z,defs,-z,norelro,-z,noseparate-code \
 	-Wl,-z,max-page-size=65536,-O1,-T,tools/make/malloc.ld \
 	-Wl,-z,nodelete,-z,pack-relative-relocs -nostartfiles
-$(BUILD)/libmmkit-malloc.so: $(MT_OBJS) tools/make/malloc.ld
+$(BUILD)/libmmkit-malloc.so: $(MT_OBJS) tools/make/malloc.ld tools/make/malloc_hot.ld
 	$(SAY) "  LD $@"
 	$(Q)$(CC) -shared -static-libgcc $(MT_LINK) -o $@ $(MT_OBJS) -lpthread
 -include $(MT_OBJS:.o=.d)
