@@ -430,6 +430,16 @@ static bool special_ok(struct gen *g, struct diff_op *op)
 	return true;
 }
 
+/* A copy onto itself: what comes out of that nobody promises. */
+static bool overlaps(const struct diff_op *op)
+{
+	const uint64_t *a = op->arg;
+
+	return (op->call == OP_PVREAD || op->call == OP_PVWRITE) &&
+	       a[0] / DIFF_PAGE <= (a[2] + a[3]) / DIFF_PAGE &&
+	       a[2] / DIFF_PAGE <= (a[0] + a[1]) / DIFF_PAGE;
+}
+
 static void add_op(struct gen *g)
 {
 	struct diff_op *op = &g->s->op[g->s->nr];
@@ -459,7 +469,7 @@ static void add_op(struct gen *g)
 	/* Often the length stays as it is. */
 	if (op->call == OP_MREMAP && prng_one_in(&g->r, 3))
 		op->arg[2] = op->arg[1];
-	if (!special_ok(g, op) || !op_safe(op))
+	if (overlaps(op) || !special_ok(g, op) || !op_safe(op))
 		return;
 	remember(g, op);
 	g->s->nr++;
