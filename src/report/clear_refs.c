@@ -109,8 +109,7 @@ s64 write_pid_clear_refs(const struct proc_task *t, const char *text,
 	if (!t->mm)
 		return (s64)len;
 	if (what == CLEAR_REFS_MM_HIWATER_RSS)
-		WRITE_ONCE(t->mm->hiwater_rss,
-			   mm_counter_get(t->mm, MM_ANONPAGES));
+		WRITE_ONCE(t->mm->hiwater_rss, mm_rss(t->mm));
 	else if (what == CLEAR_REFS_SOFT_DIRTY)
 		start_soft_dirty(t->mm);
 	else

@@ -177,6 +177,39 @@ int mm_create(const struct mm_layout *layout, struct mm_struct **out)
 	return 0;
 }
 
+/* Of all lines; below zero for a moment while others count. */
+static s64 counter_sum(const struct mm_struct *mm, enum mm_counter c)
+{
+	u32 used = READ_ONCE(mm->lines_used);
+	s64 sum = 0;
+
+	for (; used; used &= used - 1)
+		sum += READ_ONCE(mm->lines[__builtin_ctz(used)].counters[c]);
+	return sum;
+}
+
+u64 mm_counter_get(const struct mm_struct *mm, enum mm_counter c)
+{
+	s64 sum = counter_sum(mm, c);
+
+	return sum > 0 ? (u64)sum : 0;
+}
+
+u64 mm_rss(const struct mm_struct *mm)
+{
+	return mm_counter_get(mm, MM_ANONPAGES) +
+	       mm_counter_get(mm, MM_FILEPAGES) +
+	       mm_counter_get(mm, MM_SHMEMPAGES);
+}
+
+void mm_hiwater_update(struct mm_struct *mm)
+{
+	u64 now = mm_rss(mm);
+
+	if (now > READ_ONCE(mm->hiwater_rss))
+		WRITE_ONCE(mm->hiwater_rss, now);
+}
+
 /* Everything that is mapped goes, in one gather with one flush at the end. */
 static void exit_mmap(struct mm_struct *mm)
 {
@@ -206,7 +239,7 @@ static void exit_mmap(struct mm_struct *mm)
 	mmap_write_unlock(mm);
 	mm_verify(mm->total_vm == 0 && mm->map_count == 0);
 	for (int c = 0; c < NR_MM_COUNTERS; c++)
-		mm_verify(mm->counters[c] == 0);
+		mm_verify(counter_sum(mm, (enum mm_counter)c) == 0);
 }
 
 void mm_get(struct mm_struct *mm)
@@ -416,7 +449,7 @@ void mm_usage_get(const struct mm_struct *mm, struct mm_usage *out)
 	out->rss_file = mm_counter_get(mm, MM_FILEPAGES);
 	out->rss_shmem = mm_counter_get(mm, MM_SHMEMPAGES);
 	out->swap = mm_counter_get(mm, MM_SWAPENTS);
-	out->hiwater_rss = READ_ONCE(mm->hiwater_rss);
+	out->hiwater_rss = max(READ_ONCE(mm->hiwater_rss), mm_rss(mm));
 	out->table_bytes = READ_ONCE(mm->pt.table_bytes);
 	out->map_count = READ_ONCE(mm->map_count);
 	out->brk = READ_ONCE(mm->brk);

@@ -343,6 +343,7 @@ static bool discard_one(struct page *page, struct vm_area_struct *vma,
 		SetPageSwapBacked(page);
 		return false;
 	}
+	mm_hiwater_update(mm);
 	mm_counter_add(mm, MM_ANONPAGES, -1);
 	page_remove_rmap(page);
 	put_page(page);
@@ -385,6 +386,7 @@ static bool unmap_one(struct page *page, struct vm_area_struct *vma, uva_t addr,
 	if (pte_dirty(old))
 		SetPageDirty(page);
 	pt_set(&slot, pte_swp_keep(swp_entry_to_pte(entry), old));
+	mm_hiwater_update(mm);
 	mm_counter_add(mm, MM_ANONPAGES, -1);
 	mm_counter_add(mm, MM_SWAPENTS, 1);
 	page_remove_rmap(page);
@@ -413,6 +415,7 @@ static bool unmap_file_one(struct page *page, struct vm_area_struct *vma,
 	port_tlb_flush(&mm->cpus, mm->asid, addr, addr + PAGE_SIZE);
 	if (pte_dirty(old))
 		(void)set_page_dirty(page);
+	mm_hiwater_update(mm);
 	mm_counter_add(mm, mm_counter(page), -1);
 	page_remove_rmap(page);
 	pt_unlock(&slot);

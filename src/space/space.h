@@ -95,7 +95,7 @@ enum mm_counter {
 #define MM_LINE_CLAIMS 4u
 struct mm_line {
 	uintptr_t claims[MM_LINE_CLAIMS]; /* (A) vma_lock.c; 0: free */
-	u64 unused[MM_CACHELINE / 8 - MM_LINE_CLAIMS];
+	s64 counters[NR_MM_COUNTERS];	  /* (A) this line's share of pages */
 };
 MM_STATIC_ASSERT(sizeof(struct mm_line) == MM_CACHELINE, "a line each");
 
@@ -111,7 +111,7 @@ struct mm_struct {
 	struct rb_root mm_rb;		 /* (M), in a tree change */
 	u64 tree_seq;			 /* (M) odd: the tree changes */
 	u64 mm_lock_seq;		 /* (M) raised when the lock goes */
-	u32 lines_used;			 /* (A) lines that had a claim once */
+	u32 lines_used;			 /* (A) lines ever written */
 	struct list_head mmap;		 /* (M) VMAs in address order */
 	u32 map_count;			 /* (M) */
 	u32 mm_users;			 /* (A) tasks and other users */
@@ -124,9 +124,8 @@ struct mm_struct {
 	u64 total_vm, data_vm, stack_vm; /* (M) pages */
 	u64 locked_vm;			 /* (M) pages of VM_LOCKED mappings */
 	u64 def_flags; /* (M) VM_LOCKED_MASK of mappings to come: mlockall() */
-	u64 counters[NR_MM_COUNTERS]; /* (A) pages */
-	u64 hiwater_rss;	      /* (A) */
-	u64 hiwater_vm;		      /* (M) largest total_vm so far */
+	u64 hiwater_rss; /* (A) largest mm_rss() before pages went */
+	u64 hiwater_vm;	 /* (M) largest total_vm so far */
 	/* (M) bytes */
 	u64 rlimit_as, rlimit_data, rlimit_stack, rlimit_memlock;
 	spinlock_t anon_lock;	      /* linking a VMA's first anon_vma */
@@ -421,13 +420,33 @@ void mm_gather_init(struct mmu_gather *tlb, struct mm_struct *mm);
 /* ---- counters
  * ----------------------------------------------------------------------- */
 
-/* mm_rss: resident pages of all kinds. */
-static inline u64 mm_rss(const struct mm_struct *mm)
+/*
+ * Each CPU counts on its own line, so a line alone says nothing (pages come on
+ * one and go on another); the sum over all is exact when nothing is under way,
+ * and at no time further off than what is.
+ */
+
+/* mm_line_here: the line of this CPU; known from now on to who sums up. */
+static inline struct mm_line *mm_line_here(struct mm_struct *mm)
 {
-	return READ_ONCE(mm->counters[MM_ANONPAGES]) +
-	       READ_ONCE(mm->counters[MM_FILEPAGES]) +
-	       READ_ONCE(mm->counters[MM_SHMEMPAGES]);
+	u32 nr = (u32)port_cpu() % MM_LINES;
+
+	if (unlikely(!(READ_ONCE(mm->lines_used) >> nr & 1)))
+		(void)mm_fetch_or(&mm->lines_used, 1u << nr);
+	return &mm->lines[nr];
 }
+
+static inline void mm_counter_add(struct mm_struct *mm, enum mm_counter c,
+				  s64 n)
+{
+	__atomic_fetch_add(&mm_line_here(mm)->counters[c], n, __ATOMIC_RELAXED);
+}
+
+/* mm_counter_get: pages of kind C. mm_rss: resident pages of all kinds. */
+u64 mm_counter_get(const struct mm_struct *mm, enum mm_counter c);
+u64 mm_rss(const struct mm_struct *mm);
+/* mm_hiwater_update: pages are about to go: keep what the peak was. */
+void mm_hiwater_update(struct mm_struct *mm);
 
 /* mm_counter: the one that an entry of PAGE counts in. */
 static inline enum mm_counter mm_counter(const struct page *page)
@@ -435,25 +454,6 @@ static inline enum mm_counter mm_counter(const struct page *page)
 	if (PageAnon(page))
 		return MM_ANONPAGES;
 	return PageSwapBacked(page) ? MM_SHMEMPAGES : MM_FILEPAGES;
-}
-
-static inline void mm_counter_add(struct mm_struct *mm, enum mm_counter c,
-				  s64 n)
-{
-	u64 now =
-		__atomic_add_fetch(&mm->counters[c], (u64)n, __ATOMIC_RELAXED);
-
-	mm_verify((s64)now >= 0);
-	if (c == MM_SWAPENTS || n < 0)
-		return;
-	now = mm_rss(mm);
-	if (now > READ_ONCE(mm->hiwater_rss))
-		WRITE_ONCE(mm->hiwater_rss, now);
-}
-
-static inline u64 mm_counter_get(const struct mm_struct *mm, enum mm_counter c)
-{
-	return READ_ONCE(mm->counters[c]);
 }
 
 /* ---- references to the structure (mm_count); users are mm_get/mm_put

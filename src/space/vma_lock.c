@@ -226,12 +226,9 @@ void tree_change_end(struct mm_struct *mm)
 /* Write VMA into a free slot of this CPU's line. NULL: none is free. */
 static uintptr_t *claim_slot(struct mm_struct *mm, struct vm_area_struct *vma)
 {
-	u32 nr = (u32)port_cpu() % MM_LINES;
-	struct mm_line *line = &mm->lines[nr];
+	/* In lines_used before the claim: who looks for claims reads that. */
+	struct mm_line *line = mm_line_here(mm);
 
-	/* Before the claim: who looks for claims reads it first. */
-	if (unlikely(!(READ_ONCE(mm->lines_used) >> nr & 1)))
-		(void)mm_fetch_or(&mm->lines_used, 1u << nr);
 	for (u32 i = 0; i < MM_LINE_CLAIMS; i++) {
 		uintptr_t none = 0;
 
@@ -272,9 +269,11 @@ static struct vm_area_struct *guess_vma(struct mm_struct *mm, uva_t va)
 /* Claim VMA, found when tree_seq was SEQ. VL-2. */
 static bool claim(struct vma_claim *c, struct vm_area_struct *vma, u64 seq)
 {
+	port_sched_point();
 	c->slot = claim_slot(c->mm, vma);
 	if (!c->slot)
 		return false;
+	port_sched_point();
 	if (smp_load_acquire(&c->mm->tree_seq) == seq && !vma_marked(vma)) {
 		lockdep_acquire(LOCK_CLASS_VMA, c->slot,
 				LOCKDEP_SLEEP | LOCKDEP_READ | LOCKDEP_TRY);

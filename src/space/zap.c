@@ -98,6 +98,7 @@ static uva_t zap_table(struct zap *z, struct pt_slot *slot, uva_t addr,
 	uva_t start = addr;
 	bool full = false;
 
+	mm_hiwater_update(mm);
 	pt_lock(slot);
 	while (addr < end && !full) {
 		if (!pte_none(pt_get(slot)))
