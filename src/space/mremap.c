@@ -20,23 +20,47 @@
 /* ---- carrying entries over
  * ------------------------------------------------------ */
 
-/* Move one entry. Both tables exist; they may be the same one. */
-static void move_entry(struct pt_slot *from, struct pt_slot *to)
+/* How far from OLD on, to END at most, entries stand in one table at either
+ * place. */
+static uva_t chunk_end(const struct pgtable *pt, uva_t old, uva_t new,
+		       uva_t end)
 {
-	bool same = from->table == to->table;
+	u64 here = pt_table_end(pt, old, end) - old;
+	u64 there = pt_table_end(pt, new, new + (end - old)) - new;
+
+	return old + min(here, there);
+}
+
+/* Move NR entries. Both tables exist; they may be the same one. */
+static void move_chunk(struct pt_slot from, struct pt_slot to, u64 nr)
+{
+	struct pt_slot lock_from = from, lock_to = to;
+	bool same = from.table == to.table;
 	pte_t e;
 
-	pt_lock(from);
+	pt_lock(&lock_from);
 	if (!same)
-		pt_lock_nested(to);
-	e = pt_xchg(from, (pte_t){0});
-	mm_verify(pte_none(pt_get(to)));
-	/* What came to a new place is news for who tracks changes. */
-	pt_set(to,
-	       pte_present(e) ? pte_mksoft_dirty(e) : pte_swp_mksoft_dirty(e));
+		pt_lock_nested(&lock_to);
+	for (; nr; nr--, pt_next(&from), pt_next(&to)) {
+		if (pte_none(pt_get(&from)))
+			continue;
+		e = pt_xchg(&from, (pte_t){0});
+		mm_verify(pte_none(pt_get(&to)));
+		/* What came to a new place is news for who tracks changes. */
+		pt_set(&to, pte_present(e) ? pte_mksoft_dirty(e)
+					   : pte_swp_mksoft_dirty(e));
+	}
 	if (!same)
-		pt_unlock(to);
-	pt_unlock(from);
+		pt_unlock(&lock_to);
+	pt_unlock(&lock_from);
+}
+
+static bool chunk_empty(struct pt_slot slot, u64 nr)
+{
+	for (; nr; nr--, pt_next(&slot))
+		if (!pte_none(pt_get(&slot)))
+			return false;
+	return true;
 }
 
 /*
@@ -46,39 +70,44 @@ static void move_entry(struct pt_slot *from, struct pt_slot *to)
  */
 static int prepare_tables(struct mm_struct *mm, uva_t old, uva_t new, u64 len)
 {
-	uva_t addr = old, end = old + len;
+	uva_t addr = old, end = old + len, next;
 	struct pt_slot from, to;
 
-	while (addr < end) {
+	for (; addr < end; addr = next) {
+		uva_t there = new + (addr - old);
+
 		if (!pt_lookup(&mm->pt, addr, &from)) {
-			addr = pt_skip(&mm->pt, addr, end);
+			next = pt_skip(&mm->pt, addr, end);
 			continue;
 		}
-		if (!pte_none(pt_get(&from)) &&
-		    pt_alloc(&mm->pt, new + (addr - old), &to))
+		next = chunk_end(&mm->pt, addr, there, end);
+		if (!chunk_empty(from, (next - addr) >> PAGE_SHIFT) &&
+		    pt_alloc(&mm->pt, there, &to))
 			return -ENOMEM;
-		addr += PAGE_SIZE;
 	}
 	return 0;
 }
 
 static void move_entries(struct mm_struct *mm, uva_t old, uva_t new, u64 len)
 {
-	uva_t addr = old, end = old + len;
+	uva_t addr = old, end = old + len, next;
 	struct pt_slot from, to;
 
-	while (addr < end) {
+	for (; addr < end; addr = next) {
+		uva_t there = new + (addr - old);
+		u64 nr;
+
 		if (!pt_lookup(&mm->pt, addr, &from)) {
-			addr = pt_skip(&mm->pt, addr, end);
+			next = pt_skip(&mm->pt, addr, end);
 			continue;
 		}
-		if (!pte_none(pt_get(&from))) {
-			if (!pt_lookup(&mm->pt, new + (addr - old), &to))
-				mm_bug("mremap: no table at 0x%llx",
-				       (unsigned long long)(new + addr - old));
-			move_entry(&from, &to);
-		}
-		addr += PAGE_SIZE;
+		next = chunk_end(&mm->pt, addr, there, end);
+		nr = (next - addr) >> PAGE_SHIFT;
+		if (pt_lookup(&mm->pt, there, &to))
+			move_chunk(from, to, nr);
+		else if (!chunk_empty(from, nr))
+			mm_bug("mremap: no table at 0x%llx",
+			       (unsigned long long)there);
 	}
 }
 
