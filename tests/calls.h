@@ -36,6 +36,7 @@ static inline void cs_get(struct mm_struct *mm, struct call_state *s)
 		s->vma[s->nr].start = vma->vm_start;
 		s->vma[s->nr].end = vma->vm_end;
 		s->vma[s->nr].flags = vma->vm_flags;
+		s->vma[s->nr].policy = vma->vm_policy;
 		s->nr++;
 	}
 	s->total = mm->total_vm;

@@ -510,7 +510,8 @@ static inline bool tm_reclaim_one(struct mm_struct *mm, uva_t va)
 		put_page(page);
 		ClearPageActive(page);
 		page_list_add(&list, page);
-		shrink_page_list(&list, NODE_DATA(0), &sc, &stat);
+		shrink_page_list(&list, page_zone(page)->zone_pgdat, &sc,
+				 &stat);
 		page = page_list_pop(&list);
 		if (page)
 			lru_putback_page(page);

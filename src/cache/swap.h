@@ -6,6 +6,7 @@
 #define MM_CACHE_SWAP_H
 
 #include <mmkit/gfp.h>
+#include <mmkit/mempolicy.h>
 #include <mmkit/port.h>
 
 #include "arch/paging.h"
@@ -190,6 +191,13 @@ struct page *lookup_swap_cache(swp_entry_t entry);
  * the slot was freed meanwhile. Context: may sleep.
  */
 struct page *swapin_readahead(swp_entry_t entry, gfp_t gfp);
+
+/*
+ * swapin_readahead_place: the same; a frame that is needed is allocated as
+ * PLACE says, and neighbours as if they were its neighbours in its object.
+ */
+struct page *swapin_readahead_place(swp_entry_t entry, gfp_t gfp,
+				    const struct mpol_place *place);
 
 /* ---- I/O (page_io.c)
  * ---------------------------------------------------------------- */

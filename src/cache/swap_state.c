@@ -218,9 +218,10 @@ void free_page_and_swap_cache(struct page *page)
 
 /* A fresh page for ENTRY, locked, in the cache; ERR_PTR(-EEXIST / -ENOENT) if
  * somebody else was there first or the slot is free, NULL without memory. */
-static struct page *cache_new_page(swp_entry_t entry, gfp_t gfp)
+static struct page *cache_new_page(swp_entry_t entry, gfp_t gfp,
+				   const struct mpol_place *place)
 {
-	struct page *page = alloc_pages(gfp, 0);
+	struct page *page = alloc_pages_place(gfp, 0, place);
 	void *shadow;
 	int err;
 
@@ -260,7 +261,9 @@ static void read_abandon(struct page *page)
  * started (*STARTED). Another task may be between taking the cache bit and
  * adding its page: then wait a moment.
  */
-static struct page *read_swap_cache(swp_entry_t entry, gfp_t gfp, bool *started)
+static struct page *read_swap_cache(swp_entry_t entry, gfp_t gfp,
+				    const struct mpol_place *place,
+				    bool *started)
 {
 	*started = false;
 	for (;;) {
@@ -268,7 +271,7 @@ static struct page *read_swap_cache(swp_entry_t entry, gfp_t gfp, bool *started)
 
 		if (page)
 			return page;
-		page = cache_new_page(entry, gfp);
+		page = cache_new_page(entry, gfp, place);
 		if (!page || PTR_ERR(page) == -ENOENT)
 			return NULL;
 		if (PTR_ERR(page) == -EEXIST) {
@@ -334,14 +337,15 @@ static void ra_hit(struct page *page)
 }
 
 /* Read one neighbour; a failure is of no consequence. */
-static void ra_read(swp_entry_t entry, gfp_t gfp)
+static void ra_read(swp_entry_t entry, gfp_t gfp,
+		    const struct mpol_place *place)
 {
 	struct page *page;
 	bool started;
 
 	if (!swap_slot_used(entry) || swap_slot_cached(entry))
 		return;
-	page = read_swap_cache(entry, gfp | __GFP_NORETRY | __GFP_NOWARN,
+	page = read_swap_cache(entry, gfp | __GFP_NORETRY | __GFP_NOWARN, place,
 			       &started);
 	if (!page)
 		return;
@@ -352,7 +356,8 @@ static void ra_read(swp_entry_t entry, gfp_t gfp)
 	put_page(page);
 }
 
-struct page *swapin_readahead(swp_entry_t entry, gfp_t gfp)
+struct page *swapin_readahead_place(swp_entry_t entry, gfp_t gfp,
+				    const struct mpol_place *place)
 {
 	u32 window = ra_window(entry);
 	u64 off = swp_offset(entry);
@@ -360,15 +365,26 @@ struct page *swapin_readahead(swp_entry_t entry, gfp_t gfp)
 	struct page *page;
 	bool started;
 
-	page = read_swap_cache(entry, gfp, &started);
+	page = read_swap_cache(entry, gfp, place, &started);
 	if (!page)
 		return NULL;
 	if (!started) {
 		ra_hit(page);
 		return page;
 	}
-	for (u64 o = start; o < start + window; o++)
+	for (u64 o = start; o < start + window; o++) {
+		struct mpol_place beside = *place;
+
+		beside.ilx += o - off;
 		if (o != off)
-			ra_read(swp_entry(swp_type(entry), o), gfp);
+			ra_read(swp_entry(swp_type(entry), o), gfp, &beside);
+	}
 	return page;
+}
+
+struct page *swapin_readahead(swp_entry_t entry, gfp_t gfp)
+{
+	static const struct mpol_place anywhere;
+
+	return swapin_readahead_place(entry, gfp, &anywhere);
 }

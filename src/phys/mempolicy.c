@@ -33,7 +33,8 @@
  *    MPL-3  A frame of slots is kept exactly while one of its slots is used.
  *
  * 5. Locking. mpol.lock, a leaf: slots, the count of watchers. Reference
- *    counts are atomic. A task's pointer is its own to write and to read.
+ *    counts are atomic. A task's pointer is its own to write, under the lock,
+ *    and to read; others read it under the lock.
  *
  * 6. Who does not obey. Interrupts (they run for nobody in particular),
  *    requests that insist on a node (__GFP_THISNODE) or name one. Bound
@@ -256,7 +257,10 @@ static bool args_fit(int mode, u32 flags, nodemask_t nodes)
 	if (mode < 0 || mode >= MPOL_MAX || (flags & ~MPOL_MODE_FLAGS) ||
 	    flags == MPOL_MODE_FLAGS)
 		return false;
-	if (mode == MPOL_DEFAULT || mode == MPOL_LOCAL)
+	/* Flags say what becomes of nodes: without a meaning for none. */
+	if (mode == MPOL_DEFAULT)
+		return nodes == NODE_MASK_NONE;
+	if (mode == MPOL_LOCAL)
 		return nodes == NODE_MASK_NONE && !flags;
 	if (mode == MPOL_PREFERRED && nodes == NODE_MASK_NONE)
 		return !flags;
@@ -355,6 +359,11 @@ nodemask_t mpol_nodes(const struct mempolicy *pol)
 	return pol ? pol->nodes : NODE_MASK_NONE;
 }
 
+nodemask_t mpol_user_nodes(const struct mempolicy *pol)
+{
+	return pol && pol->flags ? pol->user : mpol_nodes(pol);
+}
+
 void mpol_rebind(struct mempolicy *pol, nodemask_t allowed)
 {
 	nodemask_t nodes;
@@ -395,7 +404,9 @@ static void task_set(struct mm_task *task, struct mempolicy *pol)
 
 	if (pol && !old)
 		mpol_watch(true);
-	task->mempolicy = pol;
+	spin_lock(&phys_sys.mpol.lock);
+	WRITE_ONCE(task->mempolicy, pol);
+	spin_unlock(&phys_sys.mpol.lock);
 	task->il_prev = MM_MAX_NODES - 1;
 	task->il_left = 0;
 	if (old && !pol)
@@ -407,6 +418,17 @@ void set_task_mempolicy(struct mempolicy *pol)
 {
 	mm_verify(!port_in_irq());
 	task_set(port_current(), pol);
+}
+
+struct mempolicy *mpol_task_get(const struct mm_task *task)
+{
+	struct mempolicy *pol;
+
+	/* The task drops its own reference after it let go of the lock. */
+	spin_lock(&phys_sys.mpol.lock);
+	pol = mpol_get(task->mempolicy);
+	spin_unlock(&phys_sys.mpol.lock);
+	return pol;
 }
 
 void mpol_task_fork(struct mm_task *child, const struct mm_task *parent)
@@ -502,7 +524,7 @@ int do_get_mempolicy(int *mode, nodemask_t *nodes, u32 flags)
 	else if (mode)
 		*mode = mpol_mode(pol) | (int)mpol_flags(pol);
 	if (nodes)
-		*nodes = pol && pol->flags ? pol->user : mpol_nodes(pol);
+		*nodes = mpol_user_nodes(pol);
 	return 0;
 }
 
@@ -635,4 +657,12 @@ struct page *alloc_pages_mpol(gfp_t gfp, unsigned int order,
 		break;
 	}
 	return alloc_pages_nodemask(gfp, order, nid, NODE_MASK_ALL);
+}
+
+struct page *alloc_pages_place(gfp_t gfp, unsigned int order,
+			       const struct mpol_place *place)
+{
+	if (likely(!place->pol))
+		return alloc_pages(gfp, order);
+	return alloc_pages_mpol(gfp, order, place->pol, place->ilx, place->nid);
 }

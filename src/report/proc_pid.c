@@ -6,10 +6,10 @@
  *    memory, in the layout of Linux 6.1.
  *
  * 2. Structure. A name is taken apart here and the task found in the
- *    registry. proc_maps.c writes a line per mapping, proc_smaps.c counts
- *    the entries of each, proc_status.c gives the sums that the address
- *    space keeps, proc_pages.c the arrays of words (pagemap, kpageflags),
- *    clear_refs.c takes references back.
+ *    registry. proc_maps.c writes a line per mapping, proc_smaps.c and
+ *    proc_numa.c count the entries of each, proc_status.c gives the sums that
+ * the address space keeps, proc_pages.c the arrays of words (pagemap,
+ * kpageflags), clear_refs.c takes references back.
  *
  * 3. Invariants.
  *    PP-1  A task is read in one look under the registry's lock, and its
@@ -43,6 +43,7 @@ static const struct pid_file {
 	{"smaps", show_pid_smaps, NULL, NULL},
 	{"smaps_rollup", show_pid_smaps_rollup, NULL, NULL},
 	{"statm", show_pid_statm, NULL, NULL},
+	{"numa_maps", show_pid_numa_maps, NULL, NULL},
 	{"status", show_pid_status, NULL, NULL},
 	{"pagemap", NULL, read_pid_pagemap, NULL},
 	{"clear_refs", NULL, NULL, write_pid_clear_refs},
@@ -61,6 +62,7 @@ static bool task_copy(struct mm_task *task, void *arg)
 	t->min_flt = READ_ONCE(task->min_flt);
 	t->maj_flt = READ_ONCE(task->maj_flt);
 	t->mm = task->mm && mm_get_not_zero(task->mm) ? task->mm : NULL;
+	t->mempolicy = mpol_task_get(task);
 	return false;
 }
 
@@ -71,7 +73,10 @@ static bool task_find(s32 pid, struct proc_task *t)
 	if (pid <= 0 || !space_sys.mms.next)
 		return false;
 	task_for_each(task_copy, t);
-	return t->comm[0] != 0 || t->mm;
+	if (t->comm[0] || t->mm)
+		return true;
+	mpol_put(t->mempolicy);
+	return false;
 }
 
 /* The number that NAME begins with, up to a slash; 0: none. */
@@ -111,6 +116,7 @@ static int pid_open(const char *name, const struct pid_file **file,
 
 static void pid_close(const struct proc_task *t)
 {
+	mpol_put(t->mempolicy);
 	if (t->mm)
 		mm_put(t->mm);
 }

@@ -5,6 +5,8 @@
 #ifndef MM_REPORT_PROC_PID_H
 #define MM_REPORT_PROC_PID_H
 
+#include <mmkit/mempolicy.h>
+
 #include "report/report.h"
 #include "space/space.h"
 
@@ -13,6 +15,7 @@ struct proc_task {
 	s32 pid;
 	u64 min_flt, maj_flt;
 	struct mm_struct *mm; /* a user of the caller's; NULL: none left */
+	struct mempolicy *mempolicy; /* a reference of the caller's, or NULL */
 	char comm[MM_TASK_COMM];
 };
 
@@ -55,6 +58,10 @@ void show_pid_smaps(const struct proc_task *t, struct seq_buf *out);
 void show_pid_smaps_rollup(const struct proc_task *t, struct seq_buf *out);
 void show_pid_status(const struct proc_task *t, struct seq_buf *out);
 void show_pid_statm(const struct proc_task *t, struct seq_buf *out);
+void show_pid_numa_maps(const struct proc_task *t, struct seq_buf *out);
+
+/* proc_put_policy: POL as Linux writes it: "bind=static:0-1", "default". */
+void proc_put_policy(struct seq_buf *out, const struct mempolicy *pol);
 
 /* proc_pages.c: 8-byte words from byte OFF on. As mm_read(). */
 s64 read_pid_pagemap(const struct proc_task *t, u64 off, void *buf, size_t len);

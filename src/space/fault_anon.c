@@ -9,6 +9,7 @@
 
 #include "phys/lru.h"
 #include "space/fault.h"
+#include "space/mempolicy.h"
 #include "space/rmap.h"
 
 static vm_fault_t map_zero_page(struct vm_fault *vmf)
@@ -69,8 +70,8 @@ vm_fault_t do_anonymous_page(struct vm_fault *vmf)
 		return map_zero_page(vmf);
 	if (anon_vma_prepare(vmf->vma))
 		return VM_FAULT_OOM;
-	page = alloc_pages(GFP_HIGHUSER_MOVABLE | __GFP_ZERO | __GFP_ACCOUNT,
-			   0);
+	page = vma_alloc_page(GFP_HIGHUSER_MOVABLE | __GFP_ZERO | __GFP_ACCOUNT,
+			      vmf->vma, vmf->address);
 	if (!page)
 		return VM_FAULT_OOM;
 	SetPageUptodate(page);

@@ -16,6 +16,7 @@
 #include "phys/lru.h"
 #include "phys/vmstat.h"
 #include "space/fault.h"
+#include "space/mempolicy.h"
 #include "space/rmap.h"
 
 void wp_page_reuse(struct vm_fault *vmf)
@@ -91,7 +92,8 @@ static vm_fault_t wp_page_copy(struct vm_fault *vmf, struct page *old)
 	struct page *copy = NULL;
 
 	if (!anon_vma_prepare(vmf->vma))
-		copy = alloc_pages(old ? gfp : gfp | __GFP_ZERO, 0);
+		copy = vma_alloc_page(old ? gfp : gfp | __GFP_ZERO, vmf->vma,
+				      vmf->address);
 	if (!copy) {
 		if (old)
 			put_page(old);

@@ -31,6 +31,7 @@
 #include "cache/filemap.h"
 #include "phys/lru.h"
 #include "space/fault.h"
+#include "space/mempolicy.h"
 #include "space/rmap.h"
 
 /* Pages that one read fault maps at most, aligned: 64 KiB. */
@@ -175,7 +176,8 @@ static vm_fault_t do_cow_fault(struct vm_fault *vmf)
 	vm_fault_t ret;
 
 	if (!anon_vma_prepare(vmf->vma))
-		copy = alloc_pages(GFP_HIGHUSER_MOVABLE | __GFP_ACCOUNT, 0);
+		copy = vma_alloc_page(GFP_HIGHUSER_MOVABLE | __GFP_ACCOUNT,
+				      vmf->vma, vmf->address);
 	if (!copy)
 		return VM_FAULT_OOM;
 	ret = fault_get_page(vmf);

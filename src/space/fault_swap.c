@@ -12,18 +12,23 @@
 #include "phys/lru.h"
 #include "phys/vmstat.h"
 #include "space/fault.h"
+#include "space/mempolicy.h"
 #include "space/rmap.h"
 
 /* ENTRY's page with a reference; *MAJOR if a read was needed. */
-static struct page *swap_get_page(swp_entry_t entry, bool *major)
+static struct page *swap_get_page(const struct vm_fault *vmf, swp_entry_t entry,
+				  bool *major)
 {
 	struct page *page = lookup_swap_cache(entry);
+	struct mpol_place place;
 
 	*major = page == NULL;
 	if (page)
 		put_page(page);
 	/* Also when it was found: read-ahead learns from its hits. */
-	return swapin_readahead(entry, GFP_HIGHUSER_MOVABLE | __GFP_ACCOUNT);
+	vma_place(vmf->vma, vmf->address, &place);
+	return swapin_readahead_place(
+		entry, GFP_HIGHUSER_MOVABLE | __GFP_ACCOUNT, &place);
 }
 
 /*
@@ -107,7 +112,7 @@ vm_fault_t do_swap_page(struct vm_fault *vmf)
 	vm_fault_t ret;
 	bool major;
 
-	page = swap_get_page(entry, &major);
+	page = swap_get_page(vmf, entry, &major);
 	if (!page) {
 		/* Freed by a racing fault, or no memory: tell them apart. */
 		bool same = fault_lock_same(vmf);

@@ -42,6 +42,7 @@
 #include "phys/lru.h"
 #include "phys/vmstat.h"
 #include "space/gup.h"
+#include "space/mempolicy.h"
 #include "space/rmap.h"
 #include "space/space.h"
 
@@ -178,6 +179,7 @@ struct advise_walk {
 	int advice;
 	u32 nr; /* of what follows */
 	swp_entry_t swap[ADVISE_BATCH];
+	uva_t swap_addr[ADVISE_BATCH];
 	struct page_list isolated;
 };
 
@@ -289,8 +291,10 @@ static void advise_entry(struct advise_walk *w, const struct pt_slot *slot)
 		break;
 	default:
 		mm_assert(w->advice == MADV_WILLNEED);
-		if (pte_swap(e))
+		if (pte_swap(e)) {
+			w->swap_addr[w->nr] = w->addr;
 			w->swap[w->nr++] = pte_to_swp_entry(e);
+		}
 	}
 }
 
@@ -300,9 +304,13 @@ static void advise_flush_batch(struct advise_walk *w)
 	const struct lru_ops *ops = lru_policy();
 
 	for (u32 i = 0; w->advice == MADV_WILLNEED && i < w->nr; i++) {
-		struct page *page = swapin_readahead(
-			w->swap[i], GFP_HIGHUSER_MOVABLE | __GFP_ACCOUNT);
+		struct mpol_place place;
+		struct page *page;
 
+		vma_place(w->vma, w->swap_addr[i], &place);
+		page = swapin_readahead_place(
+			w->swap[i], GFP_HIGHUSER_MOVABLE | __GFP_ACCOUNT,
+			&place);
 		if (page)
 			put_page(page);
 	}

@@ -291,7 +291,8 @@ static s64 grow_in_place(struct mm_struct *mm, struct vm_area_struct *vma,
 				      .vm_flags = vma->vm_flags,
 				      .pgoff = vma->vm_pgoff + vma_pages(vma),
 				      .anon_vma = vma->anon_vma,
-				      .file = vma->vm_file};
+				      .file = vma->vm_file,
+				      .like = vma};
 	u64 pages = (r->new_len - r->old_len) >> PAGE_SHIFT;
 
 	if (vma_accountable(vma->vm_flags) && vm_enough_memory(mm, pages))

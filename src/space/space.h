@@ -71,6 +71,9 @@ struct vm_area_struct {
 	struct list_head anon_vma_chain; /* (W) avc.same_vma */
 	struct anon_vma *anon_vma;	 /* (W) set once under mm->anon_lock */
 	struct epoch_head epoch;	 /* for the deferred free */
+	/* Where its pages go: mempolicy.h. */
+	struct mempolicy *vm_policy; /* (W) a reference; NULL: as the task's */
+	s16 vm_home;		     /* (W) set_mempolicy_home_node(); -1 */
 	/* Of whom the contents are asked: vma_file.c. */
 	struct file *vm_file; /* (W) holds a reference; NULL: no file */
 	const struct vm_operations_struct *vm_ops; /* (W) NULL: anonymous */
@@ -252,6 +255,7 @@ struct vma_merge_want {
 	struct anon_vma *anon_vma;
 	struct file *file;
 	bool single; /* mmap: equal neighbours are not asked, as below a heap */
+	const struct vm_area_struct *like; /* whose policy; NULL: none */
 };
 struct vm_area_struct *vma_merge(struct mm_struct *mm,
 				 const struct vma_merge_want *want);

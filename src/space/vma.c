@@ -42,6 +42,7 @@
 #include <mmkit/slab.h>
 
 #include "base/fail.h"
+#include "space/mempolicy.h"
 #include "space/rmap.h"
 #include "space/space.h"
 
@@ -177,6 +178,7 @@ struct vm_area_struct *vma_new(struct mm_struct *mm, uva_t start, uva_t end,
 	vma->vm_flags = vm_flags;
 	vma->vm_page_prot = vm_get_page_prot(vm_flags);
 	vma->vm_mm = mm;
+	vma->vm_home = VMA_NO_HOME;
 	INIT_LIST_HEAD(&vma->anon_vma_chain);
 	INIT_LIST_HEAD(&vma->vm_list);
 	return vma;
@@ -193,22 +195,26 @@ struct vm_area_struct *vma_dup(const struct vm_area_struct *vma)
 	copy->vm_page_prot = vma->vm_page_prot;
 	copy->vm_ops = vma->vm_ops;
 	copy->vm_private_data = vma->vm_private_data;
+	copy->vm_policy = mpol_get(vma->vm_policy);
+	copy->vm_home = vma->vm_home;
 	if (vma->vm_file)
 		copy->vm_file = get_file(vma->vm_file);
 	return copy;
 }
 
-static void vma_put_file(struct vm_area_struct *vma)
+static void vma_put_refs(struct vm_area_struct *vma)
 {
 	if (vma->vm_file)
 		fput(vma->vm_file);
 	vma->vm_file = NULL;
+	mpol_put(vma->vm_policy);
+	vma->vm_policy = NULL;
 }
 
 void vma_free(struct vm_area_struct *vma)
 {
 	mm_verify(list_empty(&vma->anon_vma_chain));
-	vma_put_file(vma);
+	vma_put_refs(vma);
 	kmem_cache_free(space_sys.vma_cache, vma);
 }
 
@@ -224,7 +230,7 @@ static void vma_free_epoch(struct epoch_head *head)
 void vma_retire(struct vm_area_struct *vma)
 {
 	vma_wait_unseen(vma);
-	vma_put_file(vma);
+	vma_put_refs(vma);
 	epoch_defer(&vma->epoch, vma_free_epoch);
 }
 
@@ -334,6 +340,7 @@ static bool can_follow(const struct vm_area_struct *prev,
 	return prev && prev->vm_end == w->start &&
 	       vma_flags_merge(prev->vm_flags, w->vm_flags) &&
 	       vma_file_merge(prev, w->file) &&
+	       vma_policy_same(prev, w->like) &&
 	       prev->vm_pgoff + vma_pages(prev) == w->pgoff &&
 	       anon_vma_compatible(prev->anon_vma, w->anon_vma, prev);
 }
@@ -346,6 +353,7 @@ static bool can_precede(const struct vm_area_struct *next,
 	return next && next->vm_start == w->end &&
 	       vma_flags_merge(next->vm_flags, w->vm_flags) &&
 	       vma_file_merge(next, w->file) &&
+	       vma_policy_same(next, w->like) &&
 	       w->pgoff + pages == next->vm_pgoff &&
 	       anon_vma_compatible(next->anon_vma, w->anon_vma, next);
 }
@@ -409,6 +417,7 @@ static bool can_join(const struct vm_area_struct *a,
 	return a && b && a->vm_end == b->vm_start &&
 	       vma_flags_merge(a->vm_flags, b->vm_flags) &&
 	       a->vm_ops == b->vm_ops && vma_file_merge(a, b->vm_file) &&
+	       vma_policy_same(a, b) &&
 	       a->vm_pgoff + vma_pages(a) == b->vm_pgoff &&
 	       anon_vma_compatible(a->anon_vma, b->anon_vma,
 				   a->anon_vma ? a : b);
@@ -764,6 +773,7 @@ void vma_tree_check(struct mm_struct *mm)
 		mm_verify(node == &vma->vm_rb);
 		mm_verify(vma->vm_mm == mm);
 		anon_vma_check(vma);
+		vma_policy_check(vma);
 		vma_file_check(vma);
 		end = vma->vm_end;
 		pages += vma_pages(vma);

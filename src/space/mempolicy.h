@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mempolicy.h - memory policies of mappings, inside the floor. Theory:
+ * mempolicy.c.
+ */
+#ifndef MM_SPACE_MEMPOLICY_H
+#define MM_SPACE_MEMPOLICY_H
+
+#include <mmkit/mempolicy.h>
+
+#include "space/space.h"
+
+#define VMA_NO_HOME (-1)
+
+/* vma_policy_same: would pages of A and B go to the same nodes? NULL: a mapping
+ * without a policy. (M) held. */
+bool vma_policy_same(const struct vm_area_struct *a,
+		     const struct vm_area_struct *b);
+
+/* vma_policy_check: VMP-3. Panics. (M) held. */
+void vma_policy_check(const struct vm_area_struct *vma);
+
+/*
+ * vma_place: where the page of VMA at ADDR is to be allocated: by the mapping's
+ * policy, else by the running task's; interleaving goes by page number. VMA
+ * must stay as it is until *PLACE is not used any more.
+ */
+void vma_place(const struct vm_area_struct *vma, uva_t addr,
+	       struct mpol_place *place);
+
+/*
+ * vma_alloc_page: a frame for ADDR of VMA, allocated where its policy says.
+ * Every fault that needs a frame of the mapping's own gets it here. NULL: no
+ * memory. As alloc_pages() otherwise.
+ */
+struct page *vma_alloc_page(gfp_t gfp, const struct vm_area_struct *vma,
+			    uva_t addr) MM_MUST_CHECK;
+
+/*
+ * vma_count_nodes: add to ON[nid], of MM_MAX_NODES, the pages that are mapped
+ * in [START, END) of VMA; the zero page is none. (M) held.
+ */
+void vma_count_nodes(struct vm_area_struct *vma, uva_t start, uva_t end,
+		     u64 *on);
+
+/* mpol_read_nodes: a set of nodes from user memory: mmkit/mempolicy.h. 0,
+ * -EFAULT, -EINVAL. May sleep; no lock held. */
+int mpol_read_nodes(struct mm_struct *mm, uva_t nmask, u64 maxnode,
+		    nodemask_t *nodes) MM_MUST_CHECK;
+
+#endif
