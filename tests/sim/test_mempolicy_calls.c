@@ -423,6 +423,13 @@ static int shape_body(void *arg)
 	CHECK(vma_at(mm, to)->vm_end == to + P(9));
 	tm_store(to + P(8), 1);
 	CHECK_EQ(nid_at(mm, to + P(8)), 1);
+	/* Into a gap before what has another policy: its own goes with it. */
+	p = tm_map(mm, 8);
+	CHECK_EQ(do_mbind(mm, p, P(4), MPOL_BIND, 2, 0), 0);
+	CHECK_EQ(do_munmap(mm, p + P(4), P(1)), 0);
+	CHECK_EQ(do_mremap(mm, p, P(4), P(5), 0, 0), (s64)p);
+	CHECK_EQ(mpol_nodes(vma_at(mm, p + P(4))->vm_policy), 2);
+	CHECK(!vma_at(mm, p + P(5))->vm_policy);
 	mm_check(mm);
 	tm_use(NULL);
 	mm_put(mm);
