@@ -616,7 +616,7 @@ static struct page *pop_zone(gfp_t gfp, unsigned int order)
 		return NULL;
 	zone = pcp->zone;
 	keep = low_wmark_pages(zone) + (1UL << order) +
-	       zone->lowmem_reserve[gfp_zone(gfp)] +
+	       READ_ONCE(zone->lowmem_reserve[gfp_zone(gfp)]) +
 	       READ_ONCE(zone->nr_reserved_highatomic);
 	spin_lock_irqsave(&zone->lock, flags);
 	if (zone->nr_free_pages - zone->nr_free_cma > (s64)keep)
