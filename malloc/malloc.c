@@ -35,43 +35,17 @@ EXPORT void *realloc(void *p, size_t size)
 
 EXPORT void *reallocarray(void *p, size_t n, size_t size)
 {
-	size_t bytes;
-
-	if (__builtin_mul_overflow(n, size, &bytes)) {
-		errno = ENOMEM;
-		return NULL;
-	}
-	return mt_realloc(p, bytes);
-}
-
-/* The next power of two, as the C library does; 0: there is none. */
-static size_t power_of_two(size_t align)
-{
-	size_t a = 16;
-
-	while (a && a < align)
-		a <<= 1;
-	return a;
+	return mt_reallocarray(p, n, size);
 }
 
 EXPORT void *memalign(size_t align, size_t size)
 {
-	size_t a = power_of_two(align);
-
-	if (!a) {
-		errno = EINVAL;
-		return NULL;
-	}
-	return mt_memalign(a, size);
+	return mt_memalign_any(align, size);
 }
 
 EXPORT void *aligned_alloc(size_t align, size_t size)
 {
-	if (!align || (align & (align - 1))) {
-		errno = EINVAL;
-		return NULL;
-	}
-	return mt_memalign(align, size);
+	return mt_aligned_alloc(align, size);
 }
 
 EXPORT int posix_memalign(void **out, size_t align, size_t size)
@@ -81,16 +55,12 @@ EXPORT int posix_memalign(void **out, size_t align, size_t size)
 
 EXPORT void *valloc(size_t size)
 {
-	return mt_memalign(PAGE_SIZE, size);
+	return mt_valloc(size);
 }
 
 EXPORT void *pvalloc(size_t size)
 {
-	if (size > PTRDIFF_MAX) {
-		errno = ENOMEM;
-		return NULL;
-	}
-	return mt_memalign(PAGE_SIZE, size ? PAGE_ALIGN(size) : PAGE_SIZE);
+	return mt_pvalloc(size);
 }
 
 EXPORT size_t malloc_usable_size(void *p)
@@ -100,41 +70,40 @@ EXPORT size_t malloc_usable_size(void *p)
 
 EXPORT int malloc_trim(size_t pad)
 {
-	(void)pad;
-	if (!mt_up())
-		return 0;
-	mt_cache_flush();
-	return mt_trim() > 0;
+	return mt_malloc_trim(pad);
 }
 
 EXPORT struct mallinfo2 mallinfo2(void)
 {
-	struct mallinfo2 mi = {0};
-	struct mt_counts n;
+	return mt_mallinfo2();
+}
 
-	if (!mt_up())
-		return mi;
-	mt_count(&n);
-	mi.arena = n.ram;
-	mi.hblks = n.nr_maps;
-	mi.hblkhd = n.mapped;
-	mi.uordblks = n.used + n.mapped;
-	mi.fordblks = n.ram > n.used ? n.ram - n.used : 0;
-	mi.keepcost = mi.fordblks;
-	return mi;
+EXPORT struct mallinfo mallinfo(void)
+{
+	return mt_mallinfo();
+}
+
+EXPORT int malloc_info(int options, FILE *out)
+{
+	return mt_malloc_info(options, out);
 }
 
 EXPORT void malloc_stats(void)
 {
-	if (mt_up())
-		mt_print_stats(2);
+	mt_malloc_stats();
 }
 
 EXPORT int mallopt(int param, int value)
 {
-	(void)param;
-	(void)value;
-	return 0;
+	return mt_mallopt(param, value);
+}
+
+/* Ours alone: look at everything that hardened and debug mode know. */
+EXPORT unsigned long mmkit_malloc_check(void);
+EXPORT unsigned long mmkit_malloc_check(void)
+{
+	mt_cache_check();
+	return mt_guard_check();
 }
 
 /*

@@ -6,6 +6,7 @@
 #define MALLOC_MT_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 #include "host_priv.h"
 
@@ -52,7 +53,8 @@ struct mt_shelf {
 	u32 nr;
 };
 
-/* A thread's own. */
+/* A thread's own. WORD is held while its slow ways rearrange magazines, which
+ * is how fork finds them whole. */
 struct mt_self {
 	void **top[MT_NR_CLASSES];
 	struct mt_shelf shelf[MT_NR_CLASSES];
@@ -62,6 +64,9 @@ struct mt_self {
 	u8 cap[MT_NR_CLASSES]; /* places in the magazine; 0: has none yet */
 	u8 booting;
 	u8 forking; /* holds all words */
+	u32 word;
+	u32 nr_shelved;		     /* magazines put on shelves, ever */
+	struct mt_self *next, *prev; /* (T) threads that have magazines */
 };
 
 /* Words that make a TOP both empty and full: no class has a magazine. */
@@ -87,26 +92,47 @@ struct mt_depot {
 
 struct mt_options {
 	bool hardened, debug, stats, slabinfo;
+	u64 quarantine; /* bytes of freed objects that debug mode keeps */
+	u64 fail_nth;	/* 0: no injected failure */
+	bool fail_keep;
 };
 
-/* (G) grow_word; (M) meta_word; (A) atomic; the rest: constant once up. */
+/* What mallopt() changes; read without a lock. */
+struct mt_tune {
+	u64 mmap_threshold; /* requests from here on are mappings */
+	u64 trim_keep;	    /* frames that may be free and dirty */
+	s64 mmap_max;	    /* mappings below MT_RUN_MAX at most */
+	u8 perturb;	    /* 0: memory is left as it is */
+	u8 check_action;    /* bits of MT_ACT_* */
+};
+
+#define MT_ACT_PRINT  1u
+#define MT_ACT_ABORT  2u
+#define MT_ACT_SIMPLE 4u
+
+/* (G) grow_word; (M) meta_word; (T) threads_word; (A) atomic; the rest:
+ * constant once up. */
 struct mt_state {
 	u32 *run;  /* (A) frames of the run that begins here */
-	u64 *live; /* direct: a bit for each 8 bytes: an object begins */
+	u64 *live; /* hardened: a bit for each 8 bytes: an object begins */
 	u32 state; /* 0, 1 booting, 2 up, 3 failed */
 	u32 nr_slots;
 	u32 nr_threads; /* (A) that ever allocated */
-	u32 grow_word, meta_word;
-	u64 ram_end;		/* (G) RAM that there is, bytes */
-	u64 boot_frames;	/* frames in use that have no class */
-	s64 nr_dirty;		/* (A) frames with a class */
-	s64 depot_bytes;	/* (A) of objects in the depots */
-	u64 nr_trims;		/* (A) */
-	s64 map_bytes, nr_maps; /* (A) of mappings */
-	u64 peak_map_bytes;	/* (A) */
+	u32 grow_word, meta_word, threads_word;
+	struct mt_self *threads; /* (T) */
+	u64 span;		 /* bytes of RAM there may come to be */
+	u64 ram_end;		 /* (G) RAM that there is, bytes */
+	u64 boot_frames;	 /* frames in use that have no class */
+	s64 nr_dirty;		 /* (A) frames with a class */
+	s64 depot_bytes;	 /* (A) of objects in the depots */
+	u64 nr_trims;		 /* (A) */
+	s64 map_bytes, nr_maps;	 /* (A) of mappings */
+	u64 peak_map_bytes;	 /* (A) */
 	struct mt_options opt;
+	struct mt_tune tune;
 	int stats_fd;
-	bool direct; /* no magazines: each object is checked */
+	bool direct; /* hardened or debug: no magazines, each object is checked
+		      */
 	pthread_key_t key;
 	char *meta_at, *meta_end;    /* (M) */
 	u64 meta_bytes;		     /* (M) */
@@ -123,7 +149,7 @@ extern struct mt_state mt_sys MT_HIDDEN;
 
 /* What free() looks at; by themselves, which saves it an instruction. */
 extern char *mt_base MT_HIDDEN; /* view of RAM's first byte */
-extern u64 mt_span MT_HIDDEN;	/* bytes of RAM there may come to be */
+extern u64 mt_span MT_HIDDEN;	/* mt_sys.span; 0: all frees go the slow way */
 extern u8 *mt_map MT_HIDDEN;	/* class of each frame of the span */
 
 /* ---- mt_boot.c ------------------------------------------------------------
@@ -166,8 +192,8 @@ void mt_meta_drop(void **mag);
 void *mt_boot_alloc(size_t size);
 bool mt_boot_owns(const void *p);
 
-/* mt_die: say what is wrong with P and abort. */
-_Noreturn void mt_die(const char *what, const void *p);
+/* mt_map_meta: BYTES of zeroed memory of our own, or NULL. Sparse. */
+void *mt_map_meta(u64 bytes);
 
 /* ---- mt_class.c -----------------------------------------------------------
  */
@@ -177,6 +203,17 @@ void mt_class_init(void);
 
 /* mt_class_objects: of class C, used or free; a hint. Any context. */
 u64 mt_class_objects(u32 c);
+
+/* mt_class_table: the table of the short way, all open. */
+void mt_class_table(void);
+
+/* mt_class_for: the class for SIZE, at most MT_CLASS_MAX, also while the
+ * table of the short way is shut. */
+u32 mt_class_for(size_t size);
+
+/* mt_class_aligned: the smallest class for SIZE whose objects are all aligned
+ * to ALIGN, which is at most a page: powers of two are. */
+u32 mt_class_aligned(size_t size, size_t align);
 
 /*
  * mt_objects_get: up to NR objects of class C into OUT. Returns how many; 0:
@@ -193,7 +230,7 @@ static inline u64 mt_frame(const void *p)
 
 static inline bool mt_in_span(const void *p)
 {
-	return (u64)((const char *)p - mt_base) < mt_span;
+	return (u64)((const char *)p - mt_base) < mt_sys.span;
 }
 
 /* mt_mark: frame F is used by class C from now on. */
@@ -210,12 +247,81 @@ static inline void mt_mark(u64 f, u32 c)
 void *mt_malloc_slow(size_t size);
 /* mt_free_slow: P, for which free()'s short way is not enough. */
 void mt_free_slow(void *p);
+/*
+ * mt_block_get: SIZE bytes at a multiple of ALIGN without a magazine, or NULL;
+ * *ZEROED: are they zero? mt_block_put: back. mt_block_size: all of it.
+ */
+void *mt_block_get(size_t size, size_t align, bool *zeroed);
+void mt_block_put(void *p);
+size_t mt_block_size(const void *p);
 /* mt_cache_flush: all that the calling thread keeps goes to the slabs. */
 void mt_cache_flush(void);
 /* mt_depot_flush: what no thread owns goes to the slabs. */
 void mt_depot_flush(void);
 /* mt_cache_exit: the thread ends. */
 void mt_cache_exit(void *self);
+/* mt_cache_adopt: what SELF keeps, a thread that fork left behind, goes to
+ * depots and slabs. */
+void mt_cache_adopt(struct mt_self *self);
+/* mt_cache_check: look for objects that the calling thread freed twice. */
+void mt_cache_check(void);
+
+/* ---- mt_fork.c ------------------------------------------------------------
+ */
+
+/* mt_fork_init: hooks for fork. False: there are none. */
+bool mt_fork_init(void);
+/* mt_thread_add, mt_thread_del: the calling thread has magazines, or not. */
+void mt_thread_add(void);
+void mt_thread_del(void);
+
+/* ---- mt_guard.c: hardened and debug mode ----------------------------------
+ */
+
+/* mt_guard_init: at boot, before there is RAM. False: no memory. */
+bool mt_guard_init(void);
+/* mt_guard_alloc: SIZE bytes at a multiple of ALIGN, zeroed if ZERO; or NULL.
+ */
+void *mt_guard_alloc(size_t size, size_t align, bool zero);
+void mt_guard_free(void *p);
+/* mt_guard_realloc: P is not NULL, SIZE not 0. */
+void *mt_guard_realloc(void *p, size_t size);
+/* mt_guard_size: what was asked for P. */
+size_t mt_guard_size(const void *p);
+/* mt_guard_check: look at everything that is known. Reports what it finds;
+ * returns how much, unless that aborts. */
+u64 mt_guard_check(void);
+/* mt_guard_lock: nobody is inside until mt_guard_unlock(); for fork. */
+void mt_guard_lock(void);
+void mt_guard_unlock(void);
+
+/* ---- mt_options.c ---------------------------------------------------------
+ */
+
+/* mt_options_init: what MMKIT_OPTIONS asks for; mt_options_late: what can only
+ * be had once the library is up. */
+void mt_options_init(void);
+void mt_options_late(void);
+/* mt_mallopt: mallopt(3). 1, or 0: PARAM is unknown or VALUE out of range. */
+int mt_mallopt(int param, int value);
+/* mt_shut: the short ways go the slow one as far as the tunables want it. */
+void mt_shut(void);
+
+/* ---- mt_error.c -----------------------------------------------------------
+ */
+
+/* mt_say: text to standard error, without allocating. */
+void mt_say(const char *text, size_t len);
+/* mt_console: the same as sink of a seq_buf and of floor base's log. */
+void mt_sink(void *arg, const char *text, size_t len);
+
+/*
+ * mt_bad: WHAT is wrong with P. Says so and aborts; returns if mallopt() asked
+ * to go on, and then the caller leaves P alone. Not entered.
+ */
+void mt_bad(const char *what, const void *p);
+/* mt_bad_end: abort, if that is the action. */
+void mt_bad_end(void);
 
 /* ---- mt_large.c -----------------------------------------------------------
  */
@@ -253,7 +359,23 @@ void *mt_calloc(size_t n, size_t size);
 void *mt_realloc(void *p, size_t size);
 void *mt_memalign(size_t align, size_t size);
 int mt_posix_memalign(void **out, size_t align, size_t size);
+void *mt_memalign_any(size_t align, size_t size);
+void *mt_aligned_alloc(size_t align, size_t size);
+void *mt_reallocarray(void *p, size_t n, size_t size);
+void *mt_valloc(size_t size);
+void *mt_pvalloc(size_t size);
 size_t mt_usable_size(const void *p);
+
+/* ---- mt_info.c ------------------------------------------------------------
+ */
+
+struct mallinfo;
+struct mallinfo2;
+struct mallinfo2 mt_mallinfo2(void);
+struct mallinfo mt_mallinfo(void);
+int mt_malloc_info(int options, FILE *out);
+int mt_malloc_trim(size_t pad);
+void mt_malloc_stats(void);
 
 /* ---- mt_report.c ----------------------------------------------------------
  */
@@ -264,6 +386,8 @@ struct mt_counts {
 	u64 cached; /* bytes of objects in magazines of the depot */
 	u64 mapped; /* bytes of mappings */
 	u64 nr_maps;
+	u64 nr_free; /* objects that are free: in slabs, and in the depot */
+	u64 nr_depot;
 };
 void mt_count(struct mt_counts *out);
 void mt_print_stats(int fd);

@@ -28,32 +28,26 @@ void *mt_calloc(size_t n, size_t size)
 		errno = ENOMEM;
 		return NULL;
 	}
-	if (bytes > MT_CLASS_MAX && mt_up()) {
+	if (unlikely(mt_sys.direct)) {
+		p = mt_guard_alloc(bytes, 16, true);
+		zeroed = true;
+	} else if (bytes > MT_CLASS_MAX && mt_up()) {
 		p = mt_large(bytes, MM_CACHELINE, &zeroed);
-		if (!p)
-			errno = ENOMEM;
 	} else {
 		p = mt_malloc_inline(bytes);
 	}
-	if (p && !zeroed)
+	if (!p)
+		errno = ENOMEM;
+	else if (!zeroed)
 		memset(p, 0, bytes);
 	return p;
 }
 
 size_t mt_usable_size(const void *p)
 {
-	u32 c;
-
 	if (!p || mt_boot_owns(p))
 		return 0;
-	if (!mt_in_span(p))
-		return mt_map_size(p);
-	c = READ_ONCE(mt_map[mt_frame(p)]);
-	if (c == MT_RUN)
-		return PFN_PHYS((u64)READ_ONCE(mt_sys.run[mt_frame(p)]));
-	if (c < MT_FIRST)
-		mt_die("invalid pointer", p);
-	return mt_sys.size_of[c];
+	return mt_sys.direct ? mt_guard_size(p) : mt_block_size(p);
 }
 
 /* Room for a block that grows step by step: part of its size in reserve. */
@@ -101,7 +95,21 @@ static void *realloc_slow(void *p, size_t size)
 	}
 	if (unlikely(mt_boot_owns(p)))
 		return move_boot(p, size);
+	if (!mt_up()) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	if (mt_sys.direct) {
+		p = mt_guard_realloc(p, size);
+		if (!p)
+			errno = ENOMEM;
+		return p;
+	}
 	old = mt_usable_size(p);
+	if (!old) { /* reported */
+		errno = EINVAL;
+		return NULL;
+	}
 	if (size <= old && size >= old / 2)
 		return p;
 	if (mt_in_span(p) || size <= MT_RUN_MAX)
@@ -118,7 +126,7 @@ void *mt_realloc(void *p, size_t size)
 	size_t old;
 	u32 c;
 
-	if (unlikely(!mt_in_span(p) || !size))
+	if (unlikely((u64)((char *)p - mt_base) >= mt_span || !size))
 		return realloc_slow(p, size);
 	c = READ_ONCE(mt_map[mt_frame(p)]);
 	if (unlikely(c < MT_FIRST))
@@ -129,35 +137,91 @@ void *mt_realloc(void *p, size_t size)
 	return move(p, old, size);
 }
 
-/* The smallest class for SIZE whose objects are all aligned to ALIGN, which
- * is at most a page: powers of two are. */
-static size_t aligned_class(size_t align, size_t size)
-{
-	u32 c = mt_sys.class_of[(size + 7) >> 3];
-
-	while (mt_sys.size_of[c] & (align - 1))
-		c++;
-	return mt_sys.size_of[c];
-}
-
-void *mt_memalign(size_t align, size_t size)
+static void *aligned(size_t align, size_t size)
 {
 	bool zeroed;
 	void *p;
 
-	if (align <= 16)
-		return mt_malloc_inline(size > align ? size : align);
-	if (!mt_up()) {
-		errno = ENOMEM;
+	if (!mt_up())
 		return NULL;
-	}
-	if (align <= PAGE_SIZE && size <= MT_CLASS_MAX)
+	if (mt_sys.direct)
+		return mt_guard_alloc(size, align, false);
+	if (align <= PAGE_SIZE && size <= MT_CLASS_MAX &&
+	    size < mt_sys.tune.mmap_threshold)
 		return mt_malloc_inline(
-			aligned_class(align, size ? size : align));
+			mt_sys.size_of[mt_class_aligned(size, align)]);
 	p = mt_large(size ? size : 1, align, &zeroed);
+	if (p && mt_sys.tune.perturb)
+		memset(p, (u8)~mt_sys.tune.perturb, size);
+	return p;
+}
+
+void *mt_memalign(size_t align, size_t size)
+{
+	void *p;
+
+	if (align <= 16)
+		return mt_malloc_inline(size > 8 || mt_sys.direct ? size
+								  : align);
+	p = aligned(align, size);
 	if (!p)
 		errno = ENOMEM;
 	return p;
+}
+
+/* The next power of two, as the C library does; 0: there is none. */
+static size_t power_of_two(size_t align)
+{
+	size_t a = 16;
+
+	while (a && a < align)
+		a <<= 1;
+	return a;
+}
+
+void *mt_memalign_any(size_t align, size_t size)
+{
+	size_t a = power_of_two(align);
+
+	if (!a) {
+		errno = EINVAL;
+		return NULL;
+	}
+	return mt_memalign(a, size);
+}
+
+void *mt_aligned_alloc(size_t align, size_t size)
+{
+	if (!align || (align & (align - 1))) {
+		errno = EINVAL;
+		return NULL;
+	}
+	return mt_memalign(align, size);
+}
+
+void *mt_reallocarray(void *p, size_t n, size_t size)
+{
+	size_t bytes;
+
+	if (__builtin_mul_overflow(n, size, &bytes)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return mt_realloc(p, bytes);
+}
+
+void *mt_valloc(size_t size)
+{
+	return mt_memalign(PAGE_SIZE, size);
+}
+
+void *mt_pvalloc(size_t size)
+{
+	if (size > PTRDIFF_MAX) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return mt_memalign(PAGE_SIZE, size ? PAGE_ALIGN(size) : PAGE_SIZE);
 }
 
 int mt_posix_memalign(void **out, size_t align, size_t size)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mt_boot.c - the machine under malloc: boot, CPUs, RAM that grows, fork.
+ * mt_boot.c - the machine under malloc: boot, CPUs, RAM that grows.
  *
  * 1. Purpose. Bring up floors base to kmem inside somebody else's process, at
  *    the first request for memory, before main and with no memory but what
@@ -23,15 +23,15 @@
  *
  * 4. Locking. grow_word (cache creation, RAM) is taken with a slot held;
  *    meta_word and the depots' words are taken with or without one and hold
- *    nothing. fork takes depots, meta, slots, grow in that order; nobody
- *    waits for a slot with one of the others held.
+ *    nothing. fork takes depots, meta, slots, grow in that order (mt_fork.c);
+ *    nobody waits for a slot with one of the others held.
  *
- *    fork's hooks are registered by the second thread that allocates: while
- *    there is one, nobody else can be inside, and a process of one thread is
- *    spared the pages of the C library that registering touches. (The C
- *    library holds its own word through fork, so registering waits.) Other
- *    libraries' hooks may then allocate after ours has taken all words: the
- *    thread that holds them goes through.
+ *    fork's hooks are registered by the second thread that has magazines (in
+ *    the modes at boot): while there is one, nobody else can be inside, and a
+ *    process of one thread is spared the pages of the C library that
+ *    registering touches. (The C library holds its own word through fork, so
+ *    registering waits.) Other libraries' hooks may then allocate after ours
+ *    has taken all words: the thread that holds them goes through.
  *
  * 5. Failure. No address space, no RAM: state 3, every request is ENOMEM.
  *
@@ -55,6 +55,7 @@
 #include <mmkit/memory_hotplug.h>
 #include <mmkit/page_alloc.h>
 
+#include "base/fail.h"
 #include "kmem/slab.h"
 #include "mt.h"
 #include "phys/phys.h"
@@ -83,44 +84,15 @@ static struct e820_table ram_map;
 /* ---- saying what is wrong ---------------------------------------------------
  */
 
-static void say(const char *text, size_t len)
+static void console(void *arg, int level, const char *text, size_t len)
 {
-	while (len) {
-		ssize_t n = write(STDERR_FILENO, text, len);
-
-		if (n <= 0)
-			return;
-		text += n;
-		len -= (size_t)n;
-	}
+	(void)level;
+	mt_sink(arg, text, len);
 }
 
 static void say_text(const char *text)
 {
-	say(text, strlen(text));
-}
-
-static void console(void *arg, int level, const char *text, size_t len)
-{
-	(void)arg;
-	(void)level;
-	say(text, len);
-}
-
-void mt_die(const char *what, const void *p)
-{
-	char line[160];
-	struct seq_buf s;
-	u32 c = mt_in_span(p) ? mt_map[mt_frame(p)] : MT_NONE;
-
-	seq_buf_init(&s, line, sizeof(line));
-	seq_printf(&s, "mmkit-malloc: %s: 0x%llx", what,
-		   (unsigned long long)(uintptr_t)p);
-	if (c >= MT_FIRST)
-		seq_printf(&s, " (cache malloc-%u)", mt_sys.size_of[c]);
-	seq_puts(&s, "\n");
-	say(line, strlen(line));
-	abort();
+	mt_say(text, strlen(text));
 }
 
 /* ---- words
@@ -219,10 +191,13 @@ static u32 count_slots(void)
 /* ---- memory of our own
  * --------------------------------------------------------- */
 
-static void *map_meta(u64 bytes)
+void *mt_map_meta(u64 bytes)
 {
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_METAMAP, -1, 0);
+	void *p;
 
+	if (fail_should(FAIL_VMAP))
+		return NULL;
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_METAMAP, -1, 0);
 	return p == MAP_FAILED ? NULL : p;
 }
 
@@ -236,7 +211,7 @@ void **mt_meta_mag(void)
 		mt_sys.meta_free = *mag;
 	} else {
 		if (mt_sys.meta_at == mt_sys.meta_end) {
-			char *p = map_meta(META_CHUNK);
+			char *p = mt_map_meta(META_CHUNK);
 
 			mt_sys.meta_at = p;
 			mt_sys.meta_end = p ? p + META_CHUNK : NULL;
@@ -274,45 +249,6 @@ bool mt_boot_owns(const void *p)
 {
 	return (const char *)p >= boot_heap.bytes &&
 	       (const char *)p < boot_heap.bytes + BOOT_BYTES;
-}
-
-/* ---- options
- * ------------------------------------------------------------------- */
-
-static void take_option(const char *word, size_t len)
-{
-	const struct {
-		const char *name;
-		bool *flag;
-	} known[] = {
-		{"hardened", &mt_sys.opt.hardened},
-		{"debug", &mt_sys.opt.debug},
-		{"stats", &mt_sys.opt.stats},
-		{"slabinfo", &mt_sys.opt.slabinfo},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
-		if (strlen(known[i].name) == len &&
-		    !memcmp(known[i].name, word, len)) {
-			*known[i].flag = true;
-			return;
-		}
-	}
-	if (len) {
-		say_text("mmkit-malloc: MMKIT_OPTIONS: unknown option \"");
-		say(word, len);
-		say_text("\"\n");
-	}
-}
-
-static void take_options(const char *text)
-{
-	while (text) {
-		const char *end = strchrnul(text, ',');
-
-		take_option(text, (size_t)(end - text));
-		text = *end ? end + 1 : NULL;
-	}
 }
 
 /* ---- boot
@@ -385,55 +321,19 @@ static bool boot(void)
 
 	mt_sys.nr_slots = count_slots();
 	mt_span = ram_room();
-	take_options(environ ? getenv("MMKIT_OPTIONS") : NULL);
+	mt_sys.span = mt_span;
 	mt_class_init();
+	mt_options_init();
 	/* Programs may close it before the statistics are written. */
 	mt_sys.stats_fd = STDERR_FILENO;
 	if (mt_sys.opt.stats || mt_sys.opt.slabinfo)
 		mt_sys.stats_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 100);
-	mt_sys.direct = mt_sys.opt.hardened || mt_sys.opt.debug;
 	frames = mt_span >> PAGE_SHIFT;
-	mt_map = map_meta(frames);
-	mt_sys.run = map_meta(frames * sizeof(*mt_sys.run));
-	if (mt_sys.direct)
-		mt_sys.live = map_meta(mt_span / 64);
-	if (!mt_map || !mt_sys.run || (mt_sys.direct && !mt_sys.live))
+	mt_map = mt_map_meta(frames);
+	mt_sys.run = mt_map_meta(frames * sizeof(*mt_sys.run));
+	if (!mt_map || !mt_sys.run || (mt_sys.direct && !mt_guard_init()))
 		return false;
 	return boot_machine();
-}
-
-/* ---- fork
- * ---------------------------------------------------------------------- */
-
-static void fork_prepare(void)
-{
-	for (u32 c = 0; c < MT_NR_CLASSES; c++)
-		mt_lock(&mt_sys.depot[c].word);
-	mt_lock(&mt_sys.meta_word);
-	for (u32 i = 0; i < mt_sys.nr_slots; i++)
-		mt_lock(&mt_sys.slots[i].word);
-	mt_lock(&mt_sys.grow_word);
-	mt_self.forking = 1;
-}
-
-static void fork_done(void)
-{
-	mt_self.forking = 0;
-	mt_unlock(&mt_sys.grow_word);
-	for (u32 i = 0; i < mt_sys.nr_slots; i++)
-		mt_unlock(&mt_sys.slots[i].word);
-	mt_unlock(&mt_sys.meta_word);
-	for (u32 c = 0; c < MT_NR_CLASSES; c++)
-		mt_unlock(&mt_sys.depot[c].word);
-}
-
-/* Registering allocates, which comes here again. */
-void mt_hooks(void)
-{
-	if (__atomic_add_fetch(&mt_sys.nr_threads, 1, __ATOMIC_RELAXED) != 2)
-		return;
-	if (pthread_atfork(fork_prepare, fork_done, fork_done))
-		say_text("mmkit-malloc: no hooks for fork\n");
 }
 
 /* Not inlined: it is dropped with the boot when that is over. */
@@ -444,9 +344,19 @@ static MM_NOINLINE bool bring_up(void)
 	host_self = (struct host_self){.cpu = MM_NR_CPUS};
 	if (ok && pthread_key_create(&mt_sys.key, mt_cache_exit))
 		say_text("mmkit-malloc: no hook for threads' ends\n");
-	if (!ok)
-		say_text("mmkit-malloc: cannot boot\n");
 	return ok;
+}
+
+/* What mallopt() and registering do is for a library that is up. */
+static MM_NOINLINE void after_boot(bool ok)
+{
+	if (!ok) {
+		say_text("mmkit-malloc: cannot boot\n");
+		return;
+	}
+	if (mt_sys.direct && !mt_fork_init())
+		say_text("mmkit-malloc: no hooks for fork\n");
+	mt_options_late();
 }
 
 #ifdef MT_PRELOAD
@@ -487,9 +397,10 @@ bool mt_boot(void)
 	}
 	mt_self.booting = 1;
 	ok = bring_up();
-	forget_boot();
 	mt_self.booting = 0;
 	__atomic_store_n(&mt_sys.state, ok ? 2 : 3, __ATOMIC_RELEASE);
+	after_boot(ok);
+	forget_boot();
 	return ok;
 }
 
@@ -507,7 +418,7 @@ bool mt_grow(u64 seen)
 		at = ALIGN(mt_sys.ram_end, MEMORY_BLOCK_BYTES);
 		size = MEMORY_BLOCK_BYTES;
 		end = at + size;
-		ok = end <= mt_span &&
+		ok = end <= mt_sys.span &&
 		     !add_memory(0, RAM_START + at, size,
 				 MHP_MEMMAP_ON_MEMORY) &&
 		     !online_pages(PFN_DOWN(RAM_START + at), PFN_DOWN(size),

@@ -38,16 +38,22 @@
  *
  * 6. Ends. A thread's end empties its magazines and shelves into depots and
  *    slabs; what it frees later goes straight to the slabs. After fork the
- *    child keeps the forking thread's magazines and the depots; what lay in
- *    other threads' magazines is lost to it.
+ *    child does the same for the threads it has not (mt_fork.c).
  *
- * 7. Hardened and debug mode. No thread gets a magazine, so every call comes
- * here; a bit for each 8 bytes of RAM says where objects begin that are in use.
+ * 7. Objects freed twice. A magazine that is about to leave its thread, to the
+ *    depot or to the slabs, and every SHELF_CHECK-th that goes to a shelf, is
+ *    searched for an object that it names twice: six instructions for each
+ *    object, at times when it costs dozens anyway. At exit and by
+ *    malloc_trim() all that thread and depot have is looked at together.
+ *
+ * 8. Hardened and debug mode. No thread gets a magazine, so every call comes
+ *    here and goes on to mt_guard.c.
  *
  * References: J. Bonwick, J. Adams, "Magazines and Vmem", USENIX 2001.
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "mt.h"
 
@@ -59,6 +65,8 @@
 #define SPARES	    16u
 #define SHELF_BYTES (64u << 10)
 #define DEPOT_BYTES (512u << 10)
+#define SHELF_CHECK 16u
+#define SEEN_BITS   1024u
 
 void *mt_nil[MT_MAG_WORDS] MM_ALIGNED(MT_MAG_BYTES);
 
@@ -80,10 +88,9 @@ static void **mag_of(void **top)
 	return (void **)((uintptr_t)(top - 1) & ~(MT_MAG_BYTES - 1));
 }
 
-/* The thread's of class C. */
-static void **mag_empty_top(void **mag, u32 c)
+static void **mag_empty_top(void **mag, u32 cap)
 {
-	u32 at = floor_of(mt_self.cap[c]);
+	u32 at = floor_of(cap);
 
 	mag[at] = NULL;
 	return mag + at + 1;
@@ -176,6 +183,52 @@ static void count_depot(s64 bytes)
 	__atomic_fetch_add(&mt_sys.depot_bytes, bytes, __ATOMIC_RELAXED);
 }
 
+static bool named_before(void *const *objs, u32 i)
+{
+	for (u32 k = 0; k < i; k++) {
+		if (objs[k] == objs[i])
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Report what OBJS, NR objects of class C that are free, names twice, and name
+ * it once. Returns how many are left.
+ */
+static u32 check_twice(u32 c, void **objs, u32 nr)
+{
+	u32 shift = mt_sys.size_of[c] < 16 ? 3 : 4;
+	u64 seen[SEEN_BITS / 64] = {0};
+
+	for (u32 i = 0; i < nr; i++) {
+		u64 at = (uintptr_t)objs[i] >> shift, bit;
+
+		at = (at ^ at / SEEN_BITS) % SEEN_BITS;
+		bit = 1ul << at % 64;
+		if (unlikely(seen[at / 64] & bit) && named_before(objs, i)) {
+			mt_bad("double free", objs[i]);
+			objs[i--] = objs[--nr];
+			continue;
+		}
+		seen[at / 64] |= bit;
+	}
+	return nr;
+}
+
+/* A full magazine of class C, before it leaves the thread. False: it is not
+ * full any more, and its objects went to the slabs. */
+static bool check_full(u32 c, void **mag)
+{
+	void **objs = mag + floor_of(mt_sys.cap_of[c]) + 1;
+	u32 nr = check_twice(c, objs, mt_sys.cap_of[c]);
+
+	if (likely(nr == mt_sys.cap_of[c]))
+		return true;
+	mt_objects_put(c, objs, nr);
+	return false;
+}
+
 static bool depot_push(u32 c, void **mag)
 {
 	struct mt_depot *d = &mt_sys.depot[c];
@@ -209,8 +262,22 @@ static void **depot_pop(u32 c)
 /* A full magazine's objects go to the slabs. */
 static void mag_to_slabs(u32 c, void **mag)
 {
+	if (check_full(c, mag))
+		mt_objects_put(c, mag + floor_of(mt_sys.cap_of[c]) + 1,
+			       mt_sys.cap_of[c]);
+}
+
+/* A full magazine's objects go to the depot or the slabs. True: the depot has
+ * the magazine itself. */
+static bool mag_leaves(u32 c, void **mag)
+{
+	if (!check_full(c, mag))
+		return false;
+	if (depot_push(c, mag))
+		return true;
 	mt_objects_put(c, mag + floor_of(mt_sys.cap_of[c]) + 1,
 		       mt_sys.cap_of[c]);
+	return false;
 }
 
 /* ---- a thread's life
@@ -223,25 +290,39 @@ static bool live(void)
 		return true;
 	if (mt_self.life == MT_DEAD || mt_sys.direct)
 		return false;
-	/* First, for this may allocate. */
+	/* First, for pthread_setspecific() may allocate. */
 	mt_self.life = MT_LIVE;
-	pthread_setspecific(mt_sys.key, &mt_self);
+	mt_thread_add();
+	if (unlikely(pthread_setspecific(mt_sys.key, &mt_self))) {
+		/* Nobody would empty its magazines. */
+		mt_cache_exit(&mt_self);
+		return false;
+	}
 	mt_hooks();
 	return true;
 }
 
-static void class_flush(u32 c)
+/* What the magazine of SELF, the thread or one that is gone, has of class C. */
+static void top_flush(struct mt_self *self, u32 c)
 {
-	void **top = mt_self.top[c], **mag;
+	void **top = self->top[c], **mag, **objs;
 	u32 nr;
 
 	if (top != MT_NIL) {
 		mag = mag_of(top);
-		mt_self.top[c] = mag_empty_top(mag, c);
-		nr = (u32)(top - mt_self.top[c]);
+		objs = mag_empty_top(mag, self->cap[c]);
+		self->top[c] = objs;
+		nr = check_twice(c, objs, (u32)(top - objs));
 		if (nr)
-			mt_objects_put(c, mt_self.top[c], nr);
+			mt_objects_put(c, objs, nr);
 	}
+}
+
+static void class_flush(u32 c)
+{
+	void **mag;
+
+	top_flush(&mt_self, c);
 	while ((mag = shelf_pop(&mt_self.shelf[c]))) {
 		mag_to_slabs(c, mag);
 		spare_put(mag);
@@ -252,8 +333,53 @@ void mt_cache_flush(void)
 {
 	if (mt_self.life != MT_LIVE)
 		return;
+	mt_lock(&mt_self.word);
 	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++)
 		class_flush(c);
+	mt_unlock(&mt_self.word);
+}
+
+/* A bit for each 8 bytes of RAM: this object has been seen. */
+static void see(u64 *seen, void *const *objs, u32 nr)
+{
+	for (u32 i = 0; i < nr; i++) {
+		u64 n = (u64)((char *)objs[i] - mt_base) / 8;
+
+		if (seen[n / 64] >> n % 64 & 1)
+			mt_bad("double free", objs[i]);
+		seen[n / 64] |= 1ul << n % 64;
+	}
+}
+
+static void see_shelf(u64 *seen, u32 c, void **mag)
+{
+	for (; mag; mag = *mag)
+		see(seen, mag + floor_of(mt_sys.cap_of[c]) + 1,
+		    mt_sys.cap_of[c]);
+}
+
+void mt_cache_check(void)
+{
+	u64 *seen;
+
+	if (mt_self.life != MT_LIVE)
+		return;
+	seen = mt_map_meta(mt_sys.span / 64);
+	if (!seen)
+		return;
+	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++) {
+		struct mt_depot *d = &mt_sys.depot[c];
+		void **top = mt_self.top[c];
+		void **low = mag_of(top) + floor_of(mt_self.cap[c]) + 1;
+
+		if (top != MT_NIL)
+			see(seen, low, (u32)(top - low));
+		see_shelf(seen, c, mt_self.shelf[c].first);
+		mt_lock(&d->word);
+		see_shelf(seen, c, d->shelf.first);
+		mt_unlock(&d->word);
+	}
+	munmap(seen, mt_sys.span / 64);
 }
 
 void mt_depot_flush(void)
@@ -268,26 +394,38 @@ void mt_depot_flush(void)
 	}
 }
 
-void mt_cache_exit(void *self)
+/* All that SELF keeps goes to depots and slabs. */
+static void release_all(struct mt_self *self)
 {
 	void **mag;
 
-	mm_verify(self == &mt_self);
 	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++) {
-		while ((mag = shelf_pop(&mt_self.shelf[c]))) {
-			if (depot_push(c, mag))
-				continue;
-			mag_to_slabs(c, mag);
-			spare_put(mag);
+		while ((mag = shelf_pop(&self->shelf[c]))) {
+			if (!mag_leaves(c, mag))
+				mt_meta_drop(mag);
 		}
-		class_flush(c);
-		if (mt_self.top[c] != MT_NIL)
-			mt_meta_drop(mag_of(mt_self.top[c]));
-		mt_self.top[c] = MT_NIL;
+		top_flush(self, c);
+		if (self->top[c] != MT_NIL)
+			mt_meta_drop(mag_of(self->top[c]));
+		self->top[c] = MT_NIL;
 	}
-	while ((mag = shelf_pop(&mt_self.spare)))
+	while ((mag = shelf_pop(&self->spare)))
 		mt_meta_drop(mag);
-	mt_self.life = MT_DEAD;
+	self->life = MT_DEAD;
+}
+
+void mt_cache_exit(void *self)
+{
+	mm_verify(self == &mt_self);
+	mt_lock(&mt_self.word);
+	release_all(self);
+	mt_unlock(&mt_self.word);
+	mt_thread_del();
+}
+
+void mt_cache_adopt(struct mt_self *self)
+{
+	release_all(self);
 }
 
 /* ---- allocating
@@ -319,7 +457,7 @@ static bool fill(u32 c)
 	if (!mag)
 		return false;
 	more_places(c);
-	top = mag_empty_top(mag, c);
+	top = mag_empty_top(mag, mt_self.cap[c]);
 	nr = mt_self.cap[c];
 	if (nr < mt_sys.cap_of[c])
 		nr /= 2;
@@ -335,50 +473,44 @@ static void *direct_get(u32 c)
 	return mt_objects_get(c, &p, 1) ? p : NULL;
 }
 
-static u64 live_bit(const void *p, u64 **word)
+static void *class_alloc(u32 c)
 {
-	u64 n = (u64)((const char *)p - mt_base) / 8;
+	void *p = NULL;
 
-	*word = &mt_sys.live[n / 64];
-	return 1ul << n % 64;
-}
-
-static void *checked_get(u32 c)
-{
-	void *p = direct_get(c);
-	u64 *word, bit;
-
-	if (p) {
-		bit = live_bit(p, &word);
-		if (__atomic_fetch_or(word, bit, __ATOMIC_RELAXED) & bit)
-			mt_die("corrupted free list gave an object in use", p);
-	}
+	if (!live())
+		return direct_get(c);
+	mt_lock(&mt_self.word);
+	/* Not empty: the short way is shut for this size. */
+	if (mt_self.top[c][-1] || likely(take_full(c) || fill(c)))
+		p = *--mt_self.top[c];
+	mt_unlock(&mt_self.word);
 	return p;
 }
 
-static void *class_alloc(u32 c)
+static void *up_alloc(size_t size)
 {
-	if (live()) {
-		if (likely(take_full(c) || fill(c)))
-			return *--mt_self.top[c];
-		return NULL;
-	}
-	return mt_sys.direct ? checked_get(c) : direct_get(c);
+	bool zeroed;
+	void *p;
+
+	if (mt_sys.direct)
+		return mt_guard_alloc(size, 16, false);
+	if (size > MT_CLASS_MAX || size >= mt_sys.tune.mmap_threshold)
+		p = mt_large(size, MM_CACHELINE, &zeroed);
+	else
+		p = class_alloc(mt_class_for(size));
+	if (unlikely(mt_sys.tune.perturb) && p)
+		memset(p, (u8)~mt_sys.tune.perturb, size);
+	return p;
 }
 
 void *mt_malloc_slow(size_t size)
 {
 	void *p = NULL;
-	bool zeroed;
 
-	if (unlikely(!mt_up())) {
-		if (mt_self.booting)
-			p = mt_boot_alloc(size);
-	} else if (size > MT_CLASS_MAX) {
-		p = mt_large(size, MM_CACHELINE, &zeroed);
-	} else {
-		p = class_alloc(mt_sys.class_of[(size + 7) >> 3]);
-	}
+	if (likely(mt_up()))
+		p = up_alloc(size);
+	else if (mt_self.booting)
+		p = mt_boot_alloc(size);
 	if (unlikely(!p))
 		errno = ENOMEM;
 	return p;
@@ -397,10 +529,10 @@ static void make_room_small(u32 c)
 	void **from = mt_self.top[c] - cap, **to;
 
 	if (more_places(c)) {
-		to = mag_empty_top(mag_of(from), c);
+		to = mag_empty_top(mag_of(from), mt_self.cap[c]);
 		out = 0;
 	} else {
-		mt_objects_put(c, from, out);
+		mt_objects_put(c, from, check_twice(c, from, out));
 		to = from;
 	}
 	memmove(to, from + out, (cap - out) * sizeof(*to));
@@ -414,29 +546,28 @@ static void make_room_small(u32 c)
 static void make_room(u32 c)
 {
 	void **mag = mag_of(mt_self.top[c]), **empty;
+	bool kept = false;
 
 	if (mt_self.cap[c] < mt_sys.cap_of[c]) {
 		make_room_small(c);
 		return;
 	}
 	empty = spare_get();
-	if (empty) {
-		if (shelf_room(&mt_self.shelf[c], c, SHELF_BYTES)) {
+	if (!empty) {
+		mag_to_slabs(c, mag);
+	} else if (shelf_room(&mt_self.shelf[c], c, SHELF_BYTES)) {
+		kept = ++mt_self.nr_shelved % SHELF_CHECK || check_full(c, mag);
+		if (kept)
 			shelf_push(&mt_self.shelf[c], mag);
-			mt_self.top[c] = mag_empty_top(empty, c);
-			return;
-		}
-		if (depot_push(c, mag)) {
-			mt_self.top[c] = mag_empty_top(empty, c);
-			return;
-		}
-		spare_put(empty);
+	} else {
+		kept = mag_leaves(c, mag);
 	}
-	mag_to_slabs(c, mag);
-	mt_self.top[c] = mag_empty_top(mag, c);
+	if (empty && !kept)
+		spare_put(empty);
+	mt_self.top[c] = mag_empty_top(kept ? empty : mag, mt_self.cap[c]);
 }
 
-static void class_free(u32 c, void *p)
+static void magazine_free(u32 c, void *p)
 {
 	void **top;
 
@@ -448,12 +579,14 @@ static void class_free(u32 c, void *p)
 			return;
 		}
 		more_places(c);
-		mt_self.top[c] = mag_empty_top(mag, c);
+		mt_self.top[c] = mag_empty_top(mag, mt_self.cap[c]);
 	}
 	top = mt_self.top[c];
 	if ((uintptr_t)top % MT_MAG_BYTES == 0) {
-		if (*(top - 1) == p)
-			mt_die("double free", p);
+		if (*(top - 1) == p) {
+			mt_bad("double free", p);
+			return;
+		}
 		make_room(c);
 		top = mt_self.top[c];
 	}
@@ -461,32 +594,43 @@ static void class_free(u32 c, void *p)
 	mt_self.top[c] = top + 1;
 }
 
-/* P must be the begin of an object in use. */
-static void checked_free(void *p)
+static void class_free(u32 c, void *p)
 {
-	u64 *word, bit = live_bit(p, &word);
-
-	if ((uintptr_t)p % 8 ||
-	    !(__atomic_fetch_and(word, ~bit, __ATOMIC_RELAXED) & bit))
-		mt_die("double free or invalid pointer", p);
+	if (!live()) {
+		mt_objects_put(c, &p, 1);
+		return;
+	}
+	mt_lock(&mt_self.word);
+	magazine_free(c, p);
+	mt_unlock(&mt_self.word);
 }
 
 static void span_free(void *p)
 {
 	u32 c = READ_ONCE(mt_map[mt_frame(p)]);
 
-	if (c == MT_RUN) {
+	if (c == MT_RUN)
 		mt_run_free(p);
+	else if (c < MT_FIRST)
+		mt_bad("double free or invalid pointer", p);
+	else
+		class_free(c, p);
+}
+
+static void up_free(void *p)
+{
+	u8 perturb = mt_sys.tune.perturb;
+
+	if (mt_sys.direct) {
+		mt_guard_free(p);
 		return;
 	}
-	if (c < MT_FIRST)
-		mt_die("double free or invalid pointer", p);
-	if (mt_sys.direct)
-		checked_free(p);
-	if (live())
-		class_free(c, p);
+	if (unlikely(perturb))
+		memset(p, perturb, mt_usable_size(p));
+	if (mt_in_span(p))
+		span_free(p);
 	else
-		mt_objects_put(c, &p, 1);
+		mt_map_free(p);
 }
 
 void mt_free_slow(void *p)
@@ -495,11 +639,47 @@ void mt_free_slow(void *p)
 
 	if (!p || mt_boot_owns(p))
 		return;
-	if (unlikely(!mt_up()))
-		mt_die("invalid pointer", p);
-	if (mt_in_span(p))
-		span_free(p);
+	if (likely(mt_up()))
+		up_free(p);
+	else
+		mt_bad("invalid pointer", p);
+	errno = saved;
+}
+
+/* ---- blocks of the modes
+ * ----------------------------------------------------------- */
+
+void *mt_block_get(size_t size, size_t align, bool *zeroed)
+{
+	*zeroed = false;
+	if (size <= MT_CLASS_MAX && align <= PAGE_SIZE)
+		return direct_get(mt_class_aligned(size, align));
+	return mt_large(size, max(align, (size_t)MM_CACHELINE), zeroed);
+}
+
+size_t mt_block_size(const void *p)
+{
+	u32 c;
+
+	if (!mt_in_span(p))
+		return mt_map_size(p);
+	c = READ_ONCE(mt_map[mt_frame(p)]);
+	if (c >= MT_FIRST)
+		return mt_sys.size_of[c];
+	if (c == MT_RUN)
+		return PFN_PHYS((u64)READ_ONCE(mt_sys.run[mt_frame(p)]));
+	mt_bad("invalid pointer", p);
+	return 0;
+}
+
+void mt_block_put(void *p)
+{
+	u32 c = mt_in_span(p) ? READ_ONCE(mt_map[mt_frame(p)]) : MT_NONE;
+
+	if (c >= MT_FIRST)
+		mt_objects_put(c, &p, 1);
+	else if (c == MT_RUN)
+		mt_run_free(p);
 	else
 		mt_map_free(p);
-	errno = saved;
 }

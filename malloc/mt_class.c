@@ -38,7 +38,7 @@ static u32 next_size(u32 size)
 
 void mt_class_init(void)
 {
-	u32 c = MT_FIRST, size = 8, at = 0;
+	u32 c = MT_FIRST, size = 8;
 
 	for (; size <= MT_CLASS_MAX; c++, size = next_size(size)) {
 		struct seq_buf s;
@@ -47,20 +47,53 @@ void mt_class_init(void)
 		mt_sys.size_of[c] = size;
 		mt_sys.cap_of[c] =
 			clamp(MAG_BYTES_MOST / 2 / size, 2u, MT_MAG_WORDS - 1);
-		for (; at <= size / 8; at++)
-			mt_sys.class_of[at] = (u8)c;
 		seq_buf_init(&s, names[c], sizeof(names[c]));
 		seq_printf(&s, "malloc-%u", size);
 	}
 	mm_verify(c == MT_NR_CLASSES);
+	mt_class_table();
+}
+
+void mt_class_table(void)
+{
+	u32 at = 0;
+
+	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++) {
+		for (; at <= mt_sys.size_of[c] / 8; at++)
+			WRITE_ONCE(mt_sys.class_of[at], (u8)c);
+	}
+}
+
+u32 mt_class_for(size_t size)
+{
+	u32 lo = MT_FIRST, hi = MT_NR_CLASSES - 1;
+
+	while (lo < hi) {
+		u32 mid = (lo + hi) / 2;
+
+		if (mt_sys.size_of[mid] >= size)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return lo;
+}
+
+u32 mt_class_aligned(size_t size, size_t align)
+{
+	u32 c = mt_class_for(size);
+
+	while (mt_sys.size_of[c] & (align - 1))
+		c++;
+	return c;
 }
 
 static u32 cache_flags(void)
 {
 	return SLAB_NO_MERGE |
-	       (mt_sys.opt.debug ? SLAB_CONSISTENCY_CHECKS | SLAB_RED_ZONE |
-					   SLAB_POISON | SLAB_STORE_USER
-				 : 0);
+	       (mt_sys.opt.debug
+			? SLAB_CONSISTENCY_CHECKS | SLAB_RED_ZONE | SLAB_POISON
+			: 0);
 }
 
 static struct kmem_cache *make_cache(u32 c)
@@ -154,7 +187,7 @@ u32 mt_objects_get(u32 c, void **out, u32 nr)
 		n = get_objects(c, out, 1);
 	mt_leave();
 	if (unlikely(READ_ONCE(kmem_sys.nr_bugs) != bugs))
-		mt_die("corrupted free object, see above", n ? out[0] : NULL);
+		mt_bad("corrupted free object, see above", n ? out[0] : NULL);
 	return n;
 }
 
@@ -179,7 +212,7 @@ void mt_objects_put(u32 c, void **objs, u32 nr)
 	due = mt_trim_due();
 	mt_leave();
 	if (unlikely(READ_ONCE(kmem_sys.nr_bugs) != bugs))
-		mt_die("corrupted object, see above", objs[0]);
+		mt_bad("corrupted object, see above", objs[0]);
 	if (unlikely(due))
 		mt_trim();
 }

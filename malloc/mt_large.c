@@ -15,6 +15,7 @@
 #include <mmkit/page_alloc.h>
 
 #include "base/bitops.h"
+#include "base/fail.h"
 #include "mt.h"
 #include "phys/phys.h"
 
@@ -93,11 +94,15 @@ void mt_run_free(void *p)
 	u8 was = MT_RUN;
 	bool due;
 
-	if ((uintptr_t)p % PAGE_SIZE)
-		mt_die("invalid pointer", p);
+	if ((uintptr_t)p % PAGE_SIZE) {
+		mt_bad("invalid pointer", p);
+		return;
+	}
 	if (!__atomic_compare_exchange_n(&mt_map[f], &was, (u8)MT_BODY, false,
-					 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-		mt_die("double free", p);
+					 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+		mt_bad("double free", p);
+		return;
+	}
 	mt_enter();
 	mt_run_put(p, mt_sys.run[f]);
 	due = mt_trim_due();
@@ -115,14 +120,16 @@ static struct mapping *mapping_of(const void *p)
 					     sizeof(struct mapping));
 }
 
+/* NULL: P is none. */
 static struct mapping *mapping_check(const void *p)
 {
 	struct mapping *m = mapping_of(p);
 
-	if ((uintptr_t)p % sizeof(*m) ||
-	    m->magic != (MAPPING_MAGIC ^ (uintptr_t)m))
-		mt_die("invalid pointer", p);
-	return m;
+	if ((uintptr_t)p % sizeof(*m) == 0 &&
+	    m->magic == (MAPPING_MAGIC ^ (uintptr_t)m))
+		return m;
+	mt_bad("invalid pointer", p);
+	return NULL;
 }
 
 static void count_map(s64 bytes, s64 nr)
@@ -147,7 +154,10 @@ static void *map_alloc(size_t size, size_t align)
 	size_t slack = align > PAGE_SIZE ? align : 0, len, lead;
 	char *start, *p;
 
-	if (size > PTRDIFF_MAX - slack - 2 * PAGE_SIZE)
+	if (align > PTRDIFF_MAX / 2 ||
+	    size > PTRDIFF_MAX - slack - 2 * PAGE_SIZE)
+		return NULL;
+	if (fail_should(FAIL_VMAP))
 		return NULL;
 	align = max(align, sizeof(struct mapping));
 	lead = align >= PAGE_SIZE ? PAGE_SIZE : align;
@@ -177,8 +187,12 @@ static void *map_alloc(size_t size, size_t align)
 
 void mt_map_free(void *p)
 {
-	const struct mapping *m = mapping_check(p);
+	struct mapping *m = mapping_check(p);
 
+	if (!m)
+		return;
+	/* A second free finds that it is one, if the address is mapped yet. */
+	m->magic = 0;
 	count_map(-(s64)m->len, -1);
 	munmap(m->start, m->len);
 }
@@ -187,25 +201,37 @@ size_t mt_map_size(const void *p)
 {
 	const struct mapping *m = mapping_check(p);
 
-	return (size_t)(m->start + m->len - (const char *)p);
+	return m ? (size_t)(m->start + m->len - (const char *)p) : 0;
 }
 
 void *mt_map_resize(void *p, size_t size)
 {
-	struct mapping m = *mapping_check(p);
-	size_t lead = (size_t)((char *)p - m.start), len;
+	const struct mapping *m = mapping_check(p);
+	size_t lead, len, old;
 	char *start;
 
-	if (size > PTRDIFF_MAX - 2 * PAGE_SIZE)
+	if (!m || size > PTRDIFF_MAX - 2 * PAGE_SIZE)
 		return NULL;
+	lead = (size_t)((char *)p - m->start);
 	len = PAGE_ALIGN(size + lead);
-	if (len == m.len)
+	old = m->len;
+	if (len == old)
 		return p;
-	start = mremap(m.start, m.len, len, MREMAP_MAYMOVE);
+	if (fail_should(FAIL_VMAP))
+		return NULL;
+	start = mremap(m->start, old, len, MREMAP_MAYMOVE);
 	if (start == MAP_FAILED)
 		return NULL;
-	count_map((s64)len - (s64)m.len, 0);
+	count_map((s64)len - (s64)old, 0);
 	return mapping_init(start + lead, start, len);
+}
+
+/* Is a mapping wanted where a run would do? */
+static bool wants_map(size_t size)
+{
+	return size >= mt_sys.tune.mmap_threshold &&
+	       __atomic_load_n(&mt_sys.nr_maps, __ATOMIC_RELAXED) <
+		       mt_sys.tune.mmap_max;
 }
 
 void *mt_large(size_t size, size_t align, bool *zeroed)
@@ -213,7 +239,9 @@ void *mt_large(size_t size, size_t align, bool *zeroed)
 	void *p = NULL;
 
 	*zeroed = false;
-	if (size <= MT_RUN_MAX && align <= MT_RUN_MAX)
+	/* A block of frames is aligned as the view of RAM is. */
+	if (size <= MT_RUN_MAX && align <= MT_RUN_MAX &&
+	    (uintptr_t)mt_base % align == 0 && !wants_map(size))
 		p = run_alloc(size, align);
 	if (!p) {
 		*zeroed = true;

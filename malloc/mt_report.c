@@ -12,10 +12,28 @@
 #include <mmkit/slab.h>
 
 #include "base/seqbuf.h"
+#include "kmem/slab.h"
 #include "mt.h"
 #include "report/report.h"
 
 #define LLU(x) ((unsigned long long)(x))
+
+/* Objects that are free: in slabs, in the depot. Entered. */
+static void count_free(struct mt_counts *out)
+{
+	out->nr_free = out->nr_depot = 0;
+	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++) {
+		struct kmem_cache *s =
+			__atomic_load_n(&mt_sys.cache[c], __ATOMIC_ACQUIRE);
+		struct slab_count n = {0};
+
+		if (s)
+			slab_counts(s, &n);
+		out->nr_free += n.objects - min(n.objects, n.active);
+		out->nr_depot += (u64)READ_ONCE(mt_sys.depot[c].shelf.nr) *
+				 mt_sys.cap_of[c];
+	}
+}
 
 void mt_count(struct mt_counts *out)
 {
@@ -24,6 +42,7 @@ void mt_count(struct mt_counts *out)
 
 	mt_enter();
 	used = totalram_pages() - nr_free_pages();
+	count_free(out);
 	mt_leave();
 	used = used > mt_sys.boot_frames ? used - mt_sys.boot_frames : 0;
 	out->ram = PFN_PHYS((u64)max(dirty, (s64)0));
@@ -94,6 +113,8 @@ void mt_at_exit(void)
 
 	if (READ_ONCE(mt_sys.state) != 2)
 		return;
+	mt_cache_check();
+	mt_guard_check();
 	if (mt_sys.opt.stats)
 		mt_print_stats(fd);
 	if (!mt_sys.opt.slabinfo && !mt_sys.opt.stats)

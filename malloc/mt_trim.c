@@ -3,8 +3,8 @@
  * mt_trim.c - free frames go back to the system.
  *
  * mt_map knows which frames have been touched since they were last given
- * back. When more of these are free than KEEP_MIN and a part of what is in
- * use, all are given back at once: the next time is that many frees away, so
+ * back. When more of these are free than tune.trim_keep and a part of what is
+ * in use, all are given back at once: the next time is that many frees away, so
  * a free pays for a bounded number of frames, and what stays resident is
  * bounded by what is in use. The free lists are walked under the zone's lock;
  * blocks stay where they are, so nobody finds memory short meanwhile.
@@ -17,8 +17,6 @@
 
 #include "mt.h"
 #include "phys/phys.h"
-
-#define KEEP_MIN 1024u /* frames */
 
 /* The dirty frames of [F, END), in as few calls as there are gaps. */
 static u64 give_back(u64 f, u64 end)
@@ -90,14 +88,16 @@ static u64 trim_frames(void)
 
 bool mt_trim_due(void)
 {
-	s64 dirty = __atomic_load_n(&mt_sys.nr_dirty, __ATOMIC_RELAXED), used;
+	s64 dirty = __atomic_load_n(&mt_sys.nr_dirty, __ATOMIC_RELAXED), used,
+	    keep;
 
-	if (dirty <= KEEP_MIN)
+	keep = (s64)mt_sys.tune.trim_keep;
+	if (dirty <= keep)
 		return false;
 	used = (s64)(totalram_pages() - nr_free_pages() - mt_sys.boot_frames);
 	used -= __atomic_load_n(&mt_sys.depot_bytes, __ATOMIC_RELAXED) >>
 		PAGE_SHIFT;
-	return dirty > KEEP_MIN + used + used / 8;
+	return dirty > keep + used + used / 8;
 }
 
 u64 mt_trim(void)

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mt_fork.c - fork() in programs with threads.
+ *
+ * 1. Purpose. The child can allocate, whatever the parent's other threads were
+ *    doing, and keeps nothing that only those could have used.
+ *
+ * 2. Way. Threads with magazines are in a list. Before fork all words of the
+ *    library are taken, each thread's own included: so nobody is inside the
+ *    machine, and no thread is rearranging its magazines. A thread may be in
+ *    one of the short ways; it stops there between two stores, and at each of
+ *    these points its magazines are whole (an object handed out is named until
+ *    the top moves, one that comes back is named before it does). In the child
+ *    these threads are gone and their thread-local memory still there: their
+ *    magazines go to depots and slabs.
+ *
+ * 3. Invariants.
+ *    MF-1  Every thread whose life is MT_LIVE is in the list.
+ *    MF-2  In the child, once the handler ran, the list has the one thread.
+ *
+ * 4. Locking. threads_word, then the threads' own words, then depots, meta,
+ *    slots, grow, then those of the modes. The forking thread's own word is
+ *    not taken: it may fork from a handler of a signal.
+ *
+ * 5. What stays lost. An object that a short way had taken from a magazine
+ *    and not yet returned, and all that the other threads held themselves.
+ */
+#include "mt.h"
+
+void mt_thread_add(void)
+{
+	mt_lock(&mt_sys.threads_word);
+	mt_self.next = mt_sys.threads;
+	mt_self.prev = NULL;
+	if (mt_sys.threads)
+		mt_sys.threads->prev = &mt_self;
+	mt_sys.threads = &mt_self;
+	mt_unlock(&mt_sys.threads_word);
+}
+
+void mt_thread_del(void)
+{
+	mt_lock(&mt_sys.threads_word);
+	if (mt_self.prev)
+		mt_self.prev->next = mt_self.next;
+	else
+		mt_sys.threads = mt_self.next;
+	if (mt_self.next)
+		mt_self.next->prev = mt_self.prev;
+	mt_self.next = mt_self.prev = NULL;
+	mt_unlock(&mt_sys.threads_word);
+}
+
+static void prepare(void)
+{
+	mt_lock(&mt_sys.threads_word);
+	for (struct mt_self *t = mt_sys.threads; t; t = t->next) {
+		if (t != &mt_self)
+			mt_lock(&t->word);
+	}
+	for (u32 c = 0; c < MT_NR_CLASSES; c++)
+		mt_lock(&mt_sys.depot[c].word);
+	mt_lock(&mt_sys.meta_word);
+	for (u32 i = 0; i < mt_sys.nr_slots; i++)
+		mt_lock(&mt_sys.slots[i].word);
+	mt_lock(&mt_sys.grow_word);
+	mt_guard_lock();
+	mt_self.forking = 1;
+}
+
+static void release(void)
+{
+	mt_self.forking = 0;
+	mt_guard_unlock();
+	mt_unlock(&mt_sys.grow_word);
+	for (u32 i = 0; i < mt_sys.nr_slots; i++)
+		mt_unlock(&mt_sys.slots[i].word);
+	mt_unlock(&mt_sys.meta_word);
+	for (u32 c = 0; c < MT_NR_CLASSES; c++)
+		mt_unlock(&mt_sys.depot[c].word);
+	for (struct mt_self *t = mt_sys.threads; t; t = t->next) {
+		if (t != &mt_self)
+			mt_unlock(&t->word);
+	}
+	mt_unlock(&mt_sys.threads_word);
+}
+
+/* Nobody else runs here. */
+static void in_child(void)
+{
+	struct mt_self *t, *next;
+
+	release();
+	for (t = mt_sys.threads; t; t = next) {
+		next = t->next;
+		if (t != &mt_self)
+			mt_cache_adopt(t);
+	}
+	mt_sys.threads = mt_self.life == MT_LIVE ? &mt_self : NULL;
+	mt_self.next = mt_self.prev = NULL;
+}
+
+/* Registering allocates, which comes here again. */
+void mt_hooks(void)
+{
+	static const char text[] = "mmkit-malloc: no hooks for fork\n";
+
+	if (__atomic_add_fetch(&mt_sys.nr_threads, 1, __ATOMIC_RELAXED) == 2 &&
+	    !mt_fork_init())
+		mt_say(text, sizeof(text) - 1);
+}
+
+bool mt_fork_init(void)
+{
+	return pthread_atfork(prepare, release, in_child) == 0;
+}

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fork() in programs with threads: what the other threads kept is not lost to
+ * the child, and the child can allocate whatever they were doing.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base_seed.h"
+#include "kmem/slab.h"
+#include "mt.h"
+
+#ifdef __SANITIZE_THREAD__
+#define TSAN true
+#else
+#define TSAN false
+#endif
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define SANITIZED true
+#else
+#define SANITIZED false
+#endif
+#define NR_THREADS 8
+#define KEPT	   10 /* objects of each size that a thread has for good */
+
+static const size_t sizes[] = {8, 24, 64, 500, 3000, 16384};
+
+/* ---- threads that keep magazines and wait
+ * ------------------------------------------- */
+
+static pthread_barrier_t full, end;
+
+static void *fill_and_wait(void *arg)
+{
+	static __thread void *p[3000], *kept[ARRAY_SIZE(sizes)][KEPT];
+
+	(void)arg;
+	for (size_t s = 0; s < ARRAY_SIZE(sizes); s++) {
+		for (size_t i = 0; i < ARRAY_SIZE(p); i++)
+			p[i] = mt_malloc(sizes[s]);
+		for (size_t i = 0; i < KEPT; i++)
+			kept[s][i] = mt_malloc(sizes[s]);
+		for (size_t i = 0; i < ARRAY_SIZE(p); i++)
+			mt_free(p[i]);
+	}
+	pthread_barrier_wait(&full);
+	pthread_barrier_wait(&end);
+	for (size_t s = 0; s < ARRAY_SIZE(sizes); s++) {
+		for (size_t i = 0; i < KEPT; i++)
+			mt_free(kept[s][i]);
+	}
+	return NULL;
+}
+
+/* Objects handed out of the cache for SIZE, or frames for large ones. */
+static u64 in_use(size_t size)
+{
+	u32 c = mt_class_for(size);
+	struct slab_count n = {0};
+
+	mt_enter();
+	if (mt_sys.cache[c])
+		slab_counts(mt_sys.cache[c], &n);
+	mt_leave();
+	return n.active;
+}
+
+static u64 used_bytes(void)
+{
+	struct mt_counts n;
+
+	mt_count(&n);
+	return n.used;
+}
+
+/* In the child: how many objects more are in use than anybody has? */
+static int lost(void)
+{
+	u64 nr = 0;
+
+	mt_cache_flush();
+	mt_depot_flush();
+	for (size_t s = 0; s < ARRAY_SIZE(sizes); s++) {
+		if (sizes[s] <= MT_SLAB_MAX)
+			nr += in_use(sizes[s]) - (u64)NR_THREADS * KEPT;
+	}
+	if (mt_sys.threads != &mt_self || mt_self.next || mt_self.prev)
+		return 254;
+	return nr < 250 ? (int)nr : 250;
+}
+
+/* Then the frames: each child forks the next; nothing grows. */
+static int no_growth(int generations)
+{
+	u64 before;
+
+	mt_cache_flush();
+	mt_trim();
+	before = used_bytes();
+	for (int i = 0; i < generations; i++) {
+		pid_t pid = fork();
+		int status;
+
+		if (pid < 0)
+			return 2;
+		if (!pid) {
+			mt_cache_flush();
+			mt_trim();
+			if (used_bytes() != before)
+				_exit(3);
+			continue;
+		}
+		if (waitpid(pid, &status, 0) != pid)
+			return 4;
+		return WIFEXITED(status) ? WEXITSTATUS(status) : 5;
+	}
+	return 0;
+}
+
+static int status_of(pid_t pid)
+{
+	int status;
+
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void test_nothing_lost(void **arg)
+{
+	u64 forks = test_env("FORKS", 100);
+	pthread_t t[NR_THREADS];
+	pid_t pid;
+
+	(void)arg;
+	mt_free(mt_malloc(1));
+	pthread_barrier_init(&full, NULL, NR_THREADS + 1);
+	pthread_barrier_init(&end, NULL, NR_THREADS + 1);
+	for (u64 i = 0; i < NR_THREADS; i++)
+		pthread_create(&t[i], NULL, fill_and_wait, NULL);
+	pthread_barrier_wait(&full);
+	for (u64 i = 0; i < forks; i++) {
+		pid = fork();
+		if (!pid)
+			_exit(lost());
+		assert_int_equal(status_of(pid), 0);
+	}
+	pid = fork();
+	if (!pid)
+		_exit(no_growth(20));
+	assert_int_equal(status_of(pid), 0);
+	pthread_barrier_wait(&end);
+	for (u64 i = 0; i < NR_THREADS; i++)
+		pthread_join(t[i], NULL);
+}
+
+/* ---- threads that go on
+ * -------------------------------------------------------------- */
+
+static int stop;
+
+static void *go_on(void *arg)
+{
+	u64 state = (u64)(uintptr_t)arg;
+	void *p[200] = {NULL};
+
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+		u64 i;
+
+		state = state * 6364136223846793005UL + 1442695040888963407UL;
+		i = state >> 40;
+		mt_free(p[i % 200]);
+		p[i % 200] = mt_malloc(i % 512 ? i % 4000 : i % 300000);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(p); i++)
+		mt_free(p[i]);
+	return NULL;
+}
+
+static void *one_more(void *arg)
+{
+	for (size_t n = 1; n < 100000; n += n / 2 + 1)
+		mt_free(mt_malloc(n));
+	return arg;
+}
+
+/* The child allocates, has threads and forks itself. */
+static int child(void)
+{
+	static void *p[300];
+	pthread_t t;
+	int status;
+	pid_t pid;
+
+	for (size_t i = 0; i < ARRAY_SIZE(p); i++) {
+		p[i] = mt_malloc(i * 7);
+		if (!p[i])
+			return 1;
+		memset(p[i], (int)i, i * 7);
+	}
+	/* The sanitizers' own allocators are not made for such a fork. */
+	if (!SANITIZED &&
+	    (pthread_create(&t, NULL, one_more, NULL) || pthread_join(t, NULL)))
+		return 2;
+	pid = fork();
+	if (!pid) {
+		one_more(NULL);
+		_exit(0);
+	}
+	if (waitpid(pid, &status, 0) != pid || status)
+		return 3;
+	for (size_t i = 0; i < ARRAY_SIZE(p); i++) {
+		if (i && *(u8 *)p[i] != (u8)i)
+			return 4;
+		mt_free(p[i]);
+	}
+	mt_malloc_trim(0);
+	return 0;
+}
+
+static void forks_among_threads(u64 nr)
+{
+	pthread_t t[NR_THREADS];
+	u64 seed = test_env("SEED", 1);
+
+	stop = 0;
+	for (u64 i = 0; i < NR_THREADS; i++)
+		pthread_create(&t[i], NULL, go_on, (void *)(seed + i));
+	for (u64 i = 0; i < nr; i++) {
+		pid_t pid = fork();
+
+		if (!pid)
+			_exit(child());
+		assert_int_equal(status_of(pid), 0);
+	}
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	for (u64 i = 0; i < NR_THREADS; i++)
+		pthread_join(t[i], NULL);
+}
+
+static void test_threads_go_on(void **arg)
+{
+	(void)arg;
+	/* Boots: the modes are slow. */
+	mt_free(mt_malloc(1));
+	forks_among_threads(mt_sys.direct ? (TSAN ? 1 : 3) : test_iters(20));
+}
+
+/* The modes are chosen at boot: again, in a process of its own. */
+static void test_modes(void **arg)
+{
+	static const char *const modes[] = {"hardened", "debug"};
+	extern char *program_invocation_name;
+
+	(void)arg;
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			setenv("MMKIT_OPTIONS", modes[i], 1);
+			execl("/proc/self/exe", program_invocation_name, "mode",
+			      NULL);
+			_exit(99);
+		}
+		assert_int_equal(status_of(pid), 0);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest all[] = {
+		cmocka_unit_test(test_nothing_lost),
+		cmocka_unit_test(test_threads_go_on),
+		cmocka_unit_test(test_modes),
+	};
+	const struct CMUnitTest mode[] = {
+		cmocka_unit_test(test_threads_go_on),
+	};
+
+	(void)argv;
+	fprintf(stderr, "test_malloc_fork: SEED=%llu\n",
+		(unsigned long long)test_env("SEED", 1));
+	if (argc > 1)
+		return cmocka_run_group_tests(mode, NULL, NULL);
+	return cmocka_run_group_tests(all, NULL, NULL);
+}
