@@ -11,7 +11,7 @@ fi
 # What stays of the library's file is what runs once it is up (malloc.ld): its
 # cold part, 90 KiB, is dropped after the boot. A window of 64 KiB more comes
 # with each function that runs and is not in the list of tools/malloc-order.
-kept=$(LD_PRELOAD=$PWD/build/libmmkit-malloc.so cat /proc/self/smaps |
+kept=$(LD_PRELOAD=$PWD/build/libmmkit-malloc.so sed -n p /proc/self/smaps |
 	awk '/^[0-9a-f]+-/ { mine = /libmmkit-malloc/ && / r-xp / }
 	     /^Rss:/ && mine { kib += $2 } END { print kib + 0 }')
 if [ "$kept" -gt 0 ] && [ "$kept" -le 60 ]; then
