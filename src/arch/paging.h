@@ -534,6 +534,12 @@ static inline bool is_swap_area_entry(swp_entry_t e)
 	return swp_type(e) < SWP_NR_AREAS;
 }
 
+/* pte_in_swap: E is a page in a swap area, not one of the special kinds. */
+static inline bool pte_in_swap(pte_t e)
+{
+	return pte_swap(e) && is_swap_area_entry(pte_to_swp_entry(e));
+}
+
 /* ---- entries above the leaf tables
  * -------------------------------------------
  *

@@ -12,7 +12,7 @@
 static void count_entry(struct audit *a, pte_t e)
 {
 	mm_assert_implies(pte_present(e), pfn_valid(pte_pfn(e)));
-	if (pte_swap(e))
+	if (pte_in_swap(e))
 		audit_set_add(&a->swap_entries, pte_to_swp_entry(e).val, 1);
 	else if (pte_present(e) && pte_special(e))
 		a->zero_entries++;

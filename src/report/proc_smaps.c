@@ -65,7 +65,7 @@ static void count_entry(struct vm_area_struct *vma, const struct pt_slot *slot,
 	pte_t e = pt_get(slot);
 
 	(void)addr;
-	if (pte_swap(e)) {
+	if (pte_in_swap(e)) {
 		u32 users = max(swap_count(pte_to_swp_entry(e)), 1u);
 
 		m->swap += PAGE_SIZE;

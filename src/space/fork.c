@@ -34,10 +34,12 @@ static int copy_entry(struct copy_side *dst, struct copy_side *src)
 	if (pte_none(e))
 		return 0;
 	mm_verify(pte_none(pt_get(&dst->slot)));
-	if (pte_swap(e)) {
+	if (pte_in_swap(e)) {
 		if (swap_duplicate(pte_to_swp_entry(e)))
 			return -ENOMEM;
 		mm_counter_add(mm, MM_SWAPENTS, 1);
+	}
+	if (pte_swap(e)) {
 		pt_set(&dst->slot, e);
 		return 0;
 	}

@@ -228,18 +228,21 @@ static bool free_contents(struct page *page)
 	return done;
 }
 
-/* MADV_FREE. A swap entry goes at once: there is no frame to spare. */
+/* MADV_FREE. A swap entry goes at once: there is no frame to spare; that a
+ * frame was lost is forgotten with its contents. */
 static void free_entry(struct advise_walk *w, const struct pt_slot *slot,
 		       pte_t e)
 {
 	struct page *page;
 
-	if (pte_swap(e)) {
+	if (pte_in_swap(e)) {
 		pt_xchg(slot, (pte_t){0});
 		mm_counter_add(w->vma->vm_mm, MM_SWAPENTS, -1);
 		free_swap_and_cache(pte_to_swp_entry(e));
 		return;
 	}
+	if (pte_swap(e) && is_hwpoison_entry(pte_to_swp_entry(e)))
+		pt_xchg(slot, (pte_t){0});
 	page = own_page(e);
 	if (!page || !PageAnon(page) || page_maybe_dma_pinned(page) ||
 	    !free_contents(page))
@@ -291,7 +294,7 @@ static void advise_entry(struct advise_walk *w, const struct pt_slot *slot)
 		break;
 	default:
 		mm_assert(w->advice == MADV_WILLNEED);
-		if (pte_swap(e)) {
+		if (pte_in_swap(e)) {
 			w->swap_addr[w->nr] = w->addr;
 			w->swap[w->nr++] = pte_to_swp_entry(e);
 		}

@@ -483,7 +483,7 @@ static void check_entry(const struct vm_area_struct *vma, uva_t addr, pte_t e,
 {
 	struct page *page;
 
-	if (pte_swap(e))
+	if (pte_in_swap(e))
 		counts[MM_SWAPENTS]++;
 	if (!pte_present(e) || pte_special(e))
 		return;

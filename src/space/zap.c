@@ -74,11 +74,12 @@ static bool zap_entry(struct zap *z, struct pt_slot *slot, uva_t addr)
 	e = pt_xchg(slot, (pte_t){0});
 	if (pte_none(e))
 		return false;
-	if (pte_swap(e)) {
+	if (pte_in_swap(e)) {
 		mm_counter_add(mm, MM_SWAPENTS, -1);
 		free_swap_and_cache(pte_to_swp_entry(e));
-		return false;
 	}
+	if (pte_swap(e))
+		return false;
 	tlb_gather_addr(tlb, addr);
 	if (pte_special(e))
 		return false;
