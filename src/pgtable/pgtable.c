@@ -56,13 +56,6 @@
 #include "phys/mmzone.h"
 #include "phys/vmstat.h"
 
-static spinlock_t *table_lock(const struct page *table)
-{
-	MM_STATIC_ASSERT(sizeof(spinlock_t) == sizeof(table->word),
-			 "a table's lock fits the page's word");
-	return (spinlock_t *)(uintptr_t)&table->word;
-}
-
 static void table_account(struct page *table, long n)
 {
 	mod_node_page_state(page_zone(table)->zone_pgdat, NR_PAGETABLE, n);
@@ -78,7 +71,7 @@ static struct page *table_new(void)
 	if (!table)
 		return NULL;
 	SetPageTable(table);
-	spin_lock_init(table_lock(table), LOCK_CLASS_PTL);
+	spin_lock_init(pt_table_lock(table), LOCK_CLASS_PTL);
 	table_account(table, 1);
 	return table;
 }
@@ -178,39 +171,80 @@ void pgtable_destroy(struct pgtable *pt)
 	pt->root_pfn = 0;
 }
 
-static struct pt_slot root_slot(const struct pgtable *pt, uva_t va)
+/* The slot for VA in TABLE, which stands at LEVEL. */
+static struct pt_slot slot_in(const struct paging_format *f, struct page *table,
+			      int level, uva_t va)
 {
-	struct page *root = pfn_to_page(pt->root_pfn);
-	u8 level = (u8)(pt->fmt->levels - 1);
-
-	return (struct pt_slot){
-		table_entry(pt->fmt, root, pt_index(pt->fmt, level, va)), root,
-		pt->fmt, level};
+	return (struct pt_slot){table_entry(f, table, pt_index(f, level, va)),
+				table, f, (u8)level};
 }
 
-/* From an upper slot whose entry is E to the slot for VA one level below. */
-static void step_down(const struct pgtable *pt, struct pt_slot *slot, pte_t e,
-		      uva_t va)
+static void walk_odd(const struct pgtable *pt, uva_t va, struct pt_slot *slot)
 {
-	mm_assert(slot->level > 0);
-	slot->table = pfn_to_page(pte_pfn(e));
+	struct page *table = pfn_to_page(pt->root_pfn);
+	pte_t e;
+
+	for (int level = pt->fmt->levels - 1;; level--) {
+		*slot = slot_in(pt->fmt, table, level, va);
+		if (level == 0)
+			return;
+		e = pt_get(slot);
+		if (!pte_present(e))
+			return;
+		table = pfn_to_page(pte_pfn(e));
+	}
+}
+
+/* Where the CPU's layout is the manager's: 512 entries of 8 bytes. */
+#define NATIVE_BITS  9
+#define NATIVE_BYTES 8u
+
+static inline void walk_native(const struct pgtable *pt, uva_t va,
+			struct pt_slot *slot)
+{
+	u64 in_table = (PAGE_SIZE - 1) & ~(u64)(NATIVE_BYTES - 1);
+	u32 level = (u32)(pt->fmt->levels - 1);
+	u32 shift = PAGE_SHIFT - 3 + level * NATIVE_BITS;
+	u64 at = PFN_PHYS(pt->root_pfn);
+	u64 *entry;
+
+	for (;; level--, shift -= NATIVE_BITS) {
+		u64 raw;
+
+		entry = port_ram(at + (va >> shift & in_table));
+		if (level == 0)
+			break;
+		raw = __atomic_load_n(entry, __ATOMIC_ACQUIRE);
+		if (!pte_present(__pte(raw)))
+			break;
+		at = raw & X86_PTE_FRAME;
+	}
+	*slot = (struct pt_slot){entry, pfn_to_page(PFN_DOWN(at)), pt->fmt,
+				 (u8)level};
+}
+
+/*
+ * Down towards VA as far as there are tables: to its slot in the leaf table,
+ * or to an upper one with nothing below. That it is a table is verified where
+ * the walk ends: a wrong link above leads to none.
+ */
+static inline void walk(const struct pgtable *pt, uva_t va,
+			struct pt_slot *slot)
+{
+	if (likely(pt->fmt->kind == PAGING_X86_64))
+		walk_native(pt, va, slot);
+	else
+		walk_odd(pt, va, slot);
 	mm_verify(PageTable(slot->table));
-	slot->level--;
-	slot->entry = table_entry(pt->fmt, slot->table,
-				  pt_index(pt->fmt, slot->level, va));
 }
 
 bool pt_lookup(const struct pgtable *pt, uva_t va, struct pt_slot *slot)
 {
-	struct pt_slot s = root_slot(pt, va);
+	struct pt_slot s;
 
-	while (s.level > 0) {
-		pte_t e = pt_get(&s);
-
-		if (!pte_present(e))
-			return false;
-		step_down(pt, &s, e, va);
-	}
+	walk(pt, va, &s);
+	if (s.level > 0)
+		return false;
 	*slot = s;
 	return true;
 }
@@ -238,49 +272,27 @@ static int table_install(struct pgtable *pt, struct pt_slot *slot)
 
 int pt_alloc(struct pgtable *pt, uva_t va, struct pt_slot *slot)
 {
-	struct pt_slot s = root_slot(pt, va);
+	struct pt_slot s;
 
-	while (s.level > 0) {
-		pte_t e = pt_get(&s);
+	walk(pt, va, &s);
+	while (unlikely(s.level > 0)) {
+		int err = table_install(pt, &s);
 
-		if (!pte_present(e)) {
-			int err = table_install(pt, &s);
-
-			if (err)
-				return err;
-			e = pt_get(&s);
-		}
-		step_down(pt, &s, e, va);
+		if (err)
+			return err;
+		walk(pt, va, &s);
 	}
 	*slot = s;
 	return 0;
 }
 
-void pt_lock(const struct pt_slot *slot)
-{
-	mm_assert(slot->level == 0);
-	spin_lock(table_lock(slot->table));
-}
-
-void pt_lock_nested(const struct pt_slot *slot)
-{
-	mm_assert(slot->level == 0);
-	spin_lock_nested(table_lock(slot->table), 1);
-}
-
-void pt_unlock(const struct pt_slot *slot)
-{
-	spin_unlock(table_lock(slot->table));
-}
-
 uva_t pt_skip(const struct pgtable *pt, uva_t va, uva_t end)
 {
-	struct pt_slot s = root_slot(pt, va);
+	struct pt_slot s;
 	u64 span;
 	uva_t next;
 
-	while (s.level > 0 && pte_present(pt_get(&s)))
-		step_down(pt, &s, pt_get(&s), va);
+	walk(pt, va, &s);
 	span = pt_span(pt->fmt, s.level);
 	next = ALIGN_DOWN(va, span) + span;
 	return next - 1 < end - 1 ? next : end;
@@ -294,16 +306,34 @@ static bool table_in_limits(const struct pt_free_range *r, uva_t base, u64 span)
 	return r->ceiling == 0 || base + span - 1 <= r->ceiling - 1;
 }
 
-/* "None" is all zero in every format (PG-2), so words will do. */
+/*
+ * "None" is all zero in every format (PG-2), so any words will do: the widest
+ * that the compiler has without being asked. Nobody writes here any more.
+ */
 static void verify_leaf_empty(const struct page *table)
 {
-	const u64 *word = page_view(table);
-	u64 any = 0;
+	typedef u64 words_t __attribute__((vector_size(16), may_alias));
+	const words_t *at = page_view(table), *end = at + PAGE_SIZE / 16;
+	words_t any = {0, 0};
 
-	for (u32 i = 0; i < PAGE_SIZE / sizeof(*word); i += 4)
-		any |= READ_ONCE(word[i]) | READ_ONCE(word[i + 1]) |
-		       READ_ONCE(word[i + 2]) | READ_ONCE(word[i + 3]);
-	mm_verify(any == 0);
+	for (; at < end; at += 8)
+		any |= at[0] | at[1] | at[2] | at[3] | at[4] | at[5] | at[6] |
+		       at[7];
+	mm_verify((any[0] | any[1]) == 0);
+}
+
+/* The first entry of TABLE, at LEVEL, from FIRST to LAST that is not none; or
+ * LAST + 1. */
+static u32 next_used(const struct paging_format *f, const struct page *table,
+		     u32 first, u32 last)
+{
+	const u64 *entry = page_view(table);
+
+	if (f->entry_bytes != sizeof(*entry))
+		return first;
+	while (first <= last && !READ_ONCE(entry[first]))
+		first++;
+	return first;
 }
 
 /*
@@ -313,15 +343,15 @@ static void verify_leaf_empty(const struct page *table)
 static void free_below(struct pgtable *pt, struct page *table, int level,
 		       uva_t base, const struct pt_free_range *r)
 {
-	u64 span = pt_span(pt->fmt, level);
-	uva_t first = max(base, ALIGN_DOWN(r->start, span));
-	uva_t last = min(base + (span << pt->fmt->bits[level]) - 1, r->end - 1);
+	const struct paging_format *f = pt->fmt;
+	u64 span = pt_span(f, level);
+	uva_t end = min(base + (span << f->bits[level]) - 1, r->end - 1);
+	u32 last = pt_index(f, level, end);
+	u32 i = pt_index(f, level, max(base, r->start));
 
-	for (uva_t va = first; va <= last && va >= first; va += span) {
-		struct pt_slot slot = {
-			table_entry(pt->fmt, table,
-				    pt_index(pt->fmt, level, va)),
-			table, pt->fmt, (u8)level};
+	for (; (i = next_used(f, table, i, last)) <= last; i++) {
+		uva_t va = base + i * span;
+		struct pt_slot slot = slot_in(f, table, level, va);
 		pte_t e = pt_get(&slot);
 		struct page *child;
 

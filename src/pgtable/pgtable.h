@@ -58,11 +58,32 @@ bool pt_lookup(const struct pgtable *pt, uva_t va, struct pt_slot *slot);
  */
 int pt_alloc(struct pgtable *pt, uva_t va, struct pt_slot *slot) MM_MUST_CHECK;
 
+/* The lock of TABLE's entries: its page's word. */
+static inline spinlock_t *pt_table_lock(const struct page *table)
+{
+	MM_STATIC_ASSERT(sizeof(spinlock_t) == sizeof(table->word),
+			 "a table's lock fits the page's word");
+	return (spinlock_t *)(uintptr_t)&table->word;
+}
+
 /* The lock of the slot's table; needed to change an entry. */
-void pt_lock(const struct pt_slot *slot);
+static inline void pt_lock(const struct pt_slot *slot)
+{
+	mm_assert(slot->level == 0);
+	spin_lock(pt_table_lock(slot->table));
+}
+
 /* A second table's lock with another's held (fork copies parent to child). */
-void pt_lock_nested(const struct pt_slot *slot);
-void pt_unlock(const struct pt_slot *slot);
+static inline void pt_lock_nested(const struct pt_slot *slot)
+{
+	mm_assert(slot->level == 0);
+	spin_lock_nested(pt_table_lock(slot->table), 1);
+}
+
+static inline void pt_unlock(const struct pt_slot *slot)
+{
+	spin_unlock(pt_table_lock(slot->table));
+}
 
 /* The same for formats whose entries are not as the manager carries them. */
 pte_t pt_get_odd(const struct pt_slot *slot);
@@ -117,6 +138,25 @@ static inline pte_t pt_clear_bits(const struct pt_slot *slot, u64 bits)
 static inline void pt_next(struct pt_slot *slot)
 {
 	slot->entry = (char *)slot->entry + slot->fmt->entry_bytes;
+}
+
+/*
+ * pt_skip_none: SLOT, of ADDR, moves on over entries that are none, to END at
+ * most, which the table reaches. Returns the address that it is of now.
+ */
+static inline uva_t pt_skip_none(struct pt_slot *slot, uva_t addr, uva_t end)
+{
+	u64 *entry = slot->entry;
+
+	if (!pt_native(slot)) {
+		for (; addr < end && pte_none(pt_get(slot)); addr += PAGE_SIZE)
+			pt_next(slot);
+		return addr;
+	}
+	for (; addr < end && !READ_ONCE(*entry); addr += PAGE_SIZE)
+		entry++;
+	slot->entry = entry;
+	return addr;
 }
 
 /* First address beyond the leaf table that maps VA, or END if smaller. */
