@@ -178,7 +178,9 @@ bool try_to_free_swap(struct page *page);
  * and the cached page with it if that was the last. Does not sleep. */
 void free_swap_and_cache(swp_entry_t entry);
 
-/* free_page_and_swap_cache: put_page, and leave the cache if alone there. */
+/* free_swap_cache: PAGE, which carries a reference, leaves the swap cache if it
+ * is alone there. free_page_and_swap_cache: and put_page. */
+void free_swap_cache(struct page *page);
 void free_page_and_swap_cache(struct page *page);
 
 /* lookup_swap_cache: the cached page with a reference, or NULL. */

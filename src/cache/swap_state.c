@@ -204,12 +204,17 @@ void free_swap_and_cache(swp_entry_t entry)
 	put_page(page);
 }
 
-void free_page_and_swap_cache(struct page *page)
+void free_swap_cache(struct page *page)
 {
 	if (PageSwapCache(page) && !page_mapped(page) && trylock_page(page)) {
 		try_to_free_swap(page);
 		unlock_page(page);
 	}
+}
+
+void free_page_and_swap_cache(struct page *page)
+{
+	free_swap_cache(page);
 	put_page(page);
 }
 

@@ -26,19 +26,6 @@ void tlb_gather_init(struct mmu_gather *tlb, struct pgtable *pt, u32 asid,
 	tlb->nr = 0;
 }
 
-void tlb_gather_addr(struct mmu_gather *tlb, uva_t va)
-{
-	tlb->start = min(tlb->start, va);
-	tlb->end = max(tlb->end, va + PAGE_SIZE);
-}
-
-bool tlb_remove_page(struct mmu_gather *tlb, struct page *page)
-{
-	mm_verify(tlb->nr < MMU_GATHER_PAGES);
-	tlb->pages[tlb->nr++] = page;
-	return tlb->nr == MMU_GATHER_PAGES;
-}
-
 void tlb_remove_table(struct page *table, void *arg)
 {
 	struct mmu_gather *tlb = arg;

@@ -37,14 +37,24 @@ void tlb_gather_init(struct mmu_gather *tlb, struct pgtable *pt, u32 asid,
 		     gather_release_fn release);
 
 /* tlb_gather_addr: the entry of VA was cleared (page or not). */
-void tlb_gather_addr(struct mmu_gather *tlb, uva_t va);
+static inline void tlb_gather_addr(struct mmu_gather *tlb, uva_t va)
+{
+	tlb->start = min(tlb->start, va);
+	tlb->end = max(tlb->end, va + PAGE_SIZE);
+}
 
 /*
  * tlb_remove_page: PAGE's reference now belongs to the gather. Returns true
  * when the gather is full: the caller must drop its table lock and call
  * tlb_flush_mmu() before it removes more.
  */
-bool tlb_remove_page(struct mmu_gather *tlb, struct page *page) MM_MUST_CHECK;
+static inline bool MM_MUST_CHECK tlb_remove_page(struct mmu_gather *tlb,
+						 struct page *page)
+{
+	mm_verify(tlb->nr < MMU_GATHER_PAGES);
+	tlb->pages[tlb->nr++] = page;
+	return tlb->nr == MMU_GATHER_PAGES;
+}
 
 /* tlb_remove_table: a freed table (pt_table_free_fn; ARG is the gather). */
 void tlb_remove_table(struct page *table, void *arg);

@@ -200,7 +200,7 @@ static void walk_odd(const struct pgtable *pt, uva_t va, struct pt_slot *slot)
 #define NATIVE_BYTES 8u
 
 static inline void walk_native(const struct pgtable *pt, uva_t va,
-			struct pt_slot *slot)
+			       struct pt_slot *slot)
 {
 	u64 in_table = (PAGE_SIZE - 1) & ~(u64)(NATIVE_BYTES - 1);
 	u32 level = (u32)(pt->fmt->levels - 1);

@@ -18,7 +18,8 @@
  *           or isolated has PG_lru clear.
  *    LRU-3  PG_active and PG_unevictable change only with PG_lru clear or
  *           under the lruvec lock: they choose the list.
- *    LRU-4  Node and zone counters of a list equal its length.
+ *    LRU-4  zone_nr[] of a list add up to its length. Node and zone counters
+ *           of lists are these two; there are no others.
  *
  * 4. Locking. batch lock -> (dropped) -> lruvec lock, with interrupts off: the
  *    completion of a write rotates its page.
@@ -54,6 +55,10 @@ void lruvec_init(struct lruvec *lruvec, struct pglist_data *pgdat)
 	lruvec->anon_cost = lruvec->file_cost = 0;
 	lruvec->nonresident_age = 0;
 	lruvec->refaults[0] = lruvec->refaults[1] = 0;
+	MM_STATIC_ASSERT(LRU_NR_ZONES == MAX_NR_ZONES, "a row for each zone");
+	for (int zt = 0; zt < LRU_NR_ZONES; zt++)
+		for (int l = 0; l < NR_LRU_LISTS; l++)
+			lruvec->zone_nr[zt][l] = 0;
 	lruvec->pgdat = pgdat;
 }
 
@@ -68,9 +73,14 @@ const struct lru_ops *lru_policy(void)
 	return phys_sys.lru.ops;
 }
 
+static inline struct lruvec *lruvec_of(const struct page *page)
+{
+	return &page_zone(page)->zone_pgdat->lruvec;
+}
+
 struct lruvec *page_lruvec(const struct page *page)
 {
-	return &NODE_DATA(page_to_nid(page))->lruvec;
+	return lruvec_of(page);
 }
 
 enum lru_list page_lru(const struct page *page)
@@ -87,12 +97,12 @@ enum lru_list page_lru(const struct page *page)
 	return lru;
 }
 
-static void lru_count(struct page *page, enum lru_list lru, long n)
+static inline void lru_count(struct lruvec *lruvec, const struct page *page,
+			     enum lru_list lru, long n)
 {
-	struct zone *zone = page_zone(page);
+	u64 *nr = &lruvec->zone_nr[page_zone_idx(page)][lru];
 
-	mod_node_page_state(zone->zone_pgdat, NR_LRU_BASE + (int)lru, n);
-	mod_zone_page_state(zone, NR_ZONE_LRU_BASE + (int)lru, n);
+	WRITE_ONCE(*nr, *nr + (u64)n);
 }
 
 void lruvec_add_page(struct lruvec *lruvec, struct page *page)
@@ -102,7 +112,7 @@ void lruvec_add_page(struct lruvec *lruvec, struct page *page)
 	assert_spin_locked(&lruvec->lock);
 	mm_assert(!PageBuddy(page));
 	page_list_add(&lruvec->lists[lru], page);
-	lru_count(page, lru, 1);
+	lru_count(lruvec, page, lru, 1);
 }
 
 void lruvec_add_page_tail(struct lruvec *lruvec, struct page *page)
@@ -112,7 +122,7 @@ void lruvec_add_page_tail(struct lruvec *lruvec, struct page *page)
 	assert_spin_locked(&lruvec->lock);
 	mm_assert(!PageBuddy(page));
 	page_list_add_tail(&lruvec->lists[lru], page);
-	lru_count(page, lru, 1);
+	lru_count(lruvec, page, lru, 1);
 }
 
 void lruvec_del_page(struct lruvec *lruvec, struct page *page)
@@ -121,7 +131,7 @@ void lruvec_del_page(struct lruvec *lruvec, struct page *page)
 
 	assert_spin_locked(&lruvec->lock);
 	page_list_del(&lruvec->lists[lru], page);
-	lru_count(page, lru, -1);
+	lru_count(lruvec, page, lru, -1);
 }
 
 u64 lruvec_size(const struct lruvec *lruvec, enum lru_list lru)
@@ -142,13 +152,15 @@ void lru_judge_evictable(struct page *page)
 	}
 }
 
+/* PAGE is on no list, and PG_lru is set now. */
 static void lru_place(struct lruvec *lruvec, struct page *page)
 {
 	const struct lru_ops *ops = phys_sys.lru.ops;
+	u32 was = page_flags_set(page, BIT(PG_lru));
 
-	mm_verify(!PageLRU(page));
-	SetPageLRU(page);
-	lru_judge_evictable(page);
+	mm_verify(!(was & BIT(PG_lru)));
+	if (unlikely(was & (BIT(PG_mlocked) | BIT(PG_unevictable))))
+		lru_judge_evictable(page);
 	if (ops)
 		ops->add(lruvec, page);
 	else
@@ -172,9 +184,9 @@ static void lru_add_pages(struct page **pages, u32 nr)
 	unsigned long flags = 0;
 
 	for (u32 i = 0; i < nr; i++) {
-		struct lruvec *lruvec = page_lruvec(pages[i]);
+		struct lruvec *lruvec = lruvec_of(pages[i]);
 
-		if (lruvec != locked) {
+		if (unlikely(lruvec != locked)) {
 			if (locked)
 				spin_unlock_irqrestore(&locked->lock, flags);
 			spin_lock_irqsave(&lruvec->lock, flags);
@@ -184,8 +196,7 @@ static void lru_add_pages(struct page **pages, u32 nr)
 	}
 	if (locked)
 		spin_unlock_irqrestore(&locked->lock, flags);
-	for (u32 i = 0; i < nr; i++)
-		put_page(pages[i]);
+	release_pages(pages, nr);
 }
 
 /* Empty batch B. The pages are copied out: the two locks are never nested. */
@@ -345,27 +356,61 @@ void lru_rotate_reclaimable(struct page *page)
 	spin_unlock_irqrestore(&lruvec->lock, flags);
 }
 
+/* PAGE, which has no reference, leaves the list that it is on. Lock held. */
+static void release_locked(struct lruvec *lruvec, struct page *page)
+{
+	u32 gone = BIT(PG_lru) | BIT(PG_active) | BIT(PG_unevictable);
+
+	mm_verify(PageLRU(page) && page_count(page) == 0);
+	lru_unplace(lruvec, page);
+	page_flags_clear(page, gone);
+}
+
 void lru_page_release(struct page *page)
 {
-	struct lruvec *lruvec = page_lruvec(page);
+	struct lruvec *lruvec = lruvec_of(page);
 	unsigned long flags;
 
-	mm_verify(page_count(page) == 0);
 	if (!PageLRU(page))
 		return;
 	spin_lock_irqsave(&lruvec->lock, flags);
-	mm_verify(PageLRU(page));
-	lru_unplace(lruvec, page);
-	ClearPageLRU(page);
-	ClearPageActive(page);
-	ClearPageUnevictable(page);
+	release_locked(lruvec, page);
 	spin_unlock_irqrestore(&lruvec->lock, flags);
+}
+
+/* Pages that one hold of the lock, with interrupts off, takes off. */
+#define RELEASE_HOLD 32u
+
+void lru_release_pages(struct page **pages, u32 nr)
+{
+	struct lruvec *locked = NULL;
+	unsigned long flags = 0;
+	u32 held = 0;
+
+	for (u32 i = 0; i < nr; i++) {
+		struct lruvec *lruvec = lruvec_of(pages[i]);
+
+		if (!PageLRU(pages[i]))
+			continue;
+		if (unlikely(lruvec != locked || held == RELEASE_HOLD)) {
+			if (locked)
+				spin_unlock_irqrestore(&locked->lock, flags);
+			spin_lock_irqsave(&lruvec->lock, flags);
+			locked = lruvec;
+			held = 0;
+		}
+		release_locked(lruvec, pages[i]);
+		held++;
+	}
+	if (locked)
+		spin_unlock_irqrestore(&locked->lock, flags);
 }
 
 /* One list: links both ways, count, and each page names this list. */
 static void lru_check_list(const struct lruvec *lruvec, enum lru_list lru)
 {
 	const struct page_list *l = &lruvec->lists[lru];
+	u64 of_zone[LRU_NR_ZONES] = {0};
 	u32 prev = PFN_NONE;
 	u64 n = 0;
 
@@ -376,10 +421,13 @@ static void lru_check_list(const struct lruvec *lruvec, enum lru_list lru)
 		mm_verify(page_lru(p) == lru);
 		mm_verify(page_lruvec(p) == lruvec);
 		prev = (u32)page_to_pfn(p);
+		of_zone[page_zone_idx(p)]++;
 		n++;
 	}
 	mm_verify(l->tail == prev);
 	mm_verify(l->count == n);
+	for (int zt = 0; zt < LRU_NR_ZONES; zt++)
+		mm_verify(of_zone[zt] == lruvec->zone_nr[zt][lru]);
 }
 
 void lru_check(struct lruvec *lruvec)

@@ -33,6 +33,9 @@ enum lru_list {
 
 #define for_each_evictable_lru(l) for (l = 0; l <= LRU_ACTIVE_FILE; l++)
 
+/* Zones of a node: MAX_NR_ZONES of phys/mmzone.h. */
+#define LRU_NR_ZONES 5
+
 /*
  * One set of lists. (L) lock, taken with interrupts off because the end of a
  * page's write rotates it; (A) atomic.
@@ -40,9 +43,11 @@ enum lru_list {
 struct lruvec {
 	spinlock_t lock;
 	struct page_list lists[NR_LRU_LISTS]; /* (L) head = most recent */
-	u64 anon_cost, file_cost;	      /* (L) decayed cost of reclaim */
-	u64 nonresident_age;		      /* (A) evictions + activations */
-	u64 refaults[2];		      /* (L) anon, file, at last look */
+	/* (L) how many of a list are frames of each of the node's zones */
+	u64 zone_nr[LRU_NR_ZONES][NR_LRU_LISTS];
+	u64 anon_cost, file_cost; /* (L) decayed cost of reclaim */
+	u64 nonresident_age;	  /* (A) evictions + activations */
+	u64 refaults[2];	  /* (L) anon, file, at last look */
 	struct pglist_data *pgdat;
 };
 
@@ -152,6 +157,9 @@ void lru_rotate_reclaimable(struct page *page);
 
 /* lru_page_release: the last reference is gone; leave the list if on one. */
 void lru_page_release(struct page *page);
+/* lru_release_pages: the same for the NR at PAGES, with the lock taken once
+ * for many. */
+void lru_release_pages(struct page **pages, u32 nr);
 
 /*
  * lru_judge_evictable: PAGE, PG_lru set, goes onto a list now: the unevictable

@@ -172,6 +172,23 @@ static inline struct page *phys_memmap(void)
 		       1;                                                 \
 	}
 
+/* page_flags_set / _clear: all FLAGS (1u << PG_x) at once, atomically; the
+ * flags before. page_has_flags: is any of FLAGS set? */
+static inline u32 page_flags_set(struct page *p, u32 flags)
+{
+	return __atomic_fetch_or(&p->flags, flags, __ATOMIC_ACQ_REL);
+}
+
+static inline u32 page_flags_clear(struct page *p, u32 flags)
+{
+	return __atomic_fetch_and(&p->flags, ~flags, __ATOMIC_ACQ_REL);
+}
+
+static inline bool page_has_flags(const struct page *p, u32 flags)
+{
+	return (__atomic_load_n(&p->flags, __ATOMIC_ACQUIRE) & flags) != 0;
+}
+
 MM_PAGEFLAG(Locked, locked)
 MM_PAGEFLAG(Referenced, referenced)
 MM_PAGEFLAG(Uptodate, uptodate)
@@ -391,6 +408,13 @@ static inline bool put_page_testzero(struct page *p)
  * locks. Defined in page_alloc.c.
  */
 void put_page(struct page *p);
+
+/*
+ * release_pages: put_page() for each of the NR at PAGES, which is scribbled
+ * over: locks of lists and free frames are taken once for many. Context as
+ * put_page().
+ */
+void release_pages(struct page **pages, u32 nr);
 
 /* page_ref_add: N references more (fewer); not the last. */
 static inline void page_ref_add(struct page *p, int n)

@@ -362,3 +362,142 @@ void put_page(struct page *page)
 	else
 		free_single(page);
 }
+
+/* ---- many at once
+ * ------------------------------------------------------------------------------
+ */
+
+/* In a head: something that must be looked at before the frame can be free. */
+#define HEAD_ODD \
+	((u64)(PAGE_FLAGS_CHECK_AT_FREE | FLAGS_LARGE) | 0xffffUL << 48)
+
+/* Ordinary in all that a free block may not have; not watched, of no group. */
+static inline bool free_is_ordinary(const struct page *page)
+{
+	u64 word = READ_ONCE(page->word);
+
+	return !(READ_ONCE(page->head) & HEAD_ODD) && page->mapcount == -1 &&
+	       (!word || (word & PAGE_MAPPING_FLAGS)) && !base_watched();
+}
+
+/*
+ * Clean those of the NR single frames at PAGES, whose last references are gone,
+ * that are as they should be; the others are freed with all checks. Returns
+ * how many are left at PAGES.
+ */
+static u32 clean_batch(struct page **pages, u32 nr)
+{
+	u32 good = 0, charged = 0;
+
+	for (u32 i = 0; i < nr; i++) {
+		struct page *page = pages[i];
+
+		if (unlikely(!free_is_ordinary(page))) {
+			free_odd(page);
+			continue;
+		}
+		charged += READ_ONCE(page->flags) >> PG_charged & 1;
+		WRITE_ONCE(page->word, 0UL);
+		WRITE_ONCE(page->head, READ_ONCE(page->head) & PAGE_HEAD_ZONE);
+		pages[good++] = page;
+	}
+	if (charged)
+		root_charge(-(s64)charged);
+	return good;
+}
+
+/* As many as this CPU's set has room for, of the first's zone and of a common
+ * type; it is not emptied for them. Returns how many of the NR at PAGES. */
+static u32 batch_to_pcp(struct page **pages, u32 nr)
+{
+	u8 zone_id = page_zone_id(pages[0]);
+	struct per_cpu_pages *pcp;
+	u32 done = 0;
+
+	port_pin();
+	pcp = phys_sys.pcp_of[port_cpu_or_none()][zone_id];
+	if (unlikely(!pcp_trylock(pcp))) {
+		port_unpin();
+		return 0;
+	}
+	nr = min(nr, (u32)max(pcp->room - 1, 0));
+	for (; done < nr; done++) {
+		struct page *page = pages[done];
+		int mt = get_pageblock_migratetype(page);
+
+		if (unlikely(mt >= MIGRATE_PCPTYPES ||
+			     page_zone_id(page) != zone_id))
+			break;
+		pcp_push(pcp, (unsigned int)mt, page);
+	}
+	pcp_add(pcp->nr_free, done);
+	pcp_add_frames(pcp, (s32)done);
+	pcp_unlock(pcp);
+	port_unpin();
+	return done;
+}
+
+/* The frames at PAGES that follow each other, up or down, in one pageblock and
+ * zone; *LO the lowest. */
+static u32 batch_run(struct page *const *pages, u32 nr, const struct page **lo)
+{
+	u64 block = page_block(pages[0]);
+	s64 step = nr > 1 && pages[1] < pages[0] ? -1 : 1;
+	u32 n = 1;
+
+	while (n < nr && pages[n] == pages[n - 1] + step &&
+	       page_block(pages[n]) == block &&
+	       page_zone_id(pages[n]) == page_zone_id(pages[0]))
+		n++;
+	*lo = pages[step < 0 ? n - 1 : 0];
+	return n;
+}
+
+/* Runs of frames straight to their zone, the first's. Returns how many of the
+ * NR at PAGES went. */
+static u32 batch_to_zone(struct page *const *pages, u32 nr)
+{
+	struct zone *zone = page_zone(pages[0]);
+	unsigned long flags;
+	u32 done = 0;
+
+	spin_lock_irqsave(&zone->lock, flags);
+	while (done < nr && page_zone(pages[done]) == zone) {
+		const struct page *lo;
+		u32 n = batch_run(pages + done, nr - done, &lo);
+		u64 pfn = page_to_pfn(lo);
+
+		free_pages_range(zone, pfn, pfn + n,
+				 get_pfnblock_migratetype(pfn));
+		done += n;
+	}
+	WRITE_ONCE(zone->nr_direct_freed, zone->nr_direct_freed + done);
+	spin_unlock_irqrestore(&zone->lock, flags);
+	return done;
+}
+
+void release_pages(struct page **pages, u32 nr)
+{
+	u32 last = 0;
+
+	for (u32 i = 0; i < nr; i++) {
+		struct page *page = pages[i];
+
+		if (unlikely(page_has_flags(page, FLAGS_LARGE)))
+			put_page(page);
+		else if (drop_ref(page))
+			pages[last++] = page;
+	}
+	if (!last)
+		return;
+	lru_release_pages(pages, last);
+	nr = clean_batch(pages, last);
+	while (nr) {
+		u32 n = batch_to_pcp(pages, nr);
+
+		if (!n)
+			n = batch_to_zone(pages, nr);
+		pages += n;
+		nr -= n;
+	}
+}

@@ -175,7 +175,9 @@ static u64 take_units(struct per_cpu_pages *pcp, unsigned int index,
 		spin_lock_irqsave(&zone->lock, flags);
 		n = take_pieces(zone, order, mt, nr - got, alloc_flags, piece);
 		spin_unlock_irqrestore(&zone->lock, flags);
-		for (u32 i = 0; i < n; i++) {
+		/* The smallest piece, the rest of the last block that was cut,
+		 * on top: what is cut in turn is given out in order. */
+		for (u32 i = n; i-- > 0;) {
 			deal(pcp, index, piece[i].page, order, piece[i].units);
 			got += piece[i].units;
 		}

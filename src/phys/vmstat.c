@@ -6,7 +6,8 @@
  *    names and order that tools know from /proc/vmstat.
  *
  * 2. Structures. Per CPU one array per zone and per node (diff[]) and one of
- *    events. pgdat.vm_stat[] takes what was folded in. The allocator's fast
+ *    events. pgdat.vm_stat[] takes what was folded in. Lengths of LRU lists
+ *    are counted once, in the lruvec, under its lock. The allocator's fast
  *    path counts in its per-CPU set (nr_free, count), which it has in hand;
  *    sum_vm_event() and zone_page_state() add those up.
  *
@@ -310,9 +311,15 @@ static s64 zone_sum(const struct zone *zone, int item)
 
 u64 zone_page_state(const struct zone *zone, int item)
 {
+	int lru = item - NR_ZONE_LRU_BASE;
 	s64 sum;
 
 	mm_assert(item >= 0 && item < NR_VM_ZONE_STAT_ITEMS);
+	if (lru >= 0 && lru < NR_LRU_LISTS)
+		return zone->zone_pgdat
+			       ? READ_ONCE(zone->zone_pgdat->lruvec
+						   .zone_nr[zone->idx][lru])
+			       : 0;
 	if (item == NR_FREE_PAGES) {
 		sum = READ_ONCE(zone->nr_free_pages);
 		return sum > 0 ? (u64)sum : 0;
@@ -354,6 +361,9 @@ u64 node_page_state(const struct pglist_data *pgdat, int item)
 	s64 sum;
 
 	mm_assert(item >= 0 && item < NR_VM_NODE_STAT_ITEMS);
+	if (item >= NR_LRU_BASE && item < NR_LRU_BASE + NR_LRU_LISTS)
+		return lruvec_size(&pgdat->lruvec,
+				   (enum lru_list)(item - NR_LRU_BASE));
 	sum = READ_ONCE(pgdat->vm_stat[item]);
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
 		sum += READ_ONCE(pgdat->per_cpu_nodestats[cpu].diff[item]);

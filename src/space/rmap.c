@@ -113,15 +113,25 @@ void page_dup_rmap(struct page *page)
 
 void page_remove_rmap(struct page *page)
 {
-	int left = page_mapcount_add(page, -1);
+	struct rmap_batch one = {0};
 
-	mm_verify(left >= 0);
-	if (left)
-		return;
-	if (PageAnon(page))
-		count_anon_mapped(page, -1);
-	else
-		count_file_mapped(page, -1);
+	page_remove_rmap_batch(page, &one);
+	rmap_batch_flush(&one);
+}
+
+void rmap_batch_flush(struct rmap_batch *b)
+{
+	if (b->anon)
+		mod_node_page_state(b->pgdat, NR_ANON_MAPPED, b->anon);
+	if (b->file)
+		mod_node_page_state(b->pgdat, NR_FILE_MAPPED, b->file);
+	b->anon = b->file = 0;
+}
+
+void rmap_batch_turn(struct rmap_batch *b, struct pglist_data *pgdat)
+{
+	rmap_batch_flush(b);
+	b->pgdat = pgdat;
 }
 
 void page_move_anon_rmap(struct page *page, struct vm_area_struct *vma)

@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/rbtree.h"
 #include "base/rwsem.h"
+#include "phys/mmzone.h"
 #include "phys/page.h"
 #include "space/space.h"
 
@@ -98,6 +99,37 @@ void page_move_anon_rmap(struct page *page, struct vm_area_struct *vma);
 /* The same for a page of a file, locked; page_dup_rmap() and
  * page_remove_rmap() are for both. */
 void page_add_file_rmap(struct page *page);
+
+/*
+ * The node counters of mapped pages, for who sets or clears many entries:
+ * begins as all zero; flushed before the last table is unlocked.
+ */
+struct rmap_batch {
+	struct pglist_data *pgdat; /* whose pages are counted here */
+	s64 anon, file;		   /* how many more are mapped */
+};
+
+/* rmap_batch_flush: count, and begin anew. _turn: B is for PGDAT now. */
+void rmap_batch_flush(struct rmap_batch *b);
+void rmap_batch_turn(struct rmap_batch *b, struct pglist_data *pgdat);
+
+/* page_remove_rmap_batch: page_remove_rmap(), counted in B. */
+static inline void page_remove_rmap_batch(struct page *page,
+					  struct rmap_batch *b)
+{
+	struct pglist_data *pgdat = page_zone(page)->zone_pgdat;
+	int left = page_mapcount_add(page, -1);
+
+	mm_verify(left >= 0);
+	if (left)
+		return;
+	if (unlikely(b->pgdat != pgdat))
+		rmap_batch_turn(b, pgdat);
+	if (likely(PageAnon(page)))
+		b->anon--;
+	else
+		b->file--;
+}
 
 /*
  * mlock_page: PAGE is mapped by a VM_LOCKED mapping: mark it, count it, and

@@ -19,19 +19,25 @@
 #include "space/rmap.h"
 #include "space/space.h"
 
+/* What a page has to be let go of before its reference is dropped. */
+#define RELEASE_FIRST (1u << PG_mlocked | 1u << PG_swapcache)
+
 /* The gather lets go of pages: those left only to the swap cache go too. */
-static void release_pages(struct page **pages, u32 n)
+static void gather_release(struct page **pages, u32 n)
 {
 	for (u32 i = 0; i < n; i++) {
-		if (unlikely(PageMlocked(pages[i])))
+		if (likely(!page_has_flags(pages[i], RELEASE_FIRST)))
+			continue;
+		if (PageMlocked(pages[i]))
 			munlock_page(pages[i]);
-		free_page_and_swap_cache(pages[i]);
+		free_swap_cache(pages[i]);
 	}
+	release_pages(pages, n);
 }
 
 void mm_gather_init(struct mmu_gather *tlb, struct mm_struct *mm)
 {
-	tlb_gather_init(tlb, &mm->pt, mm->asid, &mm->cpus, release_pages);
+	tlb_gather_init(tlb, &mm->pt, mm->asid, &mm->cpus, gather_release);
 }
 
 struct zap {
@@ -39,6 +45,9 @@ struct zap {
 	struct vm_area_struct *vma;
 	bool spare_cows; /* leave private copies where they are */
 	bool dirty;	 /* CPUs may know dirty entries: flush */
+	/* Of the table at hand, to be counted at its end. */
+	s64 rss[NR_MM_COUNTERS];
+	struct rmap_batch unmapped;
 };
 
 /* What entry E, gone, knew of PAGE, of a file. Table locked. */
@@ -61,34 +70,56 @@ static bool entry_is_cow(pte_t e)
 		       : true;
 }
 
-/* Clear one entry. True: the gather is full, flush before going on. */
-static bool zap_entry(struct zap *z, struct pt_slot *slot, uva_t addr)
+/* What the entries cleared so far were, to the counters. */
+static void zap_account(struct zap *z)
 {
-	struct mm_struct *mm = z->vma->vm_mm;
-	struct mmu_gather *tlb = z->tlb;
-	struct page *page;
+	rmap_batch_flush(&z->unmapped);
+	for (int c = 0; c < NR_MM_COUNTERS; c++) {
+		if (!z->rss[c])
+			continue;
+		mm_counter_add(z->vma->vm_mm, (enum mm_counter)c, -z->rss[c]);
+		z->rss[c] = 0;
+	}
+}
+
+/* E, a swap entry, is gone. */
+static void zap_swap(struct zap *z, pte_t e)
+{
+	z->rss[MM_SWAPENTS]++;
+	free_swap_and_cache(pte_to_swp_entry(e));
+}
+
+/* E, which was at ADDR and mapped a page, is gone. True: as zap_entry(). */
+static inline bool zap_page(struct zap *z, pte_t e, uva_t addr)
+{
+	struct page *page = pfn_to_page(pte_pfn(e));
+
+	tlb_gather_addr(z->tlb, addr);
+	if (likely(PageAnon(page))) {
+		z->rss[MM_ANONPAGES]++;
+	} else {
+		z->rss[mm_counter(page)]++;
+		zap_file_page(z, page, e);
+	}
+	page_remove_rmap_batch(page, &z->unmapped);
+	return tlb_remove_page(z->tlb, page);
+}
+
+/* Clear one entry. True: the gather is full, flush before going on. */
+static inline bool zap_entry(struct zap *z, struct pt_slot *slot, uva_t addr)
+{
 	pte_t e;
 
 	if (z->spare_cows && entry_is_cow(pt_get(slot)))
 		return false;
 	e = pt_xchg(slot, (pte_t){0});
-	if (pte_none(e))
-		return false;
-	if (pte_in_swap(e)) {
-		mm_counter_add(mm, MM_SWAPENTS, -1);
-		free_swap_and_cache(pte_to_swp_entry(e));
-	}
-	if (pte_swap(e))
-		return false;
-	tlb_gather_addr(tlb, addr);
-	if (pte_special(e))
-		return false;
-	page = pfn_to_page(pte_pfn(e));
-	mm_counter_add(mm, mm_counter(page), -1);
-	if (!PageAnon(page))
-		zap_file_page(z, page, e);
-	page_remove_rmap(page);
-	return tlb_remove_page(tlb, page);
+	if (likely(pte_present(e) && !pte_special(e)))
+		return zap_page(z, e, addr);
+	if (pte_in_swap(e))
+		zap_swap(z, e);
+	else if (pte_present(e))
+		tlb_gather_addr(z->tlb, addr);
+	return false;
 }
 
 /* Entries of one leaf table in [ADDR, END). Returns how far it came. */
@@ -101,12 +132,12 @@ static uva_t zap_table(struct zap *z, struct pt_slot *slot, uva_t addr,
 
 	mm_hiwater_update(mm);
 	pt_lock(slot);
-	while (addr < end && !full) {
-		if (!pte_none(pt_get(slot)))
-			full = zap_entry(z, slot, addr);
+	while (!full && (addr = pt_skip_none(slot, addr, end)) < end) {
+		full = zap_entry(z, slot, addr);
 		pt_next(slot);
 		addr += PAGE_SIZE;
 	}
+	zap_account(z);
 	if (z->dirty)
 		port_tlb_flush(&mm->cpus, mm->asid, start, addr);
 	z->dirty = false;
@@ -147,14 +178,17 @@ void zap_range(struct mmu_gather *tlb, struct vm_area_struct *vma, uva_t start,
 /* ---- all mappings of a file ------------------------------------------------
  */
 
-/* As release_pages(), where page locks must not be waited for. */
+/* As gather_release(), where page locks must not be waited for. */
 static void release_file_pages(struct page **pages, u32 n)
 {
 	for (u32 i = 0; i < n; i++) {
-		if (unlikely(PageMlocked(pages[i])))
+		if (likely(!page_has_flags(pages[i], RELEASE_FIRST)))
+			continue;
+		if (PageMlocked(pages[i]))
 			munlock_unmapped_page(pages[i]);
-		free_page_and_swap_cache(pages[i]);
+		free_swap_cache(pages[i]);
 	}
+	release_pages(pages, n);
 }
 
 /* Pages [FIRST, LAST] leave VMA, which has some of them. */

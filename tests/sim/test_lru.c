@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The LRU lists against lists: pages are added, isolated, put back,
- * activated, rotated and released at random, through the batches.
+ * activated, rotated and released at random, through the batches. And many
+ * released at once, with whatever can be among them.
  */
+#include "phys/page_isolation.h"
 #include "sim_machine.h"
 
 #define NR_PAGES 200u
@@ -82,6 +84,8 @@ static void compare(const struct model *m)
 
 		CHECK_EQ(lruvec_size(lv, (enum lru_list)l), m->nr[l]);
 		CHECK_EQ(node_page_state(NODE_DATA(0), NR_LRU_BASE + (int)l),
+			 m->nr[l]);
+		CHECK_EQ(global_zone_page_state(NR_ZONE_LRU_BASE + (int)l),
 			 m->nr[l]);
 		for (u32 i = 0; i < m->nr[l]; i++, p = page_list_next(p))
 			CHECK(p == m->page[m->list[l][i]].page);
@@ -297,10 +301,132 @@ static void random_lists(void **state)
 	}
 }
 
+/* ---- release_pages()
+ * ------------------------------------------------------------------------ */
+
+#define MANY 400u
+
+struct many {
+	struct page *page[MANY];
+	bool held[MANY]; /* we keep a reference of our own */
+	u32 nr;		 /* in use at page[] */
+	u64 frames;	 /* of those that are to be freed */
+	u64 charged;
+};
+
+/* One more for release_pages(): PAGE of ORDER, by chance on a list, held, or
+ * there twice. */
+static void many_add(struct many *m, struct prng *r)
+{
+	bool charge = prng_one_in(r, 2), user = prng_one_in(r, 3) != 0;
+	unsigned int order = prng_one_in(r, 16) ? 2 : 0;
+	gfp_t gfp =
+		(user ? GFP_HIGHUSER_MOVABLE : GFP_KERNEL) & ~__GFP_HARDWALL;
+	struct page *page = alloc_pages((charge ? gfp | __GFP_ACCOUNT : gfp) |
+						(order ? __GFP_COMP : 0),
+					order);
+	u32 n = m->nr++;
+
+	CHECK(page);
+	m->page[n] = page;
+	m->held[n] = prng_one_in(r, 5);
+	if (m->held[n])
+		get_page(page);
+	else
+		m->frames += 1UL << order;
+	if (charge && !m->held[n])
+		m->charged += 1UL << order;
+	if (order)
+		return;
+	if (prng_one_in(r, 2)) {
+		if (prng_one_in(r, 2))
+			SetPageSwapBacked(page);
+		if (prng_one_in(r, 4))
+			SetPageActive(page);
+		lru_cache_add(page);
+	}
+	/* As an anonymous page has it when its last entry is gone. */
+	if (prng_one_in(r, 2))
+		set_page_mapping_word(page, 0x1000 | PAGE_MAPPING_ANON);
+	if (m->nr < MANY && prng_one_in(r, 8)) {
+		get_page(page);
+		m->page[m->nr] = page;
+		m->held[m->nr] = false;
+		m->nr++;
+	}
+}
+
+/* Release all of M, and see what is left. */
+static void many_release(struct many *m)
+{
+	u64 freed = sum_vm_event(PGFREE), charged = root_charged_pages();
+	struct page *pages[MANY];
+
+	memcpy(pages, m->page, sizeof(pages));
+	release_pages(pages, m->nr);
+	CHECK_EQ(sum_vm_event(PGFREE) - freed, m->frames);
+	CHECK_EQ(charged - root_charged_pages(), m->charged);
+	phys_check();
+	for (u32 i = 0; i < m->nr; i++) {
+		if (!m->held[i])
+			continue;
+		CHECK_EQ(page_count(m->page[i]), 1);
+		if (PageAnon(m->page[i]))
+			set_page_mapping_word(m->page[i], 0);
+		put_page(m->page[i]);
+	}
+}
+
+static int many_body(void *arg)
+{
+	u64 start, block = pageblock_nr_pages;
+	struct prng *r = arg;
+	struct many m;
+
+	for (int round = 0; round < 20; round++) {
+		bool isolate = round % 4 == 3;
+
+		memset(&m, 0, sizeof(m));
+		sim_set_cpu(port_self(), (int)prng_below(r, (u64)tm.cfg.cpus));
+		while (m.nr < 1 + prng_below(r, MANY))
+			many_add(&m, r);
+		lru_add_drain_all();
+		if (round % 3 == 2)
+			drain_all_pages();
+		/* A pageblock whose frames may not go to a per-CPU set. */
+		start = ALIGN_DOWN(page_to_pfn(m.page[0]), block);
+		if (isolate)
+			isolate = !start_isolate_page_range(
+				start, start + block, MIGRATE_MOVABLE, 0);
+		many_release(&m);
+		if (isolate)
+			undo_isolate_page_range(start, start + block,
+						MIGRATE_MOVABLE);
+	}
+	sim_set_cpu(port_self(), 0);
+	return 0;
+}
+
+static void release_many(void **state)
+{
+	u64 seed = test_env("SEED", 1), n = test_iters(tm_soak() ? 1000 : 6);
+
+	(void)state;
+	for (u64 i = 0; i < n; i++) {
+		struct prng r;
+
+		prng_seed(&r, seed + i);
+		TM_RUN(many_body, .arg = &r, .seed = seed + i,
+		       .mem = 64UL << 20, .cpus = 1 + (int)(i % 4),
+		       .nodes = 1 + (int)(i % 2));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_lists),
+		cmocka_unit_test(release_many),
 	};
 
 	return cmocka_run_group_tests_name("lru", tests, NULL, NULL);
