@@ -39,6 +39,12 @@ struct port_bdev {
 	bool faulty;
 	u64 matched; /* requests that matched the fault rule */
 	struct sim_disk_stats stats;
+	struct port_bdev *channels; /* whose channels it uses */
+	void (*fill)(void *arg, u64 page, void *view);
+	void *fill_arg;
+	u64 fill_bytes; /* what lies behind was never filled */
+	u8 *seen;	/* with fill: bit per page that was moved */
+	u64 seen_room;	/* pages */
 	struct port_bdev *next;
 };
 
@@ -62,6 +68,50 @@ static bool injected(struct port_bdev *d, const struct port_bio *bio)
 	       (!f->times || d->matched <= f->skip + f->times);
 }
 
+/* The page at OFF of a disk that fills moves; make its bytes if it is new. */
+static void see_page(struct port_bdev *d, enum port_bio_op op, u64 off)
+{
+	u64 page = off / PAGE_SIZE;
+	u8 bit = (u8)(1u << page % 8);
+	char *view = d->mem + off;
+
+	if (d->seen[page / 8] & bit) {
+		d->stats.pages_again += op == PORT_BIO_READ;
+		return;
+	}
+	d->seen[page / 8] |= bit;
+	if (op != PORT_BIO_READ || off >= d->fill_bytes)
+		return;
+	d->fill(d->fill_arg, page, view);
+	if (d->fill_bytes - off < PAGE_SIZE)
+		memset(view + (d->fill_bytes - off), 0,
+		       PAGE_SIZE - (d->fill_bytes - off));
+}
+
+/* Room to see pages below BYTES; what lies behind is new if it comes again. */
+static int see_resize(struct port_bdev *d, u64 bytes)
+{
+	u64 pages = PFN_UP(bytes);
+	u8 *seen;
+
+	if (pages > d->seen_room) {
+		u64 room = max(pages, d->seen_room * 2);
+
+		seen = calloc(1, room / 8 + 1);
+		if (!seen)
+			return -ENOMEM;
+		if (d->seen)
+			memcpy(seen, d->seen, d->seen_room / 8 + 1);
+		free(d->seen);
+		d->seen = seen;
+		d->seen_room = room;
+	}
+	for (u64 p = pages; p < PFN_UP(d->size); p++)
+		d->seen[p / 8] &= (u8) ~(1u << p % 8);
+	d->fill_bytes = min(d->fill_bytes, bytes);
+	return 0;
+}
+
 /* Move one page; 0 or a negative errno. Short transfers are continued. */
 static int move_page(struct port_bdev *d, enum port_bio_op op, char *view,
 		     u64 off)
@@ -71,6 +121,8 @@ static int move_page(struct port_bdev *d, enum port_bio_op op, char *view,
 
 	if (op == PORT_BIO_READ)
 		memset(view + len, 0, PAGE_SIZE - len);
+	if (d->fill)
+		see_page(d, op, off);
 	if (d->mem) {
 		memcpy(op == PORT_BIO_READ ? view : d->mem + off,
 		       op == PORT_BIO_READ ? d->mem + off : view, len);
@@ -124,12 +176,13 @@ static int transfer(struct port_bdev *d, struct port_bio *bio)
 /* When a request of that many pages that starts now is complete. */
 static u64 service_time(struct port_bdev *d, u32 nr_pages)
 {
-	u64 *ch = &d->channel_free_ns[0], start, cost;
+	struct port_bdev *of = d->channels;
+	u64 *ch = &of->channel_free_ns[0], start, cost;
 	u32 i;
 
-	for (i = 1; i < d->depth; i++) {
-		if (d->channel_free_ns[i] < *ch)
-			ch = &d->channel_free_ns[i];
+	for (i = 1; i < of->depth; i++) {
+		if (of->channel_free_ns[i] < *ch)
+			ch = &of->channel_free_ns[i];
 	}
 	start = max(sim_this->clock_ns, *ch);
 	cost = sim_costs.disk_seek_ns +
@@ -270,6 +323,7 @@ static void disk_free(struct port_bdev *d)
 		munmap(d->mem, max(PAGE_ALIGN(d->size), PAGE_SIZE));
 	if (d->fd >= 0)
 		close(d->fd);
+	free(d->seen);
 	free(d);
 }
 
@@ -283,7 +337,8 @@ int sim_disk_open(struct port_bdev **out, const struct sim_disk_config *cfg,
 	if (!name)
 		name = "memory disk";
 	if (!sim.up || !cfg->size_bytes || cfg->size_bytes > INT64_MAX ||
-	    !IS_ALIGNED(cfg->size_bytes, PAGE_SIZE) || cfg->depth > DEPTH_MAX)
+	    !IS_ALIGNED(cfg->size_bytes, PAGE_SIZE) || cfg->depth > DEPTH_MAX ||
+	    (cfg->fill && cfg->path))
 		return refuse(err, name, "bad disk configuration", EINVAL);
 	d = calloc(1, sizeof(*d));
 	if (!d)
@@ -293,7 +348,13 @@ int sim_disk_open(struct port_bdev **out, const struct sim_disk_config *cfg,
 	d->size = cfg->size_bytes;
 	d->depth = cfg->depth ? cfg->depth : DEPTH_DEFAULT;
 	d->event.fire = disk_fire;
+	d->channels = cfg->on ? cfg->on->channels : d;
+	d->fill = cfg->fill;
+	d->fill_arg = cfg->fill_arg;
+	d->fill_bytes = cfg->size_bytes;
 	code = cfg->path ? open_file(d, cfg, err) : open_memory(d, err);
+	if (!code && d->fill && see_resize(d, d->size))
+		code = refuse(err, name, "no memory", ENOMEM);
 	if (code) {
 		disk_free(d);
 		return code;
@@ -371,6 +432,8 @@ int port_bdev_resize(struct port_bdev *d, u64 bytes)
 		return -EFBIG;
 	if (d->faulty && d->fault.resizes)
 		err = d->fault.error;
+	else if (d->fill && (err = see_resize(d, bytes)))
+		return err;
 	else if (d->mem)
 		err = resize_memory(d, bytes);
 	else if (ftruncate(d->fd, (off_t)bytes))

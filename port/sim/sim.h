@@ -267,6 +267,15 @@ struct sim_disk_config {
 	u32 depth;	  /* requests that proceed at once; 0: 8 */
 	bool reserve;	  /* allocate the file's blocks now */
 	bool unlink;	  /* remove the file's name at once */
+	/* A part of that disk: requests take turns for its channels. It must
+	 * not be closed before this one. NULL: a disk by itself. */
+	struct port_bdev *on;
+	/* In memory only: makes what page PAGE (4096 bytes at VIEW, zeroed)
+	 * holds when it is read before it was ever written. Bytes behind
+	 * SIZE_BYTES, or behind a size the disk had since, are zero. Called
+	 * at completion: must not block. NULL: zeroes. */
+	void (*fill)(void *arg, u64 page, void *view);
+	void *fill_arg;
 };
 
 #define SIM_DISK_ERR_MAX 256
@@ -299,7 +308,8 @@ struct sim_disk_stats {
 	u64 reads, writes; /* requests */
 	u64 read_sectors, write_sectors;
 	u64 errors;
-	u64 busy_ns; /* sum of service times */
+	u64 busy_ns;	 /* sum of service times */
+	u64 pages_again; /* with fill: pages read that had been moved before */
 };
 
 void sim_disk_stats(const struct port_bdev *disk, struct sim_disk_stats *out);

@@ -177,6 +177,122 @@ static void times_and_order(void **state)
 	sim_shutdown();
 }
 
+/* ---- parts of a disk, and contents made on demand
+ * ------------------------------------------------------------------ */
+
+static u64 fill_calls;
+
+static void fill_page(void *arg, u64 page, void *view)
+{
+	fill_calls++;
+	memset(view, (int)((u64)(uintptr_t)arg + page), PAGE_SIZE);
+}
+
+static void open_part(struct port_bdev **out, struct port_bdev *on)
+{
+	struct sim_disk_config dc = {.name = "part",
+				     .size_bytes = 8 * PAGE_SIZE,
+				     .on = on,
+				     .fill = fill_page,
+				     .fill_arg = (void *)(uintptr_t)100};
+	char err[SIM_DISK_ERR_MAX] = "";
+
+	assert_int_equal(sim_disk_open(out, &dc, err), 0);
+}
+
+/* The page of RAM at PFN holds N bytes of VALUE and zeroes behind them. */
+static void holds(u64 pfn, int value, u32 n)
+{
+	const unsigned char *p = (unsigned char *)port_ram(0) + pfn * PAGE_SIZE;
+
+	for (u32 i = 0; i < PAGE_SIZE; i++)
+		assert_int_equal(p[i], i < n ? value : 0);
+}
+
+static u64 again(void)
+{
+	struct sim_disk_stats s;
+
+	sim_disk_stats(disk, &s);
+	return s.pages_again;
+}
+
+static int run_filled(void *arg)
+{
+	(void)arg;
+	fill_calls = 0;
+	assert_int_equal(transfer(PORT_BIO_READ, 3, 8, 2), 0);
+	holds(8, 103, PAGE_SIZE);
+	holds(9, 104, PAGE_SIZE);
+	assert_int_equal(transfer(PORT_BIO_READ, 3, 10, 1), 0);
+	holds(10, 103, PAGE_SIZE);
+	assert_true(fill_calls == 2 && again() == 1);
+	/* What was written is not made; nor is what it replaced. */
+	memset((char *)port_ram(0) + 8 * PAGE_SIZE, 7, PAGE_SIZE);
+	assert_int_equal(transfer(PORT_BIO_WRITE, 5, 8, 1), 0);
+	assert_int_equal(transfer(PORT_BIO_READ, 5, 9, 1), 0);
+	holds(9, 7, PAGE_SIZE);
+	assert_true(fill_calls == 2 && again() == 2);
+	/* Cut within page 2 and grown again: the rest is zero, and new. */
+	assert_int_equal(port_bdev_resize(disk, 2 * PAGE_SIZE + 10), 0);
+	assert_int_equal(port_bdev_resize(disk, 40 * PAGE_SIZE), 0);
+	assert_int_equal(transfer(PORT_BIO_READ, 2, 8, 4), 0);
+	holds(8, 102, 10);
+	holds(9, 0, 0);
+	holds(11, 0, 0);
+	assert_true(fill_calls == 3 && again() == 2);
+	assert_int_equal(transfer(PORT_BIO_READ, 39, 8, 1), 0);
+	holds(8, 0, 0);
+	assert_int_equal(again(), 2);
+	return 0;
+}
+
+static void filled(void **state)
+{
+	struct sim_disk_config both = {
+		.path = path, .size_bytes = PAGE_SIZE, .fill = fill_page};
+
+	(void)state;
+	boot(1);
+	assert_int_equal(sim_disk_open(&disk, &both, NULL), -EINVAL);
+	open_part(&disk, NULL);
+	assert_int_equal(sim_run(run_filled, NULL), 0);
+	sim_shutdown();
+}
+
+/* Two requests to two parts of a disk with one channel, or of two disks. */
+static int run_parts(void *arg)
+{
+	static struct port_bio bio[2];
+	struct port_bdev *whole = disk, *part[2];
+	bool shared = arg != NULL;
+
+	done = 0;
+	for (u32 i = 0; i < 2; i++) {
+		open_part(&part[i], shared ? whole : NULL);
+		disk = part[i];
+		fill(&bio[i], PORT_BIO_READ, 0, i, 1);
+		port_bio_submit(&bio[i]);
+	}
+	wait_for(2);
+	assert_int_equal(when[1] - when[0] >= sim_costs.disk_seek_ns, shared);
+	for (u32 i = 0; i < 2; i++)
+		sim_disk_close(part[i]);
+	disk = whole;
+	return 0;
+}
+
+static void parts(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		boot(1);
+		open_disk(NULL, 1);
+		assert_int_equal(sim_run(run_parts, i ? &disk : NULL), 0);
+		sim_shutdown();
+	}
+}
+
 /* ---- interrupts
  * --------------------------------------------------------------------- */
 
@@ -315,6 +431,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(contents),
 		cmocka_unit_test(times_and_order),
+		cmocka_unit_test(filled),
+		cmocka_unit_test(parts),
 		cmocka_unit_test(masked_interrupts),
 		cmocka_unit_test(io_errors),
 		cmocka_unit_test(refused_paths),
