@@ -62,7 +62,8 @@ static void write_map(struct trace_writer *w, enum order order)
 			.pages = pages_of(order),
 			.at_map = TRACE_NO_ID,
 			.start = 0x7f0000000000,
-			.file = TRACE_NO_ID},
+			.file = TRACE_NO_ID,
+			.open = TRACE_NO_ID},
 	};
 
 	must_write(w, &rec);

@@ -23,6 +23,7 @@ struct options {
 struct survey {
 	u64 of_type[TRACE_NR_TYPES];
 	u64 of_op[TRACE_NR_OPS];
+	u64 of_fileop[TRACE_NR_FOPS];
 	u64 access[8]; /* raw references by access */
 	u64 pages;     /* sum of the runs' lengths */
 	u64 zero_samples;
@@ -68,6 +69,8 @@ static void survey(struct trace_reader *r, struct survey *v)
 		v->of_type[rec.type]++;
 		if (rec.type == TRACE_CALL)
 			v->of_op[rec.call.op]++;
+		if (rec.type == TRACE_FILEOP)
+			v->of_fileop[rec.fileop.op]++;
 		if (rec.type == TRACE_CONTENT)
 			v->zero_samples += rec.content.zero;
 	}
@@ -115,6 +118,10 @@ static void print_totals(const struct trace_totals *t, const struct survey *v)
 		if (v->of_op[i])
 			printf("    %-10s %llu\n", trace_op_name(i),
 			       (unsigned long long)v->of_op[i]);
+	for (u32 i = 0; i < TRACE_NR_FOPS; i++)
+		if (v->of_fileop[i])
+			printf("    file %-5s %llu\n", trace_fileop_name(i),
+			       (unsigned long long)v->of_fileop[i]);
 	line("touch maps", t->touch_maps);
 	line("zero samples", v->zero_samples);
 	line("tasks", t->tasks);
@@ -163,6 +170,7 @@ static void json_totals(json_t *o, const struct trace_totals *t,
 			const struct survey *v)
 {
 	json_t *types = json_object(), *ops = json_object();
+	json_t *fops = json_object();
 
 	set(o, "references", t->references + t->unreported);
 	set(o, "unreported", t->unreported);
@@ -183,7 +191,10 @@ static void json_totals(json_t *o, const struct trace_totals *t,
 	for (u32 i = 0; i < TRACE_NR_OPS; i++)
 		set(ops, trace_op_name(i), v->of_op[i]);
 	json_object_set_new(o, "by_type", types);
+	for (u32 i = 0; i < TRACE_NR_FOPS; i++)
+		set(fops, trace_fileop_name(i), v->of_fileop[i]);
 	json_object_set_new(o, "by_call", ops);
+	json_object_set_new(o, "by_file_operation", fops);
 }
 
 static int info(const struct options *o)
@@ -241,6 +252,8 @@ static void cat_map(u32 task, const struct trace_map *m)
 	if (m->file != TRACE_NO_ID)
 		printf(" file %u page %llu", m->file,
 		       (unsigned long long)m->file_page);
+	if (m->open != TRACE_NO_ID)
+		printf(" open %u", m->open);
 	putchar('\n');
 }
 
@@ -254,6 +267,8 @@ static void cat_call(u32 task, const struct trace_call *c)
 	printf(" arg %#llx", (unsigned long long)c->arg);
 	if (c->new_map != TRACE_NO_ID)
 		printf(" new %u", c->new_map);
+	if (c->flags)
+		printf(" flags %#x", c->flags);
 	if (c->err)
 		printf(" errno %u", c->err);
 	printf("%s\n", c->more ? " more" : "");
@@ -261,9 +276,24 @@ static void cat_call(u32 task, const struct trace_call *c)
 
 static void cat_file(u32 task, const struct trace_file *f)
 {
-	printf("%u file %u dev %#llx ino %llu size %llu name %s\n", task,
+	printf("%u file %u dev %#llx ino %llu size %llu%s%s name %s\n", task,
 	       f->file, (unsigned long long)f->dev, (unsigned long long)f->ino,
-	       (unsigned long long)f->size, f->name);
+	       (unsigned long long)f->size,
+	       f->flags & TRACE_FILE_MEMORY ? " memory" : "",
+	       f->flags & TRACE_FILE_SPECIAL ? " special" : "", f->name);
+}
+
+static void cat_fileop(u32 task, const struct trace_fileop *f)
+{
+	printf("%u fileop %s", task, trace_fileop_name(f->op));
+	if (f->file != TRACE_NO_ID)
+		printf(" file %u", f->file);
+	if (f->open != TRACE_NO_ID)
+		printf(" open %u", f->open);
+	if (f->offset || f->length)
+		printf(" at %llu+%llu", (unsigned long long)f->offset,
+		       (unsigned long long)f->length);
+	printf(" arg %#llx\n", (unsigned long long)f->arg);
 }
 
 static void cat_content(u32 task, const struct trace_content *c)
@@ -286,6 +316,8 @@ static void cat_rec(const struct trace_rec *rec)
 		return cat_call(rec->task, &rec->call);
 	case TRACE_CONTENT:
 		return cat_content(rec->task, &rec->content);
+	case TRACE_FILEOP:
+		return cat_fileop(rec->task, &rec->fileop);
 	case TRACE_FORK:
 		printf("%u fork child %u flags %#x\n", rec->task,
 		       rec->fork.child, rec->fork.flags);

@@ -257,7 +257,8 @@ static int start_map(struct lackey *l, struct lackey_proc *p, char *line)
 	struct trace_map m = {.kind = TRACE_KIND_ANON,
 			      .how = TRACE_HOW_START,
 			      .flags = TRACE_MF_FIXED,
-			      .file = TRACE_NO_ID};
+			      .file = TRACE_NO_ID,
+			      .open = TRACE_NO_ID};
 	unsigned long long start, end, off;
 	char prot[8], *path;
 	int ret = 0, used = 0;
@@ -371,6 +372,7 @@ static int did_mmap(struct lackey *l, struct lackey_proc *p, const u64 *a,
 			      .prot = (u32)a[2] & 7,
 			      .flags = map_flags(a[3]),
 			      .file = TRACE_NO_ID,
+			      .open = TRACE_NO_ID,
 			      .start = result & PAGE_MASK};
 	const char *name = a[4] < FDS_MAX ? p->fds[a[4]] : NULL;
 	u64 pages = PFN_UP(a[1]);

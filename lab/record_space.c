@@ -340,6 +340,7 @@ int rec_touch_map(struct recorder *r, struct rec_mm *mm, u64 vpn)
 		.how = TRACE_HOW_TOUCH,
 		.prot = 7,
 		.file = TRACE_NO_ID,
+		.open = TRACE_NO_ID,
 	};
 
 	if (i && mm->vmas[i - 1].end > start)
@@ -419,6 +420,7 @@ static int mremap_stay(struct recorder *r, struct rec_mm *mm, u64 vpn, u64 was,
 				      .prot = 3,
 				      .flags = TRACE_MF_FIXED,
 				      .file = TRACE_NO_ID,
+				      .open = TRACE_NO_ID,
 				      .start = (vpn + was) * PAGE_SIZE,
 				      .pages = (u32)(is - was)};
 		return rec_map(r, mm, &m);
@@ -481,7 +483,8 @@ int rec_mremap(struct recorder *r, struct rec_mm *mm, const u64 args[5],
 			      .start = result & PAGE_MASK,
 			      .pages = (u32)is,
 			      .at_map = TRACE_NO_ID,
-			      .file = TRACE_NO_ID};
+			      .file = TRACE_NO_ID,
+			      .open = TRACE_NO_ID};
 
 	mm->gen++;
 	if (!is || is > TRACE_MAX_MAP_PAGES || was > TRACE_MAX_MAP_PAGES)
@@ -498,6 +501,7 @@ static int heap_begin(struct recorder *r, struct rec_mm *mm, u64 at)
 			      .how = TRACE_HOW_START,
 			      .prot = 3,
 			      .file = TRACE_NO_ID,
+			      .open = TRACE_NO_ID,
 			      .start = at & PAGE_MASK};
 	int ret = rec_map(r, mm, &m);
 

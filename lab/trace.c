@@ -151,7 +151,7 @@ const char *trace_type_name(u32 type)
 {
 	static const char *const names[TRACE_NR_TYPES] = {
 		NULL,	"ref",	"map",	"file",	  "call",    "fork",
-		"exec", "exit", "wait", "switch", "content",
+		"exec", "exit", "wait", "switch", "content", "fileop",
 	};
 
 	return name_of(names, TRACE_NR_TYPES, type);
@@ -182,6 +182,15 @@ const char *trace_op_name(u32 op)
 	};
 
 	return name_of(names, TRACE_NR_OPS, op);
+}
+
+const char *trace_fileop_name(u32 op)
+{
+	static const char *const names[TRACE_NR_FOPS] = {
+		"open", "close",  "read",     "write", "truncate",
+		"sync", "advise", "allocate", "unlink"};
+
+	return name_of(names, TRACE_NR_FOPS, op);
 }
 
 /* ---- totals -----------------------------------------------------------------
@@ -307,12 +316,13 @@ static int mm_new(struct trace_state *st, const struct trace_mm *from,
 	return 0;
 }
 
-struct trace_state *trace_state_new(void)
+struct trace_state *trace_state_new(u32 version)
 {
 	struct trace_state *st = calloc(1, sizeof(*st));
 
 	if (!st)
 		return NULL;
+	st->version = version;
 	st->expect_move = TRACE_NO_ID;
 	if (mm_new(st, NULL, &st->tasks[0].mm)) {
 		free(st);
@@ -394,6 +404,40 @@ static int check_map_fields(struct trace_state *st, const struct trace_map *m)
 	return 0;
 }
 
+/* FILE exists and, if it is wanted, has a name still. */
+static int check_file(struct trace_state *st, u32 file, bool named)
+{
+	if (file >= TRACE_MAX_FILES || st->files[file] == TRACE_FILE_NONE)
+		return refuse(st, "file %u does not exist", file);
+	if (named && st->files[file] == TRACE_FILE_GONE)
+		return refuse(st, "file %u is gone", file);
+	return 0;
+}
+
+static int check_open(struct trace_state *st, u32 open)
+{
+	if (open >= TRACE_MAX_OPENS || !st->open_file[open])
+		return refuse(st, "open file %u does not exist", open);
+	return 0;
+}
+
+/* The file of a MAP record, and the open file by which it was mapped. */
+static int check_map_file(struct trace_state *st, const struct trace_map *m)
+{
+	int ret;
+
+	if (m->file_page >= TRACE_MAX_ADDR / PAGE_SIZE)
+		return refuse(st, "file offset of %llu pages",
+			      (unsigned long long)m->file_page);
+	if (m->open == TRACE_NO_ID)
+		return check_file(st, m->file, m->how != TRACE_HOW_MOVE);
+	ret = check_open(st, m->open);
+	if (!ret && st->open_file[m->open] != m->file + 1)
+		ret = refuse(st, "open file %u is of file %u, not %u", m->open,
+			     st->open_file[m->open] - 1, m->file);
+	return ret;
+}
+
 /* What a MAP record refers to. */
 static int check_map_refs(struct trace_state *st, const struct trace_map *m)
 {
@@ -407,14 +451,11 @@ static int check_map_refs(struct trace_state *st, const struct trace_map *m)
 	if (m->file == TRACE_NO_ID)
 		return m->kind == TRACE_KIND_FILE
 			       ? refuse(st, "file mapping without a file")
+		       : m->open != TRACE_NO_ID
+			       ? refuse(st, "open file %u, but no file",
+					m->open)
 			       : 0;
-	if (m->file >= TRACE_MAX_FILES ||
-	    !(st->files[m->file / 8] & (1u << (m->file % 8))))
-		return refuse(st, "file %u does not exist", m->file);
-	if (m->file_page >= TRACE_MAX_ADDR / PAGE_SIZE)
-		return refuse(st, "file offset of %llu pages",
-			      (unsigned long long)m->file_page);
-	return 0;
+	return check_map_file(st, m);
 }
 
 static int apply_map(struct trace_state *st, const struct trace_map *m)
@@ -445,16 +486,16 @@ static int apply_map(struct trace_state *st, const struct trace_map *m)
 
 static int apply_file(struct trace_state *st, const struct trace_file *f)
 {
-	u8 bit = (u8)(1u << (f->file % 8));
-
 	if (f->file >= TRACE_MAX_FILES)
 		return refuse(st, "file id %u is above %u", f->file,
 			      TRACE_MAX_FILES - 1);
-	if (st->files[f->file / 8] & bit)
+	if (st->files[f->file] != TRACE_FILE_NONE)
 		return refuse(st, "file %u is defined twice", f->file);
 	if (!f->name || strlen(f->name) > TRACE_MAX_NAME)
 		return refuse(st, "file %u without a usable name", f->file);
-	st->files[f->file / 8] |= bit;
+	if (f->flags & ~TRACE_FILE_ALL)
+		return refuse(st, "file %u with flags %#x", f->file, f->flags);
+	st->files[f->file] = TRACE_FILE_NAMED;
 	return 0;
 }
 
@@ -508,6 +549,10 @@ static int apply_call(struct trace_state *st, const struct trace_call *c)
 	if (c->new_map != TRACE_NO_ID && (c->op != TRACE_OP_MREMAP || c->err))
 		return refuse(st, "%s with a new mapping",
 			      trace_op_name(c->op));
+	if (c->flags &&
+	    (c->op != TRACE_OP_MREMAP || (c->flags & ~TRACE_MREMAP_ALL)))
+		return refuse(st, "%s with flags %#x", trace_op_name(c->op),
+			      c->flags);
 	if (c->map != TRACE_NO_ID)
 		ret = check_range(st, c->map, c->page, c->nr_pages);
 	if (ret || c->err)
@@ -596,6 +641,86 @@ static int apply_content(struct trace_state *st, const struct trace_content *c)
 	return check_range(st, c->map, c->page, 1);
 }
 
+/* What does not apply to an operation must not be given. */
+static int check_fileop_fields(struct trace_state *st,
+			       const struct trace_fileop *f)
+{
+	static const u64 max_arg[TRACE_NR_FOPS] = {
+		[TRACE_FOP_OPEN] = TRACE_OPEN_ALL,
+		[TRACE_FOP_SYNC] = 1,
+		[TRACE_FOP_ADVISE] = 5,
+		[TRACE_FOP_ALLOCATE] = UINT32_MAX,
+	};
+	bool by_file = f->op == TRACE_FOP_TRUNCATE || f->op == TRACE_FOP_SYNC ||
+		       f->op == TRACE_FOP_UNLINK;
+	bool range = f->op == TRACE_FOP_READ || f->op == TRACE_FOP_WRITE ||
+		     f->op == TRACE_FOP_ADVISE || f->op == TRACE_FOP_ALLOCATE;
+
+	if (f->op >= TRACE_NR_FOPS)
+		return refuse(st, "unknown file operation %u", f->op);
+	if ((f->file != TRACE_NO_ID) != (by_file || f->op == TRACE_FOP_OPEN) ||
+	    (f->open != TRACE_NO_ID) == by_file || f->arg > max_arg[f->op])
+		return refuse(st, "%s of file %d, open file %d, arg %#llx",
+			      trace_fileop_name(f->op), (int)f->file,
+			      (int)f->open, (unsigned long long)f->arg);
+	if (f->offset > TRACE_MAX_BYTES ||
+	    f->length > TRACE_MAX_BYTES - f->offset || (!range && f->length) ||
+	    (!range && f->op != TRACE_FOP_TRUNCATE && f->offset))
+		return refuse(st, "%s of %llu bytes at %llu",
+			      trace_fileop_name(f->op),
+			      (unsigned long long)f->length,
+			      (unsigned long long)f->offset);
+	return 0;
+}
+
+static int apply_fileop(struct trace_state *st, const struct trace_fileop *f)
+{
+	int ret = check_fileop_fields(st, f);
+
+	if (ret)
+		return ret;
+	if (f->op == TRACE_FOP_OPEN) {
+		ret = check_file(st, f->file, true);
+		if (!ret && f->open >= TRACE_MAX_OPENS)
+			ret = refuse(st, "open file %u is above %u", f->open,
+				     TRACE_MAX_OPENS - 1);
+		if (!ret && st->open_file[f->open])
+			ret = refuse(st, "open file %u is opened twice",
+				     f->open);
+		if (!ret)
+			st->open_file[f->open] = f->file + 1;
+		return ret;
+	}
+	if (f->open != TRACE_NO_ID)
+		ret = check_open(st, f->open);
+	else
+		ret = check_file(st, f->file, f->op == TRACE_FOP_UNLINK);
+	if (!ret && f->op == TRACE_FOP_CLOSE)
+		st->open_file[f->open] = 0;
+	if (!ret && f->op == TRACE_FOP_UNLINK)
+		st->files[f->file] = TRACE_FILE_GONE;
+	return ret;
+}
+
+/* What version 1 has no place for. */
+static int check_version(struct trace_state *st, const struct trace_rec *rec)
+{
+	bool fits = true;
+
+	if (rec->type == TRACE_MAP)
+		fits = rec->map.open == TRACE_NO_ID;
+	else if (rec->type == TRACE_FILE)
+		fits = !rec->file.flags;
+	else if (rec->type == TRACE_CALL)
+		fits = !rec->call.flags;
+	else if (rec->type == TRACE_FILEOP)
+		fits = false;
+	return fits || st->version > 1
+		       ? 0
+		       : refuse(st, "version 1 cannot hold this %s record",
+				trace_type_name(rec->type));
+}
+
 /* What must hold before any record, whatever it is. */
 static int check_before(struct trace_state *st, const struct trace_rec *rec)
 {
@@ -615,6 +740,8 @@ int trace_state_apply(struct trace_state *st, const struct trace_rec *rec)
 {
 	int ret = check_before(st, rec);
 
+	if (!ret)
+		ret = check_version(st, rec);
 	if (ret)
 		return ret;
 	switch (rec->type) {
@@ -638,6 +765,8 @@ int trace_state_apply(struct trace_state *st, const struct trace_rec *rec)
 		return apply_switch(st, rec->to);
 	case TRACE_CONTENT:
 		return apply_content(st, &rec->content);
+	case TRACE_FILEOP:
+		return apply_fileop(st, &rec->fileop);
 	case TRACE_NR_TYPES:
 		break;
 	}

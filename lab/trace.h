@@ -25,10 +25,12 @@
 
 #include <mmkit/types.h>
 
-#define TRACE_VERSION	     1u
+#define TRACE_VERSION	     2u	    /* what is written */
+#define TRACE_OLDEST	     1u	    /* what is still read */
 #define TRACE_MAX_TASKS	     4096u  /* task ids are 0 .. 4095 */
 #define TRACE_MAX_MAPS	     16384u /* mapping ids are 0 .. 16383 */
 #define TRACE_MAX_FILES	     65536u
+#define TRACE_MAX_OPENS	     65536u
 #define TRACE_MAX_MAP_PAGES  (1u << 31) /* 8 TiB in one mapping */
 #define TRACE_MAX_MM_ENTRIES (1u << 20) /* mappings of all live mms */
 #define TRACE_MAX_NAME	     4095u
@@ -47,7 +49,9 @@ struct trace_error {
 #define TRACE_FROM_LACKEY 0x2u /* plain lackey text: no calls, no maps */
 
 struct trace_header {
-	u32 version;   /* set by the library when writing */
+	/* Reading: TRACE_OLDEST .. TRACE_VERSION. Writing: 0 means
+	 * TRACE_VERSION; an older one refuses what it cannot hold. */
+	u32 version;
 	u32 flags;     /* TRACE_HAS_CONTENT, TRACE_FROM_LACKEY */
 	u32 arch;      /* TRACE_ARCH_* */
 	u32 page_size; /* 4096 */
@@ -94,6 +98,7 @@ enum trace_type {
 	TRACE_WAIT,    /* the current task has reaped a child */
 	TRACE_SWITCH,  /* the following records belong to another task */
 	TRACE_CONTENT, /* what a page of the current task holds now */
+	TRACE_FILEOP,  /* the current task used a file (version 2) */
 	TRACE_NR_TYPES
 };
 
@@ -167,12 +172,21 @@ struct trace_map {
 	u64 start;
 	u32 file;      /* id of a FILE record, or TRACE_NO_ID */
 	u64 file_page; /* offset in the file, in pages */
+	/* Version 2: the open file that was mapped, whose read-ahead serves
+	 * its faults; TRACE_NO_ID: one of the mapping's own. */
+	u32 open;
 };
+
+/* trace_file.flags (version 2) */
+#define TRACE_FILE_MEMORY  1u /* lives in memory and swap: tmpfs, memfd */
+#define TRACE_FILE_SPECIAL 2u /* no regular file: a device, a pipe */
+#define TRACE_FILE_ALL	   3u
 
 struct trace_file {
 	u32 file;
 	u64 dev, ino; /* 0 if unknown */
-	u64 size;     /* bytes */
+	u64 size;     /* bytes, when it was first seen */
+	u32 flags;    /* TRACE_FILE_* */
 	char *name;   /* owned by the reader; valid until the next record */
 };
 
@@ -191,6 +205,12 @@ enum trace_op {
 	TRACE_NR_OPS
 };
 
+/* trace_call.flags of MREMAP (version 2): mremap(2)'s. */
+#define TRACE_MREMAP_MAYMOVE   1u
+#define TRACE_MREMAP_FIXED     2u
+#define TRACE_MREMAP_DONTUNMAP 4u
+#define TRACE_MREMAP_ALL       7u
+
 /*
  * One memory call, or one piece of it: a range that spans several mappings is
  * given as one record per mapping, all but the last with MORE set. A range
@@ -207,8 +227,46 @@ struct trace_call {
 	u32 nr_pages;
 	u32 err;
 	u32 new_map; /* MREMAP only, else TRACE_NO_ID */
+	u32 flags;   /* MREMAP only, else 0 */
 	u64 arg;
 	bool more;
+};
+
+/* What a task did to a file otherwise than through memory (version 2). */
+enum trace_fileop_kind {
+	TRACE_FOP_OPEN,	    /* handle OPEN of FILE; arg: TRACE_OPEN_* */
+	TRACE_FOP_CLOSE,    /* nobody has OPEN any more */
+	TRACE_FOP_READ,	    /* LENGTH bytes at OFFSET came out of OPEN */
+	TRACE_FOP_WRITE,    /* LENGTH bytes at OFFSET went into OPEN */
+	TRACE_FOP_TRUNCATE, /* FILE has OFFSET bytes now */
+	TRACE_FOP_SYNC,	    /* fsync of FILE; arg 1: fdatasync */
+	TRACE_FOP_ADVISE,   /* posix_fadvise of OPEN; arg: its advice */
+	TRACE_FOP_ALLOCATE, /* fallocate of OPEN; arg: its mode */
+	TRACE_FOP_UNLINK,   /* FILE has no name any more */
+	TRACE_NR_FOPS
+};
+
+#define TRACE_OPEN_READ	  1u
+#define TRACE_OPEN_WRITE  2u
+#define TRACE_OPEN_APPEND 4u
+#define TRACE_OPEN_ALL	  7u
+
+/*
+ * An open file (OPEN) is what open(2) makes: descriptors that dup or fork made
+ * share it, and read-ahead is its own. Its id is given by OPEN, used until
+ * CLOSE, and may be given again then; mappings outlive it. FILE is TRACE_NO_ID
+ * where only OPEN counts, and the reverse. OFFSET and LENGTH are bytes, what
+ * was done, not what was asked for; OFFSET + LENGTH is at most TRACE_MAX_BYTES.
+ * After UNLINK the id of FILE is used by no new OPEN or MAP; what is open or
+ * mapped of it lives on. The program's buffer is not part of the record: REF
+ * records follow it.
+ */
+#define TRACE_MAX_BYTES ((u64)1 << 62)
+struct trace_fileop {
+	u32 op;
+	u32 file, open;
+	u64 offset, length;
+	u64 arg;
 };
 
 #define TRACE_CLONE_VM	   1u /* shares the address space */
@@ -247,6 +305,7 @@ struct trace_rec {
 		u32 child;	 /* WAIT */
 		u32 to;		 /* SWITCH */
 		struct trace_content content;
+		struct trace_fileop fileop;
 	};
 };
 
@@ -296,6 +355,13 @@ void trace_reader_progress(const struct trace_reader *r, u64 *done, u64 *size);
  * same. *OUT is undefined unless 1 is returned.
  */
 int trace_next(struct trace_reader *r, struct trace_rec *out) MM_MUST_CHECK;
+
+/*
+ * trace_reader_where: into TEXT (SIZE bytes, which may cut it), where the
+ * record that trace_next() gave last ends: file, block, byte, decoded byte;
+ * for messages about a record that was sound but could not be followed.
+ */
+void trace_reader_where(const struct trace_reader *r, char *text, size_t size);
 
 /* trace_reader_error: text of the last failure of trace_next(). */
 const char *trace_reader_error(const struct trace_reader *r);
@@ -387,5 +453,6 @@ const char *trace_type_name(u32 type);
 const char *trace_kind_name(u32 kind);
 const char *trace_how_name(u32 how);
 const char *trace_op_name(u32 op);
+const char *trace_fileop_name(u32 op);
 
 #endif

@@ -38,6 +38,8 @@ struct trace_mm {
 	u8 *kind;   /* enum trace_map_kind or TRACE_KIND_NONE */
 };
 
+enum trace_file_state { TRACE_FILE_NONE, TRACE_FILE_NAMED, TRACE_FILE_GONE };
+
 enum trace_task_state { TRACE_TASK_FREE, TRACE_TASK_ALIVE, TRACE_TASK_ZOMBIE };
 
 struct trace_task {
@@ -48,8 +50,10 @@ struct trace_task {
 
 /* The model. CUR's mm is NULL between an EXIT and the next SWITCH. */
 struct trace_state {
+	u32 version; /* of the format: what records may exist */
 	struct trace_task tasks[TRACE_MAX_TASKS];
-	u8 files[TRACE_MAX_FILES / 8];
+	u8 files[TRACE_MAX_FILES];	/* enum trace_file_state */
+	u32 open_file[TRACE_MAX_OPENS]; /* file id plus one; 0: closed */
 	u32 cur;
 	u32 nr_entries;	 /* of all mms */
 	u32 expect_move; /* mapping id that the next record must define */
@@ -57,10 +61,11 @@ struct trace_state {
 };
 
 /*
- * trace_state_new: task 0 alive in an empty address space; NULL: no memory.
+ * trace_state_new: task 0 alive in an empty address space, under the rules of
+ * format VERSION; NULL: no memory.
  * trace_state_free: also of NULL.
  */
-struct trace_state *trace_state_new(void) MM_MUST_CHECK;
+struct trace_state *trace_state_new(u32 version) MM_MUST_CHECK;
 void trace_state_free(struct trace_state *st);
 
 /* trace_state_mm: the current task's address space, or NULL. */

@@ -176,11 +176,12 @@ static int read_header(struct trace_reader_priv *p)
 	memcpy(nums, head + TRACE_MAGIC_LEN, sizeof(nums));
 	if (memcmp(head, TRACE_MAGIC, TRACE_MAGIC_LEN))
 		return bad(p, -EBADMSG, "not a trace: the magic is missing");
-	if (nums[0] != TRACE_VERSION)
+	if (nums[0] < TRACE_OLDEST || nums[0] > TRACE_VERSION)
 		return bad(p, -EBADMSG,
-			   "format version %u; this program reads version %u",
-			   nums[0], TRACE_VERSION);
-	p->header.version = nums[0];
+			   "format version %u; this program reads versions %u "
+			   "to %u",
+			   nums[0], TRACE_OLDEST, TRACE_VERSION);
+	p->header.version = p->state->version = nums[0];
 	if (nums[1] <= TRACE_HEAD_BODY || nums[1] > TRACE_HEAD_MAX)
 		return bad(p, -EBADMSG, "header: body of %u bytes", nums[1]);
 	add_sum(p, head, TRACE_MAGIC_LEN);
@@ -338,6 +339,7 @@ static int read_block(struct trace_reader *r)
 struct payload {
 	const u8 *p, *end;
 	const char *err;
+	bool v1; /* fields that came with version 2 are not there */
 };
 
 static u64 get(struct payload *b)
@@ -407,6 +409,7 @@ static void get_map(struct payload *b, struct trace_map *m)
 		b->err = "an address is too large";
 	m->file = get_id(b);
 	m->file_page = get(b);
+	m->open = b->v1 ? TRACE_NO_ID : get_id(b);
 }
 
 static void get_file(struct payload *b, struct trace_file *f, char *name)
@@ -416,6 +419,7 @@ static void get_file(struct payload *b, struct trace_file *f, char *name)
 	f->ino = get(b);
 	f->size = get(b);
 	f->name = get_name(b, name);
+	f->flags = b->v1 ? 0 : get32(b);
 }
 
 static void get_call(struct payload *b, struct trace_call *c)
@@ -433,6 +437,17 @@ static void get_call(struct payload *b, struct trace_call *c)
 	c->more = more;
 	if (more > 1)
 		b->err = "a flag is neither 0 nor 1";
+	c->flags = b->v1 ? 0 : get32(b);
+}
+
+static void get_fileop(struct payload *b, struct trace_fileop *f)
+{
+	f->op = get32(b);
+	f->file = get_id(b);
+	f->open = get_id(b);
+	f->offset = get(b);
+	f->length = get(b);
+	f->arg = get(b);
 }
 
 static void get_content(struct payload *b, struct trace_content *c)
@@ -495,6 +510,8 @@ static void get_payload(struct payload *b, struct trace_rec *rec, char *name)
 		return;
 	case TRACE_CONTENT:
 		return get_content(b, &rec->content);
+	case TRACE_FILEOP:
+		return get_fileop(b, &rec->fileop);
 	case TRACE_NR_TYPES:
 		break;
 	}
@@ -516,7 +533,7 @@ static const char *decode(struct trace_reader_priv *p, const u64 **at,
 	u64 w = *(*at)++;
 	size_t len = (w >> 8) & 0xffff, words = DIV_ROUND_UP(len, 8);
 	const u8 *body = (const u8 *)*at;
-	struct payload b = {body, body + len, NULL};
+	struct payload b = {body, body + len, NULL, p->state->version == 1};
 
 	rec->type = w & 1 ? (enum trace_type)((w >> 1) & 0x7f) : TRACE_REF;
 	if (!(w & 1)) {
@@ -525,7 +542,8 @@ static const char *decode(struct trace_reader_priv *p, const u64 **at,
 	}
 	if (w >> 24)
 		return "reserved bits are set";
-	if (rec->type < TRACE_REF || rec->type >= TRACE_NR_TYPES)
+	if (rec->type < TRACE_REF ||
+	    rec->type >= (b.v1 ? TRACE_FILEOP : TRACE_NR_TYPES))
 		return "a record of unknown type";
 	if (words > (size_t)(p->end - *at))
 		return "a record reaches over the end of its block";
@@ -615,7 +633,7 @@ static struct trace_reader *reader_alloc(const char *path)
 	}
 	r->priv = p;
 	p->path = strdup(path);
-	p->state = trace_state_new();
+	p->state = trace_state_new(TRACE_VERSION);
 	p->zstd = ZSTD_createDCtx();
 	p->comp = malloc(TRACE_COMP_MAX);
 	p->raw = malloc(TRACE_RAW_MAX + 8);
@@ -672,6 +690,15 @@ void trace_reader_progress(const struct trace_reader *r, u64 *done, u64 *size)
 {
 	*done = r->priv->done;
 	*size = r->priv->size;
+}
+
+void trace_reader_where(const struct trace_reader *r, char *text, size_t size)
+{
+	const struct trace_reader_priv *p = r->priv;
+
+	snprintf(text, size, "%.150s: block %llu, decoded byte %llu", p->path,
+		 (unsigned long long)(p->blocks ? p->blocks - 1 : 0),
+		 (unsigned long long)(r->p - p->raw) * 8);
 }
 
 const char *trace_reader_error(const struct trace_reader *r)

@@ -70,6 +70,8 @@ static void put_map(struct trace_writer *w, const struct trace_map *m)
 	put(w, m->start / PAGE_SIZE);
 	put_id(w, m->file);
 	put(w, m->file_page);
+	if (w->state->version > 1)
+		put_id(w, m->open);
 }
 
 static void put_file(struct trace_writer *w, const struct trace_file *f)
@@ -79,6 +81,8 @@ static void put_file(struct trace_writer *w, const struct trace_file *f)
 	put(w, f->ino);
 	put(w, f->size);
 	put_name(w, f->name);
+	if (w->state->version > 1)
+		put(w, f->flags);
 }
 
 static void put_call(struct trace_writer *w, const struct trace_call *c)
@@ -91,6 +95,18 @@ static void put_call(struct trace_writer *w, const struct trace_call *c)
 	put_id(w, c->new_map);
 	put(w, c->arg);
 	put(w, c->more);
+	if (w->state->version > 1)
+		put(w, c->flags);
+}
+
+static void put_fileop(struct trace_writer *w, const struct trace_fileop *f)
+{
+	put(w, f->op);
+	put_id(w, f->file);
+	put_id(w, f->open);
+	put(w, f->offset);
+	put(w, f->length);
+	put(w, f->arg);
 }
 
 static void put_content(struct trace_writer *w, const struct trace_content *c)
@@ -136,6 +152,8 @@ static void put_payload(struct trace_writer *w, const struct trace_rec *rec)
 		return put(w, rec->to);
 	case TRACE_CONTENT:
 		return put_content(w, &rec->content);
+	case TRACE_FILEOP:
+		return put_fileop(w, &rec->fileop);
 	case TRACE_NR_TYPES:
 		break;
 	}
@@ -275,7 +293,7 @@ static u8 *build_header(const struct trace_header *h, size_t *len)
 
 static int write_header(struct trace_writer *w, const struct trace_header *hdr)
 {
-	u32 nums[2] = {TRACE_VERSION, 0};
+	u32 nums[2] = {w->state->version, 0};
 	size_t len = 0;
 	u8 *body = build_header(hdr, &len);
 	int ret;
@@ -313,12 +331,12 @@ static void writer_free(struct trace_writer *w)
 }
 
 /* Everything that needs memory. */
-static bool writer_alloc(struct trace_writer *w, const char *path)
+static bool writer_alloc(struct trace_writer *w, const char *path, u32 version)
 {
 	w->path = strdup(path);
 	if (asprintf(&w->tmp, "%s.tmp.%d", path, (int)getpid()) < 0)
 		w->tmp = NULL;
-	w->state = trace_state_new();
+	w->state = trace_state_new(version);
 	w->zstd = ZSTD_createCCtx();
 	w->raw = malloc(TRACE_RAW_FILL + WRITE_SLACK);
 	w->comp = malloc(TRACE_COMP_MAX);
@@ -330,8 +348,15 @@ struct trace_writer *trace_writer_open(const char *path,
 				       struct trace_error *err)
 {
 	struct trace_writer *w = calloc(1, sizeof(*w));
+	u32 version = hdr->version ? hdr->version : TRACE_VERSION;
 
-	if (!w || !writer_alloc(w, path)) {
+	if (version < TRACE_OLDEST || version > TRACE_VERSION) {
+		trace_errorf(err, "%s: format version %u cannot be written",
+			     path, version);
+		free(w);
+		return NULL;
+	}
+	if (!w || !writer_alloc(w, path, version)) {
 		trace_errorf(err, "%s: out of memory", path);
 		if (w)
 			writer_free(w);

@@ -46,8 +46,13 @@ echo 'I  0023C790,2' >"$bad"
 bad text-file
 head -c 100000 /dev/zero >"$bad"
 bad zeroes
+patch 8 03 00 00 00
+bad version-3 version
+patch 8 00 00 00 00
+bad version-0 version
+# Of another version by a wrong byte: the sum knows.
 patch 8 02 00 00 00
-bad version-2 version
+bad version-2-of-a-version-1-file checksum
 patch 8 ff ff ff ff
 bad version-from-the-far-future version
 patch 12 ff ff ff 7f

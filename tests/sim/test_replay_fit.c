@@ -90,7 +90,8 @@ static struct trace_rec map_at(u32 id, u64 start_page, u32 pages)
 					  .pages = pages,
 					  .at_map = TRACE_NO_ID,
 					  .start = start_page << PAGE_SHIFT,
-					  .file = TRACE_NO_ID}};
+					  .file = TRACE_NO_ID,
+					  .open = TRACE_NO_ID}};
 }
 
 static struct trace_rec map_in(u32 id, u32 in, u32 page, u32 pages)

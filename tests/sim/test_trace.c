@@ -40,10 +40,11 @@ static int teardown(void **state)
 	return unlink(path);
 }
 
-static struct trace_writer *writer(void)
+static struct trace_writer *writer_of(u32 version)
 {
 	static char *argv[] = {(char *)"prog", (char *)"", (char *)"a b"};
-	struct trace_header h = {.flags = TRACE_HAS_CONTENT,
+	struct trace_header h = {.version = version,
+				 .flags = TRACE_HAS_CONTENT,
 				 .arch = TRACE_ARCH_X86_64,
 				 .page_size = PAGE_SIZE,
 				 .window = 77,
@@ -55,6 +56,11 @@ static struct trace_writer *writer(void)
 
 	assert_non_null(w);
 	return w;
+}
+
+static struct trace_writer *writer(void)
+{
+	return writer_of(0);
 }
 
 static void put(struct trace_writer *w, struct trace_rec rec)
@@ -78,6 +84,7 @@ static void finish(struct trace_writer *w)
 				    .prot = 3,             \
 				    .at_map = TRACE_NO_ID, \
 				    .file = TRACE_NO_ID,   \
+				    .open = TRACE_NO_ID,   \
 				    .start = 0x10000}})
 #define REF(id, p, n)                          \
 	((struct trace_rec){.type = TRACE_REF, \
@@ -125,6 +132,7 @@ static void random_map(struct prng *r, struct trace_map *m)
 	m->start = (u64)prng_u32(r) * PAGE_SIZE;
 	m->file = below(r, 2) ? TRACE_NO_ID : skewed(r, 30);
 	m->file_page = skewed(r, UINT32_MAX);
+	m->open = below(r, 4) ? TRACE_NO_ID : skewed(r, 30);
 }
 
 static void random_call(struct prng *r, struct trace_call *c)
@@ -137,6 +145,17 @@ static void random_call(struct prng *r, struct trace_call *c)
 	c->new_map = below(r, 2) ? TRACE_NO_ID : skewed(r, 100);
 	c->arg = prng_u64(r) >> below(r, 64);
 	c->more = below(r, 2);
+	c->flags = below(r, 3) ? 0 : below(r, TRACE_MREMAP_ALL + 2);
+}
+
+static void random_fileop(struct prng *r, struct trace_fileop *f)
+{
+	f->op = below(r, TRACE_NR_FOPS + 1);
+	f->file = below(r, 3) ? skewed(r, 40) : TRACE_NO_ID;
+	f->open = below(r, 3) ? skewed(r, TRACE_MAX_OPENS + 9) : TRACE_NO_ID;
+	f->offset = below(r, 2) ? 0 : prng_u64(r) >> below(r, 64);
+	f->length = below(r, 2) ? 0 : prng_u64(r) >> below(r, 64);
+	f->arg = below(r, 3);
 }
 
 static void random_rest(struct prng *r, struct trace_rec *rec, char *name)
@@ -149,6 +168,7 @@ static void random_rest(struct prng *r, struct trace_rec *rec, char *name)
 		rec->file.ino = prng_u32(r);
 		rec->file.size = prng_u64(r) >> below(r, 60);
 		rec->file.name = name;
+		rec->file.flags = below(r, 2) ? 0 : below(r, 5);
 		break;
 	case TRACE_FORK:
 		rec->fork.child = skewed(r, TRACE_MAX_TASKS);
@@ -187,6 +207,8 @@ static void random_rec(struct prng *r, struct trace_rec *rec, char *name)
 		random_map(r, &rec->map);
 	} else if (rec->type == TRACE_CALL) {
 		random_call(r, &rec->call);
+	} else if (rec->type == TRACE_FILEOP) {
+		random_fileop(r, &rec->fileop);
 	} else if (rec->type == TRACE_CONTENT) {
 		rec->content.map = skewed(r, 100);
 		rec->content.page = skewed(r, 1 << 30);
@@ -221,9 +243,9 @@ struct kept {
  * Offer random records until KEEP were taken; the kinds that were. A thousand
  * refusals in a row (all tasks dead, the tables full) end it early.
  */
-static u32 write_random(struct prng *r, struct kept *kept, u32 *nr)
+static u32 write_random(struct prng *r, struct kept *kept, u32 *nr, u32 version)
 {
-	struct trace_writer *w = writer();
+	struct trace_writer *w = writer_of(version);
 	u32 n = 0, kinds = 0, refusals = 0;
 	struct trace_call *c = NULL;
 
@@ -314,7 +336,7 @@ static void test_round_trip(void **state)
 	for (u64 i = 0; i < iters; i++) {
 		u32 nr = 0;
 
-		kinds |= write_random(&rnd, kept, &nr);
+		kinds |= write_random(&rnd, kept, &nr, TRACE_VERSION);
 		total += nr;
 		compare_all(kept, nr, false);
 		compare_all(kept, nr, true);
@@ -322,6 +344,93 @@ static void test_round_trip(void **state)
 	assert_true(total >= 1000 * iters);
 	assert_int_equal(kinds | 1, (1u << TRACE_NR_TYPES) - 1);
 	free(kept);
+}
+
+/* Version 1 holds what it held, and refuses what came later. */
+static void test_round_trip_v1(void **state)
+{
+	struct kept *kept = calloc(KEEP + 1, sizeof(*kept));
+	u64 iters = test_iters(4);
+	struct prng rnd;
+	u32 kinds = 0;
+
+	(void)state;
+	assert_non_null(kept);
+	test_seed(&rnd, "round trip of version 1");
+	for (u64 i = 0; i < iters; i++) {
+		u32 nr = 0;
+
+		kinds |= write_random(&rnd, kept, &nr, 1);
+		compare_all(kept, nr, i % 2);
+		for (u32 k = 0; k < nr; k++) {
+			const struct trace_rec *rec = &kept[k].rec;
+
+			assert_true(rec->type != TRACE_FILEOP);
+			if (rec->type == TRACE_MAP)
+				assert_true(rec->map.open == TRACE_NO_ID);
+			if (rec->type == TRACE_CALL)
+				assert_int_equal(rec->call.flags, 0);
+			if (rec->type == TRACE_FILE)
+				assert_int_equal(rec->file.flags, 0);
+		}
+	}
+	assert_int_equal(kinds & 1u << TRACE_FILEOP, 0);
+	assert_int_equal(kinds | 1, (1u << TRACE_FILEOP) - 1);
+	free(kept);
+}
+
+static void test_no_such_version(void **state)
+{
+	struct trace_header h = {.version = TRACE_VERSION + 1,
+				 .program = (char *)"test"};
+	struct trace_error err = {""};
+
+	(void)state;
+	assert_null(trace_writer_open(path, &h, &err));
+	assert_non_null(strstr(err.text, "version 3 cannot be written"));
+}
+
+/* Files, open files and their ends, and where the reader says it is. */
+static void test_fileops(void **state)
+{
+	struct trace_rec f = {.type = TRACE_FILE,
+			      .file = {.name = (char *)"n"}};
+	struct trace_rec op = {.type = TRACE_FILEOP};
+	struct trace_writer *w = writer();
+	struct trace_rec m = MAP(0, 1), got;
+	struct trace_error err;
+	struct trace_reader *r;
+	char where[256];
+
+	(void)state;
+	put(w, f);
+	op.fileop = (struct trace_fileop){TRACE_FOP_OPEN, 0, 7, 0, 0, 3};
+	put(w, op);
+	m.map.kind = TRACE_KIND_FILE;
+	m.map.file = 0;
+	m.map.open = 7;
+	put(w, m);
+	op.fileop = (struct trace_fileop){
+		TRACE_FOP_UNLINK, 0, TRACE_NO_ID, 0, 0, 0};
+	put(w, op);
+	put(w, m); /* what is open may still be mapped */
+	op.fileop =
+		(struct trace_fileop){TRACE_FOP_CLOSE, TRACE_NO_ID, 7, 0, 0, 0};
+	put(w, op);
+	assert_int_equal(trace_write(w, &m), -EINVAL);
+	assert_non_null(strstr(trace_writer_error(w), "open file 7 does not"));
+	m.map.open = TRACE_NO_ID;
+	assert_int_equal(trace_write(w, &m), -EINVAL);
+	assert_non_null(strstr(trace_writer_error(w), "file 0 is gone"));
+	finish(w);
+	r = trace_reader_open(path, &err);
+	assert_non_null(r);
+	assert_int_equal(trace_next(r, &got), 1);
+	assert_int_equal(trace_next(r, &got), 1);
+	assert_int_equal(got.fileop.op, TRACE_FOP_OPEN);
+	trace_reader_where(r, where, sizeof(where));
+	assert_non_null(strstr(where, "block 0, decoded byte 32"));
+	trace_reader_close(r);
 }
 
 static void test_header(void **state)
@@ -468,7 +577,7 @@ static void write_small(void)
 	struct trace_writer *w = writer();
 
 	put(w, (struct trace_rec){.type = TRACE_FILE,
-				  .file = {0, 1, 2, 3, (char *)"/f"}});
+				  .file = {0, 1, 2, 3, 0, (char *)"/f"}});
 	put(w, MAP(0, 100));
 	for (u32 i = 0; i < 40; i++)
 		put(w, REF(0, i * 7 % 90, 1 + i % 9));
@@ -530,11 +639,11 @@ static void test_future(void **state)
 	(void)state;
 	write_small();
 	p = load(&len);
-	p[TRACE_MAGIC_LEN] = 2;
+	p[TRACE_MAGIC_LEN] = 3;
 	store(p, len);
 	assert_int_equal(read_all(&err), -EBADMSG);
-	assert_non_null(strstr(err.text, "version 2; this program reads "
-					 "version 1"));
+	assert_non_null(strstr(err.text, "version 3; this program reads "
+					 "versions 1 to 2"));
 	store((const u8 *)"#!/bin/sh\necho this is no trace at all\n", 39);
 	assert_int_equal(read_all(&err), -EBADMSG);
 	assert_non_null(strstr(err.text, "not a trace"));
@@ -558,11 +667,13 @@ static void forge_out(struct forge *f, const void *p, size_t n)
 	f->sum = trace_sum64(p, n, f->sum);
 }
 
+static u32 forge_version = 1;
+
 /* A header with ARGC arguments announced and the strings S behind it. */
 static void forge_header(struct forge *f, u32 page_size, u32 argc,
 			 const char *s, size_t n)
 {
-	u32 nums[2] = {TRACE_VERSION, (u32)(TRACE_HEAD_BODY + n)};
+	u32 nums[2] = {forge_version, (u32)(TRACE_HEAD_BODY + n)};
 	u32 fixed[6] = {0, 62, page_size, argc, 0, 0};
 	u8 body[256];
 	u64 sum;
@@ -760,6 +871,67 @@ static const struct bad_words bad_words[] = {
 	{"defined twice", {WORD(TRACE_FILE, 5), 0, WORD(TRACE_FILE, 5), 0}, 4},
 };
 
+/* File 0, no dev, no name, flags 0; handle 0 of it, for reading. */
+#define FILE0	 WORD(TRACE_FILE, 6), 0
+#define OPEN0	 WORD(TRACE_FILEOP, 6), B8(0, 1, 1, 0, 0, 1, 0, 0)
+#define FOP(...) WORD(TRACE_FILEOP, 6), B8(__VA_ARGS__, 0, 0)
+
+/* Fields of version 2, and FILEOP: op, file, open, offset, length, arg. */
+static const struct bad_words bad_words_2[] = {
+	{"unknown type", {WORD(12, 0)}, 1},
+	{"flags 0x4", {WORD(TRACE_FILE, 6), B8(0, 0, 0, 0, 0, 4, 0, 0)}, 2},
+	{"cut off", {WORD(TRACE_FILE, 5), 0}, 2},
+	{"open file 0, but no file",
+	 {WORD(TRACE_MAP, 13), B8(0, 0, 0, 3, 0, 5, 0, 0),
+	  B8(0, 1, 0, 0, 1, 0, 0, 0)},
+	 3},
+	{"open file 4 does not exist",
+	 {FILE0, WORD(TRACE_MAP, 13), B8(0, 3, 0, 3, 0, 5, 0, 0),
+	  B8(0, 1, 1, 0, 5, 0, 0, 0)},
+	 5},
+	{"munmap with flags",
+	 {WORD(TRACE_CALL, 9), B8(1, 0, 0, 2, 0, 0, 9, 0), 1},
+	 3},
+	{"mremap with flags",
+	 {WORD(TRACE_CALL, 9), B8(3, 0, 0, 2, 12, 0, 9, 0), 8},
+	 3},
+	{"unknown file operation 9", {FILE0, FOP(9, 1, 1, 0, 0, 0)}, 4},
+	{"file 2 does not exist", {FILE0, FOP(0, 3, 1, 0, 0, 1)}, 4},
+	{"is opened twice", {FILE0, OPEN0, OPEN0}, 6},
+	{"open of file 0, open file 0, arg 0x8",
+	 {FILE0, FOP(0, 1, 1, 0, 0, 8)},
+	 4},
+	{"open of file -1", {FILE0, FOP(0, 0, 1, 0, 0, 1)}, 4},
+	{"open of file 0, open file -1", {FILE0, FOP(0, 1, 0, 0, 0, 1)}, 4},
+	{"open of 0 bytes at 5", {FILE0, FOP(0, 1, 1, 5, 0, 1)}, 4},
+	{"open file 0 does not exist", {FILE0, FOP(1, 0, 1, 0, 0, 0)}, 4},
+	{"open file 1 does not exist",
+	 {FILE0, OPEN0, FOP(2, 0, 2, 0, 1, 0)},
+	 6},
+	{"read of file 0", {FILE0, OPEN0, FOP(2, 1, 1, 0, 1, 0)}, 6},
+	{"write of file -1, open file 0, arg 0x1",
+	 {FILE0, OPEN0, FOP(3, 0, 1, 0, 1, 1)},
+	 6},
+	{"truncate of file -1", {FILE0, OPEN0, FOP(4, 0, 1, 0, 0, 0)}, 6},
+	{"truncate of 7 bytes", {FILE0, FOP(4, 1, 0, 0, 7, 0)}, 4},
+	{"sync of file 0, open file -1, arg 0x2",
+	 {FILE0, FOP(5, 1, 0, 0, 0, 2)},
+	 4},
+	{"advise of file -1, open file 0, arg 0x6",
+	 {FILE0, OPEN0, FOP(6, 0, 1, 0, 0, 6)},
+	 6},
+	{"allocate of file 0", {FILE0, OPEN0, FOP(7, 1, 1, 0, 1, 0)}, 6},
+	{"file 0 is gone", {FILE0, FOP(8, 1, 0, 0, 0, 0), OPEN0}, 6},
+	{"file 0 is gone",
+	 {FILE0, FOP(8, 1, 0, 0, 0, 0), FOP(8, 1, 0, 0, 0, 0)},
+	 6},
+	{"read of 1 bytes at",
+	 {FILE0, OPEN0, WORD(TRACE_FILEOP, 14),
+	  B8(2, 0, 1, 0x80, 0x80, 0x80, 0x80, 0x80),
+	  B8(0x80, 0x80, 0x80, 0x40, 1, 0, 0, 0)},
+	 7},
+};
+
 static void test_bad_words(void **state)
 {
 	static struct forge f;
@@ -769,6 +941,12 @@ static void test_bad_words(void **state)
 		forge_words(&f, bad_words[i].w, bad_words[i].n);
 		refused(&f, bad_words[i].want);
 	}
+	forge_version = 2;
+	for (size_t i = 0; i < ARRAY_SIZE(bad_words_2); i++) {
+		forge_words(&f, bad_words_2[i].w, bad_words_2[i].n);
+		refused(&f, bad_words_2[i].want);
+	}
+	forge_version = 1;
 }
 
 static void test_bad_blocks(void **state)
@@ -862,6 +1040,11 @@ int main(void)
 		cmocka_unit_test(test_sum),
 		cmocka_unit_test_setup_teardown(test_round_trip, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_round_trip_v1, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_no_such_version, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_fileops, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_header, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_blocks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_half_file, setup,
