@@ -24,6 +24,7 @@ enum {
 	OPT_JSON = 'j',
 	OPT_REPORT = 'r',
 	OPT_NO_MIN = 512,
+	OPT_FILES,
 	OPT_QUIET = 'q'
 };
 
@@ -41,6 +42,10 @@ static const struct argp_option options[] = {
 	{"json", OPT_JSON, 0, 0, "print JSON (mmkit.replay/1)", 0},
 	{"report", OPT_REPORT, "FILE.html", 0, "write a page with charts", 0},
 	{"no-min", OPT_NO_MIN, 0, 0, "do not compute the optimum", 0},
+	{"files", OPT_FILES, "real|anon", 0,
+	 "files through the page cache, or file mappings as anonymous memory "
+	 "(traces of version 1: anon, later ones: real)",
+	 0},
 	{"quiet", OPT_QUIET, 0, 0, "no progress on the terminal", 0},
 	{0}};
 
@@ -60,6 +65,15 @@ static u64 parse_size(const char *name, const char *arg)
 	if (!args_size(arg, &v, &e))
 		err_usage("--%s: %s", name, e.text);
 	return v;
+}
+
+static enum replay_files parse_files(const char *arg)
+{
+	if (!strcmp(arg, "real"))
+		return REPLAY_FILES_REAL;
+	if (!strcmp(arg, "anon"))
+		return REPLAY_FILES_ANON;
+	err_usage("--files: '%s': real or anon", arg);
 }
 
 static error_t parse_opt(int key, char *arg, struct argp_state *state)
@@ -85,6 +99,9 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_NO_MIN:
 		o->replay.no_min = true;
+		return 0;
+	case OPT_FILES:
+		o->replay.files = parse_files(arg);
 		return 0;
 	case OPT_QUIET:
 		o->quiet = true;

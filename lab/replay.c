@@ -38,6 +38,19 @@
 /* References between two looks at the rest of the machine. */
 #define BATCH 256
 
+void replay_die(struct replay *rp, const char *what, ...)
+{
+	char where[256], text[512];
+	va_list ap;
+
+	va_start(ap, what);
+	vsnprintf(text, sizeof(text), what, ap);
+	va_end(ap);
+	trace_reader_where(rp->r, where, sizeof(where));
+	err_die("%s: record %llu, task %u: %s", where,
+		(unsigned long long)rp->record, rp->cur, text);
+}
+
 /* ---- tasks
  * ------------------------------------------------------------------- */
 
@@ -58,6 +71,9 @@ static void task_start_thread(struct replay *rp, struct replay_task *t)
 			strerror(-err));
 	rp->live_threads++;
 	t->task = sim_thread_task(t->thread);
+	/* What was locked when it was recorded may be locked here. */
+	if (rp->exact)
+		t->task->caps |= MM_CAP_IPC_LOCK;
 	mm_task_register(t->task, name);
 }
 
@@ -143,8 +159,21 @@ static void do_live_record(struct replay *rp, struct replay_task *t,
 		replay_content_record(rp, t, &rec->content);
 		break;
 	default:
-		break; /* FILE, WAIT: nothing to do for memory */
+		break; /* WAIT: nothing to do for memory */
 	}
+}
+
+static void do_file(struct replay *rp, const struct trace_file *f)
+{
+	if (rp->exact)
+		replay_file_record(rp, f);
+}
+
+static void do_fileop(struct replay *rp, const struct replay_task *t,
+		      const struct trace_fileop *f)
+{
+	if (rp->exact)
+		replay_fileop_record(rp, t->live, f);
 }
 
 /* What the current task's next record asks for; SWITCH is the caller's. */
@@ -158,6 +187,10 @@ static void do_record(struct replay *rp, const struct trace_rec *rec)
 		task_exit(rp, t);
 	if (rec->type == TRACE_FORK)
 		do_fork(rp, t, &rec->fork);
+	else if (rec->type == TRACE_FILE)
+		do_file(rp, &rec->file);
+	else if (rec->type == TRACE_FILEOP)
+		do_fileop(rp, t, &rec->fileop);
 	else if (t->live)
 		do_live_record(rp, t, rec);
 	/* Killed in the middle of it: leave at once, as the kernel would. */
@@ -330,6 +363,21 @@ static void wait_for_end(struct replay *rp)
 			port_unpark(rp->tasks[i].thread);
 }
 
+/* The kernel's own counters, and the disk's. */
+static void collect_files(struct replay *rp)
+{
+	struct replay_result *res = rp->res;
+	u64 all = global_node_page_state(NR_WRITTEN);
+
+	replay_files_count(rp);
+	res->cache_pages = global_node_page_state(NR_FILE_PAGES);
+	res->mapped_pages = global_node_page_state(NR_FILE_MAPPED);
+	res->dirty_pages = global_node_page_state(NR_FILE_DIRTY);
+	res->dirtied = global_node_page_state(NR_DIRTIED);
+	res->written = all - min(all, res->events[PSWPOUT]);
+	res->pageins += res->file_rereads;
+}
+
 static void collect(struct replay *rp)
 {
 	struct replay_result *res = rp->res;
@@ -346,6 +394,8 @@ static void collect(struct replay *rp)
 	res->pageins = res->events[PSWPIN];
 	res->refault_anon = global_node_page_state(WORKINGSET_REFAULT_ANON);
 	res->refault_file = global_node_page_state(WORKINGSET_REFAULT_FILE);
+	if (rp->exact)
+		collect_files(rp);
 	snprintf(res->oom, sizeof(res->oom), "%s", mm_last_oom());
 }
 
@@ -381,11 +431,15 @@ static int first_pass(void *arg)
 	replay_set_hook(rp);
 	if (rp->o->machine.map)
 		rp->res->mem_bytes = e820_total_ram(&phys_sys.e820);
+	if (rp->exact)
+		replay_files_init(rp);
 	first_task(rp);
 	wait_for_end(rp);
 	collect(rp);
 	machine_show(&rp->o->machine); /* with the tasks still there */
 	stop_tasks(rp);
+	if (rp->exact)
+		replay_files_exit(rp);
 	rp->machine_digest = mm_stats_digest();
 	final_audit(rp);
 	replay_set_hook(NULL);
@@ -399,10 +453,14 @@ static void second_pass(struct replay *rp)
 	if (!rp->min)
 		err_die("no memory to compute the optimum; use --no-min");
 	open_trace(rp);
+	if (rp->exact)
+		replay_files_init(rp);
 	first_task(rp);
 	pump(rp, &rp->tasks[0]);
 	for (u32 i = 0; i < TRACE_MAX_TASKS; i++)
 		task_exit(rp, &rp->tasks[i]);
+	if (rp->exact)
+		replay_files_exit(rp);
 	rp->res->min_pageins = min_pageins(rp->min, rp->res->min_frames);
 	if (rp->res->min_pageins == MIN_FAILED)
 		err_die("no memory to compute the optimum; use --no-min");
@@ -433,6 +491,17 @@ static u64 result_digest(const struct replay_result *r, u64 machine)
 	h = mix(h, r->virtual_ns);
 	for (u32 i = 0; i < NR_VM_EVENT_ITEMS; i++)
 		h = mix(h, r->events[i]);
+	if (!r->exact)
+		return h;
+	h = mix(h, r->file_min_flt);
+	h = mix(h, r->file_maj_flt);
+	h = mix(h, r->shm_min_flt);
+	h = mix(h, r->shm_maj_flt);
+	h = mix(h, r->cache_peak);
+	h = mix(h, r->dirtied);
+	h = mix(h, r->written);
+	h = mix(h, r->file_reads);
+	h = mix(h, r->file_rereads);
 	return h;
 }
 
@@ -457,6 +526,14 @@ static void note_machine(const struct replay_opts *o, struct replay_result *res)
 		 m->policy ? m->policy : "classic");
 }
 
+static bool files_are_real(const struct replay_opts *o,
+			   const struct trace_reader *r)
+{
+	if (o->files != REPLAY_FILES_AUTO)
+		return o->files == REPLAY_FILES_REAL;
+	return trace_reader_header(r)->version > 1;
+}
+
 void replay_run(const struct replay_opts *o, struct replay_result *res)
 {
 	struct replay *rp = calloc(1, sizeof(*rp));
@@ -470,6 +547,7 @@ void replay_run(const struct replay_opts *o, struct replay_result *res)
 	rp->ref_ns = 1;
 	rp->stamp_seq = o->machine.seed;
 	open_trace(rp);
+	res->exact = rp->exact = files_are_real(o, rp->r);
 	rp->sample_step = trace_reader_totals(rp->r)->references / 256 + 1;
 	note_machine(o, res);
 	machine_run(&o->machine, first_pass, rp);

@@ -41,9 +41,10 @@ struct replay_result {
 	u64 footprint_pages; /* distinct pages touched */
 	u64 min_flt, maj_flt;
 	u64 peak_user_pages; /* most user frames resident at once */
-	u64 pageins;	     /* swap-ins, read-ahead included */
-	u64 min_pageins;     /* the optimum's at min_frames frames */
-	bool min_known;	     /* it was computed, or need not be */
+	/* Swap-ins, and pages of files read again; read-ahead included. */
+	u64 pageins;
+	u64 min_pageins; /* the optimum's at min_frames frames */
+	bool min_known;	 /* it was computed, or need not be */
 	u64 min_frames;
 	u64 tlb_hits, tlb_misses;
 	u64 data_checks, data_errors;
@@ -54,14 +55,31 @@ struct replay_result {
 	u64 touch_maps;	       /* mappings that nobody had accounted for */
 	u64 leaks; /* findings of the audit when all tasks were gone */
 	u64 killed_tasks;
-	u64 unsupported_calls; /* mlock, msync: counted, not replayed */
+	u64 unsupported_calls; /* counted, not replayed */
 	u64 virtual_ns, wall_ns;
 	u64 digest;
 	u64 events[NR_VM_EVENT_ITEMS];
 	u64 refault_anon, refault_file;
-	char oom[128]; /* the last OOM kill, or "" */
+	/* With files as files (exact); pages unless said otherwise. */
+	bool exact;
+	u64 file_min_flt, file_maj_flt; /* faults in mappings of files */
+	u64 shm_min_flt, shm_maj_flt;	/* and of shared memory */
+	u64 cache_pages, cache_peak;	/* page cache: at the end, most */
+	u64 mapped_pages, dirty_pages;	/* of these, at the end */
+	u64 dirtied, written;		/* made dirty; written back, no swap */
+	u64 file_reads;			/* read from the files' disk */
+	u64 file_rereads;		/* of these so many had been there */
+	u64 disk_reads, disk_writes;	/* requests */
+	u64 special_maps;		/* mappings of devices, as anonymous */
+	char oom[128];			/* the last OOM kill, or "" */
 	u32 nr_samples;
 	struct replay_sample samples[REPLAY_MAX_SAMPLES];
+};
+
+enum replay_files {
+	REPLAY_FILES_AUTO, /* as the trace's version says */
+	REPLAY_FILES_ANON, /* version 1: file mappings are anonymous memory */
+	REPLAY_FILES_REAL  /* version 2: they are files */
 };
 
 struct replay_opts {
@@ -69,6 +87,7 @@ struct replay_opts {
 	const char *trace;
 	bool progress; /* on stderr */
 	bool no_min;   /* leave the optimum out */
+	enum replay_files files;
 };
 
 /*

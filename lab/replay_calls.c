@@ -8,13 +8,17 @@
  * obstacle; whether there is room in all, replay_fit.c asks beforehand. The
  * second pass makes no calls: it takes the addresses that the first one logged.
  *
- * Until there is a page cache, file mappings are anonymous here (and counted)
+ * Two ways. With files as files (rp->exact) every call is made as it was: with
+ * its file, sharing, protection and flags; a mapping that cannot be made ends
+ * the replay, since what follows would mean nothing. Traces of version 1 are
+ * replayed as when they were made: file mappings are anonymous (and counted)
  * and shared ones private.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <mmkit/fs.h>
 #include <mmkit/mm.h>
 #include <mmkit/mman.h>
 
@@ -68,6 +72,7 @@ struct replay_mm *rmm_fork(struct replay *rp, struct replay_mm *old)
 	shadow_init(&rmm->shadow);
 	shadow_copy(&rmm->shadow, &old->shadow,
 		    rp->dry ? replay_id_share : NULL, rp);
+	region_fork(rp, rmm, old);
 	return rmm;
 }
 
@@ -87,7 +92,9 @@ void rmm_put(struct replay *rp, struct replay_mm *rmm)
 		drop_all_ids(rp, &rmm->shadow);
 	else
 		mm_put(rmm->mm);
+	region_drop(rmm, 0, UINT64_MAX & PAGE_MASK);
 	shadow_free(&rmm->shadow);
+	free(rmm->regions);
 	free(rmm->maps);
 	free(rmm);
 }
@@ -128,58 +135,114 @@ static s64 place_note(struct replay *rp, s64 at)
 /* ---- mappings
  * ---------------------------------------------------------------------- */
 
-static int map_prot(const struct trace_map *m)
+static int map_prot(const struct replay *rp, const struct trace_map *m)
 {
 	/* A range that nobody accounted for may be used in any way. */
 	if (m->how == TRACE_HOW_TOUCH)
 		return PROT_READ | PROT_WRITE | PROT_EXEC;
 	/* Its pages are read in by writing them, see first_access(). */
-	if (m->kind == TRACE_KIND_FILE)
+	if (m->kind == TRACE_KIND_FILE && !rp->exact)
 		return (int)m->prot | PROT_WRITE;
 	return (int)m->prot; /* the trace's numbers are PROT_'s */
 }
 
-/* LEN bytes anywhere, at an address equal to WANT modulo 2 MiB if possible. */
-static s64 place_aligned(struct mm_struct *mm, uva_t want, u64 len, int prot,
-			 int flags)
+/* REQ at ADDR with further FLAGS. */
+static s64 map_at(struct mm_struct *mm, const struct mm_mmap *req, uva_t addr,
+		  int flags)
 {
-	s64 at = do_mmap(mm, 0, len + HUGE_ALIGN, PROT_NONE,
+	struct mm_mmap r = *req;
+
+	r.addr = addr;
+	r.flags |= flags;
+	return do_mmap_file(mm, &r);
+}
+
+/* REQ anywhere, at an address equal to its own modulo 2 MiB if possible. */
+static s64 place_aligned(struct mm_struct *mm, const struct mm_mmap *req)
+{
+	s64 at = do_mmap(mm, 0, req->len + HUGE_ALIGN, PROT_NONE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
 	uva_t base;
 	int err;
 
 	/* No room to align in: anywhere, then. */
 	if (at < 0)
-		return do_mmap(mm, 0, len, prot, flags);
-	err = do_munmap(mm, (uva_t)at, len + HUGE_ALIGN);
+		return map_at(mm, req, 0, 0);
+	err = do_munmap(mm, (uva_t)at, req->len + HUGE_ALIGN);
 	if (err)
 		return err;
-	base = ((uva_t)at & ~(HUGE_ALIGN - 1)) + (want & (HUGE_ALIGN - 1));
+	base = ((uva_t)at & ~(HUGE_ALIGN - 1)) + (req->addr & (HUGE_ALIGN - 1));
 	if (base < (uva_t)at)
 		base += HUGE_ALIGN;
-	return do_mmap(mm, base, len, prot, flags | MAP_FIXED_NOREPLACE);
+	return map_at(mm, req, base, MAP_FIXED_NOREPLACE);
 }
 
-static s64 place_map(struct replay_mm *rmm, const struct trace_map *m)
+/* Where a record says that M must be, or 0: anywhere. */
+static uva_t fixed_place(struct replay_mm *rmm, const struct trace_map *m)
 {
-	u64 len = (u64)m->pages << PAGE_SHIFT;
-	int prot = map_prot(m), flags = MAP_PRIVATE | MAP_ANONYMOUS;
+	const struct replay_map *in;
+
+	if (m->at_map == TRACE_NO_ID)
+		return 0;
+	in = map_slot(rmm, m->at_map);
+	return in->base ? in->base + ((u64)m->at_page << PAGE_SHIFT) : 0;
+}
+
+static s64 place_req(struct replay_mm *rmm, const struct trace_map *m,
+		     const struct mm_mmap *req)
+{
+	uva_t fixed = fixed_place(rmm, m);
 	s64 at;
 
-	if (m->flags & TRACE_MF_NORESERVE)
-		flags |= MAP_NORESERVE;
-	if (m->at_map != TRACE_NO_ID) {
-		const struct replay_map *in = map_slot(rmm, m->at_map);
-		uva_t base = in->base + ((u64)m->at_page << PAGE_SHIFT);
+	if (fixed)
+		return map_at(rmm->mm, req, fixed, MAP_FIXED);
+	at = map_at(rmm->mm, req, m->start, MAP_FIXED_NOREPLACE);
+	return at >= 0 ? at : place_aligned(rmm->mm, req);
+}
 
-		if (in->base)
-			return do_mmap(rmm->mm, base, len, prot,
-				       flags | MAP_FIXED);
+/* Is M backed by a file here? */
+static bool is_file(const struct replay *rp, const struct trace_map *m)
+{
+	return rp->exact && m->kind == TRACE_KIND_FILE &&
+	       rp->files[m->file]->kind != OBJ_SPECIAL;
+}
+
+static int map_flags(const struct replay *rp, const struct trace_map *m)
+{
+	int flags = m->flags & TRACE_MF_NORESERVE ? MAP_NORESERVE : 0;
+
+	if (!rp->exact)
+		return flags | MAP_PRIVATE | MAP_ANONYMOUS;
+	if (!is_file(rp, m))
+		flags |= MAP_ANONYMOUS;
+	if (m->flags & TRACE_MF_LOCKED)
+		flags |= MAP_LOCKED;
+	if (m->flags & TRACE_MF_POPULATE)
+		flags |= MAP_POPULATE;
+	if (m->flags & TRACE_MF_SHARED)
+		return flags | MAP_SHARED;
+	if (m->flags & TRACE_MF_GROWSDOWN && !is_file(rp, m))
+		flags |= MAP_GROWSDOWN;
+	return flags | MAP_PRIVATE;
+}
+
+static s64 place_map(struct replay *rp, struct replay_mm *rmm,
+		     const struct trace_map *m)
+{
+	struct mm_mmap req = {.addr = m->start,
+			      .len = (u64)m->pages << PAGE_SHIFT,
+			      .prot = map_prot(rp, m),
+			      .flags = map_flags(rp, m)};
+	s64 at;
+
+	if (is_file(rp, m)) {
+		req.file = replay_file_for_map(rp, m);
+		req.pgoff = m->file_page;
 	}
-	at = do_mmap(rmm->mm, m->start, len, prot, flags | MAP_FIXED_NOREPLACE);
-	if (at >= 0)
-		return at;
-	return place_aligned(rmm->mm, m->start, len, prot, flags);
+	at = place_req(rmm, m, &req);
+	if (req.file)
+		fput(req.file);
+	return at;
 }
 
 /* Does [START, START + LEN) lie beyond what a process has here? */
@@ -194,7 +257,8 @@ static bool beyond_space(const struct replay_mm *rmm, uva_t start, u64 len)
  * Only the upper end of a stack is mapped; the rest grows. Where the recorded
  * place does not exist, the stack is where this machine has one.
  */
-static s64 place_stack(struct replay_mm *rmm, const struct trace_map *m)
+static s64 place_stack(struct replay *rp, struct replay_mm *rmm,
+		       const struct trace_map *m)
 {
 	u64 grown = (u64)max(m->grown_pages, 1u) << PAGE_SHIFT;
 	u64 len = (u64)m->pages << PAGE_SHIFT;
@@ -208,7 +272,8 @@ static s64 place_stack(struct replay_mm *rmm, const struct trace_map *m)
 		if (beyond_space(rmm, start, len))
 			return -ENOMEM;
 	}
-	at = do_mmap(rmm->mm, start + len - grown, grown, map_prot(m), flags);
+	at = do_mmap(rmm->mm, start + len - grown, grown, map_prot(rp, m),
+		     flags);
 	return at < 0 ? at : (s64)start;
 }
 
@@ -228,13 +293,25 @@ static s64 place_heap(struct replay_mm *rmm, const struct trace_map *m)
 	return (s64)start;
 }
 
-static s64 map_real(struct replay_mm *rmm, const struct trace_map *m)
+static s64 map_real(struct replay *rp, struct replay_mm *rmm,
+		    const struct trace_map *m)
 {
+	struct fault_mark faults = {0};
+	s64 at;
+
 	if (m->kind == TRACE_KIND_STACK)
-		return place_stack(rmm, m);
+		return place_stack(rp, rmm, m);
 	if (m->kind == TRACE_KIND_HEAP)
 		return place_heap(rmm, m);
-	return place_map(rmm, m);
+	if (!rp->exact)
+		return place_map(rp, rmm, m);
+	faults = replay_faults_now();
+	at = place_map(rp, rmm, m);
+	if (at >= 0 && is_file(rp, m))
+		replay_faults_are(rp, rp->files[m->file]->kind, &faults);
+	else if (at >= 0 && m->flags & TRACE_MF_SHARED)
+		replay_faults_are(rp, OBJ_ANON, &faults);
+	return at;
 }
 
 static void count_map(struct replay *rp, const struct trace_map *m)
@@ -242,7 +319,10 @@ static void count_map(struct replay *rp, const struct trace_map *m)
 	if (rp->dry)
 		return;
 	rp->res->touch_maps += m->how == TRACE_HOW_TOUCH;
-	rp->res->shared_as_private += (m->flags & TRACE_MF_SHARED) != 0;
+	if (!rp->exact)
+		rp->res->shared_as_private += (m->flags & TRACE_MF_SHARED) != 0;
+	else if (m->kind == TRACE_KIND_FILE && m->how != TRACE_HOW_MOVE)
+		rp->res->special_maps += !is_file(rp, m);
 }
 
 /* Contents come from a file, at the start and after MADV_DONTNEED. */
@@ -252,6 +332,51 @@ static void mark_file(struct replay_mm *rmm, uva_t at, u32 pages)
 		shadow_get(&rmm->shadow, at + ((u64)i << PAGE_SHIFT))->file = 1;
 }
 
+/* With files as files the end of a mapping that cannot be made is the end. */
+static void must_map(struct replay *rp, const struct replay_task *t, s64 at,
+		     const struct trace_map *m)
+{
+	static const char *const hint[] = {
+		"", " (vm.overcommit_memory=1 promises everything)"};
+	bool file = m->file != TRACE_NO_ID && rp->exact;
+
+	if (at >= 0 || rp->dry || !rp->exact || t->task->fatal_signal)
+		return;
+	replay_die(rp, "mapping %u (%s, %u pages%s%.100s) cannot be made: %s%s",
+		   m->map, trace_kind_name(m->kind), m->pages,
+		   file ? " of " : "", file ? rp->files[m->file]->name : "",
+		   strerror((int)-at), hint[at == -ENOMEM]);
+}
+
+/* What the new mapping at AT shows. */
+static void map_region(struct replay *rp, struct replay_mm *rmm, uva_t at,
+		       const struct trace_map *m)
+{
+	u64 len = (u64)m->pages << PAGE_SHIFT;
+	struct replay_region r = {.start = at, .end = at + len};
+
+	if (!rp->exact || !len || m->kind == TRACE_KIND_STACK)
+		return;
+	region_drop(rmm, at, len);
+	r.shared = (m->flags & TRACE_MF_SHARED) != 0;
+	if (is_file(rp, m)) {
+		r.obj = obj_of_file(rp, m->file);
+		r.obj->refs++;
+		r.index = m->file_page;
+	} else if (r.shared) {
+		r.obj = obj_new_anon(rp);
+	}
+	if (!r.obj)
+		return;
+	region_add(rmm, &r);
+	if (m->flags & (TRACE_MF_LOCKED | TRACE_MF_POPULATE) ||
+	    rmm->lock_future)
+		region_early(rmm, at, len);
+}
+
+static void map_moved(struct replay *rp, struct replay_task *t,
+		      const struct trace_map *m);
+
 void replay_map_record(struct replay *rp, struct replay_task *t,
 		       const struct trace_map *m)
 {
@@ -259,7 +384,13 @@ void replay_map_record(struct replay *rp, struct replay_task *t,
 	struct replay_map *slot;
 	s64 at;
 
+	if (rp->exact && m->kind == TRACE_KIND_FILE)
+		(void)obj_of_file(rp, m->file);
 	count_map(rp, m);
+	if (rp->exact && m->how == TRACE_HOW_MOVE) {
+		map_moved(rp, t, m);
+		return;
+	}
 	/* mremap's MAP record only names what the call has made already. */
 	if (m->how == TRACE_HOW_MOVE && map_slot(rmm, m->map)->base) {
 		slot = map_slot(rmm, m->map);
@@ -267,7 +398,8 @@ void replay_map_record(struct replay *rp, struct replay_task *t,
 		slot->kind = m->kind;
 		return;
 	}
-	at = rp->dry ? place_next(rp) : place_note(rp, map_real(rmm, m));
+	at = rp->dry ? place_next(rp) : place_note(rp, map_real(rp, rmm, m));
+	must_map(rp, t, at, m);
 	slot = map_slot(rmm, m->map);
 	slot->kind = m->kind;
 	slot->pages = m->pages;
@@ -278,7 +410,8 @@ void replay_map_record(struct replay *rp, struct replay_task *t,
 	}
 	if (m->kind != TRACE_KIND_STACK && m->pages)
 		replay_forget(rp, rmm, slot->base, (u64)m->pages << PAGE_SHIFT);
-	if (m->kind == TRACE_KIND_FILE)
+	map_region(rp, rmm, slot->base, m);
+	if (m->kind == TRACE_KIND_FILE && !rp->exact)
 		mark_file(rmm, slot->base, m->pages);
 }
 
@@ -299,6 +432,7 @@ static void call_munmap(struct replay *rp, struct replay_mm *rmm, uva_t at,
 	if (!rp->dry)
 		mismatch(rp, do_munmap(rmm->mm, at, len));
 	replay_forget(rp, rmm, at, len);
+	region_drop(rmm, at, len);
 }
 
 static void call_madvise(struct replay *rp, struct replay_mm *rmm,
@@ -330,9 +464,12 @@ static void call_brk(struct replay *rp, struct replay_mm *rmm,
 
 	if (!rp->dry && do_brk(rmm->mm, heap->base + end) != heap->base + end)
 		rp->res->call_mismatches++;
-	if (pages < heap->pages)
+	if (pages < heap->pages) {
 		replay_forget(rp, rmm, heap->base + ((u64)pages << PAGE_SHIFT),
 			      (u64)(heap->pages - pages) << PAGE_SHIFT);
+		region_drop(rmm, heap->base + ((u64)pages << PAGE_SHIFT),
+			    (u64)(heap->pages - pages) << PAGE_SHIFT);
+	}
 	heap->pages = pages;
 }
 
@@ -372,12 +509,244 @@ static void call_mremap(struct replay *rp, struct replay_mm *rmm,
 	to->kind = m->kind;
 }
 
-/* Pages of files stay writable: see map_prot(). */
-static int call_prot(struct replay_mm *rmm, const struct trace_call *c)
+/* ---- calls with files as files
+ * ------------------------------------------------------------ */
+
+/* MADV_FREE: pages of [AT, AT + LEN) may be taken. */
+static void mark_free(struct replay_mm *rmm, uva_t at, u64 len)
+{
+	for (u64 off = 0; off < len; off += PAGE_SIZE) {
+		struct shadow_page *p = shadow_find(&rmm->shadow, at + off);
+
+		if (p && p->stamp)
+			p->alt = ALT_ZERO;
+	}
+}
+
+/* MADV_REMOVE: the files' pages behind [AT, AT + LEN) are cleared. */
+static void mark_removed(struct replay_mm *rmm, uva_t at, u64 len)
+{
+	while (len) {
+		struct replay_region *r = region_find(rmm, at);
+		u64 n = r ? min(len, r->end - at) : PAGE_SIZE;
+
+		if (r && r->obj && r->shared)
+			obj_hole(r->obj,
+				 (r->index << PAGE_SHIFT) + (at - r->start), n);
+		at += n;
+		len -= n;
+	}
+}
+
+/* What ADVICE has done to the contents, or will do. */
+static void advised(struct replay *rp, struct replay_mm *rmm, uva_t at, u64 len,
+		    int advice)
+{
+	switch (advice) {
+	case MADV_DONTNEED:
+	case MADV_DONTNEED_LOCKED:
+		region_forget(rp, rmm, at, len);
+		break;
+	case MADV_FREE:
+		mark_free(rmm, at, len);
+		break;
+	case MADV_REMOVE:
+		mark_removed(rmm, at, len);
+		break;
+	case MADV_WIPEONFORK:
+	case MADV_KEEPONFORK:
+	case MADV_DONTFORK:
+	case MADV_DOFORK:
+		region_flag(rmm, at, len, advice);
+		break;
+	case MADV_POPULATE_WRITE:
+		region_early(rmm, at, len);
+		break;
+	default:
+		break;
+	}
+}
+
+static void call_advice(struct replay *rp, struct replay_mm *rmm,
+			const struct trace_call *c, uva_t at, u64 len)
+{
+	struct fault_mark faults;
+	int advice = c->arg > INT32_MAX ? -1 : (int)c->arg;
+	int err;
+
+	if (rp->dry) {
+		/* What the first pass was told. */
+		if (place_next(rp) >= 0)
+			advised(rp, rmm, at, len, advice);
+		return;
+	}
+	faults = replay_faults_now();
+	err = do_madvise(rmm->mm, at, len, advice);
+	replay_faults_at(rp, rmm, at, &faults);
+	/* With a hole in the range all the rest was done. */
+	place_note(rp, err == -ENOMEM ? 0 : err);
+	if (err == -EINVAL)
+		rp->res->unsupported_calls++;
+	else
+		mismatch(rp, err);
+	if (!err || err == -ENOMEM)
+		advised(rp, rmm, at, len, advice);
+}
+
+static void call_lock(struct replay *rp, struct replay_mm *rmm,
+		      const struct trace_call *c, uva_t at, u64 len)
+{
+	struct fault_mark faults;
+
+	if (!(c->arg & MLOCK_ONFAULT))
+		region_early(rmm, at, len);
+	if (rp->dry)
+		return;
+	faults = replay_faults_now();
+	mismatch(rp, do_mlock(rmm->mm, at, len, (u32)c->arg));
+	replay_faults_at(rp, rmm, at, &faults);
+}
+
+/* Calls without a range. */
+static void call_all(struct replay *rp, struct replay_mm *rmm,
+		     const struct trace_call *c)
+{
+	u32 flags = (u32)c->arg;
+
+	if (c->op == TRACE_OP_MUNLOCKALL) {
+		rmm->lock_future = false;
+		if (!rp->dry)
+			mismatch(rp, do_munlockall(rmm->mm));
+	} else if (c->op == TRACE_OP_MLOCKALL) {
+		bool now = !(flags & MCL_ONFAULT);
+
+		rmm->lock_future = now && flags & MCL_FUTURE;
+		if (now && flags & MCL_CURRENT)
+			region_early(rmm, 0, UINT64_MAX & PAGE_MASK);
+		if (!rp->dry)
+			mismatch(rp, do_mlockall(rmm->mm, flags));
+	}
+}
+
+static void call_other(struct replay *rp, struct replay_mm *rmm,
+		       const struct trace_call *c, uva_t at, u64 len)
+{
+	if (c->op == TRACE_OP_MADVISE)
+		call_advice(rp, rmm, c, at, len);
+	else if (c->op == TRACE_OP_MLOCK)
+		call_lock(rp, rmm, c, at, len);
+	else if (c->op == TRACE_OP_MUNLOCK && !rp->dry)
+		mismatch(rp, do_munlock(rmm->mm, at, len));
+	else if (c->op == TRACE_OP_MSYNC && !rp->dry)
+		mismatch(rp, do_msync(rmm->mm, at, len, (int)c->arg));
+}
+
+/* The shadows after an mremap that M describes. */
+static void moved(struct replay *rp, struct replay_mm *rmm,
+		  const struct region_move *m)
+{
+	region_move(rmm, m);
+	if (m->to == m->from) {
+		if (m->new < m->old)
+			replay_forget(rp, rmm, m->from + m->new,
+				      m->old - m->new);
+		return;
+	}
+	replay_forget(rp, rmm, m->to, m->new);
+	shadow_move(&rmm->shadow, m->from, m->to, min(m->old, m->new));
+	if (m->new < m->old)
+		replay_forget(rp, rmm, m->from + m->new, m->old - m->new);
+}
+
+/* mremap, as the program asked for it; TO: where it must go, or 0. */
+static s64 remap(struct replay *rp, struct replay_mm *rmm,
+		 const struct region_move *m, u32 flags)
+{
+	int how = MREMAP_MAYMOVE;
+
+	if (rp->dry)
+		return place_next(rp);
+	if (flags & TRACE_MREMAP_DONTUNMAP)
+		how |= MREMAP_DONTUNMAP;
+	if (m->to)
+		how |= MREMAP_FIXED;
+	return place_note(
+		rp, do_mremap(rmm->mm, m->from, m->old, m->new, how, m->to));
+}
+
+/* The MAP record behind an mremap that made a mapping. */
+static void map_moved(struct replay *rp, struct replay_task *t,
+		      const struct trace_map *m)
+{
+	struct replay_mm *rmm = t->rmm;
+	const struct trace_call *c = &rp->move;
+	const struct replay_map *from = map_slot(rmm, c->map);
+	struct region_move mv = {.from = from->base +
+					 ((u64)c->page << PAGE_SHIFT),
+				 .old = (u64)c->nr_pages << PAGE_SHIFT,
+				 .new = c->arg << PAGE_SHIFT,
+				 .keep = c->flags &TRACE_MREMAP_DONTUNMAP};
+	struct replay_map *slot = map_slot(rmm, m->map);
+	s64 got = -EFAULT;
+
+	if (from->base) {
+		mv.to = fixed_place(rmm, m);
+		/* Growing where it was: it may move, here. */
+		if (mv.to == mv.from)
+			mv.to = 0;
+		got = remap(rp, rmm, &mv, c->flags);
+	}
+	must_map(rp, t, got, m);
+	*slot = (struct replay_map){.base = got < 0 ? 0 : (uva_t)got,
+				    .pages = m->pages,
+				    .kind = m->kind};
+	if (got < 0) {
+		rp->res->call_mismatches += !rp->dry;
+		return;
+	}
+	mv.to = (uva_t)got;
+	moved(rp, rmm, &mv);
+}
+
+/* mremap that leaves the mapping where it is: at its end, so it may move as a
+ * whole if all of it is meant. */
+static void call_resize(struct replay *rp, struct replay_task *t,
+			const struct trace_call *c)
+{
+	struct replay_mm *rmm = t->rmm;
+	struct replay_map *m = map_slot(rmm, c->map);
+	struct region_move mv = {.from = m->base + ((u64)c->page << PAGE_SHIFT),
+				 .old = (u64)c->nr_pages << PAGE_SHIFT,
+				 .new = c->arg << PAGE_SHIFT};
+	s64 got;
+
+	if (rp->dry)
+		got = place_next(rp);
+	else
+		got = place_note(rp,
+				 do_mremap(rmm->mm, mv.from, mv.old, mv.new,
+					   c->page ? 0 : MREMAP_MAYMOVE, 0));
+	if (got < 0 && !rp->dry && !t->task->fatal_signal)
+		replay_die(rp,
+			   "mapping %u cannot grow from %u to %llu pages: "
+			   "%s",
+			   c->map, c->nr_pages, (unsigned long long)c->arg,
+			   strerror((int)-got));
+	if (got < 0)
+		return;
+	mv.to = (uva_t)got;
+	moved(rp, rmm, &mv);
+	m->base = mv.to - ((u64)c->page << PAGE_SHIFT);
+	m->pages = c->page + (u32)c->arg;
+}
+
+/* Pages of files stay writable if they are anonymous: see map_prot(). */
+static int call_prot(const struct replay *rp, struct replay_mm *rmm,
+		     const struct trace_call *c)
 {
 	int prot = (int)c->arg;
 
-	return map_slot(rmm, c->map)->kind == TRACE_KIND_FILE
+	return !rp->exact && map_slot(rmm, c->map)->kind == TRACE_KIND_FILE
 		       ? prot | PROT_WRITE
 		       : prot;
 }
@@ -392,13 +761,15 @@ static void call_range(struct replay *rp, struct replay_mm *rmm,
 	case TRACE_OP_MPROTECT:
 		if (!rp->dry)
 			mismatch(rp, do_mprotect(rmm->mm, at, len,
-						 call_prot(rmm, c)));
-		break;
-	case TRACE_OP_MADVISE:
-		call_madvise(rp, rmm, c, at, len);
+						 call_prot(rp, rmm, c)));
 		break;
 	default:
-		rp->res->unsupported_calls += !rp->dry;
+		if (rp->exact)
+			call_other(rp, rmm, c, at, len);
+		else if (c->op == TRACE_OP_MADVISE)
+			call_madvise(rp, rmm, c, at, len);
+		else
+			rp->res->unsupported_calls += !rp->dry;
 		break;
 	}
 }
@@ -409,19 +780,39 @@ void replay_call_record(struct replay *rp, struct replay_task *t,
 	struct replay_map *m;
 
 	/* What failed then had no effect; nor had a range of no mapping. */
-	if (c->err || c->map == TRACE_NO_ID)
+	if (c->err)
+		return;
+	if (rp->exact)
+		call_all(rp, t->rmm, c);
+	/* The mapping that it makes says where: map_moved(). */
+	rp->move = *c;
+	if (c->map == TRACE_NO_ID ||
+	    (rp->exact && c->op == TRACE_OP_MREMAP && c->new_map != c->map))
 		return;
 	m = map_slot(t->rmm, c->map);
 	if (!m->base)
 		return;
 	if (c->op == TRACE_OP_BRK)
 		call_brk(rp, t->rmm, m, c->arg);
+	else if (c->op == TRACE_OP_MREMAP && rp->exact)
+		call_resize(rp, t, c);
 	else if (c->op == TRACE_OP_MREMAP)
 		call_mremap(rp, t->rmm, c);
 	else
 		call_range(rp, t->rmm, c,
 			   m->base + ((u64)c->page << PAGE_SHIFT),
 			   (u64)c->nr_pages << PAGE_SHIFT);
+}
+
+/* The page that a store at VA would change. */
+static struct shadow_page *page_at(struct replay_mm *rmm, uva_t va)
+{
+	struct replay_region *r = rmm->nr_regions ? region_find(rmm, va) : NULL;
+
+	if (r && r->obj && r->shared)
+		return obj_page(r->obj,
+				r->index + ((va - r->start) >> PAGE_SHIFT));
+	return shadow_get(&rmm->shadow, va);
 }
 
 void replay_content_record(struct replay *rp, struct replay_task *t,
@@ -432,6 +823,6 @@ void replay_content_record(struct replay *rp, struct replay_task *t,
 
 	if (rp->dry || !m->base || c->zero)
 		return;
-	p = shadow_get(&t->rmm->shadow, m->base + ((u64)c->page << PAGE_SHIFT));
+	p = page_at(t->rmm, m->base + ((u64)c->page << PAGE_SHIFT));
 	p->next_stamp = c->hash | 1;
 }

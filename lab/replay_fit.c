@@ -264,7 +264,8 @@ static void fit_mremap(struct fit *f, struct fit_mm *mm,
 {
 	struct fit_map *m = fit_map(mm, c->map);
 
-	pages_remove(mm, m->base + c->page, c->nr_pages);
+	if (!(c->flags & TRACE_MREMAP_DONTUNMAP))
+		pages_remove(mm, m->base + c->page, c->nr_pages);
 	if (c->new_map != c->map && c->new_map != TRACE_NO_ID)
 		return;
 	if (!pages_free(mm, m->base + c->page, c->arg))

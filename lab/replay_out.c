@@ -44,11 +44,14 @@ static void over_min_text(char buf[24], const struct replay_result *r)
 }
 
 enum row_kind { ROW_U64, ROW_SIZE, ROW_MS, ROW_HEX };
+/* Rows that stand for one way of replaying files only. */
+enum row_when { ROW_ALWAYS, ROW_REAL, ROW_ANON };
 
 struct row {
 	const char *name;
 	enum row_kind kind;
 	u64 (*get)(const struct replay_result *r);
+	enum row_when when;
 };
 
 #define FIELD(name)                                          \
@@ -64,7 +67,18 @@ FIELD(footprint_pages)
 FIELD(min_flt)
 FIELD(maj_flt)
 FIELD(peak_user_pages)
-FIELD(pageins)
+FIELD(file_min_flt)
+FIELD(file_maj_flt)
+FIELD(shm_min_flt)
+FIELD(shm_maj_flt)
+FIELD(cache_pages)
+FIELD(cache_peak)
+FIELD(mapped_pages)
+FIELD(dirty_pages)
+FIELD(written)
+FIELD(file_reads)
+FIELD(disk_reads)
+FIELD(disk_writes)
 FIELD(min_pageins)
 FIELD(tlb_hits)
 FIELD(tlb_misses)
@@ -93,36 +107,71 @@ static u64 get_swpout(const struct replay_result *r)
 	return r->events[PSWPOUT];
 }
 
+static u64 get_swpin(const struct replay_result *r)
+{
+	return r->events[PSWPIN];
+}
+
+static u64 get_rereads(const struct replay_result *r)
+{
+	return r->file_rereads;
+}
+
+static u64 anon_maj(const struct replay_result *r)
+{
+	return r->maj_flt - r->file_maj_flt - r->shm_maj_flt;
+}
+
+static u64 anon_min(const struct replay_result *r)
+{
+	return r->min_flt - r->file_min_flt - r->shm_min_flt;
+}
+
 static u64 get_refaults(const struct replay_result *r)
 {
 	return r->refault_anon + r->refault_file;
 }
 
 static const struct row rows[] = {
-	{"memory", ROW_SIZE, get_mem_bytes},
-	{"swap", ROW_SIZE, get_swap_bytes},
-	{"references", ROW_U64, get_references},
-	{"page-run records", ROW_U64, get_records},
-	{"footprint, pages", ROW_U64, get_footprint_pages},
-	{"peak use, pages", ROW_U64, get_peak_user_pages},
-	{"minor faults", ROW_U64, get_min_flt},
-	{"major faults", ROW_U64, get_maj_flt},
-	{"reclaimed by kswapd", ROW_U64, get_kswapd},
-	{"reclaimed directly", ROW_U64, get_direct},
-	{"swapped out", ROW_U64, get_swpout},
-	{"swapped in", ROW_U64, get_pageins},
-	{"refaults", ROW_U64, get_refaults},
-	{"optimum's page-ins", ROW_U64, get_min_pageins},
-	{"TLB hits", ROW_U64, get_tlb_hits},
-	{"TLB misses", ROW_U64, get_tlb_misses},
-	{"contents checked", ROW_U64, get_data_checks},
-	{"data errors", ROW_U64, get_data_errors},
-	{"access errors", ROW_U64, get_access_errors},
-	{"call mismatches", ROW_U64, get_call_mismatches},
-	{"file pages as anon", ROW_U64, get_file_as_anon},
-	{"virtual time, ms", ROW_MS, get_virtual_ns},
-	{"wall time, ms", ROW_MS, get_wall_ns},
-	{"digest", ROW_HEX, get_digest},
+	{"memory", ROW_SIZE, get_mem_bytes, ROW_ALWAYS},
+	{"swap", ROW_SIZE, get_swap_bytes, ROW_ALWAYS},
+	{"references", ROW_U64, get_references, ROW_ALWAYS},
+	{"page-run records", ROW_U64, get_records, ROW_ALWAYS},
+	{"footprint, pages", ROW_U64, get_footprint_pages, ROW_ALWAYS},
+	{"peak use, pages", ROW_U64, get_peak_user_pages, ROW_ALWAYS},
+	{"minor faults", ROW_U64, get_min_flt, ROW_ALWAYS},
+	{"  anonymous", ROW_U64, anon_min, ROW_REAL},
+	{"  files", ROW_U64, get_file_min_flt, ROW_REAL},
+	{"  shared memory", ROW_U64, get_shm_min_flt, ROW_REAL},
+	{"major faults", ROW_U64, get_maj_flt, ROW_ALWAYS},
+	{"  anonymous", ROW_U64, anon_maj, ROW_REAL},
+	{"  files", ROW_U64, get_file_maj_flt, ROW_REAL},
+	{"  shared memory", ROW_U64, get_shm_maj_flt, ROW_REAL},
+	{"page cache, pages", ROW_U64, get_cache_pages, ROW_REAL},
+	{"  at most", ROW_U64, get_cache_peak, ROW_REAL},
+	{"  mapped", ROW_U64, get_mapped_pages, ROW_REAL},
+	{"  dirty", ROW_U64, get_dirty_pages, ROW_REAL},
+	{"file pages read", ROW_U64, get_file_reads, ROW_REAL},
+	{"  read again", ROW_U64, get_rereads, ROW_REAL},
+	{"pages written back", ROW_U64, get_written, ROW_REAL},
+	{"disk reads", ROW_U64, get_disk_reads, ROW_REAL},
+	{"disk writes", ROW_U64, get_disk_writes, ROW_REAL},
+	{"reclaimed by kswapd", ROW_U64, get_kswapd, ROW_ALWAYS},
+	{"reclaimed directly", ROW_U64, get_direct, ROW_ALWAYS},
+	{"swapped out", ROW_U64, get_swpout, ROW_ALWAYS},
+	{"swapped in", ROW_U64, get_swpin, ROW_ALWAYS},
+	{"refaults", ROW_U64, get_refaults, ROW_ALWAYS},
+	{"optimum's page-ins", ROW_U64, get_min_pageins, ROW_ALWAYS},
+	{"TLB hits", ROW_U64, get_tlb_hits, ROW_ALWAYS},
+	{"TLB misses", ROW_U64, get_tlb_misses, ROW_ALWAYS},
+	{"contents checked", ROW_U64, get_data_checks, ROW_ALWAYS},
+	{"data errors", ROW_U64, get_data_errors, ROW_ALWAYS},
+	{"access errors", ROW_U64, get_access_errors, ROW_ALWAYS},
+	{"call mismatches", ROW_U64, get_call_mismatches, ROW_ALWAYS},
+	{"file pages as anon", ROW_U64, get_file_as_anon, ROW_ANON},
+	{"virtual time, ms", ROW_MS, get_virtual_ns, ROW_ALWAYS},
+	{"wall time, ms", ROW_MS, get_wall_ns, ROW_ALWAYS},
+	{"digest", ROW_HEX, get_digest, ROW_ALWAYS},
 };
 
 static void cell(char buf[24], enum row_kind kind, u64 v)
@@ -183,7 +232,9 @@ void replay_print_table(const struct replay_result *runs, u32 nr,
 	       runs->arch, runs->policy, runs->cpus, runs->cpus == 1 ? "" : "s",
 	       ull(runs->seed));
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		print_row(&rows[i], runs, nr);
+		if (rows[i].when == ROW_ALWAYS ||
+		    (rows[i].when == ROW_REAL) == runs->exact)
+			print_row(&rows[i], runs, nr);
 	printf("%-22s", "page-ins / optimum");
 	for (u32 i = 0; i < nr; i++) {
 		over_min_text(buf, &runs[i]);
@@ -243,6 +294,31 @@ static void set_counts(json_t *o, const struct replay_result *r)
 		json_object_set_new(o, "oom", json_string(r->oom));
 }
 
+/* What there is only with files as files. */
+static json_t *files_json(const struct replay_result *r)
+{
+	json_t *o = json_object();
+
+	set_u64(o, "anon_minor_faults", anon_min(r));
+	set_u64(o, "anon_major_faults", anon_maj(r));
+	set_u64(o, "file_minor_faults", r->file_min_flt);
+	set_u64(o, "file_major_faults", r->file_maj_flt);
+	set_u64(o, "shmem_minor_faults", r->shm_min_flt);
+	set_u64(o, "shmem_major_faults", r->shm_maj_flt);
+	set_u64(o, "cache_pages", r->cache_pages);
+	set_u64(o, "cache_peak_pages", r->cache_peak);
+	set_u64(o, "mapped_pages", r->mapped_pages);
+	set_u64(o, "dirty_pages", r->dirty_pages);
+	set_u64(o, "dirtied_pages", r->dirtied);
+	set_u64(o, "written_back_pages", r->written);
+	set_u64(o, "read_pages", r->file_reads);
+	set_u64(o, "read_again_pages", get_rereads(r));
+	set_u64(o, "disk_reads", r->disk_reads);
+	set_u64(o, "disk_writes", r->disk_writes);
+	set_u64(o, "special_maps", r->special_maps);
+	return o;
+}
+
 static json_t *run_json(const struct replay_result *r)
 {
 	json_t *o = json_object();
@@ -274,6 +350,8 @@ static json_t *run_json(const struct replay_result *r)
 	snprintf(digest, sizeof(digest), "%016llx", ull(r->digest));
 	json_object_set_new(o, "digest", json_string(digest));
 	set_counts(o, r);
+	if (r->exact)
+		json_object_set_new(o, "files", files_json(r));
 	return o;
 }
 

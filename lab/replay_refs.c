@@ -26,6 +26,7 @@
 #include "err.h"
 #include "phys/alloc.h"
 #include "phys/mmzone.h"
+#include "phys/vmstat.h"
 #include "replay_priv.h"
 
 /* All TLBs are looked through after so many faults. */
@@ -79,6 +80,135 @@ static void fill_hook(struct sim_tlb_entry *e, uva_t va, unsigned access,
 	stamp_write(e->view, p->stamp);
 }
 
+/* ---- the same with files as files
+ * -------------------------------------------------------- */
+
+/* The region of VA, and if it shows an object, where; NULL: private memory. */
+static struct replay_region *object_at(struct replay_mm *rmm, uva_t va,
+				       u64 *index)
+{
+	struct replay_region *r = rmm->nr_regions ? region_find(rmm, va) : NULL;
+
+	if (!r || !r->obj)
+		return NULL;
+	*index = r->index + ((va - r->start) >> PAGE_SHIFT);
+	return r;
+}
+
+/* Does VIEW hold what P says, or what it may hold besides? Q: the page of the
+ * file behind a private mapping. P is brought up to date. */
+static bool holds(const void *view, struct shadow_page *p,
+		  const struct shadow_page *q, bool all)
+{
+	static const struct shadow_page zero;
+
+	switch (p->alt) {
+	case ALT_ANY:
+		return true;
+	case ALT_ZERO:
+		if (stamp_matches_cut(view, p, true))
+			return true;
+		p->stamp = p->cut = 0;
+		p->alt = ALT_NONE;
+		return stamp_matches_cut(view, &zero, true);
+	case ALT_FILE:
+		if (q->alt == ALT_ANY || stamp_matches_cut(view, q, true))
+			return true;
+		p->alt = ALT_NONE;
+		p->own = 1;
+		return stamp_matches_cut(view, p, true);
+	default:
+		return stamp_matches_cut(view, p, all);
+	}
+}
+
+static void check_loaded(struct replay *rp, const struct sim_tlb_entry *e,
+			 uva_t va, struct shadow_page *p,
+			 const struct shadow_page *q)
+{
+	rp->res->data_checks++;
+	if (!holds(e->view, p, q, p->pfn != e->pfn))
+		data_error(rp, va, p, (const u64 *)(void *)e->view);
+	p->pfn = (u32)e->pfn;
+}
+
+/* Private memory was stored to: its own contents, from now on. */
+static void store_private(struct replay *rp, struct shadow_page *p, void *view)
+{
+	p->stamp = p->next_stamp ? p->next_stamp : ++rp->stamp_seq << 1 | 1;
+	p->next_stamp = 0;
+	p->cut = 0;
+	p->alt = ALT_NONE;
+	p->own = 1;
+	stamp_write(view, p->stamp);
+}
+
+static void fill_hook_exact(struct sim_tlb_entry *e, uva_t va, unsigned access,
+			    bool loaded)
+{
+	struct replay *rp = hook_replay;
+	struct replay_task *t = running_task(rp);
+	struct shadow_page *p, *q = NULL, *seen;
+	struct replay_region *r;
+	u64 index = 0;
+
+	if (!t->rmm)
+		return;
+	r = object_at(t->rmm, va, &index);
+	p = r && r->shared ? NULL : shadow_get(&t->rmm->shadow, va);
+	if (r)
+		q = obj_page(r->obj, index);
+	/* What is seen: one's own page if there is one, or may be. */
+	seen = p && (!q || p->own || p->alt) ? p : q;
+	if (loaded)
+		check_loaded(rp, e, va, seen, q);
+	if (!seen->touched)
+		rp->res->footprint_pages++;
+	seen->touched = 1;
+	if (!(access & SIM_WRITE))
+		return;
+	if (p)
+		store_private(rp, p, e->view);
+	else
+		obj_store(r->obj, q, index, e->view);
+	if (p && !p->touched)
+		rp->res->footprint_pages++;
+	if (p)
+		p->touched = 1;
+}
+
+struct fault_mark replay_faults_now(void)
+{
+	return (struct fault_mark){sum_vm_event(PGFAULT),
+				   sum_vm_event(PGMAJFAULT)};
+}
+
+void replay_faults_are(struct replay *rp, u8 kind,
+		       const struct fault_mark *mark)
+{
+	struct fault_mark now = replay_faults_now();
+	u64 major = now.major - mark->major;
+	u64 minor = now.all - mark->all - major;
+
+	if (kind == OBJ_FILE) {
+		rp->res->file_maj_flt += major;
+		rp->res->file_min_flt += minor;
+	} else {
+		rp->res->shm_maj_flt += major;
+		rp->res->shm_min_flt += minor;
+	}
+}
+
+void replay_faults_at(struct replay *rp, struct replay_mm *rmm, uva_t va,
+		      const struct fault_mark *mark)
+{
+	u64 index;
+	struct replay_region *r = object_at(rmm, va, &index);
+
+	if (r)
+		replay_faults_are(rp, r->obj->kind, mark);
+}
+
 /*
  * A frame that is free must not be reachable through any CPU's TLB: its next
  * owner's data would be read or overwritten. (A hit checks no contents, so
@@ -113,11 +243,30 @@ static int fault_hook(struct mm_task *task, uva_t va, u32 error_code)
 	return sig;
 }
 
+static int fault_hook_exact(struct mm_task *task, uva_t va, u32 error_code)
+{
+	struct replay_mm *rmm = running_task(hook_replay)->rmm;
+	struct fault_mark mark = replay_faults_now();
+	int sig = fault_hook(task, va, error_code);
+
+	if (rmm)
+		replay_faults_at(hook_replay, rmm, va, &mark);
+	return sig;
+}
+
 void replay_set_hook(struct replay *rp)
 {
 	hook_replay = rp;
-	sim_set_fill_hook(rp ? fill_hook : NULL);
-	port_set_fault_hook(rp ? fault_hook : mm_user_fault);
+	if (!rp) {
+		sim_set_fill_hook(NULL);
+		port_set_fault_hook(mm_user_fault);
+	} else if (rp->exact) {
+		sim_set_fill_hook(fill_hook_exact);
+		port_set_fault_hook(fault_hook_exact);
+	} else {
+		sim_set_fill_hook(fill_hook);
+		port_set_fault_hook(fault_hook);
+	}
 }
 
 /* ---- samples
@@ -131,8 +280,12 @@ void replay_note_peak(struct replay *rp)
 	for (int l = 0; l < NR_LRU_LISTS; l++)
 		n += global_node_page_state(NR_LRU_BASE + l);
 	n += global_node_page_state(NR_ISOLATED_ANON);
+	n += global_node_page_state(NR_ISOLATED_FILE);
 	if (n > rp->res->peak_user_pages)
 		rp->res->peak_user_pages = n;
+	n = rp->exact ? global_node_page_state(NR_FILE_PAGES) : 0;
+	if (n > rp->res->cache_peak)
+		rp->res->cache_peak = n;
 }
 
 static void take_sample(struct replay *rp, struct replay_sample *s)
@@ -274,6 +427,41 @@ static void dry_page(struct replay *rp, struct shadow_page *p, u32 access)
 	min_add(rp, p->id);
 }
 
+void replay_dry_file_page(struct replay *rp, struct shadow_page *p)
+{
+	if (!p->id)
+		p->id = id_new(rp);
+	min_add(rp, p->id);
+}
+
+/* A page of an object: shared, or until a private mapping has its own. */
+static void dry_page_exact(struct replay *rp, struct replay_mm *rmm, uva_t va,
+			   u32 access)
+{
+	struct shadow_page *p, *q;
+	struct replay_region *r;
+	u64 index = 0;
+
+	r = object_at(rmm, va, &index);
+	p = r && r->shared ? NULL : shadow_get(&rmm->shadow, va);
+	if (!r || (p && p->own)) {
+		dry_page(rp, p, access);
+		return;
+	}
+	q = obj_page(r->obj, index);
+	replay_dry_file_page(rp, q);
+	if (!(access & TRACE_W))
+		return;
+	if (p) {
+		p->own = 1;
+		dry_page(rp, p, access);
+		return;
+	}
+	/* A store makes a page with contents, for the model of writes. */
+	q->stamp |= 1;
+	q->cut = 0;
+}
+
 /* ---- one record
  * ---------------------------------------------------------------------- */
 
@@ -308,6 +496,10 @@ static MM_NOINLINE bool ref_slow(struct replay *rp, struct replay_task *t,
 static void dry_ref(struct replay *rp, struct replay_task *t, uva_t va,
 		    const struct trace_ref *ref)
 {
+	for (u32 i = 0; rp->exact && i < ref->nr_pages; i++, va += PAGE_SIZE)
+		dry_page_exact(rp, t->rmm, va, ref->access);
+	if (rp->exact)
+		return;
 	for (u32 i = 0; i < ref->nr_pages; i++, va += PAGE_SIZE)
 		dry_page(rp, shadow_get(&t->rmm->shadow, va), ref->access);
 }

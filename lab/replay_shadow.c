@@ -196,3 +196,36 @@ bool stamp_matches(const void *view, u64 stamp, bool all)
 		bad |= w[i] ^ stamp_word(stamp, i);
 	return bad == 0;
 }
+
+void stamp_bytes(u8 *to, u64 stamp, u32 cut, u32 off, u32 n)
+{
+	u32 end = min(off + n, (u32)PAGE_SIZE - cut), i = off;
+
+	while (i < end) {
+		u64 w = stamp_word(stamp, i / 8) >> (i % 8 * 8);
+		u32 part = min(8 - i % 8, end - i);
+
+		memcpy(to, &w, part);
+		to += part;
+		i += part;
+	}
+	memset(to, 0, off + n - i);
+}
+
+void stamp_write_cut(void *view, u64 stamp, u32 cut)
+{
+	if (cut)
+		stamp_bytes(view, stamp, cut, 0, PAGE_SIZE);
+	else
+		stamp_write(view, stamp);
+}
+
+bool stamp_matches_cut(const void *view, const struct shadow_page *p, bool all)
+{
+	static u8 want[PAGE_SIZE];
+
+	if (!p->cut)
+		return stamp_matches(view, p->stamp, all);
+	stamp_bytes(want, p->stamp, p->cut, 0, PAGE_SIZE);
+	return !memcmp(view, want, PAGE_SIZE);
+}
