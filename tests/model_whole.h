@@ -568,10 +568,7 @@ static void wl_enter(struct mm_struct *mm)
 
 static void wl_op_exec(struct wl_proc *p)
 {
-	struct mm_struct *mm = wl_new_mm();
-
-	mm_task_exit(port_current());
-	wl_enter(mm);
+	mm_task_exec(wl_new_mm());
 	wl_model_unmap(p, 0, WL_PAGES);
 	p->brk = 0;
 	__atomic_fetch_add(&wl.execs, 1, __ATOMIC_RELAXED);

@@ -35,6 +35,7 @@
 #include "base/seqbuf.h"
 #include "base/wait.h"
 #include "base_seed.h"
+#include "books.h"
 #include "cache/swap.h"
 #include "kmem/slab.h"
 #include "pgtable/kernel.h"
@@ -64,6 +65,7 @@ struct tm_state {
 	struct tm_config cfg;
 	struct port_bdev *disk;
 	u64 free_start, swap_start;
+	struct books books;
 	u64 digest, end_ns; /* results */
 	size_t log_len;
 	char log[1 << 16];
@@ -191,37 +193,6 @@ static inline void tm_note_cache(struct kmem_cache *s, void *arg)
 	c->cache[c->nr++] = s;
 }
 
-/*
- * Pages whose last user went while they were on their way to the device stay
- * in the swap cache until reclaim meets them: do what it would do.
- */
-static inline void tm_drop_orphan(swp_entry_t entry)
-{
-	struct page *page = lookup_swap_cache(entry);
-
-	if (!page)
-		return;
-	lock_page(page);
-	wait_on_page_writeback(page);
-	if (PageSwapCache(page) && page_swap_entry(page).val == entry.val &&
-	    !page_mapped(page))
-		try_to_free_swap(page);
-	unlock_page(page);
-	put_page(page);
-}
-
-static inline void tm_drop_orphans(void)
-{
-	for (u32 t = 0; t < cache_sys.nr_swap; t++) {
-		for (u32 off = 1; off < cache_sys.swap[t]->max; off++) {
-			swp_entry_t entry = swp_entry(t, off);
-
-			if (swap_slot_cached(entry) && !swap_count(entry))
-				tm_drop_orphan(entry);
-		}
-	}
-}
-
 /* A user thread that comes and goes: afterwards its CPU, idle, has no address
  * space of the past loaded. */
 static inline void tm_visit(void *arg)
@@ -257,7 +228,7 @@ static inline u64 tm_settle(void)
 		port_park(5 * 1000 * 1000);
 		tm_visit_cpus();
 		lru_add_drain_all();
-		tm_drop_orphans();
+		books_drop_orphans();
 		epoch_drain();
 	}
 	caches.nr = 0;
@@ -345,13 +316,13 @@ static inline int tm_main(void *arg)
 	tm.free_start = tm_settle();
 	tables = pgtable_sys.nr_tables;
 	tm.swap_start = get_nr_swap_pages();
+	books_open(&tm.books);
 	ret = tm.cfg.body(tm.cfg.arg);
 	tm_use(NULL);
 	free_end = tm_settle();
 	tm.digest = mm_stats_digest();
 	tm.end_ns = sim_now_ns();
 	tm_check_all();
-	CHECK_EQ(get_nr_swap_pages(), tm.swap_start);
 	CHECK_EQ(space_sys.nr_mms, 0);
 	CHECK_EQ(phys_sys.nr_bad_pages, 0);
 	CHECK_EQ(space_sys.committed, 0);
@@ -359,7 +330,7 @@ static inline int tm_main(void *arg)
 		/* Tables of the kernel stay once they were needed. */
 		free_end += pgtable_sys.nr_tables - tables;
 		CHECK_EQ(free_end, tm.free_start);
-		tm_audit();
+		CHECK_EQ(books_close(&tm.books), 0);
 	}
 	mm_shutdown();
 	return ret;

@@ -66,12 +66,39 @@ void mm_put(struct mm_struct *mm);
 int mm_fork(struct mm_struct *old, struct mm_struct **out) MM_MUST_CHECK;
 
 /*
+ * mm_clone: the memory of a new task of MM's process, as clone(2) makes it: MM
+ * itself, with a user more (MM_CLONE_VM), or a copy. The caller owns *OUT.
+ * Returns 0, -ENOMEM, -EAGAIN; with MM_CLONE_VM it cannot fail. Other bits of
+ * FLAGS are not memory's business.
+ */
+#define MM_CLONE_VM 0x100u
+int mm_clone(struct mm_struct *mm, u32 flags,
+	     struct mm_struct **out) MM_MUST_CHECK;
+
+/*
  * mm_task_attach: TASK runs in MM from now on (one user more); a task without
  * one becomes a user task. mm_task_exit: leave it; PF_EXITING is set.
  * Called by the task itself, or before it runs for the first time.
  */
 void mm_task_attach(struct mm_task *task, struct mm_struct *mm);
 void mm_task_exit(struct mm_task *task);
+
+/*
+ * mm_task_vfork: as mm_task_attach(), for the child of vfork(2): DONE is
+ * completed (base/wait.h) when TASK has left MM for good, by mm_task_exec() or
+ * mm_task_exit(). The parent waits for it, so DONE may stand on its stack.
+ */
+void mm_task_vfork(struct mm_task *task, struct mm_struct *mm,
+		   struct completion *done);
+
+/*
+ * mm_task_exec: what execve(2) does to the memory of the running task: it
+ * leaves its space, if it has one, for MM, whose user the caller had becomes
+ * the task's. MM gets the old space's limits; locks and MCL_FUTURE stay behind,
+ * the task's memory policy and counts come along. A parent that waits in vfork
+ * goes on. The old space goes with its last user. Cannot fail; may sleep.
+ */
+void mm_task_exec(struct mm_struct *mm);
 
 /*
  * mm_task_register: enter TASK into the registry with a fresh pid, named COMM.

@@ -11,6 +11,7 @@
 
 #include <mmkit/types.h>
 
+struct completion;
 struct mempolicy;
 struct mm_struct;
 struct port_thread;
@@ -59,6 +60,7 @@ struct mm_task {
 	u32 nr_dirtied; /* pages of files since it last looked at limits */
 	struct vm_area_struct *fault_vma; /* of the last fault, and when it */
 	u64 fault_seq;			  /* was found (space/vma_lock.c) */
+	struct completion *vfork_done;	  /* done when this leaves its space */
 	u64 reclaimed_slab;	    /* frames of slabs freed in PF_MEMALLOC */
 	struct port_thread *thread; /* set by the port at creation */
 	struct mm_task *next, **pprev; /* registry of tasks (space/) */

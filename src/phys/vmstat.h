@@ -200,6 +200,10 @@ enum vm_event_item {
 	ZSWPOUT,
 	DIRECT_MAP_LEVEL2_SPLIT,
 	DIRECT_MAP_LEVEL3_SPLIT,
+	/* Not in /proc/vmstat: /sys/kernel/debug/rmap. */
+	RMAP_WALKS,	/* from a frame to its mappings */
+	RMAP_WALK_VMAS, /* VMAs looked at by them */
+	RMAP_WALK_HITS, /* VMAs that mapped the frame */
 	NR_VM_EVENT_ITEMS
 };
 

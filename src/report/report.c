@@ -62,6 +62,7 @@ static const struct report_file {
 	{"/sys/kernel/debug/extfrag/extfrag_index", show_extfrag_index},
 	{"/sys/kernel/debug/extfrag/unusable_index", show_unusable_index},
 	{"/sys/kernel/debug/page_owner", show_page_owner},
+	{"/sys/kernel/debug/rmap", show_rmap},
 	{"/sys/kernel/debug/shrinker", show_shrinkers},
 };
 

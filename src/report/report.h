@@ -26,6 +26,7 @@ void show_meminfo(struct seq_buf *out);
 /* tables_show.c */
 void show_iomem(struct seq_buf *out);
 void show_swaps(struct seq_buf *out);
+void show_rmap(struct seq_buf *out);
 /* slab_show.c */
 void show_slabinfo(struct seq_buf *out);
 /* show_slab_attr: NAME is "CACHE/ATTRIBUTE". 0, or -ENOENT with OUT as it

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tables_show.c - files that list things: iomem, swaps.
+ * tables_show.c - files that list things: iomem, swaps; reverse mapping.
  */
 #include "cache/swap.h"
+#include "kmem/slab.h"
 #include "phys/phys.h"
 #include "report/report.h"
+#include "space/space.h"
 
 /* ---- /proc/iomem ------------------------------------------------------- */
 
@@ -86,4 +88,28 @@ void show_swaps(struct seq_buf *out)
 	mm_assert_le(nr_swap_areas(), MAX_SWAPFILES);
 	for (u32 t = 0; t < nr_swap_areas(); t++)
 		put_swap(out, cache_sys.swap[t]);
+}
+
+/* ---- /sys/kernel/debug/rmap -------------------------------------------- */
+
+static void put_count(struct seq_buf *out, const char *name, u64 value)
+{
+	seq_printf(out, "%s %llu\n", name, LLU(value));
+}
+
+/*
+ * What reverse mapping costs: walks, the VMAs that they looked at, and those
+ * of them that mapped the frame; and the objects that find them.
+ */
+void show_rmap(struct seq_buf *out)
+{
+	const struct space_state *s = &space_sys;
+
+	if (!s->anon_vma_cache)
+		return;
+	put_count(out, "walks", sum_vm_event(RMAP_WALKS));
+	put_count(out, "vmas", sum_vm_event(RMAP_WALK_VMAS));
+	put_count(out, "hits", sum_vm_event(RMAP_WALK_HITS));
+	put_count(out, "anon_vmas", kmem_cache_active(s->anon_vma_cache));
+	put_count(out, "links", kmem_cache_active(s->avc_cache));
 }

@@ -168,3 +168,12 @@ int mm_fork(struct mm_struct *old, struct mm_struct **out)
 		*out = mm;
 	return err;
 }
+
+int mm_clone(struct mm_struct *mm, u32 flags, struct mm_struct **out)
+{
+	if (!(flags & MM_CLONE_VM))
+		return mm_fork(mm, out);
+	mm_get(mm);
+	*out = mm;
+	return 0;
+}

@@ -22,6 +22,7 @@
 
 #include "base/epoch.h"
 #include "base/string.h"
+#include "base/wait.h"
 #include "cache/filemap.h"
 #include "cache/shmem.h"
 #include "pgtable/kernel.h"
@@ -373,6 +374,24 @@ void mm_task_attach(struct mm_task *task, struct mm_struct *mm)
 	preempt_enable();
 }
 
+void mm_task_vfork(struct mm_task *task, struct mm_struct *mm,
+		   struct completion *done)
+{
+	mm_verify(task->vfork_done == NULL);
+	task->vfork_done = done;
+	mm_task_attach(task, mm);
+}
+
+/* TASK does not touch its space any more: the parent may, if it waits. */
+static void vfork_end(struct mm_task *task)
+{
+	struct completion *done = task->vfork_done;
+
+	task->vfork_done = NULL;
+	if (done)
+		complete(done);
+}
+
 void mm_task_exit(struct mm_task *task)
 {
 	struct mm_struct *mm = task->mm;
@@ -388,8 +407,42 @@ void mm_task_exit(struct mm_task *task)
 	if (task == port_current())
 		port_load_root(pgtable_sys.idle_root, 0);
 	preempt_enable();
+	vfork_end(task);
 	mm_drop(mm);
 	mm_put(mm);
+}
+
+/* Limits are a process's, and execve(2) keeps them. */
+static void inherit_limits(struct mm_struct *mm, const struct mm_struct *old)
+{
+	mm->rlimit_as = READ_ONCE(old->rlimit_as);
+	mm->rlimit_data = READ_ONCE(old->rlimit_data);
+	mm->rlimit_stack = READ_ONCE(old->rlimit_stack);
+	mm->rlimit_memlock = READ_ONCE(old->rlimit_memlock);
+}
+
+void mm_task_exec(struct mm_struct *mm)
+{
+	struct mm_task *task = port_current();
+	struct mm_struct *old = task->mm, *active;
+
+	mm_verify(mm != old);
+	if (old)
+		inherit_limits(mm, old);
+	mm_grab(mm);
+	preempt_disable();
+	active = task->active_mm;
+	task->active_mm = mm;
+	task_set_mm(task, mm);
+	task->fault_vma = NULL;
+	task->flags &= ~PF_KTHREAD;
+	mm_load(mm);
+	preempt_enable();
+	vfork_end(task);
+	if (active)
+		mm_drop(active);
+	if (old)
+		mm_put(old);
 }
 
 void mm_task_register(struct mm_task *task, const char *comm)

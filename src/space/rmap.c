@@ -187,8 +187,10 @@ bool page_vma_slot(const struct page *page, struct vm_area_struct *vma,
 	pt_lock(slot);
 	e = pt_get(slot);
 	if (pte_present(e) && !pte_special(e) &&
-	    pte_pfn(e) == page_to_pfn(page))
+	    pte_pfn(e) == page_to_pfn(page)) {
+		count_vm_event(RMAP_WALK_HITS);
 		return true;
+	}
 	pt_unlock(slot);
 	return false;
 }
@@ -199,6 +201,7 @@ static bool walk_vma(struct page *page, struct vm_area_struct *vma, u64 pgoff,
 {
 	if (rwc->invalid_vma && rwc->invalid_vma(vma, rwc->arg))
 		return true;
+	rwc->visited++;
 	if (!rwc->rmap_one(page, vma, page_vma_address(vma, pgoff), rwc->arg))
 		return false;
 	return !rwc->done || !rwc->done(page);
@@ -239,14 +242,10 @@ static bool walk_file(struct page *page, struct rmap_walk_control *rwc)
 	return true;
 }
 
-bool rmap_walk(struct page *page, struct rmap_walk_control *rwc)
+static bool walk_anon(struct page *page, struct rmap_walk_control *rwc)
 {
-	struct anon_vma *av;
+	struct anon_vma *av = page_get_anon_vma(page);
 
-	mm_assert(page_count(page) > 0);
-	if (PageFile(page))
-		return walk_file(page, rwc);
-	av = page_get_anon_vma(page);
 	if (!av)
 		return true;
 	if (!rwc->try_lock) {
@@ -261,6 +260,18 @@ bool rmap_walk(struct page *page, struct rmap_walk_control *rwc)
 	up_read(&av->root->rwsem);
 	anon_vma_put(av);
 	return true;
+}
+
+bool rmap_walk(struct page *page, struct rmap_walk_control *rwc)
+{
+	bool walked;
+
+	mm_assert(page_count(page) > 0);
+	rwc->visited = 0;
+	walked = PageFile(page) ? walk_file(page, rwc) : walk_anon(page, rwc);
+	count_vm_event(RMAP_WALKS);
+	count_vm_events(RMAP_WALK_VMAS, rwc->visited);
+	return walked;
 }
 
 /* ---- referenced?

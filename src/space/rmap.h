@@ -156,6 +156,7 @@ struct rmap_walk_control {
 	/* Skip this VMA. May be NULL. */
 	bool (*invalid_vma)(struct vm_area_struct *vma, void *arg);
 	bool try_lock; /* give up rather than wait for the tree's lock */
+	u32 visited;   /* out: VMAs looked at */
 };
 
 /* rmap_walk: false if the lock was not to be had (try_lock). May sleep. A page

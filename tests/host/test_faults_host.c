@@ -20,6 +20,7 @@
 #include "base/epoch.h"
 #include "base/seqbuf.h"
 #include "base_seed.h"
+#include "books.h"
 #include "cache/swap.h"
 #include "host.h"
 #include "phys/lru.h"
@@ -88,33 +89,24 @@ static struct port_bdev *make_swap(void)
 	return disk;
 }
 
-static void audit(void)
-{
-	static char text[16384];
-	struct seq_buf s;
-
-	seq_buf_init(&s, text, sizeof(text));
-	if (mm_audit(&s)) {
-		fprintf(stderr, "%s", text);
-		fail_now("audit is clean", __LINE__);
-	}
-}
-
 static int run_main(void *arg)
 {
+	static struct books books;
 	struct mm_boot_params bp = {.map = arg};
 
 	CHECK(mm_boot(&bp) == 0);
 	make_swap();
+	books_open(&books);
 	for (u64 i = 0; i < nr_rounds; i++)
 		fr_round((enum fr_kind)(i % FR_NR_KINDS), the_seed + i, 1000,
 			 UINT32_MAX);
 	for (int i = 0; i < 20; i++) {
 		usleep(2000);
 		lru_add_drain_all();
+		books_drop_orphans();
 		epoch_drain();
 	}
-	audit();
+	CHECK(books_close(&books) == 0);
 	CHECK(space_sys.nr_mms == 0 && space_sys.committed == 0);
 	mm_shutdown();
 	return 0;

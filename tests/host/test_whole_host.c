@@ -22,6 +22,7 @@
 #include "base/epoch.h"
 #include "base/seqbuf.h"
 #include "base_seed.h"
+#include "books.h"
 #include "cache/swap.h"
 #include "host.h"
 #include "kmem/slab.h"
@@ -109,33 +110,13 @@ static void make_swap(struct run *run)
 	CHECK(swapon(run->disk, -2) == 0);
 }
 
-static void drop_orphans(u32 max)
-{
-	for (u32 off = 1; off < max; off++) {
-		swp_entry_t e = swp_entry(0, off);
-		struct page *page;
-
-		if (!swap_slot_cached(e) || swap_count(e))
-			continue;
-		page = lookup_swap_cache(e);
-		if (!page)
-			continue;
-		lock_page(page);
-		wait_on_page_writeback(page);
-		if (PageSwapCache(page) && page_swap_entry(page).val == e.val)
-			try_to_free_swap(page);
-		unlock_page(page);
-		put_page(page);
-	}
-}
-
 /* Daemons take a moment to come to rest. */
 static void settle(const struct run *run)
 {
 	for (int i = 0; i < 50; i++) {
 		usleep(2000);
 		lru_add_drain_all();
-		drop_orphans(run->swap_pages);
+		books_drop_orphans();
 		epoch_drain();
 		if (get_nr_swap_pages() == run->nr_swap)
 			break;
@@ -143,32 +124,23 @@ static void settle(const struct run *run)
 	drain_all_pages();
 }
 
-static void audit(void)
-{
-	static char text[16384];
-	struct seq_buf s;
-
-	seq_buf_init(&s, text, sizeof(text));
-	if (mm_audit(&s)) {
-		fprintf(stderr, "%s", text);
-		fail_now("audit is clean", __LINE__);
-	}
-}
-
 static int run_main(void *arg)
 {
 	struct run *run = arg;
+	static struct books books;
 	struct mm_boot_params bp = {.map = &run->map};
 
 	CHECK(mm_boot(&bp) == 0);
 	make_swap(run);
 	run->nr_swap = get_nr_swap_pages();
+	drain_all_pages();
+	books_open(&books);
 	CHECK(run->body() == 0);
 	settle(run);
 	CHECK(get_nr_swap_pages() == run->nr_swap);
 	CHECK(space_sys.nr_mms == 0 && space_sys.committed == 0);
 	CHECK(phys_sys.nr_bad_pages == 0);
-	audit();
+	CHECK(books_close(&books) == 0);
 	phys_check();
 	swap_check();
 	lru_check(&NODE_DATA(0)->lruvec);
