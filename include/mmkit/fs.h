@@ -218,6 +218,7 @@ struct address_space_operations {
 #endif
 
 /* Read-ahead of one open file. Unlocked: a lost update costs a guess. */
+/* Without a lock: threads that share an open file write over each other. */
 struct file_ra_state {
 	u64 start;	/* first page of the window */
 	u32 size;	/* pages of the window */

@@ -31,6 +31,8 @@
 #include <sched.h>
 #include <string.h>
 
+#include "base/string.h"
+
 #define SIGSEGV_NR  11
 #define FAULT_LIMIT 1000000u /* retries of one access */
 
@@ -105,10 +107,12 @@ static bool try_access(const struct piece *p, u32 *error)
 	enter(c);
 	ok = walk(c, p->va, p->access, &w);
 	if (ok && p->len) {
+		/* Threads of a program may race for its memory, and with the
+		 * device that writes it: that is the program's matter. */
 		if (p->access & HOST_WRITE)
-			memcpy(host_phys(w.pa), p->from, p->len);
+			mm_memcpy_racy(host_phys(w.pa), p->from, p->len);
 		else
-			memcpy(p->to, host_phys(w.pa), p->len);
+			mm_memcpy_racy(p->to, host_phys(w.pa), p->len);
 	}
 	leave(c);
 	*error = w.error;

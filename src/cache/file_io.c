@@ -197,14 +197,15 @@ static s64 read_piece(struct file *file, struct iov_iter *iter, u64 pos)
 	u64 index = pos >> PAGE_SHIFT;
 	u64 last = (pos + iter->count - 1) >> PAGE_SHIFT, n, done;
 	struct page *page = filemap_get_page(file, index, last);
+	s64 prev;
 
 	if (IS_ERR(page))
 		return PTR_ERR(page);
 	n = readable(inode, pos, iter->count);
 	done = n ? copy_page_iter(page, (u32)(pos & ~PAGE_MASK), n, iter) : 0;
 	/* Many small reads of one page are one use of it. */
-	if (n && (file->f_ra.prev_pos < 0 ||
-		  (u64)file->f_ra.prev_pos >> PAGE_SHIFT != index))
+	prev = READ_ONCE(file->f_ra.prev_pos);
+	if (n && (prev < 0 || (u64)prev >> PAGE_SHIFT != index))
 		mark_page_accessed(page);
 	put_page(page);
 	if (n && !done)
@@ -226,7 +227,7 @@ s64 generic_file_read_iter(struct file *file, struct iov_iter *iter, u64 *pos)
 			break;
 		*pos += (u64)n;
 		total += n;
-		file->f_ra.prev_pos = (s64)*pos - 1;
+		WRITE_ONCE(file->f_ra.prev_pos, (s64)*pos - 1);
 		port_sched_point();
 	}
 	return total ? total : n;

@@ -29,7 +29,10 @@
  *    window is read, unless faults miss all the time (mmap_miss).
  *
  * 5. Locking. The invalidate lock, shared, from adding pages to having their
- *    reads started: truncation sees all or none. The state is not locked.
+ *    reads started: truncation sees all or none. The state is not locked:
+ *    threads that share an open file may each undo what the other noted, which
+ *    costs a window at most. So that a decision rests on one state all the
+ *    same, it is made on a copy (ra_load(), ra_store()).
  *
  * 6. Failure. What cannot be had is not read ahead.
  *
@@ -175,6 +178,25 @@ static u32 next_ra_size(u32 cur, u32 max)
 	return max;
 }
 
+/* RA, which others may be changing, into W. */
+static void ra_load(struct file_ra_state *w, const struct file_ra_state *ra)
+{
+	w->start = READ_ONCE(ra->start);
+	w->size = READ_ONCE(ra->size);
+	w->async_size = READ_ONCE(ra->async_size);
+	w->ra_pages = READ_ONCE(ra->ra_pages);
+	w->mmap_miss = READ_ONCE(ra->mmap_miss);
+	w->prev_pos = READ_ONCE(ra->prev_pos);
+}
+
+/* The window that was decided on. */
+static void ra_store(struct file_ra_state *ra, const struct file_ra_state *w)
+{
+	WRITE_ONCE(ra->start, w->start);
+	WRITE_ONCE(ra->size, w->size);
+	WRITE_ONCE(ra->async_size, w->async_size);
+}
+
 static void ra_begin(struct file_ra_state *ra, u64 index, u64 req, u32 max)
 {
 	ra->start = index;
@@ -253,35 +275,40 @@ static void ondemand_readahead(struct address_space *mapping,
 			       struct file_ra_state *ra, struct file *file,
 			       u64 index, u64 req, bool marker)
 {
-	if (!ra_decide(mapping, ra, index, req, marker)) {
+	struct file_ra_state w;
+
+	ra_load(&w, ra);
+	if (!ra_decide(mapping, &w, index, req, marker)) {
 		if (!marker)
 			do_page_cache_ra(mapping, file, index, req, 0);
 		return;
 	}
 	/* The marker would be hit at once: take the next window as well. */
-	if (index == ra->start && ra->size == ra->async_size) {
-		u32 add = next_ra_size(ra->size, ra->ra_pages);
+	if (index == w.start && w.size == w.async_size) {
+		u32 add = next_ra_size(w.size, w.ra_pages);
 
-		ra->async_size = add;
-		ra->size = ra->size + add <= ra->ra_pages ? ra->size + add
-							  : ra->ra_pages;
-		if (ra->size == ra->ra_pages)
-			ra->async_size = ra->size / 2;
+		w.async_size = add;
+		w.size = min(w.size + add, w.ra_pages);
+		if (w.size == w.ra_pages)
+			w.async_size = w.size / 2;
 	}
-	do_page_cache_ra(mapping, file, ra->start, ra->size, ra->async_size);
+	ra_store(ra, &w);
+	do_page_cache_ra(mapping, file, w.start, w.size, w.async_size);
 }
 
 void page_cache_sync_readahead(struct address_space *mapping,
 			       struct file_ra_state *ra, struct file *file,
 			       u64 index, u64 req)
 {
-	if (!ra->ra_pages) {
+	u32 max = READ_ONCE(ra->ra_pages);
+
+	if (!max) {
 		do_page_cache_ra(mapping, file, index, 1, 0);
 		return;
 	}
 	if (file && (file->f_mode & FMODE_RANDOM)) {
 		force_page_cache_readahead(mapping, file, index,
-					   min(req, (u64)ra->ra_pages));
+					   min(req, (u64)max));
 		return;
 	}
 	ondemand_readahead(mapping, ra, file, index, req, false);
@@ -291,7 +318,7 @@ void page_cache_async_readahead(struct address_space *mapping,
 				struct file_ra_state *ra, struct file *file,
 				struct page *page, u64 req)
 {
-	if (!ra->ra_pages || !TestClearPageReadahead(page))
+	if (!READ_ONCE(ra->ra_pages) || !TestClearPageReadahead(page))
 		return;
 	ondemand_readahead(mapping, ra, file, page_index(page), req, true);
 }
@@ -304,25 +331,25 @@ void filemap_ra_fault_miss(struct filemap_fault *ff)
 {
 	struct file *file = ff->file;
 	struct address_space *mapping = file->f_mapping;
-	struct file_ra_state *ra = &file->f_ra;
-	u32 misses = READ_ONCE(ra->mmap_miss);
+	struct file_ra_state *ra = &file->f_ra, w;
 
-	if (ff->random || !ra->ra_pages)
+	ra_load(&w, ra);
+	if (ff->random || !w.ra_pages)
 		return;
 	if (ff->sequential) {
 		page_cache_sync_readahead(mapping, ra, file, ff->pgoff,
-					  ra->ra_pages);
+					  w.ra_pages);
 		return;
 	}
-	if (misses < MMAP_LOTSAMISS * 10)
-		WRITE_ONCE(ra->mmap_miss, ++misses);
-	if (misses > MMAP_LOTSAMISS)
+	if (w.mmap_miss < MMAP_LOTSAMISS * 10)
+		WRITE_ONCE(ra->mmap_miss, ++w.mmap_miss);
+	if (w.mmap_miss > MMAP_LOTSAMISS)
 		return;
-	ra->start =
-		ff->pgoff > ra->ra_pages / 2 ? ff->pgoff - ra->ra_pages / 2 : 0;
-	ra->size = ra->ra_pages;
-	ra->async_size = ra->ra_pages / 4;
-	do_page_cache_ra(mapping, file, ra->start, ra->size, ra->async_size);
+	w.start = ff->pgoff > w.ra_pages / 2 ? ff->pgoff - w.ra_pages / 2 : 0;
+	w.size = w.ra_pages;
+	w.async_size = w.ra_pages / 4;
+	ra_store(ra, &w);
+	do_page_cache_ra(mapping, file, w.start, w.size, w.async_size);
 }
 
 /* PAGE was there: a hit, and perhaps the marker. */
@@ -335,7 +362,7 @@ void filemap_ra_fault_hit(struct filemap_fault *ff, struct page *page)
 		WRITE_ONCE(ra->mmap_miss, misses - 1);
 	if (!ff->random && PageReadahead(page))
 		page_cache_async_readahead(ff->file->f_mapping, ra, ff->file,
-					   page, ra->ra_pages);
+					   page, READ_ONCE(ra->ra_pages));
 }
 
 /* ---- advice ----------------------------------------------------------------
@@ -387,8 +414,9 @@ int vfs_fadvise(struct file *file, s64 off, s64 len, int advice)
 	case POSIX_FADV_SEQUENTIAL:
 		__atomic_fetch_and(&file->f_mode, ~FMODE_RANDOM,
 				   __ATOMIC_RELAXED);
-		file->f_ra.ra_pages = VM_READAHEAD_PAGES *
-				      (advice == POSIX_FADV_SEQUENTIAL ? 2 : 1);
+		WRITE_ONCE(file->f_ra.ra_pages,
+			   VM_READAHEAD_PAGES *
+				   (advice == POSIX_FADV_SEQUENTIAL ? 2 : 1));
 		return 0;
 	case POSIX_FADV_RANDOM:
 		__atomic_fetch_or(&file->f_mode, FMODE_RANDOM,

@@ -265,11 +265,12 @@ static void copy_locked(const struct pt_slot *slot, const struct copy_step *c)
 	u64 off = c->user & (PAGE_SIZE - 1);
 
 	mm_assert(off + c->n <= PAGE_SIZE);
+	/* Other threads may be using the same bytes. */
 	if (c->how & USER_WRITE) {
-		mm_memcpy(view + off, c->kernel, c->n);
+		mm_memcpy_racy(view + off, c->kernel, c->n);
 		n = pte_mkdirty(n);
 	} else {
-		mm_memcpy(c->kernel, view + off, c->n);
+		mm_memcpy_racy(c->kernel, view + off, c->n);
 	}
 	page_unmap(page, view);
 	/* Only bits are added, as in a spurious fault. */
