@@ -54,6 +54,7 @@ struct tm_config {
 	int nodes;	/* 0: 1; RAM in equal parts, CPU i on node i % nodes */
 	u64 seed;
 	bool explore;
+	u32 stall;	 /* as in sim_config */
 	bool no_audit;	 /* BODY leaves frames behind on purpose */
 	bool shared_ram; /* frames can be mapped twice: vmalloc works */
 	const struct paging_format *format; /* NULL: x86-64 */
@@ -354,6 +355,7 @@ static inline int tm_run(const struct tm_config *cfg)
 	sc.cpu_node = cpu_node;
 	sc.seed = cfg->seed;
 	sc.explore = cfg->explore;
+	sc.stall = cfg->stall;
 	sc.shared_ram = cfg->shared_ram;
 	sc.format = cfg->format;
 	sc.console = tm_console;

@@ -25,6 +25,10 @@
  *    past and each point draws a CPU, and at times a thread, at random. A
  *    CPU that spins on a word is not playable while the word is set, so
  *    spinning costs nothing and a deadlock of spinners is seen as such.
+ *    Drawing alone never leaves a CPU behind for long: that another does a
+ *    whole system call between two steps of this one has no chance in
+ *    practice. So with cfg.stall a CPU is at times left out of the draw, for
+ *    1 to 2047 drawings, each power of two as likely as the next.
  *
  * 5. Invariants. A CPU with pin > 0 keeps its thread. A thread moves to
  *    another CPU only by itself (PREV_MOVE), when it is off every stack. An
@@ -161,21 +165,49 @@ static struct sim_cpu *earliest_cpu(const struct sim_cpu *except)
 	return best;
 }
 
-/* Explore: the CPU that is played every other time, else any playable one. */
+/* Longest stall is below 1 << STALL_BITS drawings. */
+#define STALL_BITS 11
+
+/* At times the CPU that is played shall stand still. */
+static void maybe_stall(struct sim_cpu *c)
+{
+	u64 r;
+
+	sim.draws++;
+	if (!sim.cfg.stall)
+		return;
+	r = sim_random(&sim.rng);
+	if ((u32)r % sim.cfg.stall == 0)
+		c->stalled_until =
+			sim.draws + 1 +
+			(r >> 32 & (BIT((r >> 50) % (STALL_BITS + 1)) - 1));
+}
+
+/* Explore: the CPU that is played every other time, else any playable one. A
+ * stalled one only if there is no other. */
 static struct sim_cpu *any_cpu(void)
 {
-	struct sim_cpu *list[MM_NR_CPUS];
+	struct sim_cpu *list[MM_NR_CPUS], *self = sim_this_cpu();
 	u64 r = sim_random(&sim.rng);
-	u32 n = 0;
+	u32 n = 0, stalled = 0;
 	int i;
 
-	if ((r >> 32 & 1) && playable(sim_this_cpu()))
-		return sim_this_cpu();
+	maybe_stall(self);
+	if ((r >> 32 & 1) && playable(self) && self->stalled_until <= sim.draws)
+		return self;
 	for (i = 0; i < sim.nr_cpus; i++) {
-		if (playable(&sim.cpus[i]))
-			list[n++] = &sim.cpus[i];
+		struct sim_cpu *c = &sim.cpus[i];
+
+		if (!playable(c))
+			continue;
+		if (c->stalled_until <= sim.draws)
+			list[n++] = c;
+		else
+			list[MM_NR_CPUS - ++stalled] = c;
 	}
-	return n ? list[(u32)r % n] : NULL;
+	if (n)
+		return list[(u32)r % n];
+	return stalled ? list[MM_NR_CPUS - 1 - (u32)r % stalled] : NULL;
 }
 
 static const char *state_name(const struct port_thread *t)

@@ -33,6 +33,8 @@ struct sim_config {
 	int cpus;	 /* 1 .. MM_NR_CPUS; 0 means 1 */
 	u64 seed;	 /* of the scheduler's and the entropy's PRNG */
 	bool explore;	 /* switch at random at every sched point */
+	u32 stall;	 /* explore: one in so many points a CPU stands still
+			  * for long while others go on; 0: never */
 	u64 ram_max;	 /* addressable bytes; 0 means 16 TiB */
 	u32 tlb_l1;	 /* first-level slots, power of two; 0: 256 */
 	u32 tlb_sets;	 /* second level, power of two; 0: 128 */

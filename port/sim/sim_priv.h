@@ -75,6 +75,7 @@ struct sim_cpu {
 	u32 nr_threads;
 	u64 slice_end_ns;
 	bool need_resched;
+	u64 stalled_until;  /* not drawn before sim.draws is that */
 	bool resting;	    /* the idle thread has nothing to do */
 	bool has_large;	    /* the TLB has parts of large pages */
 	bool has_private;   /* and pages of the kernel's that are not global */
@@ -101,6 +102,7 @@ struct sim_machine {
 	void *main_arg;
 	struct sim_event events; /* list head */
 	u64 left_ns;		 /* clock of the CPU played before */
+	u64 draws;		 /* how often explore mode drew a CPU */
 	struct port_thread *main_thread;
 	u64 quiet_rounds; /* busy waits since anything happened */
 	u64 ram_bytes;
