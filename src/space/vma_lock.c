@@ -28,8 +28,9 @@
  *          lock protects them, change only while it is marked, no claim on it
  *          is left, and the mmap lock is held for writing.
  *    VL-2  A claim counts when, after it was written (a full barrier),
- *          tree_seq is what it was before the walk and the mapping has no
- *          mark. Otherwise it is withdrawn, and the fault takes the lock.
+ *          tree_seq is what it was before the walk, the mapping has no mark,
+ *          and tree_seq is still that. Otherwise it is withdrawn, and the
+ *          fault takes the lock.
  *    VL-3  A mapping is marked when it enters the tree, so that no fault finds
  *          it half made; the mark goes with the mmap lock.
  *    VL-4  After a mapping has left the tree, its memory is given to the epoch
@@ -43,6 +44,9 @@
  *    the tree; the unlinker raised tree_seq before it looked at the slots for
  *    VL-4. Giving back the lock is a release of mm_lock_seq, and the claim's
  *    check an acquire: an unmarked mapping is seen as its last writer left it.
+ *    A writer who looked at the slots before the claim was there may have
+ *    changed the mapping and given the lock back between the two looks, at
+ *    tree_seq and at the mark: hence the third, at tree_seq again.
  *
  * 5. No wake-up is lost: the writer flags the slot that it waits for by
  *    exchange; letting go is an exchange too, and sees the flag or is seen.
@@ -274,7 +278,8 @@ static bool claim(struct vma_claim *c, struct vm_area_struct *vma, u64 seq)
 	if (!c->slot)
 		return false;
 	port_sched_point();
-	if (smp_load_acquire(&c->mm->tree_seq) == seq && !vma_marked(vma)) {
+	if (smp_load_acquire(&c->mm->tree_seq) == seq && !vma_marked(vma) &&
+	    smp_load_acquire(&c->mm->tree_seq) == seq) {
 		lockdep_acquire(LOCK_CLASS_VMA, c->slot,
 				LOCKDEP_SLEEP | LOCKDEP_READ | LOCKDEP_TRY);
 		return true;
