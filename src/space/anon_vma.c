@@ -250,6 +250,8 @@ int anon_vma_prepare(struct vm_area_struct *vma)
 
 	if (likely(__atomic_load_n(&vma->anon_vma, __ATOMIC_ACQUIRE)))
 		return 0;
+	/* A claim on VMA does not hold its neighbours. */
+	rwsem_assert_held(&mm->mmap_lock);
 	avc = avc_alloc();
 	if (!avc)
 		return -ENOMEM;

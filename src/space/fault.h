@@ -90,10 +90,19 @@ static inline bool fault_lock_same(struct vm_fault *vmf)
 	return false;
 }
 
+/* What must not change under a claim. */
+struct vma_view {
+	uva_t start, end;
+	u64 pgoff, flags;
+	pgprot_t prot;
+	const struct anon_vma *anon_vma; /* once it is there */
+};
+
 /* A fault's hold on its mapping: see vma_lock.c. */
 struct vma_claim {
 	struct mm_struct *mm;
 	uintptr_t *slot;
+	struct vma_view seen; /* when it began; debug builds */
 };
 
 /*

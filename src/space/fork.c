@@ -87,6 +87,7 @@ static int copy_page_range(struct vm_area_struct *new,
 	uva_t addr = old->vm_start;
 	int err = 0;
 
+	vma_assert_changing(old);
 	while (addr < old->vm_end && !err) {
 		uva_t end = pt_table_end(&mm->pt, addr, old->vm_end);
 

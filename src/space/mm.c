@@ -547,6 +547,9 @@ static void check_entry(const struct vm_area_struct *vma, uva_t addr, pte_t e,
 	mm_verify(!(vma->vm_flags & VM_LOCKED) || PageMlocked(page));
 	if (PageAnon(page)) {
 		mm_verify(!(vma->vm_flags & VM_SHARED));
+		mm_verify(page_index(page) ==
+			  (u32)linear_page_index(vma, addr));
+		mm_verify(page_linked(page, vma));
 		return;
 	}
 	mm_verify(vma->vm_file &&

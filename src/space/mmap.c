@@ -73,8 +73,10 @@ static void unmap_region(struct mm_struct *mm, uva_t start, uva_t end)
 		return;
 	vma_start_write_range(first, end);
 	mm_gather_init(&tlb, mm);
-	for (vma = first; vma && vma->vm_start < end; vma = vma_next(vma))
+	for (vma = first; vma && vma->vm_start < end; vma = vma_next(vma)) {
+		vma_assert_changing(vma);
 		zap_range(&tlb, vma, vma->vm_start, vma->vm_end);
+	}
 	range.floor = prev ? prev->vm_end : 0;
 	range.ceiling = vma ? vma->vm_start : 0;
 	for (vma = first; vma && vma->vm_start < end; vma = next) {

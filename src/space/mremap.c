@@ -123,6 +123,7 @@ static int move_page_tables(struct vm_area_struct *vma, uva_t old, uva_t new,
 	if (!len)
 		return 0;
 	vma_start_write(vma);
+	vma_assert_changing(vma);
 	if (prepare_tables(mm, old, new, len))
 		return -ENOMEM;
 	if (mapping)
@@ -215,6 +216,8 @@ static int move_isolated(struct mm_struct *mm, struct vm_area_struct *vma,
 	/* The provider is asked while there is nothing to take back. */
 	if (copy->vm_ops && copy->vm_ops->mremap)
 		err = copy->vm_ops->mremap(copy);
+	/* Faults at the new place wait, too: they would fill it. */
+	vma_assert_changing(copy);
 	if (!err)
 		err = move_page_tables(vma, r->addr, r->new_addr,
 				       min(r->old_len, r->new_len));

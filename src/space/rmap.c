@@ -152,6 +152,17 @@ static struct anon_vma *word_anon_vma(u64 word)
 	return (struct anon_vma *)(uintptr_t)(word & ~PAGE_MAPPING_FLAGS);
 }
 
+bool page_linked(const struct page *page, const struct vm_area_struct *vma)
+{
+	struct anon_vma *av = word_anon_vma(page_mapping_word(page));
+	struct anon_vma_chain *avc;
+
+	list_for_each_entry (avc, &vma->anon_vma_chain, same_vma)
+		if (avc->anon_vma == av)
+			return true;
+	return false;
+}
+
 /* PAGE's anon_vma with a reference, or NULL if nobody maps the page. */
 static struct anon_vma *page_get_anon_vma(struct page *page)
 {

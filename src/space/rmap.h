@@ -181,6 +181,10 @@ int page_mkclean(struct page *page);
  */
 bool try_to_unmap(struct page *page) MM_MUST_CHECK;
 
+/* page_linked: would a walk from PAGE, anonymous, come to VMA? For checks;
+ * VMA's links are held still. */
+bool page_linked(const struct page *page, const struct vm_area_struct *vma);
+
 /* page_vma_slot: the slot in VMA that maps PAGE at ADDR, table locked; false
  * (unlocked) if it does not. */
 bool page_vma_slot(const struct page *page, struct vm_area_struct *vma,

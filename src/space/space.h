@@ -74,6 +74,7 @@ struct vm_area_struct {
 	/* Where its pages go: mempolicy.h. */
 	struct mempolicy *vm_policy; /* (W) a reference; NULL: as the task's */
 	s16 vm_home;		     /* (W) set_mempolicy_home_node(); -1 */
+	u16 vm_life;		     /* (W) VMA_*: for checks only */
 	/* Of whom the contents are asked: vma_file.c. */
 	struct file *vm_file; /* (W) holds a reference; NULL: no file */
 	const struct vm_operations_struct *vm_ops; /* (W) NULL: anonymous */
@@ -81,6 +82,13 @@ struct vm_area_struct {
 	struct rb_node shared_rb;		   /* (V) in i_mmap */
 	u64 shared_subtree_last;		   /* (V) greatest last page */
 };
+
+/* Where a mapping is between its making and its end. No two differ in one bit
+ * only, and none is what freed memory holds. */
+#define VMA_NEW	   0x6e65u /* not yet in the tree */
+#define VMA_LINKED 0x1a5cu
+#define VMA_LEFT   0x83b1u /* out of the tree; walks may still pass by */
+#define VMA_FREED  0xf4eeu /* nobody may look at it */
 
 enum mm_counter {
 	MM_ANONPAGES,
@@ -221,6 +229,23 @@ void vma_mark(struct vm_area_struct *vma);
 void vma_set_flags(struct vm_area_struct *vma, u64 flags);
 /* vma_wait_unseen: VMA left the tree; until no fault even looks at it. */
 void vma_wait_unseen(struct vm_area_struct *vma);
+
+/*
+ * vma_assert_changing: debug builds stop unless VMA may be changed by who
+ * calls: (M) held for writing, marked, and no fault relies on it.
+ */
+void vma_assert_changing(const struct vm_area_struct *vma);
+
+/*
+ * race_point: in the midst of something that is done without a lock, or while
+ * others look on without one: debug builds of sim let other CPUs get ahead
+ * here, so that explored schedules meet what is between two accesses.
+ */
+static inline void race_point(void)
+{
+	if (MM_DEBUG >= 1)
+		port_sched_point();
+}
 
 /* Around each change of links in the tree and of bounds. (M) for writing. */
 void tree_change_begin(struct mm_struct *mm);

@@ -42,6 +42,7 @@
 #include <mmkit/slab.h>
 
 #include "base/fail.h"
+#include "base/string.h"
 #include "space/mempolicy.h"
 #include "space/rmap.h"
 #include "space/space.h"
@@ -179,6 +180,7 @@ struct vm_area_struct *vma_new(struct mm_struct *mm, uva_t start, uva_t end,
 	vma->vm_page_prot = vm_get_page_prot(vm_flags);
 	vma->vm_mm = mm;
 	vma->vm_home = VMA_NO_HOME;
+	vma->vm_life = VMA_NEW;
 	INIT_LIST_HEAD(&vma->anon_vma_chain);
 	INIT_LIST_HEAD(&vma->vm_list);
 	return vma;
@@ -214,9 +216,13 @@ static void vma_put_refs(struct vm_area_struct *vma)
 void vma_free(struct vm_area_struct *vma)
 {
 	mm_verify(list_empty(&vma->anon_vma_chain));
+	mm_assert(vma->vm_life == VMA_NEW);
 	vma_put_refs(vma);
 	kmem_cache_free(space_sys.vma_cache, vma);
 }
+
+/* What debug builds write over a mapping that goes. */
+#define VMA_POISON 0x6b
 
 static void vma_free_epoch(struct epoch_head *head)
 {
@@ -224,6 +230,10 @@ static void vma_free_epoch(struct epoch_head *head)
 		container_of(head, struct vm_area_struct, epoch);
 
 	mm_verify(list_empty(&vma->anon_vma_chain));
+	mm_assert(vma->vm_life == VMA_LEFT);
+	if (MM_DEBUG >= 1)
+		mm_memset(vma, VMA_POISON, sizeof(*vma));
+	WRITE_ONCE(vma->vm_life, VMA_FREED);
 	kmem_cache_free(space_sys.vma_cache, vma);
 }
 
@@ -256,6 +266,7 @@ void vma_link(struct mm_struct *mm, struct vm_area_struct *vma)
 	}
 	list_add(&vma->vm_list, after);
 	vma->rb_subtree_gap = 0;
+	WRITE_ONCE(vma->vm_life, VMA_LINKED);
 	vma_mark(vma);
 	tree_change_begin(mm);
 	rb_link_node(&vma->vm_rb, parent, link);
@@ -277,6 +288,7 @@ void vma_unlink(struct mm_struct *mm, struct vm_area_struct *vma)
 	tree_change_begin(mm);
 	rb_erase_augmented(&vma->vm_rb, &mm->mm_rb, &gap_callbacks);
 	tree_change_end(mm);
+	WRITE_ONCE(vma->vm_life, VMA_LEFT);
 	list_del_init(&vma->vm_list);
 	gap_update(next);
 	mm->map_count--;
@@ -291,9 +303,11 @@ void vma_resize(struct vm_area_struct *vma, uva_t start, uva_t end, u64 pgoff)
 	vma_start_write(vma);
 	vma_file_resize_begin(vma);
 	anon_vma_resize_begin(vma);
+	vma_assert_changing(vma);
 	tree_change_begin(vma->vm_mm);
 	WRITE_ONCE(vma->vm_start, start);
 	WRITE_ONCE(vma->vm_end, end);
+	race_point();
 	vma->vm_pgoff = pgoff;
 	tree_change_end(vma->vm_mm);
 	anon_vma_resize_end(vma);

@@ -68,8 +68,11 @@
 #include "space/fault.h"
 #include "space/space.h"
 
-/* In a slot beside the pointer: somebody waits for this claim to go. */
+/* In a slot beside the pointer: somebody waits for this claim to go; it counts
+ * (VL-2), which only debug builds write, for their checks. */
 #define CLAIM_AWAITED ((uintptr_t)1)
+#define CLAIM_COUNTS  ((uintptr_t)2)
+#define CLAIM_BITS    (CLAIM_AWAITED | CLAIM_COUNTS)
 
 /* Deferred calls that may gather before the end of a call makes them. */
 #define EPOCH_BATCH 64u
@@ -105,7 +108,7 @@ void mmap_poll(void)
 
 static bool slot_shows(const uintptr_t *slot, const struct vm_area_struct *vma)
 {
-	uintptr_t v = __atomic_load_n(slot, __ATOMIC_ACQUIRE) & ~CLAIM_AWAITED;
+	uintptr_t v = __atomic_load_n(slot, __ATOMIC_ACQUIRE) & ~CLAIM_BITS;
 
 	return vma ? v == (uintptr_t)vma : v != 0;
 }
@@ -157,15 +160,38 @@ void vma_mark(struct vm_area_struct *vma)
 	smp_store_release(&vma->vm_lock_seq, vma->vm_mm->mm_lock_seq);
 }
 
+/* Does a claim on VMA count? Debug builds know. */
+static bool vma_relied_on(const struct vm_area_struct *vma)
+{
+	const struct mm_struct *mm = vma->vm_mm;
+	uintptr_t want = (uintptr_t)vma | CLAIM_COUNTS;
+
+	for (u32 used = READ_ONCE(mm->lines_used); used; used &= used - 1) {
+		const struct mm_line *line = &mm->lines[__builtin_ctz(used)];
+
+		for (u32 i = 0; i < MM_LINE_CLAIMS; i++)
+			if ((READ_ONCE(line->claims[i]) & ~CLAIM_AWAITED) ==
+			    want)
+				return true;
+	}
+	return false;
+}
+
+void vma_assert_changing(const struct vm_area_struct *vma)
+{
+	rwsem_assert_held_write(&vma->vm_mm->mmap_lock);
+	mm_assert(vma->vm_lock_seq == vma->vm_mm->mm_lock_seq);
+	mm_assert(!vma_relied_on(vma));
+}
+
 void vma_start_write(struct vm_area_struct *vma)
 {
-	if (vma->vm_lock_seq == vma->vm_mm->mm_lock_seq) {
-		rwsem_assert_held_write(&vma->vm_mm->mmap_lock);
-		return;
+	if (vma->vm_lock_seq != vma->vm_mm->mm_lock_seq) {
+		vma_mark(vma);
+		smp_mb();
+		wait_for_claims(vma->vm_mm, vma);
 	}
-	vma_mark(vma);
-	smp_mb();
-	wait_for_claims(vma->vm_mm, vma);
+	vma_assert_changing(vma);
 }
 
 void vma_start_write_range(struct vm_area_struct *first, uva_t end)
@@ -249,6 +275,14 @@ static void claim_drop(struct mm_struct *mm, uintptr_t *slot)
 		wake_up_all(&mm->fault_wait);
 }
 
+/* What guess_vma() looks at has been in the tree, and is not freed (VL-4). */
+static bool vma_readable(const struct vm_area_struct *vma)
+{
+	u16 life = READ_ONCE(vma->vm_life);
+
+	return life == VMA_LINKED || life == VMA_LEFT;
+}
+
 /* find_vma() while the tree may change: a guess that tree_seq must confirm. */
 static struct vm_area_struct *guess_vma(struct mm_struct *mm, uva_t va)
 {
@@ -260,6 +294,8 @@ static struct vm_area_struct *guess_vma(struct mm_struct *mm, uva_t va)
 		struct vm_area_struct *vma =
 			rb_entry(node, struct vm_area_struct, vm_rb);
 
+		race_point();
+		mm_assert(vma_readable(vma));
 		if (va >= READ_ONCE(vma->vm_end))
 			node = smp_load_acquire(&node->right);
 		else if (va < READ_ONCE(vma->vm_start))
@@ -270,6 +306,50 @@ static struct vm_area_struct *guess_vma(struct mm_struct *mm, uva_t va)
 	return NULL;
 }
 
+static void vma_look(const struct vm_area_struct *vma, struct vma_view *v)
+{
+	v->start = READ_ONCE(vma->vm_start);
+	v->end = READ_ONCE(vma->vm_end);
+	v->pgoff = vma->vm_pgoff;
+	v->flags = READ_ONCE(vma->vm_flags);
+	v->prot = vma->vm_page_prot;
+	v->anon_vma = READ_ONCE(vma->anon_vma);
+}
+
+/* The claim on VMA counts: debug builds note what it relies on. SEQ: even, or
+ * a walk in the midst of a change was believed. */
+static void claim_begin(struct vma_claim *c, struct vm_area_struct *vma,
+			u64 seq)
+{
+	if (MM_DEBUG < 1)
+		return;
+	lockdep_acquire(LOCK_CLASS_VMA, c->slot,
+			LOCKDEP_SLEEP | LOCKDEP_READ | LOCKDEP_TRY);
+	(void)mm_fetch_or(c->slot, CLAIM_COUNTS);
+	mm_assert(!(seq & 1));
+	mm_assert(READ_ONCE(vma->vm_life) == VMA_LINKED);
+	mm_assert(vma->vm_mm == c->mm);
+	vma_look(vma, &c->seen);
+}
+
+/* Nothing has changed under it: VL-1. */
+static void claim_check(const struct vma_claim *c)
+{
+	const struct vm_area_struct *vma;
+	const struct vma_view *was = &c->seen;
+	struct vma_view now;
+
+	if (MM_DEBUG < 1)
+		return;
+	vma = (const void *)(READ_ONCE(*c->slot) & ~CLAIM_BITS);
+	mm_assert(READ_ONCE(vma->vm_life) == VMA_LINKED);
+	vma_look(vma, &now);
+	mm_assert(now.start == was->start && now.end == was->end);
+	mm_assert(now.pgoff == was->pgoff && now.flags == was->flags);
+	mm_assert(now.prot.val == was->prot.val);
+	mm_assert(!was->anon_vma || now.anon_vma == was->anon_vma);
+}
+
 /* Claim VMA, found when tree_seq was SEQ. VL-2. */
 static bool claim(struct vma_claim *c, struct vm_area_struct *vma, u64 seq)
 {
@@ -278,11 +358,16 @@ static bool claim(struct vma_claim *c, struct vm_area_struct *vma, u64 seq)
 	if (!c->slot)
 		return false;
 	port_sched_point();
-	if (smp_load_acquire(&c->mm->tree_seq) == seq && !vma_marked(vma) &&
-	    smp_load_acquire(&c->mm->tree_seq) == seq) {
-		lockdep_acquire(LOCK_CLASS_VMA, c->slot,
-				LOCKDEP_SLEEP | LOCKDEP_READ | LOCKDEP_TRY);
-		return true;
+	if (smp_load_acquire(&c->mm->tree_seq) == seq) {
+		/* It may leave the tree here, and be looked at all the same:
+		 * who unlinked it waits for the slot. */
+		race_point();
+		mm_assert(vma_readable(vma));
+		if (!vma_marked(vma) &&
+		    smp_load_acquire(&c->mm->tree_seq) == seq) {
+			claim_begin(c, vma, seq);
+			return true;
+		}
 	}
 	claim_drop(c->mm, c->slot);
 	return false;
@@ -335,6 +420,7 @@ struct vm_area_struct *vma_claim(struct mm_task *task, uva_t va,
 
 void vma_claim_end(struct vma_claim *c)
 {
+	claim_check(c);
 	lockdep_release(c->slot);
 	claim_drop(c->mm, c->slot);
 	port_sched_point();

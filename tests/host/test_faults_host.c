@@ -66,6 +66,16 @@ static struct port_thread *fr_start(void (*fn)(void *), void *arg, int cpu)
 
 #define SWAP_PAGES 4096u
 
+/* The disk of the mapped file. */
+static struct port_bdev *make_disk(void)
+{
+	struct host_disk_config dc = {.name = "file", .size_bytes = PAGE_SIZE};
+	struct port_bdev *disk;
+
+	CHECK(host_disk_open(&disk, &dc, NULL) == 0);
+	return disk;
+}
+
 static u64 nr_rounds;
 
 static struct port_bdev *make_swap(void)
@@ -97,9 +107,11 @@ static int run_main(void *arg)
 	CHECK(mm_boot(&bp) == 0);
 	make_swap();
 	books_open(&books);
+	fr_begin(make_disk());
 	for (u64 i = 0; i < nr_rounds; i++)
 		fr_round((enum fr_kind)(i % FR_NR_KINDS), the_seed + i, 1000,
 			 UINT32_MAX);
+	fr_end();
 	for (int i = 0; i < 20; i++) {
 		usleep(2000);
 		lru_add_drain_all();
@@ -120,7 +132,7 @@ static void threads(void **state)
 
 	(void)state;
 	the_seed = test_env("SEED", 1);
-	nr_rounds = test_iters(getenv("SOAK") ? 2000 : 90);
+	nr_rounds = test_iters(getenv("SOAK") ? 2000 : 96);
 	e820_init(&map);
 	CHECK(e820_add(&map, 0x100000, 32UL << 20, E820_TYPE_RAM) == 0);
 	mm_reset();
