@@ -78,6 +78,7 @@ typedef u64 uva_t;
 #define MM_MUST_CHECK	__attribute__((warn_unused_result))
 #define MM_PRINTF(f, a) __attribute__((format(printf, f, a)))
 #define MM_NOINLINE	__attribute__((noinline))
+#define MM_COLD		__attribute__((cold))
 #define MM_ALIGNED(n)	__attribute__((aligned(n)))
 #define MM_UNUSED	__attribute__((unused))
 

@@ -16,14 +16,16 @@ static void report_place(struct seq_buf *s, const struct mm_where *w)
 	seq_printf(s, "%s:%d: %s: ", w->file, w->line, w->func);
 }
 
-_Noreturn void mm_assert_failed(const struct mm_where *w)
+_Noreturn void mm_assert_failed(const char *expr, const char *func,
+				const char *file, int line)
 {
+	const struct mm_where w = {file, func, expr, line};
 	char text[REPORT_MAX];
 	struct seq_buf s;
 
 	seq_buf_init(&s, text, sizeof(text));
-	report_place(&s, w);
-	seq_printf(&s, "assertion failed: %s", w->expr);
+	report_place(&s, &w);
+	seq_printf(&s, "assertion failed: %s", expr);
 	port_panic(seq_buf_str(&s));
 }
 

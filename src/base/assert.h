@@ -31,8 +31,13 @@ struct mm_where {
 	int line;
 };
 
-/* mm_assert_failed: report W through port_panic(). Any context. */
-_Noreturn void mm_assert_failed(const struct mm_where *w);
+/*
+ * mm_assert_failed: report that EXPR is false, there, through port_panic(). Any
+ * context. Four arguments, not an object, which the compiler would fill in on
+ * the way that is not taken; cold, so that nothing of it stands there either.
+ */
+_Noreturn void mm_assert_failed(const char *expr, const char *func,
+				const char *file, int line) MM_COLD;
 
 /* mm_assert_failed2: the same, with the operands' values A and B. */
 _Noreturn void mm_assert_failed2(const struct mm_where *w, u64 a, u64 b);
@@ -42,7 +47,7 @@ _Noreturn void mm_bug_at(const struct mm_where *w, const char *fmt, ...)
 	MM_PRINTF(2, 3);
 
 /* mm_warn_at: log W unless this place has been logged. Any context. */
-void mm_warn_at(const struct mm_where *w);
+void mm_warn_at(const struct mm_where *w) MM_COLD;
 
 #define MM_WHERE(text)                              \
 	(&(const struct mm_where){.file = __FILE__, \
@@ -50,16 +55,18 @@ void mm_warn_at(const struct mm_where *w);
 				  .expr = (text),   \
 				  .line = __LINE__})
 
-#define mm_verify(cond)                                    \
-	do {                                               \
-		if (unlikely(!(cond)))                     \
-			mm_assert_failed(MM_WHERE(#cond)); \
+#define MM_FAILED(text) mm_assert_failed((text), __func__, __FILE__, __LINE__)
+
+#define mm_verify(cond)                   \
+	do {                              \
+		if (unlikely(!(cond)))    \
+			MM_FAILED(#cond); \
 	} while (0)
 
-#define mm_assert(cond)                                    \
-	do {                                               \
-		if (MM_DEBUG >= 1 && unlikely(!(cond)))    \
-			mm_assert_failed(MM_WHERE(#cond)); \
+#define mm_assert(cond)                                 \
+	do {                                            \
+		if (MM_DEBUG >= 1 && unlikely(!(cond))) \
+			MM_FAILED(#cond);               \
 	} while (0)
 
 #define MM_ASSERT_REL(type, a, op, b)                                          \

@@ -36,11 +36,18 @@ void tlb_gather_init(struct mmu_gather *tlb, struct pgtable *pt, u32 asid,
 		     const struct port_cpumask *cpus,
 		     gather_release_fn release);
 
-/* tlb_gather_addr: the entry of VA was cleared (page or not). */
+/* tlb_gather_range: entries of [START, END) were cleared (pages or not);
+ * _addr: that of VA. */
+static inline void tlb_gather_range(struct mmu_gather *tlb, uva_t start,
+				    uva_t end)
+{
+	tlb->start = min(tlb->start, start);
+	tlb->end = max(tlb->end, end);
+}
+
 static inline void tlb_gather_addr(struct mmu_gather *tlb, uva_t va)
 {
-	tlb->start = min(tlb->start, va);
-	tlb->end = max(tlb->end, va + PAGE_SIZE);
+	tlb_gather_range(tlb, va, va + PAGE_SIZE);
 }
 
 /*

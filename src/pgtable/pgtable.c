@@ -199,28 +199,44 @@ static void walk_odd(const struct pgtable *pt, uva_t va, struct pt_slot *slot)
 #define NATIVE_BITS  9
 #define NATIVE_BYTES 8u
 
-static inline void walk_native(const struct pgtable *pt, uva_t va,
-			       struct pt_slot *slot)
-{
-	u64 in_table = (PAGE_SIZE - 1) & ~(u64)(NATIVE_BYTES - 1);
-	u32 level = (u32)(pt->fmt->levels - 1);
-	u32 shift = PAGE_SHIFT - 3 + level * NATIVE_BITS;
-	u64 at = PFN_PHYS(pt->root_pfn);
+/* The way down to a slot: the table that was reached, and its entry. */
+struct walk {
+	phys_addr_t table;
 	u64 *entry;
+	u32 level;
+};
 
-	for (;; level--, shift -= NATIVE_BITS) {
-		u64 raw;
+/* To VA's entry in the table at hand, at LEVEL; true if it ends here. */
+static inline __attribute__((always_inline)) bool
+native_step(struct walk *w, uva_t va, u32 level)
+{
+	u64 offset = va >> (PAGE_SHIFT - 3 + level * NATIVE_BITS) &
+		     ((PAGE_SIZE - 1) & ~(u64)(NATIVE_BYTES - 1));
+	u64 raw;
 
-		entry = port_ram(at + (va >> shift & in_table));
-		if (level == 0)
-			break;
-		raw = __atomic_load_n(entry, __ATOMIC_ACQUIRE);
-		if (!pte_present(__pte(raw)))
-			break;
-		at = raw & X86_PTE_FRAME;
-	}
-	*slot = (struct pt_slot){entry, pfn_to_page(PFN_DOWN(at)), pt->fmt,
-				 (u8)level};
+	w->entry = port_ram(w->table + offset);
+	w->level = level;
+	if (level == 0)
+		return true;
+	raw = __atomic_load_n(w->entry, __ATOMIC_ACQUIRE);
+	if (unlikely(!pte_present(__pte(raw))))
+		return true;
+	w->table = raw & X86_PTE_FRAME;
+	return false;
+}
+
+/* A step for each level, its shift a constant: four or five. */
+static inline __attribute__((always_inline)) struct walk
+walk_native(const struct pgtable *pt, uva_t va)
+{
+	struct walk w = {.table = PFN_PHYS(pt->root_pfn)};
+
+	if (unlikely(pt->fmt->levels == 5) && native_step(&w, va, 4))
+		return w;
+	if (!native_step(&w, va, 3) && !native_step(&w, va, 2) &&
+	    !native_step(&w, va, 1))
+		(void)native_step(&w, va, 0);
+	return w;
 }
 
 /*
@@ -228,17 +244,24 @@ static inline void walk_native(const struct pgtable *pt, uva_t va,
  * or to an upper one with nothing below. That it is a table is verified where
  * the walk ends: a wrong link above leads to none.
  */
-static inline void walk(const struct pgtable *pt, uva_t va,
-			struct pt_slot *slot)
+static MM_NOINLINE void walk(const struct pgtable *pt, uva_t va,
+			     struct pt_slot *slot)
 {
-	if (likely(pt->fmt->kind == PAGING_X86_64))
-		walk_native(pt, va, slot);
-	else
+	if (likely(pt->fmt->kind == PAGING_X86_64)) {
+		struct walk w = walk_native(pt, va);
+
+		*slot = (struct pt_slot){w.entry,
+					 pfn_to_page(PFN_DOWN(w.table)),
+					 pt->fmt, (u8)w.level};
+	} else {
 		walk_odd(pt, va, slot);
+	}
 	mm_verify(PageTable(slot->table));
 }
 
-bool pt_lookup(const struct pgtable *pt, uva_t va, struct pt_slot *slot)
+/* pt_lookup() where there is nothing to be said for haste. */
+static MM_NOINLINE bool lookup_slow(const struct pgtable *pt, uva_t va,
+				    struct pt_slot *slot)
 {
 	struct pt_slot s;
 
@@ -247,6 +270,32 @@ bool pt_lookup(const struct pgtable *pt, uva_t va, struct pt_slot *slot)
 		return false;
 	*slot = s;
 	return true;
+}
+
+/* The leaf table's slot, where the layout is the CPU's and the table there. */
+static inline __attribute__((always_inline)) bool
+lookup_fast(const struct pgtable *pt, uva_t va, struct pt_slot *slot)
+{
+	struct page *table;
+	struct walk w;
+
+	if (unlikely(pt->fmt->kind != PAGING_X86_64))
+		return false;
+	w = walk_native(pt, va);
+	if (unlikely(w.level > 0))
+		return false;
+	table = pfn_to_page(PFN_DOWN(w.table));
+	mm_verify(PageTable(table));
+	slot->entry = w.entry;
+	slot->table = table;
+	slot->fmt = pt->fmt;
+	slot->level = 0;
+	return true;
+}
+
+bool pt_lookup(const struct pgtable *pt, uva_t va, struct pt_slot *slot)
+{
+	return lookup_fast(pt, va, slot) || lookup_slow(pt, va, slot);
 }
 
 /* Install a fresh table under SLOT unless somebody else just did. */
@@ -270,12 +319,13 @@ static int table_install(struct pgtable *pt, struct pt_slot *slot)
 	return 0;
 }
 
-int pt_alloc(struct pgtable *pt, uva_t va, struct pt_slot *slot)
+static MM_NOINLINE int alloc_slow(struct pgtable *pt, uva_t va,
+				  struct pt_slot *slot)
 {
 	struct pt_slot s;
 
 	walk(pt, va, &s);
-	while (unlikely(s.level > 0)) {
+	while (s.level > 0) {
 		int err = table_install(pt, &s);
 
 		if (err)
@@ -284,6 +334,11 @@ int pt_alloc(struct pgtable *pt, uva_t va, struct pt_slot *slot)
 	}
 	*slot = s;
 	return 0;
+}
+
+int pt_alloc(struct pgtable *pt, uva_t va, struct pt_slot *slot)
+{
+	return lookup_fast(pt, va, slot) ? 0 : alloc_slow(pt, va, slot);
 }
 
 uva_t pt_skip(const struct pgtable *pt, uva_t va, uva_t end)

@@ -83,18 +83,18 @@ struct lruvec *page_lruvec(const struct page *page)
 	return lruvec_of(page);
 }
 
+static inline enum lru_list flags_lru(u32 flags)
+{
+	u32 file = ~flags >> PG_swapbacked & 1, active = flags >> PG_active & 1;
+
+	if (unlikely(flags & 1u << PG_unevictable))
+		return LRU_UNEVICTABLE;
+	return (enum lru_list)(file * LRU_FILE + active * LRU_ACTIVE);
+}
+
 enum lru_list page_lru(const struct page *page)
 {
-	u32 flags = READ_ONCE(page->flags);
-	enum lru_list lru = LRU_INACTIVE_ANON;
-
-	if (flags & BIT(PG_unevictable))
-		return LRU_UNEVICTABLE;
-	if (!(flags & BIT(PG_swapbacked)))
-		lru = LRU_INACTIVE_FILE;
-	if (flags & BIT(PG_active))
-		lru += LRU_ACTIVE;
-	return lru;
+	return flags_lru(READ_ONCE(page->flags));
 }
 
 static inline void lru_count(struct lruvec *lruvec, const struct page *page,
@@ -107,7 +107,7 @@ static inline void lru_count(struct lruvec *lruvec, const struct page *page,
 
 void lruvec_add_page(struct lruvec *lruvec, struct page *page)
 {
-	enum lru_list lru = page_lru(page);
+	enum lru_list lru = flags_lru(READ_ONCE(page->flags));
 
 	assert_spin_locked(&lruvec->lock);
 	mm_assert(!PageBuddy(page));
@@ -117,7 +117,7 @@ void lruvec_add_page(struct lruvec *lruvec, struct page *page)
 
 void lruvec_add_page_tail(struct lruvec *lruvec, struct page *page)
 {
-	enum lru_list lru = page_lru(page);
+	enum lru_list lru = flags_lru(READ_ONCE(page->flags));
 
 	assert_spin_locked(&lruvec->lock);
 	mm_assert(!PageBuddy(page));
@@ -127,7 +127,7 @@ void lruvec_add_page_tail(struct lruvec *lruvec, struct page *page)
 
 void lruvec_del_page(struct lruvec *lruvec, struct page *page)
 {
-	enum lru_list lru = page_lru(page);
+	enum lru_list lru = flags_lru(READ_ONCE(page->flags));
 
 	assert_spin_locked(&lruvec->lock);
 	page_list_del(&lruvec->lists[lru], page);
@@ -161,29 +161,131 @@ static void lru_place(struct lruvec *lruvec, struct page *page)
 	mm_verify(!(was & BIT(PG_lru)));
 	if (unlikely(was & (BIT(PG_mlocked) | BIT(PG_unevictable))))
 		lru_judge_evictable(page);
-	if (ops)
+	if (ops && unlikely(ops->add != lruvec_add_page))
 		ops->add(lruvec, page);
 	else
 		lruvec_add_page(lruvec, page);
 }
 
-static void lru_unplace(struct lruvec *lruvec, struct page *page)
+static inline void lru_unplace(struct lruvec *lruvec, struct page *page)
 {
 	const struct lru_ops *ops = phys_sys.lru.ops;
 
-	if (ops)
+	if (ops && unlikely(ops->del != lruvec_del_page))
 		ops->del(lruvec, page);
 	else
 		lruvec_del_page(lruvec, page);
 }
 
+/* ---- runs: pages that come and go together ----------------------------------
+ *
+ * What is added in one batch stands on its list in that order, and is mostly
+ * released in it too. Such a run is linked and unlinked as one piece.
+ */
+
+/* Does the policy keep pages as lruvec_add_page() and _del_page() do? */
+static bool lists_plain(void)
+{
+	const struct lru_ops *ops = phys_sys.lru.ops;
+
+	return !ops ||
+	       (ops->add == lruvec_add_page && ops->del == lruvec_del_page);
+}
+
+/* NR pages from FIRST, of list LRU, linked with each other, go to the head,
+ * LAST on top. */
+static void run_link(struct lruvec *lruvec, enum lru_list lru,
+		     struct page *first, struct page *last, u32 nr)
+{
+	struct page_list *l = &lruvec->lists[lru];
+	u32 head = l->head;
+
+	first->next = head;
+	last->prev = PFN_NONE;
+	if (head)
+		pfn_to_page(head)->prev = (u32)page_to_pfn(first);
+	else
+		l->tail = (u32)page_to_pfn(first);
+	WRITE_ONCE(l->head, (u32)page_to_pfn(last));
+	WRITE_ONCE(l->count, l->count + nr);
+	lru_count(lruvec, first, lru, (long)nr);
+}
+
+/* The inverse; the links inside the run stay. */
+static void run_unlink(struct lruvec *lruvec, enum lru_list lru,
+		       struct page *first, struct page *last, u32 nr)
+{
+	struct page_list *l = &lruvec->lists[lru];
+	u32 above = last->prev, below = first->next;
+
+	if (above) {
+		mm_verify(pfn_to_page(above)->next == page_to_pfn(last));
+		pfn_to_page(above)->next = below;
+	} else {
+		mm_verify(l->head == page_to_pfn(last));
+		WRITE_ONCE(l->head, below);
+	}
+	if (below) {
+		mm_verify(pfn_to_page(below)->prev == page_to_pfn(first));
+		pfn_to_page(below)->prev = above;
+	} else {
+		mm_verify(l->tail == page_to_pfn(first));
+		l->tail = above;
+	}
+	WRITE_ONCE(l->count, l->count - nr);
+	lru_count(lruvec, first, lru, -(long)nr);
+}
+
+/*
+ * Place as many of the NR at PAGES, of LRUVEC, as are of one list and zone, at
+ * least one. Lock held. Returns how many.
+ */
+static u32 place_run(struct lruvec *lruvec, struct page **pages, u32 nr)
+{
+	u32 odd = BIT(PG_mlocked) | BIT(PG_unevictable), below = PFN_NONE;
+	enum lru_list lru = flags_lru(READ_ONCE(pages[0]->flags));
+	u8 zone_id = page_zone_id(pages[0]);
+	struct page *last = NULL;
+	u32 n = 0, was = 0;
+
+	for (; n < nr && page_zone_id(pages[n]) == zone_id; n++) {
+		struct page *page = pages[n];
+		u32 flags = READ_ONCE(page->flags);
+
+		if (flags_lru(flags) != lru || (flags & odd))
+			break;
+		was = page_flags_set(page, BIT(PG_lru));
+		mm_verify(!(was & BIT(PG_lru)));
+		/* Locked in between: who did it saw PG_lru clear. */
+		if (unlikely(was & odd))
+			break;
+		page->next = below;
+		below = (u32)page_to_pfn(page);
+		if (last)
+			last->prev = below;
+		last = page;
+	}
+	if (n)
+		run_link(lruvec, lru, pages[0], last, n);
+	if (likely(n == nr || (n && !(was & odd))))
+		return n;
+	if (was & odd) {
+		lru_judge_evictable(pages[n]);
+		lruvec_add_page(lruvec, pages[n]);
+	} else {
+		lru_place(lruvec, pages[n]);
+	}
+	return n + 1;
+}
+
 /* Move PAGES to their lists, locking each lruvec once per run of its pages. */
 static void lru_add_pages(struct page **pages, u32 nr)
 {
+	bool plain = lists_plain();
 	struct lruvec *locked = NULL;
 	unsigned long flags = 0;
 
-	for (u32 i = 0; i < nr; i++) {
+	for (u32 i = 0; i < nr;) {
 		struct lruvec *lruvec = lruvec_of(pages[i]);
 
 		if (unlikely(lruvec != locked)) {
@@ -192,7 +294,10 @@ static void lru_add_pages(struct page **pages, u32 nr)
 			spin_lock_irqsave(&lruvec->lock, flags);
 			locked = lruvec;
 		}
-		lru_place(lruvec, pages[i]);
+		if (likely(plain))
+			i += place_run(lruvec, pages + i, nr - i);
+		else
+			lru_place(lruvec, pages[i++]);
 	}
 	if (locked)
 		spin_unlock_irqrestore(&locked->lock, flags);
@@ -216,30 +321,39 @@ static void lru_batch_drain(struct lru_batch *b)
 	lru_add_pages(pages, nr);
 }
 
-void lru_cache_add(struct page *page)
+/* Batch B, locked, is full: its pages go to their lists. Unlocks it. */
+static MM_NOINLINE void lru_batch_full(struct lru_batch *b)
 {
 	struct page *pages[LRU_BATCH];
+
+	for (u32 i = 0; i < LRU_BATCH; i++)
+		pages[i] = b->pages[i];
+	WRITE_ONCE(b->nr, 0);
+	spin_unlock(&b->lock);
+	preempt_enable();
+	lru_add_pages(pages, LRU_BATCH);
+}
+
+void lru_cache_add(struct page *page)
+{
 	struct lru_batch *b;
-	u32 nr = 0;
+	u32 nr;
 
 	mm_verify(!PageLRU(page));
 	get_page(page);
 	preempt_disable();
 	b = &phys_sys.lru.add[port_cpu()];
 	spin_lock(&b->lock);
-	mm_verify(b->nr < LRU_BATCH);
-	b->pages[b->nr] = page;
-	WRITE_ONCE(b->nr, b->nr + 1);
-	if (b->nr == LRU_BATCH) {
-		nr = b->nr;
-		for (u32 i = 0; i < nr; i++)
-			pages[i] = b->pages[i];
-		WRITE_ONCE(b->nr, 0);
+	nr = b->nr;
+	mm_verify(nr < LRU_BATCH);
+	b->pages[nr++] = page;
+	WRITE_ONCE(b->nr, nr);
+	if (unlikely(nr == LRU_BATCH)) {
+		lru_batch_full(b);
+		return;
 	}
 	spin_unlock(&b->lock);
 	preempt_enable();
-	if (nr)
-		lru_add_pages(pages, nr);
 }
 
 void lru_add_drain(void)
@@ -356,14 +470,14 @@ void lru_rotate_reclaimable(struct page *page)
 	spin_unlock_irqrestore(&lruvec->lock, flags);
 }
 
+#define RELEASED (1u << PG_lru | 1u << PG_active | 1u << PG_unevictable)
+
 /* PAGE, which has no reference, leaves the list that it is on. Lock held. */
 static void release_locked(struct lruvec *lruvec, struct page *page)
 {
-	u32 gone = BIT(PG_lru) | BIT(PG_active) | BIT(PG_unevictable);
-
 	mm_verify(PageLRU(page) && page_count(page) == 0);
 	lru_unplace(lruvec, page);
-	page_flags_clear(page, gone);
+	page_flags_clear(page, RELEASED);
 }
 
 void lru_page_release(struct page *page)
@@ -378,29 +492,65 @@ void lru_page_release(struct page *page)
 	spin_unlock_irqrestore(&lruvec->lock, flags);
 }
 
+/*
+ * As many of the NR at PAGES, the first of which is on a list of LRUVEC, as
+ * stand there in this order leave it. Lock held. Returns how many.
+ */
+static u32 release_run(struct lruvec *lruvec, struct page **pages, u32 nr)
+{
+	u32 kind = RELEASED | 1u << PG_swapbacked, n = 1;
+	u32 flags = READ_ONCE(pages[0]->flags) & kind;
+	struct page *last = pages[0];
+	u32 pfn = (u32)page_to_pfn(last);
+
+	mm_verify((flags & 1u << PG_lru) && page_count(last) == 0);
+	for (; n < nr; n++) {
+		struct page *page = pages[n];
+		u32 above = (u32)page_to_pfn(page);
+
+		if (last->prev != above || page->next != pfn ||
+		    (READ_ONCE(page->flags) & kind) != flags ||
+		    page_zone_id(page) != page_zone_id(last))
+			break;
+		last = page;
+		pfn = above;
+	}
+	run_unlink(lruvec, flags_lru(flags), pages[0], last, n);
+	for (u32 i = 0; i < n; i++) {
+		pages[i]->next = pages[i]->prev = PFN_NONE;
+		page_flags_clear(pages[i], RELEASED);
+	}
+	return n;
+}
+
 /* Pages that one hold of the lock, with interrupts off, takes off. */
 #define RELEASE_HOLD 32u
 
 void lru_release_pages(struct page **pages, u32 nr)
 {
+	bool plain = lists_plain();
 	struct lruvec *locked = NULL;
 	unsigned long flags = 0;
-	u32 held = 0;
+	u32 i = 0, hold = 0;
 
-	for (u32 i = 0; i < nr; i++) {
+	while (i < nr) {
 		struct lruvec *lruvec = lruvec_of(pages[i]);
 
-		if (!PageLRU(pages[i]))
+		if (!PageLRU(pages[i])) {
+			i++;
 			continue;
-		if (unlikely(lruvec != locked || held == RELEASE_HOLD)) {
+		}
+		if (unlikely(lruvec != locked || i >= hold)) {
 			if (locked)
 				spin_unlock_irqrestore(&locked->lock, flags);
 			spin_lock_irqsave(&lruvec->lock, flags);
 			locked = lruvec;
-			held = 0;
+			hold = min(i + RELEASE_HOLD, nr);
 		}
-		release_locked(lruvec, pages[i]);
-		held++;
+		if (likely(plain))
+			i += release_run(lruvec, pages + i, hold - i);
+		else
+			release_locked(lruvec, pages[i++]);
 	}
 	if (locked)
 		spin_unlock_irqrestore(&locked->lock, flags);

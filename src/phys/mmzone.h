@@ -414,4 +414,11 @@ bool pfn_offline(u64 pfn);
  */
 struct page *pfn_to_online_page(u64 pfn);
 
+/* node_stat_add: mod_node_page_state(), in line. */
+static inline void node_stat_add(struct pglist_data *pgdat, int item, s64 n)
+{
+	__atomic_fetch_add(&pgdat->per_cpu_nodestats[port_cpu()].diff[item], n,
+			   __ATOMIC_RELAXED);
+}
+
 #endif

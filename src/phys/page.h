@@ -467,6 +467,12 @@ static inline void page_mapcount_reset(struct page *p)
 	__atomic_store_n(&p->mapcount, -1, __ATOMIC_RELEASE);
 }
 
+/* The first mapping of a page that nobody else knows. */
+static inline void page_mapcount_first(struct page *p)
+{
+	__atomic_store_n(&p->mapcount, 0, __ATOMIC_RELEASE);
+}
+
 /* Returns the number of mappings afterwards. */
 static inline int page_mapcount_add(struct page *p, int n)
 {

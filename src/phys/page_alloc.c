@@ -687,15 +687,28 @@ static MM_NOINLINE struct page *alloc_bad(struct page *page, gfp_t gfp)
 	return __alloc_pages(gfp, 0, -1);
 }
 
-/* A ready frame of the fast way is to be zeroed, or charged, or both. */
+/* PAGE of the fast way is charged to a group that is not the root. */
+static MM_NOINLINE struct page *alloc_charge(struct page *page, gfp_t gfp)
+{
+	if (likely(charge_block(page, 0, gfp)))
+		return page;
+	__free_pages(page, 0);
+	return NULL;
+}
+
+/* A ready frame of the fast way is to be zeroed, or charged, or both. Nobody
+ * watches: no charge is made to fail. */
 static MM_NOINLINE struct page *alloc_finish(struct page *page, gfp_t gfp)
 {
 	if (gfp & __GFP_ZERO)
 		page_clear(page);
-	if (!(gfp & GFP_CHARGED) || likely(charge_block(page, 0, gfp)))
+	if (!(gfp & GFP_CHARGED))
 		return page;
-	__free_pages(page, 0);
-	return NULL;
+	if (unlikely(port_in_irq() || port_current()->group))
+		return alloc_charge(page, gfp);
+	WRITE_ONCE(page->flags, page->flags | 1u << PG_charged);
+	root_charge(1);
+	return page;
 }
 
 struct page *alloc_pages(gfp_t gfp, unsigned int order)

@@ -261,4 +261,11 @@ static inline int home_migratetype(void)
 /* zone_at: the zone of node NID whose range holds PFN, NULL if none. */
 struct zone *zone_at(int nid, u64 pfn);
 
+/* vm_event_add: count_vm_events(), in line. */
+static inline void vm_event_add(enum vm_event_item item, u64 n)
+{
+	__atomic_fetch_add(&phys_sys.events[port_cpu()].event[item], n,
+			   __ATOMIC_RELAXED);
+}
+
 #endif

@@ -252,8 +252,7 @@ static bool item_in_bytes(int item)
 void count_vm_events(enum vm_event_item item, u64 n)
 {
 	mm_assert(item < NR_VM_EVENT_ITEMS);
-	__atomic_fetch_add(&phys_sys.events[port_cpu()].event[item], n,
-			   __ATOMIC_RELAXED);
+	vm_event_add(item, n);
 }
 
 void mod_zone_page_state(struct zone *zone, int item, s64 delta)
@@ -266,8 +265,7 @@ void mod_zone_page_state(struct zone *zone, int item, s64 delta)
 void mod_node_page_state(struct pglist_data *pgdat, int item, s64 delta)
 {
 	mm_assert(item >= 0 && item < NR_VM_NODE_STAT_ITEMS);
-	__atomic_fetch_add(&pgdat->per_cpu_nodestats[port_cpu()].diff[item],
-			   delta, __ATOMIC_RELAXED);
+	node_stat_add(pgdat, item, delta);
 }
 
 /* Allocations by the fast path, whatever their order. */

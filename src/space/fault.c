@@ -46,6 +46,7 @@
 #include "base/trace_ring.h"
 #include "cache/filemap.h"
 #include "phys/lru.h"
+#include "phys/phys.h"
 #include "phys/vmstat.h"
 #include "space/rmap.h"
 
@@ -68,17 +69,18 @@ static vm_fault_t fault_spurious(struct vm_fault *vmf)
 
 vm_fault_t handle_mm_fault(struct vm_area_struct *vma, uva_t address, u32 flags)
 {
-	struct vm_fault vmf = {
-		.vma = vma,
-		.address = PAGE_ALIGN_DOWN(address),
-		.flags = flags,
-		.pgoff = linear_page_index(vma, address),
-	};
+	/* What is not set here is set by who needs it: see struct vm_fault. */
+	struct vm_fault vmf;
 
 	if (!(flags & FAULT_FLAG_CLAIM))
 		rwsem_assert_held(&vma->vm_mm->mmap_lock);
 	mm_assert(vma_contains(vma, address));
-	if (pt_alloc(&vma->vm_mm->pt, vmf.address, &vmf.slot))
+	vmf.vma = vma;
+	vmf.address = PAGE_ALIGN_DOWN(address);
+	vmf.flags = flags;
+	vmf.pgoff = linear_page_index(vma, address);
+	vmf.page = NULL;
+	if (unlikely(pt_alloc(&vma->vm_mm->pt, vmf.address, &vmf.slot)))
 		return VM_FAULT_OOM;
 	vmf.orig = pt_get(&vmf.slot);
 	if (pte_none(vmf.orig))
@@ -105,8 +107,8 @@ void fault_account(struct mm_task *task, vm_fault_t result)
 {
 	if (result & VM_FAULT_ERROR)
 		return;
-	count_vm_event(PGFAULT);
-	if (result & VM_FAULT_MAJOR) {
+	vm_event_add(PGFAULT, 1);
+	if (unlikely(result & VM_FAULT_MAJOR)) {
 		count_vm_event(PGMAJFAULT);
 		task->maj_flt++;
 	} else {

@@ -29,37 +29,40 @@ static vm_fault_t map_zero_page(struct vm_fault *vmf)
 	return 0;
 }
 
-/* The page is complete: make it visible. False: somebody was faster. */
+/* The entry of a fresh page of VMA. */
+static inline pte_t fresh_entry(const struct vm_area_struct *vma,
+				const struct page *page)
+{
+	pte_t e = pte_make(page_to_pfn(page), vma->vm_page_prot);
+
+	if (vma->vm_flags & VM_WRITE)
+		e = pte_mkwrite(e);
+	return pte_mkyoung(pte_mkdirty(e));
+}
+
+/* The page is complete: make it visible, unless somebody was faster. */
 static vm_fault_t map_fresh_page(struct vm_fault *vmf, struct page *page)
 {
 	struct vm_area_struct *vma = vmf->vma;
-	pte_t e = pte_make(page_to_pfn(page), vma->vm_page_prot);
-	vm_fault_t ret = 0;
 
-	if (!fault_lock_same(vmf)) {
+	if (unlikely(!fault_lock_same(vmf))) {
 		put_page(page);
 		return 0;
 	}
 	/* The OOM reaper was here: zeroes instead of data must not appear. */
-	if (READ_ONCE(vma->vm_mm->flags) & MMF_UNSTABLE) {
-		ret = VM_FAULT_SIGBUS;
-		goto out;
+	if (unlikely(READ_ONCE(vma->vm_mm->flags) & MMF_UNSTABLE)) {
+		pt_unlock(&vmf->slot);
+		put_page(page);
+		return VM_FAULT_SIGBUS;
 	}
 	mm_counter_add(vma->vm_mm, MM_ANONPAGES, 1);
 	page_add_new_anon_rmap(page, vma, vmf->address);
 	if (unlikely(vma->vm_flags & VM_LOCKED))
 		mlock_new_page(page);
 	lru_cache_add(page);
-	e = pte_mkyoung(pte_mkdirty(e));
-	if (vma->vm_flags & VM_WRITE)
-		e = pte_mkwrite(e);
-	pt_set(&vmf->slot, e);
-	page = NULL;
-out:
+	pt_set(&vmf->slot, fresh_entry(vma, page));
 	pt_unlock(&vmf->slot);
-	if (page)
-		put_page(page);
-	return ret;
+	return 0;
 }
 
 vm_fault_t do_anonymous_page(struct vm_fault *vmf)
@@ -68,12 +71,12 @@ vm_fault_t do_anonymous_page(struct vm_fault *vmf)
 
 	if (!(vmf->flags & FAULT_FLAG_WRITE))
 		return map_zero_page(vmf);
-	if (anon_vma_prepare(vmf->vma))
+	if (unlikely(!READ_ONCE(vmf->vma->anon_vma)) &&
+	    anon_vma_prepare(vmf->vma))
 		return VM_FAULT_OOM;
 	page = vma_alloc_page(GFP_HIGHUSER_MOVABLE | __GFP_ZERO | __GFP_ACCOUNT,
 			      vmf->vma, vmf->address);
-	if (!page)
+	if (unlikely(!page))
 		return VM_FAULT_OOM;
-	SetPageUptodate(page);
 	return map_fresh_page(vmf, page);
 }

@@ -87,8 +87,8 @@ void vma_place(const struct vm_area_struct *vma, uva_t addr,
 		place->pol = port_current()->mempolicy;
 }
 
-struct page *vma_alloc_page(gfp_t gfp, const struct vm_area_struct *vma,
-			    uva_t addr)
+struct page *vma_alloc_policy(gfp_t gfp, const struct vm_area_struct *vma,
+			      uva_t addr)
 {
 	struct mpol_place place;
 

@@ -7,6 +7,7 @@
 #define MM_SPACE_MEMPOLICY_H
 
 #include <mmkit/mempolicy.h>
+#include <mmkit/page_alloc.h>
 
 #include "space/space.h"
 
@@ -33,8 +34,16 @@ void vma_place(const struct vm_area_struct *vma, uva_t addr,
  * Every fault that needs a frame of the mapping's own gets it here. NULL: no
  * memory. As alloc_pages() otherwise.
  */
-struct page *vma_alloc_page(gfp_t gfp, const struct vm_area_struct *vma,
-			    uva_t addr) MM_MUST_CHECK;
+struct page *vma_alloc_policy(gfp_t gfp, const struct vm_area_struct *vma,
+			      uva_t addr) MM_MUST_CHECK;
+
+static inline struct page *MM_MUST_CHECK
+vma_alloc_page(gfp_t gfp, const struct vm_area_struct *vma, uva_t addr)
+{
+	if (likely(!vma->vm_policy && !port_current()->mempolicy))
+		return alloc_pages(gfp, 0);
+	return vma_alloc_policy(gfp, vma, addr);
+}
 
 /*
  * vma_count_nodes: add to ON[nid], of MM_MAX_NODES, the pages that are mapped

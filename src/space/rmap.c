@@ -43,7 +43,7 @@
 
 static void count_anon_mapped(struct page *page, long n)
 {
-	mod_node_page_state(page_zone(page)->zone_pgdat, NR_ANON_MAPPED, n);
+	node_stat_add(page_zone(page)->zone_pgdat, NR_ANON_MAPPED, n);
 }
 
 /* Another fault of this VMA may have linked it a moment ago. */
@@ -53,8 +53,9 @@ static struct anon_vma *vma_anon(const struct vm_area_struct *vma)
 }
 
 /* PAGE, at ADDR of VMA, may be mapped by the VMAs of AV. */
-static void set_anon_identity(struct page *page, struct anon_vma *av,
-			      const struct vm_area_struct *vma, uva_t addr)
+static inline void set_anon_identity(struct page *page, struct anon_vma *av,
+				     const struct vm_area_struct *vma,
+				     uva_t addr)
 {
 	u64 pgoff = vma->vm_pgoff + ((addr - vma->vm_start) >> PAGE_SHIFT);
 
@@ -67,8 +68,8 @@ void page_add_new_anon_rmap(struct page *page, struct vm_area_struct *vma,
 			    uva_t addr)
 {
 	mm_verify(page_mapcount(page) == 0);
-	SetPageSwapBacked(page);
-	page_mapcount_add(page, 1);
+	page_flags_set(page, BIT(PG_swapbacked) | BIT(PG_uptodate));
+	page_mapcount_first(page);
 	set_anon_identity(page, vma_anon(vma), vma, addr);
 	count_anon_mapped(page, 1);
 }
@@ -93,7 +94,7 @@ void page_add_anon_rmap(struct page *page, struct vm_area_struct *vma,
 
 static void count_file_mapped(struct page *page, long n)
 {
-	mod_node_page_state(page_zone(page)->zone_pgdat, NR_FILE_MAPPED, n);
+	node_stat_add(page_zone(page)->zone_pgdat, NR_FILE_MAPPED, n);
 }
 
 void page_add_file_rmap(struct page *page)

@@ -86,7 +86,8 @@ struct anon_vma_chain *anon_vma_iter_next(struct anon_vma_chain *avc, u64 first,
  * ---------------------------------------------------------------------- */
 
 /* Set / clear the mapping of an anonymous PAGE at ADDR of VMA. Table lock of
- * the entry held. _new: PAGE is fresh, mapped once, owned by VMA's anon_vma.
+ * the entry held. _new: PAGE is fresh, its contents complete (PG_uptodate),
+ * mapped once, owned by VMA's anon_vma.
  * EXCLUSIVE: nobody else maps it: it may move to VMA's own anon_vma (page
  * lock held). */
 void page_add_new_anon_rmap(struct page *page, struct vm_area_struct *vma,

@@ -254,7 +254,8 @@ void tree_change_end(struct mm_struct *mm)
  * ------------------------------------------------------------------ */
 
 /* Write VMA into a free slot of this CPU's line. NULL: none is free. */
-static uintptr_t *claim_slot(struct mm_struct *mm, struct vm_area_struct *vma)
+static inline uintptr_t *claim_slot(struct mm_struct *mm,
+				    struct vm_area_struct *vma)
 {
 	/* In lines_used before the claim: who looks for claims reads that. */
 	struct mm_line *line = mm_line_here(mm);
@@ -351,7 +352,8 @@ static void claim_check(const struct vma_claim *c)
 }
 
 /* Claim VMA, found when tree_seq was SEQ. VL-2. */
-static bool claim(struct vma_claim *c, struct vm_area_struct *vma, u64 seq)
+static inline bool claim(struct vma_claim *c, struct vm_area_struct *vma,
+			 u64 seq)
 {
 	port_sched_point();
 	c->slot = claim_slot(c->mm, vma);

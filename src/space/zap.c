@@ -46,6 +46,7 @@ struct zap {
 	bool spare_cows; /* leave private copies where they are */
 	bool dirty;	 /* CPUs may know dirty entries: flush */
 	/* Of the table at hand, to be counted at its end. */
+	uva_t first, last; /* cleared; first ~0: none */
 	s64 rss[NR_MM_COUNTERS];
 	struct rmap_batch unmapped;
 };
@@ -70,9 +71,11 @@ static bool entry_is_cow(pte_t e)
 		       : true;
 }
 
-/* What the entries cleared so far were, to the counters. */
+/* What the entries cleared so far were, to the counters and the gather. */
 static void zap_account(struct zap *z)
 {
+	if (z->first != ~0UL)
+		tlb_gather_range(z->tlb, z->first, z->last + PAGE_SIZE);
 	rmap_batch_flush(&z->unmapped);
 	for (int c = 0; c < NR_MM_COUNTERS; c++) {
 		if (!z->rss[c])
@@ -89,12 +92,18 @@ static void zap_swap(struct zap *z, pte_t e)
 	free_swap_and_cache(pte_to_swp_entry(e));
 }
 
-/* E, which was at ADDR and mapped a page, is gone. True: as zap_entry(). */
-static inline bool zap_page(struct zap *z, pte_t e, uva_t addr)
+/* The entry of ADDR, which CPUs may know, is gone. */
+static inline void zap_note(struct zap *z, uva_t addr)
+{
+	z->first = min(z->first, addr);
+	z->last = addr;
+}
+
+/* E, which mapped a page, is gone. True: as zap_entry(). */
+static inline bool zap_page(struct zap *z, pte_t e)
 {
 	struct page *page = pfn_to_page(pte_pfn(e));
 
-	tlb_gather_addr(z->tlb, addr);
 	if (likely(PageAnon(page))) {
 		z->rss[MM_ANONPAGES]++;
 	} else {
@@ -113,13 +122,13 @@ static inline bool zap_entry(struct zap *z, struct pt_slot *slot, uva_t addr)
 	if (z->spare_cows && entry_is_cow(pt_get(slot)))
 		return false;
 	e = pt_xchg(slot, (pte_t){0});
-	if (likely(pte_present(e) && !pte_special(e)))
-		return zap_page(z, e, addr);
-	if (pte_in_swap(e))
-		zap_swap(z, e);
-	else if (pte_present(e))
-		tlb_gather_addr(z->tlb, addr);
-	return false;
+	if (unlikely(!pte_present(e))) {
+		if (pte_in_swap(e))
+			zap_swap(z, e);
+		return false;
+	}
+	zap_note(z, addr);
+	return !pte_special(e) && zap_page(z, e);
 }
 
 /* Entries of one leaf table in [ADDR, END). Returns how far it came. */
@@ -131,6 +140,7 @@ static uva_t zap_table(struct zap *z, struct pt_slot *slot, uva_t addr,
 	bool full = false;
 
 	mm_hiwater_update(mm);
+	z->first = ~0UL;
 	pt_lock(slot);
 	while (!full && (addr = pt_skip_none(slot, addr, end)) < end) {
 		full = zap_entry(z, slot, addr);
