@@ -278,8 +278,7 @@ static u32 place_run(struct lruvec *lruvec, struct page **pages, u32 nr)
 	return n + 1;
 }
 
-/* Move PAGES to their lists, locking each lruvec once per run of its pages. */
-static void lru_add_pages(struct page **pages, u32 nr)
+void lru_cache_add_pages(struct page **pages, u32 nr)
 {
 	bool plain = lists_plain();
 	struct lruvec *locked = NULL;
@@ -301,6 +300,12 @@ static void lru_add_pages(struct page **pages, u32 nr)
 	}
 	if (locked)
 		spin_unlock_irqrestore(&locked->lock, flags);
+}
+
+/* PAGES of a batch to their lists; the batch's references go. */
+static void lru_add_pages(struct page **pages, u32 nr)
+{
+	lru_cache_add_pages(pages, nr);
 	release_pages(pages, nr);
 }
 

@@ -115,6 +115,10 @@ enum lru_list page_lru(const struct page *page);
  */
 void lru_cache_add(struct page *page);
 
+/* lru_cache_add_pages: the same for the NR at PAGES, which the caller keeps
+ * references to; they are on their lists at once. */
+void lru_cache_add_pages(struct page **pages, u32 nr);
+
 /* lru_add_drain: empty this CPU's batch; _all: every CPU's. */
 void lru_add_drain(void);
 void lru_add_drain_all(void);

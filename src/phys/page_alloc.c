@@ -778,6 +778,29 @@ static u64 bulk_pop(struct zone *zone, gfp_t gfp, u64 nr, struct page **pages,
 	return got;
 }
 
+/* The NR frames of PAGES, single, ours and ready, are the root's. Nobody
+ * watches: no charge is made to fail. */
+static void bulk_charge(struct page **pages, u64 nr)
+{
+	for (u64 i = 0; i < nr; i++)
+		WRITE_ONCE(pages[i]->flags, pages[i]->flags | 1u << PG_charged);
+	root_charge((s64)nr);
+}
+
+/* Each on its own, to a group. Returns how many are left, at PAGES. */
+static u64 bulk_charge_group(struct page **pages, u64 nr, gfp_t gfp)
+{
+	u64 good = 0;
+
+	for (u64 i = 0; i < nr; i++) {
+		struct page *page = alloc_charge(pages[i], gfp);
+
+		if (page)
+			pages[good++] = page;
+	}
+	return good;
+}
+
 /* Make the NR frames of PAGES ready; bad ones are dropped. Returns the rest. */
 static u64 bulk_prep(struct page **pages, u64 nr, gfp_t gfp)
 {
@@ -791,11 +814,16 @@ static u64 bulk_prep(struct page **pages, u64 nr, gfp_t gfp)
 			continue;
 		}
 		prep_single(page);
-		if (gfp & (GFP_CHARGED | __GFP_ZERO))
-			page = alloc_finish(page, gfp);
-		if (likely(page))
-			pages[good++] = page;
+		if (gfp & __GFP_ZERO)
+			page_clear(page);
+		pages[good++] = page;
 	}
+	if (!(gfp & GFP_CHARGED))
+		;
+	else if (unlikely(port_in_irq() || port_current()->group))
+		good = bulk_charge_group(pages, good, gfp);
+	else
+		bulk_charge(pages, good);
 	for (u64 i = good; i < nr; i++)
 		pages[i] = NULL;
 	return good;

@@ -119,6 +119,14 @@ void vma_claim_end(struct vma_claim *claim);
 /* wp_page_reuse: PAGE is ours alone: make the entry writable. Table locked. */
 void wp_page_reuse(struct vm_fault *vmf);
 
+/*
+ * populate_anonymous: what write faults at ADDR and the pages after it would
+ * do, in VMA, anonymous and writable, END at most: as many as come in one go.
+ * 0: what is there, or how things are, wants a fault. The caller counts them
+ * as faults. Mmap lock held in any mode. May sleep. (fault_anon.c)
+ */
+u32 populate_anonymous(struct vm_area_struct *vma, uva_t addr, uva_t end);
+
 /* fault_account: count a fault that TASK had, and its kind. (fault.c) */
 void fault_account(struct mm_task *task, vm_fault_t result);
 

@@ -35,6 +35,7 @@
 
 #include "base/string.h"
 #include "phys/mmzone.h"
+#include "phys/phys.h"
 #include "phys/vmstat.h"
 #include "space/fault.h"
 #include "space/gup.h"
@@ -95,16 +96,42 @@ int user_page_lock(struct vm_area_struct *vma, uva_t addr, bool write,
 /* Where one hold of the mmap lock ends: others want it too. */
 #define POPULATE_STEP (512UL << PAGE_SHIFT)
 
+/* In batches of new pages where there is nothing yet. Returns how far it came:
+ * what is there is the next to be looked at. */
+static uva_t populate_new(struct vm_area_struct *vma, uva_t at, uva_t end)
+{
+	struct mm_task *task = port_current();
+
+	while (at < end && !READ_ONCE(task->fatal_signal)) {
+		u32 n = populate_anonymous(vma, at, end);
+
+		if (!n)
+			break;
+		vm_event_add(PGFAULT, n);
+		task->min_flt += n;
+		at += n * PAGE_SIZE;
+	}
+	return at;
+}
+
 static int populate_vma(struct vm_area_struct *vma, uva_t start, uva_t end,
 			bool write)
 {
-	struct pt_slot slot;
+	bool batches = write && vma_is_anonymous(vma);
+	uva_t at = start;
 	int err = 0;
 
-	for (uva_t at = start; at < end && !err; at += PAGE_SIZE) {
+	while (at < end && !err) {
+		struct pt_slot slot;
+
+		if (batches)
+			at = populate_new(vma, at, end);
+		if (at == end)
+			break;
 		err = user_page_lock(vma, at, write, &slot);
 		if (!err)
 			pt_unlock(&slot);
+		at += PAGE_SIZE;
 	}
 	return err;
 }

@@ -64,14 +64,31 @@ static inline void set_anon_identity(struct page *page, struct anon_vma *av,
 	set_page_mapping_word(page, (u64)(uintptr_t)av | PAGE_MAPPING_ANON);
 }
 
-void page_add_new_anon_rmap(struct page *page, struct vm_area_struct *vma,
-			    uva_t addr)
+static inline void add_new_anon(struct page *page, struct vm_area_struct *vma,
+				uva_t addr)
 {
 	mm_verify(page_mapcount(page) == 0);
 	page_flags_set(page, BIT(PG_swapbacked) | BIT(PG_uptodate));
 	page_mapcount_first(page);
 	set_anon_identity(page, vma_anon(vma), vma, addr);
+}
+
+void page_add_new_anon_rmap(struct page *page, struct vm_area_struct *vma,
+			    uva_t addr)
+{
+	add_new_anon(page, vma, addr);
 	count_anon_mapped(page, 1);
+}
+
+void page_add_new_anon_rmap_batch(struct page *page, struct vm_area_struct *vma,
+				  uva_t addr, struct rmap_batch *b)
+{
+	struct pglist_data *pgdat = page_zone(page)->zone_pgdat;
+
+	add_new_anon(page, vma, addr);
+	if (unlikely(b->pgdat != pgdat))
+		rmap_batch_turn(b, pgdat);
+	b->anon++;
 }
 
 void page_add_anon_rmap(struct page *page, struct vm_area_struct *vma,

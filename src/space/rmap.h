@@ -114,6 +114,10 @@ struct rmap_batch {
 void rmap_batch_flush(struct rmap_batch *b);
 void rmap_batch_turn(struct rmap_batch *b, struct pglist_data *pgdat);
 
+/* page_add_new_anon_rmap_batch: page_add_new_anon_rmap(), counted in B. */
+void page_add_new_anon_rmap_batch(struct page *page, struct vm_area_struct *vma,
+				  uva_t addr, struct rmap_batch *b);
+
 /* page_remove_rmap_batch: page_remove_rmap(), counted in B. */
 static inline void page_remove_rmap_batch(struct page *page,
 					  struct rmap_batch *b)
