@@ -356,6 +356,75 @@ static void failures(void **state)
 	TM_RUN(failures_body);
 }
 
+/* ---- populating what is partly there
+ * -------------------------------------------------------------- */
+
+#define MIXED 1300u /* across leaf tables */
+
+/* MADV_POPULATE_WRITE among pages that are there, zero pages and swapped ones:
+ * contents stay, each page that was not writable counts as a fault. */
+static int populate_mixed_body(void *arg)
+{
+	struct prng *r = arg;
+	struct mm_struct *mm = tm_mm();
+	uva_t p = tm_map(mm, MIXED);
+	u64 want[MIXED] = {0}, absent = 0, swapped = 0, before, faults;
+	struct mm_usage u;
+
+	tm_use(mm);
+	if (prng_one_in(r, 3))
+		CHECK_EQ(do_mlock(mm, p, P(MIXED), MLOCK_ONFAULT), 0);
+	for (u64 i = 0; i < MIXED; i++) {
+		u64 how = prng_below(r, 8);
+
+		if (how == 0)
+			tm_store(p + P(i), want[i] = i + 1);
+		else if (how == 1)
+			CHECK_EQ(tm_load(p + P(i)), 0);
+		else if (prng_one_in(r, 100))
+			i += 100; /* long runs too */
+	}
+	for (u64 i = 0; i < MIXED; i++)
+		absent += !want[i];
+	if (!(vma_flags_at(mm, p) & VM_LOCKED))
+		CHECK_EQ(do_madvise(mm, p, P(MIXED / 2), MADV_PAGEOUT), 0);
+	for (u64 i = 0; i < MIXED; i++)
+		swapped += want[i] && !page_at(mm, p + P(i));
+	before = port_current()->min_flt + port_current()->maj_flt;
+	CHECK_EQ(do_madvise(mm, p, P(MIXED), MADV_POPULATE_WRITE), 0);
+	faults = port_current()->min_flt + port_current()->maj_flt - before;
+	/* A swapped page may come back read-only first. */
+	CHECK(faults >= absent + swapped && faults <= absent + 2 * swapped);
+	mm_usage_get(mm, &u);
+	CHECK_EQ(u.rss_anon, MIXED);
+	mm_check(mm);
+	for (u64 i = 0; i < MIXED; i++) {
+		struct page *page = page_at(mm, p + P(i));
+
+		CHECK(page && PageAnon(page) && PageUptodate(page));
+		CHECK_EQ(page_mapcount(page), 1);
+		CHECK_EQ(PageMlocked(page),
+			 (vma_flags_at(mm, p) & VM_LOCKED) != 0);
+		CHECK_EQ(tm_load(p + P(i)), want[i]);
+	}
+	mm_put(mm);
+	return 0;
+}
+
+static void populate_mixed(void **state)
+{
+	u64 seed = test_env("SEED", 1), n = test_iters(tm_soak() ? 300 : 6);
+
+	(void)state;
+	for (u64 i = 0; i < n; i++) {
+		struct prng r;
+
+		prng_seed(&r, seed + i);
+		TM_RUN(populate_mixed_body, .arg = &r, .seed = seed + i,
+		       .swap_pages = 4096);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -366,6 +435,7 @@ int main(void)
 		cmocka_unit_test(mincore_errors),
 		cmocka_unit_test(msync_errors),
 		cmocka_unit_test(failures),
+		cmocka_unit_test(populate_mixed),
 	};
 
 	return cmocka_run_group_tests_name("madvise", tests, NULL, NULL);
