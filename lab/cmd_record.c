@@ -568,6 +568,7 @@ static void session_free(struct session *s)
 	for (u32 i = 0; i < s->rec.nr_files; i++)
 		free(s->rec.files[i].name);
 	free(s->rec.files);
+	rec_opens_free(&s->rec);
 	lackey_free(s->lackey);
 	remove_dir(s);
 	free(s);
@@ -598,6 +599,7 @@ static void finish(struct session *s)
 {
 	struct trace_totals t = *trace_writer_totals(s->rec.out);
 	u64 garbage = lackey_garbage(s->lackey);
+	u64 unseen = lackey_unseen(s->lackey);
 	struct trace_error err;
 	int ret = rec_flush(&s->rec);
 
@@ -610,6 +612,10 @@ static void finish(struct session *s)
 	if (t.touch_maps && !s->opt->lackey)
 		err_say("%llu ranges were mapped on first touch",
 			(unsigned long long)t.touch_maps);
+	if (unseen)
+		err_say("%llu calls (sendfile, splice, copy_file_range) used "
+			"files at places that could not be seen",
+			(unsigned long long)unseen);
 	lackey_free(s->lackey); /* counts what was held back */
 	s->lackey = NULL;
 	s->rec.extra.exit_status = s->root_status;
@@ -769,7 +775,8 @@ int cmd_record(int argc, char **argv)
 		options,
 		parse,
 		"[--] PROGRAM [ARG...]\n--from-lackey FILE",
-		"Record the memory references, memory calls and sampled page contents of a real program into a trace.",
+		"Record the memory references, memory and file calls and sampled page contents of a real program, its children and threads into a trace. "
+		"Runs it under valgrind; needs no privileges.",
 		NULL,
 		NULL,
 		NULL};

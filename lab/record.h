@@ -70,8 +70,26 @@ struct rec_mm {
 };
 
 struct rec_file {
-	u64 dev, ino;
+	u64 dev, ino; /* 0: not known */
+	u64 size;     /* as far as is known */
+	u32 links;
+	bool special, gone; /* TRACE_FILE_SPECIAL; has no name any more */
 	char *name;
+};
+
+/* What open(2) made; descriptors share it. */
+struct rec_open {
+	u32 refs;
+	u32 id, file;
+	u64 pos;
+	bool append;
+};
+
+#define REC_FDS_MAX 1024u
+struct rec_fd {
+	char *name; /* NULL: closed */
+	bool cloexec;
+	struct rec_open *open; /* NULL: no regular file */
 };
 
 struct recorder {
@@ -80,6 +98,8 @@ struct recorder {
 	bool sample;		/* page contents are wanted */
 	struct rec_file *files; /* by file id */
 	u32 nr_files;
+	struct rec_open **opens; /* by id of the trace */
+	u32 nr_opens;
 	u32 next_task;
 	u32 cur; /* task of the last SWITCH */
 	struct trace_ref pending;
@@ -106,9 +126,6 @@ int rec_write(struct recorder *r, const struct trace_rec *rec) MM_MUST_CHECK;
 /* rec_switch: make TASK the current one. */
 int rec_switch(struct recorder *r, u32 task) MM_MUST_CHECK;
 
-/* rec_file_id: id of the file NAME (a FILE record at first sight). */
-int rec_file_id(struct recorder *r, const char *name, u32 *id) MM_MUST_CHECK;
-
 /*
  * rec_map: M (map, serial and placement are filled in here) comes into being,
  * replacing what was at its addresses.
@@ -130,6 +147,66 @@ int rec_mremap(struct recorder *r, struct rec_mm *mm, const u64 args[5],
 /* rec_brk: brk(WANT) gave RESULT. */
 int rec_brk(struct recorder *r, struct rec_mm *mm, u64 want,
 	    u64 result) MM_MUST_CHECK;
+
+/* ---- record_files.c
+ * ----------------------------------------------------------- */
+
+/* rec_file_id: id of the file NAME (a FILE record at first sight); SIZE is
+ * taken for its size if it cannot be looked at. */
+int rec_file_id(struct recorder *r, const char *name, u64 size,
+		u32 *id) MM_MUST_CHECK;
+
+/* Calls on files by name: of files that are not known nothing is written. */
+int rec_truncate(struct recorder *r, const char *name, u64 size) MM_MUST_CHECK;
+int rec_unlink(struct recorder *r, const char *name) MM_MUST_CHECK;
+int rec_rename(struct recorder *r, const char *from,
+	       const char *to) MM_MUST_CHECK;
+int rec_sync_all(struct recorder *r) MM_MUST_CHECK;
+
+/* rec_fd_open: FD is what open(2) made; a FILE and an OPEN record if that is a
+ * regular file. */
+struct stat;
+struct rec_opened {
+	const char *name;      /* absolute */
+	u32 flags;	       /* open(2)'s */
+	const struct stat *st; /* what it is, or NULL: could not be found out */
+	const char *via;       /* a path to it, for statfs(2) */
+	u64 pos;
+};
+int rec_fd_open(struct recorder *r, struct rec_fd *fds, u64 fd,
+		const struct rec_opened *how) MM_MUST_CHECK;
+int rec_fd_memfd(struct recorder *r, struct rec_fd *fds, u64 fd,
+		 u32 flags) MM_MUST_CHECK;
+int rec_fd_close(struct recorder *r, struct rec_fd *fds, u64 fd) MM_MUST_CHECK;
+int rec_fd_dup(struct recorder *r, struct rec_fd *fds, u64 fd, u64 to,
+	       bool cloexec) MM_MUST_CHECK;
+void rec_fd_cloexec(struct rec_fd *fds, u64 fd, bool on);
+/* rec_fd_map: M's kind, file and open file, if FD is mapped. */
+int rec_fd_map(struct recorder *r, const struct rec_fd *fds, u64 fd,
+	       struct trace_map *m) MM_MUST_CHECK;
+/* rec_fd_rw: LENGTH bytes were read or written, at OFFSET or, with REC_POS, at
+ * the position, which moves. */
+#define REC_POS UINT64_MAX
+int rec_fd_rw(struct recorder *r, struct rec_fd *fds, u64 fd, bool write,
+	      u64 offset, u64 length) MM_MUST_CHECK;
+void rec_fd_seek(struct rec_fd *fds, u64 fd, u64 pos);
+int rec_fd_truncate(struct recorder *r, struct rec_fd *fds, u64 fd,
+		    u64 size) MM_MUST_CHECK;
+int rec_fd_sync(struct recorder *r, struct rec_fd *fds, u64 fd,
+		bool data) MM_MUST_CHECK;
+/* The arguments behind the descriptor: offset, length, advice; mode, offset,
+ * length. */
+int rec_fd_advise(struct recorder *r, struct rec_fd *fds, u64 fd,
+		  const u64 args[3]) MM_MUST_CHECK;
+int rec_fd_allocate(struct recorder *r, struct rec_fd *fds, u64 fd,
+		    const u64 args[3]) MM_MUST_CHECK;
+/* Tables: as exec and exit, and as fork, have it. _free: without records. */
+int rec_fds_close(struct recorder *r, struct rec_fd *fds,
+		  bool cloexec_only) MM_MUST_CHECK;
+int rec_fds_copy(struct recorder *r, struct rec_fd *to,
+		 const struct rec_fd *from) MM_MUST_CHECK;
+void rec_fds_free(struct rec_fd *fds);
+void rec_opens_free(struct recorder *r);
 
 /* ---- record_ref.c
  * ------------------------------------------------------------- */
@@ -180,5 +257,9 @@ int lackey_end(struct lackey *l, struct lackey_proc *p,
 
 /* lackey_garbage: lines that made no sense so far. */
 u64 lackey_garbage(const struct lackey *l);
+
+/* lackey_unseen: calls that used files at places that the text does not tell.
+ */
+u64 lackey_unseen(const struct lackey *l);
 
 #endif

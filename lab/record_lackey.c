@@ -24,57 +24,16 @@
  * 7. Complexity: linear in the text.
  * 8. Rejected: sscanf per line (ten times slower than the tracer).
  */
-#include "record.h"
+#include "record_lackey.h"
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#define LINE_MAX_LEN 8192
-#define THREADS_MAX  512
-#define FDS_MAX	     1024
-#define ARGS_MAX     6
-
-struct thread {
-	u32 task;
-	bool live;
-	s32 nr; /* of the call it is in, or -1 */
-	u64 args[ARGS_MAX];
-	char path[512]; /* the last string among the arguments */
-};
-
-struct lackey_proc {
-	pid_t pid;
-	struct rec_mm *mm;
-	struct thread *threads[THREADS_MAX];
-	u32 running;	    /* valgrind's thread number */
-	u32 called;	    /* the thread whose call a result line belongs to */
-	u32 first_task;	    /* the one that the parent waits for */
-	u32 main_task;	    /* of the thread that runs after fork or exec */
-	s32 status;	    /* from exit_group */
-	bool ended, reaped; /* its text is over; it was waited for */
-	bool started;	    /* later command lines are preambles or execs */
-	bool execing;	    /* in execve, which does not return if it works */
-	bool want_maps, has_task;
-	char *fds[FDS_MAX];
-	u64 next_sample;
-	char line[LINE_MAX_LEN];
-	size_t fill;
-	bool skip; /* the rest of a line that is too long */
-	struct lackey_proc *next;
-};
-
-struct lackey {
-	struct recorder *r;
-	bool live;
-	int (*lost)(void *arg, pid_t pid);
-	void *arg;
-	struct lackey_proc *procs;
-	u64 garbage;
-};
 
 /* ---- processes and threads
  * -------------------------------------------------------- */
@@ -85,7 +44,8 @@ struct lackey *lackey_new(struct recorder *r, bool live,
 	struct lackey *l = calloc(1, sizeof(*l));
 
 	if (l)
-		*l = (struct lackey){r, live, lost, arg, NULL, 0};
+		*l = (struct lackey){
+			.r = r, .live = live, .lost = lost, .arg = arg};
 	return l;
 }
 
@@ -94,12 +54,16 @@ u64 lackey_garbage(const struct lackey *l)
 	return l->garbage;
 }
 
+u64 lackey_unseen(const struct lackey *l)
+{
+	return l->unseen;
+}
+
 static void proc_free(struct lackey *l, struct lackey_proc *p)
 {
 	for (u32 i = 0; i < THREADS_MAX; i++)
 		free(p->threads[i]);
-	for (u32 i = 0; i < FDS_MAX; i++)
-		free(p->fds[i]);
+	rec_fds_free(p->fds);
 	rec_mm_put(l->r, p->mm);
 	free(p);
 }
@@ -284,8 +248,11 @@ static int start_map(struct lackey *l, struct lackey_proc *p, char *line)
 	if (path[0]) {
 		m.kind = TRACE_KIND_FILE;
 		m.file_page = off / PAGE_SIZE;
-		ret = rec_file_id(l->r, path, &m.file);
+		ret = rec_file_id(l->r, path,
+				  (m.file_page + m.pages) * PAGE_SIZE, &m.file);
 	}
+	if (prot[3] == 's')
+		m.flags |= TRACE_MF_SHARED;
 	return ret ? ret : rec_map(l->r, p->mm, &m);
 }
 
@@ -306,201 +273,12 @@ static int read_maps(struct lackey *l, struct lackey_proc *p)
 		ret = start_map(l, p, line);
 	free(line);
 	fclose(f);
-	return ret;
+	return ret ? ret : lackey_inherited(l, p);
 }
 
 /* ---- calls
  * ------------------------------------------------------------------------------
  */
-
-static void set_fd(struct lackey_proc *p, u64 fd, const char *name)
-{
-	if (fd >= FDS_MAX)
-		return;
-	free(p->fds[fd]);
-	p->fds[fd] = name ? strdup(name) : NULL;
-}
-
-/* An open file's name: absolute, as far as that can be found out. */
-static void opened(struct lackey_proc *p, u64 fd, const char *path)
-{
-	char cwd[64], *at, *full = NULL;
-
-	if (path[0] == '/') {
-		set_fd(p, fd, path);
-		return;
-	}
-	snprintf(cwd, sizeof(cwd), "/proc/%d/cwd", (int)p->pid);
-	at = realpath(cwd, NULL);
-	if (asprintf(&full, "%s/%s", at ? at : "", path) >= 0)
-		set_fd(p, fd, full);
-	free(full);
-	free(at);
-}
-
-static u32 map_flags(u64 flags)
-{
-	static const struct {
-		u32 linux_bit, bit;
-	} bits[] = {
-		{0x01, TRACE_MF_SHARED},      {0x10, TRACE_MF_FIXED},
-		{0x4000, TRACE_MF_NORESERVE}, {0x2000, TRACE_MF_LOCKED},
-		{0x8000, TRACE_MF_POPULATE},  {0x40000, TRACE_MF_HUGETLB},
-		{0x100, TRACE_MF_GROWSDOWN},  {0x40, TRACE_MF_32BIT},
-	};
-	u32 out = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(bits); i++)
-		if (flags & bits[i].linux_bit)
-			out |= bits[i].bit;
-	return out;
-}
-
-static int call_failed(struct lackey *l, struct lackey_proc *p, u32 op,
-		       const u64 *a, u32 err)
-{
-	struct trace_call c = {.op = op, .err = err, .arg = a[2]};
-
-	return rec_call(l->r, p->mm, &c, a[0], a[1]);
-}
-
-static int did_mmap(struct lackey *l, struct lackey_proc *p, const u64 *a,
-		    u64 result, u32 err)
-{
-	struct trace_map m = {.kind = TRACE_KIND_ANON,
-			      .how = TRACE_HOW_MMAP,
-			      .prot = (u32)a[2] & 7,
-			      .flags = map_flags(a[3]),
-			      .file = TRACE_NO_ID,
-			      .open = TRACE_NO_ID,
-			      .start = result & PAGE_MASK};
-	const char *name = a[4] < FDS_MAX ? p->fds[a[4]] : NULL;
-	u64 pages = PFN_UP(a[1]);
-	int ret = 0;
-
-	if (err || !pages || pages > TRACE_MAX_MAP_PAGES) {
-		struct trace_rec rec = {.type = TRACE_CALL};
-
-		rec.call = (struct trace_call){.op = TRACE_OP_MMAP,
-					       .map = TRACE_NO_ID,
-					       .new_map = TRACE_NO_ID,
-					       .err = err ? err : EINVAL};
-		rec.call.nr_pages = (u32)min(pages, (u64)TRACE_MAX_MAP_PAGES);
-		return rec_write(l->r, &rec);
-	}
-	m.pages = (u32)pages;
-	if (!(a[3] & 0x20)) {
-		m.kind = TRACE_KIND_FILE;
-		m.file_page = a[5] / PAGE_SIZE;
-		ret = rec_file_id(l->r, name ? name : "(unknown)", &m.file);
-	}
-	return ret ? ret : rec_map(l->r, p->mm, &m);
-}
-
-static int did_range(struct lackey *l, struct lackey_proc *p, u32 op,
-		     const u64 *a, u64 arg, u32 err)
-{
-	struct trace_call c = {.op = op, .err = err, .arg = arg};
-
-	return rec_call(l->r, p->mm, &c, a[0], a[1]);
-}
-
-static int did_lockall(struct lackey *l, u32 op, u64 arg, u32 err)
-{
-	struct trace_rec rec = {.type = TRACE_CALL};
-
-	rec.call = (struct trace_call){.op = op,
-				       .map = TRACE_NO_ID,
-				       .new_map = TRACE_NO_ID,
-				       .arg = arg,
-				       .err = err};
-	return rec_write(l->r, &rec);
-}
-
-/* Memory calls; 1 if NR is none. A failed call has ERR and no RESULT. */
-static int did_memory(struct lackey *l, struct lackey_proc *p,
-		      const struct thread *t, u64 result, u32 err)
-{
-	const u64 *a = t->args;
-
-	switch (t->nr) {
-	case SYS_mmap:
-		return did_mmap(l, p, a, result, err);
-	case SYS_munmap:
-		return did_range(l, p, TRACE_OP_MUNMAP, a, 0, err);
-	case SYS_mprotect:
-		return did_range(l, p, TRACE_OP_MPROTECT, a, a[2] & 7, err);
-	case SYS_madvise:
-		return did_range(l, p, TRACE_OP_MADVISE, a, a[2], err);
-	case SYS_mlock:
-	case SYS_mlock2:
-		return did_range(l, p, TRACE_OP_MLOCK, a,
-				 t->nr == SYS_mlock2 ? a[2] : 0, err);
-	case SYS_munlock:
-		return did_range(l, p, TRACE_OP_MUNLOCK, a, 0, err);
-	case SYS_msync:
-		return did_range(l, p, TRACE_OP_MSYNC, a, a[2], err);
-	case SYS_mlockall:
-		return did_lockall(l, TRACE_OP_MLOCKALL, a[0], err);
-	case SYS_munlockall:
-		return did_lockall(l, TRACE_OP_MUNLOCKALL, 0, err);
-	case SYS_brk:
-		return err ? 0 : rec_brk(l->r, p->mm, a[0], result);
-	case SYS_mremap:
-		return err ? call_failed(l, p, TRACE_OP_MREMAP, a, err)
-			   : rec_mremap(l->r, p->mm, a, result);
-	}
-	return 1;
-}
-
-/* The kernel's own accesses to buffers of successful calls. */
-static int did_buffer(struct lackey *l, struct lackey_proc *p,
-		      const struct thread *t, u64 result)
-{
-	u32 access = 0;
-	u64 addr = t->args[1];
-	int ret = 0;
-
-	if (t->nr == SYS_read || t->nr == SYS_pread64 ||
-	    t->nr == SYS_getdents64 || t->nr == SYS_recvfrom)
-		access = TRACE_W;
-	if (t->nr == SYS_write || t->nr == SYS_pwrite64 || t->nr == SYS_sendto)
-		access = TRACE_R;
-	if (!access || result > 1ULL << 31)
-		return 0;
-	while (!ret && result) {
-		u64 n = min(PAGE_SIZE - (addr & (PAGE_SIZE - 1)), result);
-
-		ret = rec_ref(l->r, p->mm, addr, (u32)n, access);
-		addr += n;
-		result -= n;
-	}
-	return ret;
-}
-
-static void did_fds(struct lackey_proc *p, const struct thread *t, u64 result)
-{
-	const u64 *a = t->args;
-
-	switch (t->nr) {
-	case SYS_open:
-	case SYS_openat:
-	case SYS_creat:
-		opened(p, result, t->path);
-		break;
-	case SYS_memfd_create:
-		set_fd(p, result, "memfd");
-		break;
-	case SYS_close:
-		set_fd(p, a[0], NULL);
-		break;
-	case SYS_dup:
-	case SYS_dup2:
-	case SYS_dup3:
-		set_fd(p, result, a[0] < FDS_MAX ? p->fds[a[0]] : NULL);
-		break;
-	}
-}
 
 /* The process PID that P can wait for, or NULL. */
 static struct lackey_proc *find_child(struct lackey *l,
@@ -547,16 +325,9 @@ static int call_done(struct lackey *l, struct lackey_proc *p, struct thread *t,
 		p->execing = false;
 	ret = thread_run(l, p, t);
 	if (!ret)
-		ret = did_memory(l, p, t, value, err);
-	if (ret == 1) {
-		ret = 0;
-		if (ok) {
-			did_fds(p, t, value);
-			ret = did_buffer(l, p, t, value);
-		}
-		if (!ret && ok && t->nr == SYS_wait4)
-			ret = did_wait(l, p, (pid_t)value);
-	}
+		ret = lackey_call_done(l, p, t, value, err);
+	if (!ret && ok && t->nr == SYS_wait4)
+		ret = did_wait(l, p, (pid_t)value);
 	t->nr = -1;
 	return ret;
 }
@@ -583,9 +354,9 @@ static int forked(struct lackey *l, struct lackey_proc *p, pid_t pid)
 	c->running = p->running;
 	c->has_task = true;
 	c->started = true;
-	for (u32 i = 0; i < FDS_MAX; i++)
-		if (p->fds[i])
-			set_fd(c, i, p->fds[i]);
+	ret = rec_fds_copy(l->r, c->fds, p->fds);
+	if (ret)
+		return ret;
 	ret = fork_record(l, 0, &c->first_task);
 	c->main_task = c->first_task;
 	return ret;
@@ -620,6 +391,8 @@ static int execed(struct lackey *l, struct lackey_proc *p, char *name)
 	}
 	if (!ret)
 		ret = rec_switch(l->r, keep);
+	if (!ret)
+		ret = rec_fds_close(l->r, p->fds, true);
 	if (!ret)
 		ret = rec_write(l->r, &rec);
 	rec_mm_put(l->r, p->mm);
@@ -712,7 +485,7 @@ static int ref_line(struct lackey *l, struct lackey_proc *p, const char *line)
 static void parse_args(struct thread *t, const char *s)
 {
 	memset(t->args, 0, sizeof(t->args));
-	t->path[0] = 0;
+	t->path[0] = t->first[0] = 0;
 	for (int i = 0; i < ARGS_MAX; i++) {
 		char *end;
 
@@ -724,6 +497,7 @@ static void parse_args(struct thread *t, const char *s)
 		if (*s == '(') {
 			size_t n = strcspn(s + 1, ")");
 
+			memcpy(t->first, t->path, sizeof(t->first));
 			snprintf(t->path, sizeof(t->path), "%.*s",
 				 (int)min(n, (size_t)511), s + 1);
 			s += n + 1 + (s[n + 1] == ')');
@@ -888,6 +662,11 @@ int lackey_end(struct lackey *l, struct lackey_proc *p, int status)
 		ret = take_line(l, p, "", 0);
 	if (!ret && p->has_task) /* it never ran */
 		ret = thread_run(l, p, thread_get(p, p->running));
+	if (!ret && live_threads(p)) { /* who exits closes all */
+		ret = rec_switch(l->r, some_task(p, NULL));
+		if (!ret)
+			ret = rec_fds_close(l->r, p->fds, false);
+	}
 	for (u32 i = 0; i < THREADS_MAX && !ret; i++)
 		if (p->threads[i])
 			ret = thread_exit(l, p->threads[i], st);

@@ -22,8 +22,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 /* ---- memory
  * -------------------------------------------------------------------- */
@@ -212,47 +210,6 @@ int rec_switch(struct recorder *r, u32 task)
 	return ret;
 }
 
-static int file_new(struct recorder *r, const struct trace_file *f, u32 *id)
-{
-	struct trace_rec rec = {.type = TRACE_FILE, .file = *f};
-	struct rec_file *p;
-	int ret;
-
-	if (r->nr_files == TRACE_MAX_FILES)
-		return -EOVERFLOW;
-	p = realloc(r->files, (r->nr_files + 1) * sizeof(*p));
-	if (!p)
-		return no_memory(r);
-	r->files = p;
-	p += r->nr_files;
-	*p = (struct rec_file){f->dev, f->ino, strdup(f->name)};
-	if (!p->name)
-		return no_memory(r);
-	rec.file.file = *id = r->nr_files++;
-	ret = rec_write(r, &rec);
-	return ret;
-}
-
-int rec_file_id(struct recorder *r, const char *name, u32 *id)
-{
-	struct trace_file f = {0};
-	struct stat st;
-
-	if (!stat(name, &st)) {
-		f.dev = st.st_dev;
-		f.ino = st.st_ino;
-		f.size = (u64)st.st_size;
-	}
-	for (u32 i = 0; i < r->nr_files; i++)
-		if (!strcmp(r->files[i].name, name) &&
-		    r->files[i].ino == f.ino && r->files[i].dev == f.dev) {
-			*id = i;
-			return 0;
-		}
-	f.name = (char *)name;
-	return file_new(r, &f, id);
-}
-
 /* The lowest free id, its table entry made. */
 static int id_alloc(struct recorder *r, struct rec_mm *mm, u32 *id)
 {
@@ -399,99 +356,196 @@ int rec_call(struct recorder *r, struct rec_mm *mm, struct trace_call *c,
 	return ret;
 }
 
-/* mremap that stays: the tail goes or comes. */
-static int mremap_stay(struct recorder *r, struct rec_mm *mm, u64 vpn, u64 was,
-		       u64 is)
+/* A successful mremap, in pages. */
+struct move {
+	u64 from, was, to, is;
+	u32 flags;
+};
+
+/* At the end of its mapping a piece grows in place. False: it must be given
+ * another id. */
+static bool grows_in_place(const struct rec_mm *mm, const struct rec_vma *v,
+			   const struct move *mv)
 {
-	struct trace_call c = {.op = TRACE_OP_MUNMAP};
-	const struct rec_vma *v = rec_vma_find(mm, vpn);
+	return v && mv->from == mv->to && mv->was &&
+	       v->end == mv->from + mv->was &&
+	       v->page + (v->end - v->start) == mm->maps[v->map].def.pages;
+}
+
+static int grow_in_place(struct recorder *r, struct rec_mm *mm,
+			 const struct move *mv)
+{
+	const struct rec_vma *v = rec_vma_find(mm, mv->from);
 	struct trace_rec rec = {.type = TRACE_CALL};
-	struct rec_vma more;
+	struct rec_vma more = {v->end, mv->from + mv->is, v->map,
+			       mm->maps[v->map].def.pages};
 	int ret;
 
-	if (is <= was)
-		return is == was ? 0
-				 : rec_call(r, mm, &c, (vpn + is) * PAGE_SIZE,
-					    (was - is) * PAGE_SIZE);
-	if (!v || v->end != vpn + was ||
-	    v->page + (v->end - v->start) != mm->maps[v->map].def.pages) {
-		struct trace_map m = {.kind = TRACE_KIND_ANON,
-				      .how = TRACE_HOW_MMAP,
-				      .prot = 3,
-				      .flags = TRACE_MF_FIXED,
-				      .file = TRACE_NO_ID,
-				      .open = TRACE_NO_ID,
-				      .start = (vpn + was) * PAGE_SIZE,
-				      .pages = (u32)(is - was)};
-		return rec_map(r, mm, &m);
-	}
 	rec.call = (struct trace_call){.op = TRACE_OP_MREMAP,
 				       .map = v->map,
 				       .new_map = v->map,
-				       .nr_pages = (u32)was,
-				       .arg = is};
-	rec.call.page = v->page + (u32)(vpn - v->start);
-	more = (struct rec_vma){v->end, vpn + is, v->map,
-				mm->maps[v->map].def.pages};
+				       .nr_pages = (u32)mv->was,
+				       .flags = mv->flags,
+				       .arg = mv->is};
+	rec.call.page = v->page + (u32)(mv->from - v->start);
 	ret = vma_remove(r, mm, more.start, more.end);
 	if (!ret)
 		ret = rec_write(r, &rec);
 	if (ret)
 		return ret;
-	mm->maps[more.map].def.pages += (u32)(is - was);
+	mm->maps[more.map].def.pages += (u32)(mv->is - mv->was);
 	return vma_insert(r, mm, &more);
 }
 
-/* mremap that moves the WAS pages at VPN to IS pages at address TO. */
-static int mremap_move(struct recorder *r, struct rec_mm *mm, u64 vpn, u64 was,
-		       struct trace_map *m)
+/* The WAS pages of one mapping at FROM become IS pages at TO, with a new id. */
+static int move_piece(struct recorder *r, struct rec_mm *mm,
+		      const struct move *mv)
 {
-	const struct rec_vma *v = rec_vma_find(mm, vpn);
-	struct trace_call gone = {.op = TRACE_OP_MUNMAP};
+	const struct rec_vma *v = rec_vma_find(mm, mv->from);
+	const struct trace_map *def = &mm->maps[v->map].def;
+	struct trace_map m = *def;
 	struct trace_rec rec = {.type = TRACE_CALL};
 	int ret;
 
-	if (!v || v->end < vpn + was) {
-		m->how = TRACE_HOW_MMAP;
-		ret = rec_call(r, mm, &gone, vpn * PAGE_SIZE, was * PAGE_SIZE);
-		return ret ? ret : rec_map(r, mm, m);
-	}
-	m->kind = mm->maps[v->map].def.kind;
-	m->prot = mm->maps[v->map].def.prot;
-	m->file = mm->maps[v->map].def.file;
 	rec.call = (struct trace_call){.op = TRACE_OP_MREMAP,
 				       .map = v->map,
-				       .nr_pages = (u32)was,
-				       .arg = m->pages};
-	rec.call.page = v->page + (u32)(vpn - v->start);
-	m->file_page = mm->maps[v->map].def.file_page + rec.call.page;
+				       .nr_pages = (u32)mv->was,
+				       .flags = mv->flags,
+				       .arg = mv->is};
+	rec.call.page = v->page + (u32)(mv->from - v->start);
+	m.how = TRACE_HOW_MOVE;
+	if (m.kind == TRACE_KIND_HEAP || m.kind == TRACE_KIND_STACK)
+		m.kind = TRACE_KIND_ANON;
+	m.flags &= TRACE_MF_SHARED | TRACE_MF_NORESERVE;
+	if (mv->flags & TRACE_MREMAP_FIXED)
+		m.flags |= TRACE_MF_FIXED;
+	m.grown_pages = 0;
+	m.pages = (u32)mv->is;
+	m.start = mv->to * PAGE_SIZE;
+	m.open = TRACE_NO_ID;
+	m.file_page = m.file == TRACE_NO_ID ? 0 : m.file_page + rec.call.page;
+	place(mm, &m, mv->to);
 	ret = id_alloc(r, mm, &rec.call.new_map);
 	if (!ret)
 		ret = rec_write(r, &rec);
 	if (!ret)
-		ret = rec_map(r, mm, m);
-	return ret ? ret : vma_remove(r, mm, vpn, vpn + was);
+		ret = rec_map(r, mm, &m);
+	if (ret || mv->from == mv->to || mv->flags & TRACE_MREMAP_DONTUNMAP)
+		return ret;
+	return vma_remove(r, mm, mv->from, mv->from + mv->was);
+}
+
+/*
+ * Mappings that the kernel made one: a place for all of them, into which they
+ * go one by one.
+ */
+static int move_pieces(struct recorder *r, struct rec_mm *mm,
+		       const struct move *mv)
+{
+	struct trace_map room = {.kind = TRACE_KIND_ANON,
+				 .how = TRACE_HOW_MMAP,
+				 .flags = TRACE_MF_NORESERVE,
+				 .start = mv->to * PAGE_SIZE,
+				 .pages = (u32)mv->is,
+				 .file = TRACE_NO_ID,
+				 .open = TRACE_NO_ID};
+	u64 done = 0;
+	int ret;
+
+	if (mv->flags & TRACE_MREMAP_FIXED)
+		room.flags |= TRACE_MF_FIXED;
+	ret = rec_map(r, mm, &room);
+	while (!ret && done < mv->was && done < mv->is) {
+		const struct rec_vma *v = rec_vma_find(mm, mv->from + done);
+		struct move one = {mv->from + done, 0, mv->to + done, 0,
+				   mv->flags | TRACE_MREMAP_MAYMOVE |
+					   TRACE_MREMAP_FIXED};
+
+		one.was = min(v->end - one.from, mv->was - done);
+		one.is = done + one.was == mv->was
+				 ? mv->is - done
+				 : min(one.was, mv->is - done);
+		done += one.was;
+		ret = move_piece(r, mm, &one);
+	}
+	if (ret || done >= mv->was || mv->flags & TRACE_MREMAP_DONTUNMAP)
+		return ret;
+	return rec_call(r, mm, &(struct trace_call){.op = TRACE_OP_MUNMAP},
+			(mv->from + done) * PAGE_SIZE,
+			(mv->was - done) * PAGE_SIZE);
+}
+
+/* Is every page of [FROM, FROM + NR) of a mapping that is known? */
+static bool all_known(const struct rec_mm *mm, u64 from, u64 nr)
+{
+	const struct rec_vma *v;
+
+	for (u64 at = from; at < from + nr; at = v->end) {
+		v = rec_vma_find(mm, at);
+		if (!v)
+			return false;
+	}
+	return true;
+}
+
+/* Of what moved nothing is known: as if it were new. */
+static int move_unknown(struct recorder *r, struct rec_mm *mm,
+			const struct move *mv)
+{
+	struct trace_map m = {.kind = TRACE_KIND_ANON,
+			      .how = TRACE_HOW_MMAP,
+			      .prot = 3,
+			      .flags = TRACE_MF_FIXED,
+			      .start = mv->to * PAGE_SIZE,
+			      .pages = (u32)mv->is,
+			      .file = TRACE_NO_ID,
+			      .open = TRACE_NO_ID};
+	int ret = rec_call(r, mm, &(struct trace_call){.op = TRACE_OP_MUNMAP},
+			   mv->from * PAGE_SIZE, mv->was * PAGE_SIZE);
+
+	return ret ? ret : rec_map(r, mm, &m);
+}
+
+/* mremap that stays, and grows at its last piece. */
+static int move_grow(struct recorder *r, struct rec_mm *mm,
+		     const struct move *mv)
+{
+	const struct rec_vma *v = rec_vma_find(mm, mv->from + mv->was - 1);
+	struct move last = *mv;
+
+	last.from = last.to = max(v->start, mv->from);
+	last.was -= last.from - mv->from;
+	last.is -= last.from - mv->from;
+	return grows_in_place(mm, v, &last) ? grow_in_place(r, mm, &last)
+					    : move_piece(r, mm, &last);
 }
 
 int rec_mremap(struct recorder *r, struct rec_mm *mm, const u64 args[5],
 	       u64 result)
 {
-	u64 was = PFN_UP(args[1]), is = PFN_UP(args[2]);
-	struct trace_map m = {.kind = TRACE_KIND_ANON,
-			      .how = TRACE_HOW_MOVE,
-			      .prot = 3,
-			      .start = result & PAGE_MASK,
-			      .pages = (u32)is,
-			      .at_map = TRACE_NO_ID,
-			      .file = TRACE_NO_ID,
-			      .open = TRACE_NO_ID};
+	struct move mv = {args[0] / PAGE_SIZE, PFN_UP(args[1]),
+			  result / PAGE_SIZE, PFN_UP(args[2]),
+			  (u32)args[3] & TRACE_MREMAP_ALL};
+	const struct rec_vma *v = rec_vma_find(mm, mv.from);
 
 	mm->gen++;
-	if (!is || is > TRACE_MAX_MAP_PAGES || was > TRACE_MAX_MAP_PAGES)
+	if (!mv.is || mv.is > TRACE_MAX_MAP_PAGES ||
+	    mv.was > TRACE_MAX_MAP_PAGES)
 		return 0; /* the kernel would not have done it */
-	if (result == args[0])
-		return mremap_stay(r, mm, result / PAGE_SIZE, was, is);
-	return mremap_move(r, mm, args[0] / PAGE_SIZE, was, &m);
+	if (mv.from == mv.to && mv.is <= mv.was)
+		return mv.is == mv.was
+			       ? 0
+			       : rec_call(r, mm,
+					  &(struct trace_call){
+						  .op = TRACE_OP_MUNMAP},
+					  (mv.from + mv.is) * PAGE_SIZE,
+					  (mv.was - mv.is) * PAGE_SIZE);
+	if (!v || !all_known(mm, mv.from, mv.was))
+		return move_unknown(r, mm, &mv);
+	if (mv.from == mv.to)
+		return move_grow(r, mm, &mv);
+	return v->end >= mv.from + mv.was ? move_piece(r, mm, &mv)
+					  : move_pieces(r, mm, &mv);
 }
 
 /* The first brk tells where the heap begins. */

@@ -66,6 +66,7 @@ static u32 end(struct bench *b, struct trace_rec *recs)
 	for (u32 i = 0; i < b->r.nr_files; i++)
 		free(b->r.files[i].name);
 	free(b->r.files);
+	rec_opens_free(&b->r);
 	r = trace_reader_open(b->path, &err);
 	assert_non_null(r);
 	while (n < MAX_RECS && trace_next(r, &recs[n]) > 0) {
@@ -181,6 +182,138 @@ static void test_calls(void **state)
 	assert_int_equal(recs[11].call.op, TRACE_OP_MMAP);
 	assert_int_equal(recs[11].call.err, 12);
 	assert_int_equal(recs[12].type, TRACE_EXIT);
+}
+
+#define CALL(nr, text, ret)                                                 \
+	"SYSCALL[100,1](" #nr ") sys_x ( " text " )[sync] --> Success(" ret \
+	")\n"
+
+static void is_fileop(const struct trace_rec *rec, u32 op, u32 file, u32 open,
+		      u64 offset, u64 length)
+{
+	assert_int_equal(rec->type, TRACE_FILEOP);
+	assert_int_equal(rec->fileop.op, op);
+	assert_int_equal(rec->fileop.file, file);
+	assert_int_equal(rec->fileop.open, open);
+	assert_int_equal(rec->fileop.offset, offset);
+	assert_int_equal(rec->fileop.length, length);
+}
+
+/* Positions, duplicates, appending, names: all from the text. */
+static void test_files(void **state)
+{
+	const u32 no = TRACE_NO_ID;
+	struct bench b;
+	u32 i = 0;
+
+	(void)state;
+	begin(&b, 0);
+	say(&b, CALL(2, "0x1(/no/such/file), 578, 384",
+		     "0x3")			  /* CREAT|TRUNC|RDWR */
+	    CALL(20, "3, 0x1000, 2", "0x64")	  /* writev 100 at 0 */
+	    CALL(8, "3, 10, 0", "0xa")		  /* lseek */
+	    CALL(32, "3", "0x4")		  /* dup */
+	    CALL(19, "4, 0x1000, 1", "0x14")	  /* readv 20 at 10 */
+	    CALL(295, "3, 0x1000, 1, 200", "0xa") /* preadv: it was longer */
+	    CALL(3, "3", "0x0") CALL(77, "4, 8192", "0x0")
+		    CALL(221, "4, 0, 0, 2", "0x0")
+			    CALL(285, "4, 1, 0, 65536", "0x0") /* KEEP_SIZE */
+	    CALL(2, "0x1(/no/such/file), 1089, 0", "0x5") /* CREAT|APPEND */
+	    CALL(20, "5, 0x1000, 1",
+		 "0x5") CALL(82, "0x1(/no/such/file), 0x2(/no/name)", "0x0")
+		    CALL(75, "5", "0x0") CALL(40, "5, 4, 0, 30",
+					      "0x1e") /* sendfile 4 to 5 */
+	    CALL(40, "5, 4, 0x99, 30", "0x1e")	      /* from who knows where */
+	    CALL(87, "0x1(/no/name)", "0x0")
+		    CALL(319, "0x1, 1", "0x6") /* memfd */
+	    CALL(9, "0x0, 4096, 3, 1, 6, 0", "0x5000000"));
+	assert_int_equal(lackey_garbage(b.l), 0);
+	assert_int_equal(lackey_unseen(b.l), 1);
+	assert_int_equal(end(&b, recs), 24);
+	assert_int_equal(recs[i].type, TRACE_FILE);
+	assert_int_equal(recs[i++].file.size, 0);
+	is_fileop(&recs[i++], TRACE_FOP_OPEN, 0, 0, 0, 0);
+	is_fileop(&recs[i++], TRACE_FOP_WRITE, no, 0, 0, 100);
+	is_fileop(&recs[i++], TRACE_FOP_READ, no, 0, 10, 20);
+	is_fileop(&recs[i++], TRACE_FOP_TRUNCATE, 0, no, 210, 0);
+	is_fileop(&recs[i++], TRACE_FOP_READ, no, 0, 200, 10);
+	is_fileop(&recs[i++], TRACE_FOP_TRUNCATE, 0, no, 8192, 0);
+	is_fileop(&recs[i++], TRACE_FOP_ADVISE, no, 0, 0, 0);
+	is_fileop(&recs[i++], TRACE_FOP_ALLOCATE, no, 0, 0, 65536);
+	is_fileop(&recs[i], TRACE_FOP_OPEN, 0, 1, 0, 0);
+	assert_int_equal(recs[i++].fileop.arg, 6); /* writing, appending */
+	is_fileop(&recs[i++], TRACE_FOP_WRITE, no, 1, 8192, 5);
+	is_fileop(&recs[i], TRACE_FOP_SYNC, 0, no, 0, 0);
+	assert_int_equal(recs[i++].fileop.arg, 1);
+	is_fileop(&recs[i++], TRACE_FOP_READ, no, 0, 30, 30);
+	is_fileop(&recs[i++], TRACE_FOP_WRITE, no, 1, 8197, 30);
+	is_fileop(&recs[i++], TRACE_FOP_WRITE, no, 1, 8227, 30);
+	is_fileop(&recs[i++], TRACE_FOP_UNLINK, 0, no, 0, 0);
+	assert_int_equal(recs[i].file.flags, TRACE_FILE_MEMORY);
+	assert_int_equal(recs[i++].type, TRACE_FILE);
+	is_fileop(&recs[i++], TRACE_FOP_OPEN, 1, 2, 0, 0);
+	is_fileop(&recs[i++], TRACE_FOP_UNLINK, 1, no, 0, 0);
+	assert_int_equal(recs[i].map.file, 1);
+	assert_int_equal(recs[i++].map.open, 2);
+	/* Who exits closes all. */
+	is_fileop(&recs[i++], TRACE_FOP_CLOSE, no, 0, 0, 0);
+	is_fileop(&recs[i++], TRACE_FOP_CLOSE, no, 1, 0, 0);
+	is_fileop(&recs[i++], TRACE_FOP_CLOSE, no, 2, 0, 0);
+	assert_int_equal(recs[i].type, TRACE_EXIT);
+}
+
+/* Mappings that the kernel made one move together; the old ones may stay. */
+static void test_mremap(void **state)
+{
+	struct bench b;
+	u32 i = 0;
+
+	(void)state;
+	begin(&b, 0);
+	say(&b, CALL(9, "0x5000000, 8192, 3, 34, 4294967295, 0", "0x5000000")
+			CALL(9, "0x5002000, 8192, 3, 34, 4294967295, 0",
+			     "0x5002000")
+	    /* both, and two pages more, elsewhere */
+	    CALL(25, "0x5000000, 16384, 24576, 0x1",
+		 "0x6000000") " S 6003000,8\n"
+	    /* the last one grows where it is, and keeps its id */
+	    CALL(25, "0x6000000, 24576, 28672, 0x1",
+		 "0x6000000") " S 6006000,8\n"
+	    /* its first page stays behind, empty */
+	    CALL(25, "0x6002000, 4096, 4096, 0x5",
+		 "0x7000000") " S 6002000,8\n S 7000000,8\n");
+	assert_int_equal(lackey_garbage(b.l), 0);
+	assert_int_equal(end(&b, recs), 15);
+	assert_int_equal(recs[i++].map.map, 0);
+	assert_int_equal(recs[i++].map.map, 1);
+	assert_int_equal(recs[i].map.how, TRACE_HOW_MMAP); /* room for them */
+	assert_int_equal(recs[i].map.prot, 0);
+	assert_int_equal(recs[i].map.map, 2);
+	assert_int_equal(recs[i++].map.pages, 6);
+	assert_int_equal(recs[i].call.op, TRACE_OP_MREMAP);
+	assert_int_equal(recs[i].call.map, 0);
+	assert_int_equal(recs[i].call.flags, 3);
+	assert_int_equal(recs[i].call.nr_pages, 2);
+	assert_int_equal(recs[i++].call.arg, 2);
+	assert_int_equal(recs[i].map.at_map, 2);
+	assert_int_equal(recs[i].map.at_page, 0);
+	assert_int_equal(recs[i++].map.how, TRACE_HOW_MOVE);
+	assert_int_equal(recs[i].call.map, 1);
+	assert_int_equal(recs[i].call.nr_pages, 2);
+	assert_int_equal(recs[i++].call.arg, 4);
+	assert_int_equal(recs[i].map.at_map, 2);
+	assert_int_equal(recs[i].map.at_page, 2);
+	assert_int_equal(recs[i].map.pages, 4);
+	is_ref(&recs[i + 1], recs[i].map.map, 1, 1, TRACE_W, 1);
+	i += 2;
+	assert_int_equal(recs[i].call.map, recs[i].call.new_map);
+	assert_int_equal(recs[i].call.nr_pages, 4);
+	assert_int_equal(recs[i++].call.arg, 5);
+	is_ref(&recs[i++], recs[6].map.map, 4, 1, TRACE_W, 1);
+	assert_int_equal(recs[i++].call.flags, 5);
+	assert_int_equal(recs[i].map.how, TRACE_HOW_MOVE);
+	is_ref(&recs[i + 1], recs[6].map.map, 0, 1, TRACE_W, 1);
+	is_ref(&recs[i + 2], recs[i].map.map, 0, 1, TRACE_W, 1);
 }
 
 /* Results on a later line, other threads in between, text in small pieces. */
@@ -356,6 +489,8 @@ int main(void)
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_window),
 		cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_mremap),
 		cmocka_unit_test(test_async_and_threads),
 		cmocka_unit_test(test_fork_exec_wait),
 		cmocka_unit_test(test_garbage),
