@@ -336,6 +336,16 @@ static bool anon_vma_compatible(const struct anon_vma *a,
 	       list_empty(&vma->anon_vma_chain);
 }
 
+/*
+ * Both suit what comes between them; do they suit each other? That one of them
+ * has ancestors is no reason any more: the range between has them already.
+ */
+static bool anon_vmas_agree(const struct vm_area_struct *a,
+			    const struct vm_area_struct *b)
+{
+	return !a->anon_vma || !b->anon_vma || a->anon_vma == b->anon_vma;
+}
+
 static bool vma_flags_merge(u64 a, u64 b)
 {
 	return ((a ^ b) & ~VM_MERGE_IGNORE) == 0;
@@ -411,9 +421,7 @@ struct vm_area_struct *vma_merge(struct mm_struct *mm,
 	if (can_follow(prev, w)) {
 		vma_set_flags(prev, prev->vm_flags | extra);
 		vma_resize(prev, prev->vm_start, w->end, prev->vm_pgoff);
-		if (can_precede(next, w) &&
-		    anon_vma_compatible(prev->anon_vma, next->anon_vma,
-					prev->anon_vma ? prev : next))
+		if (can_precede(next, w) && anon_vmas_agree(prev, next))
 			vma_absorb(mm, prev, next);
 		return prev;
 	}
