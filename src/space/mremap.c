@@ -249,6 +249,7 @@ static s64 move_vma(struct mm_struct *mm, struct vm_area_struct *vma,
 {
 	/* Length 0 asks for a second view of the same pages. */
 	bool keep = (r->flags & MREMAP_DONTUNMAP) || !r->old_len;
+	uva_t start = vma->vm_start, end = vma->vm_end;
 	int err;
 
 	if (mm->map_count + 3 > READ_ONCE(space_sys.max_map_count))
@@ -260,7 +261,7 @@ static s64 move_vma(struct mm_struct *mm, struct vm_area_struct *vma,
 	vma = find_vma(mm, r->addr);
 	err = move_isolated(mm, vma, r);
 	if (err) {
-		vma_join(mm, vma);
+		vma_rejoin(mm, r->addr, start, end);
 		return err;
 	}
 	if (r->flags & MREMAP_DONTUNMAP)

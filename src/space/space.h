@@ -290,6 +290,11 @@ struct vm_area_struct *vma_merge(struct mm_struct *mm,
 struct vm_area_struct *vma_join(struct mm_struct *mm,
 				struct vm_area_struct *vma);
 
+/* vma_rejoin: take back splits after a failure: what holds AT melts with its
+ * neighbours as far as they are parts of what was one mapping, from START to
+ * END; beyond that all stays as it was. */
+void vma_rejoin(struct mm_struct *mm, uva_t at, uva_t start, uva_t end);
+
 /* split_vma: cut VMA at ADDR; VMA keeps the lower part. 0, -ENOMEM, or what
  * its provider's may_split says. */
 int split_vma(struct mm_struct *mm, struct vm_area_struct *vma,

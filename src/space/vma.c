@@ -465,6 +465,16 @@ struct vm_area_struct *vma_join(struct mm_struct *mm,
 	return vma;
 }
 
+void vma_rejoin(struct mm_struct *mm, uva_t at, uva_t start, uva_t end)
+{
+	struct vm_area_struct *vma = find_vma(mm, at);
+
+	if (vma->vm_start > start)
+		vma = join_prev(mm, vma);
+	if (vma->vm_end < end && can_join(vma, vma_next(vma)))
+		vma_absorb(mm, vma, vma_next(vma));
+}
+
 /* ---- splitting
  * ------------------------------------------------------------------------ */
 
@@ -505,20 +515,20 @@ int split_vma(struct mm_struct *mm, struct vm_area_struct *vma, uva_t addr)
 int vma_isolate_range(struct mm_struct *mm, uva_t start, uva_t end)
 {
 	struct vm_area_struct *vma = find_vma(mm, start);
-	bool split_start = false;
+	uva_t whole = start;
 	int err = 0;
 
 	if (vma && vma->vm_start < start) {
+		whole = vma->vm_start;
 		err = split_vma(mm, vma, start);
 		if (err)
 			return err;
-		split_start = true;
 	}
 	vma = find_vma(mm, end - 1);
 	if (vma && vma->vm_start < end && vma->vm_end > end)
 		err = split_vma(mm, vma, end);
-	if (err && split_start)
-		vma_join(mm, find_vma(mm, start));
+	if (err && whole < start)
+		vma_rejoin(mm, start, whole, start);
 	return err;
 }
 
