@@ -134,7 +134,7 @@ int shmem_mmap_seals(struct inode *inode, bool writable,
 /*
  * vfs_fallocate: fallocate(2): 0; -EINVAL (offset below 0, length not above
  * 0), -EOPNOTSUPP (mode; or not this file's business), -EBADF (not open for
- * writing), -EPERM (O_APPEND with a mode that changes contents; seals),
+ * writing), -EPERM (S_APPEND with a mode that changes contents; seals),
  * -ENODEV (not a regular file), -EFBIG, -ENOSPC, -ENOMEM, -EINTR (the caller
  * is being killed). After a failure what it had allocated is gone again.
  */

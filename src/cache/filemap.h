@@ -287,7 +287,8 @@ void force_page_cache_readahead(struct address_space *mapping,
 #define POSIX_FADV_DONTNEED   4
 #define POSIX_FADV_NOREUSE    5
 #endif
-/* vfs_fadvise: posix_fadvise(2): 0 or -EINVAL. LEN 0: to the end. */
+/* vfs_fadvise: posix_fadvise(2): 0 or -EINVAL (LEN below 0, another ADVICE).
+ * LEN 0: to the end; OFF below 0: nothing, as Linux. */
 int vfs_fadvise(struct file *file, s64 off, s64 len, int advice);
 
 /* ---- read, write, faults (file_io.c) ---------------------------------------

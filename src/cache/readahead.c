@@ -405,8 +405,11 @@ int vfs_fadvise(struct file *file, s64 off, s64 len, int advice)
 {
 	u64 end;
 
-	if (len < 0 || off < 0)
+	if (len < 0)
 		return -EINVAL;
+	/* Nothing lies there, which is no error. */
+	if (off < 0)
+		off = INT64_MAX;
 	end = len && off <= INT64_MAX - len ? (u64)(off + len) - 1
 					    : (u64)INT64_MAX;
 	switch (advice) {

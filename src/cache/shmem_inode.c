@@ -504,11 +504,9 @@ int shmem_add_seals(struct file *file, u32 seals)
 	struct inode *inode = file->f_inode;
 	int err;
 
-	if (!shmem_is_inode(inode))
-		return -EINVAL;
 	if (!(file->f_mode & FMODE_WRITE))
 		return -EPERM;
-	if (seals & ~MM_ALL_SEALS)
+	if (!shmem_is_inode(inode) || (seals & ~MM_ALL_SEALS))
 		return -EINVAL;
 	down_write(&inode->i_rwsem);
 	err = add_seals_locked(shmem_i(inode), seals);

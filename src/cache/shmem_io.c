@@ -184,8 +184,10 @@ static s64 write_locked(struct inode *inode, struct iov_iter *iter, u64 *pos)
 	u64 old = i_size_read(inode);
 	s64 total = 0, n = 0;
 
-	/* What lies behind the end comes to light. */
+	/* What lies behind the end comes to light, if the file may grow. */
 	if (*pos > old)
+		n = write_allowed(inode, *pos, 1);
+	if (!n && *pos > old)
 		n = shmem_zero_range(inode, old,
 				     (old + PAGE_SIZE - 1) & PAGE_MASK);
 	while (!n && iter->count) {
@@ -364,31 +366,41 @@ int shmem_fallocate(struct file *file, u32 mode, u64 off, u64 len)
 	return err;
 }
 
-/* All modes that fallocate(2) knows. */
+/* The modes that fallocate(2) knows beside those in the header. */
 #define FALLOC_FL_COLLAPSE_RANGE 0x08u
 #define FALLOC_FL_ZERO_RANGE	 0x10u
 #define FALLOC_FL_INSERT_RANGE	 0x20u
 #define FALLOC_FL_UNSHARE_RANGE	 0x40u
-#define FALLOC_KNOWN		 0x7bu
+
+/* One mode at a time (none: allocate); KEEP_SIZE where it has a meaning: it is
+ * part of a hole, and no part of what moves the rest of a file. */
+static bool falloc_mode_known(u32 mode)
+{
+	u32 keep = mode & FALLOC_FL_KEEP_SIZE;
+
+	switch (mode & ~FALLOC_FL_KEEP_SIZE) {
+	case 0:
+	case FALLOC_FL_ZERO_RANGE:
+	case FALLOC_FL_UNSHARE_RANGE:
+		return true;
+	case FALLOC_FL_PUNCH_HOLE:
+		return keep;
+	case FALLOC_FL_COLLAPSE_RANGE:
+	case FALLOC_FL_INSERT_RANGE:
+		return !keep;
+	default:
+		return false;
+	}
+}
 
 static int falloc_mode(const struct file *file, u32 mode)
 {
-	u32 kind = mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_UNSHARE_RANGE);
-
-	if (mode & ~FALLOC_KNOWN)
+	if (!falloc_mode_known(mode))
 		return -EOPNOTSUPP;
-	/* A hole is not zeroes at once, and does not change the size. */
-	if ((mode & FALLOC_FL_PUNCH_HOLE && mode & FALLOC_FL_ZERO_RANGE) ||
-	    ((mode & FALLOC_FL_PUNCH_HOLE) && !(mode & FALLOC_FL_KEEP_SIZE)))
-		return -EOPNOTSUPP;
-	if ((mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE)) &&
-	    mode != kind)
-		return -EINVAL;
-	if ((mode & FALLOC_FL_UNSHARE_RANGE) && kind)
-		return -EINVAL;
 	if (!(file->f_mode & FMODE_WRITE))
 		return -EBADF;
-	if ((mode & ~FALLOC_FL_KEEP_SIZE) && (file->f_flags & O_APPEND))
+	if ((mode & ~FALLOC_FL_KEEP_SIZE) &&
+	    (file->f_inode->i_flags & S_APPEND))
 		return -EPERM;
 	return 0;
 }

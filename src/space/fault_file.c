@@ -105,17 +105,18 @@ vm_fault_t fault_map_page(struct vm_fault *vmf, bool write)
 /* ---- reading ---------------------------------------------------------------
  */
 
-/* The aligned window around the fault that lies in the mapping and in one
- * page table. */
+/* The window around the fault that lies in the mapping and in one page table:
+ * it begins aligned, or where the mapping does, and is never shorter for that.
+ */
 static vm_fault_t fault_around(struct vm_fault *vmf)
 {
 	const struct vm_area_struct *vma = vmf->vma;
 	u64 window = (u64)FAULT_AROUND_PAGES << PAGE_SHIFT;
 	uva_t table = ALIGN_DOWN(vmf->address, pt_span(vmf->slot.fmt, 1));
-	uva_t start = ALIGN_DOWN(vmf->address, window), end = start + window;
+	uva_t start = ALIGN_DOWN(vmf->address, window), end;
 
 	start = max(max(start, vma->vm_start), table);
-	end = min(end, vma->vm_end);
+	end = min(start + window, vma->vm_end);
 	end = pt_table_end(&vma->vm_mm->pt, vmf->address, end);
 	return vma->vm_ops->map_pages(
 		vmf, vmf->pgoff - ((vmf->address - start) >> PAGE_SHIFT),

@@ -378,7 +378,7 @@ static void advise_dontneed(struct mm_struct *mm, struct vm_area_struct *vma,
  */
 static int advise_remove(struct vm_area_struct *vma, uva_t start, uva_t end)
 {
-	u64 both = VM_SHARED | VM_WRITE, at = linear_page_index(vma, start);
+	u64 both = VM_SHARED | VM_MAYWRITE, at = linear_page_index(vma, start);
 	struct mm_struct *mm = vma->vm_mm;
 	struct file *file = vma->vm_file;
 	int err = -EOPNOTSUPP;

@@ -166,6 +166,7 @@ static u64 mapped_pages(struct mm_struct *mm, uva_t start, uva_t end)
 static s64 mmap_place(struct mm_struct *mm, const struct mm_mmap *r)
 {
 	const struct file_operations *f_op = r->file ? r->file->f_op : NULL;
+	bool anon = !r->file && (r->flags & MAP_TYPE) == MAP_PRIVATE;
 	uva_t addr = r->addr;
 	u64 len = r->len;
 	int flags = r->flags;
@@ -175,8 +176,8 @@ static s64 mmap_place(struct mm_struct *mm, const struct mm_mmap *r)
 			       ? f_op->get_unmapped_area(r->file, addr, len,
 							 r->pgoff, (u32)flags)
 		       : flags & MAP_32BIT
-			       ? get_unmapped_area_low(mm, addr, len)
-			       : get_unmapped_area(mm, addr, len);
+			       ? get_unmapped_area_low(mm, addr, len, anon)
+			       : get_unmapped_area(mm, addr, len, anon);
 	if (addr > mm->layout.task_size - len)
 		return -ENOMEM;
 	if (!IS_ALIGNED(addr, PAGE_SIZE))

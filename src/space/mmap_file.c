@@ -6,13 +6,15 @@
  * A shared mapping of a file that was not opened for writing is, from then on,
  * like a private one that nobody can write: VM_SHARED and VM_MAYWRITE are
  * taken away, VM_MAYSHARE remembers what was asked for (/proc/PID/maps shows
- * it). So VM_SHARED means: may write into the file, now or after mprotect(2).
+ * it). So VM_SHARED means: may write into the file, now or after mprotect(2),
+ * unless seals of the file forbid it: they take VM_MAYWRITE alone away.
  *
  * Reference: mmap(2), ERRORS; memfd_create(2), seals; swapon(2).
  */
 #include <mmkit/mman.h>
 
 #include <mmkit/errno.h>
+#include <mmkit/shmem.h>
 
 #include "cache/filemap.h"
 #include "space/space.h"
@@ -68,6 +70,21 @@ static bool can_mmap(const struct file *file)
 	       file->f_mapping->a_ops->readpage;
 }
 
+/* What seals say about a shared mapping; before anything is replaced. */
+static int sealed_flags(const struct mm_mmap *r, u64 *vm_flags)
+{
+	struct inode *inode = r->file->f_inode;
+	bool keep = false;
+	int err;
+
+	if (!(*vm_flags & VM_SHARED) || !shmem_is_inode(inode))
+		return 0;
+	err = shmem_mmap_seals(inode, (*vm_flags & VM_WRITE) != 0, &keep);
+	if (keep)
+		*vm_flags &= ~VM_MAYWRITE;
+	return err;
+}
+
 int mmap_file_flags(const struct mm_mmap *r, u64 *vm_flags)
 {
 	const struct file *file = r->file;
@@ -96,7 +113,9 @@ int mmap_file_flags(const struct mm_mmap *r, u64 *vm_flags)
 	}
 	if (!can_mmap(file))
 		return -ENODEV;
-	return *vm_flags & VM_GROWSDOWN ? -EINVAL : 0;
+	if (*vm_flags & VM_GROWSDOWN)
+		return -EINVAL;
+	return sealed_flags(r, vm_flags);
 }
 
 static int call_mmap(struct file *file, struct vm_area_struct *vma)
@@ -109,7 +128,7 @@ static int call_mmap(struct file *file, struct vm_area_struct *vma)
 int mmap_file_attach(struct vm_area_struct *vma, struct file *file)
 {
 	struct address_space *mapping = file->f_mapping;
-	bool shared = (vma->vm_flags & VM_SHARED) != 0;
+	bool shared = vma_writes_file(vma->vm_flags);
 	int err;
 
 	/* Held over the provider's call: nobody seals the file meanwhile. */

@@ -370,7 +370,8 @@ static s64 remap_elsewhere(struct mm_struct *mm, struct vm_area_struct *vma,
 	    !may_expand_vm(mm, vma->vm_flags, r.old_len >> PAGE_SHIFT))
 		return -ENOMEM;
 	if (!(r.flags & MREMAP_FIXED))
-		at = get_unmapped_area(mm, r.new_addr, r.new_len);
+		at = get_unmapped_area(mm, r.new_addr, r.new_len,
+				       !vma->vm_file);
 	if (at < 0)
 		return at;
 	r.new_addr = (uva_t)at;
@@ -422,7 +423,7 @@ static s64 remap_here(struct mm_struct *mm, struct vm_area_struct *vma,
 		return grow_in_place(mm, vma, r);
 	if (!(r->flags & MREMAP_MAYMOVE))
 		return -ENOMEM;
-	at = get_unmapped_area(mm, 0, r->new_len);
+	at = get_unmapped_area(mm, 0, r->new_len, !vma->vm_file);
 	if (at < 0)
 		return at;
 	r->new_addr = (uva_t)at;

@@ -39,8 +39,8 @@ static const struct vm_operations_struct shmem_vm_ops = {
 	.map_pages = filemap_map_pages,
 };
 
-/* VM_SHARED is what counts as a writer (VF-2); private copies are not the
- * file's, and no seal minds them. */
+/* Seals were asked before (mmap_file.c); they may have been added since.
+ * Private copies are not the file's, and no seal minds them. */
 static int shmem_map(struct file *file, struct vm_area_struct *vma)
 {
 	bool keep = false;

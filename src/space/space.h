@@ -191,6 +191,13 @@ struct vm_area_struct *vma_next(struct vm_area_struct *vma);
 struct vm_area_struct *vma_prev(struct vm_area_struct *vma);
 struct vm_area_struct *vma_first(struct mm_struct *mm);
 
+/* Does a mapping with VM_FLAGS write into its file, or may be made to? Seals
+ * forbid it to shared mappings by taking VM_MAYWRITE away. */
+static inline bool vma_writes_file(u64 vm_flags)
+{
+	return (vm_flags & VM_SHARED) && (vm_flags & VM_MAYWRITE);
+}
+
 static inline bool vma_contains(const struct vm_area_struct *vma, uva_t addr)
 {
 	return vma && addr >= vma->vm_start && addr < vma->vm_end;
@@ -313,10 +320,11 @@ bool vma_changing_range(struct mm_struct *mm, uva_t *start, uva_t *end,
 			vma_flags_fn *flags, u64 arg);
 
 /* get_unmapped_area: where LEN bytes fit, HINT first, then downwards from
- * mmap_base, then upwards. Address or -ENOMEM. */
-s64 get_unmapped_area(struct mm_struct *mm, uva_t hint, u64 len);
+ * mmap_base, then upwards. ANON: for private anonymous memory, which begins
+ * where a large page could if it is as long as some. Address or -ENOMEM. */
+s64 get_unmapped_area(struct mm_struct *mm, uva_t hint, u64 len, bool anon);
 /* get_unmapped_area_low: the same for MAP_32BIT: from 1 to 2 GiB, upwards. */
-s64 get_unmapped_area_low(struct mm_struct *mm, uva_t hint, u64 len);
+s64 get_unmapped_area_low(struct mm_struct *mm, uva_t hint, u64 len, bool anon);
 
 /* range_is_free: no VMA (nor stack guard gap) overlaps [START, END). */
 bool range_is_free(struct mm_struct *mm, uva_t start, uva_t end);

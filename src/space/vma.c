@@ -718,12 +718,12 @@ static uva_t find_aligned_room(struct mm_struct *mm, struct gap_search g,
 	return found ? ALIGN_DOWN(found, size) + size : 0;
 }
 
-static s64 area_by(struct mm_struct *mm, struct gap_search g, uva_t hint,
-		   uva_t top)
+static s64 area_by(struct mm_struct *mm, struct gap_search g, uva_t top,
+		   bool large)
 {
 	uva_t found = 0;
 
-	if (!hint && mm->pt.fmt->va_bits > 32 &&
+	if (large && mm->pt.fmt->va_bits > 32 &&
 	    IS_ALIGNED(g.len, BIT(mm->pt.fmt->shift[1])))
 		found = find_aligned_room(mm, g, top);
 	if (!found)
@@ -735,23 +735,23 @@ static s64 area_by(struct mm_struct *mm, struct gap_search g, uva_t hint,
 #define LOW_AREA_START (1UL << 30)
 #define LOW_AREA_END   (1UL << 31)
 
-s64 get_unmapped_area_low(struct mm_struct *mm, uva_t hint, u64 len)
+s64 get_unmapped_area_low(struct mm_struct *mm, uva_t hint, u64 len, bool anon)
 {
 	uva_t low = READ_ONCE(space_sys.mmap_min_addr);
 	struct gap_search g = {len, LOW_AREA_START, LOW_AREA_END, false};
 
 	if (mm->pt.fmt->va_bits <= 32)
-		return get_unmapped_area(mm, hint, len);
+		return get_unmapped_area(mm, hint, len, anon);
 	if (len > LOW_AREA_END)
 		return -ENOMEM;
 	hint = PAGE_ALIGN_DOWN(hint);
 	if (hint && hint >= low && hint <= LOW_AREA_END - len &&
 	    range_is_free(mm, hint, hint + len))
 		return (s64)hint;
-	return area_by(mm, g, hint, LOW_AREA_END);
+	return area_by(mm, g, LOW_AREA_END, anon && !hint);
 }
 
-s64 get_unmapped_area(struct mm_struct *mm, uva_t hint, u64 len)
+s64 get_unmapped_area(struct mm_struct *mm, uva_t hint, u64 len, bool anon)
 {
 	uva_t low = max(READ_ONCE(space_sys.mmap_min_addr), PAGE_SIZE);
 	uva_t top = mm->layout.task_size, window = default_map_window(mm);
@@ -769,7 +769,7 @@ s64 get_unmapped_area(struct mm_struct *mm, uva_t hint, u64 len)
 	if (hint >= low && hint <= top - len &&
 	    range_is_free(mm, hint, hint + len))
 		return (s64)hint;
-	return area_by(mm, g, hint, top);
+	return area_by(mm, g, top, anon && !hint);
 }
 
 /* ---- check

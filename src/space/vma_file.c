@@ -14,11 +14,11 @@
  * 3. Invariants.
  *    VF-1  A VMA with a file holds one reference to it, and is in the tree of
  *          file->f_mapping from before its first entry until after its last.
- *    VF-2  i_mmap_writable counts the VM_SHARED VMAs of the tree: those that
- *          write or may be made to. Who forbids writing (seals) finds none, or
- *          is refused.
- *    VF-3  Two VMAs of one space may cover the same page for a moment (split,
- *          merge), so walks may visit an entry twice; none is left out.
+ *    VF-2  i_mmap_writable counts the VMAs of the tree that are VM_SHARED and
+ *          VM_MAYWRITE: those that write or may be made to. Who forbids writing
+ * (seals) finds none, or is refused. VF-3  Two VMAs of one space may cover the
+ * same page for a moment (split, merge), so walks may visit an entry twice;
+ * none is left out.
  *
  * 4. Locking. i_mmap_rwsem for writing to change the tree, or bounds of a VMA
  *    in it. Taken after the mmap lock and before the anon_vma's.
@@ -66,7 +66,7 @@ void vma_file_link(struct vm_area_struct *vma)
 		return;
 	mapping = vma->vm_file->f_mapping;
 	/* Never refused: the caller, or the VMA that this copies, counts. */
-	if ((vma->vm_flags & VM_SHARED) && mapping_map_writable(mapping))
+	if (vma_writes_file(vma->vm_flags) && mapping_map_writable(mapping))
 		mm_bug("a writable mapping of a sealed file appears");
 	down_write(&mapping->i_mmap_rwsem);
 	file_tree_insert(vma, &mapping->i_mmap);
@@ -83,7 +83,7 @@ void vma_file_unlink(struct vm_area_struct *vma)
 	down_write(&mapping->i_mmap_rwsem);
 	file_tree_remove(vma, &mapping->i_mmap);
 	up_write(&mapping->i_mmap_rwsem);
-	if (vma->vm_flags & VM_SHARED)
+	if (vma_writes_file(vma->vm_flags))
 		mapping_unmap_writable(mapping);
 }
 
@@ -133,8 +133,9 @@ void vma_file_check(struct vm_area_struct *vma)
 	mapping = vma->vm_file->f_mapping;
 	mm_verify(READ_ONCE(vma->vm_file->f_count) > 0);
 	mm_verify(!(vma->vm_flags & VM_SHARED) ||
-		  ((vma->vm_flags & VM_MAYSHARE) &&
-		   mapping_writably_mapped(mapping)));
+		  (vma->vm_flags & VM_MAYSHARE));
+	mm_verify(!vma_writes_file(vma->vm_flags) ||
+		  mapping_writably_mapped(mapping));
 	down_read(&mapping->i_mmap_rwsem);
 	for (v = vma_file_first(mapping, vma->vm_pgoff, vma->vm_pgoff);
 	     v && v != vma; v = vma_file_next(v, vma->vm_pgoff, vma->vm_pgoff))

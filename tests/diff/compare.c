@@ -61,6 +61,9 @@ static void describe_maps(struct text *t, const uint64_t *w)
 		    m[1] & DIFF_R ? 'r' : '-', m[1] & DIFF_W ? 'w' : '-',
 		    m[1] & DIFF_X ? 'x' : '-', m[1] & DIFF_SHARED ? 's' : 'p');
 		describe_flags(t, m[2]);
+		if (m[4])
+			add(t, " file %u at %llu", (unsigned)(m[4] & 0xff),
+			    (unsigned long long)(m[4] >> 8));
 		if (m[3])
 			add(t, " rss %u pss %u anon %u locked %u",
 			    (unsigned)(m[3] >> 48),
@@ -74,22 +77,38 @@ static void describe_maps(struct text *t, const uint64_t *w)
 static void describe_pages(struct text *t, const uint64_t *w)
 {
 	for (uint64_t i = 0; i < w[0]; i++)
-		add(t, "    page %012llx%s%s %016llx\n",
+		add(t, "    page %012llx%s%s%s %016llx\n",
 		    (unsigned long long)(w[1 + 2 * i] & ~0xfffull),
 		    w[1 + 2 * i] & DIFF_PG_ZERO ? " zero" : "",
 		    w[1 + 2 * i] & DIFF_PG_SWAP ? " swap" : "",
+		    w[1 + 2 * i] & DIFF_PG_FILE ? " file" : "",
 		    (unsigned long long)w[2 + 2 * i]);
+}
+
+/* NR of them, the last ones. */
+static void describe_files(struct text *t, const uint64_t *w, unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++)
+		if (w[2 * i] != ~0ul)
+			add(t, "    f%u 0x%llx bytes %016llx\n",
+			    DIFF_NR_FDS - nr + i, (unsigned long long)w[2 * i],
+			    (unsigned long long)w[2 * i + 1]);
 }
 
 static void describe_snapshot(struct text *t, const char *who,
 			      const struct diff_result *r, const uint64_t *blob)
 {
 	const uint64_t *w = blob + r->blob;
+	uint64_t at = 1 + DIFF_MAP_WORDS * w[0];
 
 	add(t, "  %s:\n", who);
 	describe_maps(t, w);
-	if (r->words > 1 + DIFF_MAP_WORDS * w[0])
-		describe_pages(t, w + 1 + DIFF_MAP_WORDS * w[0]);
+	if (r->words <= at)
+		return;
+	describe_pages(t, w + at);
+	at += 1 + 2 * w[at];
+	if (r->words > at)
+		describe_files(t, w + at, (unsigned)(r->words - at) / 2);
 }
 
 static bool same_result(const struct diff_result *a,
@@ -111,9 +130,9 @@ static void snapshot_kind(struct text *t, const uint64_t *a, uint32_t na,
 	}
 	for (uint64_t i = 1; i < maps; i++)
 		off[(i - 1) % DIFF_MAP_WORDS] |= a[i] ^ b[i];
-	add(t, " maps %d%d flags %llx sizes %llx", off[0] != 0,
+	add(t, " maps %d%d flags %llx sizes %llx file %d", off[0] != 0,
 	    (int)(off[1] & 0xfff), (unsigned long long)off[2],
-	    off[3] ? 1ull : 0ull);
+	    off[3] ? 1ull : 0ull, off[4] != 0);
 	if (na != nb ||
 	    (na > maps && memcmp(a + maps, b + maps, 8ul * (na - maps)) != 0))
 		add(t, " pages");
@@ -150,19 +169,92 @@ static void forget_shares(const struct diff_result *r, uint64_t *blob)
 	uint64_t *w = blob + r->blob;
 
 	for (uint64_t i = 0; r->words && i < w[0]; i++)
-		w[DIFF_MAP_WORDS * (i + 1)] &= 0xffff0000ffff0000ul;
+		w[DIFF_MAP_WORDS * i + 4] &= 0xffff0000ffff0000ul;
+}
+
+/* Does a mapping with this last word show a file of which it is not compared
+ * what is cached, in a sequence with USES? */
+static bool is_lazy(uint64_t word, uint32_t uses)
+{
+	uint64_t id = word & 0xff;
+
+	if (id == DIFF_ID_A || id == DIFF_ID_B)
+		return true;
+	return id >= DIFF_ID_MEMFD && (uses & DIFF_USES_ALLOC);
+}
+
+static bool at_lazy(const uint64_t *w, uint64_t addr, uint32_t uses)
+{
+	for (uint64_t i = 0; i < w[0]; i++) {
+		const uint64_t *m = w + 1 + DIFF_MAP_WORDS * i;
+
+		if (addr >= m[0] && addr < (m[1] & ~0xffful))
+			return is_lazy(m[4], uses);
+	}
+	return false;
+}
+
+/* What is not compared of a snapshot's pages. */
+struct forget {
+	uint32_t uses; /* DIFF_USES_*: pages of files whose cache is lazy */
+	bool zeroes;
+};
+
+static bool forgotten(const struct forget *f, const uint64_t *w, uint64_t page)
+{
+	if (page & DIFF_PG_ZERO)
+		return f->zeroes;
+	return (page & DIFF_PG_FILE) && at_lazy(w, page & ~0xffful, f->uses);
+}
+
+static void forget_pages(const struct forget *f, struct diff_result *r,
+			 uint64_t *w)
+{
+	uint64_t *page, kept = 0, maps = 1 + DIFF_MAP_WORDS * w[0];
+	uint64_t nr = w[maps], rest = r->words - maps - 1 - 2 * nr;
+
+	page = w + maps + 1;
+	for (uint64_t i = 0; i < nr; i++)
+		if (!forgotten(f, w, page[2 * i]))
+			memmove(page + 2 * kept++, page + 2 * i, 16);
+	memmove(page + 2 * kept, page + 2 * nr, 8 * rest);
+	w[maps] = kept;
+	r->words -= (uint32_t)(2 * (nr - kept));
+}
+
+/*
+ * Which pages of a file with a disk are mapped depends on what of it is
+ * cached, so on read-ahead; and pages that fallocate made in memory are mapped
+ * ahead of their use by mmkit alone: not compared. Private copies are.
+ */
+static void forget(const struct forget *f, struct diff_result *r,
+		   uint64_t *blob)
+{
+	uint64_t *w = blob + r->blob;
+
+	if (!r->words || !((f->uses & DIFF_LAZY) || f->zeroes))
+		return;
+	for (uint64_t i = 0; i < w[0]; i++)
+		if (is_lazy(w[5 + DIFF_MAP_WORDS * i], f->uses))
+			w[4 + DIFF_MAP_WORDS * i] &= 0xffff0000ul;
+	if (r->words > 1 + DIFF_MAP_WORDS * w[0])
+		forget_pages(f, r, w);
 }
 
 int compare(const struct seq *s, const struct outcome *host,
 	    const struct outcome *sim, char *why, size_t max)
 {
 	struct text t = {why, why + max};
+	struct forget f = {seq_uses(s), false};
 	bool unshared = false;
 
 	for (uint32_t i = 0; i < sim->nr; i++) {
-		const struct diff_result *a = &host->res[i], *b = &sim->res[i];
+		struct diff_result *a = &host->res[i], *b = &sim->res[i];
 		char line[256];
 
+		f.zeroes = i >= sim->zeroes;
+		forget(&f, a, host->blob);
+		forget(&f, b, sim->blob);
 		unshared |= s->op[i].call == OP_PVREAD;
 		if (unshared) {
 			forget_shares(a, host->blob);

@@ -33,6 +33,23 @@
 #define DIFF_MEMLOCK (8ul << 20)
 /* What one operation may fault in. */
 #define DIFF_POPULATE (128 * DIFF_PAGE)
+/* Pages of one mincore. */
+#define DIFF_MINCORE (1ul << 18)
+
+/*
+ * Open files are named by the numbers that they have on Linux. At the start of
+ * a sequence there are two files with a disk, and one in memory:
+ *   f0 A, to read and write  f1 A, to read  f2 A, to write
+ *   f3 B, to read and append  f4 a memfd with seals  f5 the same, to read
+ * f6 and f7 come from memfd_create. A child has its parent's.
+ */
+#define DIFF_FD0      100u
+#define DIFF_NR_FDS   8u
+#define DIFF_FD_MEMFD 4u
+#define DIFF_A_SIZE   (5 * DIFF_PAGE + 0x123)
+#define DIFF_IO	      (8 * DIFF_PAGE)  /* what one operation moves at most */
+#define DIFF_SIZE     (1ul << 20)      /* of files; only errors go beyond */
+#define DIFF_HASHED   (64 * DIFF_PAGE) /* of a file in a snapshot */
 
 enum diff_call {
 #define CALL(id, name, nr, args, weight) id,
@@ -57,13 +74,15 @@ struct diff_result {
 };
 
 /*
- * A snapshot: the number of mappings, four words for each (start, end with
+ * A snapshot: the number of mappings, five words for each (start, end with
  * access in the low bits; if the snapshot is a deep one DIFF_VF_* and what
- * smaps counts, diff_sizes()), then the number of populated pages, and two for
- * each: address with DIFF_PG_*, and a hash of its contents (0 if they cannot
- * be read).
+ * smaps counts, diff_sizes(); offset with the file, diff_file_id()), then the
+ * number of populated pages, and two for each: address with DIFF_PG_*, and a
+ * hash of its contents (0 if they cannot be read); then, for each open file,
+ * its size (~0: not open) and a hash of what it holds; those with a disk only
+ * if the sequence uses some.
  */
-#define DIFF_MAP_WORDS 4u
+#define DIFF_MAP_WORDS 5u
 #define DIFF_R	       1ul
 #define DIFF_W	       2ul
 #define DIFF_X	       4ul
@@ -104,9 +123,18 @@ struct diff_host {
 	uint64_t mmap_base;
 	uint64_t data_pages; /* below DIFF_LOW_END, for RLIMIT_DATA */
 	uint64_t min_addr;
+	uint32_t noexec;   /* the file system of A and B is mounted so */
 	uint32_t death;	   /* how a process ended that should not have */
 	uint32_t death_at; /* the operation whose turn it was then */
 };
+
+/* What a sequence's operations name: both sides prepare that. */
+#define DIFF_USES_FILES	 1u
+#define DIFF_USES_DISK	 2u
+#define DIFF_USES_ALLOC	 4u /* fallocate of a file in memory */
+#define DIFF_USES_SHARED 8u /* anonymous memory */
+/* Which pages are cached is not compared then. */
+#define DIFF_LAZY (DIFF_USES_DISK | DIFF_USES_ALLOC)
 
 struct diff_shared {
 	struct diff_host host;
@@ -114,6 +142,7 @@ struct diff_shared {
 	uint32_t turn;	/* index of the operation that is next */
 	uint32_t abort; /* a process died: all others end */
 	uint32_t blob_used;
+	uint32_t files; /* DIFF_USES_* of the sequence */
 	struct diff_op op[DIFF_MAX_OPS];
 	struct diff_result res[DIFF_MAX_OPS];
 	uint64_t blob[DIFF_BLOB];
@@ -134,6 +163,46 @@ static inline uint64_t diff_hash(const void *page)
 		b ^= a >> 31;
 	}
 	return a ^ b;
+}
+
+/* N bytes in a word, H being that of what comes before. */
+static inline uint64_t diff_bytes(uint64_t h, const void *bytes, uint64_t n)
+{
+	const unsigned char *b = bytes;
+
+	for (uint64_t i = 0; i < n; i++)
+		h = (h ^ b[i]) * 0x100000001b3ul;
+	return h;
+}
+
+/* The contents that A begins with, and those that pwrite writes: W at each
+ * word, told apart by where in the buffer it is. */
+static inline void diff_fill(uint64_t *words, uint64_t n, uint64_t w)
+{
+	for (uint64_t i = 0; i < n; i++)
+		words[i] = w ^ i << 48;
+}
+
+enum { DIFF_ID_NONE, DIFF_ID_A, DIFF_ID_B, DIFF_ID_SHARED, DIFF_ID_MEMFD };
+
+/* Which file a mapping shows, by its path (which the sides give alike). */
+static inline uint64_t diff_file_id(const char *path)
+{
+	static const char *const marks[] = {"mmdiff-A", "mmdiff-B", "/dev/zero",
+					    "/memfd:m"};
+
+	for (; path && *path; path++)
+		for (uint64_t i = 0; i < 4; i++) {
+			unsigned k = 0;
+
+			while (marks[i][k] && path[k] == marks[i][k])
+				k++;
+			if (!marks[i][k])
+				return i < 3 ? i + 1
+					     : DIFF_ID_MEMFD +
+						       (uint64_t)path[k] - '0';
+		}
+	return DIFF_ID_NONE;
 }
 
 #endif

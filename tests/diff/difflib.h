@@ -23,6 +23,7 @@ struct outcome {
 	uint32_t nr; /* operations that can be compared; less than all of them
 		      * after a deliberate difference */
 	uint64_t *blob;
+	uint32_t zeroes; /* from this operation on zero pages may differ */
 };
 
 /* ---- text.c: sequences as text ------------------------------------------ */
@@ -42,11 +43,25 @@ bool seq_load(const char *path, struct seq *s, char *why);
  */
 
 /* What sim can do so far: what is not in here is not generated. */
-#define GEN_SHARED   1u
 #define GEN_POPULATE 2u
 #define GEN_KSM	     4u /* MADV_MERGEABLE, and nothing merges */
 #define GEN_THP	     8u /* MADV_HUGEPAGE is known */
 extern unsigned gen_features;
+
+/* What the memory of a sequence is: each seed has one kind, or all have that
+ * which is named. */
+enum gen_class {
+	GEN_ANON,   /* anonymous and private */
+	GEN_MEMORY, /* and shared, and files in memory */
+	GEN_DISK,   /* anonymous and private, and files with a disk */
+	GEN_MIXED,  /* all of them */
+	GEN_ANY
+};
+extern enum gen_class gen_only;
+
+/* seq_class: what S uses; seq_uses: the same as DIFF_USES_*. */
+enum gen_class seq_class(const struct seq *s);
+uint32_t seq_uses(const struct seq *s);
 
 /* seq_generate: at most NR operations, the same for equal SEED. */
 void seq_generate(struct seq *s, uint64_t seed, uint32_t nr);

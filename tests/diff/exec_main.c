@@ -177,10 +177,11 @@ static long process_vm(const struct diff_op *op)
 		   a[4]);
 }
 
-/* With swap, what is paged out would look different: only made cold then. */
+/* With swap, what is paged out would look different; and what goes of files
+ * depends on who looked at them last: made cold then. */
 static uint64_t comparable_advice(uint64_t advice)
 {
-	return advice == 21 && sh->host.swap ? 20 : advice;
+	return advice == 21 && (sh->host.swap || sh->files) ? 20 : advice;
 }
 
 static long process_madvise(const struct diff_op *op)
@@ -206,6 +207,17 @@ static long advise(const struct diff_op *op)
 	if (a[2] == 8)
 		SYS(NR_madvise, a[0], a[1], 4);
 	return ret;
+}
+
+/* Which pages of a file are cached may be each kernel's own affair: then only
+ * the result is compared. */
+static long mincore(const struct diff_op *op)
+{
+	static unsigned char unseen[DIFF_MINCORE];
+	const uint64_t *a = op->arg;
+
+	return SYS(NR_mincore, a[0], a[1],
+		   sh->files & DIFF_LAZY ? U64(unseen) : a[2]);
 }
 
 /* What is no system call. Returns the process that goes on as this one. */
@@ -237,6 +249,9 @@ static uint32_t special(const struct diff_op *op, struct diff_result *r,
 	case OP_MADVISE:
 		r->ret = advise(op);
 		break;
+	case OP_MINCORE:
+		r->ret = mincore(op);
+		break;
 	case OP_PVREAD:
 	case OP_PVWRITE:
 		r->ret = process_vm(op);
@@ -257,7 +272,7 @@ static uint32_t special(const struct diff_op *op, struct diff_result *r,
 		r->ret = snapshot(sh, r, SNAP_DEEP);
 		break;
 	default:
-		break;
+		file_call(op, r);
 	}
 	return me;
 }
@@ -456,6 +471,8 @@ static char run_and_reap(void)
 	pid = SYS(NR_clone, 17);
 	if (pid == 0) {
 		SYS(NR_prctl, 1, 9, 0, 0, 0);
+		if (files_prepare(sh))
+			SYS(NR_exit_group, 2);
 		run_sequence();
 		SYS(NR_exit_group, 0);
 	}

@@ -89,7 +89,19 @@ static const char *parse_hex(const char *s, uint64_t *v)
 	}
 }
 
-/* "start-end rwxp ..." Anything else is no mapping. */
+/* The text after N further words of S. */
+static const char *skip_words(const char *s, int n)
+{
+	for (; n > 0; n--) {
+		while (*s && *s != ' ')
+			s++;
+		while (*s == ' ')
+			s++;
+	}
+	return s;
+}
+
+/* "start-end rwxp offset device inode path". Anything else is no mapping. */
 static int parse_maps_line(const char *s, struct maps_line *m)
 {
 	s = parse_hex(s, &m->start);
@@ -100,6 +112,8 @@ static int parse_maps_line(const char *s, struct maps_line *m)
 		return 0;
 	m->prot = (s[0] == 'r' ? DIFF_R : 0) | (s[1] == 'w' ? DIFF_W : 0) |
 		  (s[2] == 'x' ? DIFF_X : 0) | (s[3] == 's' ? DIFF_SHARED : 0);
+	(void)parse_hex(skip_words(s, 1), &m->offset);
+	m->file = diff_file_id(skip_words(s, 4));
 	return m->end > m->start && m->end <= DIFF_TASK_SIZE;
 }
 
@@ -146,6 +160,7 @@ static void put_map(const struct maps_line *m, void *arg)
 	put(s, m->end | m->prot);
 	put(s, 0);
 	put(s, 0);
+	put(s, m->file ? m->offset / DIFF_PAGE << 8 | m->file : 0);
 	s->count++;
 }
 
@@ -189,7 +204,7 @@ static void parse_size(const char *line, const char *name, uint64_t *kb)
 static long put_smaps(struct snap *s)
 {
 	char line[512];
-	struct maps_line m = {0, 0, 0}, next;
+	struct maps_line m = {0, 0, 0, 0, 0}, next;
 	uint64_t kb[NR_SZ] = {0};
 	long err = lines_open("/proc/self/smaps");
 
@@ -201,8 +216,8 @@ static long put_smaps(struct snap *s)
 		} else if (same(line, "VmFlags:", 8) &&
 			   m.start >= DIFF_LOW_END) {
 			put_map(&m, s);
-			s->sh->blob[s->at - 2] = parse_vmflags(line + 8);
-			s->sh->blob[s->at - 1] = diff_sizes(kb);
+			s->sh->blob[s->at - 3] = parse_vmflags(line + 8);
+			s->sh->blob[s->at - 2] = diff_sizes(kb);
 			/* What follows may be none of ours. */
 			m.start = 0;
 		} else {
@@ -230,12 +245,13 @@ static int readable(const struct snap *s, uint64_t addr)
 
 static void put_region(struct snap *s, const struct scan_region *r)
 {
-	uint64_t kind = (r->categories & CAT_ZERO ? DIFF_PG_ZERO : 0) |
-			(r->categories & CAT_SWAPPED ? DIFF_PG_SWAP : 0);
+	uint64_t hidden = (r->categories & CAT_ZERO ? DIFF_PG_ZERO : 0) |
+			  (r->categories & CAT_SWAPPED ? DIFF_PG_SWAP : 0);
+	uint64_t kind = hidden | (r->categories & CAT_FILE ? DIFF_PG_FILE : 0);
 
 	for (uint64_t a = r->start; a < r->end; a += DIFF_PAGE) {
 		put(s, a | kind);
-		put(s, !kind && readable(s, a)
+		put(s, !hidden && readable(s, a)
 			       ? diff_hash((const void *)(uintptr_t)a)
 			       : 0);
 		s->count++;
@@ -259,7 +275,7 @@ static long put_pages(struct snap *s)
 		a.vec = U64(vec);
 		a.vec_len = 64;
 		a.anyof = CAT_PRESENT | CAT_SWAPPED;
-		a.ret = CAT_PRESENT | CAT_SWAPPED | CAT_ZERO;
+		a.ret = CAT_PRESENT | CAT_SWAPPED | CAT_ZERO | CAT_FILE;
 		n = SYS(NR_ioctl, (uint64_t)fd, SCAN_IOCTL, U64(&a));
 		if (n < 0)
 			break;
@@ -269,6 +285,19 @@ static long put_pages(struct snap *s)
 	}
 	SYS(NR_close, (uint64_t)fd);
 	return n < 0 ? n : 0;
+}
+
+static void put_files(struct snap *s)
+{
+	uint64_t size, hash;
+
+	uint32_t first = s->sh->files & DIFF_USES_DISK ? 0 : DIFF_FD_MEMFD;
+
+	for (uint32_t n = first; n < DIFF_NR_FDS; n++) {
+		file_state(n, &size, &hash);
+		put(s, size);
+		put(s, hash);
+	}
 }
 
 long snapshot(struct diff_shared *sh, struct diff_result *res,
@@ -287,6 +316,8 @@ long snapshot(struct diff_shared *sh, struct diff_result *res,
 		s.count = 0;
 		err = put_pages(&s);
 		sh->blob[at] = s.count;
+		if (sh->files)
+			put_files(&s);
 	}
 	res->blob = s.start;
 	res->words = s.at - s.start;

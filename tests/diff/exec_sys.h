@@ -32,11 +32,14 @@ enum {
 	NR_write = 1,
 	NR_open = 2,
 	NR_close = 3,
+	NR_fstat = 5,
 	NR_mmap = 9,
 	NR_munmap = 11,
 	NR_rt_sigaction = 13,
 	NR_ioctl = 16,
+	NR_mincore = 27,
 	NR_madvise = 28,
+	NR_dup2 = 33,
 	NR_getpid = 39,
 	NR_getrlimit = 97,
 	NR_process_vm_readv = 310,
@@ -44,6 +47,10 @@ enum {
 	NR_pidfd_open = 434,
 	NR_process_madvise = 440,
 	NR_pread64 = 17,
+	NR_pwrite64 = 18,
+	NR_fcntl = 72,
+	NR_ftruncate = 77,
+	NR_memfd_create = 319,
 	NR_clone = 56,
 	NR_exit_group = 231,
 	NR_wait4 = 61,
@@ -54,21 +61,30 @@ enum {
 	NR_futex = 202,
 };
 
+/* exec_file.c: the files that a sequence begins with. 0, or a negative
+ * errno. */
+struct diff_shared;
+struct diff_result;
+struct diff_op;
+long files_prepare(const struct diff_shared *sh);
+/* Calls on open files: result in R. */
+void file_call(const struct diff_op *op, struct diff_result *r);
+/* Size of what stands at slot N, and a hash of what it holds. */
+void file_state(uint32_t n, uint64_t *size, uint64_t *hash);
+
 /* exec_main.c; what the compiler may call by itself. */
 void *memset(void *p, int c, size_t n);
 void *memcpy(void *to, const void *from, size_t n);
 
 /* exec_snap.c: a snapshot of this process into the shared blob; DEEP also
  * with flags and counters of smaps. 0, or a negative errno. */
-struct diff_shared;
-struct diff_result;
 enum snap_depth { SNAP_MAPS, SNAP_PAGES, SNAP_DEEP };
 long snapshot(struct diff_shared *sh, struct diff_result *res,
 	      enum snap_depth depth);
 
-/* A line of /proc/self/maps. */
+/* A line of /proc/self/maps; FILE: diff_file_id(). */
 struct maps_line {
-	uint64_t start, end, prot;
+	uint64_t start, end, prot, offset, file;
 };
 
 /* maps_each: FN for each mapping of this process. 0, or a negative errno. */

@@ -16,12 +16,17 @@
 #define PAGES(n)  ((uint64_t)(n)*DIFF_PAGE)
 
 unsigned gen_features;
+enum gen_class gen_only = GEN_ANY;
 
 struct gen {
 	struct prng r;
 	struct seq *s;
 	uint64_t recent[NR_RECENT]; /* ends of ranges */
 	uint32_t proc, alive, born;
+	uint64_t first_fd; /* open files that are used */
+	uint32_t nr_fds;   /* 0: none, nor shared memory */
+	bool shared;	   /* anonymous memory that is */
+	bool alloc;	   /* fallocate not for holes alone */
 };
 
 /* ---- what must not happen
@@ -55,6 +60,53 @@ static bool advice_safe(const uint64_t *a, uint64_t advice)
 	       !(populates && a[1] > DIFF_POPULATE && a[0] + a[1] >= a[0]);
 }
 
+/* None of the executor's own files. */
+static bool file_safe(uint64_t fd)
+{
+	return fd >= DIFF_FD0 && fd < DIFF_FD0 + DIFF_NR_FDS;
+}
+
+/* May LEN bytes from OFF on be there? What is an error may: below 0, or beyond
+ * what a file with a disk can have; one in memory has no such end on Linux. */
+static bool extent_safe(uint64_t fd, uint64_t off, uint64_t len)
+{
+	if ((int64_t)off < 0 || (int64_t)len < 0)
+		return true;
+	if (off >= 1ull << 62 || len >= 1ull << 62)
+		return fd < DIFF_FD0 + DIFF_FD_MEMFD;
+	return off <= DIFF_SIZE && len <= DIFF_SIZE - off;
+}
+
+static bool mmap_safe(const uint64_t *a)
+{
+	/* POPULATE, LOCKED */
+	if ((a[3] & 0xa000) && a[1] > DIFF_POPULATE)
+		return false;
+	return range_safe(a[0], a[1]) || a[1] > DIFF_TASK_SIZE ||
+	       !(a[3] & 0x100010);
+}
+
+/* What is done to an open file without a mapping. */
+static bool file_call_safe(const struct diff_op *op)
+{
+	const uint64_t *a = op->arg;
+
+	if (!file_safe(a[0]))
+		return false;
+	switch (op->call) {
+	case OP_FTRUNCATE:
+		return extent_safe(a[0], a[1], 0);
+	case OP_FALLOCATE:
+		return extent_safe(a[0], a[2], a[3]);
+	case OP_PREAD:
+		return a[2] <= DIFF_IO;
+	case OP_PWRITE:
+		return a[2] <= DIFF_IO && extent_safe(a[0], a[1], a[2]);
+	default:
+		return true;
+	}
+}
+
 /* The calls that name two ranges. */
 static bool pair_safe(const struct diff_op *op)
 {
@@ -70,17 +122,18 @@ bool op_safe(const struct diff_op *op)
 {
 	const uint64_t *a = op->arg;
 
+	if (diff_call_args[op->call][0] == 'F')
+		return file_call_safe(op);
 	switch (op->call) {
 	case OP_MMAP:
-		/* POPULATE, LOCKED */
-		if ((a[3] & 0xa000) && a[1] > DIFF_POPULATE)
-			return false;
-		return range_safe(a[0], a[1]) || a[1] > DIFF_TASK_SIZE ||
-		       !(a[3] & 0x100010);
+		return mmap_safe(a);
+	case OP_MMAPF:
+		return mmap_safe(a) && file_safe(a[4]);
 	case OP_MADVISE:
 		return advice_safe(a, a[2]);
 	case OP_MINCORE:
-		return range_safe(a[0], a[1]) && a[1] <= 1ul << 30 &&
+		return range_safe(a[0], a[1]) &&
+		       a[1] <= DIFF_MINCORE * DIFF_PAGE &&
 		       range_safe(a[2], a[1] / DIFF_PAGE + 1);
 	case OP_PVREAD:
 	case OP_PVWRITE:
@@ -246,7 +299,7 @@ static uint64_t some_map_flags(struct gen *g)
 
 	if (prng_one_in(&g->r, 60))
 		f = PICK(g, odd);
-	if ((gen_features & GEN_SHARED) && prng_one_in(&g->r, 5))
+	if (g->shared && prng_one_in(&g->r, 3))
 		f = 0x21;
 	if (kind < 55)
 		f |= 0x10;
@@ -275,6 +328,24 @@ static uint64_t some_map_flags(struct gen *g)
 	return f;
 }
 
+/* Those of a mapping of a file: seldom ANONYMOUS, which makes none of it. */
+static uint64_t some_file_flags(struct gen *g)
+{
+	static const uint32_t odd[] = {0,    3,	   4,	 8,	  0xf,
+				       0x23, 0x21, 0x22, 0x800003};
+	uint64_t f = some_map_flags(g) & ~0x12full;
+
+	if (prng_one_in(&g->r, 40))
+		return f | PICK(g, odd);
+	if (prng_one_in(&g->r, 60))
+		f |= 0x100; /* growsdown */
+	if (prng_one_in(&g->r, 30))
+		f |= 0x800 << prng_below(&g->r, 2); /* denywrite, executable */
+	if (prng_one_in(&g->r, 30))
+		return f | 3; /* shared, other flags refused */
+	return f | 1 | prng_below(&g->r, 2);
+}
+
 static uint64_t some_mremap_flags(struct gen *g)
 {
 	static const uint8_t usual[] = {0, 0, 1, 1, 1, 1, 3, 3, 3, 5, 5, 7};
@@ -291,6 +362,8 @@ static uint64_t some_advice(struct gen *g)
 	static const uint8_t ksm[] = {12, 13}, thp[] = {14, 15};
 	static const uint32_t odd[] = {5, 6, 7, 9, 99, 1000, ~0u};
 
+	if (g->nr_fds && prng_one_in(&g->r, 8))
+		return 9; /* a hole */
 	if ((gen_features & GEN_KSM) && prng_one_in(&g->r, 12))
 		return PICK(g, ksm);
 	if ((gen_features & GEN_THP) && prng_one_in(&g->r, 12))
@@ -320,6 +393,93 @@ static uint64_t some_limit(struct gen *g, uint64_t which)
 	}
 }
 
+/* ---- files
+ * ---------------------------------------------------------------------------
+ */
+
+static uint64_t some_file(struct gen *g)
+{
+	return g->first_fd + prng_below(&g->r, g->nr_fds ? g->nr_fds : 1);
+}
+
+/* A place in a file, or its size. */
+static uint64_t some_offset(struct gen *g, const struct diff_op *op)
+{
+	static const uint64_t wild[] = {~0ull, 1ull << 63, 1ull << 62,
+					~0ull - PAGES(2) + 1, PAGES(200)};
+	uint64_t at = PAGES(prng_below(&g->r, 9));
+
+	/* A file of mmkit's is shorter than Linux's can be. */
+	if (prng_one_in(&g->r, 40))
+		return PICK(g, wild) << (op->call == OP_MMAPF);
+	if (op->call == OP_MMAPF)
+		return prng_one_in(&g->r, 50) ? at + 512 : at;
+	return prng_one_in(&g->r, 2) ? at : at + prng_below(&g->r, PAGES(1));
+}
+
+/* How much to move: words, pages, anything. */
+static uint64_t some_count(struct gen *g)
+{
+	uint32_t kind = (uint32_t)prng_below(&g->r, 10);
+
+	if (kind < 4)
+		return 8;
+	return kind < 7 ? PAGES(prng_below(&g->r, 4))
+			: prng_below(&g->r, PAGES(3));
+}
+
+/* What both file systems can do. */
+static uint64_t some_falloc(struct gen *g, const struct diff_op *op)
+{
+	static const uint8_t memory[] = {0, 0, 0, 1, 1, 3, 3, 3, 3, 2},
+			     disk[] = {0, 3, 3}, odd[] = {2, 0x12, 0x82, 0x43};
+
+	if (op->arg[0] < DIFF_FD0 + DIFF_FD_MEMFD)
+		return PICK(g, disk);
+	if (prng_one_in(&g->r, 20))
+		return PICK(g, odd);
+	return g->alloc ? PICK(g, memory) : 3;
+}
+
+static uint64_t some_seals(struct gen *g)
+{
+	if (prng_one_in(&g->r, 12))
+		return prng_below(&g->r, 128);
+	/* SEAL, which ends it all, is rare. */
+	return 1ull << prng_range(&g->r, prng_one_in(&g->r, 8) ? 0 : 1, 5);
+}
+
+static uint64_t some_memfd_flags(struct gen *g)
+{
+	static const uint8_t usual[] = {2, 2, 2, 3, 0, 1, 8, 0xa, 0x10, 0x12},
+			     odd[] = {0x18, 0x20, 0x42, 0x80};
+
+	return prng_one_in(&g->r, 12) ? PICK(g, odd) : PICK(g, usual);
+}
+
+static uint64_t file_argument(struct gen *g, char kind,
+			      const struct diff_op *op)
+{
+	switch (kind) {
+	case 'F':
+		return op->call == OP_MEMFD
+			       ? DIFF_FD0 + 6 + prng_below(&g->r, 2)
+			       : some_file(g);
+	case 'f':
+		return some_falloc(g, op);
+	case 'y':
+		return some_count(g);
+	case 'A':
+		return prng_below(&g->r, 7);
+	case 'S':
+		return some_seals(g);
+	case 'M':
+		return some_memfd_flags(g);
+	default:
+		return some_offset(g, op);
+	}
+}
+
 static uint64_t touched(struct gen *g)
 {
 	uint64_t at = some_address(g);
@@ -346,7 +506,8 @@ static uint64_t argument(struct gen *g, char kind, const struct diff_op *op)
 	case 'p':
 		return some_prot(g);
 	case 'm':
-		return some_map_flags(g);
+		return op->call == OP_MMAPF ? some_file_flags(g)
+					    : some_map_flags(g);
 	case 'r':
 		return some_mremap_flags(g);
 	case 'v':
@@ -362,6 +523,14 @@ static uint64_t argument(struct gen *g, char kind, const struct diff_op *op)
 		return prng_one_in(&g->r, 30);
 	case 'n':
 		return some_limit(g, op->arg[0]);
+	case 'F':
+	case 'f':
+	case 'o':
+	case 'y':
+	case 'A':
+	case 'S':
+	case 'M':
+		return file_argument(g, kind, op);
 	default:
 		return prng_u64(&g->r);
 	}
@@ -376,12 +545,14 @@ static const uint16_t weight[DIFF_NR_CALLS] = {
 #undef CALL
 };
 
+/* Files stand at the end of the list. */
 static uint16_t some_call(struct gen *g)
 {
+	uint16_t nr = g->nr_fds ? DIFF_NR_CALLS : OP_MMAPF;
 	uint32_t sum = 0;
 	uint64_t at;
 
-	for (unsigned i = 0; i < DIFF_NR_CALLS; i++)
+	for (unsigned i = 0; i < nr; i++)
 		sum += weight[i];
 	at = prng_below(&g->r, sum);
 	for (uint16_t i = 0;; i++) {
@@ -440,6 +611,23 @@ static bool overlaps(const struct diff_op *op)
 	       a[2] / DIFF_PAGE <= (a[0] + a[1]) / DIFF_PAGE;
 }
 
+/* What mmap gets that arguments alone do not make. */
+static void mend_mmap(struct gen *g, struct diff_op *op)
+{
+	uint64_t *a = op->arg;
+
+	if (op->call == OP_MMAP)
+		a[4] = ~0ull;
+	if ((a[3] & 0xa000) && a[1] > DIFF_POPULATE)
+		a[3] &= ~0xa000ull;
+	if (!(a[3] & 0x100010) && prng_one_in(&g->r, 2))
+		a[0] = 0;
+	/* Page numbers of a file have 32 bits. */
+	if ((op->call == OP_MMAPF || (a[3] & 1)) && a[1] > 1ull << 43 &&
+	    a[1] <= DIFF_TASK_SIZE)
+		a[1] = 1ull << 40;
+}
+
 static void add_op(struct gen *g)
 {
 	struct diff_op *op = &g->s->op[g->s->nr];
@@ -452,13 +640,12 @@ static void add_op(struct gen *g)
 	kinds = diff_call_args[op->call];
 	for (unsigned i = 0; kinds[i]; i++)
 		op->arg[i] = argument(g, kinds[i], op);
-	if (op->call == OP_MMAP) {
-		op->arg[4] = ~0ull;
-		if ((op->arg[3] & 0xa000) && op->arg[1] > DIFF_POPULATE)
-			op->arg[3] &= ~0xa000ull;
-		if (!(op->arg[3] & 0x100010) && prng_one_in(&g->r, 2))
-			op->arg[0] = 0;
-	}
+	if (op->call == OP_MMAP || op->call == OP_MMAPF)
+		mend_mmap(g, op);
+	/* A hole that ends within the first page has Linux unmap all behind. */
+	if (op->call == OP_FALLOCATE && (op->arg[1] & 2) &&
+	    op->arg[2] + op->arg[3] < DIFF_PAGE)
+		op->arg[3] = DIFF_PAGE;
 	/* What FREE leaves is made equal for madvise alone. */
 	if (op->call == OP_PMADVISE && op->arg[4] == 8)
 		op->arg[4] = 4;
@@ -485,11 +672,74 @@ static void add_checks(struct gen *g)
 	}
 }
 
+static void choose_class(struct gen *g)
+{
+	static const struct {
+		uint32_t first, nr;
+		bool shared;
+	} class[] = {
+		[GEN_ANON] = {0, 0, false},
+		[GEN_MEMORY] = {DIFF_FD_MEMFD, DIFF_NR_FDS - DIFF_FD_MEMFD,
+				true},
+		[GEN_DISK] = {0, DIFF_FD_MEMFD, false},
+		[GEN_MIXED] = {0, DIFF_NR_FDS, true},
+	};
+	uint64_t k = prng_below(&g->r, GEN_ANY);
+
+	if (gen_only < GEN_ANY)
+		k = gen_only;
+	g->first_fd = DIFF_FD0 + class[k].first;
+	g->nr_fds = class[k].nr;
+	g->shared = class[k].shared;
+	g->alloc = prng_one_in(&g->r, 3);
+}
+
+enum gen_class seq_class(const struct seq *s)
+{
+	uint32_t uses = seq_uses(s);
+	bool memory = false;
+
+	for (uint32_t i = 0; i < s->nr; i++) {
+		const struct diff_op *op = &s->op[i];
+		const char *args = diff_call_args[op->call];
+		const char *f = strchr(args, 'F');
+
+		memory |= (op->call == OP_MMAP && (op->arg[3] & 0xf) == 1) ||
+			  (f && op->arg[f - args] >= DIFF_FD0 + DIFF_FD_MEMFD);
+	}
+	if (uses & DIFF_USES_DISK)
+		return memory ? GEN_MIXED : GEN_DISK;
+	return memory ? GEN_MEMORY : GEN_ANON;
+}
+
+uint32_t seq_uses(const struct seq *s)
+{
+	uint32_t uses = 0;
+
+	for (uint32_t i = 0; i < s->nr; i++) {
+		const char *args = diff_call_args[s->op[i].call];
+		const char *f = strchr(args, 'F');
+
+		if (s->op[i].call == OP_MMAP && (s->op[i].arg[3] & 0xf) == 1)
+			uses |= DIFF_USES_SHARED;
+		if (!f)
+			continue;
+		uses |= DIFF_USES_FILES;
+		if (s->op[i].arg[f - args] < DIFF_FD0 + DIFF_FD_MEMFD)
+			uses |= DIFF_USES_DISK;
+		else if (s->op[i].call == OP_FALLOCATE &&
+			 !(s->op[i].arg[1] & 2))
+			uses |= DIFF_USES_ALLOC;
+	}
+	return uses;
+}
+
 void seq_generate(struct seq *s, uint64_t seed, uint32_t nr)
 {
 	struct gen g = {.s = s, .alive = 1, .born = 1};
 
 	prng_seed(&g.r, seed);
+	choose_class(&g);
 	s->nr = 0;
 	for (unsigned i = 0; i < NR_RECENT; i++)
 		g.recent[i] = DIFF_WINDOW + PAGES(i * 3);

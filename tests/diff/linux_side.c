@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -30,6 +31,8 @@
 static struct {
 	struct diff_shared *sh;
 	int memfd, to, from;
+	int file[DIFF_FD_MEMFD]; /* with a disk, as slots 0 to 3 */
+	bool noexec;
 	pid_t pid;
 } side = {.memfd = -1};
 
@@ -121,6 +124,8 @@ static const char *unsuitable(void)
 		       "(protection keys)";
 	if (!read_u64("/proc/sys/vm/overcommit_memory", &v) || v != 0)
 		return "vm.overcommit_memory is not 0";
+	if (read_u64("/proc/sys/vm/memfd_noexec", &v) && v != 0)
+		return "vm.memfd_noexec is not 0";
 	if (!read_u64("/proc/sys/vm/mmap_min_addr", &v) || v > 65536)
 		return "vm.mmap_min_addr is not known";
 	if (sysinfo(&si) || (uint64_t)si.totalram * si.mem_unit < 3ull << 30)
@@ -141,6 +146,56 @@ static void limit(int which, rlim_t soft)
 		_exit(3);
 }
 
+/* ---- files with a disk
+ * ------------------------------------------------------------- */
+
+/* A file without a name in DIR, in which holes can be made; or -1. */
+static int file_in(const char *dir, char letter)
+{
+	char path[512];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/mmdiff-%c-XXXXXX", dir, letter);
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	unlink(path);
+	if (!ftruncate(fd, 2 * DIFF_PAGE) &&
+	    !fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+		       DIFF_PAGE))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* The file open at FD once more, with other rights. */
+static int open_again(int fd, int flags)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, flags | O_CLOEXEC);
+}
+
+static bool open_files(const char *dir)
+{
+	int a = dir ? file_in(dir, 'A') : -1, b = dir ? file_in(dir, 'B') : -1;
+	struct statvfs fs;
+
+	if (a < 0 || b < 0 || fstatvfs(a, &fs))
+		return false;
+	side.noexec = (fs.f_flag & ST_NOEXEC) != 0;
+	side.file[0] = a;
+	side.file[1] = open_again(a, O_RDONLY);
+	side.file[2] = open_again(a, O_WRONLY);
+	side.file[3] = open_again(b, O_RDWR | O_APPEND);
+	close(b);
+	return side.file[1] >= 0 && side.file[2] >= 0 && side.file[3] >= 0;
+}
+
+/* ---- the executor
+ * ------------------------------------------------------------------ */
+
 /* In the child: become the executor. */
 static void become(int in, int out)
 {
@@ -155,6 +210,9 @@ static void become(int in, int out)
 	limit(RLIMIT_MEMLOCK, DIFF_MEMLOCK);
 	if (personality(ADDR_NO_RANDOMIZE) < 0)
 		_exit(4);
+	for (unsigned i = 0; i < DIFF_FD_MEMFD; i++)
+		if (dup2(side.file[i], (int)(DIFF_FD0 + i)) < 0)
+			_exit(5);
 	/* Above the three, so that none is overwritten. */
 	in = fcntl(in, F_DUPFD, 10);
 	out = fcntl(out, F_DUPFD, 10);
@@ -189,6 +247,7 @@ static bool spawn(void)
 	memset(&side.sh->host, 0, sizeof(side.sh->host));
 	read_u64("/proc/sys/vm/mmap_min_addr", &side.sh->host.min_addr);
 	side.sh->host.swap = host_swaps();
+	side.sh->host.noexec = side.noexec;
 	side.pid = fork();
 	if (side.pid == 0)
 		become(to[0], from[1]);
@@ -226,6 +285,9 @@ const char *linux_start(void)
 		return why;
 	look_for_features();
 	signal(SIGPIPE, SIG_IGN);
+	if (!open_files(getenv("TMPDIR")) && !open_files("/tmp") &&
+	    !open_files("/dev/shm"))
+		return "no directory for files with holes";
 	side.memfd = memfd_create("mmdiff", 0);
 	if (side.memfd < 0 || ftruncate(side.memfd, (off_t)DIFF_SHM_SIZE))
 		return "no memfd_create(2)";
@@ -260,6 +322,7 @@ bool linux_run(const struct seq *s, struct outcome *out)
 	memcpy(sh->op, s->op, s->nr * sizeof(s->op[0]));
 	memset(sh->res, 0, s->nr * sizeof(sh->res[0]));
 	sh->nr_ops = s->nr;
+	sh->files = seq_uses(s);
 	sh->turn = sh->abort = sh->blob_used = 0;
 	out->nr = s->nr;
 	out->res = sh->res;

@@ -19,7 +19,7 @@ static struct {
 } opt = {.seed = 1, .seqs = 100, .ops = 200, .save = "build/diff/failed.txt"};
 
 static struct seq current;
-static uint64_t calls, failures;
+static uint64_t calls, failures, of_class[GEN_ANY];
 static time_t begin;
 
 static const struct argp_option options[] = {
@@ -30,9 +30,22 @@ static const struct argp_option options[] = {
 	{"replay", 'r', "FILE", 0, "perform the sequence in FILE", 0},
 	{"shrink", 'k', 0, 0, "reduce what fails to as little as possible", 0},
 	{"save", 'w', "FILE", 0, "where it goes (build/diff/failed.txt)", 0},
+	{"class", 'c', "NAME", 0,
+	 "memory of all sequences: anon, memory, disk, mixed", 0},
 	{"print", 'p', 0, 0, "print sequences, perform none", 0},
 	{0},
 };
+
+static const char *const class_names[] = {"anon", "memory", "disk", "mixed"};
+
+static void parse_class(const char *name, struct argp_state *state)
+{
+	gen_only = GEN_ANON;
+	while (gen_only < GEN_ANY && strcmp(name, class_names[gen_only]) != 0)
+		gen_only++;
+	if (gen_only == GEN_ANY)
+		argp_error(state, "there is no class %s", name);
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -57,6 +70,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case 'w':
 		opt.save = arg;
+		break;
+	case 'c':
+		parse_class(arg, state);
 		break;
 	case 'p':
 		opt.print = true;
@@ -98,6 +114,7 @@ static bool one(void)
 	enum verdict v = seq_try(&current, &compared, why, sizeof(why));
 
 	calls += compared;
+	of_class[seq_class(&current)] += compared;
 	if (v == SAME)
 		return true;
 	fprintf(stderr, "%s", why);
@@ -192,6 +209,10 @@ int main(int argc, char **argv)
 		       (opt.seconds ? time_left() : opt.seqs != ~0ull));
 	}
 	linux_stop();
+	for (unsigned i = 0; i < GEN_ANY; i++)
+		if (of_class[i])
+			printf("%-8s%llu\n", class_names[i],
+			       (unsigned long long)of_class[i]);
 	printf("mmdiff: %llu operations, seeds %llu to %llu, %lld s, %s\n",
 	       (unsigned long long)calls, (unsigned long long)first,
 	       (unsigned long long)opt.seed - 1,

@@ -8,10 +8,12 @@
  */
 #include "sim_machine.h"
 
+#include <mmkit/shmem.h>
 #include <mmkit/uaccess.h>
 
 #include "difflib.h"
 #include "report/proc_pid.h"
+#include "sim_files.h"
 
 /* What a kernel's table of system calls would know of the running process. */
 struct side {
@@ -20,7 +22,10 @@ struct side {
 	struct diff_result *res;
 	uint64_t *blob;
 	uint32_t blob_used;
-	bool parted; /* what comes is not comparable */
+	bool zeroes;	/* zero pages of children may differ */
+	bool moved;	/* and neither is what came last */
+	bool parted;	/* what comes is not comparable */
+	uint32_t files; /* DIFF_USES_* */
 };
 
 static struct side side;
@@ -99,10 +104,14 @@ static void put_maps(struct mm_struct *mm)
 		if (vma->vm_start < DIFF_LOW_END)
 			continue;
 		put(vma->vm_start);
-		/* VM_READ .. VM_SHARED have these numbers. */
-		put(vma->vm_end | (vma->vm_flags & 0xf));
+		/* VM_READ .. VM_EXEC have these numbers. */
+		put(vma->vm_end | (vma->vm_flags & 7) |
+		    (vma->vm_flags & VM_MAYSHARE ? DIFF_SHARED : 0));
 		put(0);
 		put(0);
+		put(vma->vm_file ? vma->vm_pgoff << 8 |
+					   diff_file_id(vma->vm_file->f_path)
+				 : 0);
 		side.blob[at]++;
 	}
 }
@@ -110,9 +119,11 @@ static void put_maps(struct mm_struct *mm)
 static void put_page_at(const struct vm_area_struct *vma, uva_t addr, pte_t e)
 {
 	bool zero = pte_present(e) && pte_special(e);
+	bool file =
+		pte_present(e) && !zero && !PageAnon(pfn_to_page(pte_pfn(e)));
 
 	put(addr | (zero ? DIFF_PG_ZERO : 0) |
-	    (pte_present(e) ? 0 : DIFF_PG_SWAP));
+	    (pte_present(e) ? 0 : DIFF_PG_SWAP) | (file ? DIFF_PG_FILE : 0));
 	put(zero || !pte_present(e) || !(vma->vm_flags & VM_ACCESS_FLAGS)
 		    ? 0
 		    : diff_hash(page_view(pfn_to_page(pte_pfn(e)))));
@@ -148,6 +159,19 @@ static void put_pages(struct mm_struct *mm)
 			put_pages_of(mm, vma, &side.blob[at]);
 }
 
+static void put_open_files(void)
+{
+	uint32_t first = side.files & DIFF_USES_DISK ? 0 : DIFF_FD_MEMFD;
+	uint64_t size, hash;
+
+	for (uint32_t n = first; n < DIFF_NR_FDS; n++) {
+		sim_file_state(sim_file(side.running, DIFF_FD0 + n), &size,
+			       &hash);
+		put(size);
+		put(hash);
+	}
+}
+
 static void sim_snapshot(struct diff_result *r, bool pages, bool deep)
 {
 	struct mm_struct *mm = side.mm[side.running];
@@ -160,6 +184,8 @@ static void sim_snapshot(struct diff_result *r, bool pages, bool deep)
 	if (pages)
 		put_pages(mm);
 	up_read(&mm->mmap_lock);
+	if (pages && side.files)
+		put_open_files();
 	if (deep)
 		put_smaps(mm, r->blob + 1);
 	r->words = side.blob_used - r->blob;
@@ -286,9 +312,8 @@ static bool crossed(struct mm_struct *mm, uva_t at)
  * the mappings at the ends of the range already, and leaves them so; mmkit has
  * changed nothing. From there on the two are not compared.
  */
-static s64 sim_mmap(struct mm_struct *mm, const uint64_t *a)
+static s64 mmap_normalised(struct mm_struct *mm, const uint64_t *a, s64 ret)
 {
-	s64 ret = do_mmap(mm, a[0], a[1], (int)a[2], (int)a[3]);
 	u64 len = PAGE_ALIGN(a[1]);
 
 	if (ret != -ENOMEM || !(a[3] & (MAP_FIXED | MAP_FIXED_NOREPLACE)) ||
@@ -303,6 +328,35 @@ static s64 sim_mmap(struct mm_struct *mm, const uint64_t *a)
 		up_read(&mm->mmap_lock);
 	}
 	return ret;
+}
+
+/*
+ * Normalised: where a file system knows of large pages, as that of the host's
+ * files may, it gives long mappings a place of its own choice. RET is where
+ * one of LEN bytes was put. From there on the two are not compared.
+ */
+static void placed(struct mm_struct *mm, s64 ret, u64 len)
+{
+	struct vm_area_struct *vma;
+
+	if (ret < 0 || len < 2ul << 20)
+		return;
+	down_read(&mm->mmap_lock);
+	vma = find_vma(mm, (uva_t)ret);
+	side.moved |= vma->vm_file && !shmem_is_inode(vma->vm_file->f_inode);
+	up_read(&mm->mmap_lock);
+}
+
+static s64 sim_mmap(struct mm_struct *mm, const struct diff_op *op)
+{
+	const uint64_t *a = op->arg;
+	s64 ret = op->call == OP_MMAP
+			  ? do_mmap(mm, a[0], a[1], (int)a[2], (int)a[3])
+			  : sim_mmap_file(mm, op);
+
+	if (!(a[3] & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
+		placed(mm, ret, a[1]);
+	return mmap_normalised(mm, a, ret);
 }
 
 /* The end of what is mapped alike from START on, at most END; START: nothing
@@ -331,15 +385,16 @@ static uva_t stack_start(struct mm_struct *mm, uva_t at, uva_t *start)
 }
 
 /*
- * Normalised: when mprotect(2) fails at a hole or a limit, Linux has changed
- * the mappings before it, mmkit nothing. Make up for it.
+ * Normalised: when mprotect(2) fails at a hole, a limit, or a file that may not
+ * be written, Linux has changed the mappings before it, mmkit nothing. Make up
+ * for it.
  */
 static s64 sim_mprotect(struct mm_struct *mm, const uint64_t *a)
 {
 	s64 err = do_mprotect(mm, a[0], a[1], (int)a[2]);
 	uva_t at = a[0], end = a[0] + PAGE_ALIGN(a[1]), to;
 
-	if (err != -ENOMEM || end <= at)
+	if ((err != -ENOMEM && err != -EACCES) || end <= at)
 		return err;
 	/* The range begins where the stack does. */
 	if (a[2] & PROT_GROWSDOWN && stack_start(mm, at, &at) >= end)
@@ -350,10 +405,31 @@ static s64 sim_mprotect(struct mm_struct *mm, const uint64_t *a)
 	return err;
 }
 
+/* The executor owns the files, whatever rights it opened them with: mmkit,
+ * which knows no owners, is told by a capability. */
+static void as_owner(bool on)
+{
+	struct mm_task *task = port_current();
+
+	if (on)
+		task->caps |= MM_CAP_SYS_ADMIN;
+	else
+		task->caps &= ~MM_CAP_SYS_ADMIN;
+}
+
+/* Normalised: what is paged out of files depends on who looked at them last:
+ * made cold, as on the other side. */
+static int comparable_advice(uint64_t advice)
+{
+	return advice == MADV_PAGEOUT && side.files ? MADV_COLD : (int)advice;
+}
+
 /* Normalised: what was freed lazily goes at once, as on the other side. */
 static s64 sim_madvise(struct mm_struct *mm, const uint64_t *a)
 {
-	s64 ret = do_madvise(mm, a[0], a[1], (int)a[2]);
+	s64 ret;
+
+	ret = do_madvise(mm, a[0], a[1], comparable_advice(a[2]));
 
 	if (a[2] == MADV_FREE)
 		(void)do_madvise(mm, a[0], a[1], MADV_DONTNEED);
@@ -392,6 +468,13 @@ static bool own_range(const uint64_t *a)
 	return a[0] <= DIFF_TASK_SIZE && DIFF_TASK_SIZE - a[0] >= len;
 }
 
+/* Is it refused, or is there nothing to do, without a look at the other
+ * process? */
+static bool transfers(const uint64_t *a)
+{
+	return !a[4] && (s64)a[1] > 0 && (s64)a[3] > 0 && own_range(a);
+}
+
 static s64 sim_process_vm(struct mm_struct *mm, const struct diff_op *op)
 {
 	uva_t at = user_vectors(mm, op->arg);
@@ -404,12 +487,10 @@ static s64 sim_process_vm(struct mm_struct *mm, const struct diff_op *op)
 		.riovcnt = 1,
 	};
 
-	s64 ret = op->call == OP_PVREAD ? process_vm_readv(&p, op->arg[4])
-					: process_vm_writev(&p, op->arg[4]);
-
-	if (ret > 0 || (ret == -EFAULT && own_range(op->arg)))
+	if (transfers(op->arg))
 		bring_in(mm, op->arg + 2, op->call == OP_PVWRITE);
-	return ret;
+	return op->call == OP_PVREAD ? process_vm_readv(&p, op->arg[4])
+				     : process_vm_writev(&p, op->arg[4]);
 }
 
 /* The memlock family. */
@@ -431,16 +512,49 @@ static s64 sim_lock_call(struct mm_struct *mm, const struct diff_op *op)
 	}
 }
 
-static bool is_locked(struct mm_struct *mm, uva_t at)
+/* Any of [AT, END)? */
+static bool is_locked(struct mm_struct *mm, uva_t at, uva_t end)
 {
 	struct vm_area_struct *vma;
-	bool locked;
+	bool locked = false;
+
+	down_read(&mm->mmap_lock);
+	for (vma = find_vma(mm, at); vma && vma->vm_start < end;
+	     vma = vma_next(vma))
+		locked |= (vma->vm_flags & VM_LOCKED) != 0;
+	up_read(&mm->mmap_lock);
+	return locked;
+}
+
+/*
+ * Linux makes the new mapping before it cuts the old one out: where the new
+ * one melts with the old one's rest, all of that gets its part in the reverse
+ * map, and fork copies entries of zero pages too. Here the other rest stays as
+ * it is. OLD was the mapping's range.
+ */
+static bool melted_with_rest(struct mm_struct *mm, s64 ret, const uva_t *old)
+{
+	struct vm_area_struct *vma;
+	bool melted;
+
+	if (ret < 0 || ((uva_t)ret >= old[0] && (uva_t)ret < old[1]))
+		return false;
+	down_read(&mm->mmap_lock);
+	vma = find_vma(mm, (uva_t)ret);
+	melted = vma->vm_start < old[1] && vma->vm_end > old[0];
+	up_read(&mm->mmap_lock);
+	return melted;
+}
+
+static void range_of(struct mm_struct *mm, uva_t at, uva_t *range)
+{
+	struct vm_area_struct *vma;
 
 	down_read(&mm->mmap_lock);
 	vma = find_vma(mm, at);
-	locked = vma && (vma->vm_flags & VM_LOCKED);
+	range[0] = vma ? vma->vm_start : 0;
+	range[1] = vma ? vma->vm_end : 0;
 	up_read(&mm->mmap_lock);
-	return locked;
 }
 
 /*
@@ -451,14 +565,43 @@ static bool is_locked(struct mm_struct *mm, uva_t at)
  */
 static s64 sim_mremap(struct mm_struct *mm, const uint64_t *a)
 {
-	s64 ret = do_mremap(mm, a[0], a[1], a[2], (int)a[3], a[4]);
 	u64 old = PAGE_ALIGN(a[1]), new = PAGE_ALIGN(a[2]);
+	uva_t range[2];
+	s64 ret;
+
+	range_of(mm, a[0], range);
+	ret = do_mremap(mm, a[0], a[1], a[2], (int)a[3], a[4]);
+	side.zeroes |= melted_with_rest(mm, ret, range);
 
 	if (ret == -EPERM && (a[3] & MREMAP_FIXED) && new < old)
 		(void)do_munmap(mm, a[0] + new, old - new);
 	if (ret >= 0 && (a[3] & MREMAP_DONTUNMAP))
-		side.parted |= is_locked(mm, (uva_t)ret);
+		side.parted |= is_locked(mm, (uva_t)ret, (uva_t)ret + new);
+	if (ret != (s64)a[0] && !(a[3] & MREMAP_FIXED))
+		placed(mm, ret, a[2]);
 	return ret;
+}
+
+/* Normalised: which pages are cached is not always compared: then the answer
+ * goes where nobody looks, the executor's own place. */
+static s64 sim_mincore(struct mm_struct *mm, const uint64_t *a)
+{
+	uva_t to = side.files & DIFF_LAZY ? linux_host()->min_addr : a[2];
+	s64 ret;
+
+	as_owner(true);
+	ret = do_mincore(mm, a[0], a[1], to);
+	as_owner(false);
+	return ret;
+}
+
+static s64 sim_fork(struct mm_struct *mm, const struct diff_op *op)
+{
+	int err = mm_fork(mm, &side.mm[op->arg[0]]);
+
+	if (!err)
+		sim_files_fork(op->proc, (uint32_t)op->arg[0]);
+	return err;
 }
 
 static s64 sim_call(struct mm_struct *mm, const struct diff_op *op)
@@ -467,7 +610,8 @@ static s64 sim_call(struct mm_struct *mm, const struct diff_op *op)
 
 	switch (op->call) {
 	case OP_MMAP:
-		return sim_mmap(mm, a);
+	case OP_MMAPF:
+		return sim_mmap(mm, op);
 	case OP_MUNMAP:
 		return do_munmap(mm, a[0], a[1]);
 	case OP_MPROTECT:
@@ -485,7 +629,7 @@ static s64 sim_call(struct mm_struct *mm, const struct diff_op *op)
 	case OP_MUNLOCKALL:
 		return sim_lock_call(mm, op);
 	case OP_MINCORE:
-		return do_mincore(mm, a[0], a[1], a[2]);
+		return sim_mincore(mm, a);
 	case OP_MSYNC:
 		return do_msync(mm, a[0], a[1], (int)a[2]);
 	case OP_PVREAD:
@@ -493,9 +637,9 @@ static s64 sim_call(struct mm_struct *mm, const struct diff_op *op)
 		return sim_process_vm(mm, op);
 	case OP_PMADVISE:
 		return do_process_madvise(mm, mm, user_vectors(mm, a), 2,
-					  (int)a[4], 0);
+					  comparable_advice(a[4]), 0);
 	case OP_FORK:
-		return mm_fork(mm, &side.mm[a[0]]);
+		return sim_fork(mm, op);
 	default:
 		return 0;
 	}
@@ -526,6 +670,7 @@ static void sim_op(const struct diff_op *op, struct diff_result *r)
 		side.running = DIFF_MAX_PROCS;
 		mm_put(mm);
 		side.mm[op->proc] = NULL;
+		sim_files_close(op->proc);
 		break;
 	case OP_RLIMIT:
 		set_limit(mm, op);
@@ -536,7 +681,8 @@ static void sim_op(const struct diff_op *op, struct diff_result *r)
 		sim_snapshot(r, op->call != OP_MAPS, op->call == OP_DEEP);
 		break;
 	default:
-		r->ret = sim_call(mm, op);
+		if (!sim_file_call(op, r, &side.parted))
+			r->ret = sim_call(mm, op);
 	}
 }
 
@@ -551,12 +697,22 @@ void sim_perform(const struct seq *s, struct outcome *out)
 	side.blob = out->blob = blob;
 	side.mm[0] = new_space();
 	side.running = DIFF_MAX_PROCS;
-	for (out->nr = 0; out->nr < s->nr && !side.parted; out->nr++)
+	side.files = seq_uses(s);
+	sim_files_prepare(side.files);
+	out->zeroes = s->nr;
+	for (out->nr = 0; out->nr < s->nr && !side.parted && !side.moved;
+	     out->nr++) {
 		sim_op(&s->op[out->nr], &res[out->nr]);
+		if (side.zeroes && out->zeroes == s->nr)
+			out->zeroes = out->nr;
+	}
+	out->nr -= side.moved;
 	tm_use(NULL);
-	for (uint32_t p = 0; p < DIFF_MAX_PROCS; p++)
+	for (uint32_t p = 0; p < DIFF_MAX_PROCS; p++) {
 		if (side.mm[p])
 			mm_put(side.mm[p]);
+		sim_files_close(p);
+	}
 }
 
 /* ---- the machine
@@ -572,6 +728,7 @@ static int session_body(void *arg)
 	struct session *s = arg;
 
 	space_sys.mmap_min_addr = linux_host()->min_addr;
+	sim_files_start();
 	return s->fn(s->arg);
 }
 

@@ -7,7 +7,7 @@
  *
  * Addresses are given from w (the window), h (the heap), m (where mmap's
  * search begins) or e (the end of user space), or as numbers. What a name does
- * not say is a number: "private|0x800000".
+ * not say is a number: "private|0x800000". Files are f0 to f7.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -34,19 +34,11 @@ struct name {
 };
 
 static const struct name map_names[] = {
-	{"shared", 1},
-	{"private", 2},
-	{"fixed", 0x10},
-	{"anon", 0x20},
-	{"32bit", 0x40},
-	{"growsdown", 0x100},
-	{"locked", 0x2000},
-	{"noreserve", 0x4000},
-	{"populate", 0x8000},
-	{"nonblock", 0x10000},
-	{"stack", 0x20000},
-	{"noreplace", 0x100000},
-	{NULL, 0},
+	{"shared", 1},	       {"private", 2},		{"fixed", 0x10},
+	{"anon", 0x20},	       {"32bit", 0x40},		{"growsdown", 0x100},
+	{"denywrite", 0x800},  {"executable", 0x1000},	{"locked", 0x2000},
+	{"noreserve", 0x4000}, {"populate", 0x8000},	{"nonblock", 0x10000},
+	{"stack", 0x20000},    {"noreplace", 0x100000}, {NULL, 0},
 };
 
 static const struct name prot_names[] = {
@@ -74,7 +66,31 @@ static const struct name mlockall_names[] = {
 static const struct name msync_names[] = {
 	{"async", 1}, {"invalidate", 2}, {"sync", 4}, {NULL, 0}};
 
+static const struct name falloc_names[] = {
+	{"keep_size", 1}, {"punch_hole", 2}, {NULL, 0}};
+
+static const struct name seal_names[] = {
+	{"seal", 1},  {"shrink", 2},	    {"grow", 4}, {"write", 8},
+	{"exec", 32}, {"future_write", 16}, {NULL, 0},
+};
+
+static const struct name memfd_names[] = {
+	{"cloexec", 1},	    {"allow_sealing", 2}, {"hugetlb", 4},
+	{"noexec_seal", 8}, {"exec", 16},	  {NULL, 0},
+};
+
 /* Names of values rather than of bits. */
+static const struct name fadvise_names[] = {
+	{"normal", 0},	 {"random", 1},	 {"sequential", 2}, {"willneed", 3},
+	{"dontneed", 4}, {"noreuse", 5}, {NULL, 0},
+};
+
+static const struct name file_names[] = {
+	{"f0", DIFF_FD0},     {"f1", DIFF_FD0 + 1}, {"f2", DIFF_FD0 + 2},
+	{"f3", DIFF_FD0 + 3}, {"f4", DIFF_FD0 + 4}, {"f5", DIFF_FD0 + 5},
+	{"f6", DIFF_FD0 + 6}, {"f7", DIFF_FD0 + 7}, {NULL, 0},
+};
+
 static const struct name advice_names[] = {
 	{"normal", 0},		 {"random", 1},		{"sequential", 2},
 	{"willneed", 3},	 {"dontneed", 4},	{"free", 8},
@@ -98,7 +114,7 @@ static const struct name bases[] = {
 /* Bits or values of this kind of argument have names; else NULL. */
 static const struct name *names_of(char kind, bool *values)
 {
-	*values = kind == 'v' || kind == 'L';
+	*values = kind == 'v' || kind == 'L' || kind == 'F' || kind == 'A';
 	switch (kind) {
 	case 'm':
 		return map_names;
@@ -116,6 +132,16 @@ static const struct name *names_of(char kind, bool *values)
 		return advice_names;
 	case 'L':
 		return limit_names;
+	case 'F':
+		return file_names;
+	case 'f':
+		return falloc_names;
+	case 'A':
+		return fadvise_names;
+	case 'S':
+		return seal_names;
+	case 'M':
+		return memfd_names;
 	default:
 		return NULL;
 	}

@@ -163,16 +163,16 @@ static void sees_differences(void **state)
 	static uint64_t words[8] = {1, DIFF_WINDOW,
 				    (DIFF_WINDOW + DIFF_PAGE) | DIFF_R};
 	uint64_t other[8];
-	struct outcome host = {a, 1, words}, sim = {b, 1, other};
+	struct outcome host = {a, 1, words, 1}, sim = {b, 1, other, 1};
 
 	(void)state;
 	memset(&current, 0, sizeof(current));
 	current.nr = 1;
 	current.op[0].call = OP_MAPS;
-	for (int i = 0; i < 10; i++) {
+	for (int i = 0; i < 11; i++) {
 		memset(b, 0, sizeof(b));
 		memcpy(other, words, sizeof(words));
-		a[0].words = b[0].words = 5;
+		a[0].words = b[0].words = 6;
 		b[0].ret = i == 1;
 		b[0].sig = i == 2;
 		b[0].code = i == 3;
@@ -182,6 +182,7 @@ static void sees_differences(void **state)
 		other[2] ^= i == 7 ? DIFF_W : 0;
 		other[3] ^= i == 8;
 		other[4] ^= i == 9;
+		other[5] ^= i == 10;
 		assert_int_equal(
 			compare(&current, &host, &sim, why, sizeof(why)),
 			i ? 0 : -1);
@@ -210,6 +211,17 @@ static void refuses_unsafe(void **state)
 		"0 process_vm_writev w 0x40000000 h 0x40000000 0x0",
 		"0 process_madvise w 0x1000 0x400000 0x1000 dontneed",
 		"0 rlimit memlock 0xffffffffffffffff",
+		"0 mmap_file w 0x1000 r private|fixed 0x3 0x0",
+		"0 mmap_file 0x400000 0x1000 r private|fixed f0 0x0",
+		"0 mmap_file w 0x40000000 r private|populate f0 0x0",
+		"0 close 0x3",
+		"0 close 0x6c",
+		"0 ftruncate f0 0x40000000",
+		"0 ftruncate f4 0x4000000000000000",
+		"0 fallocate f4 0x0 0x0 0x40000000",
+		"0 pwrite f0 0x0 0x9000 0x1",
+		"0 pwrite f4 0x4000000000000000 0x8 0x1",
+		"0 pread f0 0x0 0x9000",
 		"9 maps",
 		"0 nothing",
 		"0 munmap w",

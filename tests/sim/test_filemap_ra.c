@@ -306,7 +306,8 @@ static int advice_body(void *arg)
 	CHECK_EQ(vfs_fadvise(file, 0, 0, 6), -EINVAL);
 	CHECK_EQ(vfs_fadvise(file, 0, 0, -1), -EINVAL);
 	CHECK_EQ(vfs_fadvise(file, 0, -1, POSIX_FADV_NORMAL), -EINVAL);
-	CHECK_EQ(vfs_fadvise(file, -1, 0, POSIX_FADV_WILLNEED), -EINVAL);
+	CHECK_EQ(vfs_fadvise(file, -1, 0, POSIX_FADV_WILLNEED), 0);
+	CHECK_EQ(vfs_fadvise(file, -1, 1, POSIX_FADV_DONTNEED), 0);
 	fput(file);
 	fm_inode_drop(fi);
 	return 0;

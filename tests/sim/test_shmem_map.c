@@ -251,6 +251,12 @@ static int seals_body(void *arg)
 	CHECK_EQ(do_munmap(mm, (uva_t)ro_at, P(2)), 0);
 	CHECK_EQ(shmem_add_seals(f, F_SEAL_WRITE), 0);
 	CHECK_EQ(map_file(mm, f, 2, TM_RW, MAP_SHARED), -EPERM);
+	/* Reading what is sealed is no harm, for as long as it lasts. */
+	ro_at = map_file(mm, f, 2, PROT_READ, MAP_SHARED);
+	CHECK(ro_at > 0);
+	CHECK_EQ(do_mprotect(mm, (uva_t)ro_at, P(2), TM_RW), -EACCES);
+	CHECK_EQ(tm_load((uva_t)ro_at), 2);
+	CHECK_EQ(do_munmap(mm, (uva_t)ro_at, P(2)), 0);
 	/* Private copies are free; so is reading what was opened for that. */
 	at = map_file(mm, f, 2, TM_RW, MAP_PRIVATE);
 	CHECK(at > 0);
