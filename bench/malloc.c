@@ -27,9 +27,10 @@ struct job {
 	size_t size;
 	long n;
 	uint32_t seed;
+	/* The thread's own, or two free each other's object. */
+	void *volatile sink MM_ALIGNED(64);
 };
 
-static void *volatile sink;
 static __thread void *p[BATCH];
 static __thread int at[BATCH];
 
@@ -48,8 +49,8 @@ static void work_pair(struct job *j)
 	void *other = malloc(j->size);
 
 	for (long i = 0; i < j->n; i++) {
-		sink = malloc(j->size);
-		free(sink);
+		j->sink = malloc(j->size);
+		free(j->sink);
 	}
 	free(other);
 }
