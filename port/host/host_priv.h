@@ -39,7 +39,6 @@ struct host_machine {
 	struct host_config cfg;
 	struct paging_cpu paging; /* all CPUs alike; root not used */
 	int nr_cpus;
-	struct host_cpu cpus[MM_NR_CPUS];
 	pthread_mutex_t lock; /* slots */
 	pthread_cond_t freed; /* a slot became free */
 	u64 ram_bytes;
@@ -57,6 +56,8 @@ struct host_machine {
 	struct port_bdev *disks; /* under lock */
 	void (*switch_hook)(struct mm_task *prev, struct mm_task *next);
 	int (*fault_hook)(struct mm_task *task, uva_t va, u32 error);
+	/* Last: few machines use the rest of it. */
+	struct host_cpu cpus[MM_NR_CPUS];
 };
 
 extern struct host_machine host;

@@ -26,7 +26,10 @@ struct e820_entry {
 	u32 line; /* of the text it came from; 0: none */
 };
 
+/* Those who know their machine may say less. */
+#ifndef E820_MAX_ENTRIES
 #define E820_MAX_ENTRIES 512
+#endif
 
 struct e820_table {
 	u32 nr_entries;

@@ -19,9 +19,12 @@
 #include "phys/page_debug.h"
 #include "phys/page_ext.h"
 
+/* Those who know their machine may say less. */
+#ifndef MEMBLOCK_STATIC_REGIONS
 #define MEMBLOCK_STATIC_REGIONS 128
-#define PAGE_WAIT_TABLE_BITS	8
-#define PAGE_WAIT_TABLE_SIZE	(1 << PAGE_WAIT_TABLE_BITS)
+#endif
+#define PAGE_WAIT_TABLE_BITS 8
+#define PAGE_WAIT_TABLE_SIZE (1 << PAGE_WAIT_TABLE_BITS)
 
 struct memblock {
 	bool bottom_up;
@@ -60,21 +63,12 @@ struct pcp_place {
 	struct page **list;
 };
 
+/*
+ * A page is resident when one word of it was written: what every machine
+ * writes stands together, and each table's used part beside it.
+ */
 struct phys_state {
 	struct phys_hot hot; /* first: inline code looks here */
-	/*
-	 * [cpu][gfp & GFP_PLACE]: where an order-0 allocation looks first.
-	 * Where it may not, and in the row of threads without a CPU, pcp_none:
-	 * a set whose lock is never free, so that the fast paths need not ask.
-	 */
-	struct pcp_place pcp_fast[MM_NR_CPUS + 1][GFP_PLACES];
-	u32 places_seen[MM_NR_CPUS]; /* of places_due, by each CPU itself */
-	u32 places_due;		     /* (A) counts changes of zone lists */
-	/* [cpu][page.zone_id]: the set that a freed frame goes to. */
-	struct per_cpu_pages *pcp_of[MM_NR_CPUS + 1][PHYS_MAX_ZONES];
-	struct per_cpu_pages pcp_none;
-	struct vm_event_state events[MM_NR_CPUS];
-	s64 root_charged[MM_NR_CPUS][MM_CACHELINE / sizeof(s64)];
 	const struct pressure_ops *pressure;
 	const struct charge_ops *charge;
 	const struct migrate_ops *migrate;
@@ -101,19 +95,32 @@ struct phys_state {
 	struct phys_debug_state debug;
 	struct page_ext_state page_ext;
 	u64 totalram_pages;
-	bool numa_stat_off; /* numa_stat was 0 when it was last set */
-	u64 warn_since_ns;  /* reports of failure: start of the window */
-	u32 warn_burst;	    /* (A) reports in it */
-	struct hotplug_state hotplug;
-	struct memblock memblock;
-	struct lru_state lru;
-	struct cma_state cma;
-	struct mpol_state mpol;
-	wait_queue_head_t page_wait[PAGE_WAIT_TABLE_SIZE];
-	spinlock_t page_wait_lock;
+	bool numa_stat_off;  /* numa_stat was 0 when it was last set */
 	bool page_wait_made; /* (page_wait_lock) the queues are initialised */
+	u64 warn_since_ns;   /* reports of failure: start of the window */
+	u32 warn_burst;	     /* (A) reports in it */
+	u32 places_due;	     /* (A) counts changes of zone lists */
+	u32 places_seen[MM_NR_CPUS]; /* of places_due, by each CPU itself */
+	struct hotplug_state hotplug;
+	struct mpol_state mpol;
+	spinlock_t page_wait_lock;
+	/* [cpu][page.zone_id]: the set that a freed frame goes to. */
+	struct per_cpu_pages *pcp_of[MM_NR_CPUS + 1][PHYS_MAX_ZONES];
+	struct per_cpu_pages pcp_none;
+	struct memblock memblock;
 	struct e820_table e820; /* the machine's map, sanitised */
 	struct e820_table e820_scratch;
+	struct lru_state lru;
+	/*
+	 * [cpu][gfp & GFP_PLACE]: where an order-0 allocation looks first.
+	 * Where it may not, and in the row of threads without a CPU, pcp_none:
+	 * a set whose lock is never free, so that the fast paths need not ask.
+	 */
+	struct pcp_place pcp_fast[MM_NR_CPUS + 1][GFP_PLACES];
+	struct vm_event_state events[MM_NR_CPUS];
+	s64 root_charged[MM_NR_CPUS][MM_CACHELINE / sizeof(s64)];
+	struct cma_state cma;
+	wait_queue_head_t page_wait[PAGE_WAIT_TABLE_SIZE];
 };
 
 extern struct phys_state phys_sys;
