@@ -13,7 +13,7 @@
  *      slabs      floor kmem; for classes over 8 KiB frames of floor phys
  *
  *    Magazines begin with a few places and get more, up to the class's most,
- *    while they are an eighth of what the class has: a process pays for speed
+ *    while they are a quarter of what the class has: a process pays for speed
  *    in proportion to what it holds. One that is still smaller than the most
  *    is filled by half and emptied by half, and never leaves its thread.
  *
@@ -55,18 +55,20 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/bitops.h"
 #include "mt.h"
 
 #define FIRST_BYTES 4096u /* of objects in a thread's first magazine */
 #define FIRST_MOST  16u
 #define SMALL_MOST  512u
-#define SMALL_PART  4u
-#define LARGE_PART  16u
+/* Of its class's objects a magazine may have, and a shelf of large ones. */
+#define CACHE_PART  4u
 #define SPARES	    16u
 #define SHELF_BYTES (64u << 10)
 #define DEPOT_BYTES (512u << 10)
 #define SHELF_CHECK 16u
 #define SEEN_BITS   1024u
+#define SEEN_FEW    128u
 
 void *mt_nil[MT_MAG_WORDS] MM_ALIGNED(MT_MAG_BYTES);
 
@@ -96,12 +98,6 @@ static void **mag_empty_top(void **mag, u32 cap)
 	return mag + at + 1;
 }
 
-/* A magazine may have this part of its class's objects. */
-static u32 part_of(u32 c)
-{
-	return mt_sys.size_of[c] > SMALL_MOST ? LARGE_PART : SMALL_PART;
-}
-
 /*
  * More places for the thread's next magazine of class C, if what the class has
  * justifies it. False: no.
@@ -114,7 +110,7 @@ static bool more_places(u32 c)
 		return false;
 	if (!cap)
 		cap = clamp(FIRST_BYTES / mt_sys.size_of[c], 2u, FIRST_MOST);
-	else if (cap * 2 * part_of(c) <= mt_class_objects(c))
+	else if (cap * 2 * CACHE_PART <= mt_class_objects(c))
 		cap *= 2;
 	else
 		return false;
@@ -159,7 +155,7 @@ static bool shelf_room(const struct mt_shelf *s, u32 c, u32 most)
 
 	return bytes <= most &&
 	       (mt_sys.size_of[c] <= SMALL_MOST ||
-		bytes <= mt_class_objects(c) * mt_sys.size_of[c] / LARGE_PART);
+		bytes <= mt_class_objects(c) * mt_sys.size_of[c] / CACHE_PART);
 }
 
 /* Who only takes full magazines from the depot must not hoard empty ones. */
@@ -199,8 +195,11 @@ static bool named_before(void *const *objs, u32 i)
 static u32 check_twice(u32 c, void **objs, u32 nr)
 {
 	u32 shift = mt_sys.size_of[c] < 16 ? 3 : 4;
-	u64 seen[SEEN_BITS / 64] = {0};
+	u64 seen[SEEN_BITS / 64];
 
+	if (nr < 2 || (nr == 2 && objs[0] != objs[1]))
+		return nr;
+	memset(seen, 0, sizeof(seen));
 	for (u32 i = 0; i < nr; i++) {
 		u64 at = (uintptr_t)objs[i] >> shift, bit;
 
@@ -339,47 +338,83 @@ void mt_cache_flush(void)
 	mt_unlock(&mt_self.word);
 }
 
-/* A bit for each 8 bytes of RAM: this object has been seen. */
-static void see(u64 *seen, void *const *objs, u32 nr)
+/* Objects that were seen: a set by their addresses, never full. */
+struct seen {
+	void **slot;
+	u64 mask; /* places, a power of two, less one */
+};
+
+static void see(struct seen *seen, void *const *objs, u32 nr)
 {
 	for (u32 i = 0; i < nr; i++) {
-		u64 n = (u64)((char *)objs[i] - mt_base) / 8;
+		u64 at = (uintptr_t)objs[i] >> 3;
 
-		if (seen[n / 64] >> n % 64 & 1)
+		at ^= at >> 9;
+		while (seen->slot[at & seen->mask] &&
+		       seen->slot[at & seen->mask] != objs[i])
+			at++;
+		if (seen->slot[at & seen->mask])
 			mt_bad("double free", objs[i]);
-		seen[n / 64] |= 1ul << n % 64;
+		seen->slot[at & seen->mask] = objs[i];
 	}
 }
 
-static void see_shelf(u64 *seen, u32 c, void **mag)
+static void see_shelf(struct seen *seen, u32 c, void **mag)
 {
 	for (; mag; mag = *mag)
 		see(seen, mag + floor_of(mt_sys.cap_of[c]) + 1,
 		    mt_sys.cap_of[c]);
 }
 
+/* All of class C that thread and depot have. The depot's word is held. */
+static void check_class(u32 c, struct seen *seen)
+{
+	void **top = mt_self.top[c];
+	void **low = mag_of(top) + floor_of(mt_self.cap[c]) + 1;
+
+	if (top != MT_NIL)
+		see(seen, low, (u32)(top - low));
+	see_shelf(seen, c, mt_self.shelf[c].first);
+	see_shelf(seen, c, mt_sys.depot[c].shelf.first);
+}
+
+/* The most that thread and depot can have of class C. */
+static u64 kept_most(u32 c)
+{
+	u64 full = (u64)mt_self.shelf[c].nr + mt_sys.depot[c].shelf.nr;
+
+	return mt_self.cap[c] + full * mt_sys.cap_of[c];
+}
+
+/* Most threads have little: then a few words of the stack do. */
+static void check_kept(u32 c)
+{
+	void *few[SEEN_FEW] = {NULL};
+	struct seen seen = {few, SEEN_FEW - 1};
+	u64 most = kept_most(c);
+
+	if (most < 2)
+		return;
+	if (most > SEEN_FEW / 2) {
+		seen.mask = (2ul << ilog2(2 * most)) - 1;
+		seen.slot = mt_map_meta((seen.mask + 1) * sizeof(void *));
+		if (!seen.slot)
+			return;
+	}
+	check_class(c, &seen);
+	if (seen.slot != few)
+		munmap(seen.slot, (seen.mask + 1) * sizeof(void *));
+}
+
 void mt_cache_check(void)
 {
-	u64 *seen;
-
 	if (mt_self.life != MT_LIVE)
 		return;
-	seen = mt_map_meta(mt_sys.span / 64);
-	if (!seen)
-		return;
 	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++) {
-		struct mt_depot *d = &mt_sys.depot[c];
-		void **top = mt_self.top[c];
-		void **low = mag_of(top) + floor_of(mt_self.cap[c]) + 1;
-
-		if (top != MT_NIL)
-			see(seen, low, (u32)(top - low));
-		see_shelf(seen, c, mt_self.shelf[c].first);
-		mt_lock(&d->word);
-		see_shelf(seen, c, d->shelf.first);
-		mt_unlock(&d->word);
+		mt_lock(&mt_sys.depot[c].word);
+		check_kept(c);
+		mt_unlock(&mt_sys.depot[c].word);
 	}
-	munmap(seen, mt_sys.span / 64);
 }
 
 void mt_depot_flush(void)

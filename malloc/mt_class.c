@@ -67,7 +67,10 @@ void mt_class_table(void)
 u32 mt_class_for(size_t size)
 {
 	u32 lo = MT_FIRST, hi = MT_NR_CLASSES - 1;
+	u32 c = READ_ONCE(mt_sys.class_of[(size + 7) >> 3]);
 
+	if (likely(c >= MT_FIRST))
+		return c;
 	while (lo < hi) {
 		u32 mid = (lo + hi) / 2;
 

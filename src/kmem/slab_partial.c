@@ -85,19 +85,53 @@ static struct page *fewest_frames(const struct kmem_cache *s, gfp_t gfp,
 	}
 }
 
+/* Where memory is short a slab may have this part of its cache's objects. */
+#define SLAB_PART 16u
+
+/*
+ * The order of the next slab. What small caches waste is half used slabs: with
+ * few_slabs none is larger than what its cache has justifies. Of the orders
+ * left, the one that wastes least at its end.
+ */
+static u32 next_order(const struct kmem_cache *s, const struct slab_request *rq)
+{
+	const struct slab_layout *l = &s->layout;
+	const struct kmem_cache_node *n;
+	u32 best = l->min_order, objects = l->min_objects;
+	u64 have;
+
+	if (!kmem_sys.params.few_slabs)
+		return l->order;
+	n = smp_load_acquire(&s->node[rq->nid < 0 ? numa_mem_id() : rq->nid]);
+	have = n ? READ_ONCE(n->nr_objects) : 0;
+	for (u32 order = best + 1; order <= l->order; order++) {
+		u32 nr = slab_order_objects(order, l->size, l->reserved);
+
+		if (nr * SLAB_PART > have)
+			break;
+		/* More of them in as many bytes? */
+		if (nr > objects << (order - best)) {
+			best = order;
+			objects = nr;
+		}
+	}
+	return best;
+}
+
 /* Frames for a slab: as many as are best, else as few as will do. */
 static struct page *slab_frames(const struct kmem_cache *s,
 				const struct slab_request *rq)
 {
 	const struct slab_layout *l = &s->layout;
 	gfp_t gfp = slab_gfp(s, rq->gfp), easy = gfp;
+	u32 order = next_order(s, rq);
 	struct page *slab = NULL;
 
 	easy &= ~(__GFP_DIRECT_RECLAIM | __GFP_NOFAIL);
 	/* Nor is it injected: nobody would see that it failed. */
 	easy |= __GFP_NOWARN | __GFP_NORETRY | __GFP_SKIP_FAIL;
-	if (l->order > l->min_order)
-		slab = frames_from(easy, l->order, rq->nid);
+	if (order > l->min_order)
+		slab = frames_from(easy, order, rq->nid);
 	return slab ? slab : fewest_frames(s, gfp, rq->nid);
 }
 

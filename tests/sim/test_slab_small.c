@@ -20,6 +20,7 @@ struct run {
 	struct prng r;
 	u64 steps;
 	bool lazy;
+	bool many; /* slabs as large as elsewhere */
 	struct kmem_cache *cache[NR_CACHES];
 	u32 nr[NR_CACHES];
 	u64 *slot[NR_CACHES][NR_SLOTS];
@@ -35,7 +36,7 @@ static void boot_small(const struct run *run, u64 bytes)
 	const struct slab_boot_params sp = {.slub_min_objects = 2,
 					    .array_most = 8,
 					    .no_kmalloc = true,
-					    .few_slabs = true,
+					    .few_slabs = !run->many,
 					    .bulk_only = run->lazy};
 
 	e820_init(&map);
@@ -298,6 +299,86 @@ static int few_body(void *arg)
 	return 0;
 }
 
+/* ---- slabs grow with their caches -----------------------------------------
+ */
+
+static u32 slab_bytes(const void *obj)
+{
+	return (u32)PAGE_SIZE
+	       << compound_order(compound_head(view_to_page(obj)));
+}
+
+/* The objects that S has before slabs of BYTES are made for it. */
+static u32 objects_before(struct kmem_cache *s, u32 bytes)
+{
+	static void *p[2000];
+	u32 n = 0, before = 0;
+
+	for (; n < ARRAY_SIZE(p); n++) {
+		struct slab_count count;
+
+		slab_counts(s, &count);
+		before = (u32)count.objects;
+		CHECK(kmem_cache_alloc_bulk(s, GFP_NOWAIT, 1, &p[n]));
+		if (slab_bytes(p[n]) >= bytes)
+			break;
+		CHECK_EQ(slab_bytes(p[n]) % PAGE_SIZE, 0);
+	}
+	CHECK(n < ARRAY_SIZE(p));
+	slab_check(s);
+	kmem_cache_free_bulk(s, n + 1, p);
+	CHECK_EQ(kmem_cache_active(s), 0);
+	kmem_cache_shrink(s);
+	return before;
+}
+
+static int grow_body(void *arg)
+{
+	struct kmem_cache *s;
+
+	boot_small(arg, 64UL << 20);
+	/* One in a page, seven in sixteen KiB: when it has sixteen times that.
+	 */
+	s = kmem_cache_create("grow", 2304, 16, SLAB_NO_MERGE, NULL);
+	CHECK(s && s->layout.order == 2 && s->layout.min_order == 0);
+	CHECK(objects_before(s, PAGE_SIZE) == 0);
+	CHECK(objects_before(s, 4 * PAGE_SIZE) >= 16 * 7);
+	CHECK(objects_before(s, 4 * PAGE_SIZE) < 16 * 7 + 7);
+	CHECK_EQ(kmem_cache_destroy(s), 0);
+	/* Two pages are no better than one, with 4 objects for 2; four are. */
+	s = kmem_cache_create("even", 1664, 16, SLAB_NO_MERGE, NULL);
+	CHECK(s && s->layout.min_order == 0 && s->layout.order >= 2);
+	CHECK(objects_before(s, 2 * PAGE_SIZE) ==
+	      objects_before(s, 4 * PAGE_SIZE));
+	CHECK_EQ(kmem_cache_destroy(s), 0);
+	return 0;
+}
+
+/* Without few_slabs the first is as large as any. */
+static int full_size_body(void *arg)
+{
+	struct kmem_cache *s;
+
+	boot_small(arg, 64UL << 20);
+	s = kmem_cache_create("full", 2304, 16, SLAB_NO_MERGE, NULL);
+	CHECK(s && s->layout.order > s->layout.min_order);
+	CHECK(objects_before(s, (u32)PAGE_SIZE << s->layout.order) == 0);
+	CHECK_EQ(kmem_cache_destroy(s), 0);
+	return 0;
+}
+
+static void grows(void **state)
+{
+	struct run run = {.lazy = true};
+
+	(void)state;
+	in_machine(grow_body, &run);
+	run.lazy = false;
+	in_machine(grow_body, &run);
+	run.many = true;
+	in_machine(full_size_body, &run);
+}
+
 static void few(void **state)
 {
 	struct run run = {.lazy = true};
@@ -314,6 +395,7 @@ int main(void)
 		cmocka_unit_test(random_bulks),
 		cmocka_unit_test(touches),
 		cmocka_unit_test(few),
+		cmocka_unit_test(grows),
 	};
 
 	return cmocka_run_group_tests_name("slab_small", tests, NULL, NULL);
