@@ -9,7 +9,7 @@
  *    that is in use. The last word of an object's slab place is its tail: how
  *    many bytes there are between what was asked and the tail, mixed with a
  *    secret and the address; the first FENCE of these bytes hold a value that
- *    is never 0, so a lone NUL behind a string is seen. A freed object is
+ *    is never 0 or 1, so a lone NUL behind a string is seen. A freed object is
  *    filled and waits in its class's queue until DEPTH later frees of the
  *    class, or as many as QUEUE_BYTES hold. Objects that no slab holds are
  *    those of mt_debug.c, without stacks and quarantine.
@@ -62,15 +62,22 @@ bool mt_hardened_owns(const void *p)
 /* ---- tails
  * ------------------------------------------------------------------------- */
 
-static u8 fence_byte(void)
+/* WORD with a low byte that is none of those that overruns mostly write: 0, 1,
+ * 0xff, a character of ASCII. */
+static u64 rare_byte(u64 word)
 {
-	return (u8)(secret >> 56 | 1);
+	return (word & ~0xc0ul) | 0x81;
 }
 
-/* Its low byte, the first in memory, is never 0, nor is the slack there. */
+static u8 fence_byte(void)
+{
+	return (u8)rare_byte(secret >> 56);
+}
+
+/* Its low byte is the first in memory; the slack does not change it. */
 static u64 tail_key(const void *p)
 {
-	return ((secret ^ (uintptr_t)p) * 0x9e3779b97f4a7c15UL) | 1;
+	return rare_byte((secret ^ (uintptr_t)p) * 0x9e3779b97f4a7c15UL);
 }
 
 static char *tail_at(const void *p, u32 size)
