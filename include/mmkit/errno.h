@@ -30,6 +30,7 @@
 #define EFBIG	   27
 #define ENOSPC	   28
 #define ERANGE	   34
+#define EIDRM	   43
 #define EDEADLK	   35
 #define ENOSYS	   38
 #define EOVERFLOW  75

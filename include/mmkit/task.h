@@ -28,10 +28,11 @@ struct vm_area_struct;
 #define PF_MEMALLOC_PIN	 0x00000080u /* frames must stay where they are */
 
 /* mm_task.caps: what capabilities(7) allow beyond the limits. */
-#define MM_CAP_IPC_LOCK	    0x1u /* RLIMIT_MEMLOCK does not bind */
-#define MM_CAP_SYS_ADMIN    0x2u /* the admin's reserve; poisoning of frames */
-#define MM_CAP_SYS_NICE	    0x4u /* move pages that others map as well */
-#define MM_CAP_SYS_RESOURCE 0x8u /* raise hard limits, PR_SET_MM */
+#define MM_CAP_IPC_LOCK	    0x1u  /* RLIMIT_MEMLOCK does not bind */
+#define MM_CAP_SYS_ADMIN    0x2u  /* the admin's reserve; poisoning of frames */
+#define MM_CAP_SYS_NICE	    0x4u  /* move pages that others map as well */
+#define MM_CAP_SYS_RESOURCE 0x8u  /* raise hard limits, PR_SET_MM */
+#define MM_CAP_IPC_OWNER    0x10u /* permissions of System V IPC do not bind */
 
 #define MM_TASK_COMM 16
 /* Locks one thread may hold at once; more fails the lock checker. */

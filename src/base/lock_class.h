@@ -24,6 +24,7 @@
 	X(I_RWSEM, "i_rwsem") /* contents and size of one inode */             \
 	X(MMAP_LOCK, "mmap_lock")                                              \
 	X(VMA, "vma") /* a fault's claim on its mapping */                     \
+	X(SHM, "shm") /* one namespace of segments */                          \
 	X(INVALIDATE_LOCK, "invalidate_lock") /* filling against truncating */ \
 	X(SWAPON, "swapon")	/* swapon and swapoff, one at a time */        \
 	X(MMLIST, "mmlist")	/* list of address spaces with swap entries */ \

@@ -121,6 +121,14 @@ int shmem_reaccount(struct shmem_inode *si, u64 size) MM_MUST_CHECK;
 struct inode *shmem_inode_make(struct super_block *sb, u32 mode, u32 flags,
 			       size_t len);
 
+/*
+ * shmem_object: an inode of SIZE bytes on the internal mount, without a name in
+ * any directory, accounted as SHMEM_NORESERVE of FLAGS says; PATH is copied and
+ * stays with it (shmem_i()->path). One reference. ERR_PTR: -EINVAL (too large),
+ * -ENOMEM.
+ */
+struct inode *shmem_object(const char *path, u64 size, u32 flags);
+
 s64 shmem_read_iter(struct file *file, struct iov_iter *iter, u64 *pos);
 s64 shmem_write_iter(struct file *file, struct iov_iter *iter, u64 *pos);
 int shmem_fallocate(struct file *file, u32 mode, u64 off, u64 len);

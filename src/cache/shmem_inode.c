@@ -363,6 +363,26 @@ struct file *shmem_file_setup(const char *path, u64 size, u32 flags)
 	return inode_to_file(inode, path);
 }
 
+struct inode *shmem_object(const char *path, u64 size, u32 flags)
+{
+	size_t len = mm_strlen(path) + 1;
+	struct inode *inode;
+
+	if (size > MAX_LFS_FILESIZE)
+		return ERR_PTR(-EINVAL);
+	inode = shmem_inode_make(&cache_sys.shmem.kernel->sb, 0777, flags, len);
+	if (IS_ERR(inode))
+		return inode;
+	inode->i_nlink = 0;
+	if (shmem_reaccount(shmem_i(inode), size)) {
+		iput(inode);
+		return ERR_PTR(-ENOMEM);
+	}
+	mm_memcpy(shmem_i(inode)->path, path, len);
+	i_size_write(inode, size);
+	return inode;
+}
+
 /* ---- memfd -----------------------------------------------------------------
  */
 

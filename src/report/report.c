@@ -33,12 +33,18 @@
  * admin-guide/mm; procps-ng, util-linux and numactl as readers.
  */
 #include <mmkit/errno.h>
+#include <mmkit/shm.h>
 #include <mmkit/shrinker.h>
 
 #include "base/string.h"
 #include "report/proc_pid.h"
 #include "report/report.h"
 #include "space/space.h"
+
+static void show_sysvipc_shm(struct seq_buf *out)
+{
+	shm_show(NULL, out);
+}
 
 static void show_audit(struct seq_buf *out)
 {
@@ -55,6 +61,7 @@ static const struct report_file {
 	{"/proc/pagetypeinfo", show_pagetypeinfo},
 	{"/proc/slabinfo", show_slabinfo},
 	{"/proc/swaps", show_swaps},
+	{"/proc/sysvipc/shm", show_sysvipc_shm},
 	{"/proc/vmallocinfo", show_vmallocinfo},
 	{"/proc/vmstat", show_vmstat},
 	{"/proc/zoneinfo", show_zoneinfo},

@@ -76,7 +76,7 @@ int space_init(const struct paging_format *format)
 		return -ENOMEM;
 	shmem_set_ops(&space_shmem_ops);
 	mapping_set_ops(&space_mapping_ops);
-	return zero_page_init();
+	return shm_init() ? -ENOMEM : zero_page_init();
 }
 
 /* Where a program's own image ends, as programs are linked today. */

@@ -169,6 +169,7 @@ struct space_state {
 	u64 admin_reserve_kbytes, user_reserve_kbytes; /* tunables */
 	u64 mmap_min_addr;			       /* tunable, bytes */
 	u64 stack_guard_gap;			       /* tunable, pages */
+	struct shm_ns *shm; /* the first namespace of System V segments */
 	struct kmem_cache *mm_cache, *vma_cache, *avc_cache, *anon_vma_cache;
 };
 
@@ -405,6 +406,9 @@ int shmem_zero_setup(struct vm_area_struct *vma) MM_MUST_CHECK;
 /* shmem_fault: vm_ops->fault of memory that is shared. */
 struct vm_fault;
 vm_fault_t shmem_fault(struct vm_fault *vmf);
+
+/* shm_init: the first namespace. At boot: 0 or -ENOMEM. (shm.c) */
+int shm_init(void) MM_MUST_CHECK;
 
 /* What shmem asks of this floor (src/cache/shmem.h). */
 struct shmem_ops;

@@ -634,7 +634,7 @@ static int names_body(void)
 	int n = 0;
 
 	mm_show_list(note_name, &n);
-	assert_int_equal(n, 14);
+	assert_int_equal(n, 16);
 	seq_buf_init(&s, text, sizeof(text));
 	assert_int_equal(mm_show("/proc/nothing", &s), -ENOENT);
 	assert_int_equal(mm_show("/proc/", &s), -ENOENT);
