@@ -186,11 +186,25 @@ struct policy_told {
 	nodemask_t nodes;
 };
 
+/* Is a page at ADDR of VMA that any access could meet? Who asks where it is
+ * need not read it then, as with Linux. (M) held. */
+static bool page_is_there(struct vm_area_struct *vma, uva_t addr)
+{
+	struct pt_slot slot;
+	pte_t e;
+
+	if (!(vma->vm_flags & VM_ACCESS_FLAGS) ||
+	    !pt_lookup(&vma->vm_mm->pt, addr, &slot))
+		return false;
+	e = pt_get(&slot);
+	return pte_present(e) && !pte_special(e);
+}
+
 /* The node of the page at ADDR of VMA, which is read for that. */
 static int lookup_node(struct vm_area_struct *vma, uva_t addr)
 {
 	struct pt_slot slot;
-	int nid = vma->vm_flags & VM_READ
+	int nid = (vma->vm_flags & VM_READ) || page_is_there(vma, addr)
 			  ? user_page_lock(vma, addr, false, &slot)
 			  : -EFAULT;
 

@@ -220,6 +220,26 @@ static long mincore(const struct diff_op *op)
 		   sh->files & DIFF_LAZY ? U64(unseen) : a[2]);
 }
 
+/* The set of nodes in a word; MAXNODE counts one more than there are. */
+static long bind_memory(const uint64_t *a)
+{
+	uint64_t nodes = a[3];
+
+	return SYS(NR_mbind, a[0], a[1], a[2], U64(&nodes), 65, a[4]);
+}
+
+/* Of an address: its policy, or the node of its page. */
+static void get_policy(const uint64_t *a, struct diff_result *r)
+{
+	uint64_t nodes[16];
+	int32_t mode = 0;
+
+	memset(nodes, 0, sizeof(nodes));
+	r->ret = SYS(NR_get_mempolicy, U64(&mode), a[1] & 1 ? 0 : U64(nodes),
+		     1024, a[0], a[1]);
+	r->addr = (uint64_t)mode << 32 | nodes[0];
+}
+
 /* What is no system call. Returns the process that goes on as this one. */
 static uint32_t special(const struct diff_op *op, struct diff_result *r,
 			uint32_t me)
@@ -248,6 +268,12 @@ static uint32_t special(const struct diff_op *op, struct diff_result *r,
 		break;
 	case OP_MADVISE:
 		r->ret = advise(op);
+		break;
+	case OP_MBIND:
+		r->ret = bind_memory(op->arg);
+		break;
+	case OP_GETPOL:
+		get_policy(op->arg, r);
 		break;
 	case OP_MINCORE:
 		r->ret = mincore(op);

@@ -51,6 +51,8 @@ enum {
 	NR_fcntl = 72,
 	NR_ftruncate = 77,
 	NR_memfd_create = 319,
+	NR_mbind = 237,
+	NR_get_mempolicy = 239,
 	NR_clone = 56,
 	NR_exit_group = 231,
 	NR_wait4 = 61,

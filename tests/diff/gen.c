@@ -146,6 +146,8 @@ bool op_safe(const struct diff_op *op)
 		       (!(a[3] & 2) || range_safe(a[4], a[2]));
 	case OP_BRK:
 		return a[0] >= DIFF_LOW_END || a[0] < DIFF_PAGE;
+	case OP_GETPOL:
+		return range_safe(a[0], 8) && (a[1] & 2);
 	case OP_READ:
 	case OP_WRITE:
 	case OP_PLANT:
@@ -393,6 +395,32 @@ static uint64_t some_limit(struct gen *g, uint64_t which)
 	}
 }
 
+/* ---- memory policies, of a machine of one node
+ * ---------------------------------------------------------------------------
+ */
+
+static uint64_t policy_argument(struct gen *g, char kind)
+{
+	static const uint16_t modes[] = {0,	 0,	 0,	 1,	2, 2,
+					 2,	 3,	 4,	 5,	5, 6,
+					 0x8002, 0x4002, 0x8003, 0x2003},
+			      odd[] = {7, 8, 0xc002, 0x1000, 0x8004};
+	static const uint8_t sets[] = {0, 0, 1, 1, 1, 1, 1, 1, 2, 3};
+
+	switch (kind) {
+	case 'P':
+		return prng_one_in(&g->r, 20) ? PICK(g, odd) : PICK(g, modes);
+	case 'N':
+		return PICK(g, sets);
+	case 'B':
+		return prng_one_in(&g->r, 4) ? prng_below(&g->r, 16) : 0;
+	case 'g': /* of the address: whose policy that is differs here */
+		return 2 + prng_below(&g->r, 2);
+	default:
+		return prng_one_in(&g->r, 8) ? prng_below(&g->r, 70) : 0;
+	}
+}
+
 /* ---- files
  * ---------------------------------------------------------------------------
  */
@@ -523,6 +551,12 @@ static uint64_t argument(struct gen *g, char kind, const struct diff_op *op)
 		return prng_one_in(&g->r, 30);
 	case 'n':
 		return some_limit(g, op->arg[0]);
+	case 'P':
+	case 'N':
+	case 'B':
+	case 'g':
+	case 'h':
+		return policy_argument(g, kind);
 	case 'F':
 	case 'f':
 	case 'o':

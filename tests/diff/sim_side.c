@@ -8,6 +8,7 @@
  */
 #include "sim_machine.h"
 
+#include <mmkit/mempolicy.h>
 #include <mmkit/shmem.h>
 #include <mmkit/uaccess.h>
 
@@ -582,6 +583,35 @@ static s64 sim_mremap(struct mm_struct *mm, const uint64_t *a)
 	return ret;
 }
 
+/* The set in the process's memory, where nobody else looks. */
+static s64 sim_mbind(struct mm_struct *mm, const uint64_t *a)
+{
+	const struct mm_mbind call = {.start = a[0],
+				      .len = a[1],
+				      .mode = (int)a[2],
+				      .nmask = linux_host()->min_addr,
+				      .maxnode = 65,
+				      .flags = (u32)a[4]};
+
+	CHECK_EQ(copy_to_user(mm, call.nmask, &a[3], sizeof(a[3])), 0);
+	return kernel_mbind(mm, &call);
+}
+
+static s64 sim_get_policy(struct mm_struct *mm, const uint64_t *a,
+			  struct diff_result *r)
+{
+	uva_t at = linux_host()->min_addr;
+	uint64_t out[17] = {0};
+	s64 ret;
+
+	CHECK_EQ(copy_to_user(mm, at, out, sizeof(out)), 0);
+	ret = kernel_get_mempolicy(mm, at, a[1] & 1 ? 0 : at + 8, 1024, a[0],
+				   (u32)a[1]);
+	CHECK_EQ(copy_from_user(mm, out, at, sizeof(out)), 0);
+	r->addr = (uint64_t)(u32)out[0] << 32 | out[1];
+	return ret;
+}
+
 /* Normalised: which pages are cached is not always compared: then the answer
  * goes where nobody looks, the executor's own place. */
 static s64 sim_mincore(struct mm_struct *mm, const uint64_t *a)
@@ -630,6 +660,10 @@ static s64 sim_call(struct mm_struct *mm, const struct diff_op *op)
 		return sim_lock_call(mm, op);
 	case OP_MINCORE:
 		return sim_mincore(mm, a);
+	case OP_MBIND:
+		return sim_mbind(mm, a);
+	case OP_HOME:
+		return do_set_mempolicy_home_node(mm, a[0], a[1], a[2], a[3]);
 	case OP_MSYNC:
 		return do_msync(mm, a[0], a[1], (int)a[2]);
 	case OP_PVREAD:
@@ -671,6 +705,9 @@ static void sim_op(const struct diff_op *op, struct diff_result *r)
 		mm_put(mm);
 		side.mm[op->proc] = NULL;
 		sim_files_close(op->proc);
+		break;
+	case OP_GETPOL:
+		r->ret = sim_get_policy(mm, op->arg, r);
 		break;
 	case OP_RLIMIT:
 		set_limit(mm, op);

@@ -79,6 +79,20 @@ static const struct name memfd_names[] = {
 	{"noexec_seal", 8}, {"exec", 16},	  {NULL, 0},
 };
 
+static const struct name policy_names[] = {
+	{"default", 0},	 {"preferred", 1},
+	{"bind", 2},	 {"interleave", 3},
+	{"local", 4},	 {"preferred_many", 5},
+	{"weighted", 6}, {"bind_static", 0x8002},
+	{NULL, 0},
+};
+
+static const struct name mbind_names[] = {
+	{"strict", 1}, {"move", 2}, {"move_all", 4}, {NULL, 0}};
+
+static const struct name getpol_names[] = {
+	{"node", 1}, {"addr", 2}, {"mems_allowed", 4}, {NULL, 0}};
+
 /* Names of values rather than of bits. */
 static const struct name fadvise_names[] = {
 	{"normal", 0},	 {"random", 1},	 {"sequential", 2}, {"willneed", 3},
@@ -114,7 +128,8 @@ static const struct name bases[] = {
 /* Bits or values of this kind of argument have names; else NULL. */
 static const struct name *names_of(char kind, bool *values)
 {
-	*values = kind == 'v' || kind == 'L' || kind == 'F' || kind == 'A';
+	*values = kind == 'v' || kind == 'L' || kind == 'F' || kind == 'A' ||
+		  kind == 'P';
 	switch (kind) {
 	case 'm':
 		return map_names;
@@ -132,6 +147,12 @@ static const struct name *names_of(char kind, bool *values)
 		return advice_names;
 	case 'L':
 		return limit_names;
+	case 'P':
+		return policy_names;
+	case 'B':
+		return mbind_names;
+	case 'g':
+		return getpol_names;
 	case 'F':
 		return file_names;
 	case 'f':
