@@ -544,6 +544,12 @@ static int seals_body(void *arg)
 	CHECK_EQ(sh_write(f, buf, 1, 200), -EPERM);
 	CHECK_EQ(sh_write(f, buf, 2, 199), -EPERM);
 	CHECK_EQ(sh_write(f, buf, 1, 199), 1);
+	/* A write that is refused clears nothing behind the end. */
+	page = find_get_page(inode->i_mapping, 0);
+	((char *)page_view(page))[300] = 7;
+	CHECK_EQ(sh_write(f, buf, 1, 400), -EPERM);
+	CHECK_EQ(((char *)page_view(page))[300], 7);
+	put_page(page);
 	CHECK_EQ(vfs_fallocate(f, FALLOC_FL_KEEP_SIZE, 0, (s64)P(2)), -EPERM);
 	CHECK_EQ(vfs_fallocate(f, 0, 0, 200), 0);
 	CHECK_EQ(vfs_fallocate(f, PUNCH, 0, 10), 0);
