@@ -414,8 +414,9 @@ static uint64_t policy_argument(struct gen *g, char kind)
 		return PICK(g, sets);
 	case 'B':
 		return prng_one_in(&g->r, 4) ? prng_below(&g->r, 16) : 0;
-	case 'g': /* of the address: whose policy that is differs here */
-		return 2 + prng_below(&g->r, 2);
+	case 'g': /* of the address; the node only where it is known whether
+		   * there is a page */
+		return 2 + (!g->nr_fds && prng_one_in(&g->r, 2));
 	default:
 		return prng_one_in(&g->r, 8) ? prng_below(&g->r, 70) : 0;
 	}
