@@ -369,6 +369,7 @@ static void map_region(struct replay *rp, struct replay_mm *rmm, uva_t at,
 	if (!r.obj)
 		return;
 	region_add(rmm, &r);
+	rmm->locked |= (m->flags & TRACE_MF_LOCKED) != 0;
 	if (m->flags & (TRACE_MF_LOCKED | TRACE_MF_POPULATE) ||
 	    rmm->lock_future)
 		region_early(rmm, at, len);
@@ -512,6 +513,17 @@ static void call_mremap(struct replay *rp, struct replay_mm *rmm,
 /* ---- calls with files as files
  * ------------------------------------------------------------ */
 
+/* The page that a store at VA would change. */
+static struct shadow_page *page_at(struct replay_mm *rmm, uva_t va)
+{
+	struct replay_region *r = rmm->nr_regions ? region_find(rmm, va) : NULL;
+
+	if (r && r->obj && r->shared)
+		return obj_page(r->obj,
+				r->index + ((va - r->start) >> PAGE_SHIFT));
+	return shadow_get(&rmm->shadow, va);
+}
+
 /* MADV_FREE: pages of [AT, AT + LEN) may be taken. */
 static void mark_free(struct replay_mm *rmm, uva_t at, u64 len)
 {
@@ -567,6 +579,29 @@ static void advised(struct replay *rp, struct replay_mm *rmm, uva_t at, u64 len,
 	}
 }
 
+/* It failed, after a part of the range may have been given up. */
+static void advised_in_part(struct replay *rp, struct replay_mm *rmm, uva_t at,
+			    u64 len, int advice)
+{
+	if (advice == MADV_POPULATE_WRITE)
+		region_early(rmm, at, len);
+	if (advice != MADV_DONTNEED && advice != MADV_DONTNEED_LOCKED &&
+	    advice != MADV_FREE && advice != MADV_REMOVE)
+		return;
+	if (rp->dry) {
+		/* An identity less asks less of the optimum. */
+		region_forget(rp, rmm, at, len);
+		return;
+	}
+	for (u64 off = 0; off < len; off += PAGE_SIZE) {
+		struct replay_region *r = region_find(rmm, at + off);
+		bool shared = r && r->obj && r->shared;
+
+		if (!shared || advice == MADV_REMOVE)
+			page_at(rmm, at + off)->alt = ALT_ANY;
+	}
+}
+
 static void call_advice(struct replay *rp, struct replay_mm *rmm,
 			const struct trace_call *c, uva_t at, u64 len)
 {
@@ -578,6 +613,8 @@ static void call_advice(struct replay *rp, struct replay_mm *rmm,
 		/* What the first pass was told. */
 		if (place_next(rp) >= 0)
 			advised(rp, rmm, at, len, advice);
+		else
+			advised_in_part(rp, rmm, at, len, advice);
 		return;
 	}
 	faults = replay_faults_now();
@@ -591,6 +628,8 @@ static void call_advice(struct replay *rp, struct replay_mm *rmm,
 		mismatch(rp, err);
 	if (!err || err == -ENOMEM)
 		advised(rp, rmm, at, len, advice);
+	else
+		advised_in_part(rp, rmm, at, len, advice);
 }
 
 static void call_lock(struct replay *rp, struct replay_mm *rmm,
@@ -598,6 +637,7 @@ static void call_lock(struct replay *rp, struct replay_mm *rmm,
 {
 	struct fault_mark faults;
 
+	rmm->locked = true;
 	if (!(c->arg & MLOCK_ONFAULT))
 		region_early(rmm, at, len);
 	if (rp->dry)
@@ -620,6 +660,7 @@ static void call_all(struct replay *rp, struct replay_mm *rmm,
 	} else if (c->op == TRACE_OP_MLOCKALL) {
 		bool now = !(flags & MCL_ONFAULT);
 
+		rmm->locked = true;
 		rmm->lock_future = now && flags & MCL_FUTURE;
 		if (now && flags & MCL_CURRENT)
 			region_early(rmm, 0, UINT64_MAX & PAGE_MASK);
@@ -646,6 +687,8 @@ static void moved(struct replay *rp, struct replay_mm *rmm,
 		  const struct region_move *m)
 {
 	region_move(rmm, m);
+	if (rmm->locked && m->to == m->from)
+		region_early(rmm, m->to, m->new);
 	if (m->to == m->from) {
 		if (m->new < m->old)
 			replay_forget(rp, rmm, m->from + m->new,
@@ -654,6 +697,8 @@ static void moved(struct replay *rp, struct replay_mm *rmm,
 	}
 	replay_forget(rp, rmm, m->to, m->new);
 	shadow_move(&rmm->shadow, m->from, m->to, min(m->old, m->new));
+	if (rmm->locked)
+		region_early(rmm, m->to, m->new);
 	if (m->new < m->old)
 		replay_forget(rp, rmm, m->from + m->new, m->old - m->new);
 }
@@ -759,6 +804,9 @@ static void call_range(struct replay *rp, struct replay_mm *rmm,
 		call_munmap(rp, rmm, at, len);
 		break;
 	case TRACE_OP_MPROTECT:
+		/* Locked memory that becomes writable is copied at once. */
+		if (rmm->locked && c->arg & TRACE_PROT_WRITE)
+			region_early(rmm, at, len);
 		if (!rp->dry)
 			mismatch(rp, do_mprotect(rmm->mm, at, len,
 						 call_prot(rp, rmm, c)));
@@ -802,17 +850,6 @@ void replay_call_record(struct replay *rp, struct replay_task *t,
 		call_range(rp, t->rmm, c,
 			   m->base + ((u64)c->page << PAGE_SHIFT),
 			   (u64)c->nr_pages << PAGE_SHIFT);
-}
-
-/* The page that a store at VA would change. */
-static struct shadow_page *page_at(struct replay_mm *rmm, uva_t va)
-{
-	struct replay_region *r = rmm->nr_regions ? region_find(rmm, va) : NULL;
-
-	if (r && r->obj && r->shared)
-		return obj_page(r->obj,
-				r->index + ((va - r->start) >> PAGE_SHIFT));
-	return shadow_get(&rmm->shadow, va);
 }
 
 void replay_content_record(struct replay *rp, struct replay_task *t,

@@ -121,12 +121,10 @@ static u64 fresh_stamp(struct replay *rp)
 void obj_store(struct replay_obj *obj, struct shadow_page *p, u64 index,
 	       void *view)
 {
-	u64 size = obj->kind == OBJ_ANON ? UINT64_MAX : obj->size;
-
 	p->stamp = p->next_stamp ? p->next_stamp : fresh_stamp(obj->rp);
 	p->next_stamp = 0;
 	p->alt = ALT_NONE;
-	p->cut = (u16)(PAGE_SIZE - bytes_below(size, index));
+	p->cut = (u16)(PAGE_SIZE - bytes_below(obj->size, index));
 	if (p->cut == PAGE_SIZE) /* a page without a byte of the file */
 		p->stamp = p->cut = 0;
 	stamp_write_cut(view, p->stamp, p->cut);
@@ -216,7 +214,10 @@ static struct replay_obj *obj_new(struct replay *rp, u32 id, u8 kind)
 
 struct replay_obj *obj_new_anon(struct replay *rp)
 {
-	return obj_new(rp, TRACE_NO_ID, OBJ_ANON);
+	struct replay_obj *obj = obj_new(rp, TRACE_NO_ID, OBJ_ANON);
+
+	obj->size = TRACE_MAX_BYTES; /* as far as it is mapped */
+	return obj;
 }
 
 static void obj_free(struct replay_obj *obj)

@@ -157,6 +157,7 @@ struct replay_mm {
 	struct replay_region *regions; /* (exact) by address, disjoint */
 	u32 nr_regions, max_regions;
 	bool lock_future; /* (exact) MCL_FUTURE: what is mapped comes in */
+	bool locked;	  /* (exact) something was: it may come in by itself */
 };
 
 struct replay_task {

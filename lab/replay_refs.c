@@ -44,10 +44,11 @@ static void data_error(struct replay *rp, uva_t va, const struct shadow_page *p,
 		       const u64 *view)
 {
 	if (rp->res->data_errors++ < 10)
-		err_say("data error: task %u, address 0x%llx: expected stamp "
-			"%llx, first word is %llx, frame %u before",
-			rp->cur, (unsigned long long)va,
-			(unsigned long long)p->stamp,
+		err_say("data error: record %llu, task %u, address 0x%llx: "
+			"expected stamp %llx, first word is %llx, frame %u "
+			"before",
+			(unsigned long long)rp->record, rp->cur,
+			(unsigned long long)va, (unsigned long long)p->stamp,
 			(unsigned long long)view[0], p->pfn);
 }
 

@@ -645,6 +645,490 @@ static void test_bad_ends(void **state)
 	     "Bad address");
 }
 
+/* ---- counts, by a model
+ * ---------------------------------------------------------------
+ *
+ * With memory for everything and no read-ahead the faults of a program follow
+ * from a few rules; this is another implementation of them.
+ */
+
+#define F_PAGES	 64u
+#define F_MMS	 4u
+#define F_AROUND 16u
+
+enum { F_ANON, F_MEMORY, F_PRIVATE, F_SHARED, F_MAPS };
+enum { P_NONE, P_READ, P_WRITE };
+
+struct fmodel {
+	u8 pte[F_MMS][F_MAPS][F_PAGES];
+	bool written[F_MMS][F_MAPS]; /* a private page was made there once */
+	bool file_cached[F_PAGES], memory_there[F_PAGES];
+	u64 anon, file_minor, file_major, memory;
+};
+
+/* Is page PAGE of what map M shows in memory? */
+static bool *there(struct fmodel *f, u32 m, u32 page)
+{
+	return m == F_MEMORY ? &f->memory_there[page] : &f->file_cached[page];
+}
+
+static void model_fault(struct fmodel *f, u32 m, bool minor)
+{
+	if (m == F_ANON)
+		f->anon++;
+	else if (m == F_MEMORY)
+		f->memory++;
+	else if (minor)
+		f->file_minor++;
+	else
+		f->file_major++;
+}
+
+static void model_ref(struct fmodel *f, u32 mm, u32 m, u32 page, bool write)
+{
+	u8 *pte = f->pte[mm][m];
+	u32 from = page / F_AROUND * F_AROUND;
+
+	if (pte[page] == P_WRITE || (pte[page] == P_READ && !write))
+		return;
+	model_fault(f, m,
+		    pte[page] == P_READ || m == F_ANON || m == F_MEMORY ||
+			    *there(f, m, page));
+	for (u32 i = from; m != F_ANON && !write && i < from + F_AROUND; i++)
+		if (pte[i] == P_NONE && *there(f, m, i))
+			pte[i] = P_READ;
+	if (m != F_ANON)
+		*there(f, m, page) = true;
+	pte[page] = write ? P_WRITE : P_READ;
+	if (write && (m == F_ANON || m == F_PRIVATE))
+		f->written[mm][m] = true;
+}
+
+/* Only what may hold private pages is copied, and is shared then. */
+static void model_fork(struct fmodel *f, u32 from, u32 to)
+{
+	for (u32 m = 0; m < F_MAPS; m++) {
+		bool copy = f->written[from][m];
+
+		for (u32 i = 0; i < F_PAGES; i++) {
+			if (copy && f->pte[from][m][i] == P_WRITE)
+				f->pte[from][m][i] = P_READ;
+			f->pte[to][m][i] = copy ? f->pte[from][m][i] : P_NONE;
+		}
+		f->written[to][m] = copy;
+	}
+}
+
+static void model_begin(void)
+{
+	static const struct m maps[F_MAPS] = {
+		[F_ANON] = {.file = NONE},
+		[F_MEMORY] = {.file = NONE, .flags = TRACE_MF_SHARED},
+		[F_PRIVATE] = {.file = 0},
+		[F_SHARED] = {.file = 0, .flags = TRACE_MF_SHARED},
+	};
+
+	begin(0);
+	file(0, F_PAGES * PAGE_SIZE, 0);
+	open_file(0, 0);
+	fop(TRACE_FOP_ADVISE, NONE, 0, 0, 0, 1);
+	for (u32 i = 0; i < F_MAPS; i++) {
+		struct m m = maps[i];
+
+		m.id = i;
+		m.pages = F_PAGES;
+		map(m);
+		call(TRACE_OP_MADVISE, i, 0, F_PAGES, MADV_RANDOM);
+	}
+}
+
+static void model_run(struct fmodel *f, struct prng *rnd, u32 steps)
+{
+	u32 mms = 1, cur = 0;
+
+	model_begin();
+	for (u32 i = 0; i < steps; i++) {
+		u32 what = (u32)prng_below(rnd, 100), m, page;
+
+		m = (u32)prng_below(rnd, F_MAPS);
+		page = (u32)prng_below(rnd, F_PAGES);
+		if (what == 0 && mms < F_MMS) {
+			fork_task(mms, 0);
+			model_fork(f, cur, mms++);
+		} else if (what < 5) {
+			cur = (u32)prng_below(rnd, mms);
+			switch_to(cur);
+		} else if (what < 7) {
+			call(TRACE_OP_MADVISE, m, 0, F_PAGES, MADV_DONTNEED);
+			memset(f->pte[cur][m], P_NONE, F_PAGES);
+		} else {
+			ref(m, page, 1, what & 1 ? TRACE_R : TRACE_W);
+			model_ref(f, cur, m, page, !(what & 1));
+		}
+	}
+	end();
+}
+
+static void test_model(void **state)
+{
+	u64 iters = test_iters(20);
+	static struct fmodel f;
+	struct prng rnd;
+
+	(void)state;
+	test_seed(&rnd, "faults by the model");
+	for (u64 i = 0; i < iters; i++) {
+		memset(&f, 0, sizeof(f));
+		model_run(&f, &rnd, 2000);
+		replay();
+		EXPECT(file_maj_flt, f.file_major);
+		EXPECT(file_min_flt, f.file_minor);
+		EXPECT(shm_min_flt, f.memory);
+		EXPECT(shm_maj_flt, 0);
+		EXPECT(min_flt, f.anon + f.memory + f.file_minor);
+		EXPECT(maj_flt, f.file_major);
+		EXPECT(file_reads, f.file_major);
+	}
+}
+
+/* ---- random programs
+ * --------------------------------------------------------------- */
+
+#define G_TASKS 6u
+#define G_MAPS	12u
+#define G_FILES 8u
+#define G_OPENS 8u
+#define G_PAGES 96u /* of a file, at most */
+
+/* A mapping as the generator knows it; WHOLE: one VMA, which may be moved. */
+struct gmap {
+	bool live, whole, shared, locked;
+	u32 pages;
+};
+
+struct gmm {
+	struct gmap map[G_MAPS];
+};
+
+struct gen {
+	struct prng rnd;
+	struct gmm mm[G_TASKS];
+	int mm_of[G_TASKS];   /* -1: no such task */
+	bool thread[G_TASKS]; /* not the first of its mm */
+	u32 id[G_TASKS];      /* of the task in the trace */
+	u32 next_id, cur;
+	u32 file[G_FILES], next_file;
+	int open[G_OPENS]; /* index into file, or -1 */
+};
+
+static u32 below(struct gen *g, u32 n)
+{
+	return (u32)prng_below(&g->rnd, n);
+}
+
+static struct gmm *cur_mm(struct gen *g)
+{
+	return &g->mm[g->mm_of[g->cur]];
+}
+
+/* A mapping that lives, or -1. */
+static int some_map(struct gen *g)
+{
+	u32 at = below(g, G_MAPS);
+
+	for (u32 i = 0; i < G_MAPS; i++)
+		if (cur_mm(g)->map[(at + i) % G_MAPS].live)
+			return (int)((at + i) % G_MAPS);
+	return -1;
+}
+
+static void gen_file(struct gen *g, u32 slot)
+{
+	g->file[slot] = g->next_file++;
+	file(g->file[slot],
+	     below(g, 3) ? below(g, G_PAGES * (u32)PAGE_SIZE) : 0,
+	     below(g, 4) ? 0 : TRACE_FILE_MEMORY);
+	for (u32 i = 0; i < G_OPENS; i++)
+		if (g->open[i] < 0) {
+			g->open[i] = (int)slot;
+			open_file(i, g->file[slot]);
+			return;
+		}
+}
+
+static int some_open(struct gen *g)
+{
+	u32 at = below(g, G_OPENS);
+
+	for (u32 i = 0; i < G_OPENS; i++)
+		if (g->open[(at + i) % G_OPENS] >= 0)
+			return (int)((at + i) % G_OPENS);
+	return -1;
+}
+
+static void gen_map(struct gen *g)
+{
+	u32 id = below(g, G_MAPS), kind = below(g, 4);
+	struct gmap *m = &cur_mm(g)->map[id];
+	int open = some_open(g);
+	struct m rec = {.id = id, .pages = 1 + below(g, 40), .file = NONE};
+
+	if (m->live)
+		return;
+	if (kind & 1)
+		rec.flags |= TRACE_MF_SHARED;
+	if (kind & 2 && open >= 0) {
+		rec.file = g->file[g->open[open]];
+		rec.open = (u32)open;
+		rec.file_page = below(g, G_PAGES / 2);
+	}
+	if (!below(g, 8))
+		rec.flags |= TRACE_MF_POPULATE;
+	map(rec);
+	*m = (struct gmap){true, true, kind & 1, false, rec.pages};
+}
+
+static void gen_refs(struct gen *g)
+{
+	int id = some_map(g);
+	u32 pages, page, nr;
+
+	if (id < 0)
+		return;
+	pages = cur_mm(g)->map[id].pages;
+	page = below(g, pages);
+	nr = 1 + below(g, pages - page);
+	ref((u32)id, page, nr, below(g, 2) ? TRACE_R : TRACE_W);
+}
+
+static void gen_range_call(struct gen *g)
+{
+	static const int advice[] = {0,	 1,  2,	 3,  4,	 8,  9,
+				     18, 19, 20, 21, 22, 23, 24};
+	int id = some_map(g);
+	struct gmap *m;
+	u32 page, nr;
+
+	if (id < 0)
+		return;
+	m = &cur_mm(g)->map[id];
+	page = below(g, m->pages);
+	nr = 1 + below(g, m->pages - page);
+	if (nr < m->pages)
+		m->whole = false;
+	switch (below(g, 8)) {
+	case 0:
+		call(TRACE_OP_MUNMAP, (u32)id, 0, m->pages, 0);
+		m->live = false;
+		break;
+	case 1:
+		call(TRACE_OP_MPROTECT, (u32)id, page, nr, below(g, 2) ? 1 : 3);
+		break;
+	case 2:
+		nr = min(nr, 4u);
+		m->whole = false;
+		call(TRACE_OP_MLOCK, (u32)id, page, nr, below(g, 2));
+		break;
+	case 3:
+		call(TRACE_OP_MUNLOCK, (u32)id, page, nr, 0);
+		break;
+	case 4:
+		call(TRACE_OP_MSYNC, (u32)id, page, nr,
+		     below(g, 2) ? MS_SYNC : MS_ASYNC);
+		break;
+	default:
+		call(TRACE_OP_MADVISE, (u32)id, page, nr,
+		     (u64)advice[below(g, ARRAY_SIZE(advice))]);
+		break;
+	}
+}
+
+static void gen_mremap(struct gen *g)
+{
+	u32 to = below(g, G_MAPS), flags = TRACE_MREMAP_MAYMOVE;
+	int id = some_map(g);
+	struct gmap *m, *n = &cur_mm(g)->map[to];
+	struct m rec = {.id = to, .file = NONE};
+	u32 old;
+
+	if (id < 0 || n->live)
+		return;
+	m = &cur_mm(g)->map[id];
+	if (!m->whole)
+		return;
+	old = m->pages;
+	rec.pages = 1 + below(g, 40);
+	if (m->shared && !below(g, 4)) {
+		old = 0;
+	} else if (!below(g, 4)) {
+		flags |= TRACE_MREMAP_DONTUNMAP;
+		rec.pages = old; /* as mremap(2) wants it */
+	}
+	/* Equal sizes move by DONTUNMAP only; what moves is whole. */
+	mremap_to((u32)id, 0, old, rec, flags, NONE);
+	*n = *m;
+	n->pages = rec.pages;
+	if (old && !(flags & TRACE_MREMAP_DONTUNMAP))
+		m->live = false;
+}
+
+static void gen_fileop(struct gen *g)
+{
+	int open = some_open(g);
+	u32 slot, id, size = G_PAGES * (u32)PAGE_SIZE;
+	u64 off = below(g, 2) ? below(g, size)
+			      : (u64)below(g, G_PAGES) * PAGE_SIZE;
+	u64 len = below(g, 2) ? 1 + below(g, 3000)
+			      : (1 + (u64)below(g, 20)) * PAGE_SIZE;
+
+	if (open < 0)
+		return;
+	slot = (u32)g->open[open];
+	id = g->file[slot];
+	switch (below(g, 12)) {
+	case 0:
+		fop(TRACE_FOP_TRUNCATE, id, NONE, off, 0, 0);
+		break;
+	case 1:
+		fop(TRACE_FOP_SYNC, id, NONE, 0, 0, below(g, 2));
+		break;
+	case 2:
+		fop(TRACE_FOP_ADVISE, NONE, (u32)open, off, len, below(g, 6));
+		break;
+	case 3:
+		fop(TRACE_FOP_ALLOCATE, NONE, (u32)open, off, len,
+		    below(g, 2) ? 3 : 0);
+		break;
+	case 4:
+		if (below(g, 3))
+			break;
+		/* All of it goes: the name, and this way to it. */
+		fop(TRACE_FOP_UNLINK, id, NONE, 0, 0, 0);
+		for (u32 i = 0; i < G_OPENS; i++)
+			if (g->open[i] == (int)slot) {
+				fop(TRACE_FOP_CLOSE, NONE, i, 0, 0, 0);
+				g->open[i] = -1;
+			}
+		gen_file(g, slot);
+		break;
+	case 5:
+	case 6:
+	case 7:
+	case 8:
+		fop(TRACE_FOP_WRITE, NONE, (u32)open, off, len, 0);
+		break;
+	default:
+		fop(TRACE_FOP_READ, NONE, (u32)open, off, len, 0);
+		break;
+	}
+}
+
+static void gen_switch(struct gen *g, u32 to)
+{
+	g->cur = to;
+	switch_to(g->id[to]);
+}
+
+static void gen_task(struct gen *g)
+{
+	u32 slot = below(g, G_TASKS);
+	bool vm = below(g, 2);
+	int mm = 0;
+
+	if (g->mm_of[slot] >= 0) {
+		if (below(g, 3) || !g->cur) {
+			gen_switch(g, slot);
+			return;
+		}
+		g->mm_of[g->cur] = -1;
+		exit_task();
+		gen_switch(g, 0);
+		return;
+	}
+	if (vm) {
+		mm = g->mm_of[g->cur];
+	} else {
+		for (bool used = true; used; mm += used) {
+			used = false;
+			for (u32 i = 0; i < G_TASKS; i++)
+				used |= g->mm_of[i] == mm;
+		}
+		g->mm[mm] = *cur_mm(g);
+	}
+	g->id[slot] = g->next_id++;
+	fork_task(g->id[slot], vm ? 3 : 0);
+	g->mm_of[slot] = mm;
+}
+
+static void gen_trace(struct gen *g, u64 seed, u32 steps)
+{
+	memset(g, 0, sizeof(*g));
+	prng_seed(&g->rnd, seed);
+	for (u32 i = 0; i < G_TASKS; i++)
+		g->mm_of[i] = i ? -1 : 0;
+	for (u32 i = 0; i < G_OPENS; i++)
+		g->open[i] = -1;
+	g->next_id = 1;
+	begin(0);
+	for (u32 i = 0; i < G_FILES; i++)
+		gen_file(g, i);
+	for (u32 i = 0; i < steps; i++) {
+		u32 what = below(g, 20);
+
+		if (what < 3)
+			gen_map(g);
+		else if (what < 11)
+			gen_refs(g);
+		else if (what < 13)
+			gen_range_call(g);
+		else if (what < 14)
+			gen_mremap(g);
+		else if (what < 19)
+			gen_fileop(g);
+		else
+			gen_task(g);
+	}
+	end();
+}
+
+/*
+ * Whatever such a program does and however little memory there is: every page
+ * and every byte read holds what it must, nothing leaks, the optimum is not
+ * beaten, and the same seed gives the same.
+ */
+static void test_random_programs(void **state)
+{
+	u64 iters = test_iters(25), major = 0, written = 0, again = 0;
+	static struct gen g;
+	struct prng rnd;
+
+	(void)state;
+	test_seed(&rnd, "random programs");
+	for (u64 i = 0; i < iters; i++) {
+		u64 seed = prng_u64(&rnd) >> 32, digest;
+		u64 mem = (2 + prng_below(&rnd, 5)) << 20;
+		u32 cpus = 1 + (u32)prng_below(&rnd, 3);
+
+		fprintf(stderr, "program %llu: seed %llu, %llu MiB, %u CPUs\n",
+			(unsigned long long)i, (unsigned long long)seed,
+			(unsigned long long)mem >> 20, cpus);
+		gen_trace(&g, seed, 3000);
+		replay_with(mem, 64 << 20, cpus, seed);
+		assert_true(res.min_known);
+		assert_true(res.pageins >= res.min_pageins);
+		digest = res.digest;
+		major += res.file_maj_flt + res.shm_maj_flt;
+		written += res.written;
+		again += res.file_rereads;
+		if (i % 8)
+			continue;
+		replay_with(mem, 64 << 20, cpus, seed);
+		assert_true(res.digest == digest);
+		replay_with(128 << 20, 64 << 20, cpus, seed + 1);
+	}
+	assert_true(major > 0 && written > 0 && again > 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -658,6 +1142,8 @@ int main(void)
 		cmocka_unit_test(test_advice),
 		cmocka_unit_test(test_version_1),
 		cmocka_unit_test(test_bad_ends),
+		cmocka_unit_test(test_model),
+		cmocka_unit_test(test_random_programs),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
