@@ -37,6 +37,9 @@
 #define EOPNOTSUPP 95
 #define ETIMEDOUT  110
 #endif
+#ifndef EHWPOISON
+#define EHWPOISON 133
+#endif
 
 /* ERR_PTR convention: internal look-ups with several causes of failure. */
 #define MAX_ERRNO  4095UL

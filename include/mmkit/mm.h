@@ -220,15 +220,18 @@ int mm_user_fault(struct mm_task *task, uva_t va, u32 error_code);
 /*
  * mm_user_fault_info: the same; *INFO says what a signal handler is told
  * (sigaction(2), siginfo_t): SIGNO, which is also returned, CODE and ADDR.
- * CODE is 0 with a pending kill.
+ * CODE is 0 with a pending kill. With MM_BUS_MCEERR_AR ADDR_LSB says how much
+ * is lost: 1 << ADDR_LSB bytes.
  */
 struct mm_siginfo {
 	int signo, code;
 	uva_t addr;
+	int addr_lsb;
 };
-#define MM_SEGV_MAPERR 1 /* no mapping there */
-#define MM_SEGV_ACCERR 2 /* a mapping without this right */
-#define MM_BUS_ADRERR  2 /* contents that cannot be had */
+#define MM_SEGV_MAPERR	 1 /* no mapping there */
+#define MM_SEGV_ACCERR	 2 /* a mapping without this right */
+#define MM_BUS_ADRERR	 2 /* contents that cannot be had */
+#define MM_BUS_MCEERR_AR 4 /* poisoned memory (UFFDIO_POISON) */
 int mm_user_fault_info(struct mm_task *task, uva_t va, u32 error_code,
 		       struct mm_siginfo *info);
 

@@ -33,6 +33,7 @@ struct vm_area_struct;
 #define MM_CAP_SYS_NICE	    0x4u  /* move pages that others map as well */
 #define MM_CAP_SYS_RESOURCE 0x8u  /* raise hard limits, PR_SET_MM */
 #define MM_CAP_IPC_OWNER    0x10u /* permissions of System V IPC do not bind */
+#define MM_CAP_SYS_PTRACE   0x20u /* watch other tasks: userfaultfd(2) */
 
 #define MM_TASK_COMM 16
 /* Locks one thread may hold at once; more fails the lock checker. */
@@ -51,11 +52,12 @@ struct mm_task {
 	u32 flags;		     /* PF_*; written by the task itself */
 	u32 caps;		     /* MM_CAP_*; set by the world */
 	s32 pid;		     /* 0 until mm_task_register() */
-	s32 fatal_signal;	     /* a pending kill (SIGKILL by OOM), or 0 */
-	s16 oom_score_adj;	     /* -1000 .. 1000 */
-	u16 group;   /* memory control group id; 0 is the root */
-	u16 il_prev; /* node of the last turn of interleaving */
-	u8 il_left;  /* turns that it has left */
+	/* A pending kill (SIGKILL by OOM), or 0; who sets it unparks THREAD. */
+	s32 fatal_signal;
+	s16 oom_score_adj; /* -1000 .. 1000 */
+	u16 group;	   /* memory control group id; 0 is the root */
+	u16 il_prev;	   /* node of the last turn of interleaving */
+	u8 il_left;	   /* turns that it has left */
 	struct mempolicy *mempolicy; /* NULL: default (mmkit/mempolicy.h) */
 	u64 min_flt, maj_flt;	     /* faults without / with I/O, own thread */
 	u32 nr_dirtied; /* pages of files since it last looked at limits */

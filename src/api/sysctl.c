@@ -153,6 +153,8 @@ static const struct sysctl_entry sysctl_table[] = {
 	ONE("vm.stack_guard_gap", space_sys.stack_guard_gap, 0,
 	    USER_END >> PAGE_SHIFT, 0, NULL),
 	ONE("vm.swappiness", reclaim_sys.swappiness, 0, 200, 0, NULL),
+	ONE("vm.unprivileged_userfaultfd", space_sys.unprivileged_userfaultfd,
+	    0, 1, 0, NULL),
 	ONE("vm.user_reserve_kbytes", space_sys.user_reserve_kbytes, 0,
 	    INT64_MAX, 0, NULL),
 	ONE("vm.watermark_boost_factor",

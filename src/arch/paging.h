@@ -163,8 +163,9 @@ enum swp_special {
 /* Types below are swap areas. */
 #define SWP_NR_AREAS SWP_PTE_MARKER
 
-/* Kinds of marker. */
-#define PTE_MARKER_UFFD_WP 1u
+/* Kinds of marker; each a bit. */
+#define PTE_MARKER_UFFD_WP  1u /* the page to come is write-protected */
+#define PTE_MARKER_POISONED 2u /* using the page is a memory error */
 
 /*
  * pte_encode: E as it stands in memory at LEVEL of format F. A frame beyond
@@ -526,6 +527,34 @@ static inline swp_entry_t make_pte_marker_entry(u32 kind)
 static inline bool is_pte_marker_entry(swp_entry_t e)
 {
 	return swp_type(e) == SWP_PTE_MARKER;
+}
+
+/* E's kinds of marker (PTE_MARKER_*); 0: it is none. */
+static inline u32 pte_marker(pte_t e)
+{
+	if (!pte_swap(e) || !is_pte_marker_entry(pte_to_swp_entry(e)))
+		return 0;
+	return (u32)swp_offset(pte_to_swp_entry(e));
+}
+
+static inline pte_t make_pte_marker(u32 kinds)
+{
+	return swp_entry_to_pte(make_pte_marker_entry(kinds));
+}
+
+/* There is no page, neither here nor in swap. */
+static inline bool pte_none_mostly(pte_t e)
+{
+	return pte_none(e) || pte_marker(e) != 0;
+}
+
+/* Does E, present, a swap entry or a marker, say that writes are watched? */
+static inline bool pte_any_uffd_wp(pte_t e)
+{
+	if (pte_present(e))
+		return pte_uffd_wp(e);
+	return pte_marker(e) ? (pte_marker(e) & PTE_MARKER_UFFD_WP) != 0
+			     : pte_swap(e) && pte_swp_uffd_wp(e);
 }
 
 /* In a swap area, not one of the special kinds. */

@@ -23,8 +23,9 @@
 	X(HOTPLUG, "hotplug") /* memory online and offline */                  \
 	X(I_RWSEM, "i_rwsem") /* contents and size of one inode */             \
 	X(MMAP_LOCK, "mmap_lock")                                              \
-	X(VMA, "vma") /* a fault's claim on its mapping */                     \
-	X(SHM, "shm") /* one namespace of segments */                          \
+	X(VMA, "vma")			  /* a fault's claim on its mapping */ \
+	X(SHM, "shm")			  /* one namespace of segments */      \
+	X(UFFD_CHANGING, "uffd_changing") /* filling against events */         \
 	X(INVALIDATE_LOCK, "invalidate_lock") /* filling against truncating */ \
 	X(SWAPON, "swapon")	/* swapon and swapoff, one at a time */        \
 	X(MMLIST, "mmlist")	/* list of address spaces with swap entries */ \
@@ -65,6 +66,7 @@
 	X(MEMPOLICY, "mempolicy") /* slots of policies */                      \
 	X(MEMBLOCK, "memblock")                                                \
 	X(SEQ_STATS, "seq_stats")                                              \
+	X(UFFD, "uffd") /* who waits for one userfaultfd */                    \
 	X(PAGE_HASH_WAITQ, "page_hash_waitq")                                  \
 	X(KMAP, "kmap")	  /* slots of pkmap */                                 \
 	X(WAITQ, "waitq") /* innermost but for the port */

@@ -270,7 +270,35 @@ static int new_page(struct shmem_get *g)
 	}
 	new_page_state(g, page);
 	g->page = page;
+	g->made = true;
 	return 0;
+}
+
+int shmem_add_page(struct shmem_get *g)
+{
+	struct shmem_inode *si = shmem_i(g->inode);
+	struct page *page = g->page;
+	int err;
+
+	g->sgp = SGP_CACHE;
+	if (beyond_end(g))
+		return -EINVAL;
+	if (shmem_charge(si, 1))
+		return -ENOMEM;
+	get_page(page);
+	err = new_page_add(g, page);
+	if (err) {
+		shmem_uncharge(si, 1);
+		return err == -EAGAIN ? -EEXIST : err;
+	}
+	put_page(page);
+	new_page_state(g, page);
+	if (!beyond_end(g))
+		return 0;
+	/* As in shmem_getpage(). */
+	shmem_drop_page(g->inode, page);
+	unlock_page(page);
+	return -EINVAL;
 }
 
 /* ---- the one way to a page -------------------------------------------------
@@ -321,7 +349,7 @@ int shmem_getpage(struct shmem_get *g)
 	int err;
 
 	g->page = NULL;
-	g->major = false;
+	g->major = g->made = false;
 	do {
 		if (beyond_end(g))
 			return -EINVAL;

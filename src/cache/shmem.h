@@ -82,6 +82,7 @@ struct shmem_get {
 	enum shmem_sgp sgp;
 	struct page *page; /* out: locked, up to date, with a reference; NULL */
 	bool major;	   /* out: swap was read */
+	bool made;	   /* out: there was none, it is zeroes */
 };
 
 /*
@@ -90,6 +91,14 @@ struct shmem_get {
  * read). May sleep; no page lock held. SGP_CACHE: invalidate lock held shared.
  */
 int shmem_getpage(struct shmem_get *g) MM_MUST_CHECK;
+
+/*
+ * shmem_add_page: G->page, fresh, up to date, the caller's, becomes the page
+ * at G, and is locked then. -EEXIST (there is one), -EINVAL (beyond i_size),
+ * -ENOMEM (none, or the mount is full): it is as before. Invalidate lock held
+ * shared. May sleep.
+ */
+int shmem_add_page(struct shmem_get *g) MM_MUST_CHECK;
 
 /* shmem_charge: N pages more of SB. 0, -ENOSPC. */
 int shmem_charge(struct shmem_inode *si, u64 n) MM_MUST_CHECK;

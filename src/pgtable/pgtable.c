@@ -144,6 +144,19 @@ pte_t pt_clear_bits_odd(const struct pt_slot *slot, u64 bits)
 	return e;
 }
 
+pte_t pt_set_bits_odd(const struct pt_slot *slot, u64 bits)
+{
+	u64 old = pt_raw_read(slot->fmt, slot->entry);
+	pte_t e;
+
+	do {
+		e = pte_decode(slot->fmt, slot->level, old);
+	} while (!pt_raw_cmpxchg(
+		slot->fmt, slot->entry, &old,
+		pte_encode(slot->fmt, slot->level, __pte(e.val | bits))));
+	return e;
+}
+
 /* ---- trees
  * ------------------------------------------------------------------------------
  */

@@ -90,6 +90,7 @@ pte_t pt_get_odd(const struct pt_slot *slot);
 void pt_set_odd(const struct pt_slot *slot, pte_t e);
 pte_t pt_xchg_odd(const struct pt_slot *slot, pte_t e);
 pte_t pt_clear_bits_odd(const struct pt_slot *slot, u64 bits);
+pte_t pt_set_bits_odd(const struct pt_slot *slot, u64 bits);
 
 static inline bool pt_native(const struct pt_slot *slot)
 {
@@ -129,6 +130,15 @@ static inline pte_t pt_clear_bits(const struct pt_slot *slot, u64 bits)
 		return pt_clear_bits_odd(slot, bits);
 	return (pte_t){__atomic_fetch_and((u64 *)slot->entry, ~bits,
 					  __ATOMIC_ACQ_REL)};
+}
+
+/* Set BITS and return the old entry, likewise. Table locked. */
+static inline pte_t pt_set_bits(const struct pt_slot *slot, u64 bits)
+{
+	if (!pt_native(slot))
+		return pt_set_bits_odd(slot, bits);
+	return (pte_t){
+		__atomic_fetch_or((u64 *)slot->entry, bits, __ATOMIC_ACQ_REL)};
 }
 
 /*

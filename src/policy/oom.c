@@ -86,9 +86,13 @@ static bool choose_one(struct mm_task *task, void *arg)
 
 static bool kill_sharing(struct mm_task *task, void *arg)
 {
-	/* Its flags are its own to write: the signal is what it goes by. */
-	if (task->mm == arg)
+	/* Its flags are its own to write: the signal is what it goes by. It may
+	 * wait for a monitor that never answers. */
+	if (task->mm == arg) {
 		WRITE_ONCE(task->fatal_signal, MM_SIGKILL);
+		if (task->thread)
+			port_unpark(task->thread);
+	}
 	return false;
 }
 

@@ -60,7 +60,7 @@ static u64 swap_word(pte_t e)
 
 	if (pte_swp_soft_dirty(e))
 		w |= PM_SOFT_DIRTY;
-	return pte_swp_uffd_wp(e) ? w | PM_UFFD_WP : w;
+	return pte_any_uffd_wp(e) ? w | PM_UFFD_WP : w;
 }
 
 static void put_word(struct vm_area_struct *vma, const struct pt_slot *slot,

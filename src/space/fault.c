@@ -19,6 +19,9 @@
  *      present, ro  write    copy, or reuse if ours alone      fault_cow.c
  *      present      allowed  somebody was faster: nothing      here
  *      (no VMA, but a stack above)  the stack grows            stack.c
+ *      none, registered     a userfaultfd's monitor is asked  userfaultfd.c
+ *      uffd-wp      write   the same                          userfaultfd.c
+ *      marker       any     as none, or the page is poisoned  here
  *
  * 3. Invariants.
  *    FT-1  A case changes the entry only if, under the table lock, it is still
@@ -49,6 +52,7 @@
 #include "phys/phys.h"
 #include "phys/vmstat.h"
 #include "space/rmap.h"
+#include "space/userfaultfd.h"
 
 /* The entry is there already: perhaps only its A and D bits are not. */
 static vm_fault_t fault_spurious(struct vm_fault *vmf)
@@ -65,6 +69,15 @@ static vm_fault_t fault_spurious(struct vm_fault *vmf)
 		pt_set(&vmf->slot, e);
 	pt_unlock(&vmf->slot);
 	return 0;
+}
+
+/* There is no page; perhaps a marker says something about it. */
+static vm_fault_t do_no_page(struct vm_fault *vmf)
+{
+	if (pte_marker(vmf->orig) & PTE_MARKER_POISONED)
+		return VM_FAULT_HWPOISON;
+	return vma_is_anonymous(vmf->vma) ? do_anonymous_page(vmf)
+					  : do_fault(vmf);
 }
 
 vm_fault_t handle_mm_fault(struct vm_area_struct *vma, uva_t address, u32 flags)
@@ -87,7 +100,8 @@ vm_fault_t handle_mm_fault(struct vm_area_struct *vma, uva_t address, u32 flags)
 		return vma_is_anonymous(vma) ? do_anonymous_page(&vmf)
 					     : do_fault(&vmf);
 	if (!pte_present(vmf.orig))
-		return do_swap_page(&vmf);
+		return pte_marker(vmf.orig) ? do_no_page(&vmf)
+					    : do_swap_page(&vmf);
 	if ((flags & FAULT_FLAG_WRITE) && !pte_write(vmf.orig))
 		return do_wp_page(&vmf);
 	return fault_spurious(&vmf);
@@ -108,36 +122,50 @@ void fault_account(struct mm_task *task, vm_fault_t result)
 	if (result & VM_FAULT_ERROR)
 		return;
 	vm_event_add(PGFAULT, 1);
-	if (unlikely(result & VM_FAULT_MAJOR)) {
+	if (unlikely(result & VM_FAULT_MAJOR))
 		count_vm_event(PGMAJFAULT);
+	/* Who had to wait for a monitor had no minor fault. */
+	if (result & (VM_FAULT_MAJOR | VM_FAULT_WAITED))
 		task->maj_flt++;
-	} else {
+	else
 		task->min_flt++;
-	}
 }
 
+/* An access that the CPU could not make. */
+struct access {
+	struct mm_task *task;
+	uva_t va;
+	u32 error_code; /* PF_ERR_* */
+	vm_fault_t result;
+	int segv_code; /* tells a hole from a mapping without the right */
+	struct file *dirtied; /* held; NULL: none */
+	struct uffd_fault uf;
+};
+
 /* Why the access ends: INFO, and its signal. 0: it is to be repeated. */
-static int fault_signal(const struct mm_task *task, uva_t va, vm_fault_t result,
-			int segv_code, struct mm_siginfo *info)
+static int fault_signal(const struct access *a, struct mm_siginfo *info)
 {
-	info->code = 0;
-	info->addr = va;
-	info->signo = READ_ONCE(task->fatal_signal);
+	*info = (struct mm_siginfo){.addr = a->va};
+	info->signo = READ_ONCE(a->task->fatal_signal);
 	if (info->signo)
 		return info->signo;
-	if (result & VM_FAULT_SIGBUS) {
+	if (a->result & VM_FAULT_HWPOISON) {
+		info->signo = MM_SIGBUS;
+		info->code = MM_BUS_MCEERR_AR;
+		info->addr_lsb = PAGE_SHIFT;
+	} else if (a->result & VM_FAULT_SIGBUS) {
 		info->signo = MM_SIGBUS;
 		info->code = MM_BUS_ADRERR;
-	} else if (result & VM_FAULT_SIGSEGV) {
+	} else if (a->result & VM_FAULT_SIGSEGV) {
 		info->signo = MM_SIGSEGV;
-		info->code = segv_code;
+		info->code = a->segv_code;
 	}
 	return info->signo;
 }
 
 static u32 fault_flags(u32 error_code)
 {
-	u32 flags = 0;
+	u32 flags = FAULT_FLAG_USER;
 
 	if (error_code & PF_ERR_WRITE)
 		flags |= FAULT_FLAG_WRITE;
@@ -146,91 +174,112 @@ static u32 fault_flags(u32 error_code)
 	return flags;
 }
 
+/* The right is there. Mmap lock held, or a claim (HOLD: FAULT_FLAG_CLAIM). */
+static void access_vma(struct access *a, struct vm_area_struct *vma, u32 hold)
+{
+	u32 flags = fault_flags(a->error_code) | hold;
+
+	a->result = handle_mm_fault(vma, a->va, flags);
+	if (unlikely(a->result & VM_FAULT_UFFD))
+		a->result =
+			userfault_begin(&a->uf, vma, a->va, flags, a->result);
+	if (a->result & VM_FAULT_DIRTIED)
+		a->dirtied = get_file(vma->vm_file);
+}
+
 /*
  * The common case, without the mmap lock: the mapping is there and allows the
  * access. False: not that case, nothing was done. The first anonymous page of
  * a mapping needs its neighbours, which a claim does not hold.
  */
-static bool fault_claimed(struct mm_task *task, uva_t va, u32 error_code,
-			  vm_fault_t *result, struct file **dirtied)
+static bool fault_claimed(struct access *a)
 {
 	struct vm_area_struct *vma;
 	struct vma_claim claim;
 	bool ours;
 
-	vma = vma_claim(task, va, &claim);
+	vma = vma_claim(a->task, a->va, &claim);
 	if (!vma)
 		return false;
-	ours = access_allowed(vma, error_code) &&
-	       (!(error_code & PF_ERR_WRITE) || (vma->vm_flags & VM_SHARED) ||
-		READ_ONCE(vma->anon_vma));
+	ours = access_allowed(vma, a->error_code) &&
+	       (!(a->error_code & PF_ERR_WRITE) ||
+		(vma->vm_flags & VM_SHARED) || READ_ONCE(vma->anon_vma));
 	if (ours)
-		*result = handle_mm_fault(
-			vma, va, fault_flags(error_code) | FAULT_FLAG_CLAIM);
-	if (ours && (*result & VM_FAULT_DIRTIED))
-		*dirtied = get_file(vma->vm_file);
+		access_vma(a, vma, FAULT_FLAG_CLAIM);
 	vma_claim_end(&claim);
 	return ours;
 }
 
-/* Mmap lock held for reading. -EAGAIN: a stack must grow first. *SEGV_CODE
- * tells a hole from a mapping without the right. */
-static int fault_in_vma(struct mm_struct *mm, uva_t va, u32 error_code,
-			vm_fault_t *result, int *segv_code,
-			struct file **dirtied)
+/* Mmap lock held for reading. -EAGAIN: a stack must grow first. */
+static int fault_in_vma(struct access *a)
 {
-	struct vm_area_struct *vma = find_vma(mm, va);
+	struct vm_area_struct *vma = find_vma(a->task->mm, a->va);
 
-	*result = VM_FAULT_SIGSEGV;
-	*segv_code = MM_SEGV_MAPERR;
+	a->result = VM_FAULT_SIGSEGV;
+	a->segv_code = MM_SEGV_MAPERR;
 	if (!vma)
 		return 0;
-	if (va < vma->vm_start)
+	if (a->va < vma->vm_start)
 		return vma->vm_flags & VM_GROWSDOWN ? -EAGAIN : 0;
-	*segv_code = MM_SEGV_ACCERR;
-	if (!access_allowed(vma, error_code))
-		return 0;
-	*result = handle_mm_fault(vma, va, fault_flags(error_code));
-	if (*result & VM_FAULT_DIRTIED)
-		*dirtied = get_file(vma->vm_file);
+	a->segv_code = MM_SEGV_ACCERR;
+	if (access_allowed(vma, a->error_code))
+		access_vma(a, vma, 0);
 	return 0;
 }
 
 /* With the mmap lock; grows a stack where that is what is needed. */
-static void fault_locked(struct mm_struct *mm, uva_t va, u32 error_code,
-			 vm_fault_t *result, int *segv_code,
-			 struct file **dirtied)
+static void fault_locked(struct access *a)
 {
+	struct mm_struct *mm = a->task->mm;
 	int err;
 
 	do {
 		down_read(&mm->mmap_lock);
-		err = fault_in_vma(mm, va, error_code, result, segv_code,
-				   dirtied);
+		err = fault_in_vma(a);
 		up_read(&mm->mmap_lock);
-	} while (err == -EAGAIN && !expand_stack(mm, va));
+	} while (err == -EAGAIN && !expand_stack(mm, a->va));
+}
+
+/* Once, or as often as a monitor had to be waited for. */
+static void access_fault(struct access *a)
+{
+	vm_fault_t waited = 0;
+
+	for (;;) {
+		if (!fault_claimed(a))
+			fault_locked(a);
+		if (likely(!(a->result & VM_FAULT_RETRY)))
+			break;
+		if (!userfault_wait(&a->uf))
+			break;
+		waited = VM_FAULT_WAITED;
+	}
+	a->result |= waited;
 }
 
 int mm_user_fault_info(struct mm_task *task, uva_t va, u32 error_code,
 		       struct mm_siginfo *info)
 {
-	vm_fault_t result = VM_FAULT_SIGSEGV;
-	struct mm_struct *mm = task->mm;
-	struct file *dirtied = NULL;
-	int segv_code = MM_SEGV_MAPERR;
+	struct access a;
 
-	if (READ_ONCE(task->fatal_signal) || !mm || va >= mm->layout.task_size)
-		return fault_signal(task, va, result, segv_code, info);
-	if (!fault_claimed(task, va, error_code, &result, &dirtied))
-		fault_locked(mm, va, error_code, &result, &segv_code, &dirtied);
-	if (dirtied) {
+	a.task = task;
+	a.va = va;
+	a.error_code = error_code;
+	a.result = VM_FAULT_SIGSEGV;
+	a.segv_code = MM_SEGV_MAPERR;
+	a.dirtied = NULL;
+	if (READ_ONCE(task->fatal_signal) || !task->mm ||
+	    va >= task->mm->layout.task_size)
+		return fault_signal(&a, info);
+	access_fault(&a);
+	if (a.dirtied) {
 		/* With no lock held: writers may have to wait long. */
-		balance_dirty_pages_ratelimited(dirtied->f_mapping);
-		fput(dirtied);
+		balance_dirty_pages_ratelimited(a.dirtied->f_mapping);
+		fput(a.dirtied);
 	}
-	fault_account(task, result);
-	trace_emit(PAGE_FAULT_USER, va, 0, error_code, result);
-	return fault_signal(task, va, result, segv_code, info);
+	fault_account(task, a.result);
+	trace_emit(PAGE_FAULT_USER, va, 0, error_code, a.result);
+	return fault_signal(&a, info);
 }
 
 int mm_user_fault(struct mm_task *task, uva_t va, u32 error_code)

@@ -13,17 +13,33 @@
 #define VM_FAULT_SIGBUS	 0x2u
 #define VM_FAULT_SIGSEGV 0x4u
 #define VM_FAULT_MAJOR	 0x8u
+/* The mapping's userfaultfd is to be asked, and why: userfault_begin(). */
+#define VM_FAULT_UFFD_MISSING 0x10u
+#define VM_FAULT_UFFD_WP      0x20u
+#define VM_FAULT_UFFD_MINOR   0x40u
+#define VM_FAULT_UFFD \
+	(VM_FAULT_UFFD_MISSING | VM_FAULT_UFFD_WP | VM_FAULT_UFFD_MINOR)
+/* The page is poisoned. */
+#define VM_FAULT_HWPOISON 0x80u
 /* Between a provider and its case: the page is locked; the entry has been dealt
  * with, or is to be looked at again. */
 #define VM_FAULT_NOPAGE 0x100u
 #define VM_FAULT_LOCKED 0x200u
 /* A page of the mapping's file became dirty: see balance_dirty_pages. */
 #define VM_FAULT_DIRTIED 0x1000u
-#define VM_FAULT_ERROR	 (VM_FAULT_OOM | VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV)
+/* Between a fault's owner and userfault_begin(): it waits in line. */
+#define VM_FAULT_RETRY 0x2000u
+/* It has waited for a monitor. */
+#define VM_FAULT_WAITED 0x4000u
+/* There is no entry for the access. */
+#define VM_FAULT_ERROR                                                       \
+	(VM_FAULT_OOM | VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV | VM_FAULT_UFFD | \
+	 VM_FAULT_HWPOISON | VM_FAULT_RETRY)
 
 #define FAULT_FLAG_WRITE 0x1u
 #define FAULT_FLAG_INSTR 0x2u
 #define FAULT_FLAG_CLAIM 0x4u /* the VMA is claimed, no mmap lock is held */
+#define FAULT_FLAG_USER	 0x8u /* the program's own access */
 
 struct vm_fault {
 	/* Set by the driver, read-only after. */
@@ -40,7 +56,8 @@ struct vm_fault {
 
 /*
  * handle_mm_fault: make ADDRESS of VMA accessible as FLAGS say, or tell why
- * not. The caller has checked the VMA's permissions. Mmap lock held in any
+ * not; VM_FAULT_UFFD_*: see userfault_begin() (userfaultfd.h). The caller has
+ * checked the VMA's permissions. Mmap lock held in any
  * mode, and still held on return; or, with FAULT_FLAG_CLAIM, a claim on VMA,
  * which then has an anon_vma if the access is a write. May sleep.
  */
@@ -90,12 +107,23 @@ static inline bool fault_lock_same(struct vm_fault *vmf)
 	return false;
 }
 
+/*
+ * pte_keep_watch: E takes the place of OLD, a marker or none: if writes are
+ * watched there, they are from the first on.
+ */
+static inline pte_t pte_keep_watch(pte_t e, pte_t old)
+{
+	if (likely(pte_none(old)) || !(pte_marker(old) & PTE_MARKER_UFFD_WP))
+		return e;
+	return pte_wrprotect(pte_mkuffd_wp(e));
+}
 /* What must not change under a claim. */
 struct vma_view {
 	uva_t start, end;
 	u64 pgoff, flags;
 	pgprot_t prot;
 	const struct anon_vma *anon_vma; /* once it is there */
+	const struct userfaultfd_ctx *uffd;
 };
 
 /* A fault's hold on its mapping: see vma_lock.c. */

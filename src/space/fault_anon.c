@@ -12,6 +12,7 @@
 #include "space/fault.h"
 #include "space/mempolicy.h"
 #include "space/rmap.h"
+#include "space/userfaultfd.h"
 
 static vm_fault_t map_zero_page(struct vm_fault *vmf)
 {
@@ -25,7 +26,8 @@ static vm_fault_t map_zero_page(struct vm_fault *vmf)
 		pt_unlock(&vmf->slot);
 		return VM_FAULT_SIGBUS;
 	}
-	pt_set(&vmf->slot, pte_mkyoung(pte_wrprotect(e)));
+	e = pte_mkyoung(pte_wrprotect(e));
+	pt_set(&vmf->slot, pte_keep_watch(e, vmf->orig));
 	pt_unlock(&vmf->slot);
 	return 0;
 }
@@ -61,7 +63,7 @@ static vm_fault_t map_fresh_page(struct vm_fault *vmf, struct page *page)
 	if (unlikely(vma->vm_flags & VM_LOCKED))
 		mlock_new_page(page);
 	lru_cache_add(page);
-	pt_set(&vmf->slot, fresh_entry(vma, page));
+	pt_set(&vmf->slot, pte_keep_watch(fresh_entry(vma, page), vmf->orig));
 	pt_unlock(&vmf->slot);
 	return 0;
 }
@@ -130,6 +132,8 @@ vm_fault_t do_anonymous_page(struct vm_fault *vmf)
 {
 	struct page *page;
 
+	if (unlikely(userfaultfd_missing(vmf->vma)))
+		return VM_FAULT_UFFD_MISSING;
 	if (!(vmf->flags & FAULT_FLAG_WRITE))
 		return map_zero_page(vmf);
 	if (unlikely(!READ_ONCE(vmf->vma->anon_vma)) &&

@@ -18,6 +18,7 @@
 #include "space/fault.h"
 #include "space/mempolicy.h"
 #include "space/rmap.h"
+#include "space/userfaultfd.h"
 
 void wp_page_reuse(struct vm_fault *vmf)
 {
@@ -123,10 +124,28 @@ static vm_fault_t wp_page_copy(struct vm_fault *vmf, struct page *old)
 	return 0;
 }
 
+/* Writes were watched to be noted, not to be asked about: this one is noted.
+ * False: somebody was faster. */
+static bool wp_forget_watch(struct vm_fault *vmf)
+{
+	if (!fault_lock_same(vmf))
+		return false;
+	vmf->orig =
+		pte_clear_uffd_wp(pt_clear_bits(&vmf->slot, X86_PTE_UFFD_WP));
+	pt_unlock(&vmf->slot);
+	return true;
+}
+
 vm_fault_t do_wp_page(struct vm_fault *vmf)
 {
 	struct page *page;
 
+	if (unlikely(pte_uffd_wp(vmf->orig))) {
+		if (!userfaultfd_wp_async(vmf->vma))
+			return VM_FAULT_UFFD_WP;
+		if (!wp_forget_watch(vmf))
+			return 0;
+	}
 	if (pte_special(vmf->orig))
 		return wp_page_copy(vmf, NULL);
 	if (!fault_lock_same(vmf))

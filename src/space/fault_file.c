@@ -76,7 +76,8 @@ void set_file_entry(struct vm_fault *vmf, const struct pt_slot *slot,
 		e = pte_mkdirty(pte_mkwrite(e));
 	else
 		e = pte_wrprotect(e);
-	pt_set(slot, young ? pte_mkyoung(e) : e);
+	e = young ? pte_mkyoung(e) : e;
+	pt_set(slot, pte_keep_watch(e, pt_get(slot)));
 }
 
 /* The OOM reaper was here: fresh contents must not appear. Table locked. */
@@ -127,7 +128,9 @@ static vm_fault_t do_read_fault(struct vm_fault *vmf)
 {
 	vm_fault_t ret, map;
 
-	if (vmf->vma->vm_ops->map_pages) {
+	/* Neighbours would come without being asked for, or unwatched. */
+	if (vmf->vma->vm_ops->map_pages &&
+	    !(vmf->vma->vm_flags & (VM_UFFD_WP | VM_UFFD_MINOR))) {
 		ret = fault_around(vmf);
 		if (ret)
 			return ret;
@@ -163,7 +166,7 @@ static vm_fault_t map_copy(struct vm_fault *vmf, struct page *copy, bool *done)
 		e = pte_mkyoung(pte_mkdirty(e));
 		if (vma->vm_flags & VM_WRITE)
 			e = pte_mkwrite(e);
-		pt_set(&vmf->slot, e);
+		pt_set(&vmf->slot, pte_keep_watch(e, vmf->orig));
 		*done = true;
 	}
 	pt_unlock(&vmf->slot);

@@ -42,7 +42,8 @@ static pte_t swap_make_pte(struct vm_fault *vmf, struct page *page,
 		pte_make(page_to_pfn(page), vmf->vma->vm_page_prot));
 
 	e = pte_swp_give(pte_wrprotect(e), vmf->orig);
-	if (exclusive && (vmf->flags & FAULT_FLAG_WRITE))
+	/* Watched: the access is repeated, and then asks. */
+	if (exclusive && (vmf->flags & FAULT_FLAG_WRITE) && !pte_uffd_wp(e))
 		e = pte_mkdirty(pte_mkwrite(e));
 	return e;
 }

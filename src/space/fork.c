@@ -18,11 +18,22 @@
 #include "cache/swap.h"
 #include "space/rmap.h"
 #include "space/space.h"
+#include "space/uffd_event.h"
+#include "space/userfaultfd.h"
 
 struct copy_side {
 	struct vm_area_struct *vma;
 	struct pt_slot slot;
 };
+
+/* What a marker of the parent's says of the child's page too. */
+static void copy_marker(struct copy_side *dst, u32 kinds)
+{
+	if (!userfaultfd_wp(dst->vma))
+		kinds &= ~PTE_MARKER_UFFD_WP;
+	if (kinds)
+		pt_set(&dst->slot, make_pte_marker(kinds));
+}
 
 /* Both tables locked. -ENOMEM: a swap slot has too many users. */
 static int copy_entry(struct copy_side *dst, struct copy_side *src)
@@ -34,13 +45,18 @@ static int copy_entry(struct copy_side *dst, struct copy_side *src)
 	if (pte_none(e))
 		return 0;
 	mm_verify(pte_none(pt_get(&dst->slot)));
+	if (pte_marker(e)) {
+		copy_marker(dst, pte_marker(e));
+		return 0;
+	}
 	if (pte_in_swap(e)) {
 		if (swap_duplicate(pte_to_swp_entry(e)))
 			return -ENOMEM;
 		mm_counter_add(mm, MM_SWAPENTS, 1);
 	}
 	if (pte_swap(e)) {
-		pt_set(&dst->slot, e);
+		pt_set(&dst->slot,
+		       userfaultfd_wp(dst->vma) ? e : pte_swp_clear_uffd_wp(e));
 		return 0;
 	}
 	/* What is shared stays so; the parent's entry knows that it is dirty.
@@ -57,6 +73,9 @@ static int copy_entry(struct copy_side *dst, struct copy_side *src)
 		page_dup_rmap(page);
 		mm_counter_add(mm, mm_counter(page), 1);
 	}
+	/* Who watches the parent need not watch the child. */
+	if (!userfaultfd_wp(dst->vma))
+		e = pte_clear_uffd_wp(e);
 	pt_set(&dst->slot, pte_mkold(e));
 	return 0;
 }
@@ -118,7 +137,8 @@ static int dup_vma(struct mm_struct *mm, struct vm_area_struct *old)
 		goto unaccount;
 	new->vm_mm = mm;
 	new->vm_flags &= ~VM_LOCKED_MASK; /* mlock(2): not inherited */
-	if (!(old->vm_flags & VM_WIPEONFORK) && anon_vma_fork(new, old)) {
+	if (uffd_fork_vma(new, old) ||
+	    (!(old->vm_flags & VM_WIPEONFORK) && anon_vma_fork(new, old))) {
 		vma_free(new);
 		goto unaccount;
 	}
@@ -127,8 +147,9 @@ static int dup_vma(struct mm_struct *mm, struct vm_area_struct *old)
 	vma_link(mm, new);
 	vm_stat_account(mm, new->vm_flags, (s64)pages);
 	/* Without pages of its own it has zero pages and a file's: cheaper to
-	 * fault. */
-	if ((old->vm_flags & VM_WIPEONFORK) || !old->anon_vma)
+	 * fault, unless entries say more. */
+	if ((old->vm_flags & VM_WIPEONFORK) ||
+	    (!old->anon_vma && !userfaultfd_wp(new)))
 		return 0;
 	return copy_page_range(new, old);
 unaccount:
@@ -159,10 +180,12 @@ int mm_fork(struct mm_struct *old, struct mm_struct **out)
 		if (err)
 			break;
 	}
+	if (err)
+		uffd_fork_cancel(old, mm);
 	mmap_write_unlock(mm);
 	/* Before anybody writes through an old entry of the parent's. */
 	port_tlb_flush(&old->cpus, old->asid, 0, 0);
-	mmap_write_unlock(old);
+	mmap_write_unlock_tell(old);
 	if (err)
 		mm_put(mm);
 	else

@@ -21,7 +21,9 @@
  *           foreign reference would be copied at the next write.
  *
  * 4. Locking. mmap lock for reading; the table lock around a look or a copy of
- *    at most one page. The caller holds neither.
+ *    at most one page. The caller holds neither. Where a userfaultfd's monitor
+ *    is to be asked the mmap lock is given back before the wait, and what was
+ *    looked up under it is looked up again (USER_PAGE_WAIT).
  *
  * 5. Failure. -EFAULT: no mapping or no right; -ENOMEM: no frame. What was
  *    faulted in before stays.
@@ -39,6 +41,7 @@
 #include "phys/vmstat.h"
 #include "space/fault.h"
 #include "space/gup.h"
+#include "space/userfaultfd.h"
 
 /* ---- one page ------------------------------------------------------------ */
 
@@ -58,18 +61,37 @@ static int fault_errno(vm_fault_t result)
 {
 	if (result & (VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV))
 		return -EFAULT;
+	if (result & VM_FAULT_HWPOISON)
+		return -EHWPOISON;
+	if (result & VM_FAULT_RETRY)
+		return USER_PAGE_WAIT;
 	return result & VM_FAULT_OOM ? -ENOMEM : 0;
 }
 
-int user_page_lock(struct vm_area_struct *vma, uva_t addr, bool write,
-		   struct pt_slot *slot)
+/* One fault. 0: look again; USER_PAGE_WAIT; -errno. */
+static int user_fault(struct vm_area_struct *vma, uva_t addr, bool write,
+		      struct uffd_fault *uf)
 {
+	u32 flags = write ? FAULT_FLAG_WRITE : 0;
 	struct mm_task *task = port_current();
+	vm_fault_t ret = handle_mm_fault(vma, addr, flags);
+	int err;
+
+	if (ret & VM_FAULT_UFFD)
+		ret = uf ? userfault_begin(uf, vma, addr, flags, ret)
+			 : VM_FAULT_SIGBUS;
+	fault_account(task, ret);
+	err = fault_errno(ret);
+	return !err && READ_ONCE(task->fatal_signal) ? -EINTR : err;
+}
+
+int user_page_lock(struct vm_area_struct *vma, uva_t addr, bool write,
+		   struct pt_slot *slot, struct uffd_fault *uf)
+{
 	struct mm_struct *mm = vma->vm_mm;
 
 	mm_assert(vma_contains(vma, addr) && vma_access_own(vma, write));
 	for (;;) {
-		vm_fault_t ret;
 		int err;
 
 		if (pt_lookup(&mm->pt, addr, slot)) {
@@ -81,11 +103,7 @@ int user_page_lock(struct vm_area_struct *vma, uva_t addr, bool write,
 				return 0;
 			pt_unlock(slot);
 		}
-		ret = handle_mm_fault(vma, addr, write ? FAULT_FLAG_WRITE : 0);
-		fault_account(task, ret);
-		err = fault_errno(ret);
-		if (!err && READ_ONCE(task->fatal_signal))
-			err = -EINTR;
+		err = user_fault(vma, addr, write, uf);
 		if (err)
 			return err;
 	}
@@ -114,34 +132,41 @@ static uva_t populate_new(struct vm_area_struct *vma, uva_t at, uva_t end)
 	return at;
 }
 
-static int populate_vma(struct vm_area_struct *vma, uva_t start, uva_t end,
-			bool write)
+/* *AT is where it ended. */
+static int populate_vma(struct vm_area_struct *vma, uva_t *at, uva_t end,
+			bool write, struct uffd_fault *uf)
 {
-	bool batches = write && vma_is_anonymous(vma);
-	uva_t at = start;
-	int err = 0;
+	/* Where a monitor wants to be asked nothing is made. */
+	bool batches =
+		write && vma_is_anonymous(vma) && !userfaultfd_missing(vma);
 
-	while (at < end && !err) {
+	while (*at < end) {
 		struct pt_slot slot;
+		int err;
 
 		if (batches)
-			at = populate_new(vma, at, end);
-		if (at == end)
+			*at = populate_new(vma, *at, end);
+		if (*at == end)
 			break;
-		err = user_page_lock(vma, at, write, &slot);
-		if (!err)
-			pt_unlock(&slot);
-		at += PAGE_SIZE;
+		err = user_page_lock(vma, *at, write, &slot, uf);
+		if (err)
+			return err;
+		pt_unlock(&slot);
+		*at += PAGE_SIZE;
 	}
-	return err;
+	return 0;
 }
 
-/* The part of [*AT, END) in one mapping, a step at most. Lock held. */
+/*
+ * The part of [*AT, END) in one mapping, a step at most. Lock held. *AT is
+ * where to go on, with USER_PAGE_WAIT after the wait for UF; with UF NULL
+ * nobody is waited for.
+ */
 static int populate_step(struct mm_struct *mm, uva_t *at, uva_t end,
-			 enum populate_how how)
+			 enum populate_how how, struct uffd_fault *uf)
 {
 	struct vm_area_struct *vma = find_vma(mm, *at);
-	uva_t to;
+	uva_t to, from = *at;
 	bool write, allowed;
 	int err;
 
@@ -154,14 +179,30 @@ static int populate_step(struct mm_struct *mm, uva_t *at, uva_t end,
 		write = (vma->vm_flags & (VM_WRITE | VM_SHARED)) == VM_WRITE;
 	allowed = how == POPULATE_LIKELY ? vma_access_own(vma, write)
 					 : vma_access_foreign(vma, write);
-	if (how == POPULATE_LIKELY && (vma->vm_flags & VM_LOCKONFAULT))
-		err = 0;
-	else if (allowed)
-		err = populate_vma(vma, *at, to, write);
-	else
-		err = how == POPULATE_LIKELY ? -EFAULT : -EINVAL;
 	*at = to;
-	return err;
+	if (how == POPULATE_LIKELY && (vma->vm_flags & VM_LOCKONFAULT))
+		return 0;
+	if (!allowed)
+		return how == POPULATE_LIKELY ? -EFAULT : -EINVAL;
+	err = populate_vma(vma, &from, to, write, uf);
+	if (err == USER_PAGE_WAIT)
+		*at = from;
+	return err == -EHWPOISON && how == POPULATE_LIKELY ? -EFAULT : err;
+}
+
+/* The same without the lock; waits where it must. */
+static int populate_step_wait(struct mm_struct *mm, uva_t *at, uva_t end,
+			      enum populate_how how)
+{
+	struct uffd_fault uf;
+	int err;
+
+	down_read(&mm->mmap_lock);
+	err = populate_step(mm, at, end, how, &uf);
+	up_read(&mm->mmap_lock);
+	if (err != USER_PAGE_WAIT)
+		return err;
+	return userfault_wait(&uf) ? 0 : -EINTR;
 }
 
 int mm_populate(struct mm_struct *mm, uva_t start, u64 len,
@@ -170,42 +211,38 @@ int mm_populate(struct mm_struct *mm, uva_t start, u64 len,
 	uva_t at = start, end = start + len;
 	int err = 0;
 
-	while (at < end && !err) {
-		down_read(&mm->mmap_lock);
-		err = populate_step(mm, &at, end, how);
-		up_read(&mm->mmap_lock);
-	}
+	while (at < end && !err)
+		err = populate_step_wait(mm, &at, end, how);
 	return err;
 }
 
 void mm_populate_vma(struct vm_area_struct *vma, uva_t at, uva_t end)
 {
 	while (at < end &&
-	       !populate_step(vma->vm_mm, &at, end, POPULATE_LIKELY))
+	       !populate_step(vma->vm_mm, &at, end, POPULATE_LIKELY, NULL))
 		;
+}
+
+/* The first address from AT on that is mapped; task_size: none. */
+static uva_t next_mapped(struct mm_struct *mm, uva_t at)
+{
+	struct vm_area_struct *vma;
+
+	down_read(&mm->mmap_lock);
+	vma = find_vma(mm, at);
+	at = vma ? max(at, vma->vm_start) : mm->layout.task_size;
+	up_read(&mm->mmap_lock);
+	return at;
 }
 
 void mm_populate_all(struct mm_struct *mm)
 {
-	uva_t at = 0, end = mm->layout.task_size;
+	uva_t at = next_mapped(mm, 0), end = mm->layout.task_size;
 
-	while (at < end) {
-		struct vm_area_struct *vma;
-
-		down_read(&mm->mmap_lock);
-		vma = find_vma(mm, at);
-		if (vma) {
-			at = max(at, vma->vm_start);
-			/* One mapping without access must not spare the rest.
-			 */
-			if (populate_step(mm, &at, end, POPULATE_LIKELY) ==
-			    -EINTR)
-				vma = NULL;
-		}
-		up_read(&mm->mmap_lock);
-		if (!vma)
-			break;
-	}
+	/* One mapping without access must not spare the rest. */
+	while (at < end &&
+	       populate_step_wait(mm, &at, end, POPULATE_LIKELY) != -EINTR)
+		at = next_mapped(mm, at);
 }
 
 /* ---- pin ------------------------------------------------------------------
@@ -236,7 +273,7 @@ void unpin_user_pages_dirty(struct page **pages, u64 nr, bool dirty)
 
 /* Lock held for reading. */
 static int pin_one(struct mm_struct *mm, uva_t addr, bool write,
-		   struct page **out)
+		   struct page **out, struct uffd_fault *uf)
 {
 	struct vm_area_struct *vma = find_vma(mm, addr);
 	struct pt_slot slot;
@@ -244,13 +281,32 @@ static int pin_one(struct mm_struct *mm, uva_t addr, bool write,
 
 	if (!vma_contains(vma, addr) || !vma_access_foreign(vma, write))
 		return -EFAULT;
-	err = user_page_lock(vma, addr, write, &slot);
+	err = user_page_lock(vma, addr, write, &slot, uf);
 	if (err)
-		return err;
+		return err == -EHWPOISON ? -EFAULT : err;
 	*out = pfn_to_page(pte_pfn(pt_get(&slot)));
 	pin_page(*out);
 	pt_unlock(&slot);
 	return 0;
+}
+
+/* The same; gives the lock back for as long as a monitor is waited for. */
+static int pin_one_wait(struct mm_struct *mm, uva_t addr, bool write,
+			struct page **out)
+{
+	for (;;) {
+		struct uffd_fault uf;
+		int err = pin_one(mm, addr, write, out, &uf);
+		bool woken;
+
+		if (err != USER_PAGE_WAIT)
+			return err;
+		up_read(&mm->mmap_lock);
+		woken = userfault_wait(&uf);
+		down_read(&mm->mmap_lock);
+		if (!woken)
+			return -EINTR;
+	}
 }
 
 s64 pin_user_pages(struct mm_struct *mm, uva_t start, u64 nr, u32 gup_flags,
@@ -266,9 +322,9 @@ s64 pin_user_pages(struct mm_struct *mm, uva_t start, u64 nr, u32 gup_flags,
 	for (; done < nr && !err; done += !err)
 		err = start + (done << PAGE_SHIFT) < start
 			      ? -EFAULT
-			      : pin_one(mm, start + (done << PAGE_SHIFT),
-					(gup_flags & FOLL_WRITE) != 0,
-					&pages[done]);
+			      : pin_one_wait(mm, start + (done << PAGE_SHIFT),
+					     (gup_flags & FOLL_WRITE) != 0,
+					     &pages[done]);
 	up_read(&mm->mmap_lock);
 	return done ? (s64)done : err;
 }
@@ -305,8 +361,12 @@ static void copy_locked(const struct pt_slot *slot, const struct copy_step *c)
 		pt_set(slot, n);
 }
 
-static int copy_one(struct mm_struct *mm, const struct copy_step *c)
+/* 0; -EAGAIN: a stack must grow; USER_PAGE_WAIT: for UF; -errno. */
+static int copy_one(struct mm_struct *mm, const struct copy_step *c,
+		    struct uffd_fault *uf)
 {
+	/* Others ask for whole pages. */
+	uva_t at = c->how & USER_OWN ? c->user : PAGE_ALIGN_DOWN(c->user);
 	bool write = (c->how & USER_WRITE) != 0, allowed = false;
 	struct vm_area_struct *vma;
 	struct pt_slot slot;
@@ -320,7 +380,7 @@ static int copy_one(struct mm_struct *mm, const struct copy_step *c)
 	if (vma && c->user < vma->vm_start && (vma->vm_flags & VM_GROWSDOWN))
 		err = -EAGAIN;
 	else if (allowed)
-		err = user_page_lock(vma, c->user, write, &slot);
+		err = user_page_lock(vma, at, write, &slot, uf);
 	if (!err) {
 		copy_locked(&slot, c);
 		pt_unlock(&slot);
@@ -337,9 +397,12 @@ static u64 copy_user(struct mm_struct *mm, uva_t user, void *kernel, u64 n,
 		struct copy_step c = {
 			user, kernel,
 			min(n, PAGE_SIZE - (user & (PAGE_SIZE - 1))), how};
+		struct uffd_fault uf;
 		int err = user >= mm->layout.task_size ? -EFAULT
-						       : copy_one(mm, &c);
+						       : copy_one(mm, &c, &uf);
 
+		if (err == USER_PAGE_WAIT && userfault_wait(&uf))
+			continue;
 		if (err == -EAGAIN && (how & USER_OWN) &&
 		    !expand_stack(mm, user))
 			continue;

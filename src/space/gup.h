@@ -20,11 +20,15 @@ enum populate_how {
 /*
  * user_page_lock: fault ADDR of VMA in until it can be read (WRITE: written);
  * then its table is locked and *SLOT names its entry. (M) held, the right
- * checked by the caller. 0; -EFAULT, -ENOMEM, -EINTR (a fatal signal): not
- * locked. May sleep.
+ * checked by the caller. 0; -EFAULT, -ENOMEM, -EINTR (a fatal signal),
+ * -EHWPOISON: not locked. USER_PAGE_WAIT: not locked either, a monitor is
+ * asked: give (M) back, userfault_wait(UF), begin anew; UF NULL: then -EFAULT.
+ * May sleep.
  */
+#define USER_PAGE_WAIT 1
+struct uffd_fault;
 int user_page_lock(struct vm_area_struct *vma, uva_t addr, bool write,
-		   struct pt_slot *slot) MM_MUST_CHECK;
+		   struct pt_slot *slot, struct uffd_fault *uf) MM_MUST_CHECK;
 
 /*
  * mm_populate: fault in [START, START + LEN). 0; -ENOMEM (a hole, or no

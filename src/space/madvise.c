@@ -45,6 +45,7 @@
 #include "space/mempolicy.h"
 #include "space/rmap.h"
 #include "space/space.h"
+#include "space/uffd_event.h"
 
 /* ---- what is known
  * ----------------------------------------------------------- */
@@ -235,6 +236,11 @@ static void free_entry(struct advise_walk *w, const struct pt_slot *slot,
 {
 	struct page *page;
 
+	if (pte_marker(e)) {
+		if (pte_marker(e) & PTE_MARKER_POISONED)
+			pt_set(slot, (pte_t){0});
+		return;
+	}
 	if (pte_in_swap(e)) {
 		pt_xchg(slot, (pte_t){0});
 		mm_counter_add(w->vma->vm_mm, MM_SWAPENTS, -1);
@@ -368,7 +374,7 @@ static void advise_dontneed(struct mm_struct *mm, struct vm_area_struct *vma,
 	struct mmu_gather tlb;
 
 	mm_gather_init(&tlb, mm);
-	zap_range(&tlb, vma, start, end);
+	zap_contents(&tlb, vma, start, end);
 	tlb_finish(&tlb);
 }
 
@@ -388,6 +394,7 @@ static int advise_remove(struct vm_area_struct *vma, uva_t start, uva_t end)
 	if ((vma->vm_flags & both) != both)
 		return -EACCES;
 	get_file(file);
+	(void)uffd_remove(vma, start, end); /* looked up again by the caller */
 	up_read(&mm->mmap_lock);
 	if (file->f_op && file->f_op->fallocate)
 		err = file->f_op->fallocate(
@@ -407,29 +414,57 @@ static int advise_willneed(struct vm_area_struct *vma, uva_t start, uva_t end)
 			   POSIX_FADV_WILLNEED);
 }
 
-/* Lock held for reading; MADV_REMOVE gives it up between. */
+/* May contents of VMA be dropped, as ADVICE says? */
+static bool may_drop(const struct vm_area_struct *vma, int advice)
+{
+	if (advice == MADV_DONTNEED_LOCKED)
+		return true;
+	return !(vma->vm_flags & VM_LOCKED) &&
+	       (advice == MADV_DONTNEED || vma_is_anonymous(vma));
+}
+
+/* MADV_DONTNEED, MADV_FREE. A monitor is told first, without the lock. */
+static int advise_drop(struct mm_struct *mm, struct vm_area_struct *vma,
+		       uva_t start, uva_t end, int advice)
+{
+	if (!may_drop(vma, advice))
+		return -EINVAL;
+	if (!uffd_remove(vma, start, end)) {
+		vma = find_vma(mm, start);
+		if (!vma_contains(vma, start))
+			return -ENOMEM;
+		if (!may_drop(vma, advice))
+			return -EINVAL;
+		end = min(end, vma->vm_end);
+	}
+	if (advice == MADV_FREE)
+		advise_walk(vma, start, end, advice);
+	else
+		advise_dontneed(mm, vma, start, end);
+	return 0;
+}
+
+/* Lock held for reading; MADV_REMOVE, and who tells a monitor, gives it up
+ * between. */
 static int advise_vma_pages(struct vm_area_struct *vma, uva_t start, uva_t end,
 			    int advice)
 {
-	bool locked = (vma->vm_flags & VM_LOCKED) != 0;
-
 	switch (advice) {
 	case MADV_REMOVE:
 		return advise_remove(vma, start, end);
+	case MADV_DONTNEED:
+	case MADV_DONTNEED_LOCKED:
+	case MADV_FREE:
+		return advise_drop(vma->vm_mm, vma, start, end, advice);
 	case MADV_WILLNEED:
 		if (vma->vm_file)
 			return advise_willneed(vma, start, end);
 		break;
-	case MADV_DONTNEED_LOCKED:
-		break;
 	default:
-		if (locked || (advice == MADV_FREE && !vma_is_anonymous(vma)))
+		if (vma->vm_flags & VM_LOCKED)
 			return -EINVAL;
 	}
-	if (advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED)
-		advise_dontneed(vma->vm_mm, vma, start, end);
-	else
-		advise_walk(vma, start, end, advice);
+	advise_walk(vma, start, end, advice);
 	return 0;
 }
 

@@ -51,6 +51,7 @@
 #include "phys/mempolicy.h"
 #include "phys/mmzone.h"
 #include "space/gup.h"
+#include "space/userfaultfd.h"
 
 /* ---- which policy ---------------------------------------------------------
  */
@@ -200,40 +201,61 @@ static bool page_is_there(struct vm_area_struct *vma, uva_t addr)
 	return pte_present(e) && !pte_special(e);
 }
 
-/* The node of the page at ADDR of VMA, which is read for that. */
-static int lookup_node(struct vm_area_struct *vma, uva_t addr)
+/* The node of the page at ADDR of VMA, which is read for that; or -errno.
+ * *WAIT: a monitor is asked for it, see user_page_lock(). */
+static int lookup_node(struct vm_area_struct *vma, uva_t addr,
+		       struct uffd_fault *uf, bool *wait)
 {
 	struct pt_slot slot;
 	int nid = (vma->vm_flags & VM_READ) || page_is_there(vma, addr)
-			  ? user_page_lock(vma, addr, false, &slot)
+			  ? user_page_lock(vma, addr, false, &slot, uf)
 			  : -EFAULT;
 
+	*wait = nid == USER_PAGE_WAIT;
 	if (nid)
-		return nid;
+		return nid == -EHWPOISON ? -EFAULT : nid;
 	nid = zone_to_nid(page_zone(pfn_to_page(pte_pfn(pt_get(&slot)))));
 	pt_unlock(&slot);
 	return nid;
 }
 
+/* As policy_of_addr(), (M) held; *WAIT as above. */
+static int policy_of_addr_locked(struct mm_struct *mm, uva_t addr, bool node,
+				 struct policy_told *told,
+				 struct uffd_fault *uf, bool *wait)
+{
+	struct vm_area_struct *vma = find_vma(mm, addr);
+	int nid;
+
+	*wait = false;
+	if (!vma_contains(vma, addr))
+		return -EFAULT;
+	told->mode =
+		mpol_mode(vma->vm_policy) | (int)mpol_flags(vma->vm_policy);
+	told->nodes = mpol_user_nodes(vma->vm_policy);
+	if (!node)
+		return 0;
+	nid = lookup_node(vma, addr, uf, wait);
+	if (nid < 0)
+		return nid;
+	told->mode = nid;
+	return 0;
+}
+
 static int policy_of_addr(struct mm_struct *mm, uva_t addr, bool node,
 			  struct policy_told *told)
 {
-	struct vm_area_struct *vma;
-	int err = -EFAULT;
+	struct uffd_fault uf;
+	bool wait;
+	int err;
 
-	down_read(&mm->mmap_lock);
-	vma = find_vma(mm, addr);
-	if (vma_contains(vma, addr)) {
-		told->mode = mpol_mode(vma->vm_policy) |
-			     (int)mpol_flags(vma->vm_policy);
-		told->nodes = mpol_user_nodes(vma->vm_policy);
-		err = node ? lookup_node(vma, addr) : 0;
-		if (node && err >= 0) {
-			told->mode = err;
-			err = 0;
-		}
-	}
-	up_read(&mm->mmap_lock);
+	do {
+		down_read(&mm->mmap_lock);
+		err = policy_of_addr_locked(mm, addr, node, told, &uf, &wait);
+		up_read(&mm->mmap_lock);
+		if (wait && !userfault_wait(&uf))
+			return -EINTR;
+	} while (wait);
 	return err;
 }
 

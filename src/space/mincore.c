@@ -70,7 +70,7 @@ static void vma_in_core(struct vm_area_struct *vma, uva_t addr, u64 n, u8 *vec)
 			e = pt_get(&slot);
 		if (!see)
 			vec[i] = 1;
-		else if (pte_none(e) && file)
+		else if (pte_none_mostly(e) && file)
 			vec[i] = page_in_core(vma->vm_file->f_mapping,
 					      linear_page_index(vma, addr));
 		else

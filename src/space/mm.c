@@ -60,6 +60,9 @@ int space_init(const struct paging_format *format)
 	s->format = format;
 	spin_lock_init(&s->lock, LOCK_CLASS_TASKS);
 	INIT_LIST_HEAD(&s->mms);
+	INIT_LIST_HEAD(&s->uffds);
+	s->uffd_sb.s_id = "anon_inode";
+	s->uffd_sb.s_iflags = SB_I_NOEXEC;
 	s->max_map_count = 65530;
 	limits_init();
 	s->mmap_min_addr = SPACE_MMAP_MIN_ADDR;
@@ -163,6 +166,7 @@ int mm_create(const struct mm_layout *layout, struct mm_struct **out)
 	mm->lines = (struct mm_line *)((char *)mm +
 				       ALIGN(sizeof(*mm), MM_CACHELINE));
 	INIT_LIST_HEAD(&mm->mmap);
+	INIT_LIST_HEAD(&mm->uffd_events);
 	mm->mm_lock_seq = 1;
 	mm->layout = *layout;
 	mm->start_brk = mm->brk = layout->start_brk;
@@ -239,6 +243,7 @@ static void exit_mmap(struct mm_struct *mm)
 	tlb_finish(&tlb);
 	mmap_write_unlock(mm);
 	mm_verify(mm->total_vm == 0 && mm->map_count == 0);
+	mm_verify(list_empty(&mm->uffd_events));
 	for (int c = 0; c < NR_MM_COUNTERS; c++)
 		mm_verify(counter_sum(mm, (enum mm_counter)c) == 0);
 }
@@ -536,8 +541,10 @@ static void check_entry(const struct vm_area_struct *vma, uva_t addr, pte_t e,
 {
 	struct page *page;
 
+	mm_verify(!pte_any_uffd_wp(e) || (vma->vm_flags & VM_UFFD_WP));
 	if (pte_in_swap(e))
 		counts[MM_SWAPENTS]++;
+	mm_verify(!pte_present(e) || !pte_uffd_wp(e) || !pte_write(e));
 	if (!pte_present(e) || pte_special(e))
 		return;
 	page = pfn_to_page(pte_pfn(e));
@@ -600,6 +607,7 @@ void mm_check(struct mm_struct *mm)
 	mmap_write_lock(mm);
 	mm_start_write_all(mm);
 	vma_tree_check(mm);
+	mm_verify(list_empty(&mm->uffd_events));
 	pgtable_check(&mm->pt);
 	/* Reclaim works under the table locks only and moves entries from one
 	 * counter to the other meanwhile: a lasting difference counts. */

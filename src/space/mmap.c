@@ -15,6 +15,7 @@
 #include "space/gup.h"
 #include "space/rmap.h"
 #include "space/space.h"
+#include "space/uffd_event.h"
 
 /* ---- access bits
  * ------------------------------------------------------------------ */
@@ -96,10 +97,21 @@ int do_munmap_locked(struct mm_struct *mm, uva_t start, u64 len)
 	int err;
 
 	rwsem_assert_held_write(&mm->mmap_lock);
+	err = uffd_unmap_prepare(mm, start, end);
+	if (err)
+		return err;
 	err = vma_isolate_range(mm, start, end);
-	if (!err)
+	if (err)
+		uffd_unmap_cancel(mm, start, end);
+	else
 		unmap_region(mm, start, end);
 	return err;
+}
+
+void do_munmap_isolated(struct mm_struct *mm, uva_t start, u64 len)
+{
+	rwsem_assert_held_write(&mm->mmap_lock);
+	unmap_region(mm, start, start + len);
 }
 
 static bool range_ok(const struct mm_struct *mm, uva_t addr, u64 len)
@@ -118,7 +130,7 @@ int do_munmap(struct mm_struct *mm, uva_t addr, u64 len)
 		return -EINVAL;
 	mmap_write_lock(mm);
 	err = do_munmap_locked(mm, addr, PAGE_ALIGN(len));
-	mmap_write_unlock(mm);
+	mmap_write_unlock_tell(mm);
 	mmap_poll();
 	return err;
 }
@@ -342,7 +354,7 @@ s64 do_mmap_file(struct mm_struct *mm, const struct mm_mmap *req)
 	mmap_write_lock(mm);
 	at = mmap_locked(mm, &r);
 	populate = at >= 0 && mmap_populates(mm, r.flags);
-	mmap_write_unlock(mm);
+	mmap_write_unlock_tell(mm);
 	/* That it fails is the first touch's matter. */
 	if (populate)
 		(void)mm_populate(mm, (uva_t)at, r.len, POPULATE_LIKELY);
@@ -407,7 +419,7 @@ uva_t do_brk(struct mm_struct *mm, uva_t brk)
 		mm->brk = brk;
 	brk = mm->brk;
 	populate = ok && to > from && (mm->def_flags & VM_LOCKED);
-	mmap_write_unlock(mm);
+	mmap_write_unlock_tell(mm);
 	if (populate)
 		(void)mm_populate(mm, from, to - from, POPULATE_LIKELY);
 	return brk;

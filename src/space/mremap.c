@@ -16,6 +16,17 @@
 #include "space/gup.h"
 #include "space/rmap.h"
 #include "space/space.h"
+#include "space/uffd_event.h"
+#include "space/userfaultfd.h"
+
+/* One call, or one mapping's part of it. Lengths are page aligned. */
+struct remap {
+	uva_t addr, new_addr;
+	u64 old_len, new_len;
+	int flags;
+};
+
+#define MREMAP_ELSEWHERE (MREMAP_FIXED | MREMAP_DONTUNMAP)
 
 /* ---- carrying entries over
  * ------------------------------------------------------ */
@@ -31,8 +42,25 @@ static uva_t chunk_end(const struct pgtable *pt, uva_t old, uva_t new,
 	return old + min(here, there);
 }
 
+/* E as it stands at its new place; WATCH: whose writes are watched as before.
+ */
+static pte_t moved_entry(pte_t e, bool watch)
+{
+	u32 kinds = pte_marker(e);
+
+	if (kinds) {
+		kinds &= watch ? ~0u : ~PTE_MARKER_UFFD_WP;
+		return kinds ? make_pte_marker(kinds) : (pte_t){0};
+	}
+	/* What came to a new place is news for who tracks changes. */
+	if (pte_present(e))
+		return pte_mksoft_dirty(watch ? e : pte_clear_uffd_wp(e));
+	return pte_swp_mksoft_dirty(watch ? e : pte_swp_clear_uffd_wp(e));
+}
+
 /* Move NR entries. Both tables exist; they may be the same one. */
-static void move_chunk(struct pt_slot from, struct pt_slot to, u64 nr)
+static void move_chunk(struct pt_slot from, struct pt_slot to, u64 nr,
+		       bool watch)
 {
 	struct pt_slot lock_from = from, lock_to = to;
 	bool same = from.table == to.table;
@@ -46,9 +74,7 @@ static void move_chunk(struct pt_slot from, struct pt_slot to, u64 nr)
 			continue;
 		e = pt_xchg(&from, (pte_t){0});
 		mm_verify(pte_none(pt_get(&to)));
-		/* What came to a new place is news for who tracks changes. */
-		pt_set(&to, pte_present(e) ? pte_mksoft_dirty(e)
-					   : pte_swp_mksoft_dirty(e));
+		pt_set(&to, moved_entry(e, watch));
 	}
 	if (!same)
 		pt_unlock(&lock_to);
@@ -88,7 +114,8 @@ static int prepare_tables(struct mm_struct *mm, uva_t old, uva_t new, u64 len)
 	return 0;
 }
 
-static void move_entries(struct mm_struct *mm, uva_t old, uva_t new, u64 len)
+static void move_entries(struct mm_struct *mm, uva_t old, uva_t new, u64 len,
+			 bool watch)
 {
 	uva_t addr = old, end = old + len, next;
 	struct pt_slot from, to;
@@ -104,17 +131,19 @@ static void move_entries(struct mm_struct *mm, uva_t old, uva_t new, u64 len)
 		next = chunk_end(&mm->pt, addr, there, end);
 		nr = (next - addr) >> PAGE_SHIFT;
 		if (pt_lookup(&mm->pt, there, &to))
-			move_chunk(from, to, nr);
+			move_chunk(from, to, nr, watch);
 		else if (!chunk_empty(from, nr))
 			mm_bug("mremap: no table at 0x%llx",
 			       (unsigned long long)there);
 	}
 }
 
-/* All or nothing. */
-static int move_page_tables(struct vm_area_struct *vma, uva_t old, uva_t new,
+/* From VMA at OLD to COPY at NEW. All or nothing. */
+static int move_page_tables(struct vm_area_struct *vma,
+			    const struct vm_area_struct *copy, uva_t old,
 			    u64 len)
 {
+	uva_t new = copy->vm_start;
 	struct mm_struct *mm = vma->vm_mm;
 	struct address_space *mapping =
 		vma->vm_file ? vma->vm_file->f_mapping : NULL;
@@ -130,7 +159,7 @@ static int move_page_tables(struct vm_area_struct *vma, uva_t old, uva_t new,
 		down_write(&mapping->i_mmap_rwsem);
 	if (av)
 		down_write(&av->root->rwsem);
-	move_entries(mm, old, new, len);
+	move_entries(mm, old, new, len, userfaultfd_wp(copy));
 	port_tlb_flush(&mm->cpus, mm->asid, old, old + len);
 	if (av)
 		up_write(&av->root->rwsem);
@@ -142,15 +171,23 @@ static int move_page_tables(struct vm_area_struct *vma, uva_t old, uva_t new,
 /* ---- moving a mapping
  * -------------------------------------------------------------- */
 
-/* A VMA at NEW with the pages and flags of [ADDR..] of VMA. NULL: no memory. */
+/* A VMA as R says with the pages and flags of [R->addr..] of VMA. NULL: no
+ * memory. */
 static struct vm_area_struct *copy_vma(struct mm_struct *mm,
-				       struct vm_area_struct *vma, uva_t addr,
-				       uva_t new, u64 len)
+				       struct vm_area_struct *vma,
+				       const struct remap *r)
 {
+	const struct uffd_remap tell = {r->addr, r->new_addr, r->old_len};
 	struct vm_area_struct *copy = vma_dup(vma);
+	uva_t addr = r->addr, new = r->new_addr;
+	u64 len = r->new_len;
 
 	if (!copy)
 		return NULL;
+	if (uffd_remap_prepare(copy, &tell)) {
+		vma_free(copy);
+		return NULL;
+	}
 	copy->vm_start = new;
 	copy->vm_end = new + len;
 	copy->vm_pgoff = vma->vm_pgoff + ((addr - vma->vm_start) >> PAGE_SHIFT);
@@ -158,6 +195,7 @@ static struct vm_area_struct *copy_vma(struct mm_struct *mm,
 	if (!vma->anon_vma && !vma->vm_file)
 		copy->vm_pgoff = new >> PAGE_SHIFT;
 	if (anon_vma_clone(copy, vma)) {
+		uffd_remap_cancel(mm, &tell);
 		vma_free(copy);
 		return NULL;
 	}
@@ -170,23 +208,20 @@ static struct vm_area_struct *copy_vma(struct mm_struct *mm,
 	return copy;
 }
 
-static void drop_copy(struct mm_struct *mm, struct vm_area_struct *copy)
+static void drop_copy(struct mm_struct *mm, struct vm_area_struct *copy,
+		      const struct remap *r)
 {
-	uva_t start = copy->vm_start;
-	u64 len = copy->vm_end - start;
-	int err = do_munmap_locked(mm, start, len);
+	const struct uffd_remap tell = {r->addr, r->new_addr, r->old_len};
 
-	mm_verify(err == 0); /* whole VMA: nothing to split */
+	uffd_remap_cancel(mm, &tell);
+	do_munmap_isolated(mm, copy->vm_start, vma_pages(copy) << PAGE_SHIFT);
 }
 
-/* One call, or one mapping's part of it. Lengths are page aligned. */
-struct remap {
-	uva_t addr, new_addr;
-	u64 old_len, new_len;
-	int flags;
-};
-
-#define MREMAP_ELSEWHERE (MREMAP_FIXED | MREMAP_DONTUNMAP)
+/* Length 0 asks for a second view of the same pages. */
+static bool old_place_stays(const struct remap *r)
+{
+	return (r->flags & MREMAP_DONTUNMAP) || !r->old_len;
+}
 
 /* There is room for [addr, + old_len) of VMA at new_addr: carry it over. The
  * old place is left mapped, empty. 0; -ENOMEM, or what its provider says, with
@@ -207,7 +242,7 @@ static int move_isolated(struct mm_struct *mm, struct vm_area_struct *vma,
 		return -ENOMEM;
 	if (account)
 		vm_account_again(promised);
-	copy = copy_vma(mm, vma, r->addr, r->new_addr, r->new_len);
+	copy = copy_vma(mm, vma, r);
 	if (!copy) {
 		if (account)
 			vm_unaccount(pages);
@@ -218,11 +253,17 @@ static int move_isolated(struct mm_struct *mm, struct vm_area_struct *vma,
 		err = copy->vm_ops->mremap(copy);
 	/* Faults at the new place wait, too: they would fill it. */
 	vma_assert_changing(copy);
-	if (!err)
-		err = move_page_tables(vma, r->addr, r->new_addr,
-				       min(r->old_len, r->new_len));
-	if (err)
-		drop_copy(mm, copy);
+	if (!err && !old_place_stays(r))
+		err = uffd_unmap_prepare(mm, r->addr, r->addr + r->old_len);
+	if (err) {
+		drop_copy(mm, copy, r);
+		return err;
+	}
+	err = move_page_tables(vma, copy, r->addr, min(r->old_len, r->new_len));
+	if (err) {
+		uffd_unmap_cancel(mm, r->addr, r->addr + r->old_len);
+		drop_copy(mm, copy, r);
+	}
 	return err;
 }
 
@@ -247,8 +288,7 @@ static void leave_old(struct mm_struct *mm, const struct remap *r)
 static s64 move_vma(struct mm_struct *mm, struct vm_area_struct *vma,
 		    const struct remap *r)
 {
-	/* Length 0 asks for a second view of the same pages. */
-	bool keep = (r->flags & MREMAP_DONTUNMAP) || !r->old_len;
+	bool keep = old_place_stays(r);
 	uva_t start = vma->vm_start, end = vma->vm_end;
 	int err;
 
@@ -266,9 +306,8 @@ static s64 move_vma(struct mm_struct *mm, struct vm_area_struct *vma,
 	}
 	if (r->flags & MREMAP_DONTUNMAP)
 		leave_old(mm, r);
-	else if (!keep && do_munmap_locked(mm, r->addr, r->old_len))
-		mm_bug("mremap: the old range 0x%llx does not unmap",
-		       (unsigned long long)r->addr);
+	else if (!keep)
+		do_munmap_isolated(mm, r->addr, r->old_len);
 	vma_join(mm, find_vma(mm, r->new_addr));
 	return (s64)r->new_addr;
 }
@@ -296,7 +335,8 @@ static s64 grow_in_place(struct mm_struct *mm, struct vm_area_struct *vma,
 				      .pgoff = vma->vm_pgoff + vma_pages(vma),
 				      .anon_vma = vma->anon_vma,
 				      .file = vma->vm_file,
-				      .like = vma};
+				      .like = vma,
+				      .uffd = vma->vm_uffd};
 	u64 pages = (r->new_len - r->old_len) >> PAGE_SHIFT;
 
 	if (vma_accountable(vma->vm_flags) && vm_enough_memory(mm, pages))
@@ -483,7 +523,7 @@ s64 do_mremap(struct mm_struct *mm, uva_t addr, u64 old_len, u64 new_len,
 	ret = remap_locked(mm, &r);
 	populate = ret >= 0 && r.new_len > r.old_len &&
 		   (find_vma(mm, (uva_t)ret)->vm_flags & VM_LOCKED);
-	mmap_write_unlock(mm);
+	mmap_write_unlock_tell(mm);
 	if (populate)
 		(void)mm_populate(mm, (uva_t)ret + r.old_len,
 				  r.new_len - r.old_len, POPULATE_LIKELY);

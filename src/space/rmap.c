@@ -160,6 +160,13 @@ void page_move_anon_rmap(struct page *page, struct vm_area_struct *vma)
 					    PAGE_MAPPING_ANON);
 }
 
+void page_rehome_anon(struct page *page, struct vm_area_struct *vma, uva_t addr)
+{
+	mm_assert(PageLocked(page));
+	mm_verify(page_mapcount(page) == 1);
+	set_anon_identity(page, vma_anon(vma), vma, addr);
+}
+
 /* ---- from a page to its anon_vma
  * ----------------------------------------------------- */
 
@@ -463,6 +470,9 @@ static bool unmap_file_one(struct page *page, struct vm_area_struct *vma,
 	}
 	old = pt_xchg(&slot, (pte_t){0});
 	port_tlb_flush(&mm->cpus, mm->asid, addr, addr + PAGE_SIZE);
+	/* The file's page comes back, and writes to it are watched still. */
+	if (pte_uffd_wp(old))
+		pt_set(&slot, make_pte_marker(PTE_MARKER_UFFD_WP));
 	if (pte_dirty(old))
 		(void)set_page_dirty(page);
 	mm_hiwater_update(mm);

@@ -97,6 +97,10 @@ void page_add_anon_rmap(struct page *page, struct vm_area_struct *vma,
 void page_dup_rmap(struct page *page);
 void page_remove_rmap(struct page *page);
 void page_move_anon_rmap(struct page *page, struct vm_area_struct *vma);
+/* page_rehome_anon: PAGE, locked, mapped once, goes to ADDR of VMA, which has
+ * an anon_vma; both tables locked. */
+void page_rehome_anon(struct page *page, struct vm_area_struct *vma,
+		      uva_t addr);
 /* The same for a page of a file, locked; page_dup_rmap() and
  * page_remove_rmap() are for both. */
 void page_add_file_rmap(struct page *page);

@@ -48,6 +48,7 @@
 #include "base/printk.h"
 #include "cache/shmem.h"
 #include "space/fault.h"
+#include "space/uffd_event.h"
 
 /* ---- namespaces ------------------------------------------------------------
  */
@@ -569,7 +570,7 @@ s64 do_shmdt(const struct shm_caller *c, uva_t addr)
 		return -EINVAL;
 	mmap_write_lock(c->mm);
 	ret = detach(c->mm, addr);
-	mmap_write_unlock(c->mm);
+	mmap_write_unlock_tell(c->mm);
 	mmap_poll();
 	return ret;
 }

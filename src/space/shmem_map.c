@@ -7,6 +7,9 @@
  * holes from being punched meanwhile. Beyond the end of the file, and where the
  * mount or the commitment has no room, the access ends in SIGBUS.
  *
+ * Where a userfaultfd is to be asked about missing pages holes are left as they
+ * are; about minor faults, pages that were there.
+ *
  * Entries are writable only in shared mappings, and need no asking: the pages
  * are dirty always. MAP_SHARED | MAP_ANONYMOUS is a mapping of a file that
  * nobody else can open, accounted for as a whole.
@@ -14,15 +17,18 @@
  * References: mmap(2), memfd_create(2), fcntl(2) on seals, tmpfs(5).
  */
 #include <mmkit/errno.h>
+#include <mmkit/page_alloc.h>
 
 #include "cache/shmem.h"
-#include "space/fault.h"
+#include "space/userfaultfd.h"
 
 vm_fault_t shmem_fault(struct vm_fault *vmf)
 {
 	struct inode *inode = vmf->vma->vm_file->f_inode;
-	struct shmem_get g = {
-		.inode = inode, .index = vmf->pgoff, .sgp = SGP_CACHE};
+	bool missing = userfaultfd_missing(vmf->vma);
+	struct shmem_get g = {.inode = inode,
+			      .index = vmf->pgoff,
+			      .sgp = missing ? SGP_READ : SGP_CACHE};
 	int err;
 
 	filemap_invalidate_lock_shared(inode->i_mapping);
@@ -30,6 +36,13 @@ vm_fault_t shmem_fault(struct vm_fault *vmf)
 	filemap_invalidate_unlock_shared(inode->i_mapping);
 	if (err)
 		return err == -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
+	if (!g.page)
+		return VM_FAULT_UFFD_MISSING;
+	if (unlikely(userfaultfd_minor(vmf->vma)) && !g.made) {
+		unlock_page(g.page);
+		put_page(g.page);
+		return VM_FAULT_UFFD_MINOR;
+	}
 	vmf->page = g.page;
 	return VM_FAULT_LOCKED | (g.major ? VM_FAULT_MAJOR : 0);
 }

@@ -20,29 +20,34 @@
 #include "pgtable/pgtable.h"
 
 /* vm_area_struct.vm_flags; names as in Linux. */
-#define VM_READ	       0x00000001UL
-#define VM_WRITE       0x00000002UL
-#define VM_EXEC	       0x00000004UL
-#define VM_SHARED      0x00000008UL
-#define VM_MAYREAD     0x00000010UL
-#define VM_MAYWRITE    0x00000020UL
-#define VM_MAYEXEC     0x00000040UL
-#define VM_MAYSHARE    0x00000080UL /* asked for as MAP_SHARED */
-#define VM_GROWSDOWN   0x00000100UL
-#define VM_LOCKED      0x00002000UL
-#define VM_SEQ_READ    0x00008000UL
-#define VM_RAND_READ   0x00010000UL
-#define VM_DONTCOPY    0x00020000UL
-#define VM_DONTEXPAND  0x00040000UL
-#define VM_LOCKONFAULT 0x00080000UL
-#define VM_ACCOUNT     0x00100000UL
-#define VM_NORESERVE   0x00200000UL
-#define VM_WIPEONFORK  0x02000000UL
-#define VM_DONTDUMP    0x04000000UL
-#define VM_SOFTDIRTY   0x08000000UL /* younger than the last clear_refs */
-#define VM_HUGEPAGE    0x20000000UL
-#define VM_NOHUGEPAGE  0x40000000UL
-#define VM_MERGEABLE   0x80000000UL
+#define VM_READ		0x00000001UL
+#define VM_WRITE	0x00000002UL
+#define VM_EXEC		0x00000004UL
+#define VM_SHARED	0x00000008UL
+#define VM_MAYREAD	0x00000010UL
+#define VM_MAYWRITE	0x00000020UL
+#define VM_MAYEXEC	0x00000040UL
+#define VM_MAYSHARE	0x00000080UL /* asked for as MAP_SHARED */
+#define VM_GROWSDOWN	0x00000100UL
+#define VM_UFFD_MISSING 0x00000200UL /* userfaultfd.c */
+#define VM_UFFD_WP	0x00001000UL
+#define VM_LOCKED	0x00002000UL
+#define VM_SEQ_READ	0x00008000UL
+#define VM_RAND_READ	0x00010000UL
+#define VM_DONTCOPY	0x00020000UL
+#define VM_DONTEXPAND	0x00040000UL
+#define VM_LOCKONFAULT	0x00080000UL
+#define VM_ACCOUNT	0x00100000UL
+#define VM_NORESERVE	0x00200000UL
+#define VM_WIPEONFORK	0x02000000UL
+#define VM_DONTDUMP	0x04000000UL
+#define VM_SOFTDIRTY	0x08000000UL /* younger than the last clear_refs */
+#define VM_HUGEPAGE	0x20000000UL
+#define VM_NOHUGEPAGE	0x40000000UL
+#define VM_MERGEABLE	0x80000000UL
+#define VM_UFFD_MINOR	0x4000000000UL
+
+#define VM_UFFD_FLAGS (VM_UFFD_MISSING | VM_UFFD_WP | VM_UFFD_MINOR)
 
 /* Flags that do not keep neighbours from being one mapping. */
 #define VM_MERGE_IGNORE VM_SOFTDIRTY
@@ -75,6 +80,8 @@ struct vm_area_struct {
 	struct mempolicy *vm_policy; /* (W) a reference; NULL: as the task's */
 	s16 vm_home;		     /* (W) set_mempolicy_home_node(); -1 */
 	u16 vm_life;		     /* (W) VMA_*: for checks only */
+	/* (W) who is asked about faults, as VM_UFFD_* say; else NULL. */
+	struct userfaultfd_ctx *vm_uffd;
 	/* Of whom the contents are asked: vma_file.c. */
 	struct file *vm_file; /* (W) holds a reference; NULL: no file */
 	const struct vm_operations_struct *vm_ops; /* (W) NULL: anonymous */
@@ -141,6 +148,7 @@ struct mm_struct {
 	u64 rlimit_as, rlimit_data, rlimit_stack, rlimit_memlock;
 	spinlock_t anon_lock;	      /* linking a VMA's first anon_vma */
 	struct list_head mmlist;      /* (S) all address spaces */
+	struct list_head uffd_events; /* (M) to be told: userfaultfd.h */
 	struct epoch_head epoch;      /* for the deferred free */
 	wait_queue_head_t fault_wait; /* writers, for claims to go */
 	struct mm_line *lines;	      /* (C) MM_LINES of them, behind this */
@@ -171,6 +179,9 @@ struct space_state {
 	u64 stack_guard_gap;			       /* tunable, pages */
 	struct shm_ns *shm; /* the first namespace of System V segments */
 	struct kmem_cache *mm_cache, *vma_cache, *avc_cache, *anon_vma_cache;
+	struct super_block uffd_sb;   /* what handles are inodes of */
+	struct list_head uffds;	      /* (lock) userfaultfd_ctx.list */
+	u32 unprivileged_userfaultfd; /* tunable: 0, 1 */
 };
 
 extern struct space_state space_sys;
@@ -289,6 +300,7 @@ struct vma_merge_want {
 	struct file *file;
 	bool single; /* mmap: equal neighbours are not asked, as below a heap */
 	const struct vm_area_struct *like; /* whose policy; NULL: none */
+	struct userfaultfd_ctx *uffd;
 };
 struct vm_area_struct *vma_merge(struct mm_struct *mm,
 				 const struct vma_merge_want *want);
@@ -444,8 +456,12 @@ bool vma_accountable(u64 vm_flags);
  * the mmap lock for writing itself; the caller holds none. */
 int expand_stack(struct mm_struct *mm, uva_t addr) MM_MUST_CHECK;
 
-/* do_munmap_locked: as do_munmap, (M) held for writing. */
+/* do_munmap_locked: as do_munmap, (M) held for writing; then it is given back
+ * by mmap_write_unlock_tell(). */
 int do_munmap_locked(struct mm_struct *mm, uva_t start, u64 len) MM_MUST_CHECK;
+/* do_munmap_isolated: the same for a range that no mapping crosses the ends
+ * of, and that is told of otherwise. Cannot fail. */
+void do_munmap_isolated(struct mm_struct *mm, uva_t start, u64 len);
 
 /* ---- zap.c: taking pages out of a range
  * ----------------------------------------- */
@@ -454,6 +470,10 @@ int do_munmap_locked(struct mm_struct *mm, uva_t start, u64 len) MM_MUST_CHECK;
  * entries know of a file's pages (dirty, used) goes to the pages. */
 void zap_range(struct mmu_gather *tlb, struct vm_area_struct *vma, uva_t start,
 	       uva_t end);
+/* zap_contents: the same where the mapping stays: what says that writes to a
+ * provider's pages are watched stays, as a marker. */
+void zap_contents(struct mmu_gather *tlb, struct vm_area_struct *vma,
+		  uva_t start, uva_t end);
 /*
  * unmap_mapping_range: mapping_ops' (src/cache/filemap.h): pages [FIRST,
  * FIRST + NR), NR 0: to the end, leave all mappings of MAPPING; EVEN_COWS:

@@ -199,6 +199,7 @@ struct vm_area_struct *vma_dup(const struct vm_area_struct *vma)
 	copy->vm_private_data = vma->vm_private_data;
 	copy->vm_policy = mpol_get(vma->vm_policy);
 	copy->vm_home = vma->vm_home;
+	copy->vm_uffd = vma->vm_uffd;
 	if (vma->vm_file)
 		copy->vm_file = get_file(vma->vm_file);
 	return copy;
@@ -364,7 +365,7 @@ static bool can_follow(const struct vm_area_struct *prev,
 	return prev && prev->vm_end == w->start &&
 	       vma_flags_merge(prev->vm_flags, w->vm_flags) &&
 	       vma_file_merge(prev, w->file) &&
-	       vma_policy_same(prev, w->like) &&
+	       vma_policy_same(prev, w->like) && prev->vm_uffd == w->uffd &&
 	       prev->vm_pgoff + vma_pages(prev) == w->pgoff &&
 	       anon_vma_compatible(prev->anon_vma, w->anon_vma, prev);
 }
@@ -377,7 +378,7 @@ static bool can_precede(const struct vm_area_struct *next,
 	return next && next->vm_start == w->end &&
 	       vma_flags_merge(next->vm_flags, w->vm_flags) &&
 	       vma_file_merge(next, w->file) &&
-	       vma_policy_same(next, w->like) &&
+	       vma_policy_same(next, w->like) && next->vm_uffd == w->uffd &&
 	       w->pgoff + pages == next->vm_pgoff &&
 	       anon_vma_compatible(next->anon_vma, w->anon_vma, next);
 }
@@ -439,7 +440,7 @@ static bool can_join(const struct vm_area_struct *a,
 	return a && b && a->vm_end == b->vm_start &&
 	       vma_flags_merge(a->vm_flags, b->vm_flags) &&
 	       a->vm_ops == b->vm_ops && vma_file_merge(a, b->vm_file) &&
-	       vma_policy_same(a, b) &&
+	       vma_policy_same(a, b) && a->vm_uffd == b->vm_uffd &&
 	       a->vm_pgoff + vma_pages(a) == b->vm_pgoff &&
 	       anon_vma_compatible(a->anon_vma, b->anon_vma,
 				   a->anon_vma ? a : b);
@@ -807,6 +808,7 @@ void vma_tree_check(struct mm_struct *mm)
 		anon_vma_check(vma);
 		vma_policy_check(vma);
 		vma_file_check(vma);
+		mm_verify(!vma->vm_uffd == !(vma->vm_flags & VM_UFFD_FLAGS));
 		end = vma->vm_end;
 		pages += vma_pages(vma);
 		if (vma->vm_flags & VM_LOCKED)

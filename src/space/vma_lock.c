@@ -315,6 +315,7 @@ static void vma_look(const struct vm_area_struct *vma, struct vma_view *v)
 	v->flags = READ_ONCE(vma->vm_flags);
 	v->prot = vma->vm_page_prot;
 	v->anon_vma = READ_ONCE(vma->anon_vma);
+	v->uffd = READ_ONCE(vma->vm_uffd);
 }
 
 /* The claim on VMA counts: debug builds note what it relies on. SEQ: even, or
@@ -347,7 +348,7 @@ static void claim_check(const struct vma_claim *c)
 	vma_look(vma, &now);
 	mm_assert(now.start == was->start && now.end == was->end);
 	mm_assert(now.pgoff == was->pgoff && now.flags == was->flags);
-	mm_assert(now.prot.val == was->prot.val);
+	mm_assert(now.prot.val == was->prot.val && now.uffd == was->uffd);
 	mm_assert(!was->anon_vma || now.anon_vma == was->anon_vma);
 }
 

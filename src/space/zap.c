@@ -44,6 +44,7 @@ struct zap {
 	struct mmu_gather *tlb;
 	struct vm_area_struct *vma;
 	bool spare_cows; /* leave private copies where they are */
+	bool keep_marks; /* the mapping stays: writes are watched as before */
 	bool dirty;	 /* CPUs may know dirty entries: flush */
 	/* Of the table at hand, to be counted at its end. */
 	uva_t first, last; /* cleared; first ~0: none */
@@ -69,6 +70,18 @@ static bool entry_is_cow(pte_t e)
 	return pte_present(e) && !pte_special(e)
 		       ? PageAnon(pfn_to_page(pte_pfn(e)))
 		       : true;
+}
+
+/*
+ * What stays in place of entry E: an anonymous page is gone for good, and with
+ * it what was said about it; a provider's comes back.
+ */
+static inline pte_t zap_leaves(const struct zap *z, pte_t e)
+{
+	if (likely(!z->keep_marks) || vma_is_anonymous(z->vma) ||
+	    !pte_any_uffd_wp(e))
+		return (pte_t){0};
+	return make_pte_marker(PTE_MARKER_UFFD_WP);
 }
 
 /* What the entries cleared so far were, to the counters and the gather. */
@@ -121,7 +134,7 @@ static inline bool zap_entry(struct zap *z, struct pt_slot *slot, uva_t addr)
 
 	if (z->spare_cows && entry_is_cow(pt_get(slot)))
 		return false;
-	e = pt_xchg(slot, (pte_t){0});
+	e = pt_xchg(slot, zap_leaves(z, pt_get(slot)));
 	if (unlikely(!pte_present(e))) {
 		if (pte_in_swap(e))
 			zap_swap(z, e);
@@ -185,6 +198,14 @@ void zap_range(struct mmu_gather *tlb, struct vm_area_struct *vma, uva_t start,
 	zap_entries(&z, start, end);
 }
 
+void zap_contents(struct mmu_gather *tlb, struct vm_area_struct *vma,
+		  uva_t start, uva_t end)
+{
+	struct zap z = {.tlb = tlb, .vma = vma, .keep_marks = true};
+
+	zap_entries(&z, start, end);
+}
+
 /* ---- all mappings of a file ------------------------------------------------
  */
 
@@ -206,7 +227,10 @@ static void unmap_vma_pages(struct vm_area_struct *vma, u64 first, u64 last,
 			    bool even_cows)
 {
 	struct mmu_gather tlb;
-	struct zap z = {.tlb = &tlb, .vma = vma, .spare_cows = !even_cows};
+	struct zap z = {.tlb = &tlb,
+			.vma = vma,
+			.keep_marks = true,
+			.spare_cows = !even_cows};
 	u64 from = max(first, vma->vm_pgoff);
 	u64 to = min(last, vma->vm_pgoff + vma_pages(vma) - 1);
 

@@ -267,7 +267,7 @@ static void two_processes(void **state)
 
 static void expect_info(uva_t va, u32 err, int signo, int code)
 {
-	struct mm_siginfo info = {-1, -1, 1};
+	struct mm_siginfo info = {-1, -1, 1, -1};
 
 	CHECK_EQ(mm_user_fault_info(port_current(), va, err, &info), signo);
 	CHECK_EQ(info.signo, signo);
