@@ -258,7 +258,7 @@ bool mt_boot_owns(const void *p)
  * but not more than half of what the process may have. */
 static u64 ram_room(void)
 {
-	struct sysinfo si;
+	struct sysinfo si = {0};
 	struct rlimit lim;
 	u64 room = 16UL << 30;
 

@@ -172,8 +172,10 @@ int mm_set_start_brk(struct mm_struct *mm, uva_t start);
  * needs a file; FREE, COLD, PAGEOUT, DONTNEED of locked memory; POPULATE_*
  * without the right), -ENOMEM (a hole: the rest was treated; POPULATE_* stops
  * there), -EAGAIN (no memory to split a mapping), -EFAULT (POPULATE_*: the
- * contents cannot be had), -EPERM (HWPOISON, SOFT_OFFLINE without
- * MM_CAP_SYS_ADMIN; with it -EINVAL: frames are not poisoned yet).
+ * contents cannot be had), -EHWPOISON (POPULATE_*: the frame lost them),
+ * -EPERM (HWPOISON, SOFT_OFFLINE without MM_CAP_SYS_ADMIN), and what
+ * memory_failure() and soft_offline_page() (mmkit/memory_failure.h) say of the
+ * first page that they fail at.
  */
 int do_madvise(struct mm_struct *mm, uva_t addr, u64 len, int advice);
 
@@ -231,7 +233,8 @@ struct mm_siginfo {
 #define MM_SEGV_MAPERR	 1 /* no mapping there */
 #define MM_SEGV_ACCERR	 2 /* a mapping without this right */
 #define MM_BUS_ADRERR	 2 /* contents that cannot be had */
-#define MM_BUS_MCEERR_AR 4 /* poisoned memory (UFFDIO_POISON) */
+#define MM_BUS_MCEERR_AR 4 /* the access met memory that lost its contents */
+#define MM_BUS_MCEERR_AO 5 /* the same, told before any access */
 int mm_user_fault_info(struct mm_task *task, uva_t va, u32 error_code,
 		       struct mm_siginfo *info);
 

@@ -19,8 +19,9 @@
 	X(TEST_A, "test_a") /* for tests */                                    \
 	X(TEST_B, "test_b")                                                    \
 	X(TEST_C, "test_c")                                                    \
-	X(OOM, "oom")	      /* one OOM kill at a time */                     \
-	X(HOTPLUG, "hotplug") /* memory online and offline */                  \
+	X(OOM, "oom")			    /* one OOM kill at a time */       \
+	X(HOTPLUG, "hotplug")		    /* memory online and offline */    \
+	X(MEMORY_FAILURE, "memory_failure") /* one report at a time */         \
 	X(I_RWSEM, "i_rwsem") /* contents and size of one inode */             \
 	X(MMAP_LOCK, "mmap_lock")                                              \
 	X(VMA, "vma")			  /* a fault's claim on its mapping */ \

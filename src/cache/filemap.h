@@ -520,6 +520,16 @@ u64 invalidate_mapping_pages(struct address_space *mapping, u64 first,
 int invalidate_inode_pages2_range(struct address_space *mapping, u64 first,
 				  u64 last);
 
+/*
+ * invalidate_inode_page2: the same of one PAGE of MAPPING, locked and held by
+ * the caller: 0, it is the file's no longer; -EBUSY, launder_page's error.
+ * generic_error_remove_page: its contents are lost: it leaves the file,
+ * whatever its state.
+ */
+int invalidate_inode_page2(struct address_space *mapping, struct page *page);
+void generic_error_remove_page(struct address_space *mapping,
+			       struct page *page);
+
 /* drop_pagecache: vm.drop_caches bit 0: what nobody uses of all files goes.
  * Pages. May sleep. */
 u64 drop_pagecache(void);

@@ -178,6 +178,12 @@ static int swapin_place(struct shmem_get *g, struct page *page, void *value)
 	return 0;
 }
 
+/* G's page is there, but not what was in it (src/space/memory_failure.c). */
+static int lost_error(const struct shmem_get *g)
+{
+	return g->sgp == SGP_CACHE ? -EHWPOISON : -EIO;
+}
+
 /* G's page is in swap, as VALUE says. 0: locked in G; -EAGAIN: look again. */
 static int swapin(struct shmem_get *g, void *value)
 {
@@ -196,6 +202,8 @@ static int swapin(struct shmem_get *g, void *value)
 	lock_page(page);
 	if (!PageSwapCache(page) || page_swap_entry(page).val != entry.val) {
 		err = -EAGAIN;
+	} else if (unlikely(PageHWPoison(page))) {
+		err = lost_error(g);
 	} else if (!PageUptodate(page)) {
 		/* The read failed; the next who asks reads again. */
 		delete_from_swap_cache(page);
@@ -326,6 +334,11 @@ static int found_page(struct shmem_get *g, struct page *page)
 		return -EAGAIN;
 	}
 	mm_assert_eq(page_index(page), (u32)g->index);
+	if (unlikely(PageHWPoison(page))) {
+		unlock_page(page);
+		put_page(page);
+		return lost_error(g);
+	}
 	mm_verify(PageUptodate(page) && PageDirty(page));
 	if (g->sgp != SGP_FALLOC && READ_ONCE(shmem_i(g->inode)->falloc))
 		falloc_used(mapping, page);

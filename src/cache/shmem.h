@@ -88,7 +88,8 @@ struct shmem_get {
 /*
  * shmem_getpage: 0, -EINVAL (beyond i_size, of those that mind), -ENOSPC (the
  * mount's limit, or overcommit refuses), -ENOMEM, -EIO (swap could not be
- * read). May sleep; no page lock held. SGP_CACHE: invalidate lock held shared.
+ * read, or the frame lost it: -EHWPOISON for SGP_CACHE). May sleep; no page
+ * lock held. SGP_CACHE: invalidate lock held shared.
  */
 int shmem_getpage(struct shmem_get *g) MM_MUST_CHECK;
 

@@ -60,6 +60,12 @@ static void truncate_page(struct address_space *mapping, struct page *page)
 	delete_from_page_cache(page);
 }
 
+void generic_error_remove_page(struct address_space *mapping, struct page *page)
+{
+	mm_assert(PageLocked(page) && page_mapping(page) == mapping);
+	truncate_page(mapping, page);
+}
+
 /* Page INDEX, if cached, keeps all but bytes [FROM, TO), which become zero. */
 static void truncate_partial(struct address_space *mapping, u64 index, u32 from,
 			     u32 to)
@@ -294,11 +300,11 @@ u64 invalidate_mapping_pages(struct address_space *mapping, u64 first, u64 last)
 	return total;
 }
 
-/* As invalidate_inode_pages2_range() of PAGE, locked. */
-static int invalidate_page2(struct address_space *mapping, struct page *page)
+int invalidate_inode_page2(struct address_space *mapping, struct page *page)
 {
 	int err = 0;
 
+	mm_assert(mapping != NULL);
 	if (page_mapping(page) != mapping)
 		return 0;
 	wait_on_page_writeback(page);
@@ -326,7 +332,7 @@ int invalidate_inode_pages2_range(struct address_space *mapping, u64 first,
 			int err;
 
 			lock_page(pages[i]);
-			err = invalidate_page2(mapping, pages[i]);
+			err = invalidate_inode_page2(mapping, pages[i]);
 			unlock_page(pages[i]);
 			put_page(pages[i]);
 			if (err && !ret)

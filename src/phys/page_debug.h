@@ -19,6 +19,7 @@ struct phys_debug_state {
 	bool contents;		  /* (B) frames are filled, cleared, unmapped */
 	u64 nr_set_aside;	  /* (A) frames that never come back */
 	u64 nr_poison_errors;	  /* (A) frames whose poison was overwritten */
+	u64 nr_poisoned;	  /* (A) frames with PG_hwpoison */
 };
 
 /* ---- parameters (page_poison.c)
@@ -101,7 +102,7 @@ const char *stray_free_reason(const struct page *page);
 	 1u << PG_reserved | 1u << PG_private | 1u << PG_swapcache |           \
 	 1u << PG_active | 1u << PG_unevictable | 1u << PG_mlocked |           \
 	 1u << PG_buddy | 1u << PG_guard | 1u << PG_table | 1u << PG_offline | \
-	 1u << PG_isolated)
+	 1u << PG_isolated | 1u << PG_hwpoison)
 
 /* ---- text (page_debug.c; name_gfp: show_mem.c)
  * ---------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #include "base/bitops.h"
 #include "base/trace_ring.h"
 #include "phys/buddy_priv.h"
+#include "phys/hwpoison.h"
 #include "phys/page_alloc_priv.h"
 #include "phys/page_debug.h"
 #include "phys/page_owner.h"
@@ -58,29 +59,43 @@ static MM_NOINLINE void bad_free(struct page *page, unsigned int order,
 		set_aside(page, 1UL << order);
 }
 
-/*
- * Check and clean a block whose last reference is gone. False: it is bad, was
- * reported and must not be given out again.
- */
-static bool free_pages_prepare(struct page *page, unsigned int order)
+/* Why the block must not be given out again, or NULL: its tails are clean. */
+static const char *check_block_free(struct page *page, unsigned int order)
 {
 	const char *reason = free_page_reason(page);
 
-	trace_emit(MM_PAGE_FREE, page_to_pfn(page), order);
-	if (!reason && order)
-		reason = clean_tails(page, order);
-	if (unlikely(reason)) {
-		bad_free(page, order, reason);
-		return false;
-	}
+	return reason || !order ? reason : clean_tails(page, order);
+}
+
+/* The block is good: nothing of what it was is left at it. */
+static void clean_block(struct page *page, unsigned int order)
+{
 	if (PageCharged(page))
 		uncharge_block(page, order);
 	WRITE_ONCE(page->word, 0UL);
 	WRITE_ONCE(page->head, READ_ONCE(page->head) & PAGE_HEAD_ZONE);
-	if (unlikely(phys_sys.debug.contents))
-		page_debug_free(page, order);
 	if (unlikely(phys_sys.debug.p.page_owner))
 		reset_page_owner(page, order);
+}
+
+/*
+ * Check and clean a block whose last reference is gone. False: it must not be
+ * given out again: it is bad, and was reported, or RAM of it is.
+ */
+static bool free_pages_prepare(struct page *page, unsigned int order)
+{
+	const char *reason;
+
+	trace_emit(MM_PAGE_FREE, page_to_pfn(page), order);
+	reason = check_block_free(page, order);
+	if (unlikely(reason)) {
+		if (!num_poisoned_pages() || !free_poisoned(page, order))
+			bad_free(page, order, reason);
+		return false;
+	}
+	clean_block(page, order);
+	if (unlikely(phys_sys.debug.contents))
+		page_debug_free(page, order);
 	return true;
 }
 
@@ -96,6 +111,56 @@ static void free_to_zone(struct page *page, unsigned int order)
 	WRITE_ONCE(zone->nr_direct_freed,
 		   zone->nr_direct_freed + (1UL << order));
 	spin_unlock_irqrestore(&zone->lock, flags);
+}
+
+/* Poisoned frames of one block, by their place in it. */
+struct poison_map {
+	u64 bits[MAX_ORDER_NR_PAGES / 64];
+};
+
+/* Without the flag their descriptors are as any others'. False: none has it. */
+static bool hide_poison(struct page *page, u64 nr, struct poison_map *map)
+{
+	bool any = false;
+
+	for (u64 i = 0; i < nr; i++) {
+		if (!PageHWPoison(page + i))
+			continue;
+		map->bits[i / 64] |= 1UL << i % 64;
+		ClearPageHWPoison(page + i);
+		any = true;
+	}
+	return any;
+}
+
+static bool was_poisoned(const struct poison_map *map, u64 i)
+{
+	return (map->bits[i / 64] >> i % 64 & 1) != 0;
+}
+
+bool free_poisoned(struct page *page, unsigned int order)
+{
+	struct poison_map map = {{0}};
+	u64 nr = 1UL << order;
+	bool good;
+
+	if (!hide_poison(page, nr, &map))
+		return false;
+	good = !check_block_free(page, order);
+	if (good)
+		clean_block(page, order);
+	for (u64 i = 0; i < nr; i++) {
+		if (was_poisoned(&map, i))
+			SetPageHWPoison(page + i);
+		if (good && was_poisoned(&map, i)) {
+			set_aside(page + i, 1);
+		} else if (good) {
+			if (phys_sys.debug.contents)
+				page_debug_free(page + i, 0);
+			free_to_zone(page + i, 0);
+		}
+	}
+	return good;
 }
 
 /* A clean block to this CPU's stack, or to its zone if that cannot be. */

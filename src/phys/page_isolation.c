@@ -66,12 +66,12 @@ static bool frame_in_way(struct page *page, int flags, u64 *next)
 	struct page *head;
 
 	*next = pfn + 1;
+	if ((flags & ISOLATE_SKIP_HWPOISON) && PageHWPoison(page))
+		return false;
 	if (PageReserved(page))
 		return true;
 	/* All that is there can move, even if it is on no list just now. */
 	if (page_zone_idx(page) == ZONE_MOVABLE)
-		return false;
-	if ((flags & ISOLATE_SKIP_HWPOISON) && PageHWPoison(page))
 		return false;
 	if (PageBuddy(page)) {
 		*next = pfn + (1UL << buddy_order(page));

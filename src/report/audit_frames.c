@@ -66,7 +66,7 @@ static void check_references(struct audit *a, const struct page *page, u64 pfn)
 		return;
 	if (want != got)
 		audit_note(a, "references", pfn, want, got);
-	if (!PageLRU(page))
+	if (!PageLRU(page) && !PageHWPoison(page))
 		audit_note(a, "on an LRU list", pfn, 1, 0);
 }
 
@@ -106,7 +106,7 @@ static u64 count_file(struct audit *a, const struct page *page, u64 pfn)
 	if (page_count(page) != mapcount + 1)
 		audit_note(a, "references", pfn, (u64)mapcount + 1,
 			   (u64)page_count(page));
-	if (!PageLRU(page))
+	if (!PageLRU(page) && !PageHWPoison(page))
 		audit_note(a, "on an LRU list", pfn, 1, 0);
 	return 1;
 }

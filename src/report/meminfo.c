@@ -13,6 +13,7 @@
 #include "cache/swap.h"
 #include "kmem/slab.h"
 #include "pgtable/kernel.h"
+#include "phys/hwpoison.h"
 #include "phys/phys.h"
 #include "report/report.h"
 #include "space/space.h"
@@ -151,7 +152,8 @@ static void show_kernel(struct seq_buf *out)
 	put_pages(out, "VmallocUsed:", vmalloc_nr_pages());
 	put_kb(out, "VmallocChunk:", vmap_largest_free() >> 10);
 	put_pages(out, "Percpu:", pcpu_nr_pages());
-	seq_printf(out, "HardwareCorrupted: %5u kB\n", 0u);
+	seq_printf(out, "HardwareCorrupted: %5llu kB\n",
+		   LLU(num_poisoned_pages() << (PAGE_SHIFT - 10)));
 }
 
 /* The direct map by size of page; HUGE is the middle one's, in KiB. */

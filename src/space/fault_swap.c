@@ -85,6 +85,8 @@ static vm_fault_t swap_finish(struct vm_fault *vmf, struct page *page,
 	 * its lock: look again from the start. */
 	if (!PageSwapCache(page) || page_swap_entry(page).val != entry.val)
 		return 0;
+	if (unlikely(PageHWPoison(page)))
+		return VM_FAULT_HWPOISON;
 	if (!PageUptodate(page)) {
 		/* The read failed. This access ends here; the next one reads
 		 * again, and nobody keeps a frame without contents. */
@@ -113,6 +115,9 @@ vm_fault_t do_swap_page(struct vm_fault *vmf)
 	vm_fault_t ret;
 	bool major;
 
+	/* A frame that lost what it held: nothing is to be had. */
+	if (unlikely(!is_swap_area_entry(entry)))
+		return VM_FAULT_HWPOISON;
 	page = swap_get_page(vmf, entry, &major);
 	if (!page) {
 		/* Freed by a racing fault, or no memory: tell them apart. */

@@ -59,6 +59,8 @@ static bool vma_access_foreign(const struct vm_area_struct *vma, bool write)
 
 static int fault_errno(vm_fault_t result)
 {
+	if (result & VM_FAULT_HWPOISON)
+		return -EHWPOISON;
 	if (result & (VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV))
 		return -EFAULT;
 	if (result & VM_FAULT_HWPOISON)

@@ -527,6 +527,7 @@ int do_madvise(struct mm_struct *mm, uva_t addr, u64 len, int advice)
 	if (bytes == 0)
 		return 0;
 	if (poison)
-		return mm_capable(MM_CAP_SYS_ADMIN) ? -EINVAL : -EPERM;
+		return madvise_inject_error(mm, addr, addr + bytes,
+					    advice == MADV_SOFT_OFFLINE);
 	return advise_locked(mm, addr, addr + bytes, advice);
 }

@@ -59,6 +59,8 @@ int space_init(const struct paging_format *format)
 
 	s->format = format;
 	spin_lock_init(&s->lock, LOCK_CLASS_TASKS);
+	mutex_init(&s->mf_lock, LOCK_CLASS_MEMORY_FAILURE);
+	s->memory_failure_recovery = 1;
 	INIT_LIST_HEAD(&s->mms);
 	INIT_LIST_HEAD(&s->uffds);
 	s->uffd_sb.s_id = "anon_inode";

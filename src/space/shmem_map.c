@@ -34,6 +34,8 @@ vm_fault_t shmem_fault(struct vm_fault *vmf)
 	filemap_invalidate_lock_shared(inode->i_mapping);
 	err = shmem_getpage(&g);
 	filemap_invalidate_unlock_shared(inode->i_mapping);
+	if (unlikely(err == -EHWPOISON))
+		return VM_FAULT_HWPOISON;
 	if (err)
 		return err == -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
 	if (!g.page)

@@ -12,6 +12,7 @@
 #include "base/atomic.h"
 #include "base/epoch.h"
 #include "base/list.h"
+#include "base/mutex.h"
 #include "base/rbtree.h"
 #include "base/rwsem.h"
 #include "base/spinlock.h"
@@ -177,7 +178,10 @@ struct space_state {
 	u64 admin_reserve_kbytes, user_reserve_kbytes; /* tunables */
 	u64 mmap_min_addr;			       /* tunable, bytes */
 	u64 stack_guard_gap;			       /* tunable, pages */
-	struct shm_ns *shm; /* the first namespace of System V segments */
+	struct shm_ns *shm;   /* the first namespace of System V segments */
+	struct mutex mf_lock; /* one memory failure at a time */
+	const struct memory_failure_ops *mf_ops;
+	u32 memory_failure_early_kill, memory_failure_recovery; /* tunables */
 	struct kmem_cache *mm_cache, *vma_cache, *avc_cache, *anon_vma_cache;
 	struct super_block uffd_sb;   /* what handles are inodes of */
 	struct list_head uffds;	      /* (lock) userfaultfd_ctx.list */
@@ -532,6 +536,11 @@ bool mm_get_not_zero(struct mm_struct *mm);
 
 /* mm_switch: the port's hook, when a CPU changes threads. */
 void mm_switch(struct mm_task *prev, struct mm_task *next);
+
+/* madvise_inject_error: MADV_HWPOISON, MADV_SOFT_OFFLINE (memory_failure.c):
+ * 0, -EPERM, -EFAULT, -EBUSY, -EHWPOISON. No lock held. */
+int madvise_inject_error(struct mm_struct *mm, uva_t start, uva_t end,
+			 bool soft);
 
 /* task_for_each: FN for each registered task, under the registry's lock;
  * stops when FN returns true. */

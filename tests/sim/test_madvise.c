@@ -25,9 +25,6 @@ static int errors_body(void *arg)
 	REFUSED(mm, do_madvise(mm, p, 4096, MADV_REMOVE), -EINVAL);
 	REFUSED(mm, do_madvise(mm, p, 4096, MADV_HWPOISON), -EPERM);
 	REFUSED(mm, do_madvise(mm, p, 4096, MADV_SOFT_OFFLINE), -EPERM);
-	port_current()->caps = MM_CAP_SYS_ADMIN;
-	REFUSED(mm, do_madvise(mm, p, 4096, MADV_HWPOISON), -EINVAL);
-	port_current()->caps = 0;
 	CHECK_EQ(do_mlock(mm, p, P(1), 0), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(unlocked); i++)
 		REFUSED(mm, do_madvise(mm, p, P(1), unlocked[i]), -EINVAL);
