@@ -36,7 +36,8 @@
 
 #include <mmkit/userfaultfd.h>
 
-#define US_BASE	 0x200000000UL
+/* Above the shadow that AddressSanitizer keeps. */
+#define US_BASE	 0x200000000000UL
 #define US_SRC	 64
 #define US_ARG	 72
 #define US_PAGES 73

@@ -63,8 +63,6 @@ static int fault_errno(vm_fault_t result)
 		return -EHWPOISON;
 	if (result & (VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV))
 		return -EFAULT;
-	if (result & VM_FAULT_HWPOISON)
-		return -EHWPOISON;
 	if (result & VM_FAULT_RETRY)
 		return USER_PAGE_WAIT;
 	return result & VM_FAULT_OOM ? -ENOMEM : 0;

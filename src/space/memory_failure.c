@@ -60,6 +60,7 @@
 #include "space/gup.h"
 #include "space/rmap.h"
 #include "space/space.h"
+#include "space/userfaultfd.h"
 
 #define LLU(x) ((unsigned long long)(x))
 
@@ -484,8 +485,10 @@ int soft_offline_page(u64 pfn, int flags)
 /* ---- madvise(2) ------------------------------------------------------------
  */
 
-/* The page at ADDR, read if need be, with a reference. */
-static int get_user_page_at(struct mm_struct *mm, uva_t addr, struct page **out)
+/* The page at ADDR, read if need be, with a reference. USER_PAGE_WAIT: after
+ * the wait for UF once more. */
+static int get_user_page_once(struct mm_struct *mm, uva_t addr,
+			      struct page **out, struct uffd_fault *uf)
 {
 	struct vm_area_struct *vma;
 	struct pt_slot slot;
@@ -494,7 +497,7 @@ static int get_user_page_at(struct mm_struct *mm, uva_t addr, struct page **out)
 	down_read(&mm->mmap_lock);
 	vma = find_vma(mm, addr);
 	if (vma_contains(vma, addr) && (vma->vm_flags & VM_READ))
-		err = user_page_lock(vma, addr, false, &slot);
+		err = user_page_lock(vma, addr, false, &slot, uf);
 	if (!err) {
 		*out = pfn_to_page(pte_pfn(pt_get(&slot)));
 		get_page(*out);
@@ -502,6 +505,19 @@ static int get_user_page_at(struct mm_struct *mm, uva_t addr, struct page **out)
 	}
 	up_read(&mm->mmap_lock);
 	return err;
+}
+
+static int get_user_page_at(struct mm_struct *mm, uva_t addr, struct page **out)
+{
+	for (;;) {
+		struct uffd_fault uf;
+		int err = get_user_page_once(mm, addr, out, &uf);
+
+		if (err == USER_PAGE_WAIT && userfault_wait(&uf))
+			continue;
+		/* Taken away before: as any access by the kernel (LIN-6.1). */
+		return err && err != -ENOMEM && err != -EINTR ? -EFAULT : err;
+	}
 }
 
 int madvise_inject_error(struct mm_struct *mm, uva_t start, uva_t end,

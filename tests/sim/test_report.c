@@ -948,7 +948,7 @@ static int sysctl_body(void)
 
 	sysctl_errors();
 	mm_sysctl_list(set_again, &n);
-	assert_int_equal(n, 29);
+	assert_int_equal(n, 30);
 	assert_int_equal(min_wmark_pages(zone), min_before);
 	/* Bytes and ratio replace each other. */
 	assert_int_equal(mm_sysctl_set("vm.dirty_bytes", "8192"), 0);
