@@ -13,6 +13,8 @@
 #include <mmkit/task.h>
 #include <mmkit/types.h>
 
+#include "base/string.h"
+
 /*
  * What a thread knows of itself. Not attached yet: task is NULL, and cpu is
  * MM_NR_CPUS.
@@ -128,9 +130,10 @@ static inline void port_clear_page(void *view)
 	__builtin_memset(view, 0, PAGE_SIZE);
 }
 
+/* A page of a file may be written meanwhile, through other mappings. */
 static inline void port_copy_page(void *to, const void *from)
 {
-	__builtin_memcpy(to, from, PAGE_SIZE);
+	mm_memcpy_racy(to, from, PAGE_SIZE);
 }
 
 #endif

@@ -77,7 +77,7 @@ const void *mm_memchr_inv(const void *p, int c, size_t n)
 
 	for (size_t i = 0; i < n; i++) {
 		KEEP_LOOP();
-		if (b[i] != (u8)c)
+		if (READ_ONCE(b[i]) != (u8)c)
 			return b + i;
 	}
 	return NULL;

@@ -86,7 +86,8 @@ const char *mm_strchr(const char *s, int c);
  */
 s64 mm_strscpy(char *to, const char *from, size_t size);
 
-/* mm_memchr_inv: first byte of [P, P + N) that is not C, or NULL. */
+/* mm_memchr_inv: first byte of [P, P + N) that is not C, or NULL. Others may
+ * write them meanwhile: what they were or are counts. */
 const void *mm_memchr_inv(const void *p, int c, size_t n);
 
 #endif

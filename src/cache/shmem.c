@@ -539,7 +539,7 @@ int shmem_zero_range(struct inode *inode, u64 start, u64 end)
 	if (err || !g.page)
 		return err == -EINVAL ? 0 : err;
 	view = page_map(g.page);
-	mm_memset(view + (start & ~PAGE_MASK), 0, end - start);
+	mm_memset_racy(view + (start & ~PAGE_MASK), 0, end - start);
 	page_unmap(g.page, view);
 	unlock_page(g.page);
 	put_page(g.page);

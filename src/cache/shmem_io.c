@@ -39,10 +39,11 @@ static u64 copy_iter(struct iov_iter *iter, void *view, u64 n)
 {
 	if (iter->copy)
 		return iter->copy(iter, view, n);
+	/* Reads take no lock, and mappings are written at any time. */
 	if (iter->write)
-		mm_memcpy(view, iter->buf, n);
+		mm_memcpy_racy(view, iter->buf, n);
 	else
-		mm_memcpy(iter->buf, view, n);
+		mm_memcpy_racy(iter->buf, view, n);
 	iter->buf = (char *)iter->buf + n;
 	iter->count -= n;
 	return n;
