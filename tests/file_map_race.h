@@ -15,9 +15,12 @@
 
 #include <mmkit/mm.h>
 #include <mmkit/mman.h>
+#include <mmkit/shmem.h>
 
 #include "filemap_race.h"
+#include "phys/mmzone.h"
 #include "phys/vmstat.h"
+#include "reclaim/reclaim.h"
 #include "space/space.h"
 
 #define FMR_THREADS 6
@@ -33,6 +36,7 @@ struct fmr {
 	struct inode *inode;
 	struct super_block sb;
 	struct file *file;
+	bool memory; /* a file in memory: its pages go to swap */
 	struct mm_struct *mm[FMR_SPACES];
 	u64 seed, iters;
 	u64 next;			 /* (A) numbers threads */
@@ -130,18 +134,50 @@ static inline void fmr_touch(struct fmr_thread *t, bool store)
 		fmr_count(&t->r->signals);
 }
 
+static inline int fmr_truncate(struct fmr *r, u64 size)
+{
+	return r->memory ? shmem_truncate(r->inode, size)
+			 : vfs_truncate(r->inode, size);
+}
+
+/* Reclaim of one page of the file, as if it were the oldest. */
+static inline void fmr_reclaim(struct fmr_thread *t)
+{
+	struct scan_control sc = {.gfp = GFP_KERNEL,
+				  .may_writepage = true,
+				  .may_unmap = true,
+				  .may_swap = true};
+	struct page *page = find_get_page(t->r->inode->i_mapping,
+					  prng_below(&t->rnd, FMR_PAGES));
+	struct reclaim_stat stat = {0};
+	struct page_list list;
+	bool isolated;
+
+	if (!page)
+		return;
+	page_list_init(&list);
+	isolated = lru_isolate_page(page);
+	put_page(page);
+	if (!isolated)
+		return;
+	ClearPageActive(page);
+	page_list_add(&list, page);
+	shrink_page_list(&list, page_zone(page)->zone_pgdat, &sc, &stat);
+	while ((page = page_list_pop(&list)))
+		lru_putback_page(page);
+}
+
 static inline void fmr_file_op(struct fmr_thread *t)
 {
 	struct file *file = t->r->file;
-	struct inode *inode = t->r->inode;
 	u64 pos = fmr_place(t);
 	u8 b = race_byte(pos);
 	int err = 0;
 
-	switch (prng_below(&t->rnd, 7)) {
+	switch (prng_below(&t->rnd, 9)) {
 	case 0:
 	case 1:
-		err = vfs_truncate(inode, pos);
+		err = fmr_truncate(t->r, pos);
 		break;
 	case 2:
 		err = file->f_op->fallocate(
@@ -156,6 +192,10 @@ static inline void fmr_file_op(struct fmr_thread *t)
 		break;
 	case 5:
 		(void)drop_pagecache();
+		break;
+	case 6:
+	case 7:
+		fmr_reclaim(t);
 		break;
 	default:
 		race_pressure(&t->rnd);
@@ -268,15 +308,29 @@ static inline void fmr_thread(void *arg)
 	port_current()->flags |= PF_KTHREAD;
 }
 
-static inline void fmr_begin(struct fmr *r, struct port_bdev *bdev)
+static inline void fmr_open(struct fmr *r, struct port_bdev *bdev)
 {
-	struct mm_layout l;
-
 	r->sb = (struct super_block){
 		.s_dev = 0x803, .s_id = "fmr", .s_maxbytes = MAX_LFS_FILESIZE};
 	mm_verify(!flatfile_new(&r->sb, bdev, 1, S_IFREG | 0600, &r->inode));
 	r->file = file_open(r->inode, FMODE_READ | FMODE_WRITE, 0, "/fmr");
-	mm_verify(r->file && !vfs_truncate(r->inode, FMR_BYTES));
+	mm_verify(r->file);
+}
+
+/* BDEV, empty, holds the file, unless it is in memory. */
+static inline void fmr_begin(struct fmr *r, struct port_bdev *bdev)
+{
+	struct mm_layout l;
+
+	if (r->memory) {
+		r->file = memfd_create_file("fmr", 0);
+		mm_verify(!IS_ERR(r->file));
+		r->inode = r->file->f_inode;
+		ihold(r->inode);
+	} else {
+		fmr_open(r, bdev);
+	}
+	mm_verify(!fmr_truncate(r, FMR_BYTES));
 	mm_default_layout(&l);
 	for (int i = 0; i < FMR_SPACES; i++) {
 		mm_verify(!mm_create(&l, &r->mm[i]));

@@ -17,9 +17,8 @@
 #include <mmkit/page_alloc.h>
 
 #include "base/prng.h"
-#include "base/wait.h"
-#include "cache/swap.h"
 #include "host.h"
+#include "host_swap.h"
 #include "phys/e820.h"
 #include "phys/lru.h"
 #include "phys/mmzone.h"
@@ -149,36 +148,6 @@ static void contents(struct race *r)
 	}
 }
 
-static void header_written(struct port_bio *bio)
-{
-	complete(bio->private);
-}
-
-static struct port_bdev *swap_disk(void)
-{
-	struct host_disk_config dc = {.name = "swap",
-				      .size_bytes = P(SWAP_PAGES)};
-	struct page *page = alloc_pages(GFP_KERNEL, 0);
-	struct port_bdev *disk;
-	struct port_bio bio = {0};
-	struct completion done;
-
-	mm_verify(page && !host_disk_open(&disk, &dc, NULL));
-	swap_header_init(page_view(page), SWAP_PAGES);
-	init_completion(&done);
-	bio.bdev = disk;
-	bio.op = PORT_BIO_WRITE;
-	bio.nr_pages = 1;
-	bio.pfn[0] = page_to_pfn(page);
-	bio.end_io = header_written;
-	bio.private = &done;
-	port_bio_submit(&bio);
-	wait_for_completion(&done);
-	__free_pages(page, 0);
-	mm_verify(!bio.status && swapon(disk, 0) == 0);
-	return disk;
-}
-
 static int machine_main(void *arg)
 {
 	struct mm_boot_params params = {.map = &map};
@@ -188,7 +157,7 @@ static int machine_main(void *arg)
 
 	if (mm_boot(&params))
 		return 1;
-	disk = swap_disk();
+	disk = host_swap(SWAP_PAGES);
 	r->f = memfd_create_file("race", 0);
 	mm_verify(!IS_ERR(r->f));
 	for (int i = 0; i < THREADS; i++)

@@ -38,13 +38,14 @@ static void schedules(void **state)
 
 	(void)state;
 	for (u64 i = 0; i < n; i++) {
-		struct fmr r = {.seed = seed + i, .iters = 40};
+		struct fmr r = {
+			.seed = seed + i, .iters = 40, .memory = i % 4 == 3};
 
 		snprintf(tm_context, sizeof(tm_context), "schedule %llu",
 			 (unsigned long long)i);
 		TM_RUN(race_body, .arg = &r, .seed = seed + i, .cpus = 3,
-		       .explore = true, .swap_pages = 2048,
-		       .mem = (i % 2 ? 5UL : 8UL) << 20);
+		       .explore = true, .stall = i / 2 % 2 * 32,
+		       .swap_pages = 2048, .mem = (i % 2 ? 5UL : 8UL) << 20);
 	}
 	fprintf(stderr, "race: SEED=%llu, %llu schedules\n",
 		(unsigned long long)seed, (unsigned long long)n);
