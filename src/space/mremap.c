@@ -406,6 +406,9 @@ static s64 remap_elsewhere(struct mm_struct *mm, struct vm_area_struct *vma,
 	if (err)
 		return err;
 	vma = find_vma(mm, r.addr);
+	/* A second view that was to be where the first is: that went. */
+	if (!vma_contains(vma, r.addr))
+		return -EFAULT;
 	if ((r.flags & MREMAP_DONTUNMAP) &&
 	    !may_expand_vm(mm, vma->vm_flags, r.old_len >> PAGE_SHIFT))
 		return -ENOMEM;
