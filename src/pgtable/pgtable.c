@@ -374,11 +374,32 @@ static bool table_in_limits(const struct pt_free_range *r, uva_t base, u64 span)
 	return r->ceiling == 0 || base + span - 1 <= r->ceiling - 1;
 }
 
+/* The leaf TABLE, which maps from BASE on and is to go, holds something: say
+ * what, since nobody can look any more when it is over. */
+static MM_COLD void leaf_not_empty(const struct pgtable *pt,
+				   const struct page *table, uva_t base)
+{
+	u32 used = 0, first = 0;
+
+	for (u32 i = pt_entries(pt->fmt, 0); i-- > 0;) {
+		if (!pt_raw_read(pt->fmt, table_entry(pt->fmt, table, i)))
+			continue;
+		first = i;
+		used++;
+	}
+	mm_bug("verify_leaf_empty: %u entries of a table that goes, first 0x%llx at 0x%llx",
+	       used,
+	       (unsigned long long)pt_raw_read(
+		       pt->fmt, table_entry(pt->fmt, table, first)),
+	       (unsigned long long)(base + (u64)first * PAGE_SIZE));
+}
+
 /*
  * "None" is all zero in every format (PG-2), so any words will do: the widest
  * that the compiler has without being asked. Nobody writes here any more.
  */
-static void verify_leaf_empty(const struct page *table)
+static void verify_leaf_empty(const struct pgtable *pt,
+			      const struct page *table, uva_t base)
 {
 	typedef u64 words_t __attribute__((vector_size(16), may_alias));
 	const words_t *at = page_view(table), *end = at + PAGE_SIZE / 16;
@@ -387,7 +408,8 @@ static void verify_leaf_empty(const struct page *table)
 	for (; at < end; at += 8)
 		any |= at[0] | at[1] | at[2] | at[3] | at[4] | at[5] | at[6] |
 		       at[7];
-	mm_verify((any[0] | any[1]) == 0);
+	if (unlikely(any[0] | any[1]))
+		leaf_not_empty(pt, table, base);
 }
 
 /* The first entry of TABLE, at LEVEL, from FIRST to LAST that is not none; or
@@ -431,7 +453,7 @@ static void free_below(struct pgtable *pt, struct page *table, int level,
 		if (!table_in_limits(r, va, span))
 			continue;
 		if (level == 1)
-			verify_leaf_empty(child);
+			verify_leaf_empty(pt, child, va);
 		pt_set(&slot, __pte(0));
 		__atomic_fetch_sub(&pt->table_bytes, PAGE_SIZE,
 				   __ATOMIC_RELAXED);
