@@ -681,6 +681,9 @@ static void add_op(struct gen *g)
 	if (op->call == OP_FALLOCATE && (op->arg[1] & 2) &&
 	    op->arg[2] + op->arg[3] < DIFF_PAGE)
 		op->arg[3] = DIFF_PAGE;
+	/* Linux holds pages to the set as it was given. */
+	if (op->call == OP_MBIND && (op->arg[2] & 0x4000))
+		op->arg[4] = 0;
 	/* What FREE leaves is made equal for madvise alone. */
 	if (op->call == OP_PMADVISE && op->arg[4] == 8)
 		op->arg[4] = 4;
