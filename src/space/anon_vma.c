@@ -43,6 +43,7 @@
 #include <mmkit/slab.h>
 
 #include "base/interval_tree.h"
+#include "space/mempolicy.h"
 #include "space/rmap.h"
 #include "space/space.h"
 
@@ -208,8 +209,8 @@ static struct anon_vma *vma_root(struct vm_area_struct *vma)
 /* ---- the first page of a VMA
  * --------------------------------------------------------- */
 
-/* A neighbour with the same flags, its pages in line: merging stays possible
- * if both use one anon_vma. Only if the neighbour was never forked. */
+/* A neighbour with the same flags and policy, its pages in line: merging stays
+ * possible if both use one anon_vma. Only if the neighbour was never forked. */
 static struct anon_vma *reusable_from(struct vm_area_struct *other,
 				      struct vm_area_struct *a,
 				      struct vm_area_struct *b)
@@ -221,7 +222,7 @@ static struct anon_vma *reusable_from(struct vm_area_struct *other,
 	if ((a->vm_flags ^ b->vm_flags) & ~(VM_ACCESS_FLAGS | VM_MERGE_IGNORE))
 		return NULL;
 	if (a->vm_file != b->vm_file ||
-	    a->vm_pgoff + vma_pages(a) != b->vm_pgoff)
+	    a->vm_pgoff + vma_pages(a) != b->vm_pgoff || !vma_policy_same(a, b))
 		return NULL;
 	av = READ_ONCE(other->anon_vma);
 	if (av && list_is_singular(&other->anon_vma_chain))

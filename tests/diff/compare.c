@@ -19,6 +19,9 @@ static void describe_result(char *to, size_t max, const struct diff_result *r)
 		snprintf(to + n, max - (size_t)n,
 			 ", signal %d code %d at 0x%llx", r->sig, r->code,
 			 (unsigned long long)r->addr);
+	else if (r->addr && n > 0 && (size_t)n < max)
+		snprintf(to + n, max - (size_t)n, ", told 0x%llx",
+			 (unsigned long long)r->addr);
 }
 
 struct text {
