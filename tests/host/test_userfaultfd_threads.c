@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Touchers, a monitor and somebody who changes the space in real threads
+ * (uffd_race.h), with little memory; under ThreadSanitizer too.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <mmkit/boot.h>
+#include <mmkit/errno.h>
+#include <mmkit/report.h>
+
+#include "base/epoch.h"
+#include "base/seqbuf.h"
+#include "base_seed.h"
+#include "host.h"
+#include "host_swap.h"
+#include "phys/lru.h"
+#include "phys/phys.h"
+#include "space/space.h"
+
+#define UR_LOAD(to, va, len)	host_copy_from_user(to, va, len)
+#define UR_STORE(va, from, len) host_copy_to_user(va, from, len)
+#include "uffd_race.h"
+
+#define SWAP_PAGES 2048u
+
+static u64 the_seed, nr_rounds;
+static u64 fills, watched, events;
+
+static _Noreturn void fail_now(const char *what, int line)
+{
+	fprintf(stderr, "FAILED %s:%d: %s (SEED=%llu)\n", __FILE__, line, what,
+		(unsigned long long)the_seed);
+	fflush(NULL);
+	abort();
+}
+
+#define CHECK(c)                                \
+	do {                                    \
+		if (!(c))                       \
+			fail_now(#c, __LINE__); \
+	} while (0)
+
+static struct port_thread *start(void (*fn)(void *), void *arg)
+{
+	struct port_thread *t;
+	int err = host_thread_start(&t, "uffd", fn, arg);
+
+	/* The CPUs of ended threads may not be free yet. */
+	for (int i = 0; i < 1000 && err == -EAGAIN; i++) {
+		usleep(1000);
+		err = host_thread_start(&t, "uffd", fn, arg);
+	}
+	CHECK(err == 0);
+	return t;
+}
+
+static void audit(void)
+{
+	static char text[16384];
+	struct seq_buf s;
+
+	seq_buf_init(&s, text, sizeof(text));
+	if (mm_audit(&s)) {
+		fprintf(stderr, "%s", text);
+		fail_now("audit is clean", __LINE__);
+	}
+}
+
+static void one_round(u64 i)
+{
+	struct uffd_race r = {
+		.seed = the_seed + i, .iters = 300, .shared = i % 4 == 3};
+	struct port_thread *t[UR_TOUCHERS + 1];
+
+	if (i % 2)
+		r.features = UFFD_FEATURE_EVENT_REMOVE |
+			     UFFD_FEATURE_EVENT_UNMAP |
+			     UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_EVENT_FORK;
+	ur_begin(&r);
+	for (int n = 0; n < UR_TOUCHERS; n++)
+		t[n] = start(ur_touch_thread, &r);
+	t[UR_TOUCHERS] = start(ur_change_thread, &r);
+	ur_monitor(&r);
+	for (int n = 0; n <= UR_TOUCHERS; n++)
+		port_thread_join(t[n]);
+	fills += r.fills;
+	watched += r.watched;
+	events += r.events;
+	ur_end(&r);
+}
+
+static int run_main(void *arg)
+{
+	struct mm_boot_params bp = {.map = arg};
+	struct port_bdev *disk;
+
+	CHECK(mm_boot(&bp) == 0);
+	disk = host_swap(SWAP_PAGES);
+	for (u64 i = 0; i < nr_rounds; i++)
+		one_round(i);
+	for (int i = 0; i < 20; i++) {
+		usleep(2000);
+		lru_add_drain_all();
+		epoch_drain();
+	}
+	audit();
+	CHECK(space_sys.nr_mms == 0 && space_sys.committed == 0);
+	CHECK(list_empty(&space_sys.uffds));
+	mm_shutdown();
+	host_disk_close(disk);
+	return 0;
+}
+
+static void threads(void **state)
+{
+	struct host_config cfg = {
+		.cpus = 16, .ram_max = 1UL << 30, .quiet = true};
+	struct e820_table map;
+
+	(void)state;
+	the_seed = test_env("SEED", 1);
+	nr_rounds = test_iters(getenv("SOAK") ? 2000 : 24);
+	e820_init(&map);
+	CHECK(e820_add(&map, 0x100000, 16UL << 20, E820_TYPE_RAM) == 0);
+	mm_reset();
+	CHECK(host_init(&cfg) == 0);
+	CHECK(host_run(run_main, &map) == 0);
+	CHECK(host_shutdown() == 0);
+	fprintf(stderr,
+		"userfaultfd: SEED=%llu, %llu filled, %llu writes seen, %llu "
+		"events\n",
+		(unsigned long long)the_seed, (unsigned long long)fills,
+		(unsigned long long)watched, (unsigned long long)events);
+	assert_true(fills && watched && (nr_rounds < 2 || events));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(threads),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
