@@ -410,8 +410,6 @@ static void do_unlink(struct replay *rp, u32 id)
 	if (!obj || obj->gone)
 		return;
 	obj->gone = true;
-	if (obj->inode)
-		obj->inode->i_nlink = 0;
 	obj_put(obj);
 }
 

@@ -199,6 +199,8 @@ static void replay_with(u64 mem, u64 swap, u32 cpus, u64 seed)
 	assert_true(res.exact);
 	assert_int_equal(res.data_errors, 0);
 	assert_int_equal(res.leaks, 0);
+	/* What came from swap or a disk more than once. */
+	assert_int_equal(res.pageins, res.events[PSWPIN] + res.file_rereads);
 }
 
 /* With memory for all of it; nothing unexpected. */
@@ -362,6 +364,46 @@ static void test_unlink(void **state)
 	EXPECT(cache_pages, 40);
 	EXPECT(dirty_pages, 40);
 	EXPECT(written, 0);
+}
+
+/* A mapping that moved holds its file in its new place alone. */
+static void test_unlink_moved(void **state)
+{
+	(void)state;
+	begin(0);
+	file(0, 16 * PAGE_SIZE, 0);
+	file(1, 16 * PAGE_SIZE, 0);
+	open_file(0, 0);
+	open_file(1, 1);
+	map((struct m){.id = 2, .pages = 16, .file = NONE, .flags = 0});
+	map((struct m){.id = 0, .pages = 16});
+	ref(0, 0, 16, TRACE_R);
+	fop(TRACE_FOP_UNLINK, 0, NONE, 0, 0, 0);
+	mremap_to(0, 0, 16, (struct m){.id = 1, .pages = 16},
+		  TRACE_MREMAP_MAYMOVE | TRACE_MREMAP_FIXED, 2);
+	fop(TRACE_FOP_CLOSE, NONE, 0, 0, 0, 0);
+	call(TRACE_OP_MUNMAP, 1, 0, 16, 0);
+	/* The first file's pages are free by now. */
+	fop(TRACE_FOP_READ, NONE, 1, 0, 16 * PAGE_SIZE, 0);
+	end();
+	replay();
+	EXPECT(file_reads, 32);
+	EXPECT(cache_peak, 16);
+	EXPECT(cache_pages, 16);
+}
+
+/* What is to be populated is read without a reference to it. */
+static void test_populate(void **state)
+{
+	(void)state;
+	begin(0);
+	file(0, 16 * PAGE_SIZE, 0);
+	open_file(0, 0);
+	map((struct m){.id = 0, .pages = 8, .flags = TRACE_MF_POPULATE});
+	end();
+	replay();
+	assert_true(res.file_reads >= 8);
+	assert_int_equal(res.maj_flt + res.min_flt, 8);
 }
 
 /* Shared memory over fork, and threads of one address space. */
@@ -771,7 +813,7 @@ static void model_run(struct fmodel *f, struct prng *rnd, u32 steps)
 
 static void test_model(void **state)
 {
-	u64 iters = test_iters(20);
+	u64 iters = test_iters(8);
 	static struct fmodel f;
 	struct prng rnd;
 
@@ -1098,7 +1140,7 @@ static void gen_trace(struct gen *g, u64 seed, u32 steps)
  */
 static void test_random_programs(void **state)
 {
-	u64 iters = test_iters(25), major = 0, written = 0, again = 0;
+	u64 iters = test_iters(10), major = 0, written = 0, again = 0;
 	static struct gen g;
 	struct prng rnd;
 
@@ -1137,6 +1179,8 @@ int main(void)
 		cmocka_unit_test(test_read_write),
 		cmocka_unit_test(test_truncate),
 		cmocka_unit_test(test_unlink),
+		cmocka_unit_test(test_unlink_moved),
+		cmocka_unit_test(test_populate),
 		cmocka_unit_test(test_shared_memory),
 		cmocka_unit_test(test_mremap),
 		cmocka_unit_test(test_advice),

@@ -395,6 +395,8 @@ static void test_fileops(void **state)
 {
 	struct trace_rec f = {.type = TRACE_FILE,
 			      .file = {.name = (char *)"n"}};
+	struct trace_rec other = {.type = TRACE_FILE,
+				  .file = {.file = 1, .name = (char *)"o"}};
 	struct trace_rec op = {.type = TRACE_FILEOP};
 	struct trace_writer *w = writer();
 	struct trace_rec m = MAP(0, 1), got;
@@ -410,6 +412,12 @@ static void test_fileops(void **state)
 	m.map.file = 0;
 	m.map.open = 7;
 	put(w, m);
+	put(w, other);
+	m.map.file = 1;
+	assert_int_equal(trace_write(w, &m), -EINVAL);
+	assert_non_null(strstr(trace_writer_error(w),
+			       "open file 7 is of file 0, not 1"));
+	m.map.file = 0;
 	op.fileop = (struct trace_fileop){
 		TRACE_FOP_UNLINK, 0, TRACE_NO_ID, 0, 0, 0};
 	put(w, op);
