@@ -354,7 +354,8 @@ static inline u64 census_pcp(const struct zone *zone, int cpu)
 	for (unsigned int index = 0; index < NR_PCP_LISTS; index++) {
 		u64 nr = index < NR_LOWORDER_PCP_LISTS
 				 ? 1UL << index / MIGRATE_PCPTYPES
-				 : pageblock_nr_pages;
+			 : index == PCP_ZEROED ? 1
+					       : pageblock_nr_pages;
 		const struct page *p = pcp->lists[index];
 
 		for (; p; p = (const struct page *)(uintptr_t)p->word) {

@@ -190,26 +190,36 @@ void port_load_root(u64 root_pfn, u32 asid)
 }
 
 /* Wait until each of CPUS (NULL: all) is out of what it was inside of. */
+/* Until the section that SEQ counts, if one is under way, is over. */
+static void wait_section(u64 *seq)
+{
+	u64 seen = __atomic_load_n(seq, __ATOMIC_SEQ_CST);
+
+	while ((seen & 1) && __atomic_load_n(seq, __ATOMIC_ACQUIRE) == seen)
+		sched_yield();
+}
+
 static void flush(const struct port_cpumask *cpus)
 {
-	int i, self = port_cpu();
+	int self = port_cpu();
 
 	if (host_self.irq_off)
 		host_bug("port_tlb_flush: interrupts are off");
 	__atomic_fetch_add(&host.flushes, 1, __ATOMIC_SEQ_CST);
-	for (i = 0; i < host.nr_cpus; i++) {
-		u64 *seq = &host.cpus[i].seq, seen;
+	for (int base = 0; base < host.nr_cpus; base += 64) {
+		/* Who joins the mask later finds the tables as they are now. */
+		u64 left = cpus ? __atomic_load_n(&cpus->bits[base / 64],
+						  __ATOMIC_SEQ_CST)
+				: ~0UL;
 
-		/* CPUs join the mask at any time. */
-		seen = cpus ? __atomic_load_n(&cpus->bits[i / 64],
-					      __ATOMIC_SEQ_CST)
-			    : ~0UL;
-		if (i == self || !(seen >> (i % 64) & 1))
-			continue;
-		seen = __atomic_load_n(seq, __ATOMIC_SEQ_CST);
-		while ((seen & 1) &&
-		       __atomic_load_n(seq, __ATOMIC_ACQUIRE) == seen)
-			sched_yield();
+		if (host.nr_cpus - base < 64)
+			left &= (1UL << (host.nr_cpus - base)) - 1;
+		for (; left; left &= left - 1) {
+			int cpu = base + __builtin_ctzl(left);
+
+			if (cpu != self)
+				wait_section(&host.cpus[cpu].seq);
+		}
 	}
 }
 

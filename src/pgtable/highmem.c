@@ -350,8 +350,14 @@ void clear_highpage(struct page *page)
 
 void copy_highpage(struct page *to, struct page *from)
 {
-	void *src = page_map(from), *dst = page_map(to);
+	void *src, *dst;
 
+	if (likely(!PageHighMem(from) && !PageHighMem(to))) {
+		port_copy_page(page_view(to), page_view(from));
+		return;
+	}
+	src = page_map(from);
+	dst = page_map(to);
 	port_copy_page(dst, src);
 	page_unmap(to, dst);
 	page_unmap(from, src);

@@ -132,16 +132,22 @@ static void master_set(const struct pt_slot *slot, pte_t e)
 
 void kernel_join(struct pgtable *pt)
 {
+	u32 first, nr = pt_entries(pt->fmt, root_level(pt->fmt));
+	struct pt_slot from, to;
+
 	INIT_LIST_HEAD(&pt->sharing);
 	if (!shares(pt) || kernel_root_apart(pt->fmt))
 		return;
+	first = first_shared(pt->fmt);
+	from = root_entry(&pgtable_sys.master, first);
+	to = root_entry(pt, first);
 	spin_lock(&pgtable_sys.lock);
-	for (u32 i = first_shared(pt->fmt);
-	     i < pt_entries(pt->fmt, root_level(pt->fmt)); i++) {
-		struct pt_slot from = root_entry(&pgtable_sys.master, i);
-		struct pt_slot to = root_entry(pt, i);
+	for (u32 i = first; i < nr; i++, pt_next(&from), pt_next(&to)) {
+		pte_t e = pt_get(&from);
 
-		pt_set(&to, pt_get(&from));
+		/* The fresh root holds none anywhere. */
+		if (!pte_none(e))
+			pt_set(&to, e);
 	}
 	list_add_tail(&pt->sharing, &pgtable_sys.roots);
 	spin_unlock(&pgtable_sys.lock);

@@ -49,7 +49,7 @@ void tlb_flush_mmu(struct mmu_gather *tlb)
 		tlb->release(tlb->pages, tlb->nr);
 	tlb->nr = 0;
 	while ((table = page_list_pop(&tlb->tables)))
-		pt_table_release(table);
+		pt_table_release_empty(table);
 }
 
 void tlb_finish(struct mmu_gather *tlb)

@@ -63,6 +63,12 @@ static inline bool MM_MUST_CHECK tlb_remove_page(struct mmu_gather *tlb,
 	return tlb->nr == MMU_GATHER_PAGES;
 }
 
+/* tlb_gather_full: must it be flushed before a page is removed? */
+static inline bool tlb_gather_full(const struct mmu_gather *tlb)
+{
+	return tlb->nr == MMU_GATHER_PAGES;
+}
+
 /* tlb_remove_table: a freed table (pt_table_free_fn; ARG is the gather). */
 void tlb_remove_table(struct page *table, void *arg);
 

@@ -23,7 +23,8 @@
  *          is freed under a fault. So a slot found under the mmap lock (any
  *          mode), or by a reverse-mapping walk that holds the anon_vma lock
  *          of a VMA in the range, stays valid.
- *    PT-3  A leaf table is freed only when all of its entries are none.
+ *    PT-3  A table is freed only when all of its entries are none. Of a leaf
+ *          that is looked up; upper ones count their links (page's private).
  *    PT-4  Entries of a leaf table change under the table's lock, except for
  *          A and D bits, which CPUs set atomically at any time; therefore
  *          present entries are taken out by exchange, never by load and store.
@@ -53,6 +54,7 @@
 
 #include "base/fail.h"
 #include "pgtable/kernel.h"
+#include "phys/alloc.h"
 #include "phys/mmzone.h"
 #include "phys/vmstat.h"
 
@@ -67,7 +69,7 @@ static struct page *table_new(void)
 
 	if (fail_should(FAIL_PGTABLE))
 		return NULL;
-	table = alloc_pages(GFP_KERNEL | __GFP_ZERO | __GFP_ACCOUNT, 0);
+	table = alloc_zeroed_page(GFP_KERNEL | __GFP_ACCOUNT);
 	if (!table)
 		return NULL;
 	SetPageTable(table);
@@ -76,13 +78,34 @@ static struct page *table_new(void)
 	return table;
 }
 
-void pt_table_release(struct page *table)
+/* TABLE is an ordinary frame again. */
+static void table_unmake(struct page *table)
 {
 	mm_verify(PageTable(table));
 	ClearPageTable(table);
 	set_page_mapping_word(table, 0);
 	table_account(table, -1);
+}
+
+void pt_table_release(struct page *table)
+{
+	table_unmake(table);
 	__free_pages(table, 0);
+}
+
+void pt_table_release_empty(struct page *table)
+{
+	table_unmake(table);
+	free_zeroed_page(table);
+}
+
+/*
+ * How many tables TABLE, an upper one of a process, links to. Tables are taken
+ * out of it without a lock, where nobody else looks.
+ */
+static void table_used_add(struct page *table, u32 n)
+{
+	page_private_add(table, n);
 }
 
 static void *table_entry(const struct paging_format *f,
@@ -321,11 +344,12 @@ static int table_install(struct pgtable *pt, struct pt_slot *slot)
 	spin_lock(&pt->lock);
 	if (!pte_present(pt_get(slot))) {
 		pt_set(slot, table_link(table));
+		table_used_add(slot->table, 1);
 		table = NULL;
 	}
 	spin_unlock(&pt->lock);
 	if (table)
-		pt_table_release(table);
+		pt_table_release_empty(table);
 	else
 		__atomic_fetch_add(&pt->table_bytes, PAGE_SIZE,
 				   __ATOMIC_RELAXED);
@@ -405,9 +429,16 @@ static void verify_leaf_empty(const struct pgtable *pt,
 	const words_t *at = page_view(table), *end = at + PAGE_SIZE / 16;
 	words_t any = {0, 0};
 
-	for (; at < end; at += 8)
-		any |= at[0] | at[1] | at[2] | at[3] | at[4] | at[5] | at[6] |
-		       at[7];
+	for (; at < end; at += 8) {
+		any |= at[0];
+		any |= at[1];
+		any |= at[2];
+		any |= at[3];
+		any |= at[4];
+		any |= at[5];
+		any |= at[6];
+		any |= at[7];
+	}
 	if (unlikely(any[0] | any[1]))
 		leaf_not_empty(pt, table, base);
 }
@@ -452,9 +483,13 @@ static void free_below(struct pgtable *pt, struct page *table, int level,
 			free_below(pt, child, level - 1, va, r);
 		if (!table_in_limits(r, va, span))
 			continue;
+		/* PT-3; r->free may take it that the table is all zero. */
 		if (level == 1)
 			verify_leaf_empty(pt, child, va);
+		else
+			mm_verify(page_private(child) == 0);
 		pt_set(&slot, __pte(0));
+		table_used_add(table, -1u);
 		__atomic_fetch_sub(&pt->table_bytes, PAGE_SIZE,
 				   __ATOMIC_RELAXED);
 		r->free(child, r->arg);

@@ -142,31 +142,55 @@ static inline pte_t pt_set_bits(const struct pt_slot *slot, u64 bits)
 }
 
 /*
+ * The same for loops over many entries that asked once: NATIVE, a constant, is
+ * what pt_native() says of them. pt_next_as: see pt_next().
+ */
+static inline pte_t pt_get_as(const struct pt_slot *slot, bool native)
+{
+	if (!native)
+		return pt_get_odd(slot);
+	return (pte_t){__atomic_load_n((u64 *)slot->entry, __ATOMIC_ACQUIRE)};
+}
+
+static inline void pt_set_as(const struct pt_slot *slot, pte_t e, bool native)
+{
+	if (native)
+		__atomic_store_n((u64 *)slot->entry, e.val, __ATOMIC_RELEASE);
+	else
+		pt_set_odd(slot, e);
+}
+
+static inline pte_t pt_xchg_as(const struct pt_slot *slot, pte_t e, bool native)
+{
+	if (!native)
+		return pt_xchg_odd(slot, e);
+	return (pte_t){__atomic_exchange_n((u64 *)slot->entry, e.val,
+					   __ATOMIC_ACQ_REL)};
+}
+
+static inline void pt_clear_bits_as(const struct pt_slot *slot, u64 bits,
+				    bool native)
+{
+	if (native)
+		(void)__atomic_fetch_and((u64 *)slot->entry, ~bits,
+					 __ATOMIC_ACQ_REL);
+	else
+		(void)pt_clear_bits_odd(slot, bits);
+}
+
+static inline void pt_next_as(struct pt_slot *slot, bool native)
+{
+	slot->entry = (char *)slot->entry +
+		      (native ? sizeof(u64) : slot->fmt->entry_bytes);
+}
+
+/*
  * pt_next: the slot after SLOT in the same table; the caller knows by the
  * address that it does not run off the table's end.
  */
 static inline void pt_next(struct pt_slot *slot)
 {
 	slot->entry = (char *)slot->entry + slot->fmt->entry_bytes;
-}
-
-/*
- * pt_skip_none: SLOT, of ADDR, moves on over entries that are none, to END at
- * most, which the table reaches. Returns the address that it is of now.
- */
-static inline uva_t pt_skip_none(struct pt_slot *slot, uva_t addr, uva_t end)
-{
-	u64 *entry = slot->entry;
-
-	if (!pt_native(slot)) {
-		for (; addr < end && pte_none(pt_get(slot)); addr += PAGE_SIZE)
-			pt_next(slot);
-		return addr;
-	}
-	for (; addr < end && !READ_ONCE(*entry); addr += PAGE_SIZE)
-		entry++;
-	slot->entry = entry;
-	return addr;
 }
 
 /* First address beyond the leaf table that maps VA, or END if smaller. */
@@ -210,6 +234,9 @@ static inline bool pt_is_kernel(const struct page *table)
 
 /* pt_table_release: give a table's frame back to the allocator. */
 void pt_table_release(struct page *table);
+/* pt_table_release_empty: the same for one whose entries are all none, as
+ * pgtable_free_range() hands them out: the next need not be cleared. */
+void pt_table_release_empty(struct page *table);
 
 /*
  * pgtable_check: walk the whole tree but for the part that is shared: every

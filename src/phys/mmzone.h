@@ -65,9 +65,11 @@ struct free_area {
 	u64 nr_free;				   /* (Z) blocks */
 };
 
-/* Lists of a per-CPU set: three types for each of orders 0..3, and THP. */
+/* Lists of a per-CPU set: three types for each of orders 0..3, THP, and single
+ * frames of any type that are known to be all zero. */
 #define NR_LOWORDER_PCP_LISTS (MIGRATE_PCPTYPES * (PAGE_ALLOC_COSTLY_ORDER + 1))
-#define NR_PCP_LISTS	      (NR_LOWORDER_PCP_LISTS + 1)
+#define PCP_ZEROED	      (NR_LOWORDER_PCP_LISTS + 1)
+#define NR_PCP_LISTS	      (PCP_ZEROED + 1)
 
 /*
  * One CPU's free frames of one zone. The owner takes the lock while pinned;
@@ -80,6 +82,7 @@ struct per_cpu_pages {
 	s32 batch;	   /* (W) move this many at a time */
 	u16 free_factor;   /* (P) batch scaling while only freeing */
 	u8 zone_idx;	   /* (B) */
+	u8 nr_zeroed;	   /* (P) frames on PCP_ZEROED; more, after a drain */
 	struct zone *zone; /* (B) */
 	u64 nr_free;	   /* (P) frames taken back: PGFREE */
 	s64 nr_moved;	   /* (P) frames filled in, less drained, less slow */

@@ -415,6 +415,10 @@ void put_page(struct page *p);
  * put_page().
  */
 void release_pages(struct page **pages, u32 nr);
+/* release_pages_after: those that have any of FLAGS are given to FIRST before
+ * their reference is dropped. No more than FIRST may do. */
+void release_pages_after(struct page **pages, u32 nr, u32 flags,
+			 void (*first)(struct page *page));
 
 /* page_ref_add: N references more (fewer); not the last. */
 static inline void page_ref_add(struct page *p, int n)
@@ -522,6 +526,11 @@ static inline u32 page_private(const struct page *p)
 static inline void set_page_private(struct page *p, u32 v)
 {
 	__atomic_store_n(&p->private, v, __ATOMIC_RELAXED);
+}
+
+static inline void page_private_add(struct page *p, u32 n)
+{
+	__atomic_fetch_add(&p->private, n, __ATOMIC_RELAXED);
 }
 
 static inline u16 page_group(const struct page *p)

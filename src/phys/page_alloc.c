@@ -740,6 +740,45 @@ struct page *alloc_pages(gfp_t gfp, unsigned int order)
 	return page;
 }
 
+static bool frame_is_zero(struct page *page)
+{
+	u64 *view = page_map(page), any = 0;
+
+	for (u32 i = 0; i < PAGE_SIZE / sizeof(*view); i++)
+		any |= view[i];
+	page_unmap(page, view);
+	return any == 0;
+}
+
+struct page *alloc_zeroed_page(gfp_t gfp)
+{
+	struct per_cpu_pages *pcp;
+	struct page *page = NULL;
+
+	if (base_watched())
+		return alloc_pages(gfp | __GFP_ZERO, 0);
+	if (gfp & __GFP_DIRECT_RECLAIM)
+		might_sleep();
+	port_pin();
+	pcp = own_place(gfp)->pcp;
+	if (likely(pcp_trylock(pcp))) {
+		page = pcp_pop(&pcp->lists[PCP_ZEROED]);
+		if (page) {
+			pcp->nr_zeroed--;
+			pcp_add_frames(pcp, -1);
+		}
+		pcp_unlock(pcp);
+	}
+	port_unpin();
+	if (!page)
+		return alloc_pages(gfp | __GFP_ZERO, 0);
+	if (unlikely(new_page_bad(page)))
+		return alloc_bad(page, gfp | __GFP_ZERO);
+	mm_assert(frame_is_zero(page));
+	prep_single(page);
+	return alloc_finish(page, gfp & ~__GFP_ZERO);
+}
+
 /* ---- many at once
  * ------------------------------------------------------------------------------
  */

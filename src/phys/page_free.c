@@ -541,22 +541,51 @@ static u32 batch_to_zone(struct page *const *pages, u32 nr)
 	return done;
 }
 
-void release_pages(struct page **pages, u32 nr)
+/* Frames that PCP_ZEROED holds: tables of a few processes that come and go. */
+#define ZEROED_MAX 16
+
+/* PAGE, clean and all zero, to this CPU's stack of such. False: no room. */
+static bool zeroed_to_pcp(struct page *page)
 {
-	u32 last = 0;
+	struct per_cpu_pages *pcp;
+	bool taken = false;
 
-	for (u32 i = 0; i < nr; i++) {
-		struct page *page = pages[i];
-
-		if (unlikely(page_has_flags(page, FLAGS_LARGE)))
-			put_page(page);
-		else if (drop_ref(page))
-			pages[last++] = page;
+	port_pin();
+	pcp = phys_sys.pcp_of[port_cpu_or_none()][page_zone_id(page)];
+	if (unlikely(!pcp_trylock(pcp))) {
+		port_unpin();
+		return false;
 	}
-	if (!last)
+	/* Drains do not count: there are none, or at most so many. */
+	if (!pcp->lists[PCP_ZEROED])
+		pcp->nr_zeroed = 0;
+	if (pcp->nr_zeroed < ZEROED_MAX && pcp->room > 1 &&
+	    get_pageblock_migratetype(page) < MIGRATE_PCPTYPES) {
+		pcp_push(pcp, PCP_ZEROED, page);
+		pcp->nr_zeroed++;
+		pcp_add(pcp->nr_free, 1);
+		pcp_add_frames(pcp, 1);
+		taken = true;
+	}
+	pcp_unlock(pcp);
+	port_unpin();
+	return taken;
+}
+
+void free_zeroed_page(struct page *page)
+{
+	mm_assert(!PageCompound(page));
+	if (!drop_ref(page) || !clean_batch(&page, 1))
 		return;
-	lru_release_pages(pages, last);
-	nr = clean_batch(pages, last);
+	if (!zeroed_to_pcp(page) && !batch_to_pcp(&page, 1))
+		(void)batch_to_zone(&page, 1);
+}
+
+/* The NR at PAGES have no reference left. */
+static void free_batch(struct page **pages, u32 nr)
+{
+	lru_release_pages(pages, nr);
+	nr = clean_batch(pages, nr);
 	while (nr) {
 		u32 n = batch_to_pcp(pages, nr);
 
@@ -565,4 +594,32 @@ void release_pages(struct page **pages, u32 nr)
 		pages += n;
 		nr -= n;
 	}
+}
+
+void release_pages_after(struct page **pages, u32 nr, u32 flags,
+			 void (*first)(struct page *page))
+{
+	u32 last = 0, odd = flags | FLAGS_LARGE;
+
+	for (u32 i = 0; i < nr; i++) {
+		struct page *page = pages[i];
+
+		if (unlikely(page_has_flags(page, odd))) {
+			if (page_has_flags(page, flags))
+				first(page);
+			if (page_has_flags(page, FLAGS_LARGE)) {
+				put_page(page);
+				continue;
+			}
+		}
+		if (drop_ref(page))
+			pages[last++] = page;
+	}
+	if (last)
+		free_batch(pages, last);
+}
+
+void release_pages(struct page **pages, u32 nr)
+{
+	release_pages_after(pages, nr, 0, NULL);
 }

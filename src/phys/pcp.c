@@ -6,7 +6,8 @@
  *    stacks of its own; they are filled and emptied a batch at a time.
  *
  * 2. Structures. struct per_cpu_pages per zone and CPU: a stack for each of
- *    three types at orders 0..3, one for whole movable pageblocks, linked by
+ *    three types at orders 0..3, one for whole movable pageblocks, one for a
+ *    few frames that came back all zero (free_zeroed_page()), linked by
  * the descriptors' mapping word. Frames on them have reference count 0 and
  * clear flags and are not in NR_FREE_PAGES: they belong to the CPU.
  *
@@ -260,6 +261,8 @@ static void run_add(struct runs *rs, u64 pfn, u64 end)
 /* The order of the blocks on list INDEX. */
 static unsigned int index_order(unsigned int index)
 {
+	if (index == PCP_ZEROED)
+		return 0;
 	return index < NR_LOWORDER_PCP_LISTS ? index / MIGRATE_PCPTYPES
 					     : pageblock_order;
 }
@@ -313,7 +316,7 @@ static s32 empty_list(struct per_cpu_pages *pcp, unsigned int index, s32 nr,
 
 		freed += 1 << order;
 		trace_emit(MM_PAGE_PCPU_DRAIN, pfn, order,
-			   index % MIGRATE_PCPTYPES);
+			   (u64)get_pageblock_migratetype(page));
 		if (likely(block_clean(page, order, check))) {
 			run_add(rs, pfn, pfn + (1UL << order));
 			continue;

@@ -92,7 +92,8 @@ static vm_fault_t wp_page_copy(struct vm_fault *vmf, struct page *old)
 	gfp_t gfp = GFP_HIGHUSER_MOVABLE | __GFP_ACCOUNT;
 	struct page *copy = NULL;
 
-	if (!anon_vma_prepare(vmf->vma))
+	if (likely(READ_ONCE(vmf->vma->anon_vma)) ||
+	    !anon_vma_prepare(vmf->vma))
 		copy = vma_alloc_page(old ? gfp : gfp | __GFP_ZERO, vmf->vma,
 				      vmf->address);
 	if (!copy) {
@@ -102,7 +103,6 @@ static vm_fault_t wp_page_copy(struct vm_fault *vmf, struct page *old)
 	}
 	if (old)
 		copy_highpage(copy, old);
-	SetPageUptodate(copy);
 	if (!fault_lock_same(vmf)) {
 		put_page(copy);
 	} else if (READ_ONCE(vmf->vma->vm_mm->flags) & MMF_UNSTABLE) {

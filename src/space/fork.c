@@ -21,87 +21,125 @@
 #include "space/uffd_event.h"
 #include "space/userfaultfd.h"
 
-struct copy_side {
-	struct vm_area_struct *vma;
-	struct pt_slot slot;
+/* The copying of one mapping's entries. */
+struct copy {
+	struct vm_area_struct *vma; /* the child's */
+	struct pt_slot src, dst;
+	bool watched; /* userfaultfd_wp() of it */
+	s64 rss[NR_MM_COUNTERS]; /* of the table at hand */
 };
 
-/* What a marker of the parent's says of the child's page too. */
-static void copy_marker(struct copy_side *dst, u32 kinds)
+/*
+ * What E of the parent's, not present, is in the child; it holds what an entry
+ * does. Of swap and of poisoned frames: the same; of a marker: the kinds that
+ * the child has a use for. -ENOMEM: a swap slot has too many users.
+ */
+static int copy_absent(struct copy *c, pte_t *e)
 {
-	if (!userfaultfd_wp(dst->vma))
-		kinds &= ~PTE_MARKER_UFFD_WP;
-	if (kinds)
-		pt_set(&dst->slot, make_pte_marker(kinds));
-}
+	u32 kinds = pte_marker(*e);
 
-/* Both tables locked. -ENOMEM: a swap slot has too many users. */
-static int copy_entry(struct copy_side *dst, struct copy_side *src)
-{
-	struct mm_struct *mm = dst->vma->vm_mm;
-	pte_t e = pt_get(&src->slot);
-	struct page *page;
-
-	if (pte_none(e))
-		return 0;
-	mm_verify(pte_none(pt_get(&dst->slot)));
-	if (pte_marker(e)) {
-		copy_marker(dst, pte_marker(e));
+	if (kinds) {
+		kinds &= c->watched ? ~0u : ~PTE_MARKER_UFFD_WP;
+		*e = kinds ? make_pte_marker(kinds) : (pte_t){0};
 		return 0;
 	}
-	if (pte_in_swap(e)) {
-		if (swap_duplicate(pte_to_swp_entry(e)))
+	if (pte_in_swap(*e)) {
+		if (swap_duplicate(pte_to_swp_entry(*e)))
 			return -ENOMEM;
-		mm_counter_add(mm, MM_SWAPENTS, 1);
+		c->rss[MM_SWAPENTS]++;
 	}
-	if (pte_swap(e)) {
-		pt_set(&dst->slot,
-		       userfaultfd_wp(dst->vma) ? e : pte_swp_clear_uffd_wp(e));
-		return 0;
-	}
-	/* What is shared stays so; the parent's entry knows that it is dirty.
-	 */
-	if (src->vma->vm_flags & VM_SHARED) {
-		e = pte_mkclean(e);
-	} else if (pte_write(e)) {
-		pt_clear_bits(&src->slot, X86_PTE_RW);
-		e = pte_wrprotect(pt_get(&src->slot));
-	}
-	if (!pte_special(e)) {
-		page = pfn_to_page(pte_pfn(e));
-		get_page(page);
-		page_dup_rmap(page);
-		mm_counter_add(mm, mm_counter(page), 1);
-	}
-	/* Who watches the parent need not watch the child. */
-	if (!userfaultfd_wp(dst->vma))
-		e = pte_clear_uffd_wp(e);
-	pt_set(&dst->slot, pte_mkold(e));
+	if (!c->watched)
+		*e = pte_swp_clear_uffd_wp(*e);
 	return 0;
 }
 
-/* Entries of one leaf table. The child's table exists and nobody uses it. */
-static int copy_table(struct copy_side *dst, struct copy_side *src, uva_t addr,
-		      uva_t end)
+/* One more entry maps what E, present, does. */
+static inline void copy_page(struct copy *c, pte_t e)
 {
+	struct page *page;
+
+	if (unlikely(pte_special(e)))
+		return;
+	page = pfn_to_page(pte_pfn(e));
+	get_page(page);
+	page_dup_rmap(page);
+	c->rss[likely(PageAnon(page)) ? MM_ANONPAGES : mm_counter(page)]++;
+}
+
+/*
+ * The entry at SRC, which is not none, copied to DST. With NATIVE, a constant,
+ * both are words of the CPU's layout. Both tables locked. -ENOMEM: a swap slot
+ * has too many users. What is shared stays so, and the parent's entry knows
+ * that it is dirty; what is private becomes read-only in both.
+ */
+static inline __attribute__((always_inline)) int
+copy_entry(struct copy *c, const struct pt_slot *src, const struct pt_slot *dst,
+	   bool native)
+{
+	pte_t e = pt_get_as(src, native);
+
+	mm_verify(pte_none(pt_get_as(dst, native)));
+	if (unlikely(!pte_present(e))) {
+		if (copy_absent(c, &e))
+			return -ENOMEM;
+		pt_set_as(dst, e, native);
+		return 0;
+	}
+	if (unlikely(c->vma->vm_flags & VM_SHARED)) {
+		e = pte_mkclean(e);
+	} else if (pte_write(e)) {
+		pt_clear_bits_as(src, X86_PTE_RW, native);
+		e = pte_wrprotect(pt_get_as(src, native));
+	}
+	copy_page(c, e);
+	/* Who watches the parent need not watch the child. */
+	if (likely(!c->watched))
+		e = pte_clear_uffd_wp(e);
+	pt_set_as(dst, pte_mkold(e), native);
+	return 0;
+}
+
+/* N entries from C's slots on. */
+static inline __attribute__((always_inline)) int
+copy_entries(struct copy *c, u64 n, bool native)
+{
+	struct pt_slot src = c->src, dst = c->dst;
 	int err = 0;
 
-	pt_lock(&src->slot);
-	pt_lock_nested(&dst->slot);
-	for (; addr < end && !err; addr += PAGE_SIZE) {
-		err = copy_entry(dst, src);
-		pt_next(&src->slot);
-		pt_next(&dst->slot);
+	for (; n && !err; n--) {
+		if (!pte_none(pt_get_as(&src, native)))
+			err = copy_entry(c, &src, &dst, native);
+		pt_next_as(&src, native);
+		pt_next_as(&dst, native);
 	}
-	pt_unlock(&dst->slot);
-	pt_unlock(&src->slot);
+	return err;
+}
+
+/* Entries of one leaf table. The child's table exists and nobody uses it. */
+static int copy_table(struct copy *c, uva_t addr, uva_t end)
+{
+	u64 n = (end - addr) >> PAGE_SHIFT;
+	int err;
+
+	pt_lock(&c->src);
+	pt_lock_nested(&c->dst);
+	err = pt_native(&c->src) ? copy_entries(c, n, true)
+				 : copy_entries(c, n, false);
+	for (int i = 0; i < NR_MM_COUNTERS; i++) {
+		if (c->rss[i])
+			mm_counter_add(c->vma->vm_mm, (enum mm_counter)i,
+				       c->rss[i]);
+		c->rss[i] = 0;
+	}
+	pt_unlock(&c->dst);
+	pt_unlock(&c->src);
 	return err;
 }
 
 static int copy_page_range(struct vm_area_struct *new,
 			   struct vm_area_struct *old)
 {
-	struct copy_side dst = {.vma = new}, src = {.vma = old};
+	struct copy c = {.vma = new, .watched = userfaultfd_wp(new)};
 	struct mm_struct *mm = old->vm_mm;
 	uva_t addr = old->vm_start;
 	int err = 0;
@@ -110,13 +148,13 @@ static int copy_page_range(struct vm_area_struct *new,
 	while (addr < old->vm_end && !err) {
 		uva_t end = pt_table_end(&mm->pt, addr, old->vm_end);
 
-		if (!pt_lookup(&mm->pt, addr, &src.slot)) {
+		if (!pt_lookup(&mm->pt, addr, &c.src)) {
 			addr = pt_skip(&mm->pt, addr, old->vm_end);
 			continue;
 		}
-		err = pt_alloc(&new->vm_mm->pt, addr, &dst.slot);
+		err = pt_alloc(&new->vm_mm->pt, addr, &c.dst);
 		if (!err)
-			err = copy_table(&dst, &src, addr, end);
+			err = copy_table(&c, addr, end);
 		addr = end;
 	}
 	return err;

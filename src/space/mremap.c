@@ -44,41 +44,55 @@ static uva_t chunk_end(const struct pgtable *pt, uva_t old, uva_t new,
 
 /* E as it stands at its new place; WATCH: whose writes are watched as before.
  */
-static pte_t moved_entry(pte_t e, bool watch)
+static inline pte_t moved_entry(pte_t e, bool watch)
 {
-	u32 kinds = pte_marker(e);
+	u32 kinds;
 
-	if (kinds) {
-		kinds &= watch ? ~0u : ~PTE_MARKER_UFFD_WP;
-		return kinds ? make_pte_marker(kinds) : (pte_t){0};
-	}
 	/* What came to a new place is news for who tracks changes. */
-	if (pte_present(e))
+	if (likely(pte_present(e)))
 		return pte_mksoft_dirty(watch ? e : pte_clear_uffd_wp(e));
-	return pte_swp_mksoft_dirty(watch ? e : pte_swp_clear_uffd_wp(e));
+	kinds = pte_marker(e);
+	if (!kinds)
+		return pte_swp_mksoft_dirty(watch ? e
+						  : pte_swp_clear_uffd_wp(e));
+	kinds &= watch ? ~0u : ~PTE_MARKER_UFFD_WP;
+	return kinds ? make_pte_marker(kinds) : (pte_t){0};
+}
+
+/* Move NR entries; both tables locked. NATIVE, a constant: pt_native(). */
+static inline __attribute__((always_inline)) void
+move_locked(struct pt_slot from, struct pt_slot to, u64 nr, bool watch,
+	    bool native)
+{
+	for (; nr; nr--) {
+		pte_t e = pt_get_as(&from, native);
+
+		if (!pte_none(e)) {
+			e = pt_xchg_as(&from, (pte_t){0}, native);
+			mm_verify(pte_none(pt_get_as(&to, native)));
+			pt_set_as(&to, moved_entry(e, watch), native);
+		}
+		pt_next_as(&from, native);
+		pt_next_as(&to, native);
+	}
 }
 
 /* Move NR entries. Both tables exist; they may be the same one. */
 static void move_chunk(struct pt_slot from, struct pt_slot to, u64 nr,
 		       bool watch)
 {
-	struct pt_slot lock_from = from, lock_to = to;
 	bool same = from.table == to.table;
-	pte_t e;
 
-	pt_lock(&lock_from);
+	pt_lock(&from);
 	if (!same)
-		pt_lock_nested(&lock_to);
-	for (; nr; nr--, pt_next(&from), pt_next(&to)) {
-		if (pte_none(pt_get(&from)))
-			continue;
-		e = pt_xchg(&from, (pte_t){0});
-		mm_verify(pte_none(pt_get(&to)));
-		pt_set(&to, moved_entry(e, watch));
-	}
+		pt_lock_nested(&to);
+	if (pt_native(&from))
+		move_locked(from, to, nr, watch, true);
+	else
+		move_locked(from, to, nr, watch, false);
 	if (!same)
-		pt_unlock(&lock_to);
-	pt_unlock(&lock_from);
+		pt_unlock(&to);
+	pt_unlock(&from);
 }
 
 static bool chunk_empty(struct pt_slot slot, u64 nr)

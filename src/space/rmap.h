@@ -126,12 +126,13 @@ void page_add_new_anon_rmap_batch(struct page *page, struct vm_area_struct *vma,
 static inline void page_remove_rmap_batch(struct page *page,
 					  struct rmap_batch *b)
 {
-	struct pglist_data *pgdat = page_zone(page)->zone_pgdat;
 	int left = page_mapcount_add(page, -1);
+	struct pglist_data *pgdat;
 
-	mm_verify(left >= 0);
-	if (left)
+	if (left > 0)
 		return;
+	mm_verify(left == 0);
+	pgdat = page_zone(page)->zone_pgdat;
 	if (unlikely(b->pgdat != pgdat))
 		rmap_batch_turn(b, pgdat);
 	if (likely(PageAnon(page)))

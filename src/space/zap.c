@@ -22,17 +22,17 @@
 /* What a page has to be let go of before its reference is dropped. */
 #define RELEASE_FIRST (1u << PG_mlocked | 1u << PG_swapcache)
 
+static void release_first(struct page *page)
+{
+	if (PageMlocked(page))
+		munlock_page(page);
+	free_swap_cache(page);
+}
+
 /* The gather lets go of pages: those left only to the swap cache go too. */
 static void gather_release(struct page **pages, u32 n)
 {
-	for (u32 i = 0; i < n; i++) {
-		if (likely(!page_has_flags(pages[i], RELEASE_FIRST)))
-			continue;
-		if (PageMlocked(pages[i]))
-			munlock_page(pages[i]);
-		free_swap_cache(pages[i]);
-	}
-	release_pages(pages, n);
+	release_pages_after(pages, n, RELEASE_FIRST, release_first);
 }
 
 void mm_gather_init(struct mmu_gather *tlb, struct mm_struct *mm)
@@ -113,7 +113,8 @@ static inline void zap_note(struct zap *z, uva_t addr)
 }
 
 /* E, which mapped a page, is gone. True: as zap_entry(). */
-static inline bool zap_page(struct zap *z, pte_t e)
+static inline __attribute__((always_inline)) bool zap_page(struct zap *z,
+							   pte_t e)
 {
 	struct page *page = pfn_to_page(pte_pfn(e));
 
@@ -127,14 +128,16 @@ static inline bool zap_page(struct zap *z, pte_t e)
 	return tlb_remove_page(z->tlb, page);
 }
 
-/* Clear one entry. True: the gather is full, flush before going on. */
-static inline bool zap_entry(struct zap *z, struct pt_slot *slot, uva_t addr)
+/* Clear one entry, not none. True: the gather is full, flush before going on.
+ * NATIVE as in zap_run(). */
+static inline __attribute__((always_inline)) bool
+zap_entry(struct zap *z, struct pt_slot *slot, uva_t addr, bool native)
 {
 	pte_t e;
 
-	if (z->spare_cows && entry_is_cow(pt_get(slot)))
+	if (z->spare_cows && entry_is_cow(pt_get_as(slot, native)))
 		return false;
-	e = pt_xchg(slot, zap_leaves(z, pt_get(slot)));
+	e = pt_xchg_as(slot, zap_leaves(z, pt_get_as(slot, native)), native);
 	if (unlikely(!pte_present(e))) {
 		if (pte_in_swap(e))
 			zap_swap(z, e);
@@ -144,22 +147,34 @@ static inline bool zap_entry(struct zap *z, struct pt_slot *slot, uva_t addr)
 	return !pte_special(e) && zap_page(z, e);
 }
 
+/* Entries from SLOT's, of ADDR, to END, until the gather is full.
+ * Returns how far it came. NATIVE, a constant, is pt_native() of them. */
+static inline __attribute__((always_inline)) uva_t
+zap_run(struct zap *z, struct pt_slot slot, uva_t addr, uva_t end, bool native)
+{
+	for (; addr < end; addr += PAGE_SIZE, pt_next_as(&slot, native)) {
+		if (pte_none(pt_get_as(&slot, native)))
+			continue;
+		if (zap_entry(z, &slot, addr, native))
+			return addr + PAGE_SIZE;
+	}
+	return addr;
+}
+
 /* Entries of one leaf table in [ADDR, END). Returns how far it came. */
 static uva_t zap_table(struct zap *z, struct pt_slot *slot, uva_t addr,
 		       uva_t end)
 {
 	struct mm_struct *mm = z->vma->vm_mm;
 	uva_t start = addr;
-	bool full = false;
+	bool full;
 
 	mm_hiwater_update(mm);
 	z->first = ~0UL;
 	pt_lock(slot);
-	while (!full && (addr = pt_skip_none(slot, addr, end)) < end) {
-		full = zap_entry(z, slot, addr);
-		pt_next(slot);
-		addr += PAGE_SIZE;
-	}
+	addr = pt_native(slot) ? zap_run(z, *slot, addr, end, true)
+			       : zap_run(z, *slot, addr, end, false);
+	full = tlb_gather_full(z->tlb);
 	zap_account(z);
 	if (z->dirty)
 		port_tlb_flush(&mm->cpus, mm->asid, start, addr);
@@ -209,17 +224,17 @@ void zap_contents(struct mmu_gather *tlb, struct vm_area_struct *vma,
 /* ---- all mappings of a file ------------------------------------------------
  */
 
+static void release_file_first(struct page *page)
+{
+	if (PageMlocked(page))
+		munlock_unmapped_page(page);
+	free_swap_cache(page);
+}
+
 /* As gather_release(), where page locks must not be waited for. */
 static void release_file_pages(struct page **pages, u32 n)
 {
-	for (u32 i = 0; i < n; i++) {
-		if (likely(!page_has_flags(pages[i], RELEASE_FIRST)))
-			continue;
-		if (PageMlocked(pages[i]))
-			munlock_unmapped_page(pages[i]);
-		free_swap_cache(pages[i]);
-	}
-	release_pages(pages, n);
+	release_pages_after(pages, n, RELEASE_FIRST, release_file_first);
 }
 
 /* Pages [FIRST, LAST] leave VMA, which has some of them. */

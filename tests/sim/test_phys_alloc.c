@@ -748,6 +748,70 @@ static void test_charges(void **state)
 	page_alloc_set_charge_ops(NULL);
 }
 
+#define ZEROED 40
+
+static bool all_zero(const struct page *page)
+{
+	const char *view = page_view(page);
+
+	return !view[0] && !memcmp(view, view + 1, PAGE_SIZE - 1);
+}
+
+/* Frames that come back all zero are given out again as such, few of them;
+ * they are free frames of this CPU in all that is counted, and drained. */
+static void test_zeroed(void **state)
+{
+	gfp_t gfp = GFP_KERNEL | __GFP_ACCOUNT;
+	struct page *page[ZEROED], *again;
+	u64 freed, got, free;
+	u32 kept = 0;
+
+	(void)state;
+	pm_boot(32 * MiB, 1);
+	free = nr_free_pages() + pcp_frames();
+	freed = sum_vm_event(PGFREE);
+	got = vm_event_all_zones(PGALLOC_DMA);
+	for (u32 i = 0; i < ZEROED; i++) {
+		page[i] = alloc_zeroed_page(gfp);
+		assert_non_null(page[i]);
+		assert_true(all_zero(page[i]));
+		assert_int_equal(page_count(page[i]), 1);
+	}
+	assert_int_equal(root_charged_pages(), ZEROED);
+	get_page(page[0]);
+	free_zeroed_page(page[0]);
+	assert_int_equal(root_charged_pages(), ZEROED);
+	for (u32 i = 0; i < ZEROED; i++)
+		free_zeroed_page(page[i]);
+	assert_int_equal(root_charged_pages(), 0);
+	assert_int_equal(nr_free_pages() + pcp_frames(), free);
+	assert_int_equal(sum_vm_event(PGFREE) - freed, ZEROED);
+	assert_int_equal(vm_event_all_zones(PGALLOC_DMA) - got, ZEROED);
+	phys_check();
+	/* A stack: the last that found room is the first to come, uncleared. */
+	for (struct page *p = page_zone(page[0])->pageset[0].lists[PCP_ZEROED];
+	     p; p = (struct page *)(uintptr_t)p->word)
+		kept++;
+	assert_in_range(kept, 1, ZEROED - 1);
+	again = alloc_zeroed_page(gfp);
+	assert_ptr_equal(again, page[kept - 1]);
+	assert_true(all_zero(again));
+	assert_true(PageCharged(again));
+	/* What is not zero is not theirs. */
+	memset(page_view(again), 7, PAGE_SIZE);
+	__free_page(again);
+	for (u32 i = 0; i < ZEROED; i++) {
+		page[i] = alloc_zeroed_page(gfp);
+		assert_true(all_zero(page[i]));
+	}
+	for (u32 i = 0; i < ZEROED; i++)
+		free_zeroed_page(page[i]);
+	drain_all_pages();
+	assert_int_equal(pcp_frames(), 0);
+	assert_int_equal(nr_free_pages(), free);
+	phys_check();
+}
+
 static struct page *hook_slowpath(gfp_t gfp, unsigned int order,
 				  struct alloc_context *ac)
 {
@@ -1013,9 +1077,9 @@ int main(void)
 		T(test_random),		T(test_small_scope), T(test_fallback),
 		T(test_boost),		T(test_nofragment),  T(test_highatomic),
 		T(test_isolated_block), T(test_bad_frees),   T(test_bad_states),
-		T(test_fail_injection), T(test_charges),     T(test_pressure),
-		T(test_trace),		T(test_counters),    T(test_many_cpus),
-		T(test_writeback),
+		T(test_fail_injection), T(test_charges),     T(test_zeroed),
+		T(test_pressure),	T(test_trace),	     T(test_counters),
+		T(test_many_cpus),	T(test_writeback),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
