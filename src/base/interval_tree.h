@@ -19,11 +19,13 @@
  * gives
  *     void ITPREFIX_insert(ITSTRUCT *node, struct rb_root *root);
  *     void ITPREFIX_remove(ITSTRUCT *node, struct rb_root *root);
+ *     void ITPREFIX_last_changed(ITSTRUCT *node);
  *     ITSTRUCT *ITPREFIX_iter_first(struct rb_root *root, ITTYPE start,
  *                                   ITTYPE last);
  *     ITSTRUCT *ITPREFIX_iter_next(ITSTRUCT *node, ITTYPE start, ITTYPE last);
  * The iterators return, by ascending start, the nodes that overlap
- * [START, LAST], or NULL. Ends must not change while a node is in the tree.
+ * [START, LAST], or NULL. Ends must not change while a node is in the tree,
+ * but for the last, of which ITPREFIX_last_changed() tells before the next use.
  * Locks: the tree's. insert and remove O(log n); a walk over k hits
  * O(k log n) at worst.
  */
@@ -57,6 +59,11 @@
 	ITSTATIC void ITPREFIX##_remove(ITSTRUCT *node, struct rb_root *root)  \
 	{                                                                      \
 		rb_erase_augmented(&node->ITRB, root, &ITPREFIX##_augment);    \
+	}                                                                      \
+                                                                               \
+	static inline MM_UNUSED void ITPREFIX##_last_changed(ITSTRUCT *node)   \
+	{                                                                      \
+		ITPREFIX##_augment_propagate(&node->ITRB, NULL);               \
 	}                                                                      \
                                                                                \
 	/* Leftmost overlap in the subtree of NODE, whose ITSUBTREE >= start   \

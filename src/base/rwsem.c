@@ -176,7 +176,8 @@ void up_write(struct rw_semaphore *sem)
 	mm_verify(READ_ONCE(sem->owner) == port_current());
 	lockdep_release(sem);
 	WRITE_ONCE(sem->owner, NULL);
-	v = mm_fetch_and(&sem->count, ~RWSEM_WRITER);
+	/* The bit is set: so an addition clears it, in one step. */
+	v = mm_fetch_add(&sem->count, -RWSEM_WRITER);
 	mm_verify((v & ~RWSEM_WAITERS) == RWSEM_WRITER);
 	if (v & RWSEM_WAITERS)
 		grant_after_release(sem);

@@ -165,14 +165,20 @@ static void avc_free(struct anon_vma_chain *avc)
 	kmem_cache_free(space_sys.avc_cache, avc);
 }
 
-/* Into the interval tree, and widen the windows. Root lock held. */
-static void avc_insert(struct anon_vma_chain *avc)
+/* AVC's ends are news: widen the windows. Root lock held. */
+static void avc_widen(struct anon_vma_chain *avc)
 {
 	struct anon_vma *av = avc->anon_vma;
 
-	avc_tree_insert(avc, &av->rb_root);
 	av->window_lo = min(av->window_lo, (u16)(avc_first(avc) >> 32));
 	av->window_hi = max(av->window_hi, (u16)(avc_last(avc) >> 32));
+}
+
+/* Into the interval tree. Root lock held. */
+static void avc_insert(struct anon_vma_chain *avc)
+{
+	avc_tree_insert(avc, &avc->anon_vma->rb_root);
+	avc_widen(avc);
 }
 
 static void avc_link(struct vm_area_struct *vma, struct anon_vma_chain *avc,
@@ -408,7 +414,7 @@ void unlink_anon_vmas(struct vm_area_struct *vma)
  * ---------------------------------------------------------------------------
  */
 
-void anon_vma_resize_begin(struct vm_area_struct *vma)
+void anon_vma_resize_begin(struct vm_area_struct *vma, bool first_too)
 {
 	struct anon_vma *root = vma_root(vma);
 	struct anon_vma_chain *avc;
@@ -416,19 +422,27 @@ void anon_vma_resize_begin(struct vm_area_struct *vma)
 	if (!root)
 		return;
 	anon_vma_lock(root);
+	if (!first_too)
+		return;
 	list_for_each_entry (avc, &vma->anon_vma_chain, same_vma)
 		avc_tree_remove(avc, &avc->anon_vma->rb_root);
 }
 
-void anon_vma_resize_end(struct vm_area_struct *vma)
+void anon_vma_resize_end(struct vm_area_struct *vma, bool first_too)
 {
 	struct anon_vma *root = vma_root(vma);
 	struct anon_vma_chain *avc;
 
 	if (!root)
 		return;
-	list_for_each_entry (avc, &vma->anon_vma_chain, same_vma)
-		avc_insert(avc);
+	list_for_each_entry (avc, &vma->anon_vma_chain, same_vma) {
+		if (first_too) {
+			avc_insert(avc);
+		} else {
+			avc_tree_last_changed(avc);
+			avc_widen(avc);
+		}
+	}
 	anon_vma_unlock(root);
 }
 

@@ -64,9 +64,10 @@ int anon_vma_fork(struct vm_area_struct *vma,
 /* unlink_anon_vmas: VMA leaves all of them; unused ones are freed. */
 void unlink_anon_vmas(struct vm_area_struct *vma);
 
-/* Around a change of VMA's bounds (vma_resize): locks, keeps trees true. */
-void anon_vma_resize_begin(struct vm_area_struct *vma);
-void anon_vma_resize_end(struct vm_area_struct *vma);
+/* Around a change of VMA's bounds (vma_resize): locks, keeps trees true.
+ * FIRST_TOO: vm_pgoff changes, else only where it ends. */
+void anon_vma_resize_begin(struct vm_area_struct *vma, bool first_too);
+void anon_vma_resize_end(struct vm_area_struct *vma, bool first_too);
 
 /* anon_vma_check: VMA's links are consistent. Panics. */
 void anon_vma_check(struct vm_area_struct *vma);

@@ -298,12 +298,13 @@ void vma_unlink(struct mm_struct *mm, struct vm_area_struct *vma)
 void vma_resize(struct vm_area_struct *vma, uva_t start, uva_t end, u64 pgoff)
 {
 	struct vm_area_struct *next = vma_next(vma);
+	bool moves = pgoff != vma->vm_pgoff;
 
 	rwsem_assert_held_write(&vma->vm_mm->mmap_lock);
 	mm_assert(start < end);
 	vma_start_write(vma);
 	vma_file_resize_begin(vma);
-	anon_vma_resize_begin(vma);
+	anon_vma_resize_begin(vma, moves);
 	vma_assert_changing(vma);
 	tree_change_begin(vma->vm_mm);
 	WRITE_ONCE(vma->vm_start, start);
@@ -311,7 +312,7 @@ void vma_resize(struct vm_area_struct *vma, uva_t start, uva_t end, u64 pgoff)
 	race_point();
 	vma->vm_pgoff = pgoff;
 	tree_change_end(vma->vm_mm);
-	anon_vma_resize_end(vma);
+	anon_vma_resize_end(vma, moves);
 	vma_file_resize_end(vma);
 	gap_update(vma);
 	gap_update(next);

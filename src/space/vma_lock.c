@@ -132,6 +132,16 @@ static void slot_wait(struct mm_struct *mm, uintptr_t *slot,
 	lockdep_release(slot);
 }
 
+/* Is no slot of LINE in use? Each is read once, at some time. */
+static inline bool line_empty(const struct mm_line *line)
+{
+	uintptr_t any = 0;
+
+	for (u32 i = 0; i < MM_LINE_CLAIMS; i++)
+		any |= smp_load_acquire(&line->claims[i]);
+	return any == 0;
+}
+
 /* Until no claim on VMA (NULL: on any mapping of MM) is left. */
 static void wait_for_claims(struct mm_struct *mm,
 			    const struct vm_area_struct *vma)
@@ -141,6 +151,8 @@ static void wait_for_claims(struct mm_struct *mm,
 	for (; used; used &= used - 1) {
 		struct mm_line *line = &mm->lines[__builtin_ctz(used)];
 
+		if (likely(line_empty(line)))
+			continue;
 		for (u32 i = 0; i < MM_LINE_CLAIMS; i++)
 			if (unlikely(slot_shows(&line->claims[i], vma)))
 				slot_wait(mm, &line->claims[i], vma);
