@@ -347,6 +347,110 @@ static void test_thread_ends(void **arg)
 	assert_true(after.used <= before.used + (512u << 10));
 }
 
+/* ---- magazines that grow
+ * --------------------------------------------------------- */
+
+#define GROWING 2000
+
+/* The calling thread's magazine of class C is whole: see mt.h. Its places. */
+static u32 magazine(u32 c)
+{
+	void **top = mt_self.top[c], **mag, **low;
+	u32 cap = mt_self.cap[c];
+
+	if (top == MT_NIL)
+		return 0;
+	mag = (void **)((uintptr_t)(top - 1) & ~(MT_MAG_BYTES - 1));
+	low = mag + MT_MAG_WORDS - cap;
+	assert_true(cap && cap <= mt_sys.cap_of[c]);
+	assert_true(top >= low && top <= mag + MT_MAG_WORDS);
+	assert_null(low[-1]);
+	for (void **at = low; at < top; at++)
+		assert_true(*at && mt_usable_size(*at) == mt_sys.size_of[c]);
+	return cap;
+}
+
+/* A few objects, however often, have a few places. */
+static void stays_small(size_t size, u32 first)
+{
+	u32 c = mt_class_for(size);
+	void *p[3];
+
+	for (int i = 0; i < 1000; i++) {
+		for (size_t k = 0; k < ARRAY_SIZE(p); k++)
+			p[k] = mt_malloc(size);
+		for (size_t k = 0; k < ARRAY_SIZE(p); k++)
+			mt_free(p[k]);
+		assert_int_equal(magazine(c), first);
+	}
+}
+
+/* Places come with what the class has, a quarter of it, up to the most. */
+static void grows_with(size_t size, u32 first)
+{
+	static u64 *p[GROWING];
+	u32 c = mt_class_for(size), was = first, steps = 0;
+
+	for (size_t i = 0; i < GROWING; i++) {
+		p[i] = mt_malloc(size);
+		*p[i] = i;
+		if (magazine(c) != was) {
+			u32 now = magazine(c), twice = 2 * was;
+
+			/* Shelf and depot are empty: it was this step. */
+			assert_int_equal(now, min(twice, mt_sys.cap_of[c]));
+			assert_true(was * 2 * 4 <= mt_class_objects(c));
+			was = now;
+			steps++;
+		}
+	}
+	assert_true(steps > 0);
+	assert_int_equal(was, mt_sys.cap_of[c]);
+	for (size_t i = 0; i < GROWING; i++) {
+		assert_int_equal(*p[i], i);
+		mt_free(p[i]);
+		magazine(c);
+	}
+}
+
+static void *grow_thread(void *arg)
+{
+	(void)arg;
+	assert_int_equal(magazine(mt_class_for(40)), 0);
+	stays_small(40, 16);
+	grows_with(40, 16);
+	stays_small(600, 6);
+	grows_with(600, 6);
+	stays_small(5000, 2);
+	grows_with(5000, 2);
+	return NULL;
+}
+
+/* In a process where nobody used the classes before. */
+static void test_magazines_grow(void **arg)
+{
+	pid_t pid;
+	int status;
+
+	(void)arg;
+	mt_free(mt_malloc(1));
+	if (mt_sys.direct)
+		return;
+	mt_cache_flush();
+	mt_trim();
+	pid = fork();
+	if (!pid) {
+		pthread_t t;
+
+		if (pthread_create(&t, NULL, grow_thread, NULL))
+			_exit(1);
+		pthread_join(t, NULL);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 /* ---- fork
  * ---------------------------------------------------------------------- */
 
@@ -524,6 +628,7 @@ int main(void)
 		cmocka_unit_test(test_realloc_grows),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_thread_ends),
+		cmocka_unit_test(test_magazines_grow),
 		cmocka_unit_test(test_fork),
 		cmocka_unit_test(test_gives_back),
 		cmocka_unit_test(test_misuse),

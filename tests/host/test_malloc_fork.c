@@ -258,24 +258,90 @@ static void test_threads_go_on(void **arg)
 	forks_among_threads(mt_sys.direct ? (TSAN ? 1 : 3) : test_iters(20));
 }
 
+/* ---- hooks that the second thread registers
+ * ----------------------------------------------- */
+
+/* The rest of what it is to have three threads and to fork among them. */
+static int with_threads(void)
+{
+	pthread_t t[2];
+	pid_t pid;
+
+	pthread_barrier_init(&full, NULL, 3);
+	pthread_barrier_init(&end, NULL, 3);
+	for (int i = 0; i < 2; i++) {
+		if (pthread_create(&t[i], NULL, fill_and_wait, NULL))
+			return 10;
+	}
+	pthread_barrier_wait(&full);
+	if (!mt_sys.threads || !mt_sys.threads->next)
+		return 11;
+	for (int i = 0; i < 3; i++) {
+		pid = fork();
+		if (!pid) {
+			/* Only the hook knows that the others are gone. */
+			if (mt_sys.threads != &mt_self || mt_self.next)
+				_exit(1);
+			one_more(NULL);
+			mt_malloc_trim(0);
+			_exit(0);
+		}
+		if (status_of(pid))
+			return 12;
+	}
+	pthread_barrier_wait(&end);
+	for (int i = 0; i < 2; i++)
+		pthread_join(t[i], NULL);
+	return 0;
+}
+
+/* One thread forks without hooks; then it, and the child, get more threads. */
+static void late_hooks(void **arg)
+{
+	void *p = mt_malloc(100);
+	pid_t pid;
+
+	(void)arg;
+	assert_int_equal(mt_sys.nr_threads, 1);
+	pid = fork();
+	if (!pid) {
+		mt_free(p);
+		one_more(NULL);
+		_exit(mt_sys.nr_threads == 1 ? with_threads() : 20);
+	}
+	assert_int_equal(status_of(pid), 0);
+	assert_int_equal(with_threads(), 0);
+	mt_free(p);
+}
+
+/* A process of its own, whose library is not up yet. */
+static int run_alone(const char *what, const char *options)
+{
+	extern char *program_invocation_name;
+	pid_t pid = fork();
+
+	if (!pid) {
+		setenv("MMKIT_OPTIONS", options, 1);
+		execl("/proc/self/exe", program_invocation_name, what, NULL);
+		_exit(99);
+	}
+	return status_of(pid);
+}
+
+static void test_late_hooks(void **arg)
+{
+	(void)arg;
+	assert_int_equal(run_alone("late", ""), 0);
+}
+
 /* The modes are chosen at boot: again, in a process of its own. */
 static void test_modes(void **arg)
 {
 	static const char *const modes[] = {"hardened", "debug"};
-	extern char *program_invocation_name;
 
 	(void)arg;
-	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
-		pid_t pid = fork();
-
-		if (!pid) {
-			setenv("MMKIT_OPTIONS", modes[i], 1);
-			execl("/proc/self/exe", program_invocation_name, "mode",
-			      NULL);
-			_exit(99);
-		}
-		assert_int_equal(status_of(pid), 0);
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++)
+		assert_int_equal(run_alone("mode", modes[i]), 0);
 }
 
 int main(int argc, char **argv)
@@ -283,15 +349,21 @@ int main(int argc, char **argv)
 	const struct CMUnitTest all[] = {
 		cmocka_unit_test(test_nothing_lost),
 		cmocka_unit_test(test_threads_go_on),
+		cmocka_unit_test(test_late_hooks),
 		cmocka_unit_test(test_modes),
 	};
 	const struct CMUnitTest mode[] = {
 		cmocka_unit_test(test_threads_go_on),
 	};
 
-	(void)argv;
+	const struct CMUnitTest late[] = {
+		cmocka_unit_test(late_hooks),
+	};
+
 	fprintf(stderr, "test_malloc_fork: SEED=%llu\n",
 		(unsigned long long)test_env("SEED", 1));
+	if (argc > 1 && !strcmp(argv[1], "late"))
+		return cmocka_run_group_tests(late, NULL, NULL);
 	if (argc > 1)
 		return cmocka_run_group_tests(mode, NULL, NULL);
 	return cmocka_run_group_tests(all, NULL, NULL);

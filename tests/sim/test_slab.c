@@ -381,6 +381,36 @@ static void too_many_caches(void **state)
  * ----------------------------------------------------------------------------
  */
 
+/* No bytes: one address that is nobody's object. */
+static void no_bytes(void)
+{
+	size_t zero = 0;
+	void *p = kmalloc(64, GFP_KERNEL);
+
+	CHECK(kmalloc(zero, GFP_KERNEL) == ZERO_SIZE_PTR);
+	CHECK(kzalloc(zero, GFP_KERNEL) == ZERO_SIZE_PTR);
+	CHECK(kmalloc_node(zero, GFP_KERNEL, 0) == ZERO_SIZE_PTR);
+	CHECK(kcalloc(zero, 8, GFP_KERNEL) == ZERO_SIZE_PTR);
+	CHECK_EQ(ksize(ZERO_SIZE_PTR), 0);
+	CHECK(krealloc(p, 0, GFP_KERNEL) == ZERO_SIZE_PTR);
+	p = krealloc(ZERO_SIZE_PTR, 100, GFP_KERNEL);
+	CHECK(p && p != ZERO_SIZE_PTR && ksize(p) >= 100);
+	kfree(p);
+	kfree(ZERO_SIZE_PTR);
+}
+
+/* The largest block there can be is had; what is larger is refused without
+ * asking the page allocator, which would complain. */
+static void largest(void)
+{
+	void *p = kmalloc(KMALLOC_MAX_SIZE, GFP_KERNEL);
+
+	CHECK(p && ksize(p) == KMALLOC_MAX_SIZE);
+	kfree(p);
+	CHECK(!kmalloc(KMALLOC_MAX_SIZE + 1, GFP_KERNEL));
+	CHECK(!tm_logged("WARN") && !tm_logged("failure"));
+}
+
 static int kmalloc_body(void *arg)
 {
 	(void)arg;
@@ -402,15 +432,51 @@ static int kmalloc_body(void *arg)
 		}
 	}
 	kfree(NULL);
-	kfree(kmalloc(0, GFP_KERNEL));
-	CHECK(kmalloc(0, GFP_KERNEL));
 	CHECK_EQ(ksize(NULL), 0);
-	CHECK_EQ(ksize(kmalloc(0, GFP_KERNEL)), 0);
+	no_bytes();
+	largest();
 	CHECK(!kmalloc(1UL << 40, GFP_KERNEL));
 	CHECK(!kmalloc(~0UL, GFP_KERNEL));
 	CHECK(!kcalloc(1UL << 33, 1UL << 33, GFP_KERNEL));
 	CHECK(!kcalloc(~0UL, 2, GFP_KERNEL));
 	return 0;
+}
+
+/* Caches of one size share slabs, unless their objects are not alike. */
+static int merge_body(void *arg)
+{
+	static const u32 differ[] = {SLAB_RECLAIM_ACCOUNT, SLAB_ACCOUNT,
+				     SLAB_CACHE_DMA,	   SLAB_TYPESAFE_BY_RCU,
+				     SLAB_NO_MERGE,	   SLAB_POISON};
+	struct kmem_cache *a = kmem_cache_create("one", 1080, 0, 0, NULL);
+	struct kmem_cache *b = kmem_cache_create("two", 1080, 0, 0, NULL), *c;
+
+	(void)arg;
+	CHECK(a && a == b);
+	for (u32 i = 0; i < ARRAY_SIZE(differ); i++) {
+		c = kmem_cache_create("other", 1080, 0, differ[i], NULL);
+		CHECK(c && c != a);
+		/* Of its own kind it shares, if it may at all. */
+		if (differ[i] & (SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT)) {
+			b = kmem_cache_create("same", 1080, 0, differ[i], NULL);
+			CHECK(b == c);
+			CHECK_EQ(kmem_cache_destroy(b), 0);
+		}
+		CHECK_EQ(kmem_cache_destroy(c), 0);
+	}
+	CHECK_EQ(kmem_cache_destroy(a), 0);
+	/* The first of two users ended: the cache is there for the other. */
+	c = kmem_cache_alloc(a, GFP_KERNEL);
+	CHECK(c);
+	kmem_cache_free(a, c);
+	CHECK_EQ(kmem_cache_destroy(a), 0);
+	return 0;
+}
+
+static void merging(void **state)
+{
+	(void)state;
+	TM_RUN(merge_body);
 }
 
 static void kmalloc_sizes(void **state)
@@ -509,6 +575,7 @@ int main(void)
 		cmocka_unit_test(caches),
 		cmocka_unit_test(too_many_caches),
 		cmocka_unit_test(kmalloc_sizes),
+		cmocka_unit_test(merging),
 		cmocka_unit_test(exhaust),
 		cmocka_unit_test(nofail),
 	};

@@ -299,12 +299,14 @@ static int plain_body(void *arg)
 		if (i % 4)
 			kmem_cache_free(s, p[i]);
 	slab_drain(s);
-	memset((char *)p[21] + s->layout.link, 0x41, 8);
+	q = p[21];
+	memset((char *)q + s->layout.link, 0x41, 8);
 	for (u32 i = 2; i < 150; i++)
 		if (i % 4)
 			CHECK((p[i] = kmem_cache_alloc(s, GFP_KERNEL)));
 	CHECK(tm_logged("Freepointer corrupt"));
 	CHECK_EQ(kmem_sys.nr_quarantined, 1);
+	CHECK(is_set_aside(compound_head(view_to_page(q))));
 	/* What others have of it is not used again when they free it. */
 	for (u32 i = 2; i < ARRAY_SIZE(p); i++) {
 		kmem_cache_free(s, p[i]);
@@ -324,6 +326,47 @@ static void plain_caches(void **state)
 {
 	(void)state;
 	TM_RUN(plain_body, .mem = 80UL << 20, .no_audit = true);
+}
+
+/* The same, where objects are taken from the node's slabs one by one. */
+static int direct_body(void *arg)
+{
+	const gfp_t gfp = GFP_KERNEL | __GFP_THISNODE;
+	struct kmem_cache *s =
+		kmem_cache_create("direct", 200, 0, SLAB_NO_MERGE, NULL);
+	void *p[200], *q;
+
+	(void)arg;
+	for (u32 i = 0; i < ARRAY_SIZE(p); i++)
+		CHECK((p[i] = kmem_cache_alloc(s, GFP_KERNEL)));
+	for (u32 i = 0; i < 150; i++)
+		if (i % 4)
+			kmem_cache_free(s, p[i]);
+	slab_drain(s);
+	q = p[21];
+	memset((char *)q + s->layout.link, 0x41, 8);
+	for (u32 i = 0; i < 150; i++)
+		if (i % 4) {
+			CHECK((p[i] = kmem_cache_alloc_node(s, gfp, 0)));
+			CHECK(!is_set_aside(compound_head(view_to_page(p[i]))));
+		}
+	CHECK(tm_logged("BUG direct (Not tainted): Freepointer corrupt"));
+	CHECK_EQ(kmem_sys.nr_quarantined, 1);
+	/* Its list is forgotten: nobody can follow it. */
+	CHECK(is_set_aside(compound_head(view_to_page(q))));
+	CHECK_EQ(page_mapping_word(compound_head(view_to_page(q))) & 0xffff, 0);
+	for (u32 i = 0; i < ARRAY_SIZE(p); i++)
+		kmem_cache_free(s, p[i]);
+	slab_drain(s);
+	slab_check(s);
+	CHECK_EQ(kmem_cache_destroy(s), 0);
+	return 0;
+}
+
+static void direct(void **state)
+{
+	(void)state;
+	TM_RUN(direct_body, .mem = 80UL << 20, .no_audit = true);
 }
 
 /* What is left at the end is listed, with who had it. */
@@ -579,9 +622,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_mistake), cmocka_unit_test(validate),
-		cmocka_unit_test(plain_caches), cmocka_unit_test(leaks),
-		cmocka_unit_test(trace_files),	cmocka_unit_test(options),
-		cmocka_unit_test(hardened),
+		cmocka_unit_test(plain_caches), cmocka_unit_test(direct),
+		cmocka_unit_test(leaks),	cmocka_unit_test(trace_files),
+		cmocka_unit_test(options),	cmocka_unit_test(hardened),
 	};
 
 	return cmocka_run_group_tests_name("slab_debug", tests, NULL, NULL);

@@ -191,6 +191,22 @@ static void stain(void)
 	drain_all_pages();
 }
 
+/* Not lazy: all of a slab is linked, whichever way it was made. */
+static void all_linked(struct kmem_cache *s)
+{
+	void *p[64];
+
+	for (u32 i = 0; i < ARRAY_SIZE(p); i++) {
+		CHECK((p[i] = kmem_cache_alloc(s, GFP_NOWAIT)));
+		CHECK_EQ(untouched(s, p[i]), 0);
+	}
+	/* The last ones came through the CPU's part. */
+	CHECK(s->cpu[0] != &kmem_sys.cpu_none);
+	for (u32 i = 0; i < ARRAY_SIZE(p); i++)
+		kmem_cache_free(s, p[i]);
+	slab_drain(s);
+}
+
 static int touch_body(void *arg)
 {
 	struct run *run = arg;
@@ -202,6 +218,8 @@ static int touch_body(void *arg)
 	stain();
 	make_caches(run);
 	s = run->cache[2];
+	if (!run->lazy)
+		all_linked(s);
 	CHECK(kmem_cache_alloc_bulk(s, GFP_NOWAIT, 1, p));
 	objects = slab_word(compound_head(view_to_page(p[0]))).objects;
 	CHECK(objects >= 4);
