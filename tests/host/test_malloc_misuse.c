@@ -517,6 +517,29 @@ static void free_twice_of_many(void)
 	}
 }
 
+/* In different magazines: neither is looked at before the end. */
+static void free_twice_among(size_t nr)
+{
+	static void *p[2000];
+
+	for (size_t i = 0; i < nr; i++)
+		p[i] = mt_malloc(64);
+	for (size_t i = 0; i < nr; i++)
+		mt_free(p[i]);
+	mt_free(p[nr / 3]);
+	mt_at_exit();
+}
+
+static void free_twice_among_few(void)
+{
+	free_twice_among(10);
+}
+
+static void free_twice_among_many(void)
+{
+	free_twice_among(2000);
+}
+
 static void test_plain(void **arg)
 {
 	(void)arg;
@@ -524,6 +547,8 @@ static void test_plain(void **arg)
 	must_die(free_twice_and_trim, "", SAYS("double free", "malloc-64"));
 	must_die(free_twice_in_thread, "", SAYS("double free", "malloc-64"));
 	must_die(free_twice_of_many, "", SAYS("double free", "malloc-64"));
+	must_die(free_twice_among_few, "", SAYS("double free", "malloc-64"));
+	must_die(free_twice_among_many, "", SAYS("double free", "malloc-64"));
 	must_die(free_stack, "", SAYS("invalid pointer"));
 	assert_int_equal(run(all_is_well, ""), 0);
 	assert_string_equal(said, "");
