@@ -85,7 +85,9 @@ static inline void books_drop_orphan(swp_entry_t entry)
 static inline void books_drop_orphans(void)
 {
 	for (u32 t = 0; t < cache_sys.nr_swap; t++) {
-		for (u32 off = 1; off < cache_sys.swap[t]->max; off++) {
+		if (!swap_area(t))
+			continue;
+		for (u32 off = 1; off < swap_area(t)->max; off++) {
 			swp_entry_t entry = swp_entry(t, off);
 
 			if (swap_slot_cached(entry) && !swap_count(entry))

@@ -712,7 +712,7 @@ static u64 sharer_read(uva_t at)
 }
 
 /* Own pages are every SHARERS-th; mappings around them come and go. */
-static void sharer_thread(void *arg)
+MM_UNUSED static void sharer_thread(void *arg)
 {
 	struct sharer *s = arg;
 	static u64 model[SHARERS][SHARE_PAGES];
@@ -766,7 +766,7 @@ static void sharer_thread(void *arg)
 }
 
 /* The space that they share, with one user. */
-static struct mm_struct *sharers_mm(void)
+MM_UNUSED static struct mm_struct *sharers_mm(void)
 {
 	struct mm_struct *mm = wl_new_mm();
 

@@ -23,7 +23,8 @@
  *
  * 4. Invariants.
  *    SH-1  An array entry that is a value counts once in its slot's map; nobody
- *          but the array refers to such a slot.
+ *          but the array refers to such a slot. A value that names no slot
+ *          stands for a page that was lost: what swapoff could not read.
  *    SH-2  A page in the array is up to date and dirty: it may not be dropped
  *          by who believes that the disk has it. It is in the swap cache only
  *          while somebody who has it locked moves it.
@@ -189,20 +190,28 @@ static int swapin(struct shmem_get *g, void *value)
 {
 	struct address_space *mapping = g->inode->i_mapping;
 	swp_entry_t entry = {xa_to_value(value)};
-	struct page *page = lookup_swap_cache(entry);
+	gfp_t gfp = mapping->gfp_mask;
+	struct page *page;
 	int err;
 
+	if (unlikely(!shmem_value_slot(value)))
+		return is_hwpoison_entry(entry) ? lost_error(g) : -EIO;
+	/* Who swaps off would rather fail than have somebody killed. */
+	if (g->sgp == SGP_UNUSE)
+		gfp |= __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
+	page = lookup_swap_cache(entry);
 	if (page)
 		put_page(page);
 	else
 		g->major = true;
-	page = swapin_readahead(entry, mapping->gfp_mask);
+	page = swapin_readahead(entry, gfp);
 	if (!page)
 		return entry_is(mapping, g->index, value) ? -ENOMEM : -EAGAIN;
 	lock_page(page);
 	if (!PageSwapCache(page) || page_swap_entry(page).val != entry.val) {
 		err = -EAGAIN;
 	} else if (unlikely(PageHWPoison(page))) {
+		g->lost = make_hwpoison_entry(page_to_pfn(page));
 		err = lost_error(g);
 	} else if (!PageUptodate(page)) {
 		/* The read failed; the next who asks reads again. */
@@ -340,7 +349,8 @@ static int found_page(struct shmem_get *g, struct page *page)
 		return lost_error(g);
 	}
 	mm_verify(PageUptodate(page) && PageDirty(page));
-	if (g->sgp != SGP_FALLOC && READ_ONCE(shmem_i(g->inode)->falloc))
+	if (g->sgp != SGP_FALLOC && g->sgp != SGP_UNUSE &&
+	    READ_ONCE(shmem_i(g->inode)->falloc))
 		falloc_used(mapping, page);
 	g->page = page;
 	return 0;
@@ -354,7 +364,7 @@ static int getpage_once(struct shmem_get *g)
 		return found_page(g, entry);
 	if (entry)
 		return swapin(g, entry);
-	return g->sgp == SGP_READ ? 0 : new_page(g);
+	return g->sgp == SGP_READ || g->sgp == SGP_UNUSE ? 0 : new_page(g);
 }
 
 int shmem_getpage(struct shmem_get *g)
@@ -458,7 +468,8 @@ static void drop_value(struct inode *inode, u64 index, void *value)
 	xa_preload_drain(&freed);
 	if (!same)
 		return;
-	free_swap_and_cache((swp_entry_t){xa_to_value(value)});
+	if (shmem_value_slot(value))
+		free_swap_and_cache((swp_entry_t){xa_to_value(value)});
 	shmem_uncharge(shmem_i(inode), 1);
 }
 
@@ -544,4 +555,113 @@ int shmem_zero_range(struct inode *inode, u64 start, u64 end)
 	unlock_page(g.page);
 	put_page(g.page);
 	return 0;
+}
+
+/* ---- swapoff ---------------------------------------------------------------
+ */
+
+/* The page of VALUE at INDEX, if it still is there, cannot be had: from now on
+ * LOST stands there. */
+static void lose_value(struct address_space *mapping, u64 index, void *value,
+		       swp_entry_t lost)
+{
+	unsigned long flags;
+	bool same;
+	int err = 0;
+
+	mapping_lock(mapping, &flags);
+	same = xa_load(&mapping->i_pages, index) == value;
+	if (same)
+		err = xa_store(&mapping->i_pages, index, xa_mk_value(lost.val),
+			       NULL);
+	mapping_unlock(mapping, flags);
+	mm_verify(err == 0); /* in place of another */
+	if (same)
+		free_swap_and_cache((swp_entry_t){xa_to_value(value)});
+}
+
+/* Page INDEX of INODE, which is in swap as VALUE, comes in. */
+static int unuse_value(struct inode *inode, u64 index, void *value)
+{
+	struct shmem_get g = {
+		.inode = inode,
+		.index = index,
+		.sgp = SGP_UNUSE,
+		.lost = make_pte_marker_entry(PTE_MARKER_POISONED),
+	};
+	int err;
+
+	filemap_invalidate_lock_shared(inode->i_mapping);
+	err = shmem_getpage(&g);
+	/* What failed may have been somebody's read-ahead. */
+	if (err == -EIO)
+		err = shmem_getpage(&g);
+	filemap_invalidate_unlock_shared(inode->i_mapping);
+	if (err == -EIO)
+		lose_value(inode->i_mapping, index, value, g.lost);
+	if (g.page) {
+		unlock_page(g.page);
+		put_page(g.page);
+	}
+	return err == -EIO ? 0 : err;
+}
+
+static int unuse_inode(struct inode *inode, u32 type)
+{
+	struct address_space *mapping = inode->i_mapping;
+	int err = 0;
+	void *entry;
+
+	for (u64 index = 0;
+	     !err && (entry = next_entry(mapping, &index, ~0UL, XA_PRESENT));
+	     index++) {
+		if (!xa_is_value(entry)) {
+			put_page(entry);
+			continue;
+		}
+		if (swp_type((swp_entry_t){xa_to_value(entry)}) != type)
+			continue;
+		err = unuse_value(inode, index, entry);
+		if (READ_ONCE(port_current()->fatal_signal))
+			err = -EINTR;
+	}
+	return err;
+}
+
+/* The inode after PREV, held; PREV is put. NULL: the end. */
+static struct inode *next_inode(struct inode *prev)
+{
+	struct filemap_state *fm = &cache_sys.fm;
+	struct list_head *at;
+	struct inode *found = NULL;
+
+	spin_lock(&fm->inode_lock);
+	at = prev ? &prev->i_sb_list : &fm->inodes;
+	for (at = at->next; at != &fm->inodes && !found; at = at->next) {
+		struct inode *inode = list_entry(at, struct inode, i_sb_list);
+
+		if (!shmem_is_inode(inode) || (inode->i_state & I_FREEING))
+			continue;
+		ihold(inode);
+		found = inode;
+	}
+	spin_unlock(&fm->inode_lock);
+	if (prev)
+		iput(prev);
+	return found;
+}
+
+int shmem_unuse(u32 type)
+{
+	struct inode *inode;
+	int err = 0;
+
+	for (inode = next_inode(NULL); inode; inode = next_inode(inode)) {
+		err = unuse_inode(inode, type);
+		if (!err)
+			continue;
+		iput(inode);
+		break;
+	}
+	return err;
 }

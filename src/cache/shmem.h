@@ -7,6 +7,7 @@
 
 #include <mmkit/shmem.h>
 
+#include "arch/paging.h"
 #include "cache/filemap.h"
 
 /* A page that an fallocate() under way has made and nobody has used: it goes
@@ -73,6 +74,7 @@ enum shmem_sgp {
 	SGP_CACHE,  /* within i_size: make a page of zeroes: faults */
 	SGP_WRITE,  /* make one, wherever: i_rwsem held */
 	SGP_FALLOC, /* the same, marked SHMEM_TAG_FALLOC */
+	SGP_UNUSE,  /* what is in swap, wherever; leave a hole a hole */
 };
 
 /* One look for a page. */
@@ -83,6 +85,7 @@ struct shmem_get {
 	struct page *page; /* out: locked, up to date, with a reference; NULL */
 	bool major;	   /* out: swap was read */
 	bool made;	   /* out: there was none, it is zeroes */
+	swp_entry_t lost;  /* out: its frame in swap cache is lost: says so */
 };
 
 /*
@@ -100,6 +103,20 @@ int shmem_getpage(struct shmem_get *g) MM_MUST_CHECK;
  * shared. May sleep.
  */
 int shmem_add_page(struct shmem_get *g) MM_MUST_CHECK;
+
+/*
+ * shmem_unuse: every page of every file that is in swap area TYPE comes into
+ * memory. What cannot be read, or lost its frame, is lost: shmem_getpage() says
+ * so from now on. 0, -ENOMEM (nobody is killed for a frame), -EINTR (the caller
+ * is being killed). May sleep.
+ */
+int shmem_unuse(u32 type) MM_MUST_CHECK;
+
+/* shmem_value_slot: does VALUE, of an array, name a slot? */
+static inline bool shmem_value_slot(void *value)
+{
+	return is_swap_area_entry((swp_entry_t){xa_to_value(value)});
+}
 
 /* shmem_charge: N pages more of SB. 0, -ENOSPC. */
 int shmem_charge(struct shmem_inode *si, u64 n) MM_MUST_CHECK;

@@ -33,6 +33,8 @@ struct swap_info {
 	u32 type;	 /* constant */
 	s16 prio;	 /* constant while in use */
 	bool in_use;	 /* (S) entries may be allocated */
+	bool going;	 /* (A) nothing is left: no new user */
+	u32 users;	 /* (A) read-ins under way, which hold no slot */
 	u32 max;	 /* slots, the header's included */
 	u32 pages;	 /* usable slots */
 	u32 inuse_pages; /* (S) */
@@ -93,7 +95,8 @@ int cache_init(const struct paging_format *format) MM_MUST_CHECK;
  * writes it. PRIO: higher is used first. The device stays the caller's and
  * must live until swapoff or reset. Context: may sleep.
  * Returns the area's number, or -EINVAL (no header, wrong version, sizes that
- * do not fit the device), -EIO, -ENOMEM, -EPERM (all areas taken).
+ * do not fit the device), -EBUSY (BDEV is in use already), -EIO, -ENOMEM,
+ * -EPERM (all areas taken).
  */
 int swapon(struct port_bdev *bdev, s16 prio) MM_MUST_CHECK;
 
@@ -102,6 +105,31 @@ int swapon(struct port_bdev *bdev, s16 prio) MM_MUST_CHECK;
  * PAGES pages, the header included, as mkswap(8) would.
  */
 void swap_header_init(void *page_bytes, u32 pages);
+
+/*
+ * The area's part of swapoff() (src/space/swapoff.c). begin: BDEV's area gives
+ * out no slot more, and its slots do not count as swap; NULL: there is none, or
+ * somebody is at it. cancel: as before begin. drop_cached: slots that only the
+ * cache has are freed; how many slots are left. finish: none is left; the area
+ * is gone when it returns. Context: may sleep.
+ */
+struct swap_info *swapoff_begin(struct port_bdev *bdev);
+void swapoff_cancel(struct swap_info *si);
+u32 swapoff_drop_cached(struct swap_info *si);
+void swapoff_finish(struct swap_info *si);
+
+/* swap_area: the area TYPE while the caller's epoch section lasts, or NULL. */
+static inline struct swap_info *swap_area(u32 type)
+{
+	return type < MAX_SWAPFILES ? __atomic_load_n(&cache_sys.swap[type],
+						      __ATOMIC_ACQUIRE)
+				    : NULL;
+}
+
+/* swap_area_get: ENTRY, whose slot the caller does not hold, keeps its area
+ * until swap_area_put(); false: the area is gone, or going. */
+bool swap_area_get(swp_entry_t entry) MM_MUST_CHECK;
+void swap_area_put(swp_entry_t entry);
 
 /* swap_areas_release: forget all areas and free their tables; only when no
  * entry is left in any page table or cache (verified). */

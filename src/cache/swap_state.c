@@ -26,6 +26,7 @@
 #include <mmkit/page_alloc.h>
 #include <mmkit/slab.h>
 
+#include "base/epoch.h"
 #include "base/trace_ring.h"
 #include "cache/swap.h"
 #include "phys/lru.h"
@@ -171,16 +172,20 @@ bool try_to_free_swap(struct page *page)
 
 struct page *lookup_swap_cache(swp_entry_t entry)
 {
-	struct swap_info *si = entry_area(entry);
-	struct page *page;
+	struct swap_info *si;
+	struct page *page = NULL;
 
-	if (!si)
-		return NULL;
-	spin_lock(&si->cache_lock);
-	page = xa_load(&si->cache, swp_offset(entry));
-	if (page && (xa_is_value(page) || !get_page_unless_zero(page)))
-		page = NULL;
-	spin_unlock(&si->cache_lock);
+	/* The caller may hold no slot: the area may go meanwhile. */
+	epoch_enter();
+	si = swap_area(swp_type(entry));
+	if (si) {
+		spin_lock(&si->cache_lock);
+		page = xa_load(&si->cache, swp_offset(entry));
+		if (page && (xa_is_value(page) || !get_page_unless_zero(page)))
+			page = NULL;
+		spin_unlock(&si->cache_lock);
+	}
+	epoch_exit();
 	return page;
 }
 
@@ -192,7 +197,8 @@ void free_swap_and_cache(swp_entry_t entry)
 	swap_free(entry);
 	if (!last)
 		return;
-	page = swap_slot_cached(entry) ? lookup_swap_cache(entry) : NULL;
+	/* The slot may be free by now, and its area gone. */
+	page = lookup_swap_cache(entry);
 	if (!page)
 		return;
 	if (!page_mapped(page) && trylock_page(page)) {
@@ -361,8 +367,9 @@ static void ra_read(swp_entry_t entry, gfp_t gfp,
 	put_page(page);
 }
 
-struct page *swapin_readahead_place(swp_entry_t entry, gfp_t gfp,
-				    const struct mpol_place *place)
+/* As swapin_readahead_place(), the area held. */
+static struct page *read_window(swp_entry_t entry, gfp_t gfp,
+				const struct mpol_place *place)
 {
 	u32 window = ra_window(entry);
 	u64 off = swp_offset(entry);
@@ -384,6 +391,18 @@ struct page *swapin_readahead_place(swp_entry_t entry, gfp_t gfp,
 		if (o != off)
 			ra_read(swp_entry(swp_type(entry), o), gfp, &beside);
 	}
+	return page;
+}
+
+struct page *swapin_readahead_place(swp_entry_t entry, gfp_t gfp,
+				    const struct mpol_place *place)
+{
+	struct page *page;
+
+	if (!swap_area_get(entry))
+		return NULL;
+	page = read_window(entry, gfp, place);
+	swap_area_put(entry);
 	return page;
 }
 

@@ -34,6 +34,7 @@
 #include <mmkit/page_alloc.h>
 #include <mmkit/slab.h>
 
+#include "base/epoch.h"
 #include "base/fail.h"
 #include "base/printk.h"
 #include "base/string.h"
@@ -107,7 +108,10 @@ static void slot_release(struct swap_info *si, u32 offset,
 	*slot_word(si, offset) = 0;
 	si->inuse_pages--;
 	si->cluster_count[offset / SWAPFILE_CLUSTER]--;
-	__atomic_fetch_add(&cache_sys.nr_swap_pages, 1, __ATOMIC_RELAXED);
+	/* One of an area that is going away is not to be had any more. */
+	if (si->in_use)
+		__atomic_fetch_add(&cache_sys.nr_swap_pages, 1,
+				   __ATOMIC_RELAXED);
 }
 
 static void node_free(void *arg, void *node)
@@ -178,31 +182,39 @@ static u32 area_take_slot(struct swap_info *si)
 	return off;
 }
 
+/* The area of highest priority below BELOW, or NULL. In an epoch section. */
+static struct swap_info *next_area(s32 below)
+{
+	struct swap_info *best = NULL;
+
+	for (u32 t = 0; t < nr_swap_areas(); t++) {
+		struct swap_info *si = swap_area(t);
+
+		if (si && si->prio < below && (!best || si->prio > best->prio))
+			best = si;
+	}
+	return best;
+}
+
 swp_entry_t get_swap_page(void)
 {
-	swp_entry_t none = {0};
+	swp_entry_t entry = {0};
+	struct swap_info *si;
 
 	if (fail_should(FAIL_SWAP_SLOT) || !get_nr_swap_pages())
-		return none;
+		return entry;
 	/* Areas by falling priority; the table is short. */
-	for (s32 below = 0x10000;;) {
-		struct swap_info *best = NULL;
-		u32 off;
+	epoch_enter();
+	for (si = next_area(0x10000); si; si = next_area(si->prio)) {
+		u32 off = area_take_slot(si);
 
-		for (u32 t = 0; t < nr_swap_areas(); t++) {
-			struct swap_info *si = cache_sys.swap[t];
-
-			if (si->prio < below &&
-			    (!best || si->prio > best->prio))
-				best = si;
+		if (off) {
+			entry = swp_entry(si->type, off);
+			break;
 		}
-		if (!best)
-			return none;
-		off = area_take_slot(best);
-		if (off)
-			return swp_entry(best->type, off);
-		below = best->prio;
 	}
+	epoch_exit();
+	return entry;
 }
 
 /* ---- counting
@@ -288,7 +300,7 @@ u32 swap_count(swp_entry_t entry)
 
 bool swap_slot_used(swp_entry_t entry)
 {
-	struct swap_info *si = cache_sys.swap[swp_type(entry)];
+	struct swap_info *si = swap_area(swp_type(entry));
 	u64 off = swp_offset(entry);
 	u16 w;
 
@@ -440,6 +452,22 @@ static int area_mark_bad(struct swap_info *si, const struct swap_header *h)
 	return si->pages ? 0 : -EINVAL;
 }
 
+/* The first number that is free, for an area on BDEV. 0, -EBUSY (it has one),
+ * -EPERM. swapon_mutex held. */
+static int area_number(const struct port_bdev *bdev, u32 *type)
+{
+	u32 nr = cache_sys.nr_swap;
+
+	*type = nr;
+	for (u32 t = nr; t-- > 0;) {
+		if (!cache_sys.swap[t])
+			*type = t;
+		else if (cache_sys.swap[t]->bdev == bdev)
+			return -EBUSY;
+	}
+	return *type < MAX_SWAPFILES ? 0 : -EPERM;
+}
+
 /*
  * SI becomes visible: to daemons that run through the table, and to whoever
  * wants a slot. All of it is written before the number that makes it count.
@@ -448,26 +476,31 @@ static int area_publish(struct swap_info *si, struct port_bdev *bdev, s16 prio)
 {
 	u32 type;
 
+	int err;
+
 	mutex_lock(&cache_sys.swapon_mutex);
-	type = cache_sys.nr_swap;
-	if (type == MAX_SWAPFILES) {
+	err = area_number(bdev, &type);
+	if (err) {
 		mutex_unlock(&cache_sys.swapon_mutex);
-		return -EPERM;
+		return err;
 	}
 	si->type = type;
 	si->prio = prio;
 	si->bdev = bdev;
 	si->in_use = true;
-	cache_sys.swap[type] = si;
-	__atomic_store_n(&cache_sys.nr_swap, type + 1, __ATOMIC_RELEASE);
-	mutex_unlock(&cache_sys.swapon_mutex);
+	/* Counted before a slot can be taken. */
 	__atomic_fetch_add(&cache_sys.nr_swap_pages, si->pages,
 			   __ATOMIC_RELAXED);
 	__atomic_fetch_add(&cache_sys.total_swap_pages, si->pages,
 			   __ATOMIC_RELAXED);
+	__atomic_store_n(&cache_sys.swap[type], si, __ATOMIC_RELEASE);
+	if (type == cache_sys.nr_swap)
+		__atomic_store_n(&cache_sys.nr_swap, type + 1,
+				 __ATOMIC_RELEASE);
 	pr_info("Adding %lluk swap on %s.  Priority:%d extents:1 across:%lluk\n",
 		(unsigned long long)si->pages * 4, port_bdev_name(bdev), prio,
 		(unsigned long long)si->pages * 4);
+	mutex_unlock(&cache_sys.swapon_mutex);
 	return (int)type;
 }
 
@@ -506,11 +539,132 @@ int swapon(struct port_bdev *bdev, s16 prio)
 	return err;
 }
 
+/* ---- swapoff
+ * ------------------------------------------------------------------------------
+ */
+
+bool swap_area_get(swp_entry_t entry)
+{
+	struct swap_info *si;
+	bool got = false;
+
+	epoch_enter();
+	si = swap_area(swp_type(entry));
+	if (si && swp_offset(entry) < si->max &&
+	    !__atomic_load_n(&si->going, __ATOMIC_SEQ_CST)) {
+		__atomic_add_fetch(&si->users, 1, __ATOMIC_ACQ_REL);
+		got = true;
+	}
+	epoch_exit();
+	return got;
+}
+
+void swap_area_put(swp_entry_t entry)
+{
+	struct swap_info *si = entry_area(entry);
+	u32 left = __atomic_sub_fetch(&si->users, 1, __ATOMIC_ACQ_REL);
+
+	mm_verify(left != ~0u);
+}
+
+static void count_free(struct swap_info *si, bool more)
+{
+	u64 slots = si->pages - si->inuse_pages, sign = more ? 1 : ~0UL;
+
+	assert_spin_locked(&si->lock);
+	si->in_use = more;
+	mm_memset(si->cpu_next, 0, sizeof(si->cpu_next));
+	__atomic_fetch_add(&cache_sys.nr_swap_pages, sign * slots,
+			   __ATOMIC_RELAXED);
+	__atomic_fetch_add(&cache_sys.total_swap_pages, sign * si->pages,
+			   __ATOMIC_RELAXED);
+}
+
+struct swap_info *swapoff_begin(struct port_bdev *bdev)
+{
+	struct swap_info *si = NULL;
+
+	mutex_lock(&cache_sys.swapon_mutex);
+	for (u32 t = 0; t < cache_sys.nr_swap && !si; t++)
+		if (cache_sys.swap[t] && cache_sys.swap[t]->bdev == bdev &&
+		    cache_sys.swap[t]->in_use)
+			si = cache_sys.swap[t];
+	if (si) {
+		spin_lock(&si->lock);
+		count_free(si, false);
+		spin_unlock(&si->lock);
+	}
+	mutex_unlock(&cache_sys.swapon_mutex);
+	return si;
+}
+
+void swapoff_cancel(struct swap_info *si)
+{
+	mutex_lock(&cache_sys.swapon_mutex);
+	spin_lock(&si->lock);
+	count_free(si, true);
+	spin_unlock(&si->lock);
+	mutex_unlock(&cache_sys.swapon_mutex);
+}
+
+/* The slot OFF, of which no entry is left, leaves the cache. */
+static void drop_cached(swp_entry_t entry)
+{
+	struct page *page = lookup_swap_cache(entry);
+
+	if (!page)
+		return;
+	lock_page(page);
+	wait_on_page_writeback(page);
+	if (PageSwapCache(page) && page_swap_entry(page).val == entry.val)
+		(void)try_to_free_swap(page);
+	unlock_page(page);
+	put_page(page);
+}
+
+u32 swapoff_drop_cached(struct swap_info *si)
+{
+	for (u32 off = 1; off < si->max && READ_ONCE(si->inuse_pages); off++) {
+		swp_entry_t entry = swp_entry(si->type, off);
+
+		if (swap_slot_cached(entry) && !swap_count(entry))
+			drop_cached(entry);
+	}
+	return READ_ONCE(si->inuse_pages);
+}
+
+/*
+ * Who looks at SI without a slot of it is in an epoch section, or has raised
+ * users in one, when going was not set.
+ */
+void swapoff_finish(struct swap_info *si)
+{
+	mm_verify(!si->in_use);
+	/* Who freed the last slot may still have the lock. */
+	spin_lock(&si->lock);
+	mm_verify(si->inuse_pages == 0);
+	spin_unlock(&si->lock);
+	__atomic_store_n(&si->going, true, __ATOMIC_SEQ_CST);
+	epoch_synchronize();
+	while (__atomic_load_n(&si->users, __ATOMIC_ACQUIRE))
+		port_park(100 * 1000);
+	mm_verify(xa_empty(&si->cache));
+	mutex_lock(&cache_sys.swapon_mutex);
+	__atomic_store_n(&cache_sys.swap[si->type], NULL, __ATOMIC_RELEASE);
+	mutex_unlock(&cache_sys.swapon_mutex);
+	epoch_synchronize();
+	pr_info("Removing %lluk swap on %s\n",
+		(unsigned long long)si->pages * 4, port_bdev_name(si->bdev));
+	area_free_tables(si);
+}
+
 void swap_areas_release(void)
 {
 	for (u32 t = 0; t < nr_swap_areas(); t++) {
 		struct swap_info *si = cache_sys.swap[t];
 
+		if (!si)
+			continue;
 		mm_verify(si->inuse_pages == 0);
 		mm_verify(xa_empty(&si->cache));
 		cache_sys.nr_swap_pages -= si->pages;
@@ -553,9 +707,13 @@ void swap_check(void)
 	u64 free_slots = 0;
 
 	for (u32 t = 0; t < nr_swap_areas(); t++) {
-		struct swap_info *si = cache_sys.swap[t];
+		struct swap_info *si = swap_area(t);
 
+		if (!si)
+			continue;
 		area_check(si);
+		if (!READ_ONCE(si->in_use))
+			continue;
 		free_slots += si->pages - READ_ONCE(si->inuse_pages);
 	}
 	mm_verify(free_slots == get_nr_swap_pages());

@@ -19,7 +19,7 @@
 #define FLUSH_ROUND 64
 
 /* The first dirty, unmapped page of SI at or after *OFF, with a reference. */
-static struct page *next_dirty(struct swap_info *si, u64 *off)
+static struct page *next_dirty_of(struct swap_info *si, u64 *off)
 {
 	struct page *found = NULL;
 	void *entry;
@@ -39,6 +39,20 @@ static struct page *next_dirty(struct swap_info *si, u64 *off)
 	}
 	spin_unlock(&si->cache_lock);
 	return found;
+}
+
+/* The same for the area TYPE, which may be gone. */
+static struct page *next_dirty(u32 type, u64 *off)
+{
+	struct page *page = NULL;
+	struct swap_info *si;
+
+	epoch_enter();
+	si = swap_area(type);
+	if (si)
+		page = next_dirty_of(si, off);
+	epoch_exit();
+	return page;
 }
 
 /* True if a write was started. */
@@ -64,11 +78,10 @@ static void flush_round(void)
 	u32 started = 0;
 
 	for (u32 t = 0; t < nr_swap_areas(); t++) {
-		struct swap_info *si = cache_sys.swap[t];
 		struct page *page;
 		u64 off = 0;
 
-		while (started < FLUSH_ROUND && (page = next_dirty(si, &off))) {
+		while (started < FLUSH_ROUND && (page = next_dirty(t, &off))) {
 			started += flush_page(page);
 			put_page(page);
 		}

@@ -44,9 +44,10 @@ static bool is_boot_node(u64 pfn)
 static bool is_swap_table(u64 pfn)
 {
 	for (u32 t = 0; t < nr_swap_areas(); t++) {
-		const struct swap_info *si = cache_sys.swap[t];
+		const struct swap_info *si = swap_area(t);
 
-		if (in_frame(si->map, pfn) || in_frame(si->cluster_count, pfn))
+		if (si && (in_frame(si->map, pfn) ||
+			   in_frame(si->cluster_count, pfn)))
 			return true;
 	}
 	return false;

@@ -100,7 +100,7 @@ static void count_mapping(struct audit *a, struct address_space *mapping)
 
 	mapping_lock(mapping, &flags);
 	xa_for_each (&mapping->i_pages, index, entry) {
-		if (!xa_is_value(entry))
+		if (!xa_is_value(entry) || !shmem_value_slot(entry))
 			continue;
 		audit_set_add(&a->swap_entries, xa_to_value(entry), 1);
 		a->shmem_swapents++;
@@ -132,5 +132,6 @@ void audit_spaces(struct audit *a)
 	count_mappings(a);
 	a->lazy_spaces = lazy_spaces();
 	for (u32 t = 0; t < nr_swap_areas(); t++)
-		count_swap_map(a, cache_sys.swap[t]);
+		if (swap_area(t))
+			count_swap_map(a, swap_area(t));
 }

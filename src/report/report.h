@@ -40,15 +40,6 @@ void show_vmallocinfo(struct seq_buf *out);
 /* owner_show.c */
 void show_page_owner(struct seq_buf *out);
 
-struct mm_struct;
-
-/*
- * next_space: the address space after PREV in order of creation (NULL: the
- * first) with a user for the caller; PREV's user is given back, which may end
- * it. NULL at the end. Spaces that are going are left out. May sleep.
- */
-struct mm_struct *next_space(struct mm_struct *prev);
-
 /* u64 as %llu wants it. */
 #define LLU(x) ((unsigned long long)(x))
 

@@ -2,6 +2,7 @@
 /*
  * tables_show.c - files that list things: iomem, swaps; reverse mapping.
  */
+#include "base/epoch.h"
 #include "cache/swap.h"
 #include "kmem/slab.h"
 #include "phys/phys.h"
@@ -86,8 +87,12 @@ void show_swaps(struct seq_buf *out)
 {
 	seq_puts(out, "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
 	mm_assert_le(nr_swap_areas(), MAX_SWAPFILES);
-	for (u32 t = 0; t < nr_swap_areas(); t++)
-		put_swap(out, cache_sys.swap[t]);
+	for (u32 t = 0; t < nr_swap_areas(); t++) {
+		epoch_enter();
+		if (swap_area(t))
+			put_swap(out, swap_area(t));
+		epoch_exit();
+	}
 }
 
 /* ---- /sys/kernel/debug/rmap -------------------------------------------- */

@@ -69,6 +69,13 @@ vm_fault_t do_anonymous_page(struct vm_fault *vmf); /* fault_anon.c */
 vm_fault_t do_fault(struct vm_fault *vmf);	    /* fault_file.c */
 vm_fault_t do_wp_page(struct vm_fault *vmf);	    /* fault_cow.c */
 vm_fault_t do_swap_page(struct vm_fault *vmf);	    /* fault_swap.c */
+/*
+ * swap_fault_finish: PAGE, locked, with a reference, takes the place of the
+ * swap entry VMF->orig, if both are still what they were. 0; OOM; SIGBUS (it
+ * could not be read: it has left the swap cache, and may be read again; or the
+ * space is being reaped); HWPOISON (its frame is lost). (fault_swap.c)
+ */
+vm_fault_t swap_fault_finish(struct vm_fault *vmf, struct page *page);
 /* fault_shared.c. _wp_: PAGE, of a file, carries a reference, dropped. */
 vm_fault_t do_shared_fault(struct vm_fault *vmf);
 vm_fault_t do_wp_shared(struct vm_fault *vmf, struct page *page);

@@ -75,10 +75,9 @@ static void swap_map_page(struct vm_fault *vmf, struct page *page,
 	pt_set(&vmf->slot, swap_make_pte(vmf, page, exclusive));
 }
 
-/* PAGE is locked and referenced. */
-static vm_fault_t swap_finish(struct vm_fault *vmf, struct page *page,
-			      swp_entry_t entry)
+vm_fault_t swap_fault_finish(struct vm_fault *vmf, struct page *page)
 {
+	swp_entry_t entry = pte_to_swp_entry(vmf->orig);
 	vm_fault_t ret = 0;
 
 	/* It left the cache, or was reused for another slot, before we had
@@ -115,7 +114,8 @@ vm_fault_t do_swap_page(struct vm_fault *vmf)
 	vm_fault_t ret;
 	bool major;
 
-	/* A frame that lost what it held: nothing is to be had. */
+	/* A frame that lost what it held, or a page that could not be read when
+	 * its area went: nothing is to be had. */
 	if (unlikely(!is_swap_area_entry(entry)))
 		return VM_FAULT_HWPOISON;
 	page = swap_get_page(vmf, entry, &major);
@@ -128,7 +128,7 @@ vm_fault_t do_swap_page(struct vm_fault *vmf)
 		return same ? VM_FAULT_OOM : 0;
 	}
 	lock_page(page);
-	ret = swap_finish(vmf, page, entry);
+	ret = swap_fault_finish(vmf, page);
 	unlock_page(page);
 	put_page(page);
 	return major && !(ret & VM_FAULT_ERROR) ? ret | VM_FAULT_MAJOR : ret;

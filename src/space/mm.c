@@ -310,6 +310,29 @@ void mm_drop(struct mm_struct *mm)
 		epoch_defer(&mm->epoch, mm_free_epoch);
 }
 
+struct mm_struct *next_space(struct mm_struct *prev)
+{
+	struct list_head *at = prev ? &prev->mmlist : &space_sys.mms;
+	struct mm_struct *found = NULL;
+
+	/* Before boot the list is not even empty. */
+	if (!READ_ONCE(space_sys.mms.next))
+		return NULL;
+	spin_lock(&space_sys.lock);
+	for (at = at->next; at != &space_sys.mms && !found; at = at->next) {
+		struct mm_struct *mm =
+			container_of(at, struct mm_struct, mmlist);
+
+		if (mm_get_not_zero(mm))
+			found = mm;
+	}
+	spin_unlock(&space_sys.lock);
+	mm_assert(!found || found != prev);
+	if (prev)
+		mm_put(prev);
+	return found;
+}
+
 /* ---- tasks
  * -----------------------------------------------------------------------------
  */

@@ -423,6 +423,17 @@ int shmem_zero_setup(struct vm_area_struct *vma) MM_MUST_CHECK;
 struct vm_fault;
 vm_fault_t shmem_fault(struct vm_fault *vmf);
 
+/*
+ * swapoff: swapoff(2) of BDEV: everything that is in its area comes back into
+ * memory, then it is forgotten. 0; -EPERM (without MM_CAP_SYS_ADMIN), -EINVAL
+ * (no area, or somebody is at it), -ENOMEM (what remains could not hold it),
+ * -EINTR (the caller is being killed); after an error the area is in use as
+ * before and nothing is lost. A page that cannot be read is lost: who touches
+ * it gets SIGBUS, who reads it from a file -EIO. May sleep. (swapoff.c)
+ */
+struct port_bdev;
+int swapoff(struct port_bdev *bdev) MM_MUST_CHECK;
+
 /* shm_init: the first namespace. At boot: 0 or -ENOMEM. (shm.c) */
 int shm_init(void) MM_MUST_CHECK;
 
@@ -528,6 +539,13 @@ static inline enum mm_counter mm_counter(const struct page *page)
 
 /* ---- references to the structure (mm_count); users are mm_get/mm_put
  * --------- */
+
+/*
+ * next_space: the address space after PREV in order of creation (NULL: the
+ * first) with a user for the caller; PREV's user is given back, which may end
+ * it. NULL at the end. Spaces that are going are left out. May sleep.
+ */
+struct mm_struct *next_space(struct mm_struct *prev);
 
 void mm_grab(struct mm_struct *mm);
 void mm_drop(struct mm_struct *mm);

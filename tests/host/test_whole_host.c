@@ -91,23 +91,24 @@ struct run {
 	u64 nr_swap;
 };
 
-static void make_swap(struct run *run)
+static struct port_bdev *make_swap(u32 pages, s16 prio)
 {
 	static _Alignas(8) char header[PAGE_SIZE];
 	char path[] = "/tmp/mmkit-test-host-XXXXXX";
 	struct host_disk_config dc = {.name = "swap",
 				      .path = path,
-				      .size_bytes = (u64)run->swap_pages
-						    << PAGE_SHIFT,
+				      .size_bytes = (u64)pages << PAGE_SHIFT,
 				      .unlink = true};
+	struct port_bdev *disk;
 	int fd = mkstemp(path);
 
 	CHECK(fd >= 0);
-	swap_header_init(header, run->swap_pages);
+	swap_header_init(header, pages);
 	CHECK(write(fd, header, PAGE_SIZE) == (ssize_t)PAGE_SIZE);
 	close(fd);
-	CHECK(host_disk_open(&run->disk, &dc, NULL) == 0);
-	CHECK(swapon(run->disk, -2) == 0);
+	CHECK(host_disk_open(&disk, &dc, NULL) == 0);
+	CHECK(swapon(disk, prio) >= 0);
+	return disk;
 }
 
 /* Daemons take a moment to come to rest. */
@@ -131,7 +132,7 @@ static int run_main(void *arg)
 	struct mm_boot_params bp = {.map = &run->map};
 
 	CHECK(mm_boot(&bp) == 0);
-	make_swap(run);
+	run->disk = make_swap(run->swap_pages, -2);
 	run->nr_swap = get_nr_swap_pages();
 	drain_all_pages();
 	books_open(&books);
@@ -222,11 +223,65 @@ static void sharers(void **state)
 	}
 }
 
+/* ---- an area that goes and comes under them
+ * -------------------------------- */
+
+static u64 times_off;
+
+struct off {
+	struct port_bdev *disk;
+	bool stop;
+};
+
+static void off_and_on(void *arg)
+{
+	struct off *o = arg;
+
+	port_current()->caps = MM_CAP_SYS_ADMIN;
+	while (!__atomic_load_n(&o->stop, __ATOMIC_ACQUIRE)) {
+		int err = swapoff(o->disk);
+
+		CHECK(err == 0 || err == -ENOMEM);
+		if (!err) {
+			times_off++;
+			CHECK(swapon(o->disk, 10) > 0);
+		}
+		port_park(2 * 1000 * 1000);
+	}
+	if (swapoff(o->disk))
+		fail_now("the area goes at last", __LINE__);
+}
+
+static int swapoff_body(void)
+{
+	struct off o = {.disk = make_swap(16384, 10)};
+	struct port_thread *t;
+
+	CHECK(!host_thread_start(&t, "swapoff", off_and_on, &o));
+	wl_run(3, 60, 700, 4, the_seed);
+	__atomic_store_n(&o.stop, true, __ATOMIC_RELEASE);
+	port_thread_join(t);
+	return 0;
+}
+
+static void swapoff_under_them(void **state)
+{
+	u64 seed = test_env("SEED", 1), n = test_iters(getenv("SOAK") ? 50 : 3);
+
+	(void)state;
+	for (u64 i = 0; i < n; i++) {
+		the_seed = seed + i;
+		run_machine(7UL << 20, 16384, swapoff_body);
+	}
+	assert_true(times_off > 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(processes),
 		cmocka_unit_test(sharers),
+		cmocka_unit_test(swapoff_under_them),
 	};
 
 	fprintf(stderr, "whole_host: SEED=%llu\n",
