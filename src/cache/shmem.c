@@ -229,6 +229,24 @@ static int swapin(struct shmem_get *g, void *value)
 	return err;
 }
 
+void shmem_willneed(struct inode *inode, u64 first, u64 last)
+{
+	struct address_space *mapping = inode->i_mapping;
+	void *entry;
+
+	for (u64 index = first;
+	     index <= last &&
+	     (entry = next_entry(mapping, &index, last, XA_PRESENT));
+	     index++) {
+		if (!xa_is_value(entry))
+			put_page(entry);
+		else if (shmem_value_slot(entry))
+			(void)swap_willneed((swp_entry_t){xa_to_value(entry)},
+					    mapping->gfp_mask, NULL);
+		port_sched_point();
+	}
+}
+
 /* ---- new pages -------------------------------------------------------------
  */
 
@@ -274,12 +292,16 @@ static int new_page_add(struct shmem_get *g, struct page *page)
 static int new_page(struct shmem_get *g)
 {
 	struct shmem_inode *si = shmem_i(g->inode);
+	gfp_t gfp = g->inode->i_mapping->gfp_mask | __GFP_ZERO;
 	struct page *page;
 	int err = shmem_charge(si, 1);
 
 	if (err)
 		return err;
-	page = alloc_pages(g->inode->i_mapping->gfp_mask | __GFP_ZERO, 0);
+	/* Nobody is to die for a page that nobody has used yet. */
+	if (g->sgp == SGP_FALLOC)
+		gfp |= __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
+	page = alloc_pages(gfp, 0);
 	err = page ? new_page_add(g, page) : -ENOMEM;
 	if (err) {
 		shmem_uncharge(si, 1);

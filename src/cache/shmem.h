@@ -112,6 +112,13 @@ int shmem_add_page(struct shmem_get *g) MM_MUST_CHECK;
  */
 int shmem_unuse(u32 type) MM_MUST_CHECK;
 
+/*
+ * shmem_willneed: pages [FIRST, LAST] of INODE will be used: start reading
+ * those that are in swap. What is a hole stays one. May sleep, but not for
+ * reads.
+ */
+void shmem_willneed(struct inode *inode, u64 first, u64 last);
+
 /* shmem_value_slot: does VALUE, of an array, name a slot? */
 static inline bool shmem_value_slot(void *value)
 {

@@ -13,7 +13,7 @@
  *    (SHMEM_TAG_FALLOC) that any use takes away; if it fails, those that still
  *    have it go again. Reclaim may not have them before; when it asked for
  *    more of them than were made since, memory does not suffice, and fallocate
- *    says so rather than bringing the killer about.
+ *    says so rather than bringing the killer about. A kill ends it likewise.
  *
  * 4. Failure. Write and read tell how much was done before. A punch reads the
  *    two edges first; if that fails nothing was punched.
@@ -297,7 +297,7 @@ static int falloc_page(struct inode *inode, u64 index,
 		.inode = inode, .index = index, .sgp = SGP_FALLOC};
 	int err;
 
-	if (port_current()->flags & PF_OOM_VICTIM)
+	if (READ_ONCE(port_current()->fatal_signal))
 		return -EINTR;
 	if (READ_ONCE(f->refused) > f->made)
 		return -ENOMEM;

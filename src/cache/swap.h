@@ -229,6 +229,16 @@ struct page *swapin_readahead(swp_entry_t entry, gfp_t gfp);
 struct page *swapin_readahead_place(swp_entry_t entry, gfp_t gfp,
 				    const struct mpol_place *place);
 
+/*
+ * swap_willneed: somebody says that ENTRY will be used (MADV_WILLNEED): start
+ * reading it, and it alone: who knows what he needs teaches the read-ahead
+ * nothing. PLACE: as above; NULL: anywhere. True if a read was started; false:
+ * it is there or on its way, the slot is free, no memory (nobody is killed for
+ * it). Context: may sleep, but not for the read.
+ */
+bool swap_willneed(swp_entry_t entry, gfp_t gfp,
+		   const struct mpol_place *place);
+
 /* ---- I/O (page_io.c)
  * ---------------------------------------------------------------- */
 

@@ -347,23 +347,34 @@ static void ra_hit(struct page *page)
 	count_vm_event(SWAP_RA_HIT);
 }
 
-/* Read one neighbour; a failure is of no consequence. */
-static void ra_read(swp_entry_t entry, gfp_t gfp,
-		    const struct mpol_place *place)
+/* Start to read ENTRY, if it is not there; a failure is of no consequence. Its
+ * page with a reference, NULL: nothing was started. The area is held. */
+static struct page *read_early(swp_entry_t entry, gfp_t gfp,
+			       const struct mpol_place *place)
 {
 	struct page *page;
 	bool started;
 
 	if (!swap_slot_used(entry) || swap_slot_cached(entry))
-		return;
+		return NULL;
 	page = read_swap_cache(entry, gfp | __GFP_NORETRY | __GFP_NOWARN, place,
 			       &started);
+	if (!page || started)
+		return page;
+	put_page(page);
+	return NULL;
+}
+
+/* Read one neighbour. */
+static void ra_read(swp_entry_t entry, gfp_t gfp,
+		    const struct mpol_place *place)
+{
+	struct page *page = read_early(entry, gfp, place);
+
 	if (!page)
 		return;
-	if (started) {
-		SetPageReadahead(page);
-		ra_issued();
-	}
+	SetPageReadahead(page);
+	ra_issued();
 	put_page(page);
 }
 
@@ -404,6 +415,20 @@ struct page *swapin_readahead_place(swp_entry_t entry, gfp_t gfp,
 	page = read_window(entry, gfp, place);
 	swap_area_put(entry);
 	return page;
+}
+
+bool swap_willneed(swp_entry_t entry, gfp_t gfp, const struct mpol_place *place)
+{
+	static const struct mpol_place anywhere;
+	struct page *page;
+
+	if (!swap_area_get(entry))
+		return false;
+	page = read_early(entry, gfp, place ? place : &anywhere);
+	swap_area_put(entry);
+	if (page)
+		put_page(page);
+	return page != NULL;
 }
 
 struct page *swapin_readahead(swp_entry_t entry, gfp_t gfp)

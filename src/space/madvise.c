@@ -314,14 +314,11 @@ static void advise_flush_batch(struct advise_walk *w)
 
 	for (u32 i = 0; w->advice == MADV_WILLNEED && i < w->nr; i++) {
 		struct mpol_place place;
-		struct page *page;
 
 		vma_place(w->vma, w->swap_addr[i], &place);
-		page = swapin_readahead_place(
-			w->swap[i], GFP_HIGHUSER_MOVABLE | __GFP_ACCOUNT,
-			&place);
-		if (page)
-			put_page(page);
+		(void)swap_willneed(w->swap[i],
+				    GFP_HIGHUSER_MOVABLE | __GFP_ACCOUNT,
+				    &place);
 	}
 	if (w->isolated.count && ops && ops->pageout)
 		ops->pageout(&w->isolated);
@@ -405,13 +402,22 @@ static int advise_remove(struct vm_area_struct *vma, uva_t start, uva_t end)
 	return err;
 }
 
-/* MADV_WILLNEED of a file: start reading. */
+/* MADV_WILLNEED: start reading the file, its part in swap, private copies. */
 static int advise_willneed(struct vm_area_struct *vma, uva_t start, uva_t end)
 {
-	u64 at = linear_page_index(vma, start) << PAGE_SHIFT;
+	u64 first = linear_page_index(vma, start), len = end - start;
+	struct file *file = vma->vm_file;
+	int err = 0;
 
-	return vfs_fadvise(vma->vm_file, (s64)at, (s64)(end - start),
-			   POSIX_FADV_WILLNEED);
+	if (file && shmem_is_inode(file->f_inode))
+		shmem_willneed(file->f_inode, first,
+			       first + (len >> PAGE_SHIFT) - 1);
+	else if (file)
+		err = vfs_fadvise(file, (s64)(first << PAGE_SHIFT), (s64)len,
+				  POSIX_FADV_WILLNEED);
+	if (!err && !(vma->vm_flags & VM_SHARED))
+		advise_walk(vma, start, end, MADV_WILLNEED);
+	return err;
 }
 
 /* May contents of VMA be dropped, as ADVICE says? */
@@ -457,9 +463,7 @@ static int advise_vma_pages(struct vm_area_struct *vma, uva_t start, uva_t end,
 	case MADV_FREE:
 		return advise_drop(vma->vm_mm, vma, start, end, advice);
 	case MADV_WILLNEED:
-		if (vma->vm_file)
-			return advise_willneed(vma, start, end);
-		break;
+		return advise_willneed(vma, start, end);
 	default:
 		if (vma->vm_flags & VM_LOCKED)
 			return -EINVAL;

@@ -202,6 +202,7 @@ static int pageout_body(void *arg)
 {
 	struct mm_struct *mm = tm_mm();
 	uva_t p = tm_map(mm, 40), vec = tm_map(mm, 1);
+	u64 reads, guesses, faults;
 
 	(void)arg;
 	tm_use(mm);
@@ -225,13 +226,22 @@ static int pageout_body(void *arg)
 	CHECK_EQ(in_core(mm, p, 40, vec), 0);
 	CHECK_EQ(mm_counter_get(mm, MM_SWAPENTS), 40);
 	CHECK_EQ(global_node_page_state(NR_ISOLATED_ANON), 0);
+	reads = sum_vm_event(PSWPIN);
+	guesses = sum_vm_event(SWAP_RA);
 	CHECK_EQ(do_madvise(mm, p, P(40), MADV_WILLNEED), 0);
+	CHECK_EQ(sum_vm_event(PSWPIN) - reads, 40);
 	port_park(100 * 1000 * 1000);
+	CHECK_EQ(do_madvise(mm, p, P(40), MADV_WILLNEED), 0);
 	/* In the swap cache: in core, not mapped. */
 	CHECK_EQ(in_core(mm, p, 40, vec), 40);
 	CHECK_EQ(mm_counter_get(mm, MM_SWAPENTS), 40);
+	faults = port_current()->maj_flt;
 	for (u64 i = 0; i < 40; i++)
 		CHECK_EQ(tm_load(p + P(i)), i);
+	/* Each page was read once, because it was named, and is there. */
+	CHECK_EQ(port_current()->maj_flt, faults);
+	CHECK_EQ(sum_vm_event(PSWPIN) - reads, 40);
+	CHECK_EQ(sum_vm_event(SWAP_RA), guesses);
 	mm_check(mm);
 	mm_put(mm);
 	return 0;

@@ -597,11 +597,308 @@ static void races(void **state)
 		       .explore = true);
 }
 
+/* ---- MADV_WILLNEED ---------------------------------------------------------
+ */
+
+/* What a step may change, and by how much. */
+struct reads {
+	u64 pswpin, ra, maj, min;
+};
+
+static struct reads reads_now(void)
+{
+	const struct mm_task *task = port_current();
+
+	return (struct reads){sum_vm_event(PSWPIN), sum_vm_event(SWAP_RA),
+			      task->maj_flt, task->min_flt};
+}
+
+static void expect_reads(const struct reads *was, u64 pswpin, u64 maj, u64 min)
+{
+	struct reads now = reads_now();
+
+	CHECK_EQ(now.pswpin - was->pswpin, pswpin);
+	/* Who knows what he needs is no guess of the read-ahead. */
+	CHECK_EQ(now.ra, was->ra);
+	CHECK_EQ(now.maj - was->maj, maj);
+	CHECK_EQ(now.min - was->min, min);
+}
+
+#define WN_PAGES 40u
+
+/* A file's pages at AT are read early as far as they are in swap. */
+static void willneed_file(struct mm_struct *mm, uva_t at, struct inode *inode)
+{
+	struct reads was;
+
+	for (u64 i = 0; i < WN_PAGES; i++)
+		if (i % 10 != 9)
+			tm_store(at + P(i), 500 + i);
+	for (u64 i = 0; i < WN_PAGES; i += 2)
+		sh_swap_out(inode, i);
+	was = reads_now();
+	CHECK_EQ(do_madvise(mm, at + P(4), P(20), MADV_WILLNEED), 0);
+	expect_reads(&was, 10, 0, 0);
+	port_park(100 * 1000 * 1000);
+	CHECK_EQ(do_madvise(mm, at + P(4), P(20), MADV_WILLNEED), 0);
+	expect_reads(&was, 10, 0, 0);
+	/* It waits in the swap cache; holes are still holes. */
+	CHECK(sh_swapped(inode, 4) && sh_swapped(inode, 22));
+	CHECK(!xa_load(&inode->i_mapping->i_pages, 9));
+	for (u64 i = 4; i < 24; i += 2)
+		CHECK_EQ(tm_load(at + P(i)), 500 + i);
+	expect_reads(&was, 10, 0, 10);
+	CHECK_EQ(tm_load(at), 500);
+	CHECK_EQ(reads_now().maj - was.maj, 1);
+}
+
+static int willneed_body(void *arg)
+{
+	struct mm_struct *mm = tm_mm();
+	struct file *f = memfd_create_file("wn", 0);
+	struct reads was;
+	uva_t at, own;
+
+	(void)arg;
+	tm_use(mm);
+	CHECK_EQ(shmem_truncate(f->f_inode, P(WN_PAGES)), 0);
+	at = (uva_t)map_file(mm, f, WN_PAGES, TM_RW, MAP_SHARED);
+	willneed_file(mm, at, f->f_inode);
+	CHECK_EQ(do_munmap(mm, at, P(WN_PAGES)), 0);
+	at = (uva_t)do_mmap(mm, 0, P(WN_PAGES), TM_RW, SHARED_ANON);
+	willneed_file(mm, at, inode_at(mm, at));
+	/* Private copies, some in swap; the file's own pages, too. */
+	own = (uva_t)map_file(mm, f, WN_PAGES, TM_RW, MAP_PRIVATE);
+	for (u64 i = 0; i < 8; i++)
+		tm_store(own + P(i), 900 + i);
+	for (u64 i = 0; i < 6; i++)
+		tm_swap_out(mm, own + P(i));
+	for (u64 i = 2; i < 5; i++)
+		sh_swap_out(f->f_inode, i);
+	was = reads_now();
+	CHECK_EQ(do_madvise(mm, own, P(4), MADV_WILLNEED), 0);
+	expect_reads(&was, 4 + 2, 0, 0);
+	port_park(100 * 1000 * 1000);
+	for (u64 i = 0; i < 4; i++)
+		CHECK_EQ(tm_load(own + P(i)), 900 + i);
+	expect_reads(&was, 6, 0, 4);
+	mm_put(mm);
+	tm_use(NULL);
+	fput(f);
+	return 0;
+}
+
+/* Swap that cannot be read, and no memory: advice is no order. */
+static int willneed_fails_body(void *arg)
+{
+	struct sim_disk_fault rule = {.reads = true, .error = -EIO};
+	struct file *f = memfd_create_file("wn", 0);
+	struct mm_struct *mm = tm_mm();
+	struct fail_result r;
+	uva_t at;
+
+	(void)arg;
+	tm_use(mm);
+	CHECK_EQ(shmem_truncate(f->f_inode, P(8)), 0);
+	at = (uva_t)map_file(mm, f, 8, TM_RW, MAP_SHARED);
+	for (u64 i = 0; i < 8; i++)
+		tm_store(at + P(i), i + 1);
+	for (u64 n = 1;; n++) {
+		for (u64 i = 0; i < 8; i++)
+			sh_swap_out(f->f_inode, i);
+		fail_arm_nth(FAIL_ALL, n, false);
+		fail_only_task(port_current());
+		CHECK_EQ(do_madvise(mm, at, P(8), MADV_WILLNEED), 0);
+		r = fail_disarm();
+		for (u64 i = 0; i < 8; i++)
+			CHECK_EQ(tm_load(at + P(i)), i + 1);
+		shmem_check();
+		swap_check();
+		if (!r.fired)
+			break;
+		CHECK(n < 200);
+	}
+	for (u64 i = 0; i < 8; i++)
+		sh_swap_out(f->f_inode, i);
+	sim_disk_fail(tm.disk, &rule);
+	CHECK_EQ(do_madvise(mm, at, P(8), MADV_WILLNEED), 0);
+	port_park(100 * 1000 * 1000);
+	sim_disk_fail(tm.disk, NULL);
+	/* Who needs it reads again. */
+	for (u64 i = 0; i < 8; i++)
+		if (touch(at + P(i), false))
+			CHECK_EQ(touch(at + P(i), false), 0);
+	for (u64 i = 0; i < 8; i++)
+		CHECK_EQ(tm_load(at + P(i)), i + 1);
+	mm_put(mm);
+	tm_use(NULL);
+	fput(f);
+	return 0;
+}
+
+static void willneed(void **state)
+{
+	(void)state;
+	TM_RUN(willneed_body, .swap_pages = 256);
+	TM_RUN(willneed_fails_body, .swap_pages = 256);
+}
+
+/* ---- fallocate that is killed, or fails part way ---------------------------
+ */
+
+#define FA_PAGES 64u
+
+struct falloc_race {
+	struct file *f;
+	struct mm_struct *mm;
+	struct mm_task *victim;
+	uva_t at;
+	u64 used, kill_at; /* pages */
+	bool by_read, done;
+};
+
+/* Uses one page that is being allocated, then kills who allocates. */
+static void falloc_user(void *arg)
+{
+	struct falloc_race *r = arg;
+	struct address_space *mapping = r->f->f_mapping;
+	bool used = false;
+
+	mm_task_attach(port_current(), r->mm);
+	while (!READ_ONCE(r->done)) {
+		u64 there = READ_ONCE(mapping->nrpages);
+
+		if (!used && there > r->used) {
+			if (r->by_read)
+				CHECK_EQ(sh_byte(r->f, P(r->used)), 0);
+			else
+				tm_store(r->at + P(r->used), 4711);
+			used = true;
+		}
+		if (used && there >= r->kill_at)
+			WRITE_ONCE(r->victim->fatal_signal, MM_SIGKILL);
+		port_park(1000);
+	}
+	CHECK(used);
+	mm_task_exit(port_current());
+}
+
+static u64 pages_of(struct file *f)
+{
+	return shmem_inode_blocks(f->f_inode);
+}
+
+static int falloc_killed_body(void *arg)
+{
+	u64 mode = tm.cfg.seed % 2 ? FALLOC_FL_KEEP_SIZE : 0, err;
+	struct falloc_race r = {.f = memfd_create_file("fa", 0),
+				.mm = tm_mm(),
+				.victim = port_current(),
+				.used = 2 + tm.cfg.seed % 7,
+				.by_read = tm.cfg.seed % 4 >= 2,
+				.kill_at = 10 + tm.cfg.seed % 30};
+	struct port_thread *t;
+	u64 v = 33;
+
+	(void)arg;
+	CHECK_EQ(shmem_truncate(r.f->f_inode, P(FA_PAGES)), 0);
+	r.at = (uva_t)map_file(r.mm, r.f, FA_PAGES, TM_RW, MAP_SHARED);
+	CHECK_EQ(sh_write(r.f, &v, sizeof(v), P(1)), sizeof(v));
+	CHECK_EQ(sim_thread_start_on(&t, "user", tm.cfg.cpus - 1, falloc_user,
+				     &r),
+		 0);
+	err = (u64)vfs_fallocate(r.f, (u32)mode, 0, (s64)P(FA_PAGES + 16));
+	WRITE_ONCE(r.done, true);
+	port_thread_join(t);
+	CHECK_EQ((s64)err, -EINTR);
+	port_current()->fatal_signal = 0;
+	/* Its own page, and the one that somebody uses; the rest went again. */
+	CHECK_EQ(pages_of(r.f), 2);
+	CHECK_EQ(r.f->f_inode->i_size, P(FA_PAGES));
+	CHECK_EQ(r.f->f_mapping->nrpages, 2);
+	CHECK(!xa_marked(&r.f->f_mapping->i_pages, SHMEM_TAG_FALLOC));
+	CHECK_EQ(sh_read(r.f, &v, sizeof(v), P(1)), sizeof(v));
+	CHECK_EQ(v, 33);
+	CHECK_EQ(sh_read(r.f, &v, sizeof(v), P(r.used)), sizeof(v));
+	CHECK_EQ(v, r.by_read ? 0 : 4711);
+	shmem_check();
+	CHECK_EQ(vfs_fallocate(r.f, 0, 0, (s64)P(FA_PAGES)), 0);
+	CHECK_EQ(pages_of(r.f), FA_PAGES);
+	mm_put(r.mm);
+	fput(r.f);
+	return 0;
+}
+
+/* Each allocation fails while it grows: the file is as before, size and
+ * promise included; what was in swap or a hole is so or has come back. */
+static int falloc_fails_body(void *arg)
+{
+	struct file *f = memfd_create_file("fa", 0);
+	u64 v = 7, committed, fired = 0;
+
+	(void)arg;
+	CHECK_EQ(shmem_truncate(f->f_inode, P(4)), 0);
+	CHECK_EQ(sh_write(f, &v, sizeof(v), P(2)), sizeof(v));
+	committed = space_sys.committed;
+	for (u64 n = 1;; n++) {
+		struct fail_result res;
+		int err;
+
+		sh_swap_out(f->f_inode, 2);
+		fail_arm_nth(FAIL_ALL, n, false);
+		fail_only_task(port_current());
+		err = vfs_fallocate(f, 0, 0, (s64)P(80) + 5);
+		res = fail_disarm();
+		fired += res.fired;
+		CHECK_EQ(sh_read(f, &v, sizeof(v), P(2)), sizeof(v));
+		CHECK_EQ(v, 7);
+		CHECK(!xa_marked(&f->f_mapping->i_pages, SHMEM_TAG_FALLOC));
+		shmem_check();
+		if (!err) {
+			CHECK_EQ(f->f_inode->i_size, P(80) + 5);
+			CHECK_EQ(pages_of(f), 81);
+			CHECK_EQ(shmem_truncate(f->f_inode, P(4)), 0);
+			CHECK_EQ(vfs_fallocate(f,
+					       FALLOC_FL_PUNCH_HOLE |
+						       FALLOC_FL_KEEP_SIZE,
+					       0, (s64)P(2)),
+				 0);
+			CHECK_EQ(vfs_fallocate(f,
+					       FALLOC_FL_PUNCH_HOLE |
+						       FALLOC_FL_KEEP_SIZE,
+					       (s64)P(3), (s64)P(1)),
+				 0);
+		}
+		CHECK(err == 0 || (err == -ENOMEM && res.fired));
+		CHECK_EQ(f->f_inode->i_size, P(4));
+		CHECK_EQ(pages_of(f), 1);
+		CHECK_EQ(space_sys.committed, committed);
+		if (!res.fired)
+			break;
+	}
+	CHECK(fired > 80);
+	fput(f);
+	return 0;
+}
+
+static void fallocate_undone(void **state)
+{
+	(void)state;
+	for (u64 seed = 1; seed < 13; seed++)
+		TM_RUN(falloc_killed_body, .cpus = 2 + (int)(seed % 3),
+		       .explore = seed % 2 == 0, .seed = seed);
+	TM_RUN(falloc_fails_body, .swap_pages = 128);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(shared_anon), cmocka_unit_test(memfd),
-		cmocka_unit_test(model),       cmocka_unit_test(failing),
+		cmocka_unit_test(shared_anon),
+		cmocka_unit_test(memfd),
+		cmocka_unit_test(model),
+		cmocka_unit_test(failing),
+		cmocka_unit_test(willneed),
+		cmocka_unit_test(fallocate_undone),
 		cmocka_unit_test(races),
 	};
 
