@@ -191,6 +191,8 @@ static int swapin(struct shmem_get *g, void *value)
 	struct address_space *mapping = g->inode->i_mapping;
 	swp_entry_t entry = {xa_to_value(value)};
 	gfp_t gfp = mapping->gfp_mask;
+	struct mpol_place place;
+	struct mempolicy *held;
 	struct page *page;
 	int err;
 
@@ -204,7 +206,9 @@ static int swapin(struct shmem_get *g, void *value)
 		put_page(page);
 	else
 		g->major = true;
-	page = swapin_readahead(entry, gfp);
+	held = shmem_place(g->inode, g->index, &place);
+	page = swapin_readahead_place(entry, gfp, &place);
+	mpol_put(held);
 	if (!page)
 		return entry_is(mapping, g->index, value) ? -ENOMEM : -EAGAIN;
 	lock_page(page);
@@ -229,6 +233,16 @@ static int swapin(struct shmem_get *g, void *value)
 	return err;
 }
 
+static void willneed_value(struct inode *inode, u64 index, void *value)
+{
+	struct mpol_place place;
+	struct mempolicy *held = shmem_place(inode, index, &place);
+
+	(void)swap_willneed((swp_entry_t){xa_to_value(value)},
+			    inode->i_mapping->gfp_mask, &place);
+	mpol_put(held);
+}
+
 void shmem_willneed(struct inode *inode, u64 first, u64 last)
 {
 	struct address_space *mapping = inode->i_mapping;
@@ -241,8 +255,7 @@ void shmem_willneed(struct inode *inode, u64 first, u64 last)
 		if (!xa_is_value(entry))
 			put_page(entry);
 		else if (shmem_value_slot(entry))
-			(void)swap_willneed((swp_entry_t){xa_to_value(entry)},
-					    mapping->gfp_mask, NULL);
+			willneed_value(inode, index, entry);
 		port_sched_point();
 	}
 }
@@ -301,7 +314,7 @@ static int new_page(struct shmem_get *g)
 	/* Nobody is to die for a page that nobody has used yet. */
 	if (g->sgp == SGP_FALLOC)
 		gfp |= __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
-	page = alloc_pages(gfp, 0);
+	page = shmem_alloc_page(g->inode, g->index, gfp);
 	err = page ? new_page_add(g, page) : -ENOMEM;
 	if (err) {
 		shmem_uncharge(si, 1);

@@ -5,9 +5,11 @@
 #ifndef MM_CACHE_SHMEM_H
 #define MM_CACHE_SHMEM_H
 
+#include <mmkit/mempolicy.h>
 #include <mmkit/shmem.h>
 
 #include "arch/paging.h"
+#include "base/rbtree.h"
 #include "cache/filemap.h"
 
 /* A page that an fallocate() under way has made and nobody has used: it goes
@@ -30,12 +32,19 @@ struct shmem_falloc {
 	u64 refused; /* (A) of those, reclaim wanted so many */
 };
 
+/* Where pages of a file lie: shmem_policy.c. */
+struct shared_policy {
+	spinlock_t lock;
+	struct rb_root root; /* of struct shared_range, by the first page */
+};
+
 struct shmem_inode {
 	struct inode inode;
 	u32 flags;		     /* (C) SHMEM_* */
 	u32 seals;		     /* (W) F_SEAL_*; read locklessly by mmap */
 	u64 accounted;		     /* (W) pages, unless NORESERVE */
 	struct shmem_falloc *falloc; /* (P) */
+	struct shared_policy policy;
 	char path[];		     /* of memfd and System V: the file's */
 };
 
@@ -169,6 +178,56 @@ int shmem_fallocate(struct file *file, u32 mode, u64 off, u64 len);
 
 extern const struct address_space_operations shmem_aops;
 extern const struct file_operations shmem_fops;
+
+/* ---- where pages lie: shmem_policy.c ---- */
+
+/* Ranges for changes that cannot fail any more. */
+struct shared_range;
+struct shared_reserve {
+	struct shared_range *first;
+};
+
+/* Pages [FIRST, END) get POL (NULL: none), with home node HOME or -1. */
+struct shared_change {
+	u64 first, end;
+	struct mempolicy *pol;
+	int home;
+};
+
+void shmem_policy_init(struct shared_policy *sp);
+
+/* shmem_policy_reserve: what CHANGES changes may need comes to RESERVE. 0, or
+ * -ENOMEM: RESERVE is empty. May sleep. _unreserve: what is left is freed. */
+int shmem_policy_reserve(struct shared_reserve *reserve,
+			 u64 changes) MM_MUST_CHECK;
+void shmem_policy_unreserve(struct shared_reserve *reserve);
+
+/* shmem_policy_set: C is true of INODE from now on; pages that are there stay.
+ * Takes up to two ranges of RESERVE, and a reference to C->pol of its own. No
+ * spinlock held. */
+void shmem_policy_set(struct inode *inode, const struct shared_change *c,
+		      struct shared_reserve *reserve);
+
+/* shmem_policy_get: the policy of page INDEX, with a reference for the caller,
+ * and its home node; NULL and -1: none. Any context but interrupts. */
+struct mempolicy *shmem_policy_get(struct inode *inode, u64 index, int *home);
+
+/*
+ * shmem_place: where page INDEX is to be allocated: as the file says, else as
+ * the running task's policy does. Returns what the caller gives to mpol_put()
+ * when *PLACE is not used any more. shmem_alloc_page: a frame from there. As
+ * alloc_pages().
+ */
+struct mempolicy *shmem_place(struct inode *inode, u64 index,
+			      struct mpol_place *place) MM_MUST_CHECK;
+struct page *shmem_alloc_page(struct inode *inode, u64 index,
+			      gfp_t gfp) MM_MUST_CHECK;
+
+/* shmem_policy_drop: nobody uses INODE any more. */
+void shmem_policy_drop(struct inode *inode);
+
+/* shmem_policy_check: SHP-1. Panics. */
+void shmem_policy_check(struct inode *inode);
 
 /* shmem_check: every shmem inode: values are swap slots in use, blocks add up
  * to used_blocks of each mount. At rest. */

@@ -163,6 +163,7 @@ static void shmem_evict(struct inode *inode)
 {
 	mapping_set_flag(inode->i_mapping, AS_EXITING, true);
 	shmem_drop_range(inode, 0, UINT32_MAX, false);
+	shmem_policy_drop(inode);
 	mm_verify(!shmem_reaccount(shmem_i(inode), 0));
 }
 
@@ -197,6 +198,7 @@ struct inode *shmem_inode_make(struct super_block *sb, u32 mode, u32 flags,
 	}
 	si->flags = flags;
 	si->seals = F_SEAL_SEAL;
+	shmem_policy_init(&si->policy);
 	si->inode.i_ino =
 		__atomic_add_fetch(&sbi->last_ino, 1, __ATOMIC_RELAXED);
 	si->inode.i_op = &shmem_iops;
@@ -600,6 +602,7 @@ void shmem_check(void)
 		if (!shmem_is_inode(inode))
 			continue;
 		n = check_values(inode);
+		shmem_policy_check(inode);
 		sbi = shmem_sbi(inode->i_sb);
 		mm_verify(n <= READ_ONCE(sbi->used_blocks));
 		if (shmem_i(inode)->seals & F_SEAL_WRITE)

@@ -215,16 +215,11 @@ void free_page_and_swap_cache(struct page *page);
 struct page *lookup_swap_cache(swp_entry_t entry);
 
 /*
- * swapin_readahead: start reading ENTRY and some neighbours. Returns ENTRY's
- * page with a reference, locked by the read until it completes (it may have
- * completed: look at PG_uptodate under the page lock). NULL: no memory, or
- * the slot was freed meanwhile. Context: may sleep.
- */
-struct page *swapin_readahead(swp_entry_t entry, gfp_t gfp);
-
-/*
- * swapin_readahead_place: the same; a frame that is needed is allocated as
- * PLACE says, and neighbours as if they were its neighbours in its object.
+ * swapin_readahead_place: start reading ENTRY and some neighbours, into frames
+ * allocated as PLACE says (neighbours as if they were its neighbours in its
+ * object). Returns ENTRY's page with a reference, locked by the read until it
+ * completes (it may have completed: look at PG_uptodate under the page lock).
+ * NULL: no memory, or the slot was freed meanwhile. Context: may sleep.
  */
 struct page *swapin_readahead_place(swp_entry_t entry, gfp_t gfp,
 				    const struct mpol_place *place);
@@ -232,7 +227,7 @@ struct page *swapin_readahead_place(swp_entry_t entry, gfp_t gfp,
 /*
  * swap_willneed: somebody says that ENTRY will be used (MADV_WILLNEED): start
  * reading it, and it alone: who knows what he needs teaches the read-ahead
- * nothing. PLACE: as above; NULL: anywhere. True if a read was started; false:
+ * nothing. PLACE: as above. True if a read was started; false:
  * it is there or on its way, the slot is free, no memory (nobody is killed for
  * it). Context: may sleep, but not for the read.
  */

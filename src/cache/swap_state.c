@@ -419,21 +419,13 @@ struct page *swapin_readahead_place(swp_entry_t entry, gfp_t gfp,
 
 bool swap_willneed(swp_entry_t entry, gfp_t gfp, const struct mpol_place *place)
 {
-	static const struct mpol_place anywhere;
 	struct page *page;
 
 	if (!swap_area_get(entry))
 		return false;
-	page = read_early(entry, gfp, place ? place : &anywhere);
+	page = read_early(entry, gfp, place);
 	swap_area_put(entry);
 	if (page)
 		put_page(page);
 	return page != NULL;
-}
-
-struct page *swapin_readahead(swp_entry_t entry, gfp_t gfp)
-{
-	static const struct mpol_place anywhere;
-
-	return swapin_readahead_place(entry, gfp, &anywhere);
 }

@@ -15,6 +15,7 @@
 #include "base/string.h"
 #include "phys/mmzone.h"
 #include "report/proc_pid.h"
+#include "space/mempolicy.h"
 
 struct numa_pages {
 	u64 pages, anon, active, writeback, dirty, swapcache;
@@ -131,12 +132,13 @@ void show_pid_numa_maps(const struct proc_task *t, struct seq_buf *out)
 	while (more) {
 		struct mempolicy *pol = NULL;
 		struct numa_pages n = {0};
+		int home;
 
 		down_read(&t->mm->mmap_lock);
 		more = proc_vma_next(t->mm, v.end, &v, &vma);
 		if (more) {
 			proc_walk(vma, v.start, v.end, count_numa, &n);
-			pol = mpol_get(vma->vm_policy);
+			pol = vma_policy_at(vma, v.start, &home);
 		}
 		up_read(&t->mm->mmap_lock);
 		if (!more)
@@ -148,5 +150,6 @@ void show_pid_numa_maps(const struct proc_task *t, struct seq_buf *out)
 			put_pages(out, &n);
 		seq_putc(out, '\n');
 		mpol_put(pol);
+		proc_vma_put(&v);
 	}
 }

@@ -20,15 +20,18 @@ static struct page *swap_get_page(const struct vm_fault *vmf, swp_entry_t entry,
 				  bool *major)
 {
 	struct page *page = lookup_swap_cache(entry);
+	struct mempolicy *held;
 	struct mpol_place place;
 
 	*major = page == NULL;
 	if (page)
 		put_page(page);
 	/* Also when it was found: read-ahead learns from its hits. */
-	vma_place(vmf->vma, vmf->address, &place);
-	return swapin_readahead_place(
+	held = vma_place(vmf->vma, vmf->address, &place);
+	page = swapin_readahead_place(
 		entry, GFP_HIGHUSER_MOVABLE | __GFP_ACCOUNT, &place);
+	mpol_put(held);
+	return page;
 }
 
 /*

@@ -314,11 +314,13 @@ static void advise_flush_batch(struct advise_walk *w)
 
 	for (u32 i = 0; w->advice == MADV_WILLNEED && i < w->nr; i++) {
 		struct mpol_place place;
+		struct mempolicy *held =
+			vma_place(w->vma, w->swap_addr[i], &place);
 
-		vma_place(w->vma, w->swap_addr[i], &place);
 		(void)swap_willneed(w->swap[i],
 				    GFP_HIGHUSER_MOVABLE | __GFP_ACCOUNT,
 				    &place);
+		mpol_put(held);
 	}
 	if (w->isolated.count && ops && ops->pageout)
 		ops->pageout(&w->isolated);

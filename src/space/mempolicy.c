@@ -7,7 +7,9 @@
  *    mapping; a range that gets another one is cut out, and melts with its
  *    neighbours if they have an equal one.
  *
- * 2. Which policy a page obeys when it is allocated: its mapping's, else the
+ * 2. Which policy a page obeys when it is allocated: that of its file, if it
+ *    is one in memory (cache/shmem_policy.c), which mbind() of any mapping of
+ *    it sets; else its mapping's, else the
  *    policy of the task that touches it, else none. Interleaving counts by
  *    page number (vm_pgoff), so that which thread touches a page first, in
  *    which order, or how often a mapping was cut, makes no difference. This is
@@ -48,6 +50,7 @@
 #include <mmkit/uaccess.h>
 
 #include "base/string.h"
+#include "cache/shmem.h"
 #include "phys/mempolicy.h"
 #include "phys/mmzone.h"
 #include "space/gup.h"
@@ -78,23 +81,50 @@ void vma_policy_check(const struct vm_area_struct *vma)
 		   mode_has_home(mpol_mode(vma->vm_policy))));
 }
 
-void vma_place(const struct vm_area_struct *vma, uva_t addr,
-	       struct mpol_place *place)
+/* Whose pages obey the file: also the private copies of them. */
+static struct inode *shared_inode(const struct vm_area_struct *vma)
 {
+	struct inode *inode = vma->vm_file ? vma->vm_file->f_inode : NULL;
+
+	return inode && shmem_is_inode(inode) ? inode : NULL;
+}
+
+struct mempolicy *vma_policy_at(const struct vm_area_struct *vma, uva_t addr,
+				int *home)
+{
+	struct inode *inode = shared_inode(vma);
+
+	if (inode)
+		return shmem_policy_get(inode, linear_page_index(vma, addr),
+					home);
+	*home = vma->vm_home;
+	return mpol_get(vma->vm_policy);
+}
+
+struct mempolicy *vma_place(const struct vm_area_struct *vma, uva_t addr,
+			    struct mpol_place *place)
+{
+	struct inode *inode = shared_inode(vma);
+
+	if (inode)
+		return shmem_place(inode, linear_page_index(vma, addr), place);
 	place->pol = vma->vm_policy;
 	place->nid = vma->vm_home;
 	place->ilx = linear_page_index(vma, addr);
 	if (likely(!place->pol))
 		place->pol = port_current()->mempolicy;
+	return NULL;
 }
 
 struct page *vma_alloc_policy(gfp_t gfp, const struct vm_area_struct *vma,
 			      uva_t addr)
 {
 	struct mpol_place place;
+	struct mempolicy *held = vma_place(vma, addr, &place);
+	struct page *page = alloc_pages_place(gfp, 0, &place);
 
-	vma_place(vma, addr, &place);
-	return alloc_pages_place(gfp, 0, &place);
+	mpol_put(held);
+	return page;
 }
 
 /* ---- sets of nodes in user memory -----------------------------------------
@@ -225,14 +255,16 @@ static int policy_of_addr_locked(struct mm_struct *mm, uva_t addr, bool node,
 				 struct uffd_fault *uf, bool *wait)
 {
 	struct vm_area_struct *vma = find_vma(mm, addr);
+	struct mempolicy *pol;
 	int nid;
 
 	*wait = false;
 	if (!vma_contains(vma, addr))
 		return -EFAULT;
-	told->mode =
-		mpol_mode(vma->vm_policy) | (int)mpol_flags(vma->vm_policy);
-	told->nodes = mpol_user_nodes(vma->vm_policy);
+	pol = vma_policy_at(vma, addr, &nid);
+	told->mode = mpol_mode(pol) | (int)mpol_flags(pol);
+	told->nodes = mpol_user_nodes(pol);
+	mpol_put(pol);
 	if (!node)
 		return 0;
 	nid = lookup_node(vma, addr, uf, wait);
@@ -344,6 +376,7 @@ struct range_policy {
 	struct mempolicy *pol;
 	int home;
 	bool home_only; /* only where there is a policy, and that stays */
+	struct shared_reserve reserve; /* for files in memory */
 };
 
 static bool range_changes(const struct vm_area_struct *vma,
@@ -354,18 +387,38 @@ static bool range_changes(const struct vm_area_struct *vma,
 	return vma->vm_home != r->home || !mpol_equal(vma->vm_policy, r->pol);
 }
 
-static void range_apply(struct vm_area_struct *vma,
-			const struct range_policy *r)
+static void range_apply(struct vm_area_struct *vma, struct range_policy *r)
 {
+	struct shared_change c = {
+		.first = vma->vm_pgoff,
+		.end = vma->vm_pgoff + vma_pages(vma),
+		.pol = r->home_only ? vma->vm_policy : r->pol,
+		.home = r->home,
+	};
 	struct mempolicy *old = vma->vm_policy;
 
 	/* A fault uses the policy without a reference. */
 	vma_start_write(vma);
+	if (shared_inode(vma))
+		shmem_policy_set(shared_inode(vma), &c, &r->reserve);
 	WRITE_ONCE(vma->vm_home, (s16)r->home);
 	if (r->home_only)
 		return;
 	WRITE_ONCE(vma->vm_policy, mpol_get(r->pol));
 	mpol_put(old);
+}
+
+/* What the files in memory in [START, END) need. 0, -ENOMEM. */
+static int range_reserve(struct mm_struct *mm, uva_t start, uva_t end,
+			 struct range_policy *r)
+{
+	struct vm_area_struct *vma;
+	u64 changes = 0;
+
+	for (vma = find_vma(mm, start); vma && vma->vm_start < end;
+	     vma = vma_next(vma))
+		changes += shared_inode(vma) && range_changes(vma, r);
+	return shmem_policy_reserve(&r->reserve, changes);
 }
 
 /* Narrow [*START, *END) to the mappings that change, from the first to the
@@ -393,24 +446,26 @@ static bool changing_range(struct mm_struct *mm, uva_t *start, uva_t *end,
 
 /* (M) for writing. 0, or -ENOMEM with nothing changed. */
 static int range_set(struct mm_struct *mm, uva_t start, uva_t end,
-		     const struct range_policy *r)
+		     struct range_policy *r)
 {
 	struct vm_area_struct *vma;
 	int err;
 
 	if (!changing_range(mm, &start, &end, r))
 		return 0;
-	err = vma_isolate_range(mm, start, end);
+	err = range_reserve(mm, start, end, r);
 	if (err)
 		return err;
-	for (vma = find_vma(mm, start); vma && vma->vm_start < end;
+	err = vma_isolate_range(mm, start, end);
+	for (vma = find_vma(mm, start); !err && vma && vma->vm_start < end;
 	     vma = vma_next(vma)) {
 		if (!range_changes(vma, r))
 			continue;
 		range_apply(vma, r);
 		vma = vma_join(mm, vma);
 	}
-	return 0;
+	shmem_policy_unreserve(&r->reserve);
+	return err;
 }
 
 /* ---- mbind ------------------------------------------------------------------
@@ -438,7 +493,7 @@ static int range_mapped(struct mm_struct *mm, uva_t start, uva_t end,
 static int mbind_locked(struct mm_struct *mm, uva_t start, uva_t end,
 			struct mempolicy *pol, u32 flags)
 {
-	struct range_policy r = {pol, VMA_NO_HOME, false};
+	struct range_policy r = {.pol = pol, .home = VMA_NO_HOME};
 	bool strict = pol && (flags & MPOL_MF_STRICT);
 	bool move = (flags & (MPOL_MF_MOVE | MPOL_MF_MOVE_ALL)) != 0;
 	nodemask_t nodes = mpol_nodes(pol);
@@ -524,7 +579,7 @@ static int home_check(struct mm_struct *mm, uva_t start, uva_t end)
 int do_set_mempolicy_home_node(struct mm_struct *mm, uva_t start, u64 len,
 			       u64 home, u64 flags)
 {
-	struct range_policy r = {NULL, (int)home, true};
+	struct range_policy r = {.home = (int)home, .home_only = true};
 	uva_t end;
 	int err;
 

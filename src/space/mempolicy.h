@@ -22,12 +22,21 @@ bool vma_policy_same(const struct vm_area_struct *a,
 void vma_policy_check(const struct vm_area_struct *vma);
 
 /*
- * vma_place: where the page of VMA at ADDR is to be allocated: by the mapping's
- * policy, else by the running task's; interleaving goes by page number. VMA
- * must stay as it is until *PLACE is not used any more.
+ * vma_policy_at: the policy that the page of VMA at ADDR obeys (NULL: the
+ * task's) and its home node (VMA_NO_HOME): a file's in memory, or the
+ * mapping's. A reference for the caller. VMA must stay as it is for the call.
  */
-void vma_place(const struct vm_area_struct *vma, uva_t addr,
-	       struct mpol_place *place);
+struct mempolicy *vma_policy_at(const struct vm_area_struct *vma, uva_t addr,
+				int *home) MM_MUST_CHECK;
+
+/*
+ * vma_place: where the page of VMA at ADDR is to be allocated: by the policy of
+ * a file in memory or the mapping's, else by the running task's; interleaving
+ * goes by page number. VMA must stay as it is until *PLACE is not used any
+ * more; then the caller gives what is returned to mpol_put().
+ */
+struct mempolicy *vma_place(const struct vm_area_struct *vma, uva_t addr,
+			    struct mpol_place *place) MM_MUST_CHECK;
 
 /*
  * vma_alloc_page: a frame for ADDR of VMA, allocated where its policy says.
@@ -40,7 +49,9 @@ struct page *vma_alloc_policy(gfp_t gfp, const struct vm_area_struct *vma,
 static inline struct page *MM_MUST_CHECK
 vma_alloc_page(gfp_t gfp, const struct vm_area_struct *vma, uva_t addr)
 {
-	if (likely(!vma->vm_policy && !port_current()->mempolicy))
+	/* A file may have a policy of its own. */
+	if (likely(!vma->vm_policy && !vma->vm_file &&
+		   !port_current()->mempolicy))
 		return alloc_pages(gfp, 0);
 	return vma_alloc_policy(gfp, vma, addr);
 }

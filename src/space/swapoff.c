@@ -65,15 +65,17 @@ static bool entry_still(struct vm_fault *vmf)
 static int unuse_try(struct vm_fault *vmf, swp_entry_t *lost)
 {
 	struct mpol_place place;
+	struct mempolicy *held;
 	struct page *page;
 	vm_fault_t ret;
 
-	vma_place(vmf->vma, vmf->address, &place);
+	held = vma_place(vmf->vma, vmf->address, &place);
 	page = swapin_readahead_place(pte_to_swp_entry(vmf->orig),
 				      GFP_HIGHUSER_MOVABLE | __GFP_ACCOUNT |
 					      __GFP_RETRY_MAYFAIL |
 					      __GFP_NOWARN,
 				      &place);
+	mpol_put(held);
 	if (!page)
 		return entry_still(vmf) ? -ENOMEM : 0;
 	lock_page(page);

@@ -1,0 +1,513 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory policies of files in memory: what mbind() of one mapping says counts
+ * for all that use the file; random calls against an array of policies;
+ * failing allocations; who binds against who faults.
+ */
+#include "calls.h"
+#include "shmem_machine.h"
+
+#include <mmkit/mempolicy.h>
+#include <mmkit/report.h>
+
+#include "base/seqbuf.h"
+#include "phys/mempolicy.h"
+#include "sim.h"
+
+#define MiB   1048576UL
+#define PAGES 24u
+
+static struct file *memory_file(void)
+{
+	struct file *f = memfd_create_file("p", 0);
+
+	CHECK(!IS_ERR(f));
+	CHECK_EQ(shmem_truncate(f->f_inode, P(PAGES)), 0);
+	return f;
+}
+
+static uva_t map_part(struct mm_struct *mm, struct file *f, u64 first,
+		      u64 pages, u32 flags)
+{
+	struct mm_mmap r = {0, P(pages), TM_RW, flags, f, first};
+	s64 at = do_mmap_file(mm, &r);
+
+	CHECK(at > 0);
+	return (uva_t)at;
+}
+
+static int page_nid(struct file *f, u64 index)
+{
+	struct page *page = find_get_page(f->f_inode->i_mapping, index);
+	int nid;
+
+	if (!page)
+		return -1;
+	nid = zone_to_nid(page_zone(page));
+	put_page(page);
+	return nid;
+}
+
+static void drop_pages(struct file *f, u64 first, u64 pages)
+{
+	CHECK_EQ(vfs_fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			       (s64)P(first), (s64)P(pages)),
+		 0);
+}
+
+static void no_policies_left(void)
+{
+	CHECK_EQ(do_set_mempolicy(MPOL_DEFAULT, 0), 0);
+	CHECK_EQ(phys_sys.mpol.nr_policies, 0);
+	CHECK_EQ(phys_sys.mpol.nr_frames, 0);
+}
+
+/* ---- where pages go --------------------------------------------------------
+ */
+
+/* Made by a fault of whoever maps it, by write(), by fallocate(), from swap;
+ * of others' private copies as well. */
+static void each_way(struct mm_struct *other, struct file *f)
+{
+	static const char byte = 1;
+	uva_t p = map_part(other, f, 0, PAGES, MAP_SHARED);
+	uva_t copy = map_part(other, f, 0, PAGES, MAP_PRIVATE);
+
+	tm_use(other);
+	tm_store(p + P(8), 1);
+	CHECK_EQ(page_nid(f, 8), 2);
+	CHECK_EQ(sh_write(f, &byte, 1, P(9)), 1);
+	CHECK_EQ(page_nid(f, 9), 2);
+	CHECK_EQ(vfs_fallocate(f, 0, (s64)P(10), (s64)P(1)), 0);
+	CHECK_EQ(page_nid(f, 10), 2);
+	tm_store(p + P(7), 1);
+	CHECK_EQ(page_nid(f, 7), 0);
+	tm_store(p + P(12), 1);
+	CHECK_EQ(page_nid(f, 12), 0);
+	tm_store(copy + P(11), 1);
+	CHECK_EQ(zone_to_nid(page_zone(page_at(other, copy + P(11)))), 2);
+	/* Read in by a fault, with and without the swap cache. */
+	sh_swap_out(f->f_inode, 8);
+	CHECK_EQ(tm_load(p + P(8)), 1);
+	CHECK_EQ(page_nid(f, 8), 2);
+	tm_use(NULL);
+}
+
+static int ways_body(void *arg)
+{
+	struct mm_struct *mm = tm_mm(), *other = tm_mm();
+	struct file *f = memory_file();
+	uva_t at = map_part(mm, f, 4, 16, MAP_SHARED);
+
+	(void)arg;
+	tm_use(mm);
+	CHECK_EQ(do_mbind(mm, at + P(4), P(4), MPOL_BIND, NODE_MASK(2), 0), 0);
+	tm_use(NULL);
+	each_way(other, f);
+	/* The file outlives who bound it; truncation changes nothing. */
+	mm_put(mm);
+	CHECK_EQ(shmem_truncate(f->f_inode, 0), 0);
+	CHECK_EQ(shmem_truncate(f->f_inode, P(PAGES)), 0);
+	CHECK_EQ(vfs_fallocate(f, 0, (s64)P(10), (s64)P(3)), 0);
+	CHECK_EQ(page_nid(f, 10), 2);
+	CHECK_EQ(page_nid(f, 11), 2);
+	CHECK_EQ(page_nid(f, 12), 0);
+	/* The task's, where the file has none: by page number. */
+	CHECK_EQ(do_set_mempolicy(MPOL_INTERLEAVE, 0xa), 0);
+	CHECK_EQ(vfs_fallocate(f, 0, (s64)P(15), (s64)P(4)), 0);
+	for (u64 i = 15; i < 19; i++)
+		CHECK_EQ(page_nid(f, i), i % 2 ? 3 : 1);
+	shmem_check();
+	mm_put(other);
+	fput(f);
+	no_policies_left();
+	return 0;
+}
+
+static void ways(void **state)
+{
+	(void)state;
+	TM_RUN(ways_body, .mem = 256 * MiB, .nodes = 4, .swap_pages = 256);
+}
+
+/* The home node counts, interleaving goes by the file's page numbers, and
+ * numa_maps tells what the file says. */
+static int told_body(void *arg)
+{
+	struct mm_struct *mm = tm_mm(), *other = tm_mm();
+	struct file *f = memory_file();
+	static char text[4096];
+	struct seq_buf s;
+	uva_t at, p;
+
+	(void)arg;
+	at = map_part(mm, f, 1, 8, MAP_SHARED);
+	p = map_part(other, f, 0, PAGES, MAP_SHARED);
+	CHECK_EQ(do_mbind(mm, at, P(2), MPOL_BIND, 0xe, 0), 0);
+	CHECK_EQ(do_set_mempolicy_home_node(mm, at, P(2), 3, 0), 0);
+	CHECK_EQ(do_mbind(mm, at + P(2), P(6), MPOL_INTERLEAVE, 0xf, 0), 0);
+	tm_use(other);
+	mm_task_register(port_current(), "prog");
+	for (u64 i = 1; i < 9; i++)
+		tm_store(p + P(i), i);
+	CHECK_EQ(page_nid(f, 1), 3);
+	CHECK_EQ(page_nid(f, 2), 3);
+	for (u64 i = 3; i < 9; i++)
+		CHECK_EQ(page_nid(f, i), (int)(i % 4));
+	/* A mapping is told of as its first page is. */
+	CHECK_EQ(do_munmap(other, p, P(1)), 0);
+	seq_buf_init(&s, text, sizeof(text));
+	CHECK_EQ(mm_show("/proc/self/numa_maps", &s), 0);
+	CHECK(strstr(text, " bind:1-3 "));
+	mm_task_unregister(port_current());
+	tm_use(NULL);
+	mm_put(mm);
+	mm_put(other);
+	fput(f);
+	no_policies_left();
+	return 0;
+}
+
+static void told(void **state)
+{
+	(void)state;
+	TM_RUN(told_body, .mem = 256 * MiB, .nodes = 4);
+}
+
+/* ---- random calls ----------------------------------------------------------
+ */
+
+#define MAPS 3u
+
+struct mp {
+	int mode;
+	nodemask_t nodes;
+	int home;
+};
+
+static const struct mp none = {MPOL_DEFAULT, 0, -1};
+
+static struct {
+	struct prng rng;
+	struct file *f;
+	struct mm_struct *mm[MAPS];
+	uva_t at[MAPS];
+	struct mp map[MAPS][PAGES], file[PAGES];
+	u64 refused, pages;
+} m;
+
+static bool mp_equal(struct mp a, struct mp b)
+{
+	return a.mode == b.mode && a.nodes == b.nodes && a.home == b.home;
+}
+
+/* A mapping that has the policy already is passed over, whatever others have
+ * said of the file since. */
+static void model_bind(u32 i, u64 from, u64 to, struct mp p)
+{
+	for (u64 k = from; k < to; k++) {
+		if (mp_equal(m.map[i][k], p))
+			continue;
+		m.map[i][k] = p;
+		m.file[k] = p;
+	}
+}
+
+static void op_bind(u32 i, u64 from, u64 to)
+{
+	static const struct mp all[] = {
+		{MPOL_DEFAULT, 0, -1},	    {MPOL_BIND, 1, -1},
+		{MPOL_BIND, 3, -1},	    {MPOL_PREFERRED_MANY, 2, -1},
+		{MPOL_INTERLEAVE, 0xf, -1}, {MPOL_INTERLEAVE, 6, -1},
+		{MPOL_PREFERRED, 8, -1},
+	};
+	struct mp p = all[prng_below(&m.rng, ARRAY_SIZE(all))];
+
+	CHECK_EQ(do_mbind(m.mm[i], m.at[i] + P(from), P(to - from), p.mode,
+			  p.nodes, 0),
+		 0);
+	model_bind(i, from, to, p);
+}
+
+static void op_home(u32 i, u64 from, u64 to)
+{
+	int want = -ENOENT, home = (int)prng_below(&m.rng, 4);
+
+	for (u64 k = from; k < to; k++) {
+		int mode = m.map[i][k].mode;
+
+		if (mode == MPOL_DEFAULT)
+			continue;
+		if (mode != MPOL_BIND && mode != MPOL_PREFERRED_MANY) {
+			want = -EOPNOTSUPP;
+			break;
+		}
+		want = 0;
+	}
+	CHECK_EQ(do_set_mempolicy_home_node(m.mm[i], m.at[i] + P(from),
+					    P(to - from), (u64)home, 0),
+		 want);
+	m.refused += want != 0;
+	for (u64 k = from; !want && k < to; k++) {
+		struct mp p = m.map[i][k];
+
+		p.home = home;
+		if (p.mode != MPOL_DEFAULT)
+			model_bind(i, k, k + 1, p);
+	}
+}
+
+/* The node of NODES that is nearest to FROM, as the zone lists have it. */
+static int nearest(nodemask_t nodes, int from)
+{
+	struct zoneref *z = node_zonelist(from, GFP_KERNEL)->_zonerefs;
+
+	while (!(nodes & NODE_MASK(zone_to_nid(z->zone))))
+		z++;
+	return zone_to_nid(z->zone);
+}
+
+static int expect_node(struct mp p, u64 index)
+{
+	switch (p.mode) {
+	case MPOL_PREFERRED:
+		return __builtin_ctzll(p.nodes);
+	case MPOL_BIND:
+	case MPOL_PREFERRED_MANY:
+		return nearest(p.nodes, p.home >= 0 ? p.home : 0);
+	case MPOL_INTERLEAVE:
+		index %= (u64)__builtin_popcountll(p.nodes);
+		for (; index; index--)
+			p.nodes &= p.nodes - 1;
+		return __builtin_ctzll(p.nodes);
+	default:
+		return 0;
+	}
+}
+
+/* Pages go and come again; by a write to a shared mapping. */
+static void op_pages(u32 i, u64 from, u64 to)
+{
+	drop_pages(m.f, from, to - from);
+	tm_use(m.mm[i]);
+	for (u64 k = from; k < to; k++) {
+		tm_store(m.at[i] + P(k), k);
+		CHECK_EQ(page_nid(m.f, k), expect_node(m.file[k], k));
+		m.pages++;
+	}
+	tm_use(NULL);
+}
+
+static void check_told(void)
+{
+	shmem_policy_check(m.f->f_inode);
+	for (u64 k = 0; k < PAGES; k++) {
+		int home;
+		struct mempolicy *pol =
+			shmem_policy_get(m.f->f_inode, k, &home);
+
+		CHECK_EQ(mpol_mode(pol), m.file[k].mode);
+		CHECK_EQ(mpol_user_nodes(pol), m.file[k].nodes);
+		CHECK_EQ(home, m.file[k].home);
+		mpol_put(pol);
+	}
+}
+
+static void model_step(void)
+{
+	u32 i = (u32)prng_below(&m.rng, MAPS);
+	u64 from = prng_below(&m.rng, PAGES);
+	u64 to = from + 1 + prng_below(&m.rng, PAGES - from);
+
+	switch (prng_below(&m.rng, 6)) {
+	case 0:
+		op_pages(i % 2, from, to);
+		break;
+	case 1:
+		op_home(i, from, to);
+		break;
+	default:
+		op_bind(i, from, to);
+	}
+	check_told();
+	mm_check(m.mm[i]);
+}
+
+static int model_body(void *arg)
+{
+	memset(&m, 0, sizeof(m));
+	m.rng = *(struct prng *)arg;
+	m.f = memory_file();
+	for (u32 i = 0; i < MAPS; i++) {
+		m.mm[i] = tm_mm();
+		/* What a private mapping is bound to binds the file, too. */
+		m.at[i] = map_part(m.mm[i], m.f, 0, PAGES,
+				   i == 2 ? MAP_PRIVATE : MAP_SHARED);
+		for (u64 k = 0; k < PAGES; k++)
+			m.map[i][k] = m.file[k] = none;
+	}
+	for (u64 n = test_iters(tm_soak() ? 20000 : 600); n; n--)
+		model_step();
+	CHECK(m.refused && m.pages);
+	for (u32 i = 0; i < MAPS; i++)
+		mm_put(m.mm[i]);
+	shmem_check();
+	fput(m.f);
+	no_policies_left();
+	return 0;
+}
+
+static void model(void **state)
+{
+	struct prng rng;
+
+	(void)state;
+	test_seed(&rng, "shmem_policy model");
+	TM_RUN(model_body, .arg = &rng, .mem = 256 * MiB, .nodes = 4);
+}
+
+/* ---- every allocation fails ------------------------------------------------
+ */
+
+static struct {
+	struct file *f;
+	uva_t at;
+} fa;
+
+/* Two mappings of the file, between them memory of the mapping's own. */
+static struct mm_struct *fail_setup(void)
+{
+	struct mm_struct *mm = tm_mm();
+
+	if (fa.f)
+		fput(fa.f);
+	fa.f = memory_file();
+	fa.at = map_part(mm, fa.f, 0, PAGES, MAP_SHARED);
+	CHECK_EQ(do_mmap(mm, fa.at + P(8), P(2), TM_RW, TM_ANON | MAP_FIXED),
+		 (s64)(fa.at + P(8)));
+	CHECK_EQ(do_mbind(mm, fa.at, P(6), MPOL_BIND, 1, 0), 0);
+	return mm;
+}
+
+static int mode_at(u64 index)
+{
+	int home;
+	struct mempolicy *pol = shmem_policy_get(fa.f->f_inode, index, &home);
+	int mode = mpol_mode(pol);
+
+	mpol_put(pol);
+	return mode;
+}
+
+static int op_fail_mbind(struct mm_struct *mm)
+{
+	int err = do_mbind(mm, fa.at + P(2), P(12), MPOL_INTERLEAVE, 3, 0);
+	int want = err ? MPOL_DEFAULT : MPOL_INTERLEAVE;
+
+	CHECK(err == 0 || err == -ENOMEM);
+	CHECK_EQ(mode_at(1), MPOL_BIND);
+	CHECK_EQ(mode_at(5), err ? MPOL_BIND : MPOL_INTERLEAVE);
+	CHECK_EQ(mode_at(7), want);
+	CHECK_EQ(mode_at(8), MPOL_DEFAULT);
+	CHECK_EQ(mode_at(13), want);
+	CHECK_EQ(mode_at(14), MPOL_DEFAULT);
+	return err;
+}
+
+static int failures_body(void *arg)
+{
+	(void)arg;
+	fa.f = NULL;
+	fail_each(&(struct fail_case){fail_setup, op_fail_mbind, false, 8});
+	fput(fa.f);
+	no_policies_left();
+	return 0;
+}
+
+static void failures(void **state)
+{
+	(void)state;
+	TM_RUN(failures_body, .mem = 64 * MiB, .nodes = 2);
+}
+
+/* ---- who binds against who faults ------------------------------------------
+ */
+
+static struct {
+	struct file *f;
+	u64 seed, running;
+} race;
+
+static void race_bind(struct mm_struct *mm, uva_t at, struct prng *r)
+{
+	u64 from = prng_below(r, PAGES), n = 1 + prng_below(r, PAGES - from);
+	int mode = prng_below(r, 3) ? MPOL_BIND : MPOL_DEFAULT;
+
+	CHECK_EQ(do_mbind(mm, at + P(from), P(n), mode,
+			  mode == MPOL_BIND ? 1 + prng_below(r, 3) : 0, 0),
+		 0);
+}
+
+static void race_thread(void *arg)
+{
+	u64 id = (u64)(uintptr_t)arg;
+	struct mm_struct *mm = tm_mm();
+	uva_t at = map_part(mm, race.f, 0, PAGES, MAP_SHARED);
+	struct prng r;
+
+	prng_seed(&r, race.seed * 4 + id);
+	mm_task_attach(port_current(), mm);
+	for (int i = 0; i < 40; i++) {
+		u64 k = prng_below(&r, PAGES);
+
+		if (prng_below(&r, 2))
+			race_bind(mm, at, &r);
+		else
+			tm_store(at + P(k), i);
+		if (i % 8 == 7)
+			drop_pages(race.f, k, 1);
+	}
+	mm_task_exit(port_current());
+	mm_put(mm);
+}
+
+static int race_body(void *arg)
+{
+	struct port_thread *t[3];
+
+	race.seed = *(u64 *)arg;
+	race.f = memory_file();
+	for (u64 i = 0; i < 3; i++)
+		CHECK_EQ(sim_thread_start_on(&t[i], "bind", (int)i, race_thread,
+					     (void *)i),
+			 0);
+	for (u64 i = 0; i < 3; i++)
+		port_thread_join(t[i]);
+	shmem_check();
+	fput(race.f);
+	no_policies_left();
+	return 0;
+}
+
+static void races(void **state)
+{
+	u64 seed = test_env("SEED", 1), n = test_iters(tm_soak() ? 10000 : 60);
+
+	(void)state;
+	for (u64 i = 0; i < n; i++, seed++)
+		TM_RUN(race_body, .mem = 64 * MiB, .nodes = 2, .cpus = 3,
+		       .seed = seed, .explore = true, .arg = &seed);
+	fprintf(stderr, "shmem_policy: SEED=%llu, %llu schedules\n",
+		(unsigned long long)(seed - n), (unsigned long long)n);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ways),	 cmocka_unit_test(told),
+		cmocka_unit_test(model), cmocka_unit_test(failures),
+		cmocka_unit_test(races),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
