@@ -20,6 +20,9 @@ struct shmem_mount_options {
 	u64 max_blocks, max_inodes;
 	u32 s_dev;	  /* makedev(3) number */
 	const char *s_id; /* kept, not copied */
+	/* mpol=: the policy of all pages of new inodes, NULL: none; a reference
+	 * more is taken. */
+	struct mempolicy *mpol;
 };
 
 /* statfs(2) of tmpfs. Blocks are pages. */

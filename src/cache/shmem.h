@@ -24,6 +24,7 @@ struct shmem_sb_info {
 	u64 max_inodes;	 /* (A) 0: no limit */
 	u64 used_inodes; /* (A) counted always */
 	u64 last_ino;	 /* (A) */
+	struct mempolicy *mpol; /* (C) of new inodes; a reference; NULL */
 };
 
 /* An fallocate() under way; one at a time per inode (i_rwsem). */
@@ -45,7 +46,7 @@ struct shmem_inode {
 	u64 accounted;		     /* (W) pages, unless NORESERVE */
 	struct shmem_falloc *falloc; /* (P) */
 	struct shared_policy policy;
-	char path[];		     /* of memfd and System V: the file's */
+	char path[]; /* of memfd and System V: the file's */
 };
 
 /* What shmem asks of space/. With none all memory may be promised, and nothing

@@ -48,6 +48,7 @@ struct super_block *shmem_mount(const struct shmem_mount_options *o)
 	sbi->sb.s_maxbytes = MAX_LFS_FILESIZE;
 	sbi->max_blocks = o->max_blocks;
 	sbi->max_inodes = o->max_inodes;
+	sbi->mpol = mpol_get(o->mpol);
 	return &sbi->sb;
 }
 
@@ -78,6 +79,7 @@ int shmem_umount(struct super_block *sb)
 	if (__atomic_load_n(&sbi->used_inodes, __ATOMIC_ACQUIRE))
 		return -EBUSY;
 	mm_verify(READ_ONCE(sbi->used_blocks) == 0);
+	mpol_put(sbi->mpol);
 	kfree(sbi);
 	return 0;
 }
@@ -183,6 +185,22 @@ static const struct inode_operations shmem_iops = {
 	.setsize = shmem_setsize_op,
 };
 
+/* The mount's policy, if it has one, is that of all of SI. 0, -ENOMEM. */
+static int first_policy(struct shmem_inode *si, struct mempolicy *pol)
+{
+	struct shared_change all = {0, ~0UL, pol, -1};
+	struct shared_reserve reserve = {NULL};
+
+	shmem_policy_init(&si->policy);
+	if (!pol)
+		return 0;
+	if (shmem_policy_reserve(&reserve, 1))
+		return -ENOMEM;
+	shmem_policy_set(&si->inode, &all, &reserve);
+	shmem_policy_unreserve(&reserve);
+	return 0;
+}
+
 struct inode *shmem_inode_make(struct super_block *sb, u32 mode, u32 flags,
 			       size_t len)
 {
@@ -192,13 +210,13 @@ struct inode *shmem_inode_make(struct super_block *sb, u32 mode, u32 flags,
 	if (!take_inode(sbi))
 		return ERR_PTR(-ENOSPC);
 	si = kzalloc(sizeof(*si) + len, GFP_KERNEL);
-	if (!si) {
+	if (!si || first_policy(si, sbi->mpol)) {
+		kfree(si);
 		give_inode(sbi);
 		return ERR_PTR(-ENOMEM);
 	}
 	si->flags = flags;
 	si->seals = F_SEAL_SEAL;
-	shmem_policy_init(&si->policy);
 	si->inode.i_ino =
 		__atomic_add_fetch(&sbi->last_ino, 1, __ATOMIC_RELAXED);
 	si->inode.i_op = &shmem_iops;

@@ -106,7 +106,8 @@ struct mempolicy *shmem_place(struct inode *inode, u64 index,
 {
 	struct mempolicy *pol = shmem_policy_get(inode, index, &place->nid);
 
-	place->ilx = index;
+	/* Small files do not all begin on the same node. */
+	place->ilx = inode->i_ino + index;
 	place->pol = pol ? pol : port_current()->mempolicy;
 	return pol;
 }

@@ -387,20 +387,31 @@ static bool range_changes(const struct vm_area_struct *vma,
 	return vma->vm_home != r->home || !mpol_equal(vma->vm_policy, r->pol);
 }
 
-static void range_apply(struct vm_area_struct *vma, struct range_policy *r)
+/*
+ * The file that VMA shows has the policy that VMA has now: with what it melted
+ * with, even if another mapping has said something else of that since. As
+ * Linux 6.18, a mapping brings its policy as a whole.
+ */
+static void file_apply(struct vm_area_struct *vma, struct range_policy *r)
 {
 	struct shared_change c = {
 		.first = vma->vm_pgoff,
 		.end = vma->vm_pgoff + vma_pages(vma),
-		.pol = r->home_only ? vma->vm_policy : r->pol,
-		.home = r->home,
+		.pol = vma->vm_policy,
+		.home = vma->vm_home,
 	};
+
+	if (shared_inode(vma))
+		shmem_policy_set(shared_inode(vma), &c, &r->reserve);
+}
+
+static void range_apply(struct vm_area_struct *vma,
+			const struct range_policy *r)
+{
 	struct mempolicy *old = vma->vm_policy;
 
 	/* A fault uses the policy without a reference. */
 	vma_start_write(vma);
-	if (shared_inode(vma))
-		shmem_policy_set(shared_inode(vma), &c, &r->reserve);
 	WRITE_ONCE(vma->vm_home, (s16)r->home);
 	if (r->home_only)
 		return;
@@ -463,6 +474,7 @@ static int range_set(struct mm_struct *mm, uva_t start, uva_t end,
 			continue;
 		range_apply(vma, r);
 		vma = vma_join(mm, vma);
+		file_apply(vma, r);
 	}
 	shmem_policy_unreserve(&r->reserve);
 	return err;

@@ -10,6 +10,12 @@
 #include <mmkit/mempolicy.h>
 #include <mmkit/report.h>
 
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "base/seqbuf.h"
 #include "phys/mempolicy.h"
 #include "sim.h"
@@ -112,11 +118,11 @@ static int ways_body(void *arg)
 	CHECK_EQ(page_nid(f, 10), 2);
 	CHECK_EQ(page_nid(f, 11), 2);
 	CHECK_EQ(page_nid(f, 12), 0);
-	/* The task's, where the file has none: by page number. */
+	/* The task's, where the file has none: by page number and inode. */
 	CHECK_EQ(do_set_mempolicy(MPOL_INTERLEAVE, 0xa), 0);
-	CHECK_EQ(vfs_fallocate(f, 0, (s64)P(15), (s64)P(4)), 0);
-	for (u64 i = 15; i < 19; i++)
-		CHECK_EQ(page_nid(f, i), i % 2 ? 3 : 1);
+	CHECK_EQ(vfs_fallocate(f, 0, (s64)P(16), (s64)P(4)), 0);
+	for (u64 i = 16; i < 20; i++)
+		CHECK_EQ(page_nid(f, i), (f->f_inode->i_ino + i) % 2 ? 3 : 1);
 	shmem_check();
 	mm_put(other);
 	fput(f);
@@ -153,7 +159,7 @@ static int told_body(void *arg)
 	CHECK_EQ(page_nid(f, 1), 3);
 	CHECK_EQ(page_nid(f, 2), 3);
 	for (u64 i = 3; i < 9; i++)
-		CHECK_EQ(page_nid(f, i), (int)(i % 4));
+		CHECK_EQ(page_nid(f, i), (int)((f->f_inode->i_ino + i) % 4));
 	/* A mapping is told of as its first page is. */
 	CHECK_EQ(do_munmap(other, p, P(1)), 0);
 	seq_buf_init(&s, text, sizeof(text));
@@ -201,15 +207,29 @@ static bool mp_equal(struct mp a, struct mp b)
 	return a.mode == b.mode && a.nodes == b.nodes && a.home == b.home;
 }
 
-/* A mapping that has the policy already is passed over, whatever others have
- * said of the file since. */
-static void model_bind(u32 i, u64 from, u64 to, struct mp p)
+/*
+ * A mapping that has the policy already is passed over, whatever others have
+ * said of the file since. One that changes brings its policy as a whole, with
+ * what it melted with: what became one is read off.
+ */
+static void model_bind(u32 i, const struct mp *new)
 {
-	for (u64 k = from; k < to; k++) {
-		if (mp_equal(m.map[i][k], p))
-			continue;
-		m.map[i][k] = p;
-		m.file[k] = p;
+	bool changed[PAGES];
+	uva_t base = m.at[i];
+
+	for (u64 k = 0; k < PAGES; k++) {
+		changed[k] = !mp_equal(m.map[i][k], new[k]);
+		m.map[i][k] = new[k];
+	}
+	for (u64 k = 0; k < PAGES; k++) {
+		struct vm_area_struct *vma = find_vma(m.mm[i], base + P(k));
+
+		for (u64 at = (vma->vm_start - base) >> PAGE_SHIFT;
+		     changed[k] && at < (vma->vm_end - base) >> PAGE_SHIFT;
+		     at++) {
+			CHECK(mp_equal(m.map[i][at], new[k]));
+			m.file[at] = new[k];
+		}
 	}
 }
 
@@ -221,16 +241,20 @@ static void op_bind(u32 i, u64 from, u64 to)
 		{MPOL_INTERLEAVE, 0xf, -1}, {MPOL_INTERLEAVE, 6, -1},
 		{MPOL_PREFERRED, 8, -1},
 	};
-	struct mp p = all[prng_below(&m.rng, ARRAY_SIZE(all))];
+	struct mp p = all[prng_below(&m.rng, ARRAY_SIZE(all))], new[PAGES];
 
 	CHECK_EQ(do_mbind(m.mm[i], m.at[i] + P(from), P(to - from), p.mode,
 			  p.nodes, 0),
 		 0);
-	model_bind(i, from, to, p);
+	memcpy(new, m.map[i], sizeof(new));
+	for (u64 k = from; k < to; k++)
+		new[k] = p;
+	model_bind(i, new);
 }
 
 static void op_home(u32 i, u64 from, u64 to)
 {
+	struct mp new[PAGES];
 	int want = -ENOENT, home = (int)prng_below(&m.rng, 4);
 
 	for (u64 k = from; k < to; k++) {
@@ -248,13 +272,11 @@ static void op_home(u32 i, u64 from, u64 to)
 					    P(to - from), (u64)home, 0),
 		 want);
 	m.refused += want != 0;
-	for (u64 k = from; !want && k < to; k++) {
-		struct mp p = m.map[i][k];
-
-		p.home = home;
-		if (p.mode != MPOL_DEFAULT)
-			model_bind(i, k, k + 1, p);
-	}
+	memcpy(new, m.map[i], sizeof(new));
+	for (u64 k = from; !want && k < to; k++)
+		if (new[k].mode != MPOL_DEFAULT)
+			new[k].home = home;
+	model_bind(i, new);
 }
 
 /* The node of NODES that is nearest to FROM, as the zone lists have it. */
@@ -292,7 +314,8 @@ static void op_pages(u32 i, u64 from, u64 to)
 	tm_use(m.mm[i]);
 	for (u64 k = from; k < to; k++) {
 		tm_store(m.at[i] + P(k), k);
-		CHECK_EQ(page_nid(m.f, k), expect_node(m.file[k], k));
+		CHECK_EQ(page_nid(m.f, k),
+			 expect_node(m.file[k], m.f->f_inode->i_ino + k));
 		m.pages++;
 	}
 	tm_use(NULL);
@@ -501,12 +524,269 @@ static void races(void **state)
 		(unsigned long long)(seed - n), (unsigned long long)n);
 }
 
+/* ---- as Linux tells them ---------------------------------------------------
+ */
+
+#define OBJ_PAGES 16u
+#define NR_OPS	  60u
+#define VIEWS	  4u
+
+/* Where the object shows up: [first, first + pages) at a place of its own. */
+static const struct view {
+	uva_t at;
+	u32 first, pages;
+	int flags;
+} views[VIEWS] = {
+	{0x210000000, 0, 16, MAP_SHARED},
+	{0x220000000, 4, 8, MAP_SHARED},
+	{0x230000000, 2, 12, MAP_PRIVATE},
+	{0x240000000, 0, 16, MAP_SHARED},
+};
+
+/* What is done: mbind() through a view, or a view goes and comes again. */
+struct script_op {
+	u32 view, from, n;
+	int mode; /* -1: the view is mapped anew */
+	u64 nodes;
+};
+
+struct told {
+	s32 ret[NR_OPS];
+	s32 mode[NR_OPS][VIEWS][OBJ_PAGES];
+	bool valid;
+};
+
+static void make_script(struct script_op *ops, struct prng *rng)
+{
+	static const int modes[] = {
+		MPOL_DEFAULT,	 MPOL_PREFERRED,
+		MPOL_BIND,	 MPOL_BIND,
+		MPOL_INTERLEAVE, MPOL_LOCAL,
+		MPOL_DEFAULT,	 MPOL_BIND | MPOL_F_STATIC_NODES,
+	};
+
+	for (u32 i = 0; i < NR_OPS; i++) {
+		struct script_op *o = &ops[i];
+
+		o->view = prng_below(rng, VIEWS);
+		o->from = prng_below(rng, views[o->view].pages);
+		o->n = 1 + prng_below(rng, views[o->view].pages - o->from);
+		o->mode = prng_below(rng, 8)
+				  ? modes[prng_below(rng, ARRAY_SIZE(modes))]
+				  : -1;
+		o->nodes = o->mode > 0 && o->mode != MPOL_LOCAL;
+	}
+}
+
+static void linux_view(int fd, const struct view *v)
+{
+	int flags = v->flags | MAP_FIXED;
+	size_t len = v->pages * 4096UL;
+
+	munmap((void *)v->at, len);
+	if (mmap((void *)v->at, len, PROT_READ | PROT_WRITE, flags, fd,
+		 v->first * 4096L) == MAP_FAILED)
+		_exit(0);
+}
+
+static void linux_told(s32 (*mode)[OBJ_PAGES])
+{
+	for (u32 v = 0; v < VIEWS; v++)
+		for (u32 i = 0; i < views[v].pages; i++)
+			if (syscall(239, &mode[v][i], NULL, 0UL,
+				    views[v].at + P(i), 2UL))
+				_exit(0);
+}
+
+static void linux_script(const struct script_op *ops, struct told *t)
+{
+	int fd = (int)syscall(SYS_memfd_create, "policy", 0);
+
+	if (fd < 0 || ftruncate(fd, OBJ_PAGES * 4096L))
+		_exit(0);
+	for (u32 v = 0; v < VIEWS; v++)
+		linux_view(fd, &views[v]);
+	for (u32 i = 0; i < NR_OPS; i++) {
+		const struct script_op *o = &ops[i];
+
+		if (o->mode < 0)
+			linux_view(fd, &views[o->view]);
+		else if (syscall(237, views[o->view].at + P(o->from), P(o->n),
+				 o->mode, &o->nodes, 64UL, 0UL))
+			t->ret[i] = -errno;
+		linux_told(t->mode[i]);
+	}
+	t->valid = true;
+	_exit(0);
+}
+
+static void sim_view(struct mm_struct *mm, struct file *f, const struct view *v)
+{
+	struct mm_mmap r = {v->at, P(v->pages), TM_RW, v->flags | MAP_FIXED,
+			    f,	   v->first};
+
+	CHECK_EQ(do_munmap(mm, v->at, P(v->pages)), 0);
+	CHECK_EQ(do_mmap_file(mm, &r), (s64)v->at);
+}
+
+static void sim_told(struct mm_struct *mm, uva_t out, s32 (*mode)[OBJ_PAGES])
+{
+	for (u32 v = 0; v < VIEWS; v++) {
+		for (u32 i = 0; i < views[v].pages; i++) {
+			CHECK_EQ(kernel_get_mempolicy(mm, out, 0, 0,
+						      views[v].at + P(i),
+						      MPOL_F_ADDR),
+				 0);
+			mode[v][i] = (s32)tm_load(out);
+		}
+	}
+}
+
+struct script {
+	struct script_op ops[NR_OPS];
+	struct told kernel, sim;
+};
+
+static int script_body(void *arg)
+{
+	struct mm_struct *mm = tm_mm();
+	struct file *f = memfd_create_file("policy", 0);
+	uva_t out = tm_map(mm, 1);
+	struct script *s = arg;
+
+	tm_use(mm);
+	CHECK(!IS_ERR(f));
+	CHECK_EQ(shmem_truncate(f->f_inode, P(OBJ_PAGES)), 0);
+	for (u32 v = 0; v < VIEWS; v++)
+		sim_view(mm, f, &views[v]);
+	for (u32 i = 0; i < NR_OPS; i++) {
+		const struct script_op *o = &s->ops[i];
+
+		if (o->mode < 0)
+			sim_view(mm, f, &views[o->view]);
+		else
+			s->sim.ret[i] =
+				do_mbind(mm, views[o->view].at + P(o->from),
+					 P(o->n), o->mode, o->nodes, 0);
+		sim_told(mm, out, s->sim.mode[i]);
+	}
+	shmem_check();
+	fput(f);
+	tm_use(NULL);
+	mm_put(mm);
+	no_policies_left();
+	return 0;
+}
+
+/* What was done last, and where the answers part. */
+static void say_difference(const struct script *s, u32 k)
+{
+	const struct script_op *o = &s->ops[k];
+
+	for (u32 v = 0; v < VIEWS; v++)
+		for (u32 i = 0; i < views[v].pages; i++)
+			if (s->sim.mode[k][v][i] != s->kernel.mode[k][v][i])
+				fprintf(stderr,
+					"after step %u (view %u, page %u + %u, "
+					"mode %d): view %u page %u: %d, Linux "
+					"%d\n",
+					k, o->view, o->from, o->n, o->mode, v,
+					i, s->sim.mode[k][v][i],
+					s->kernel.mode[k][v][i]);
+}
+
+/* One node that may be asked for. */
+static bool linux_fits(void)
+{
+	u64 allowed[16] = {0};
+
+	return syscall(239, NULL, allowed, 1024UL, NULL, 4UL) == 0 &&
+	       allowed[0] == 1 &&
+	       access("/sys/devices/system/node/node1", F_OK) != 0;
+}
+
+static void as_linux(void **state)
+{
+	struct script *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	u64 runs = test_iters(tm_soak() ? 500 : 12), asked = 0;
+	struct prng rng;
+
+	(void)state;
+	CHECK(s != MAP_FAILED);
+	test_seed(&rng, "shmem_policy as_linux");
+	for (u64 i = 0; i < runs; i++) {
+		pid_t pid;
+
+		memset(s, 0, sizeof(*s));
+		make_script(s->ops, &rng);
+		fflush(NULL);
+		pid = linux_fits() ? fork() : -1;
+		if (pid == 0)
+			linux_script(s->ops, &s->kernel);
+		if (pid > 0)
+			waitpid(pid, NULL, 0);
+		TM_RUN(script_body, .arg = s);
+		if (!s->kernel.valid)
+			continue;
+		asked++;
+		for (u32 k = 0; k < NR_OPS; k++) {
+			CHECK_EQ(s->sim.ret[k], s->kernel.ret[k]);
+			say_difference(s, k);
+			CHECK(!memcmp(s->sim.mode[k], s->kernel.mode[k],
+				      sizeof(s->sim.mode[k])));
+		}
+	}
+	printf("shmem_policy: %llu of %llu scripts asked of Linux\n",
+	       (unsigned long long)asked, (unsigned long long)runs);
+	munmap(s, sizeof(*s));
+}
+
+/* ---- mounts ----------------------------------------------------------------
+ */
+
+/* mpol= of a mount is that of every file in it. */
+static int mount_body(void *arg)
+{
+	struct shmem_mount_options o = {.s_dev = 9, .s_id = "tmpfs"};
+	struct super_block *sb;
+	struct file *f;
+	char c = 1;
+
+	(void)arg;
+	CHECK_EQ(mpol_new(MPOL_BIND, 0, 2, &o.mpol), 0);
+	sb = shmem_mount(&o);
+	mpol_put(o.mpol);
+	CHECK(!IS_ERR(sb));
+	f = sh_file(sb, 0600);
+	CHECK_EQ(sh_write(f, &c, 1, 0), 1);
+	CHECK_EQ(sh_write(f, &c, 1, P(999)), 1);
+	for (u64 i = 0; i < 1000; i += 999) {
+		struct page *page = find_get_page(f->f_inode->i_mapping, i);
+
+		CHECK_EQ(zone_to_nid(page_zone(page)), 1);
+		put_page(page);
+	}
+	f->f_inode->i_nlink = 0;
+	fput(f);
+	CHECK_EQ(shmem_umount(sb), 0);
+	no_policies_left();
+	return 0;
+}
+
+static void mount(void **state)
+{
+	(void)state;
+	TM_RUN(mount_body, .mem = 64 * MiB, .nodes = 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ways),	 cmocka_unit_test(told),
 		cmocka_unit_test(model), cmocka_unit_test(failures),
-		cmocka_unit_test(races),
+		cmocka_unit_test(races), cmocka_unit_test(as_linux),
+		cmocka_unit_test(mount),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
