@@ -63,9 +63,9 @@
 	X(LRUVEC, "lruvec")                                                    \
 	X(PCP, "pcp") /* one CPU's free pages */                               \
 	X(ZONE, "zone")                                                        \
-	X(SECTION, "section")	  /* deferred memmap sections */               \
+	X(SECTION, "section")		  /* deferred memmap sections */       \
 	X(SHARED_POLICY, "shared_policy") /* of one shmem file */              \
-	X(MEMPOLICY, "mempolicy") /* slots of policies */                      \
+	X(MEMPOLICY, "mempolicy")	  /* slots of policies */              \
 	X(MEMBLOCK, "memblock")                                                \
 	X(SEQ_STATS, "seq_stats")                                              \
 	X(UFFD, "uffd") /* who waits for one userfaultfd */                    \

@@ -25,7 +25,7 @@
 struct copy {
 	struct vm_area_struct *vma; /* the child's */
 	struct pt_slot src, dst;
-	bool watched; /* userfaultfd_wp() of it */
+	bool watched;		 /* userfaultfd_wp() of it */
 	s64 rss[NR_MM_COUNTERS]; /* of the table at hand */
 };
 

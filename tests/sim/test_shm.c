@@ -25,7 +25,8 @@
 #include "shmem_machine.h"
 #include "space/shm.h"
 
-#define BASE	0x300000000UL
+/* Above the shadow that AddressSanitizer keeps. */
+#define BASE	0x300000000000UL
 #define BUF	0x2f0000000UL
 #define MEMLOCK (8UL << 12)
 /* Linux counts a user's locks over all processes: of parallel tests, too. */
@@ -828,7 +829,7 @@ static int shown_body(void *arg)
 	CHECK_EQ(mm_show("/proc/self/maps", &s), 0);
 	mm_task_unregister(port_current());
 	snprintf(want, sizeof(want),
-		 "300000000-300003000 rw-s 00000000 00:01 %lld ",
+		 "300000000000-300000003000 rw-s 00000000 00:01 %lld ",
 		 (long long)id);
 	CHECK(strstr(text, want) != NULL);
 	CHECK(strstr(text, " /SYSV00001234 (deleted)\n") != NULL);
