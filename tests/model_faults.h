@@ -269,10 +269,6 @@ static void fr_step(u32 id, u32 i, struct prng *r)
 			      .value = next};
 	int sig;
 
-	/* While entries are taken away a CPU's TLB may show the page that was
-	 * and the kernel, which walks the tables, the one that comes. */
-	if (fr.kind == FR_DONTNEED && fr_vanishes())
-		a.kernel = id == 0;
 	a.astray = fr.kind == FR_MREMAP && prng_one_in(r, 4);
 	a.va = fr_va(fr_base(a.phase + (a.astray ? 2 : 0)), id, a.page);
 	if (a.write) {

@@ -19,6 +19,8 @@
  *    GUP-2  A pin weighs PIN_BIAS references. Reclaim leaves pages of that
  *           weight where they are: a page that came back from swap beside a
  *           foreign reference would be copied at the next write.
+ *    ZAP-1  What a process finds after the kernel has copied for it is not
+ *           older than what was copied (zap.c).
  *
  * 4. Locking. mmap lock for reading; the table lock around a look or a copy of
  *    at most one page. The caller holds neither. Where a userfaultfd's monitor
@@ -361,6 +363,17 @@ static void copy_locked(const struct pt_slot *slot, const struct copy_step *c)
 		pt_set(slot, n);
 }
 
+/* ZAP-1: the CPU on which the process runs sees ADDR as the tables are. Table
+ * locked. */
+static void forget_here(struct mm_struct *mm, uva_t addr)
+{
+	struct port_cpumask here = {{0}};
+	int cpu = port_cpu();
+
+	here.bits[cpu / 64] = 1UL << cpu % 64;
+	port_tlb_flush(&here, mm->asid, addr, addr + PAGE_SIZE);
+}
+
 /* 0; -EAGAIN: a stack must grow; USER_PAGE_WAIT: for UF; -errno. */
 static int copy_one(struct mm_struct *mm, const struct copy_step *c,
 		    struct uffd_fault *uf)
@@ -383,6 +396,9 @@ static int copy_one(struct mm_struct *mm, const struct copy_step *c,
 		err = user_page_lock(vma, at, write, &slot, uf);
 	if (!err) {
 		copy_locked(&slot, c);
+		if ((c->how & USER_OWN) &&
+		    unlikely(__atomic_load_n(&mm->zaps, __ATOMIC_ACQUIRE)))
+			forget_here(mm, PAGE_ALIGN_DOWN(at));
 		pt_unlock(&slot);
 	}
 	up_read(&mm->mmap_lock);

@@ -372,9 +372,9 @@ static void advise_dontneed(struct mm_struct *mm, struct vm_area_struct *vma,
 {
 	struct mmu_gather tlb;
 
-	mm_gather_init(&tlb, mm);
+	mm_zap_begin(&tlb, mm);
 	zap_contents(&tlb, vma, start, end);
-	tlb_finish(&tlb);
+	mm_zap_end(&tlb, mm);
 }
 
 /*

@@ -131,6 +131,7 @@ struct mm_struct {
 	u64 tree_seq;			 /* (M) odd: the tree changes */
 	u64 mm_lock_seq;		 /* (M) raised when the lock goes */
 	u32 lines_used;			 /* (A) lines ever written */
+	u32 zaps;			 /* (A) between clearing and flush */
 	struct list_head mmap;		 /* (M) VMAs in address order */
 	u32 map_count;			 /* (M) */
 	u32 mm_users;			 /* (A) tasks and other users */
@@ -497,6 +498,14 @@ void zap_contents(struct mmu_gather *tlb, struct vm_area_struct *vma,
 void unmap_mapping_range(struct address_space *mapping, u64 first, u64 nr,
 			 bool even_cows);
 void mm_gather_init(struct mmu_gather *tlb, struct mm_struct *mm);
+
+/*
+ * mm_zap_begin, mm_zap_end: a gather of MM whose mappings stay, so that others
+ * may find cleared entries before CPUs forget them. What the kernel does for a
+ * process (copy_to_user()) heeds that: mm->zaps, see zap.c.
+ */
+void mm_zap_begin(struct mmu_gather *tlb, struct mm_struct *mm);
+void mm_zap_end(struct mmu_gather *tlb, struct mm_struct *mm);
 
 /* ---- counters
  * ----------------------------------------------------------------------- */

@@ -10,6 +10,14 @@
  * A dirty entry of a file's page: the page becomes dirty before the table is
  * unlocked, and CPUs forget the entry before that, too. Otherwise one of them
  * could go on storing after the page was found clean of entries and written.
+ *
+ * Other entries are forgotten by CPUs when a batch is full or at the end, and
+ * until then a CPU may see a page that is in no table any more. For the program
+ * that runs there that is as if it had come before. But the kernel, when it
+ * copies for that program, goes by the tables: the page that comes there next
+ * would hold what was copied, and the program find what was there before. So
+ * while mm->zaps is not 0 who copies lets his own CPU forget the page, too
+ * (ZAP-1, gup.c). Mappings that go under the mmap lock need none of that.
  */
 #include <mmkit/page_alloc.h>
 
@@ -38,6 +46,19 @@ static void gather_release(struct page **pages, u32 n)
 void mm_gather_init(struct mmu_gather *tlb, struct mm_struct *mm)
 {
 	tlb_gather_init(tlb, &mm->pt, mm->asid, &mm->cpus, gather_release);
+}
+
+void mm_zap_begin(struct mmu_gather *tlb, struct mm_struct *mm)
+{
+	/* The table lock, which is taken to clear, lets others see it. */
+	__atomic_fetch_add(&mm->zaps, 1, __ATOMIC_RELAXED);
+	mm_gather_init(tlb, mm);
+}
+
+void mm_zap_end(struct mmu_gather *tlb, struct mm_struct *mm)
+{
+	tlb_finish(tlb);
+	__atomic_fetch_sub(&mm->zaps, 1, __ATOMIC_RELEASE);
 }
 
 struct zap {
@@ -249,11 +270,11 @@ static void unmap_vma_pages(struct vm_area_struct *vma, u64 first, u64 last,
 	u64 from = max(first, vma->vm_pgoff);
 	u64 to = min(last, vma->vm_pgoff + vma_pages(vma) - 1);
 
-	mm_gather_init(&tlb, vma->vm_mm);
+	mm_zap_begin(&tlb, vma->vm_mm);
 	tlb.release = release_file_pages;
 	zap_entries(&z, page_vma_address(vma, from),
 		    page_vma_address(vma, to) + PAGE_SIZE);
-	tlb_finish(&tlb);
+	mm_zap_end(&tlb, vma->vm_mm);
 }
 
 void unmap_mapping_range(struct address_space *mapping, u64 first, u64 nr,

@@ -415,13 +415,54 @@ static void failures(void **state)
 	TM_RUN(failures_body);
 }
 
+/* ---- copies while entries are taken away
+ * ------------------------------------------ */
+
+/* Entries are cleared, CPUs have not forgotten them yet: what was copied for
+ * the process is what it finds. */
+static int zap_body(void *arg)
+{
+	struct mm_struct *mm = tm_mm();
+	uva_t p = tm_map(mm, 2);
+	struct mmu_gather tlb;
+	u64 v = 7;
+
+	(void)arg;
+	tm_use(mm);
+	tm_store(p, 5);
+	tm_store(p + P(1), 6);
+	mm_zap_begin(&tlb, mm);
+	down_read(&mm->mmap_lock);
+	zap_contents(&tlb, find_vma(mm, p), p, p + P(2));
+	up_read(&mm->mmap_lock);
+	/* The program alone: it sees what was there, as if it came before. */
+	CHECK_EQ(tm_load(p), 5);
+	CHECK_EQ(tm_load(p + P(1)), 6);
+	CHECK_EQ(copy_to_user(mm, p, &v, sizeof(v)), 0);
+	CHECK_EQ(tm_load(p), 7);
+	CHECK_EQ(copy_from_user(mm, &v, p + P(1) + 8, sizeof(v)), 0);
+	CHECK_EQ(tm_load(p + P(1)), 0);
+	mm_zap_end(&tlb, mm);
+	CHECK_EQ(mm->zaps, 0);
+	CHECK_EQ(tm_load(p), 7);
+	tm_use(NULL);
+	mm_put(mm);
+	return 0;
+}
+
+static void zaps(void **state)
+{
+	(void)state;
+	TM_RUN(zap_body);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(copies),   cmocka_unit_test(strings),
 		cmocka_unit_test(pins),	    cmocka_unit_test(two_processes),
 		cmocka_unit_test(siginfo),  cmocka_unit_test(dontunmap),
-		cmocka_unit_test(failures),
+		cmocka_unit_test(failures), cmocka_unit_test(zaps),
 	};
 
 	return cmocka_run_group_tests_name("uaccess", tests, NULL, NULL);
