@@ -483,18 +483,21 @@ static int range_set(struct mm_struct *mm, uva_t start, uva_t end,
 /* ---- mbind ------------------------------------------------------------------
  */
 
-/* Is [START, END) all mapped, or, with HOLES, something of it? 0, -EFAULT. */
+/* Is [START, END) all mapped, or, with HOLES, something of it? 0, -EFAULT; then
+ * the mapping that a hole follows begins at *LAST. */
 static int range_mapped(struct mm_struct *mm, uva_t start, uva_t end,
-			bool holes)
+			bool holes, uva_t *last)
 {
 	struct vm_area_struct *vma = find_vma(mm, start);
 	uva_t at = start;
 
+	*last = start;
 	if (!vma || vma->vm_start >= end)
 		return -EFAULT;
 	for (; !holes && at < end; vma = vma_next(vma)) {
 		if (!vma || vma->vm_start > at)
 			return -EFAULT;
+		*last = max(start, vma->vm_start);
 		at = vma->vm_end;
 	}
 	return 0;
@@ -509,8 +512,12 @@ static int mbind_locked(struct mm_struct *mm, uva_t start, uva_t end,
 	bool strict = pol && (flags & MPOL_MF_STRICT);
 	bool move = (flags & (MPOL_MF_MOVE | MPOL_MF_MOVE_ALL)) != 0;
 	nodemask_t nodes = mpol_nodes(pol);
-	int err = range_mapped(mm, start, end, !pol);
+	uva_t last;
+	int err = range_mapped(mm, start, end, !pol, &last);
 
+	/* Linux's order: mapping by mapping, a hole before the pages. */
+	if (err && strict && !move && elsewhere(mm, start, last, nodes))
+		return -EIO;
 	if (err)
 		return err;
 	/* "Local" names no node: what is there does not follow it. */

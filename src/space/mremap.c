@@ -392,10 +392,17 @@ static int remap_check(const struct mm_struct *mm,
 	return may_expand_vm(mm, vma->vm_flags, pages) ? 0 : -ENOMEM;
 }
 
+/* What is cut off has to lie in user space. */
+static bool tail_fits(const struct mm_struct *mm, const struct remap *r)
+{
+	return r->new_len >= r->old_len ||
+	       r->old_len <= mm->layout.task_size - r->addr;
+}
+
 /* Unmap what lies beyond the new length. 0, or a negative errno. */
 static int cut_tail(struct mm_struct *mm, const struct remap *r)
 {
-	if (r->old_len > mm->layout.task_size - r->addr)
+	if (!tail_fits(mm, r))
 		return -EINVAL;
 	return do_munmap_locked(mm, r->addr + r->new_len,
 				r->old_len - r->new_len);
@@ -410,7 +417,7 @@ static s64 remap_elsewhere(struct mm_struct *mm, struct vm_area_struct *vma,
 
 	if (!err && (r.flags & MREMAP_FIXED) &&
 	    r.new_addr < READ_ONCE(space_sys.mmap_min_addr))
-		return -EPERM;
+		return tail_fits(mm, &r) ? -EPERM : -EINVAL;
 	if (!err && (r.flags & MREMAP_FIXED))
 		err = do_munmap_locked(mm, r.new_addr, r.new_len);
 	if (!err && r.new_len < r.old_len) {

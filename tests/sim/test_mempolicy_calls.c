@@ -694,13 +694,29 @@ static bool misplaced(u32 from, u32 to, nodemask_t nodes)
 	return false;
 }
 
+/* With a hole behind page AT: are pages told of that lie elsewhere? Those of
+ * the mapping at AT are not. Where that begins is the space's affair. */
+static int hole_expect(u32 from, u32 at, nodemask_t nodes)
+{
+	uva_t start = vma_at(m.mm, MODEL_BASE + P(at))->vm_start;
+	u32 last = start > MODEL_BASE + P(from)
+			   ? (u32)((start - MODEL_BASE) >> PAGE_SHIFT)
+			   : from;
+
+	return misplaced(from, last, nodes) ? -EIO : -EFAULT;
+}
+
 static int mbind_expect(u32 from, u32 to, struct mp p, u32 flags)
 {
-	u32 mapped = 0;
+	u32 mapped = 0, hole = from;
 	bool strict = (flags & MPOL_MF_STRICT) && p.mode != MPOL_DEFAULT;
 
 	for (u32 i = from; i < to; i++)
 		mapped += m.page[i].mapped;
+	while (hole < to && m.page[hole].mapped)
+		hole++;
+	if (hole > from && hole < to && strict && !(flags & MPOL_MF_MOVE))
+		return hole_expect(from, hole - 1, p.nodes);
 	if (!mapped || (mapped < to - from && p.mode != MPOL_DEFAULT))
 		return -EFAULT;
 	if (strict && !(flags & MPOL_MF_MOVE) && misplaced(from, to, p.nodes))
