@@ -245,6 +245,29 @@ static inline u64 tm_settle(void)
 	return nr_free_pages() + kmem_part_frames();
 }
 
+/*
+ * Of vmalloc's records some always stay, and stand in whatever slab they were
+ * taken from: as many of them may hold another number of frames.
+ */
+static inline struct slab_count tm_areas(void)
+{
+	struct slab_count n = {0};
+
+	if (kmem_sys.vm.areas.cache)
+		slab_counts(kmem_sys.vm.areas.cache, &n);
+	return n;
+}
+
+static inline u64 tm_more_frames(const struct slab_count *before)
+{
+	struct slab_count now = tm_areas();
+
+	if (now.active != before->active || !now.slabs)
+		return 0;
+	return (now.slabs - before->slabs)
+	       << kmem_sys.vm.areas.cache->layout.order;
+}
+
 /* Every checker there is, on a machine at rest. */
 static inline void tm_check_all(void)
 {
@@ -297,6 +320,7 @@ static inline int tm_main(void *arg)
 	struct mm_boot_params bp = {
 		.map = map, .arch = tm.cfg.format ? tm.cfg.format->name : NULL};
 	u64 free_end, part, tables;
+	struct slab_count areas;
 	int ret;
 
 	if (tm.cfg.nodes > 1) {
@@ -316,6 +340,7 @@ static inline int tm_main(void *arg)
 	}
 	tm.free_start = tm_settle();
 	tables = pgtable_sys.nr_tables;
+	areas = tm_areas();
 	tm.swap_start = get_nr_swap_pages();
 	books_open(&tm.books);
 	ret = tm.cfg.body(tm.cfg.arg);
@@ -330,6 +355,7 @@ static inline int tm_main(void *arg)
 	if (!tm.cfg.no_audit) {
 		/* Tables of the kernel stay once they were needed. */
 		free_end += pgtable_sys.nr_tables - tables;
+		free_end += tm_more_frames(&areas);
 		CHECK_EQ(free_end, tm.free_start);
 		CHECK_EQ(books_close(&tm.books), 0);
 	}

@@ -25,7 +25,7 @@
 #include "kmem/vmalloc.h"
 #include "phys/e820.h"
 
-#define THREADS 4
+#define THREADS 8
 #define MINE	12
 #define MAPPED	5
 

@@ -1315,7 +1315,7 @@ static int churn_body(void *arg)
 
 static void test_churn(void **state)
 {
-	u64 steps = test_iters(test_env("SOAK", 0) ? 100000 : 9000);
+	u64 steps = test_iters(test_env("SOAK", 0) ? 1000000 : 100000);
 
 	(void)state;
 	TM_RUN(churn_body, .mem = 64 * MiB, .shared_ram = true, .seed = seed,
