@@ -13,9 +13,10 @@
  *    allocation and the last free (slab_track.c).
  *
  * 3. Way. Each allocation and free takes the node's lock and looks at the
- *    object first. What is found is reported in the form of Linux's SLUB, and
- *    the slab is set aside: its frames get a mark of no cache, so that nothing
- *    of it is given out again and frees into it are ignored.
+ *    object first. What is found is reported in the form of Linux's SLUB, with
+ *    the stack that noticed it, and the slab is set aside: its frames get a
+ * mark of no cache, so that nothing of it is given out again and frees into it
+ * are ignored.
  *
  * 4. Invariants.
  *    SD-1  A debug cache's slab is on its node's partial or full list, or it
@@ -41,6 +42,7 @@
 #define POISON_END   0xa5
 #define DUMP_ROW     16u
 #define DUMP_MAX     256u
+#define FINDER_DEPTH 24u
 
 typedef unsigned long long ull;
 
@@ -112,22 +114,60 @@ static void print_head(const struct kmem_cache *s, const char *text)
 	__atomic_fetch_add(&kmem_sys.nr_bugs, 1, __ATOMIC_RELAXED);
 }
 
-void slab_bug(const struct slab_spot *at, const char *text)
+/* Where the mistake was noticed: of a second free, who frees again. */
+static void print_finder(void)
 {
-	struct kmem_cache *s = at->s;
+	u64 entry[FINDER_DEPTH];
+	u32 nr = port_stack_trace(entry, ARRAY_SIZE(entry));
+	char text[128];
 
-	mm_assert(at->slab != NULL && text != NULL);
-	print_head(s, text);
-	if (s && at->obj && frame_of_cache(at->slab, s) &&
-	    slab_has_object(s, at->slab, at->obj)) {
-		print_trailer(s, at->slab, at->obj);
-		return;
+	pr_err("CPU: %d PID: %d", port_cpu(),
+	       port_in_irq() ? 0 : port_current()->pid);
+	pr_err("Call Trace:");
+	for (u32 i = 0; i < nr; i++) {
+		port_symbol(entry[i], text, sizeof(text));
+		pr_err(" %s", text);
 	}
-	if (PageSlab(at->slab))
-		print_slab_info(at->slab);
-	if (at->obj)
+}
+
+/* The object of S that P, in its SLAB, points into; NULL: into none. */
+static const char *object_around(const struct kmem_cache *s,
+				 const struct page *slab, const void *p)
+{
+	const struct slab_layout *l = &s->layout;
+	u64 off = (u64)((const char *)p - slab_base(slab)) - l->red_left;
+
+	if (off >= (u64)slab_word(slab).objects * l->size)
+		return NULL;
+	return slab_base(slab) + l->red_left +
+	       (u64)slab_index(l, (u32)off) * l->size;
+}
+
+/* What AT's pointer points into, which need not be an object of AT's cache. */
+static void print_spot(const struct slab_spot *at)
+{
+	struct kmem_cache *s = mark_cache(frame_mark(at->slab));
+	bool known = frame_of_cache(at->slab, s);
+	const char *obj =
+		known && at->obj ? object_around(s, at->slab, at->obj) : NULL;
+
+	if (at->obj && obj != at->obj)
 		pr_err("Pointer 0x%llx @offset=%llu", (ull)(uintptr_t)at->obj,
 		       (ull)((const char *)at->obj - slab_base(at->slab)));
+	if (known && s != at->s)
+		pr_err("Its slab is of cache %s", s->name);
+	if (obj)
+		print_trailer(s, at->slab, obj);
+	else if (PageSlab(at->slab))
+		print_slab_info(at->slab);
+}
+
+void slab_bug(const struct slab_spot *at, const char *text)
+{
+	mm_assert(at->slab != NULL && text != NULL);
+	print_head(at->s, text);
+	print_spot(at);
+	print_finder();
 }
 
 /* ---- setting aside
@@ -221,6 +261,7 @@ static bool check_span(const struct slab_spot *at, const struct span *r)
 	       (ull)(uintptr_t)bad, (ull)(uintptr_t)(end - 1),
 	       (ull)((const char *)bad - slab_base(at->slab)), *bad, r->val);
 	print_trailer(at->s, at->slab, at->obj);
+	print_finder();
 	return false;
 }
 

@@ -54,13 +54,15 @@ static __attribute__((noinline)) void *use_after_free_end(struct kmem_cache *s,
 	return NULL;
 }
 
-static void *double_free(struct kmem_cache *s, u8 *obj)
+static __attribute__((noinline)) void *double_free(struct kmem_cache *s,
+						   u8 *obj)
 {
 	kmem_cache_free(s, obj);
 	return obj;
 }
 
-static void *double_free_elsewhere(struct kmem_cache *s, u8 *obj)
+static __attribute__((noinline)) void *
+double_free_elsewhere(struct kmem_cache *s, u8 *obj)
 {
 	kmem_cache_free(s, obj);
 	sim_set_cpu(port_self(), 1);
@@ -124,11 +126,11 @@ static const struct mistake mistakes[] = {
 	{"use after free, last byte", FULL, use_after_free_end,
 	 "End Poison overwritten", true, true, "\tuse_after_free_end+0x"},
 	{"double free", FULL, double_free, "Object already free", false, false,
-	 NULL},
+	 "\tdouble_free+0x"},
 	{"double free, F alone", SLAB_CONSISTENCY_CHECKS, double_free,
 	 "Object already free", false, false, NULL},
 	{"double free on another CPU", FULL, double_free_elsewhere,
-	 "Object already free", false, false, NULL},
+	 "Object already free", false, false, "\tdouble_free_elsewhere+0x"},
 	{"interior pointer", FULL, interior, "Invalid object pointer", false,
 	 false, NULL},
 	{"object of another cache", FULL, foreign_cache, "Wrong slab cache",
@@ -172,6 +174,25 @@ static void check_stacks(const struct mistake *m)
 	CHECK(tm_logged("Freed in ") && tm_logged(m->freed_in));
 }
 
+/* And which object, of which slab, and where it was noticed. */
+static void check_object_named(const struct mistake *m, const u8 *obj)
+{
+	char text[64];
+
+	if (m->make == foreign_cache)
+		CHECK(tm_logged("Its slab is of cache kmalloc-128"));
+	if (m->make == foreign_cache || m->make == a_frame ||
+	    m->make == not_in_ram)
+		return; /* the object is another one, or there is none */
+	snprintf(text, sizeof(text),
+		 "Object 0x%llx @offset=", (unsigned long long)(uintptr_t)obj);
+	CHECK(tm_logged(text));
+	CHECK(tm_logged("Slab 0x") && tm_logged("Object   "));
+	CHECK(tm_logged("Call Trace:") && tm_logged("]  try_mistake+0x"));
+	if (m->flags & SLAB_STORE_USER)
+		check_stacks(m);
+}
+
 static __attribute__((noinline)) void try_mistake(const struct mistake *m)
 {
 	u64 bugs = kmem_sys.nr_bugs, aside = kmem_sys.nr_quarantined;
@@ -202,11 +223,7 @@ static __attribute__((noinline)) void try_mistake(const struct mistake *m)
 	CHECK_EQ(kmem_sys.nr_quarantined - aside, m->quarantine);
 	CHECK(tm_logged("BUG victim (Not tainted): ") ||
 	      tm_logged("which is not in RAM, to victim"));
-	if (m->quarantine) {
-		CHECK(tm_logged("Slab 0x") && tm_logged("Object   "));
-		if (m->flags & SLAB_STORE_USER)
-			check_stacks(m);
-	}
+	check_object_named(m, obj);
 	still_works(s, m->quarantine ? slab : NULL);
 	/* Of a slab that was set aside: ignored. */
 	kmem_cache_free(s, other);
