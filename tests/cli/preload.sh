@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# preload.sh - a few programs on the malloc library; `make test-malloc` runs
-# the long list.
+# preload.sh - a few programs on the malloc library, broken ones among them;
+# `make test-malloc` runs the long list.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 if ! ${MAKE:-make} -s build/libmmkit-malloc.so >"$TMPDIR/out" 2>&1; then
@@ -20,4 +20,7 @@ else
 	echo "not ok kept: $kept KiB of the library's code are resident"
 	exit 1
 fi
-TESTS="quick sqlite" exec tests/malloc/programs.sh
+failed=
+tests/malloc/misuse.sh || failed=y
+TESTS="quick sqlite" tests/malloc/programs.sh || failed=y
+[ -z "$failed" ]

@@ -5,7 +5,7 @@ MT := $(BUILD)/malloc
 MT_FLAGS := $(CFLAGS_release) -fPIC -fvisibility=hidden \
 	-ftls-model=initial-exec -ffunction-sections -fdata-sections \
 	-fcf-protection=none -fno-plt -fno-builtin-malloc -fno-builtin-calloc \
-	-fno-asynchronous-unwind-tables -DMM_LOG_WARN -DMT_PRELOAD \
+	-DMM_LOG_WARN -DMT_PRELOAD \
 	-DMM_NR_CPUS=16 -DMM_MAX_NODES=1 -DKMEM_MAX_CACHES=128 \
 	-DMEMBLOCK_STATIC_REGIONS=32 -DE820_MAX_ENTRIES=16
 # Residence is by 64 KiB of the file. Floors below are called for many objects
