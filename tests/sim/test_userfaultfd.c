@@ -513,6 +513,98 @@ static void rights(void **state)
 	TM_RUN(rights_body);
 }
 
+/* What the program could never write is not filled for it either. */
+static int never_written_body(void *arg)
+{
+	struct mm_mmap map = {.len = P(2),
+			      .prot = PROT_READ,
+			      .flags = MAP_SHARED | MAP_FIXED,
+			      .addr = AT(0)};
+
+	(void)arg;
+	open_with("shared", 4, 0);
+	map.file = file_open(us.file->f_inode, FMODE_READ, 0, "/readonly");
+	CHECK(map.file);
+	CHECK_EQ(do_mmap_file(us.mm, &map), (s64)AT(0));
+	REFUSED(us.mm, reg(0, 2, 1), -EPERM);
+	REFUSED(us.mm, reg(0, 4, 1), -EPERM);
+	CHECK_EQ(reg(2, 2, 1), 0);
+	fput(map.file);
+	us_end();
+	return 0;
+}
+
+/* A call that fails is no event: nobody waits, nothing is told later. */
+static int cancelled_body(void *arg)
+{
+	struct us_cmd unmap = {.name = "munmap", .a = {AT(6), P(2)}};
+	u64 limit = space_sys.max_map_count;
+	struct uffd_msg m;
+
+	(void)arg;
+	open_with("anon", 8, UFFD_FEATURE_EVENT_UNMAP);
+	CHECK_EQ(reg(0, 8, 1), 0);
+	space_sys.max_map_count = us.mm->map_count;
+	REFUSED(us.mm, do_munmap(us.mm, AT(3), P(1)), -ENOMEM);
+	space_sys.max_map_count = limit;
+	CHECK(list_empty(&us.mm->uffd_events));
+	expect_silence();
+	us_background(&unmap);
+	CHECK_EQ(us_msg(&m, 1), sizeof(m));
+	CHECK_EQ(m.event, UFFD_EVENT_UNMAP);
+	CHECK_EQ(m.arg.remove.start, AT(6));
+	expect_join(0);
+	expect_silence();
+	us_end();
+	return 0;
+}
+
+static void refusals(void **state)
+{
+	(void)state;
+	TM_RUN(never_written_body);
+	TM_RUN(cancelled_body, .cpus = 2);
+}
+
+/* Who fills ahead and never looks at what is asked: each fault stands in line
+ * before the page comes and is woken by it, or finds the page. */
+static void ahead_touch(void *arg)
+{
+	u64 v;
+
+	mm_task_attach(port_current(), arg);
+	for (u64 i = 0; i < 8; i++)
+		CHECK_EQ(sim_copy_from_user(&v, AT(i), sizeof(v)), 0);
+	mm_task_exit(port_current());
+}
+
+static int ahead_body(void *arg)
+{
+	struct port_thread *t;
+
+	(void)arg;
+	open_with("anon", 8, 0);
+	CHECK_EQ(reg(0, 8, 1), 0);
+	CHECK_EQ(sim_thread_start_on(&t, "touch", 1, ahead_touch, us.mm), 0);
+	for (u64 i = 0; i < 8; i++) {
+		CHECK_EQ(copy(i, US_SRC, 1, 0), 0);
+		port_sched_point();
+	}
+	port_thread_join(t);
+	us_end();
+	return 0;
+}
+
+static void filled_ahead(void **state)
+{
+	u64 seed = test_env("SEED", 1), n = test_iters(tm_soak() ? 2000 : 60);
+
+	(void)state;
+	for (u64 i = 0; i < n; i++)
+		TM_RUN(ahead_body, .cpus = 2, .seed = seed + i,
+		       .explore = true);
+}
+
 static int two_handles_body(void *arg)
 {
 	struct file *one, *two;
@@ -1126,6 +1218,7 @@ int main(void)
 		cmocka_unit_test(killed),      cmocka_unit_test(swapping),
 		cmocka_unit_test(moving),      cmocka_unit_test(forks),
 		cmocka_unit_test(failures),    cmocka_unit_test(schedules),
+		cmocka_unit_test(refusals),    cmocka_unit_test(filled_ahead),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
