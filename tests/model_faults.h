@@ -33,6 +33,7 @@
 #include "base/epoch.h"
 #include "base/prng.h"
 #include "cache/filemap.h"
+#include "cache/swap.h"
 #include "report/proc_pid.h"
 #include "space/fault.h"
 #include "space/space.h"
@@ -55,6 +56,7 @@ enum fr_kind {
 	FR_FORK,
 	FR_EXIT,
 	FR_PAGEOUT,
+	FR_SWAPOFF,
 	FR_DONTNEED,
 	FR_STACK,
 	FR_NEIGHBOURS,
@@ -86,6 +88,7 @@ static const struct fr_rule fr_rules[FR_NR_KINDS] = {
 	[FR_FORK] = {"fork", FR_ANY, 0},
 	[FR_EXIT] = {"exit", FR_ANY, 0},
 	[FR_PAGEOUT] = {"pageout", FR_ANY, 0},
+	[FR_SWAPOFF] = {"swapoff", FR_ANON | FR_PRIVATE, 0},
 	[FR_DONTNEED] = {"dontneed", FR_ANY, FR_ANON | FR_PRIVATE},
 	[FR_STACK] = {"stack", FR_ANON, 0},
 	[FR_NEIGHBOURS] = {"neighbours", FR_ANON, 0},
@@ -114,6 +117,7 @@ static struct {
 	struct super_block sb;
 	struct inode *inode;
 	struct file *file;
+	struct port_bdev *swap;
 } fr;
 
 static u64 fr_len(void)
@@ -540,6 +544,20 @@ static void fr_advise(int advice)
 	FR_CHECK(do_madvise(fr.mm, FR_AT, fr_len(), advice) == 0);
 }
 
+/* Out, and all of it in again at once. */
+static void fr_swapoff(void)
+{
+	u32 caps = port_current()->caps;
+	int err;
+
+	fr_advise(MADV_PAGEOUT);
+	port_current()->caps |= MM_CAP_SYS_ADMIN;
+	err = swapoff(fr.swap);
+	port_current()->caps = caps;
+	FR_CHECK(err == 0 || err == -ENOMEM);
+	FR_CHECK(err || swapon(fr.swap, -2) == 0);
+}
+
 static void fr_clear_refs(void)
 {
 	const struct proc_task t = {.mm = fr.mm};
@@ -602,6 +620,9 @@ static void fr_change(struct prng *r)
 	case FR_PAGEOUT:
 		fr_advise(MADV_PAGEOUT);
 		break;
+	case FR_SWAPOFF:
+		fr_swapoff();
+		break;
 	case FR_DONTNEED:
 		fr_advise(MADV_DONTNEED);
 		break;
@@ -634,9 +655,10 @@ static void fr_change(struct prng *r)
 /* ---- a round
  * ------------------------------------------------------------------- */
 
-/* The file of all rounds, on DISK. */
-static void fr_begin(struct port_bdev *disk)
+/* The file of all rounds, on DISK; SWAP is in use. */
+static void fr_begin(struct port_bdev *disk, struct port_bdev *swap)
 {
+	fr.swap = swap;
 	fr.sb = (struct super_block){
 		.s_dev = 0x804, .s_id = "fr", .s_maxbytes = MAX_LFS_FILESIZE};
 	FR_CHECK(!port_bdev_resize(disk, 0));

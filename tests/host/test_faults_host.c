@@ -103,11 +103,12 @@ static int run_main(void *arg)
 {
 	static struct books books;
 	struct mm_boot_params bp = {.map = arg};
+	struct port_bdev *swap;
 
 	CHECK(mm_boot(&bp) == 0);
-	make_swap();
+	swap = make_swap();
 	books_open(&books);
-	fr_begin(make_disk());
+	fr_begin(make_disk(), swap);
 	for (u64 i = 0; i < nr_rounds; i++)
 		fr_round((enum fr_kind)(i % FR_NR_KINDS), the_seed + i, 1000,
 			 UINT32_MAX);

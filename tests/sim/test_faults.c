@@ -31,7 +31,7 @@ static int race_body(void *arg)
 {
 	const struct rounds *w = arg;
 
-	fr_begin(tm_disk(1));
+	fr_begin(tm_disk(1), tm.disk);
 	for (u64 i = 0; i < w->n; i++) {
 		snprintf(tm_context, sizeof(tm_context), "(%s, round %llu)",
 			 fr_rules[w->kind].name, (unsigned long long)i);
