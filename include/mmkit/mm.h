@@ -34,6 +34,7 @@ struct mm_usage {
 	u64 table_bytes; /* page tables, bytes */
 	u32 map_count;	 /* VMAs */
 	uva_t brk, start_brk;
+	u64 text; /* of code, as PR_SET_MM says; 0: not set */
 };
 
 /* Places where a new address space puts things. */
@@ -160,9 +161,9 @@ s64 do_mremap(struct mm_struct *mm, uva_t addr, u64 old_len, u64 new_len,
 uva_t do_brk(struct mm_struct *mm, uva_t brk);
 
 /*
- * mm_set_start_brk: where the heap begins; what execve does for a program
- * (prctl(2), PR_SET_MM_START_BRK). Only while the heap is empty: 0, -EBUSY;
- * -EINVAL outside user space.
+ * mm_set_start_brk: where the heap begins; what execve does for a program.
+ * PR_SET_MM_START_BRK of prctl(2) is in mmkit/prctl.h. Only while the heap is
+ * empty: 0, -EBUSY; -EINVAL outside user space.
  */
 int mm_set_start_brk(struct mm_struct *mm, uva_t start);
 

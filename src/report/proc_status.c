@@ -35,7 +35,7 @@ static void put_memory(struct seq_buf *out, const struct mm_usage *u)
 	put_pages(out, "RssShmem", u->rss_shmem);
 	put_pages(out, "VmData", u->data_vm);
 	put_pages(out, "VmStk", u->stack_vm);
-	put_pages(out, "VmExe", 0);
+	put_pages(out, "VmExe", u->text);
 	put_pages(out, "VmLib", 0);
 	put_kb(out, "VmPTE", u->table_bytes >> 10);
 	put_pages(out, "VmSwap", u->swap);
@@ -62,6 +62,6 @@ void show_pid_statm(const struct proc_task *t, struct seq_buf *out)
 		mm_usage_get(t->mm, &u);
 	/* size, resident, shared, text, (lib), data with stack, (dirty) */
 	seq_printf(out, "%llu %llu %llu %llu 0 %llu 0\n", LLU(u.total_vm),
-		   LLU(rss(&u)), LLU(u.rss_file + u.rss_shmem), LLU(0),
+		   LLU(rss(&u)), LLU(u.rss_file + u.rss_shmem), LLU(u.text),
 		   LLU(u.data_vm + u.stack_vm));
 }

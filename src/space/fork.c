@@ -209,14 +209,12 @@ int mm_fork(struct mm_struct *old, struct mm_struct **out)
 	mm_start_write_all(old);
 	mm->brk = old->brk;
 	mm->start_brk = old->start_brk;
-	mm->rlimit_as = old->rlimit_as;
-	mm->rlimit_data = old->rlimit_data;
-	mm->rlimit_stack = old->rlimit_stack;
-	mm->rlimit_memlock = old->rlimit_memlock;
+	mm_limits_inherit(mm, old);
+	err = mm_exec_fork(mm, old);
 	for_each_vma (vma, old) {
-		err = dup_vma(mm, vma);
 		if (err)
 			break;
+		err = dup_vma(mm, vma);
 	}
 	if (err)
 		uffd_fork_cancel(old, mm);

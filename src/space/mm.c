@@ -173,8 +173,7 @@ int mm_create(const struct mm_layout *layout, struct mm_struct **out)
 	mm->layout = *layout;
 	mm->start_brk = mm->brk = layout->start_brk;
 	mm->mm_users = mm->mm_count = 1;
-	mm->rlimit_as = mm->rlimit_data = ~0UL;
-	mm->rlimit_stack = mm->rlimit_memlock = 8UL << 20;
+	mm_limits_init(mm);
 	if (!mm_enlist(mm)) {
 		pgtable_destroy(&mm->pt);
 		kmem_cache_free(space_sys.mm_cache, mm);
@@ -278,6 +277,7 @@ void mm_put(struct mm_struct *mm)
 	if (left)
 		return;
 	exit_mmap(mm);
+	mm_exec_free(mm);
 	mm_delist(mm);
 	mm_drop(mm);
 	epoch_poll();
@@ -442,23 +442,18 @@ void mm_task_exit(struct mm_task *task)
 	mm_put(mm);
 }
 
-/* Limits are a process's, and execve(2) keeps them. */
-static void inherit_limits(struct mm_struct *mm, const struct mm_struct *old)
-{
-	mm->rlimit_as = READ_ONCE(old->rlimit_as);
-	mm->rlimit_data = READ_ONCE(old->rlimit_data);
-	mm->rlimit_stack = READ_ONCE(old->rlimit_stack);
-	mm->rlimit_memlock = READ_ONCE(old->rlimit_memlock);
-}
-
 void mm_task_exec(struct mm_struct *mm)
 {
 	struct mm_task *task = port_current();
 	struct mm_struct *old = task->mm, *active;
 
 	mm_verify(mm != old);
-	if (old)
-		inherit_limits(mm, old);
+	/* Limits are a process's, and execve(2) keeps them. */
+	if (old) {
+		down_read(&old->mmap_lock);
+		mm_limits_inherit(mm, old);
+		up_read(&old->mmap_lock);
+	}
 	mm_grab(mm);
 	preempt_disable();
 	active = task->active_mm;
@@ -537,6 +532,7 @@ void mm_usage_get(const struct mm_struct *mm, struct mm_usage *out)
 	out->map_count = READ_ONCE(mm->map_count);
 	out->brk = READ_ONCE(mm->brk);
 	out->start_brk = mm->start_brk;
+	out->text = mm_text_pages(mm);
 }
 
 void mm_for_each_map(struct mm_struct *mm,

@@ -409,7 +409,7 @@ uva_t do_brk(struct mm_struct *mm, uva_t brk)
 	from = PAGE_ALIGN(mm->brk);
 	to = PAGE_ALIGN(brk);
 	if (brk < mm->start_brk || brk > mm->layout.task_size ||
-	    brk - mm->start_brk > mm->rlimit_data)
+	    brk - mm->start_brk + mm_data_bytes(mm) > mm->rlimit_data)
 		ok = false;
 	else if (to > from)
 		ok = brk_grow(mm, from, to);

@@ -146,8 +146,12 @@ struct mm_struct {
 	u64 def_flags; /* (M) VM_LOCKED_MASK of mappings to come: mlockall() */
 	u64 hiwater_rss; /* (A) largest mm_rss() before pages went */
 	u64 hiwater_vm;	 /* (M) largest total_vm so far */
-	/* (M) bytes */
+	/* (M) bytes; what binds, and how far it may be raised: rlimit.c */
 	u64 rlimit_as, rlimit_data, rlimit_stack, rlimit_memlock;
+	struct mm_hard_limits {
+		u64 as, data, stack, memlock;
+	} hard;
+	struct mm_exec *exec;	      /* (A) set once; PR_SET_MM: prctl_mm.c */
 	spinlock_t anon_lock;	      /* linking a VMA's first anon_vma */
 	struct list_head mmlist;      /* (S) all address spaces */
 	struct list_head uffd_events; /* (M) to be told: userfaultfd.h */
@@ -460,6 +464,22 @@ void limits_init(void);
 bool mm_capable(u32 cap);
 /* can_do_mlock: may anything be locked at all? */
 bool can_do_mlock(const struct mm_struct *mm);
+/* mm_limits_init: those of the first process. mm_limits_inherit: MM's become
+ * OLD's, whose mmap lock is held. (rlimit.c) */
+void mm_limits_init(struct mm_struct *mm);
+void mm_limits_inherit(struct mm_struct *mm, const struct mm_struct *old);
+
+/*
+ * What PR_SET_MM set (prctl_mm.c). mm_exec_fork: MM, new, gets what OLD has: 0,
+ * -ENOMEM; OLD's mmap lock held. mm_exec_free: it goes; MM has no user.
+ * mm_text_pages: of the program's code; takes no lock. mm_data_bytes: of its
+ * data, for RLIMIT_DATA; mmap lock held.
+ */
+int mm_exec_fork(struct mm_struct *mm, struct mm_struct *old) MM_MUST_CHECK;
+void mm_exec_free(struct mm_struct *mm);
+u64 mm_text_pages(const struct mm_struct *mm);
+u64 mm_data_bytes(const struct mm_struct *mm);
+
 /* mlock_may_grow: does RLIMIT_MEMLOCK let PAGES of VM_FLAGS come? */
 bool mlock_may_grow(const struct mm_struct *mm, u64 vm_flags, u64 pages);
 /* may_expand_vm: RLIMIT_AS and RLIMIT_DATA allow PAGES more. */

@@ -128,6 +128,35 @@ struct diff_host {
 	uint32_t death_at; /* the operation whose turn it was then */
 };
 
+/*
+ * set_heap: PR_SET_MM_MAP with START, BRK and DATA bytes of data; all else is
+ * as it was.
+ */
+struct diff_prctl_map {
+	uint64_t start_code, end_code, start_data, end_data;
+	uint64_t start_brk, brk, start_stack;
+	uint64_t arg_start, arg_end, env_start, env_end;
+	uint64_t auxv;
+	uint32_t auxv_size, exe_fd;
+};
+
+static inline void diff_heap_map(struct diff_prctl_map *m, uint64_t start,
+				 uint64_t brk, uint64_t data)
+{
+	uint64_t low = DIFF_LOW_END - DIFF_PAGE;
+
+	m->start_code = low - DIFF_PAGE;
+	m->end_code = m->start_data = low;
+	m->end_data = low + data;
+	m->start_brk = start;
+	m->brk = brk;
+	m->start_stack = m->arg_start = m->arg_end = low;
+	m->env_start = m->env_end = low;
+	m->auxv = 0;
+	m->auxv_size = 0;
+	m->exe_fd = ~0u;
+}
+
 /* What a sequence's operations name: both sides prepare that. */
 #define DIFF_USES_FILES	 1u
 #define DIFF_USES_DISK	 2u

@@ -165,6 +165,26 @@ static long set_limit(const struct diff_op *op)
 	return SYS(NR_setrlimit, op->arg[0], U64(lim));
 }
 
+/* Both limits; what the executor needs comes on top, as above. */
+static long set_both_limits(const uint64_t *a)
+{
+	uint64_t lim[2] = {a[1], a[2]};
+
+	for (unsigned i = 0; a[0] == 2 && i < 2; i++)
+		if (lim[i] != ~0ul)
+			lim[i] += sh->host.data_pages * DIFF_PAGE;
+	return SYS(NR_setrlimit, a[0], U64(lim));
+}
+
+/* Where the heap is, and how much data there is beside it (PR_SET_MM_MAP). */
+static long set_heap(uint64_t start, uint64_t brk, uint64_t data)
+{
+	struct diff_prctl_map map;
+
+	diff_heap_map(&map, start, brk, data);
+	return SYS(NR_prctl, 35, 14, U64(&map), sizeof(map), 0);
+}
+
 /* process_vm_readv(2) and its sister, of this process itself. */
 static long process_vm(const struct diff_op *op)
 {
@@ -287,6 +307,12 @@ static uint32_t special(const struct diff_op *op, struct diff_result *r,
 		break;
 	case OP_RLIMIT:
 		r->ret = set_limit(op);
+		break;
+	case OP_PRLIMIT:
+		r->ret = set_both_limits(op->arg);
+		break;
+	case OP_HEAP:
+		r->ret = set_heap(a, op->arg[1], op->arg[2]);
 		break;
 	case OP_MAPS:
 		r->ret = snapshot(sh, r, SNAP_MAPS);
@@ -412,27 +438,6 @@ static long drop_privileges(void)
 	return SYS(NR_capset, U64(&head), U64(none));
 }
 
-/* Where the heap begins (PR_SET_MM_MAP). */
-static long place_heap(void)
-{
-	struct {
-		uint64_t start_code, end_code, start_data, end_data;
-		uint64_t start_brk, brk, start_stack;
-		uint64_t arg_start, arg_end, env_start, env_end;
-		uint64_t auxv;
-		uint32_t auxv_size, exe_fd;
-	} map;
-
-	memset(&map, 0, sizeof(map));
-	map.start_code = DIFF_LOW_END - 2 * DIFF_PAGE;
-	map.end_code = map.start_data = map.end_data = DIFF_LOW_END - DIFF_PAGE;
-	map.start_brk = map.brk = DIFF_HEAP;
-	map.start_stack = map.arg_start = map.arg_end = map.env_start =
-		map.env_end = DIFF_LOW_END - DIFF_PAGE;
-	map.exe_fd = ~0u;
-	return SYS(NR_prctl, 35, 14, U64(&map), sizeof(map), 0);
-}
-
 static void note_count(const struct maps_line *m, void *arg)
 {
 	if (m->start < DIFF_LOW_END)
@@ -472,7 +477,7 @@ static long prepare(void)
 	err = SYS(NR_munmap, DIFF_LOW_END, DIFF_TASK_SIZE - DIFF_LOW_END);
 	if (err)
 		return err;
-	sh->host.heap = place_heap() == 0;
+	sh->host.heap = set_heap(DIFF_HEAP, DIFF_HEAP, 0) == 0;
 	sh->host.stage = 5;
 	at = SYS(NR_mmap, 0, DIFF_PAGE, PROT_RW, MAP_PRIVATE_F | MAP_ANON_F,
 		 ~0ul, 0);

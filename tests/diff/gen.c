@@ -118,6 +118,12 @@ static bool pair_safe(const struct diff_op *op)
 	       !(too_many(a[1]) && too_many(a[3]));
 }
 
+/* Nothing of the executor's own lies in a heap there. */
+static bool brk_safe(uint64_t at)
+{
+	return at >= DIFF_LOW_END || at < DIFF_PAGE;
+}
+
 bool op_safe(const struct diff_op *op)
 {
 	const uint64_t *a = op->arg;
@@ -139,13 +145,13 @@ bool op_safe(const struct diff_op *op)
 	case OP_PVWRITE:
 	case OP_PMADVISE:
 		return pair_safe(op);
-	case OP_RLIMIT:
-		return a[0] != 8 || a[1] <= DIFF_MEMLOCK;
+	case OP_HEAP:
+		return brk_safe(a[0]) && brk_safe(a[1]);
 	case OP_MREMAP:
 		return range_safe(a[0], a[1]) &&
 		       (!(a[3] & 2) || range_safe(a[4], a[2]));
 	case OP_BRK:
-		return a[0] >= DIFF_LOW_END || a[0] < DIFF_PAGE;
+		return brk_safe(a[0]);
 	case OP_GETPOL:
 		return range_safe(a[0], 8) && (a[1] & 2);
 	case OP_READ:

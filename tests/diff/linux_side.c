@@ -102,6 +102,7 @@ static const char *unsuitable(void)
 {
 	struct utsname u;
 	struct sysinfo si;
+	static const int open_ended[] = {RLIMIT_STACK, RLIMIT_DATA, RLIMIT_AS};
 	struct rlimit lim;
 	unsigned major = 0, minor = 0;
 	uint64_t v;
@@ -132,16 +133,18 @@ static const char *unsuitable(void)
 		return "less than 3 GiB of RAM";
 	if (getrlimit(RLIMIT_MEMLOCK, &lim) || lim.rlim_max < DIFF_MEMLOCK)
 		return "RLIMIT_MEMLOCK may not be 8 MiB";
+	for (unsigned i = 0; i < sizeof(open_ended) / sizeof(*open_ended); i++)
+		if (getrlimit(open_ended[i], &lim) ||
+		    lim.rlim_max != RLIM_INFINITY)
+			return "a hard limit of memory is set";
 	return NULL;
 }
 
-static void limit(int which, rlim_t soft)
+/* MAX: also what it may be raised to. */
+static void limit(int which, rlim_t soft, rlim_t max)
 {
-	struct rlimit r;
+	struct rlimit r = {soft, max};
 
-	if (getrlimit(which, &r))
-		_exit(3);
-	r.rlim_cur = soft < r.rlim_max ? soft : r.rlim_max;
 	if (setrlimit(which, &r))
 		_exit(3);
 }
@@ -203,11 +206,11 @@ static void become(int in, int out)
 	const char *path = getenv("MMDIFF_EXECUTOR");
 
 	setpgid(0, 0);
-	limit(RLIMIT_STACK, 8u << 20);
-	limit(RLIMIT_CORE, 0);
-	limit(RLIMIT_AS, RLIM_INFINITY);
-	limit(RLIMIT_DATA, RLIM_INFINITY);
-	limit(RLIMIT_MEMLOCK, DIFF_MEMLOCK);
+	limit(RLIMIT_STACK, 8u << 20, RLIM_INFINITY);
+	limit(RLIMIT_CORE, 0, 0);
+	limit(RLIMIT_AS, RLIM_INFINITY, RLIM_INFINITY);
+	limit(RLIMIT_DATA, RLIM_INFINITY, RLIM_INFINITY);
+	limit(RLIMIT_MEMLOCK, DIFF_MEMLOCK, DIFF_MEMLOCK);
 	if (personality(ADDR_NO_RANDOMIZE) < 0)
 		_exit(4);
 	for (unsigned i = 0; i < DIFF_FD_MEMFD; i++)

@@ -9,6 +9,8 @@
 #include "sim_machine.h"
 
 #include <mmkit/mempolicy.h>
+#include <mmkit/prctl.h>
+#include <mmkit/resource.h>
 #include <mmkit/shmem.h>
 #include <mmkit/uaccess.h>
 
@@ -268,28 +270,36 @@ static struct mm_struct *new_space(void)
 	return mm;
 }
 
-static void set_limit(struct mm_struct *mm, const struct diff_op *op)
+/* A limit as the executor gives it. */
+static u64 limit_value(const u64 *a, u64 v)
 {
-	u64 v = op->arg[1];
+	return a[0] == 2 && v != ~0ul ? v + linux_host()->data_pages * PAGE_SIZE
+				      : v;
+}
 
-	switch (op->arg[0]) {
-	case 2:
-		mm->rlimit_data =
-			v == ~0ul ? v
-				  : v + linux_host()->data_pages * PAGE_SIZE;
-		break;
-	case 3:
-		mm->rlimit_stack = v;
-		break;
-	case 8:
-		mm->rlimit_memlock = v;
-		break;
-	case 9:
-		mm->rlimit_as = v;
-		break;
-	default:
-		break;
-	}
+static s64 set_limit(struct mm_struct *mm, const struct diff_op *op)
+{
+	struct mm_rlimit new;
+
+	if (mm_prlimit(mm, (int)op->arg[0], NULL, &new))
+		return -EINVAL;
+	new.cur = limit_value(op->arg, op->arg[1]);
+	if (op->call == OP_PRLIMIT)
+		new.max = limit_value(op->arg, op->arg[2]);
+	return mm_prlimit(mm, (int)op->arg[0], &new, NULL);
+}
+
+/* The call's structure lies where the executor would be. */
+static s64 sim_set_heap(struct mm_struct *mm, const u64 *a)
+{
+	u64 at = linux_host()->min_addr;
+	struct mm_set_mm req = {.op = PR_SET_MM_MAP, .arg3 = at};
+	struct diff_prctl_map map;
+
+	diff_heap_map(&map, a[0], a[1], a[2]);
+	CHECK_EQ(copy_to_user(mm, at, &map, sizeof(map)), 0);
+	req.arg4 = sizeof(map);
+	return mm_prctl_set_mm(mm, &req);
 }
 
 static void run_in(uint32_t proc)
@@ -710,7 +720,11 @@ static void sim_op(const struct diff_op *op, struct diff_result *r)
 		r->ret = sim_get_policy(mm, op->arg, r);
 		break;
 	case OP_RLIMIT:
-		set_limit(mm, op);
+	case OP_PRLIMIT:
+		r->ret = set_limit(mm, op);
+		break;
+	case OP_HEAP:
+		r->ret = sim_set_heap(mm, op->arg);
 		break;
 	case OP_MAPS:
 	case OP_CHECK:

@@ -210,7 +210,7 @@ static void refuses_unsafe(void **state)
 		"0 process_vm_readv w 0x10 0x400000 0x10 0x0",
 		"0 process_vm_writev w 0x40000000 h 0x40000000 0x0",
 		"0 process_madvise w 0x1000 0x400000 0x1000 dontneed",
-		"0 rlimit memlock 0xffffffffffffffff",
+		"0 set_heap h 0x20000000 0",
 		"0 mmap_file w 0x1000 r private|fixed 0x3 0x0",
 		"0 mmap_file 0x400000 0x1000 r private|fixed f0 0x0",
 		"0 mmap_file w 0x40000000 r private|populate f0 0x0",
