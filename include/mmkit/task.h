@@ -48,6 +48,14 @@ struct mm_held_lock {
 	u16 flags;
 };
 
+/* A leaf table that a walk found, and which part of the space it maps. */
+struct mm_leaf {
+	void *entries;
+	struct page *table;
+	u64 region; /* MM_LEAF_NONE: there is none */
+};
+#define MM_LEAF_NONE (~0UL)
+
 struct mm_task {
 	struct mm_struct *mm; /* own address space; NULL: kernel thread */
 	struct mm_struct *active_mm; /* the one loaded while this runs */
@@ -65,6 +73,7 @@ struct mm_task {
 	u32 nr_dirtied; /* pages of files since it last looked at limits */
 	struct vm_area_struct *fault_vma; /* of the last fault, and when it */
 	u64 fault_seq;			  /* was found (space/vma_lock.c) */
+	struct mm_leaf fault_leaf;	  /* its table of the last fault */
 	struct completion *vfork_done;	  /* done when this leaves its space */
 	u64 reclaimed_slab;	    /* frames of slabs freed in PF_MEMALLOC */
 	struct port_thread *thread; /* set by the port at creation */

@@ -142,6 +142,24 @@ static inline bool spin_trylock(spinlock_t *lock)
 	return true;
 }
 
+/*
+ * spin_lock_free: spin_lock() if LOCK is free, else false. For fast ways that
+ * leave the waiting to a function of its own: who is told false calls that,
+ * so the order of locks is checked as of a lock that is waited for.
+ */
+static inline bool spin_lock_free(spinlock_t *lock)
+{
+	port_sched_point();
+	port_pin();
+	if (unlikely(!port_spin_trylock(&lock->word))) {
+		port_unpin();
+		return false;
+	}
+	lockdep_acquire((enum lock_class)lock->class_id, lock, LOCKDEP_SPIN);
+	spin_set_owner(lock);
+	return true;
+}
+
 static inline unsigned long spin_lock_irqsave_get(spinlock_t *lock, u32 kind)
 {
 	unsigned long flags;

@@ -34,10 +34,24 @@ void tlb_remove_table(struct page *table, void *arg)
 	page_list_add(&tlb->tables, table);
 }
 
+/* Tables that go back at a time. */
+#define TABLE_BATCH 16u
+
+static void release_tables(struct page_list *list)
+{
+	struct page *tables[TABLE_BATCH];
+
+	while (!page_list_empty(list)) {
+		u32 nr = 0;
+
+		while (nr < TABLE_BATCH && (tables[nr] = page_list_pop(list)))
+			nr++;
+		pt_tables_release_empty(tables, nr);
+	}
+}
+
 void tlb_flush_mmu(struct mmu_gather *tlb)
 {
-	struct page *table;
-
 	/* A CPU may cache upper entries too: freed tables need all of it. */
 	if (tlb->full || !page_list_empty(&tlb->tables))
 		port_tlb_flush(tlb->cpus, tlb->asid, 0, 0);
@@ -48,8 +62,8 @@ void tlb_flush_mmu(struct mmu_gather *tlb)
 	if (tlb->nr)
 		tlb->release(tlb->pages, tlb->nr);
 	tlb->nr = 0;
-	while ((table = page_list_pop(&tlb->tables)))
-		pt_table_release_empty(table);
+	if (!page_list_empty(&tlb->tables))
+		release_tables(&tlb->tables);
 }
 
 void tlb_finish(struct mmu_gather *tlb)

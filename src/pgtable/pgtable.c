@@ -58,7 +58,7 @@
 #include "phys/mmzone.h"
 #include "phys/vmstat.h"
 
-static void table_account(struct page *table, long n)
+static void table_account(const struct page *table, long n)
 {
 	mod_node_page_state(page_zone(table)->zone_pgdat, NR_PAGETABLE, n);
 }
@@ -78,25 +78,35 @@ static struct page *table_new(void)
 	return table;
 }
 
-/* TABLE is an ordinary frame again. */
+/* TABLE is an ordinary frame again, but for the account. */
 static void table_unmake(struct page *table)
 {
 	mm_verify(PageTable(table));
 	ClearPageTable(table);
 	set_page_mapping_word(table, 0);
-	table_account(table, -1);
 }
 
 void pt_table_release(struct page *table)
 {
 	table_unmake(table);
+	table_account(table, -1);
 	__free_pages(table, 0);
 }
 
-void pt_table_release_empty(struct page *table)
+void pt_tables_release_empty(struct page **tables, u32 nr)
 {
-	table_unmake(table);
-	free_zeroed_page(table);
+	u32 counted = 0;
+
+	for (u32 i = 0; i < nr; i++) {
+		table_unmake(tables[i]);
+		if (page_zone_id(tables[i]) == page_zone_id(tables[counted]))
+			continue;
+		table_account(tables[counted], -(long)(i - counted));
+		counted = i;
+	}
+	if (nr)
+		table_account(tables[counted], -(long)(nr - counted));
+	free_zeroed_pages(tables, nr);
 }
 
 /*
@@ -349,7 +359,7 @@ static int table_install(struct pgtable *pt, struct pt_slot *slot)
 	}
 	spin_unlock(&pt->lock);
 	if (table)
-		pt_table_release_empty(table);
+		pt_tables_release_empty(&table, 1);
 	else
 		__atomic_fetch_add(&pt->table_bytes, PAGE_SIZE,
 				   __ATOMIC_RELAXED);
@@ -361,13 +371,15 @@ static MM_NOINLINE int alloc_slow(struct pgtable *pt, uva_t va,
 {
 	struct pt_slot s;
 
-	walk(pt, va, &s);
-	while (s.level > 0) {
-		int err = table_install(pt, &s);
+	/* On from each table that is there now, ours or another's. */
+	for (walk(pt, va, &s); s.level > 0;) {
+		struct page *below;
 
-		if (err)
-			return err;
-		walk(pt, va, &s);
+		if (!pte_present(pt_get(&s)) && table_install(pt, &s))
+			return -ENOMEM;
+		below = pfn_to_page(pte_pfn(pt_get(&s)));
+		mm_verify(PageTable(below));
+		s = slot_in(pt->fmt, below, s.level - 1, va);
 	}
 	*slot = s;
 	return 0;

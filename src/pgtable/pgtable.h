@@ -185,12 +185,74 @@ static inline void pt_next_as(struct pt_slot *slot, bool native)
 }
 
 /*
+ * pt_skip_none_as: SLOT, of ADDR, moves on over entries that are none, to END
+ * at most, which the table reaches. Returns the address that it is of now.
+ */
+static inline uva_t pt_skip_none_as(struct pt_slot *slot, uva_t addr, uva_t end,
+				    bool native)
+{
+	const u64 *at = slot->entry;
+	u64 left = (end - addr) >> PAGE_SHIFT;
+
+	if (!native) {
+		for (; addr < end && pte_none(pt_get_odd(slot));
+		     addr += PAGE_SIZE)
+			pt_next_as(slot, false);
+		return addr;
+	}
+	while (left >= 8 && !(READ_ONCE(at[0]) | READ_ONCE(at[1]) |
+			      READ_ONCE(at[2]) | READ_ONCE(at[3]) |
+			      READ_ONCE(at[4]) | READ_ONCE(at[5]) |
+			      READ_ONCE(at[6]) | READ_ONCE(at[7]))) {
+		left -= 8;
+		at += 8;
+	}
+	for (; left && !READ_ONCE(*at); left--)
+		at++;
+	slot->entry = (void *)(uintptr_t)at;
+	return end - (left << PAGE_SHIFT);
+}
+
+/*
  * pt_next: the slot after SLOT in the same table; the caller knows by the
  * address that it does not run off the table's end.
  */
 static inline void pt_next(struct pt_slot *slot)
 {
 	slot->entry = (char *)slot->entry + slot->fmt->entry_bytes;
+}
+
+#define PT_LEAF_SHIFT (PAGE_SHIFT + 9) /* what such a leaf table maps */
+
+/*
+ * pt_leaf_slot: the slot of VA in LEAF, if that is the table that maps it. The
+ * caller knows that the table is in use still. pt_leaf_keep: LEAF is the table
+ * of SLOT, of VA. Only where the CPU's layout is the manager's.
+ */
+static inline bool pt_leaf_slot(const struct pgtable *pt,
+				const struct mm_leaf *leaf, uva_t va,
+				struct pt_slot *slot)
+{
+	if (leaf->region != va >> PT_LEAF_SHIFT)
+		return false;
+	mm_verify(PageTable(leaf->table));
+	slot->entry = (char *)leaf->entries +
+		      (va >> (PAGE_SHIFT - 3) & (PAGE_SIZE - sizeof(u64)));
+	slot->table = leaf->table;
+	slot->fmt = pt->fmt;
+	slot->level = 0;
+	return true;
+}
+
+static inline void pt_leaf_keep(struct mm_leaf *leaf,
+				const struct pt_slot *slot, uva_t va)
+{
+	if (unlikely(!pt_native(slot)))
+		return;
+	leaf->entries =
+		(void *)((uintptr_t)slot->entry & ~(uintptr_t)(PAGE_SIZE - 1));
+	leaf->table = slot->table;
+	leaf->region = va >> PT_LEAF_SHIFT;
 }
 
 /* First address beyond the leaf table that maps VA, or END if smaller. */
@@ -234,9 +296,10 @@ static inline bool pt_is_kernel(const struct page *table)
 
 /* pt_table_release: give a table's frame back to the allocator. */
 void pt_table_release(struct page *table);
-/* pt_table_release_empty: the same for one whose entries are all none, as
- * pgtable_free_range() hands them out: the next need not be cleared. */
-void pt_table_release_empty(struct page *table);
+/* pt_tables_release_empty: the same for NR whose entries are all none, as
+ * pgtable_free_range() hands them out: the next need not be cleared. The array
+ * is overwritten. */
+void pt_tables_release_empty(struct page **tables, u32 nr);
 
 /*
  * pgtable_check: walk the whole tree but for the part that is shared: every

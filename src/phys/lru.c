@@ -339,17 +339,11 @@ static MM_NOINLINE void lru_batch_full(struct lru_batch *b)
 	lru_add_pages(pages, LRU_BATCH);
 }
 
-void lru_cache_add(struct page *page)
+/* PAGE, with the reference for it, to B, locked, which is unlocked. */
+static inline void lru_batch_add(struct lru_batch *b, struct page *page)
 {
-	struct lru_batch *b;
-	u32 nr;
+	u32 nr = b->nr;
 
-	mm_verify(!PageLRU(page));
-	get_page(page);
-	preempt_disable();
-	b = &phys_sys.lru.add[port_cpu()];
-	spin_lock(&b->lock);
-	nr = b->nr;
 	mm_verify(nr < LRU_BATCH);
 	b->pages[nr++] = page;
 	WRITE_ONCE(b->nr, nr);
@@ -359,6 +353,27 @@ void lru_cache_add(struct page *page)
 	}
 	spin_unlock(&b->lock);
 	preempt_enable();
+}
+
+/* Somebody drains B. Pinned. */
+static MM_NOINLINE void lru_batch_wait(struct lru_batch *b, struct page *page)
+{
+	spin_lock(&b->lock);
+	lru_batch_add(b, page);
+}
+
+void lru_cache_add(struct page *page)
+{
+	struct lru_batch *b;
+
+	mm_verify(!PageLRU(page));
+	get_page(page);
+	preempt_disable();
+	b = &phys_sys.lru.add[port_cpu()];
+	if (unlikely(!spin_lock_free(&b->lock)))
+		lru_batch_wait(b, page);
+	else
+		lru_batch_add(b, page);
 }
 
 void lru_add_drain(void)

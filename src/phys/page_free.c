@@ -544,48 +544,44 @@ static u32 batch_to_zone(struct page *const *pages, u32 nr)
 /* Frames that PCP_ZEROED holds: tables of a few processes that come and go. */
 #define ZEROED_MAX 16
 
-/* PAGE, clean and all zero, to this CPU's stack of such. False: no room. */
-static bool zeroed_to_pcp(struct page *page)
+/* The NR at PAGES, clean and all zero, to this CPU's stack of such, as far as
+ * there is room and they are of the first's zone. Returns how many went. */
+static u32 zeroed_to_pcp(struct page **pages, u32 nr)
 {
+	u8 zone_id = page_zone_id(pages[0]);
 	struct per_cpu_pages *pcp;
-	bool taken = false;
+	u32 done = 0;
 
 	port_pin();
-	pcp = phys_sys.pcp_of[port_cpu_or_none()][page_zone_id(page)];
+	pcp = phys_sys.pcp_of[port_cpu_or_none()][zone_id];
 	if (unlikely(!pcp_trylock(pcp))) {
 		port_unpin();
-		return false;
+		return 0;
 	}
 	/* Drains do not count: there are none, or at most so many. */
 	if (!pcp->lists[PCP_ZEROED])
 		pcp->nr_zeroed = 0;
-	if (pcp->nr_zeroed < ZEROED_MAX && pcp->room > 1 &&
-	    get_pageblock_migratetype(page) < MIGRATE_PCPTYPES) {
+	nr = min(nr, (u32)max(min(pcp->room - 1, ZEROED_MAX - pcp->nr_zeroed),
+			      0));
+	for (; done < nr; done++) {
+		struct page *page = pages[done];
+
+		if (page_zone_id(page) != zone_id ||
+		    get_pageblock_migratetype(page) >= MIGRATE_PCPTYPES)
+			break;
 		pcp_push(pcp, PCP_ZEROED, page);
-		pcp->nr_zeroed++;
-		pcp_add(pcp->nr_free, 1);
-		pcp_add_frames(pcp, 1);
-		taken = true;
 	}
+	pcp->nr_zeroed += (u8)done;
+	pcp_add(pcp->nr_free, done);
+	pcp_add_frames(pcp, (s32)done);
 	pcp_unlock(pcp);
 	port_unpin();
-	return taken;
+	return done;
 }
 
-void free_zeroed_page(struct page *page)
+/* The NR at PAGES, clean, to where free frames are. */
+static void place_batch(struct page **pages, u32 nr)
 {
-	mm_assert(!PageCompound(page));
-	if (!drop_ref(page) || !clean_batch(&page, 1))
-		return;
-	if (!zeroed_to_pcp(page) && !batch_to_pcp(&page, 1))
-		(void)batch_to_zone(&page, 1);
-}
-
-/* The NR at PAGES have no reference left. */
-static void free_batch(struct page **pages, u32 nr)
-{
-	lru_release_pages(pages, nr);
-	nr = clean_batch(pages, nr);
 	while (nr) {
 		u32 n = batch_to_pcp(pages, nr);
 
@@ -594,6 +590,29 @@ static void free_batch(struct page **pages, u32 nr)
 		pages += n;
 		nr -= n;
 	}
+}
+
+void free_zeroed_pages(struct page **pages, u32 nr)
+{
+	u32 last = 0, n;
+
+	for (u32 i = 0; i < nr; i++) {
+		mm_assert(!PageCompound(pages[i]));
+		if (drop_ref(pages[i]))
+			pages[last++] = pages[i];
+	}
+	last = clean_batch(pages, last);
+	if (!last)
+		return;
+	n = zeroed_to_pcp(pages, last);
+	place_batch(pages + n, last - n);
+}
+
+/* The NR at PAGES have no reference left. */
+static void free_batch(struct page **pages, u32 nr)
+{
+	lru_release_pages(pages, nr);
+	place_batch(pages, clean_batch(pages, nr));
 }
 
 void release_pages_after(struct page **pages, u32 nr, u32 flags,

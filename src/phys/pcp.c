@@ -7,7 +7,7 @@
  *
  * 2. Structures. struct per_cpu_pages per zone and CPU: a stack for each of
  *    three types at orders 0..3, one for whole movable pageblocks, one for a
- *    few frames that came back all zero (free_zeroed_page()), linked by
+ *    few frames that came back all zero (free_zeroed_pages()), linked by
  * the descriptors' mapping word. Frames on them have reference count 0 and
  * clear flags and are not in NR_FREE_PAGES: they belong to the CPU.
  *

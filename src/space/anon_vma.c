@@ -191,15 +191,6 @@ static void avc_link(struct vm_area_struct *vma, struct anon_vma_chain *avc,
 	avc_insert(avc);
 }
 
-void anon_vma_assign(struct vm_area_struct *vma, struct anon_vma *av)
-{
-	mm_assert(vma->anon_vma == NULL);
-	anon_vma_lock(av);
-	av->num_active_vmas++;
-	anon_vma_unlock(av);
-	WRITE_ONCE(vma->anon_vma, av);
-}
-
 /* The root of all of VMA's anon_vmas; NULL if it has none. */
 static struct anon_vma *vma_root(struct vm_area_struct *vma)
 {
@@ -293,22 +284,36 @@ int anon_vma_prepare(struct vm_area_struct *vma)
 /* ---- fork, split, merge
  * ------------------------------------------------------------------ */
 
-int anon_vma_clone(struct vm_area_struct *dst, struct vm_area_struct *src)
+/* DST is linked to all anon_vmas that SRC is linked to, and gets its new pages
+ * from OWN, one of them, or NULL. */
+static int clone_links(struct vm_area_struct *dst, struct vm_area_struct *src,
+		       struct anon_vma *own)
 {
 	struct anon_vma_chain *pavc;
 
 	list_for_each_entry_reverse (pavc, &src->anon_vma_chain, same_vma) {
 		struct anon_vma_chain *avc = avc_alloc();
+		struct anon_vma *av = pavc->anon_vma;
 
 		if (!avc) {
 			unlink_anon_vmas(dst);
 			return -ENOMEM;
 		}
-		anon_vma_lock(pavc->anon_vma);
-		avc_link(dst, avc, pavc->anon_vma);
-		anon_vma_unlock(pavc->anon_vma);
+		anon_vma_lock(av);
+		avc_link(dst, avc, av);
+		if (av == own) {
+			own->num_active_vmas++;
+			WRITE_ONCE(dst->anon_vma, own);
+		}
+		anon_vma_unlock(av);
 	}
 	return 0;
+}
+
+int anon_vma_clone(struct vm_area_struct *dst, struct vm_area_struct *src)
+{
+	mm_assert(dst->anon_vma == NULL);
+	return clone_links(dst, src, src->anon_vma);
 }
 
 /*
@@ -343,7 +348,7 @@ int anon_vma_fork(struct vm_area_struct *vma, struct vm_area_struct *pvma)
 	mm_assert(vma->anon_vma == NULL);
 	if (!parent)
 		return 0;
-	if (anon_vma_clone(vma, pvma))
+	if (clone_links(vma, pvma, NULL))
 		return -ENOMEM;
 	if (take_idle(vma))
 		return 0;
@@ -367,13 +372,13 @@ int anon_vma_fork(struct vm_area_struct *vma, struct vm_area_struct *pvma)
 	return 0;
 }
 
-/* Take one link away; returns its anon_vma if that has no links left. */
+/* Take one link out of its tree; returns its anon_vma if that has no links
+ * left. Root lock held. */
 static struct anon_vma *avc_unlink(struct anon_vma_chain *avc)
 {
 	struct anon_vma *av = avc->anon_vma;
 
 	avc_tree_remove(avc, &av->rb_root);
-	list_del(&avc->same_vma);
 	if (av->rb_root.rb_node)
 		return NULL;
 	mm_verify(av->parent->num_children > 0);
@@ -383,31 +388,32 @@ static struct anon_vma *avc_unlink(struct anon_vma_chain *avc)
 
 void unlink_anon_vmas(struct vm_area_struct *vma)
 {
-	struct anon_vma *own = vma->anon_vma;
+	struct anon_vma *own = vma->anon_vma, *root = vma_root(vma);
 	struct anon_vma_chain *avc, *next;
 
+	mm_verify(root || !own);
+	if (!root)
+		return;
+	/* The root outlives its lock's use by this reference. */
+	anon_vma_get(root);
+	anon_vma_lock(root);
 	if (own) {
-		anon_vma_lock(own);
 		mm_verify(own->num_active_vmas > 0);
 		own->num_active_vmas--;
-		anon_vma_unlock(own);
-		vma->anon_vma = NULL;
 	}
+	list_for_each_entry (avc, &vma->anon_vma_chain, same_vma) {
+		mm_assert(avc->anon_vma->root == root);
+		avc->anon_vma = avc_unlink(avc);
+	}
+	anon_vma_unlock(root);
+	vma->anon_vma = NULL;
 	list_for_each_entry_safe (avc, next, &vma->anon_vma_chain, same_vma) {
-		struct anon_vma *av = avc->anon_vma, *root, *empty;
-
-		mm_assert(av);
-		root = av->root;
-		/* The root outlives its lock's use by this reference. */
-		anon_vma_get(root);
-		anon_vma_lock(av);
-		empty = avc_unlink(avc);
-		anon_vma_unlock(av);
-		if (empty)
-			anon_vma_put(empty);
-		anon_vma_put(root);
+		list_del(&avc->same_vma);
+		if (avc->anon_vma)
+			anon_vma_put(avc->anon_vma);
 		avc_free(avc);
 	}
+	anon_vma_put(root);
 }
 
 /* ---- bounds change

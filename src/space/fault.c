@@ -80,31 +80,63 @@ static vm_fault_t do_no_page(struct vm_fault *vmf)
 					  : do_fault(vmf);
 }
 
+/* VMF, but for its slot and what comes of that. What is not set here or there
+ * is set by who needs it: see struct vm_fault. */
+static inline void fault_init(struct vm_fault *vmf, struct vm_area_struct *vma,
+			      uva_t address, u32 flags)
+{
+	mm_assert(vma_contains(vma, address));
+	vmf->vma = vma;
+	vmf->address = PAGE_ALIGN_DOWN(address);
+	vmf->flags = flags;
+	vmf->pgoff = linear_page_index(vma, address);
+	vmf->page = NULL;
+}
+
+/* The case for the entry that VMF's slot holds. */
+static inline vm_fault_t fault_by_entry(struct vm_fault *vmf)
+{
+	vmf->orig = pt_get(&vmf->slot);
+	if (pte_none(vmf->orig))
+		return vma_is_anonymous(vmf->vma) ? do_anonymous_page(vmf)
+						  : do_fault(vmf);
+	if (!pte_present(vmf->orig))
+		return pte_marker(vmf->orig) ? do_no_page(vmf)
+					     : do_swap_page(vmf);
+	if ((vmf->flags & FAULT_FLAG_WRITE) && !pte_write(vmf->orig))
+		return do_wp_page(vmf);
+	return fault_spurious(vmf);
+}
+
 vm_fault_t handle_mm_fault(struct vm_area_struct *vma, uva_t address, u32 flags)
 {
-	/* What is not set here is set by who needs it: see struct vm_fault. */
 	struct vm_fault vmf;
 
 	if (!(flags & FAULT_FLAG_CLAIM))
 		rwsem_assert_held(&vma->vm_mm->mmap_lock);
-	mm_assert(vma_contains(vma, address));
-	vmf.vma = vma;
-	vmf.address = PAGE_ALIGN_DOWN(address);
-	vmf.flags = flags;
-	vmf.pgoff = linear_page_index(vma, address);
-	vmf.page = NULL;
+	fault_init(&vmf, vma, address, flags);
 	if (unlikely(pt_alloc(&vma->vm_mm->pt, vmf.address, &vmf.slot)))
 		return VM_FAULT_OOM;
-	vmf.orig = pt_get(&vmf.slot);
-	if (pte_none(vmf.orig))
-		return vma_is_anonymous(vma) ? do_anonymous_page(&vmf)
-					     : do_fault(&vmf);
-	if (!pte_present(vmf.orig))
-		return pte_marker(vmf.orig) ? do_no_page(&vmf)
-					    : do_swap_page(&vmf);
-	if ((flags & FAULT_FLAG_WRITE) && !pte_write(vmf.orig))
-		return do_wp_page(&vmf);
-	return fault_spurious(&vmf);
+	return fault_by_entry(&vmf);
+}
+
+/* The same for TASK, which has claimed VMA: the table may be that of its last
+ * fault (VL-6). */
+static inline vm_fault_t handle_claimed(struct mm_task *task,
+					struct vm_area_struct *vma,
+					uva_t address, u32 flags)
+{
+	struct pgtable *pt = &vma->vm_mm->pt;
+	struct vm_fault vmf;
+
+	fault_init(&vmf, vma, address, flags);
+	if (unlikely(!pt_leaf_slot(pt, &task->fault_leaf, address,
+				   &vmf.slot))) {
+		if (unlikely(pt_alloc(pt, vmf.address, &vmf.slot)))
+			return VM_FAULT_OOM;
+		pt_leaf_keep(&task->fault_leaf, &vmf.slot, address);
+	}
+	return fault_by_entry(&vmf);
 }
 
 static bool access_allowed(const struct vm_area_struct *vma, u32 error_code)
@@ -163,34 +195,42 @@ static int fault_signal(const struct access *a, struct mm_siginfo *info)
 	return info->signo;
 }
 
-static u32 fault_flags(u32 error_code)
-{
-	u32 flags = FAULT_FLAG_USER;
+_Static_assert(FAULT_FLAG_WRITE == PF_ERR_WRITE &&
+		       FAULT_FLAG_INSTR == PF_ERR_INSTR,
+	       "what the CPU reports is what the cases look at");
 
-	if (error_code & PF_ERR_WRITE)
-		flags |= FAULT_FLAG_WRITE;
-	if (error_code & PF_ERR_INSTR)
-		flags |= FAULT_FLAG_INSTR;
-	return flags;
+static inline u32 fault_flags(u32 error_code)
+{
+	return FAULT_FLAG_USER |
+	       (error_code & (FAULT_FLAG_WRITE | FAULT_FLAG_INSTR));
 }
 
-/* The right is there. Mmap lock held, or a claim (HOLD: FAULT_FLAG_CLAIM). */
-static void access_vma(struct access *a, struct vm_area_struct *vma, u32 hold)
+/* What RESULT of the access to VMA says is still to be done. Mmap lock held, or
+ * a claim. */
+static void access_note(struct access *a, struct vm_area_struct *vma,
+			vm_fault_t result)
 {
-	u32 flags = fault_flags(a->error_code) | hold;
-
-	a->result = handle_mm_fault(vma, a->va, flags);
-	if (unlikely(a->result & VM_FAULT_UFFD))
-		a->result =
-			userfault_begin(&a->uf, vma, a->va, flags, a->result);
+	a->result = result;
+	if (unlikely(result & VM_FAULT_UFFD))
+		a->result = userfault_begin(&a->uf, vma, a->va,
+					    fault_flags(a->error_code), result);
 	if (a->result & VM_FAULT_DIRTIED)
 		a->dirtied = get_file(vma->vm_file);
 }
 
+/* May the access be made to VMA, claimed? The first anonymous page of a mapping
+ * needs its neighbours, which a claim does not hold. */
+static inline bool claim_will_do(const struct vm_area_struct *vma,
+				 u32 error_code)
+{
+	return access_allowed(vma, error_code) &&
+	       (!(error_code & PF_ERR_WRITE) || READ_ONCE(vma->anon_vma) ||
+		(vma->vm_flags & VM_SHARED));
+}
+
 /*
  * The common case, without the mmap lock: the mapping is there and allows the
- * access. False: not that case, nothing was done. The first anonymous page of
- * a mapping needs its neighbours, which a claim does not hold.
+ * access. False: not that case, nothing was done.
  */
 static bool fault_claimed(struct access *a)
 {
@@ -201,11 +241,12 @@ static bool fault_claimed(struct access *a)
 	vma = vma_claim(a->task, a->va, &claim);
 	if (!vma)
 		return false;
-	ours = access_allowed(vma, a->error_code) &&
-	       (!(a->error_code & PF_ERR_WRITE) ||
-		(vma->vm_flags & VM_SHARED) || READ_ONCE(vma->anon_vma));
+	ours = claim_will_do(vma, a->error_code);
 	if (ours)
-		access_vma(a, vma, FAULT_FLAG_CLAIM);
+		access_note(a, vma,
+			    handle_claimed(a->task, vma, a->va,
+					   fault_flags(a->error_code) |
+						   FAULT_FLAG_CLAIM));
 	vma_claim_end(&claim);
 	return ours;
 }
@@ -223,7 +264,9 @@ static int fault_in_vma(struct access *a)
 		return vma->vm_flags & VM_GROWSDOWN ? -EAGAIN : 0;
 	a->segv_code = MM_SEGV_ACCERR;
 	if (access_allowed(vma, a->error_code))
-		access_vma(a, vma, 0);
+		access_note(a, vma,
+			    handle_mm_fault(vma, a->va,
+					    fault_flags(a->error_code)));
 	return 0;
 }
 
@@ -240,46 +283,99 @@ static void fault_locked(struct access *a)
 	} while (err == -EAGAIN && !expand_stack(mm, a->va));
 }
 
-/* Once, or as often as a monitor had to be waited for. */
-static void access_fault(struct access *a)
+/* The access has been tried; it is again as often as a monitor had to be
+ * waited for. As mm_user_fault_info(). */
+static int access_end(struct access *a, struct mm_siginfo *info)
 {
 	vm_fault_t waited = 0;
 
-	for (;;) {
+	while ((a->result & VM_FAULT_RETRY) && userfault_wait(&a->uf)) {
+		waited = VM_FAULT_WAITED;
 		if (!fault_claimed(a))
 			fault_locked(a);
-		if (likely(!(a->result & VM_FAULT_RETRY)))
-			break;
-		if (!userfault_wait(&a->uf))
-			break;
-		waited = VM_FAULT_WAITED;
 	}
 	a->result |= waited;
+	if (a->dirtied) {
+		/* With no lock held: writers may have to wait long. */
+		balance_dirty_pages_ratelimited(a->dirtied->f_mapping);
+		fput(a->dirtied);
+	}
+	fault_account(a->task, a->result);
+	trace_emit(PAGE_FAULT_USER, a->va, 0, a->error_code, a->result);
+	return fault_signal(a, info);
 }
 
+/* Who cannot have a page there at all: no space, or no such part of it. */
+static inline bool access_outside(const struct mm_task *task, uva_t va)
+{
+	return READ_ONCE(task->fatal_signal) || !task->mm ||
+	       va >= task->mm->layout.task_size;
+}
+
+/* The access under the mmap lock; a claim would not do. */
+static MM_NOINLINE int access_locked(struct mm_task *task, uva_t va,
+				     u32 error_code, struct mm_siginfo *info)
+{
+	struct access a = {.task = task,
+			   .va = va,
+			   .error_code = error_code,
+			   .result = VM_FAULT_SIGSEGV,
+			   .segv_code = MM_SEGV_MAPERR};
+
+	if (access_outside(task, va))
+		return fault_signal(&a, info);
+	fault_locked(&a);
+	return access_end(&a, info);
+}
+
+/* The access to VMA, claimed by CLAIM, which is given up, is not all done. */
+static MM_NOINLINE int access_more(const struct access *was,
+				   struct vm_area_struct *vma,
+				   struct vma_claim *claim,
+				   struct mm_siginfo *info)
+{
+	struct access a = *was;
+
+	access_note(&a, vma, a.result);
+	vma_claim_end(claim);
+	return access_end(&a, info);
+}
+
+/*
+ * The access that nothing stands in the way of is made here, and the rest by
+ * functions of their own.
+ */
 int mm_user_fault_info(struct mm_task *task, uva_t va, u32 error_code,
 		       struct mm_siginfo *info)
 {
-	struct access a;
+	struct vm_area_struct *vma;
+	struct vma_claim claim;
+	vm_fault_t result;
 
-	a.task = task;
-	a.va = va;
-	a.error_code = error_code;
-	a.result = VM_FAULT_SIGSEGV;
-	a.segv_code = MM_SEGV_MAPERR;
-	a.dirtied = NULL;
-	if (READ_ONCE(task->fatal_signal) || !task->mm ||
-	    va >= task->mm->layout.task_size)
-		return fault_signal(&a, info);
-	access_fault(&a);
-	if (a.dirtied) {
-		/* With no lock held: writers may have to wait long. */
-		balance_dirty_pages_ratelimited(a.dirtied->f_mapping);
-		fput(a.dirtied);
+	if (unlikely(access_outside(task, va)))
+		return access_locked(task, va, error_code, info);
+	vma = vma_claim(task, va, &claim);
+	if (unlikely(!vma))
+		return access_locked(task, va, error_code, info);
+	if (unlikely(!claim_will_do(vma, error_code))) {
+		vma_claim_end(&claim);
+		return access_locked(task, va, error_code, info);
 	}
-	fault_account(task, a.result);
-	trace_emit(PAGE_FAULT_USER, va, 0, error_code, a.result);
-	return fault_signal(&a, info);
+	result = handle_claimed(task, vma, va,
+				fault_flags(error_code) | FAULT_FLAG_CLAIM);
+	if (unlikely(result))
+		return access_more(&(struct access){.task = task,
+						    .va = va,
+						    .error_code = error_code,
+						    .result = result},
+				   vma, &claim, info);
+	vma_claim_end(&claim);
+	vm_event_add(PGFAULT, 1);
+	task->min_flt++;
+	trace_emit(PAGE_FAULT_USER, va, 0, error_code, 0);
+	*info = (struct mm_siginfo){.addr = va};
+	info->signo = READ_ONCE(task->fatal_signal);
+	return info->signo;
 }
 
 int mm_user_fault(struct mm_task *task, uva_t va, u32 error_code)

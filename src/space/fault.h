@@ -36,10 +36,10 @@
 	(VM_FAULT_OOM | VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV | VM_FAULT_UFFD | \
 	 VM_FAULT_HWPOISON | VM_FAULT_RETRY)
 
-#define FAULT_FLAG_WRITE 0x1u
-#define FAULT_FLAG_INSTR 0x2u
-#define FAULT_FLAG_CLAIM 0x4u /* the VMA is claimed, no mmap lock is held */
-#define FAULT_FLAG_USER	 0x8u /* the program's own access */
+#define FAULT_FLAG_WRITE 0x02u /* these two as PF_ERR_* */
+#define FAULT_FLAG_INSTR 0x10u
+#define FAULT_FLAG_CLAIM 0x04u /* the VMA is claimed, no mmap lock is held */
+#define FAULT_FLAG_USER	 0x08u /* the program's own access */
 
 struct vm_fault {
 	/* Set by the driver, read-only after. */

@@ -66,16 +66,24 @@ static inline void copy_page(struct copy *c, pte_t e)
 	c->rss[likely(PageAnon(page)) ? MM_ANONPAGES : mm_counter(page)]++;
 }
 
+/* Of which kind a mapping's entries are: a loop for each. */
+enum copy_how {
+	COPY_PRIVATE, /* not shared nor watched; words of the CPU's layout */
+	COPY_ANY,
+	COPY_ODD, /* of any layout */
+};
+
 /*
- * The entry at SRC, which is not none, copied to DST. With NATIVE, a constant,
- * both are words of the CPU's layout. Both tables locked. -ENOMEM: a swap slot
+ * The entry at SRC, which is not none, copied to DST. HOW is a constant. Both
+ * tables locked. -ENOMEM: a swap slot
  * has too many users. What is shared stays so, and the parent's entry knows
  * that it is dirty; what is private becomes read-only in both.
  */
 static inline __attribute__((always_inline)) int
 copy_entry(struct copy *c, const struct pt_slot *src, const struct pt_slot *dst,
-	   bool native)
+	   enum copy_how how)
 {
+	bool native = how != COPY_ODD;
 	pte_t e = pt_get_as(src, native);
 
 	mm_verify(pte_none(pt_get_as(dst, native)));
@@ -85,7 +93,7 @@ copy_entry(struct copy *c, const struct pt_slot *src, const struct pt_slot *dst,
 		pt_set_as(dst, e, native);
 		return 0;
 	}
-	if (unlikely(c->vma->vm_flags & VM_SHARED)) {
+	if (how != COPY_PRIVATE && (c->vma->vm_flags & VM_SHARED)) {
 		e = pte_mkclean(e);
 	} else if (pte_write(e)) {
 		pt_clear_bits_as(src, X86_PTE_RW, native);
@@ -93,7 +101,7 @@ copy_entry(struct copy *c, const struct pt_slot *src, const struct pt_slot *dst,
 	}
 	copy_page(c, e);
 	/* Who watches the parent need not watch the child. */
-	if (likely(!c->watched))
+	if (how == COPY_PRIVATE || !c->watched)
 		e = pte_clear_uffd_wp(e);
 	pt_set_as(dst, pte_mkold(e), native);
 	return 0;
@@ -101,14 +109,15 @@ copy_entry(struct copy *c, const struct pt_slot *src, const struct pt_slot *dst,
 
 /* N entries from C's slots on. */
 static inline __attribute__((always_inline)) int
-copy_entries(struct copy *c, u64 n, bool native)
+copy_entries(struct copy *c, u64 n, enum copy_how how)
 {
 	struct pt_slot src = c->src, dst = c->dst;
+	bool native = how != COPY_ODD;
 	int err = 0;
 
 	for (; n && !err; n--) {
 		if (!pte_none(pt_get_as(&src, native)))
-			err = copy_entry(c, &src, &dst, native);
+			err = copy_entry(c, &src, &dst, how);
 		pt_next_as(&src, native);
 		pt_next_as(&dst, native);
 	}
@@ -123,8 +132,12 @@ static int copy_table(struct copy *c, uva_t addr, uva_t end)
 
 	pt_lock(&c->src);
 	pt_lock_nested(&c->dst);
-	err = pt_native(&c->src) ? copy_entries(c, n, true)
-				 : copy_entries(c, n, false);
+	if (unlikely(!pt_native(&c->src)))
+		err = copy_entries(c, n, COPY_ODD);
+	else if (likely(!c->watched && !(c->vma->vm_flags & VM_SHARED)))
+		err = copy_entries(c, n, COPY_PRIVATE);
+	else
+		err = copy_entries(c, n, COPY_ANY);
 	for (int i = 0; i < NR_MM_COUNTERS; i++) {
 		if (c->rss[i])
 			mm_counter_add(c->vma->vm_mm, (enum mm_counter)i,

@@ -59,7 +59,8 @@ static inline pte_t moved_entry(pte_t e, bool watch)
 	return kinds ? make_pte_marker(kinds) : (pte_t){0};
 }
 
-/* Move NR entries; both tables locked. NATIVE, a constant: pt_native(). */
+/* Move NR entries; both tables locked. NATIVE, a constant: pt_native(); WATCH is
+ * one where that is true. */
 static inline __attribute__((always_inline)) void
 move_locked(struct pt_slot from, struct pt_slot to, u64 nr, bool watch,
 	    bool native)
@@ -86,8 +87,10 @@ static void move_chunk(struct pt_slot from, struct pt_slot to, u64 nr,
 	pt_lock(&from);
 	if (!same)
 		pt_lock_nested(&to);
-	if (pt_native(&from))
-		move_locked(from, to, nr, watch, true);
+	if (likely(pt_native(&from) && !watch))
+		move_locked(from, to, nr, false, true);
+	else if (pt_native(&from))
+		move_locked(from, to, nr, true, true);
 	else
 		move_locked(from, to, nr, watch, false);
 	if (!same)
@@ -213,8 +216,6 @@ static struct vm_area_struct *copy_vma(struct mm_struct *mm,
 		vma_free(copy);
 		return NULL;
 	}
-	if (vma->anon_vma)
-		anon_vma_assign(copy, vma->anon_vma);
 	vma_open(copy);
 	vma_file_link(copy);
 	vma_link(mm, copy);

@@ -122,13 +122,6 @@ void page_add_file_rmap(struct page *page)
 		count_file_mapped(page, 1);
 }
 
-void page_dup_rmap(struct page *page)
-{
-	int now = page_mapcount_add(page, 1);
-
-	mm_verify(now > 1);
-}
-
 void page_remove_rmap(struct page *page)
 {
 	struct rmap_batch one = {0};

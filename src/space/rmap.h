@@ -48,13 +48,11 @@ int anon_vma_init_caches(void) MM_MUST_CHECK;
  * Mmap lock held in any mode. 0, -ENOMEM. */
 int anon_vma_prepare(struct vm_area_struct *vma) MM_MUST_CHECK;
 
-/* anon_vma_clone: link DST to all anon_vmas that SRC is linked to. 0, -ENOMEM
- * (then DST is linked to none). */
+/* anon_vma_clone: link DST, which has none, to all anon_vmas that SRC is linked
+ * to; its new pages are of the one that SRC's are. 0, -ENOMEM (then DST is
+ * linked to none). */
 int anon_vma_clone(struct vm_area_struct *dst,
 		   struct vm_area_struct *src) MM_MUST_CHECK;
-
-/* anon_vma_assign: AV, to which VMA is linked, gets VMA's new pages. */
-void anon_vma_assign(struct vm_area_struct *vma, struct anon_vma *av);
 
 /* anon_vma_fork: the child's VMA: links to the parent's, and an anon_vma of
  * its own for new pages. 0, -ENOMEM (then no links are left). */
@@ -95,7 +93,6 @@ void page_add_new_anon_rmap(struct page *page, struct vm_area_struct *vma,
 			    uva_t addr);
 void page_add_anon_rmap(struct page *page, struct vm_area_struct *vma,
 			uva_t addr, bool exclusive);
-void page_dup_rmap(struct page *page);
 void page_remove_rmap(struct page *page);
 void page_move_anon_rmap(struct page *page, struct vm_area_struct *vma);
 /* page_rehome_anon: PAGE, locked, mapped once, goes to ADDR of VMA, which has
@@ -105,6 +102,13 @@ void page_rehome_anon(struct page *page, struct vm_area_struct *vma,
 /* The same for a page of a file, locked; page_dup_rmap() and
  * page_remove_rmap() are for both. */
 void page_add_file_rmap(struct page *page);
+
+static inline void page_dup_rmap(struct page *page)
+{
+	int now = page_mapcount_add(page, 1);
+
+	mm_verify(now > 1);
+}
 
 /*
  * The node counters of mapped pages, for who sets or clears many entries:

@@ -539,7 +539,8 @@ void mm_zap_end(struct mmu_gather *tlb, struct mm_struct *mm);
 /* mm_line_here: the line of this CPU; known from now on to who sums up. */
 static inline struct mm_line *mm_line_here(struct mm_struct *mm)
 {
-	u32 nr = (u32)port_cpu() % MM_LINES;
+	/* Any line will do: for a thread that has no CPU yet, too. */
+	u32 nr = (u32)port_cpu_or_none() % MM_LINES;
 
 	if (unlikely(!(READ_ONCE(mm->lines_used) >> nr & 1)))
 		(void)mm_fetch_or(&mm->lines_used, 1u << nr);

@@ -392,11 +392,8 @@ static bool vma_absorb(struct mm_struct *mm, struct vm_area_struct *prev,
 
 	vma_start_write(prev);
 	vma_start_write(next);
-	if (next->anon_vma && !prev->anon_vma) {
-		if (anon_vma_clone(prev, next))
-			return false;
-		anon_vma_assign(prev, next->anon_vma);
-	}
+	if (next->anon_vma && !prev->anon_vma && anon_vma_clone(prev, next))
+		return false;
 	vma_set_flags(prev,
 		      prev->vm_flags | (next->vm_flags & VM_MERGE_IGNORE));
 	vma_unlink(mm, next);
@@ -504,8 +501,6 @@ int split_vma(struct mm_struct *mm, struct vm_area_struct *vma, uva_t addr)
 		vma_free(upper);
 		return -ENOMEM;
 	}
-	if (vma->anon_vma)
-		anon_vma_assign(upper, vma->anon_vma);
 	vma_open(upper);
 	/* Before VMA lets go of the upper pages: no walk may miss them. */
 	vma_file_link(upper);

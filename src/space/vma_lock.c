@@ -20,7 +20,8 @@
  *    The tree is walked without a lock: nodes are freed through an epoch, and
  *    tree_seq, odd while links or bounds change, tells a walk to start anew.
  *    A task remembers the mapping of its last fault and the tree_seq at which
- *    it found it: with the same tree_seq it need not walk.
+ *    it found it: with the same tree_seq it need not walk. Of that mapping it
+ *    remembers the leaf table of its last fault, too (VL-6).
  *
  * 3. Invariants.
  *    VL-1  Bounds, pgoff, flags, access bits and anon_vma (once set) of a
@@ -36,6 +37,9 @@
  *    VL-4  After a mapping has left the tree, its memory is given to the epoch
  *          only when no slot shows it.
  *    VL-5  Who holds a claim never waits for an mmap lock.
+ *    VL-6  With the tree_seq of the last fault, the leaf table that it used is
+ *          the table still: tables of a mapping's range are freed only after
+ *          the mapping has left the tree or given up the range.
  *
  * 4. Why that is enough. Mark, barrier, look at the slots here; slot, barrier,
  *    look at the mark there: one of the two sees the other. A fault that read
@@ -135,28 +139,36 @@ static void slot_wait(struct mm_struct *mm, uintptr_t *slot,
 /* Is no slot of LINE in use? Each is read once, at some time. */
 static inline bool line_empty(const struct mm_line *line)
 {
-	uintptr_t any = 0;
+	_Static_assert(MM_LINE_CLAIMS == 4, "one look for each");
 
-	for (u32 i = 0; i < MM_LINE_CLAIMS; i++)
-		any |= smp_load_acquire(&line->claims[i]);
-	return any == 0;
+	return !(smp_load_acquire(&line->claims[0]) |
+		 smp_load_acquire(&line->claims[1]) |
+		 smp_load_acquire(&line->claims[2]) |
+		 smp_load_acquire(&line->claims[3]));
+}
+
+/* Until the lines of USED show no claim on VMA. */
+static MM_NOINLINE void wait_on_lines(struct mm_struct *mm, u32 used,
+				      const struct vm_area_struct *vma)
+{
+	for (; used; used &= used - 1) {
+		struct mm_line *line = &mm->lines[__builtin_ctz(used)];
+
+		for (u32 i = 0; i < MM_LINE_CLAIMS; i++)
+			if (unlikely(slot_shows(&line->claims[i], vma)))
+				slot_wait(mm, &line->claims[i], vma);
+	}
 }
 
 /* Until no claim on VMA (NULL: on any mapping of MM) is left. */
 static void wait_for_claims(struct mm_struct *mm,
 			    const struct vm_area_struct *vma)
 {
-	u32 used = READ_ONCE(mm->lines_used);
-
-	for (; used; used &= used - 1) {
-		struct mm_line *line = &mm->lines[__builtin_ctz(used)];
-
-		if (likely(line_empty(line)))
-			continue;
-		for (u32 i = 0; i < MM_LINE_CLAIMS; i++)
-			if (unlikely(slot_shows(&line->claims[i], vma)))
-				slot_wait(mm, &line->claims[i], vma);
-	}
+	for (u32 used = READ_ONCE(mm->lines_used); used; used &= used - 1)
+		if (unlikely(!line_empty(&mm->lines[__builtin_ctz(used)]))) {
+			wait_on_lines(mm, used, vma);
+			return;
+		}
 }
 
 static bool vma_marked(const struct vm_area_struct *vma)
@@ -364,7 +376,21 @@ static void claim_check(const struct vma_claim *c)
 	mm_assert(!was->anon_vma || now.anon_vma == was->anon_vma);
 }
 
-/* Claim VMA, found when tree_seq was SEQ. VL-2. */
+/* C's slot shows VMA, found when tree_seq was SEQ: VL-2. */
+static inline bool claim_counts(const struct vma_claim *c,
+				const struct vm_area_struct *vma, u64 seq)
+{
+	if (unlikely(smp_load_acquire(&c->mm->tree_seq) != seq))
+		return false;
+	/* It may leave the tree here, and be looked at all the same: who
+	 * unlinked it waits for the slot. */
+	race_point();
+	mm_assert(vma_readable(vma));
+	return !vma_marked(vma) &&
+	       smp_load_acquire(&c->mm->tree_seq) == seq;
+}
+
+/* Claim VMA, found when tree_seq was SEQ. */
 static inline bool claim(struct vma_claim *c, struct vm_area_struct *vma,
 			 u64 seq)
 {
@@ -373,16 +399,9 @@ static inline bool claim(struct vma_claim *c, struct vm_area_struct *vma,
 	if (!c->slot)
 		return false;
 	port_sched_point();
-	if (smp_load_acquire(&c->mm->tree_seq) == seq) {
-		/* It may leave the tree here, and be looked at all the same:
-		 * who unlinked it waits for the slot. */
-		race_point();
-		mm_assert(vma_readable(vma));
-		if (!vma_marked(vma) &&
-		    smp_load_acquire(&c->mm->tree_seq) == seq) {
-			claim_begin(c, vma, seq);
-			return true;
-		}
+	if (likely(claim_counts(c, vma, seq))) {
+		claim_begin(c, vma, seq);
+		return true;
 	}
 	claim_drop(c->mm, c->slot);
 	return false;
@@ -415,21 +434,50 @@ static struct vm_area_struct *walk_and_claim(struct vma_claim *c, uva_t va,
 	return vma;
 }
 
+/* vma_claim(), whatever mapping it is that the task remembers. */
+static MM_NOINLINE struct vm_area_struct *
+claim_by_walk(struct mm_task *task, uva_t va, struct vma_claim *c)
+{
+	u64 seq = 0;
+	struct vm_area_struct *vma = walk_and_claim(c, va, &seq);
+
+	task->fault_vma = vma;
+	task->fault_seq = seq;
+	task->fault_leaf.region = MM_LEAF_NONE;
+	return vma;
+}
+
+/* The same; C holds a claim on another mapping, or one that does not count. */
+static MM_NOINLINE struct vm_area_struct *
+claim_again(struct mm_task *task, uva_t va, struct vma_claim *c)
+{
+	claim_drop(c->mm, c->slot);
+	return claim_by_walk(task, va, c);
+}
+
+/*
+ * The mapping of the last fault, in the first slot of the line, is claimed
+ * here; whatever is not so simple goes on in a function of its own, so that
+ * nothing is saved for it on the way that is nearly always taken.
+ */
 struct vm_area_struct *vma_claim(struct mm_task *task, uva_t va,
 				 struct vma_claim *c)
 {
 	struct vm_area_struct *vma = task->fault_vma;
 	u64 seq = task->fault_seq;
+	uintptr_t none = 0;
 
 	c->mm = task->mm;
-	if (vma && READ_ONCE(c->mm->tree_seq) == seq && claim(c, vma, seq)) {
-		if (likely(vma_contains(vma, va)))
-			return vma;
-		vma_claim_end(c);
-	}
-	vma = walk_and_claim(c, va, &seq);
-	task->fault_vma = vma;
-	task->fault_seq = seq;
+	if (unlikely(!vma || READ_ONCE(c->mm->tree_seq) != seq))
+		return claim_by_walk(task, va, c);
+	port_sched_point();
+	c->slot = &mm_line_here(c->mm)->claims[0];
+	if (unlikely(!mm_try_cmpxchg(c->slot, &none, (uintptr_t)vma)))
+		return claim_by_walk(task, va, c);
+	port_sched_point();
+	if (unlikely(!claim_counts(c, vma, seq) || !vma_contains(vma, va)))
+		return claim_again(task, va, c);
+	claim_begin(c, vma, seq);
 	return vma;
 }
 

@@ -73,6 +73,13 @@ struct zap {
 	struct rmap_batch unmapped;
 };
 
+/* How a table's entries go. */
+enum zap_how {
+	ZAP_ALL,  /* nothing stays; words of the CPU's layout */
+	ZAP_SOME, /* copies may be spared, marks kept */
+	ZAP_ODD,  /* the same, of any layout */
+};
+
 /* What entry E, gone, knew of PAGE, of a file. Table locked. */
 static void zap_file_page(struct zap *z, struct page *page, pte_t e)
 {
@@ -126,10 +133,12 @@ static void zap_swap(struct zap *z, pte_t e)
 	free_swap_and_cache(pte_to_swp_entry(e));
 }
 
-/* The entry of ADDR, which CPUs may know, is gone. */
+/* The entry of ADDR, which CPUs may know, is gone; those of one table go from
+ * the lowest on. */
 static inline void zap_note(struct zap *z, uva_t addr)
 {
-	z->first = min(z->first, addr);
+	if (unlikely(z->first == ~0UL))
+		z->first = addr;
 	z->last = addr;
 }
 
@@ -150,15 +159,20 @@ static inline __attribute__((always_inline)) bool zap_page(struct zap *z,
 }
 
 /* Clear one entry, not none. True: the gather is full, flush before going on.
- * NATIVE as in zap_run(). */
+ * HOW as in zap_run(). */
 static inline __attribute__((always_inline)) bool
-zap_entry(struct zap *z, struct pt_slot *slot, uva_t addr, bool native)
+zap_entry(struct zap *z, struct pt_slot *slot, uva_t addr, enum zap_how how)
 {
-	pte_t e;
+	bool native = how != ZAP_ODD;
+	pte_t e = {0};
 
-	if (z->spare_cows && entry_is_cow(pt_get_as(slot, native)))
-		return false;
-	e = pt_xchg_as(slot, zap_leaves(z, pt_get_as(slot, native)), native);
+	if (how != ZAP_ALL) {
+		e = pt_get_as(slot, native);
+		if (z->spare_cows && entry_is_cow(e))
+			return false;
+		e = zap_leaves(z, e);
+	}
+	e = pt_xchg_as(slot, e, native);
 	if (unlikely(!pte_present(e))) {
 		if (pte_in_swap(e))
 			zap_swap(z, e);
@@ -169,17 +183,34 @@ zap_entry(struct zap *z, struct pt_slot *slot, uva_t addr, bool native)
 }
 
 /* Entries from SLOT's, of ADDR, to END, until the gather is full.
- * Returns how far it came. NATIVE, a constant, is pt_native() of them. */
+ * Returns how far it came. HOW, a constant: a loop for each. */
 static inline __attribute__((always_inline)) uva_t
-zap_run(struct zap *z, struct pt_slot slot, uva_t addr, uva_t end, bool native)
+zap_run(struct zap *z, struct pt_slot slot, uva_t addr, uva_t end,
+	enum zap_how how)
 {
-	for (; addr < end; addr += PAGE_SIZE, pt_next_as(&slot, native)) {
-		if (pte_none(pt_get_as(&slot, native)))
+	bool native = how != ZAP_ODD;
+
+	while (addr < end) {
+		if (pte_none(pt_get_as(&slot, native))) {
+			addr = pt_skip_none_as(&slot, addr, end, native);
 			continue;
-		if (zap_entry(z, &slot, addr, native))
+		}
+		if (zap_entry(z, &slot, addr, how))
 			return addr + PAGE_SIZE;
+		addr += PAGE_SIZE;
+		pt_next_as(&slot, native);
 	}
 	return addr;
+}
+
+static uva_t zap_slots(struct zap *z, const struct pt_slot *slot, uva_t addr,
+		       uva_t end)
+{
+	if (unlikely(!pt_native(slot)))
+		return zap_run(z, *slot, addr, end, ZAP_ODD);
+	if (likely(!z->spare_cows && !z->keep_marks))
+		return zap_run(z, *slot, addr, end, ZAP_ALL);
+	return zap_run(z, *slot, addr, end, ZAP_SOME);
 }
 
 /* Entries of one leaf table in [ADDR, END). Returns how far it came. */
@@ -193,8 +224,7 @@ static uva_t zap_table(struct zap *z, struct pt_slot *slot, uva_t addr,
 	mm_hiwater_update(mm);
 	z->first = ~0UL;
 	pt_lock(slot);
-	addr = pt_native(slot) ? zap_run(z, *slot, addr, end, true)
-			       : zap_run(z, *slot, addr, end, false);
+	addr = zap_slots(z, slot, addr, end);
 	full = tlb_gather_full(z->tlb);
 	zap_account(z);
 	if (z->dirty)

@@ -779,10 +779,10 @@ static void test_zeroed(void **state)
 	}
 	assert_int_equal(root_charged_pages(), ZEROED);
 	get_page(page[0]);
-	free_zeroed_page(page[0]);
+	free_zeroed_pages(&page[0], 1);
 	assert_int_equal(root_charged_pages(), ZEROED);
 	for (u32 i = 0; i < ZEROED; i++)
-		free_zeroed_page(page[i]);
+		free_zeroed_pages(&page[i], 1);
 	assert_int_equal(root_charged_pages(), 0);
 	assert_int_equal(nr_free_pages() + pcp_frames(), free);
 	assert_int_equal(sum_vm_event(PGFREE) - freed, ZEROED);
@@ -805,7 +805,7 @@ static void test_zeroed(void **state)
 		assert_true(all_zero(page[i]));
 	}
 	for (u32 i = 0; i < ZEROED; i++)
-		free_zeroed_page(page[i]);
+		free_zeroed_pages(&page[i], 1);
 	drain_all_pages();
 	assert_int_equal(pcp_frames(), 0);
 	assert_int_equal(nr_free_pages(), free);
