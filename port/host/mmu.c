@@ -189,7 +189,6 @@ void port_load_root(u64 root_pfn, u32 asid)
 	host.cpus[port_cpu()].root_pfn = root_pfn;
 }
 
-/* Wait until each of CPUS (NULL: all) is out of what it was inside of. */
 /* Until the section that SEQ counts, if one is under way, is over. */
 static void wait_section(u64 *seq)
 {
@@ -199,28 +198,38 @@ static void wait_section(u64 *seq)
 		sched_yield();
 }
 
-static void flush(const struct port_cpumask *cpus)
+/* The CPUs of word I of CPUS (NULL: all) but this one. */
+static inline u64 others(const struct port_cpumask *cpus, int i)
 {
-	int self = port_cpu();
+	int left = host.nr_cpus - i * 64;
+	u64 bits = left < 64 ? (1UL << left) - 1 : ~0UL;
 
+	/* Who joins the mask later finds the tables as they are now. */
+	if (cpus)
+		bits &= __atomic_load_n(&cpus->bits[i], __ATOMIC_SEQ_CST);
+	if (host_self.cpu / 64 == i)
+		bits &= ~(1UL << host_self.cpu % 64);
+	return bits;
+}
+
+static MM_NOINLINE void wait_sections(const struct port_cpumask *cpus)
+{
+	for (int i = 0; i * 64 < host.nr_cpus; i++)
+		for (u64 left = others(cpus, i); left; left &= left - 1)
+			wait_section(
+				&host.cpus[i * 64 + __builtin_ctzl(left)].seq);
+}
+
+/* Wait until each of CPUS (NULL: all) is out of what it was inside of. */
+static inline void flush(const struct port_cpumask *cpus)
+{
+	if (unlikely(!host_self.task))
+		host_attach();
 	if (host_self.irq_off)
 		host_bug("port_tlb_flush: interrupts are off");
 	__atomic_fetch_add(&host.flushes, 1, __ATOMIC_SEQ_CST);
-	for (int base = 0; base < host.nr_cpus; base += 64) {
-		/* Who joins the mask later finds the tables as they are now. */
-		u64 left = cpus ? __atomic_load_n(&cpus->bits[base / 64],
-						  __ATOMIC_SEQ_CST)
-				: ~0UL;
-
-		if (host.nr_cpus - base < 64)
-			left &= (1UL << (host.nr_cpus - base)) - 1;
-		for (; left; left &= left - 1) {
-			int cpu = base + __builtin_ctzl(left);
-
-			if (cpu != self)
-				wait_section(&host.cpus[cpu].seq);
-		}
-	}
+	if (host.nr_cpus > 64 || others(cpus, 0))
+		wait_sections(cpus);
 }
 
 void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,

@@ -127,13 +127,15 @@ static inline phys_addr_t port_ram_phys(const void *view)
 
 static inline void port_clear_page(void *view)
 {
-	__builtin_memset(view, 0, PAGE_SIZE);
+	__builtin_memset(__builtin_assume_aligned(view, PAGE_SIZE), 0,
+			 PAGE_SIZE);
 }
 
 /* A page of a file may be written meanwhile, through other mappings. */
 static inline void port_copy_page(void *to, const void *from)
 {
-	mm_memcpy_racy(to, from, PAGE_SIZE);
+	mm_memcpy_racy(__builtin_assume_aligned(to, PAGE_SIZE),
+		       __builtin_assume_aligned(from, PAGE_SIZE), PAGE_SIZE);
 }
 
 #endif

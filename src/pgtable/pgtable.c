@@ -430,6 +430,10 @@ static MM_COLD void leaf_not_empty(const struct pgtable *pt,
 	       (unsigned long long)(base + (u64)first * PAGE_SIZE));
 }
 
+#define OR_OF_8(at)                                                   \
+	((at)[0] | (at)[1] | (at)[2] | (at)[3] | (at)[4] | (at)[5] | \
+	 (at)[6] | (at)[7])
+
 /*
  * "None" is all zero in every format (PG-2), so any words will do: the widest
  * that the compiler has without being asked. Nobody writes here any more.
@@ -441,16 +445,9 @@ static void verify_leaf_empty(const struct pgtable *pt,
 	const words_t *at = page_view(table), *end = at + PAGE_SIZE / 16;
 	words_t any = {0, 0};
 
-	for (; at < end; at += 8) {
-		any |= at[0];
-		any |= at[1];
-		any |= at[2];
-		any |= at[3];
-		any |= at[4];
-		any |= at[5];
-		any |= at[6];
-		any |= at[7];
-	}
+	for (; at < end; at += 32)
+		any |= OR_OF_8(at) | OR_OF_8(at + 8) | OR_OF_8(at + 16) |
+		       OR_OF_8(at + 24);
 	if (unlikely(any[0] | any[1]))
 		leaf_not_empty(pt, table, base);
 }

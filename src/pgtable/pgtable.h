@@ -188,8 +188,8 @@ static inline void pt_next_as(struct pt_slot *slot, bool native)
  * pt_skip_none_as: SLOT, of ADDR, moves on over entries that are none, to END
  * at most, which the table reaches. Returns the address that it is of now.
  */
-static inline uva_t pt_skip_none_as(struct pt_slot *slot, uva_t addr, uva_t end,
-				    bool native)
+static inline __attribute__((always_inline)) uva_t
+pt_skip_none_as(struct pt_slot *slot, uva_t addr, uva_t end, bool native)
 {
 	const u64 *at = slot->entry;
 	u64 left = (end - addr) >> PAGE_SHIFT;

@@ -243,16 +243,18 @@ static void run_unlink(struct lruvec *lruvec, enum lru_list lru,
 static u32 place_run(struct lruvec *lruvec, struct page **pages, u32 nr)
 {
 	u32 odd = BIT(PG_mlocked) | BIT(PG_unevictable), below = PFN_NONE;
-	enum lru_list lru = flags_lru(READ_ONCE(pages[0]->flags));
+	u32 choosing = odd | BIT(PG_swapbacked) | BIT(PG_active);
+	u32 flags = READ_ONCE(pages[0]->flags), want = flags & choosing & ~odd;
+	enum lru_list lru = flags_lru(flags);
 	u8 zone_id = page_zone_id(pages[0]);
 	struct page *last = NULL;
 	u32 n = 0, was = 0;
 
 	for (; n < nr && page_zone_id(pages[n]) == zone_id; n++) {
 		struct page *page = pages[n];
-		u32 flags = READ_ONCE(page->flags);
 
-		if (flags_lru(flags) != lru || (flags & odd))
+		/* What its list depends on (flags_lru()) is as the first's. */
+		if ((READ_ONCE(page->flags) & choosing) != want)
 			break;
 		was = page_flags_set(page, BIT(PG_lru));
 		mm_verify(!(was & BIT(PG_lru)));

@@ -301,10 +301,15 @@ static inline void page_unmap(struct page *p, void *view)
 /* page_clear: the frame is zero afterwards. Any context. */
 static inline void page_clear(struct page *p)
 {
-	void *view = page_map(p);
+	void *view;
 
+	if (likely(!PageHighMem(p))) {
+		port_clear_page(page_view(p));
+		return;
+	}
+	view = page_map_high(p);
 	port_clear_page(view);
-	page_unmap(p, view);
+	page_unmap_high(view);
 }
 
 /* Read with others writing the rest of the head: one access of its own. */

@@ -436,13 +436,14 @@ void put_page(struct page *page)
 #define HEAD_ODD \
 	((u64)(PAGE_FLAGS_CHECK_AT_FREE | FLAGS_LARGE) | 0xffffUL << 48)
 
-/* Ordinary in all that a free block may not have; not watched, of no group. */
-static inline bool free_is_ordinary(const struct page *page)
+/* PAGE, of HEAD, is ordinary in all that a free block may not have, and of no
+ * group. */
+static inline bool free_is_ordinary(const struct page *page, u64 head)
 {
 	u64 word = READ_ONCE(page->word);
 
-	return !(READ_ONCE(page->head) & HEAD_ODD) && page->mapcount == -1 &&
-	       (!word || (word & PAGE_MAPPING_FLAGS)) && !base_watched();
+	return !(head & HEAD_ODD) && page->mapcount == -1 &&
+	       (!word || (word & PAGE_MAPPING_FLAGS));
 }
 
 /*
@@ -452,18 +453,20 @@ static inline bool free_is_ordinary(const struct page *page)
  */
 static u32 clean_batch(struct page **pages, u32 nr)
 {
+	bool watched = base_watched();
 	u32 good = 0, charged = 0;
 
 	for (u32 i = 0; i < nr; i++) {
 		struct page *page = pages[i];
+		u64 head = READ_ONCE(page->head);
 
-		if (unlikely(!free_is_ordinary(page))) {
+		if (unlikely(watched || !free_is_ordinary(page, head))) {
 			free_odd(page);
 			continue;
 		}
-		charged += READ_ONCE(page->flags) >> PG_charged & 1;
+		charged += (u32)(head >> PG_charged & 1);
 		WRITE_ONCE(page->word, 0UL);
-		WRITE_ONCE(page->head, READ_ONCE(page->head) & PAGE_HEAD_ZONE);
+		WRITE_ONCE(page->head, head & PAGE_HEAD_ZONE);
 		pages[good++] = page;
 	}
 	if (charged)

@@ -8,6 +8,7 @@
  */
 #include <mmkit/page_alloc.h>
 
+#include "base/string.h"
 #include "phys/lru.h"
 #include "space/fault.h"
 #include "space/mempolicy.h"
@@ -71,28 +72,45 @@ static vm_fault_t map_fresh_page(struct vm_fault *vmf, struct page *page)
 /* Pages that populate_anonymous() makes at once. */
 #define POPULATE_BATCH 64u
 
+/* How many entries from SLOT's, of ADDR, to END are none, up to the first that
+ * is not. END is in the same table. */
+static u32 count_none(const struct pt_slot *slot, uva_t addr, uva_t end)
+{
+	struct pt_slot at = *slot;
+	uva_t to = pt_native(slot) ? pt_skip_none_as(&at, addr, end, true)
+				   : pt_skip_none_as(&at, addr, end, false);
+
+	return (u32)((to - addr) >> PAGE_SHIFT);
+}
+
+/* Entries for the N PAGES from SLOT on. NATIVE, a constant: pt_native(). */
+static inline __attribute__((always_inline)) void
+set_fresh(const struct vm_area_struct *vma, struct pt_slot slot,
+	  struct page *const *pages, u32 n, bool native)
+{
+	for (u32 i = 0; i < n; i++, pt_next_as(&slot, native))
+		pt_set_as(&slot, fresh_entry(vma, pages[i]), native);
+}
+
 /* The NR fresh PAGES at ADDR of VMA, whose entries are SLOT's on, as far as
  * those are none. Table locked. Returns how many were mapped. */
 static u32 map_fresh_pages(struct vm_area_struct *vma, struct pt_slot slot,
 			   uva_t addr, struct page **pages, u32 nr)
 {
-	struct rmap_batch mapped = {0};
-	struct pt_slot at = slot;
-	u32 n = 0;
+	u32 n = min(nr, count_none(&slot, addr, addr + (u64)nr * PAGE_SIZE));
 
-	/* Complete and counted before any CPU sees it. */
-	for (; n < nr && pte_none(pt_get(&at)); n++, pt_next(&at)) {
-		page_add_new_anon_rmap_batch(
-			pages[n], vma, addr + (u64)n * PAGE_SIZE, &mapped);
-		if (unlikely(vma->vm_flags & VM_LOCKED))
-			mlock_new_page(pages[n]);
-	}
 	if (!n)
 		return 0;
-	rmap_batch_flush(&mapped);
+	/* Complete and counted before any CPU sees it. */
+	page_add_new_anon_rmaps(pages, n, vma, addr);
+	if (unlikely(vma->vm_flags & VM_LOCKED))
+		for (u32 i = 0; i < n; i++)
+			mlock_new_page(pages[i]);
 	mm_counter_add(vma->vm_mm, MM_ANONPAGES, n);
-	for (u32 i = 0; i < n; i++, pt_next(&slot))
-		pt_set(&slot, fresh_entry(vma, pages[i]));
+	if (likely(pt_native(&slot)))
+		set_fresh(vma, slot, pages, n, true);
+	else
+		set_fresh(vma, slot, pages, n, false);
 	/* While the table is locked nobody can let go of them. */
 	lru_cache_add_pages(pages, n);
 	return n;
@@ -101,10 +119,10 @@ static u32 map_fresh_pages(struct vm_area_struct *vma, struct pt_slot slot,
 u32 populate_anonymous(struct vm_area_struct *vma, uva_t addr, uva_t end)
 {
 	gfp_t gfp = GFP_HIGHUSER_MOVABLE | __GFP_ZERO | __GFP_ACCOUNT;
-	struct page *pages[POPULATE_BATCH] = {0};
+	struct page *pages[POPULATE_BATCH];
 	struct mm_struct *mm = vma->vm_mm;
-	struct pt_slot slot, at;
-	u32 want = 0, got, n = 0;
+	struct pt_slot slot;
+	u32 want, got, n = 0;
 
 	rwsem_assert_held(&mm->mmap_lock);
 	end = min(pt_table_end(&mm->pt, addr, end),
@@ -112,13 +130,11 @@ u32 populate_anonymous(struct vm_area_struct *vma, uva_t addr, uva_t end)
 	if (vma->vm_policy || port_current()->mempolicy ||
 	    anon_vma_prepare(vma) || pt_alloc(&mm->pt, addr, &slot))
 		return 0;
-	at = slot;
-	while (addr + want * PAGE_SIZE < end && pte_none(pt_get(&at))) {
-		want++;
-		pt_next(&at);
-	}
+	want = count_none(&slot, addr, end);
 	if (!want)
 		return 0;
+	/* It fills the gaps of what it is given. */
+	mm_memset(pages, 0, want * sizeof(pages[0]));
 	got = (u32)alloc_pages_bulk(gfp, -1, want, pages);
 	pt_lock(&slot);
 	if (!(READ_ONCE(mm->flags) & MMF_UNSTABLE))

@@ -63,7 +63,10 @@ static inline void copy_page(struct copy *c, pte_t e)
 	page = pfn_to_page(pte_pfn(e));
 	get_page(page);
 	page_dup_rmap(page);
-	c->rss[likely(PageAnon(page)) ? MM_ANONPAGES : mm_counter(page)]++;
+	if (likely(PageAnon(page)))
+		c->rss[MM_ANONPAGES]++;
+	else
+		c->rss[mm_counter(page)]++;
 }
 
 /* Of which kind a mapping's entries are: a loop for each. */
@@ -74,23 +77,24 @@ enum copy_how {
 };
 
 /*
- * The entry at SRC, which is not none, copied to DST. HOW is a constant. Both
+ * E, the entry at SRC, which is not none, copied to DST. HOW is a constant. Both
  * tables locked. -ENOMEM: a swap slot
  * has too many users. What is shared stays so, and the parent's entry knows
  * that it is dirty; what is private becomes read-only in both.
  */
 static inline __attribute__((always_inline)) int
-copy_entry(struct copy *c, const struct pt_slot *src, const struct pt_slot *dst,
-	   enum copy_how how)
+copy_entry(struct copy *c, const struct pt_slot *src, pte_t e,
+	   const struct pt_slot *dst, enum copy_how how)
 {
 	bool native = how != COPY_ODD;
-	pte_t e = pt_get_as(src, native);
 
 	mm_verify(pte_none(pt_get_as(dst, native)));
 	if (unlikely(!pte_present(e))) {
-		if (copy_absent(c, &e))
+		pte_t absent = e;
+
+		if (copy_absent(c, &absent))
 			return -ENOMEM;
-		pt_set_as(dst, e, native);
+		pt_set_as(dst, absent, native);
 		return 0;
 	}
 	if (how != COPY_PRIVATE && (c->vma->vm_flags & VM_SHARED)) {
@@ -116,8 +120,10 @@ copy_entries(struct copy *c, u64 n, enum copy_how how)
 	int err = 0;
 
 	for (; n && !err; n--) {
-		if (!pte_none(pt_get_as(&src, native)))
-			err = copy_entry(c, &src, &dst, how);
+		pte_t e = pt_get_as(&src, native);
+
+		if (!pte_none(e))
+			err = copy_entry(c, &src, e, &dst, how);
 		pt_next_as(&src, native);
 		pt_next_as(&dst, native);
 	}

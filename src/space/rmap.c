@@ -80,15 +80,20 @@ void page_add_new_anon_rmap(struct page *page, struct vm_area_struct *vma,
 	count_anon_mapped(page, 1);
 }
 
-void page_add_new_anon_rmap_batch(struct page *page, struct vm_area_struct *vma,
-				  uva_t addr, struct rmap_batch *b)
+void page_add_new_anon_rmaps(struct page **pages, u32 nr,
+			     struct vm_area_struct *vma, uva_t addr)
 {
-	struct pglist_data *pgdat = page_zone(page)->zone_pgdat;
+	struct rmap_batch b = {0};
 
-	add_new_anon(page, vma, addr);
-	if (unlikely(b->pgdat != pgdat))
-		rmap_batch_turn(b, pgdat);
-	b->anon++;
+	for (u32 i = 0; i < nr; i++, addr += PAGE_SIZE) {
+		struct pglist_data *pgdat = page_zone(pages[i])->zone_pgdat;
+
+		add_new_anon(pages[i], vma, addr);
+		if (unlikely(b.pgdat != pgdat))
+			rmap_batch_turn(&b, pgdat);
+		b.anon++;
+	}
+	rmap_batch_flush(&b);
 }
 
 void page_add_anon_rmap(struct page *page, struct vm_area_struct *vma,

@@ -123,9 +123,10 @@ struct rmap_batch {
 void rmap_batch_flush(struct rmap_batch *b);
 void rmap_batch_turn(struct rmap_batch *b, struct pglist_data *pgdat);
 
-/* page_add_new_anon_rmap_batch: page_add_new_anon_rmap(), counted in B. */
-void page_add_new_anon_rmap_batch(struct page *page, struct vm_area_struct *vma,
-				  uva_t addr, struct rmap_batch *b);
+/* page_add_new_anon_rmaps: page_add_new_anon_rmap() of NR pages, at ADDR and
+ * after it, in one table, which is locked. */
+void page_add_new_anon_rmaps(struct page **pages, u32 nr,
+			     struct vm_area_struct *vma, uva_t addr);
 
 /* page_remove_rmap_batch: page_remove_rmap(), counted in B. */
 static inline void page_remove_rmap_batch(struct page *page,

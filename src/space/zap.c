@@ -68,7 +68,7 @@ struct zap {
 	bool keep_marks; /* the mapping stays: writes are watched as before */
 	bool dirty;	 /* CPUs may know dirty entries: flush */
 	/* Of the table at hand, to be counted at its end. */
-	uva_t first, last; /* cleared; first ~0: none */
+	uva_t first, last; /* CPUs may know entries there; last ~0: none */
 	s64 rss[NR_MM_COUNTERS];
 	struct rmap_batch unmapped;
 };
@@ -115,7 +115,7 @@ static inline pte_t zap_leaves(const struct zap *z, pte_t e)
 /* What the entries cleared so far were, to the counters and the gather. */
 static void zap_account(struct zap *z)
 {
-	if (z->first != ~0UL)
+	if (z->last != ~0UL)
 		tlb_gather_range(z->tlb, z->first, z->last + PAGE_SIZE);
 	rmap_batch_flush(&z->unmapped);
 	for (int c = 0; c < NR_MM_COUNTERS; c++) {
@@ -131,15 +131,6 @@ static void zap_swap(struct zap *z, pte_t e)
 {
 	z->rss[MM_SWAPENTS]++;
 	free_swap_and_cache(pte_to_swp_entry(e));
-}
-
-/* The entry of ADDR, which CPUs may know, is gone; those of one table go from
- * the lowest on. */
-static inline void zap_note(struct zap *z, uva_t addr)
-{
-	if (unlikely(z->first == ~0UL))
-		z->first = addr;
-	z->last = addr;
 }
 
 /* E, which mapped a page, is gone. True: as zap_entry(). */
@@ -178,7 +169,7 @@ zap_entry(struct zap *z, struct pt_slot *slot, uva_t addr, enum zap_how how)
 			zap_swap(z, e);
 		return false;
 	}
-	zap_note(z, addr);
+	z->last = addr;
 	return !pte_special(e) && zap_page(z, e);
 }
 
@@ -193,6 +184,8 @@ zap_run(struct zap *z, struct pt_slot slot, uva_t addr, uva_t end,
 	while (addr < end) {
 		if (pte_none(pt_get_as(&slot, native))) {
 			addr = pt_skip_none_as(&slot, addr, end, native);
+			if (z->last == ~0UL)
+				z->first = addr;
 			continue;
 		}
 		if (zap_entry(z, &slot, addr, how))
@@ -222,7 +215,8 @@ static uva_t zap_table(struct zap *z, struct pt_slot *slot, uva_t addr,
 	bool full;
 
 	mm_hiwater_update(mm);
-	z->first = ~0UL;
+	z->first = addr;
+	z->last = ~0UL;
 	pt_lock(slot);
 	addr = zap_slots(z, slot, addr, end);
 	full = tlb_gather_full(z->tlb);
