@@ -11,7 +11,8 @@
  * init_on_alloc=0 and mitigations=off, trap or system call included (337 for a
  * call); ours begin at the manager's door. Rows that need something undone
  * before the next round (DONTNEED after faults, the second half of a pair)
- * have both in them, on either side.
+ * have both in them, on either side. Below the table: what two threads take of
+ * locks that they share, and their time against one (fault_threads).
  */
 #include "bench_items.h"
 
@@ -251,6 +252,22 @@ static const struct item items[] = {
 	 run_many_fault},
 };
 
+/* Two threads that fault in one process: a program of its own beside this. */
+static void print_threads(void)
+{
+	static char path[512];
+	char *name;
+
+	if (readlink("/proc/self/exe", path, sizeof(path) - 32) < 0)
+		bench_die("cannot find this program's path");
+	name = strrchr(path, '/') + 1;
+	memcpy(name, "fault_threads", sizeof("fault_threads"));
+	putchar('\n');
+	fflush(stdout);
+	if (system(path))
+		bench_die("fault_threads, beside this program, does not run");
+}
+
 int main(int argc, char **argv)
 {
 	const struct bench_table t = {.items = items,
@@ -258,5 +275,9 @@ int main(int argc, char **argv)
 				      .few = 2 * PAGES,
 				      .many = 10 * PAGES};
 
-	return bench_items(&t, argc, argv);
+	if (bench_items(&t, argc, argv))
+		return 1;
+	if (argc == 1)
+		print_threads();
+	return 0;
 }

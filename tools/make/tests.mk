@@ -59,6 +59,8 @@ comma := ,
 bench_wrap = $(shell sed -n '2s/.*wrap: *\([a-z_0-9 ]*[a-z_0-9]\).*/\1/p' $(1))
 bench_world = $(shell sed -n '1s/.*world: *\([a-z]*\).*/\1/p' $(1))
 $(foreach b,$(BENCH_C),$(eval $(call bench_rule,$(call bench_world,$(b)),$(basename $(notdir $(b))),$(call bench_wrap,$(b)))))
+# It prints the other's table below its own.
+$(BUILD)/release/bench/space: | $(BUILD)/release/bench/fault_threads
 BENCHES := $(patsubst bench/%.c,$(BUILD)/release/bench/%,$(BENCH_C))
 
 .PHONY: test soak mutate bench bench-build
