@@ -22,7 +22,7 @@ void tlb_gather_init(struct mmu_gather *tlb, struct pgtable *pt, u32 asid,
 	tlb->start = ~0UL;
 	tlb->end = 0;
 	tlb->release = release;
-	page_list_init(&tlb->tables);
+	tlb->nr_tables = 0;
 	tlb->nr = 0;
 }
 
@@ -31,29 +31,15 @@ void tlb_remove_table(struct page *table, void *arg)
 	struct mmu_gather *tlb = arg;
 
 	mm_verify(PageTable(table));
-	page_list_add(&tlb->tables, table);
-}
-
-/* Tables that go back at a time. */
-#define TABLE_BATCH 16u
-
-static void release_tables(struct page_list *list)
-{
-	struct page *tables[TABLE_BATCH];
-
-	while (!page_list_empty(list)) {
-		u32 nr = 0;
-
-		while (nr < TABLE_BATCH && (tables[nr] = page_list_pop(list)))
-			nr++;
-		pt_tables_release_empty(tables, nr);
-	}
+	tlb->tables[tlb->nr_tables++] = table;
+	if (unlikely(tlb->nr_tables == MMU_GATHER_TABLES))
+		tlb_flush_mmu(tlb);
 }
 
 void tlb_flush_mmu(struct mmu_gather *tlb)
 {
 	/* A CPU may cache upper entries too: freed tables need all of it. */
-	if (tlb->full || !page_list_empty(&tlb->tables))
+	if (tlb->full || tlb->nr_tables)
 		port_tlb_flush(tlb->cpus, tlb->asid, 0, 0);
 	else if (tlb->start < tlb->end)
 		port_tlb_flush(tlb->cpus, tlb->asid, tlb->start, tlb->end);
@@ -62,12 +48,13 @@ void tlb_flush_mmu(struct mmu_gather *tlb)
 	if (tlb->nr)
 		tlb->release(tlb->pages, tlb->nr);
 	tlb->nr = 0;
-	if (!page_list_empty(&tlb->tables))
-		release_tables(&tlb->tables);
+	if (tlb->nr_tables)
+		pt_tables_release_empty(tlb->tables, tlb->nr_tables);
+	tlb->nr_tables = 0;
 }
 
 void tlb_finish(struct mmu_gather *tlb)
 {
 	tlb_flush_mmu(tlb);
-	mm_assert(tlb->nr == 0 && page_list_empty(&tlb->tables));
+	mm_assert(tlb->nr == 0 && tlb->nr_tables == 0);
 }

@@ -14,7 +14,8 @@
 
 #include "phys/page.h"
 
-#define MMU_GATHER_PAGES 128
+#define MMU_GATHER_PAGES  128
+#define MMU_GATHER_TABLES 32
 
 /* Lets go of N pages whose entries are cleared and flushed. */
 typedef void (*gather_release_fn)(struct page **pages, u32 n);
@@ -23,11 +24,11 @@ struct mmu_gather {
 	struct pgtable *pt;
 	const struct port_cpumask *cpus; /* who may hold translations */
 	u32 asid;
-	bool full;	  /* the whole space goes: flush all of it once */
+	bool full; /* the whole space goes, nobody runs it: flush all of it */
 	uva_t start, end; /* range cleared since the last flush */
 	gather_release_fn release;
-	struct page_list tables; /* freed tables */
-	u32 nr;
+	u32 nr_tables, nr;
+	struct page *tables[MMU_GATHER_TABLES]; /* freed tables */
 	struct page *pages[MMU_GATHER_PAGES];
 };
 
@@ -69,7 +70,17 @@ static inline bool tlb_gather_full(const struct mmu_gather *tlb)
 	return tlb->nr == MMU_GATHER_PAGES;
 }
 
-/* tlb_remove_table: a freed table (pt_table_free_fn; ARG is the gather). */
+/*
+ * tlb_put_page: drop a reference to PAGE here, if it is not the last. Only
+ * where the whole space goes: no CPU will use what it may remember of PAGE.
+ */
+static inline bool tlb_put_page(struct mmu_gather *tlb, struct page *page)
+{
+	return tlb->full && put_page_unless_last(page);
+}
+
+/* tlb_remove_table: a freed table (pt_table_free_fn; ARG is the gather). May
+ * flush, as tlb_flush_mmu(). */
 void tlb_remove_table(struct page *table, void *arg);
 
 /* tlb_flush_mmu: flush and release what is gathered. No spinlocks held. */

@@ -252,15 +252,20 @@ struct walk {
 	u32 level;
 };
 
+/* Where in a table at LEVEL the entry of VA is. */
+static inline u64 native_offset(uva_t va, u32 level)
+{
+	return va >> (PAGE_SHIFT - 3 + level * NATIVE_BITS) &
+	       ((PAGE_SIZE - 1) & ~(u64)(NATIVE_BYTES - 1));
+}
+
 /* To VA's entry in the table at hand, at LEVEL; true if it ends here. */
 static inline __attribute__((always_inline)) bool
 native_step(struct walk *w, uva_t va, u32 level)
 {
-	u64 offset = va >> (PAGE_SHIFT - 3 + level * NATIVE_BITS) &
-		     ((PAGE_SIZE - 1) & ~(u64)(NATIVE_BYTES - 1));
 	u64 raw;
 
-	w->entry = port_ram(w->table + offset);
+	w->entry = port_ram(w->table + native_offset(va, level));
 	w->level = level;
 	if (level == 0)
 		return true;
@@ -366,21 +371,30 @@ static int table_install(struct pgtable *pt, struct pt_slot *slot)
 	return 0;
 }
 
+/* S, of VA in an upper table, whose entry is a link, goes down by it. */
+static void step_down(struct pt_slot *s, uva_t va)
+{
+	pte_t e = pt_get(s);
+	u32 level = --s->level;
+
+	s->table = pfn_to_page(pte_pfn(e));
+	mm_verify(PageTable(s->table));
+	if (pt_native(s))
+		s->entry = port_ram(PFN_PHYS(pte_pfn(e)) +
+				    native_offset(va, level));
+	else
+		*s = slot_in(s->fmt, s->table, (int)level, va);
+}
+
 static MM_NOINLINE int alloc_slow(struct pgtable *pt, uva_t va,
 				  struct pt_slot *slot)
 {
 	struct pt_slot s;
 
 	/* On from each table that is there now, ours or another's. */
-	for (walk(pt, va, &s); s.level > 0;) {
-		struct page *below;
-
+	for (walk(pt, va, &s); s.level > 0; step_down(&s, va))
 		if (!pte_present(pt_get(&s)) && table_install(pt, &s))
 			return -ENOMEM;
-		below = pfn_to_page(pte_pfn(pt_get(&s)));
-		mm_verify(PageTable(below));
-		s = slot_in(pt->fmt, below, s.level - 1, va);
-	}
 	*slot = s;
 	return 0;
 }

@@ -383,6 +383,20 @@ static inline void get_page(struct page *p)
 	mm_verify(old > 0);
 }
 
+/* One reference less unless it is the last; then false. */
+static inline bool put_page_unless_last(struct page *p)
+{
+	s32 old = __atomic_load_n(&p->refcount, __ATOMIC_RELAXED);
+
+	do {
+		if (old <= 1)
+			return false;
+	} while (!__atomic_compare_exchange_n(&p->refcount, &old, old - 1, true,
+					      __ATOMIC_ACQ_REL,
+					      __ATOMIC_RELAXED));
+	return true;
+}
+
 /* One more reference unless the frame is free (count 0). */
 static inline bool get_page_unless_zero(struct page *p)
 {

@@ -299,6 +299,7 @@ void vma_resize(struct vm_area_struct *vma, uva_t start, uva_t end, u64 pgoff)
 {
 	struct vm_area_struct *next = vma_next(vma);
 	bool moves = pgoff != vma->vm_pgoff;
+	bool new_start = start != vma->vm_start, new_end = end != vma->vm_end;
 
 	rwsem_assert_held_write(&vma->vm_mm->mmap_lock);
 	mm_assert(start < end);
@@ -314,8 +315,11 @@ void vma_resize(struct vm_area_struct *vma, uva_t start, uva_t end, u64 pgoff)
 	tree_change_end(vma->vm_mm);
 	anon_vma_resize_end(vma, moves);
 	vma_file_resize_end(vma);
-	gap_update(vma);
-	gap_update(next);
+	/* A gap belongs to the mapping above it. */
+	if (new_start)
+		gap_update(vma);
+	if (new_end)
+		gap_update(next);
 }
 
 /* ---- merging

@@ -146,6 +146,8 @@ static inline __attribute__((always_inline)) bool zap_page(struct zap *z,
 		zap_file_page(z, page, e);
 	}
 	page_remove_rmap_batch(page, &z->unmapped);
+	if (!page_has_flags(page, RELEASE_FIRST) && tlb_put_page(z->tlb, page))
+		return false;
 	return tlb_remove_page(z->tlb, page);
 }
 
