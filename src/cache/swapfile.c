@@ -89,7 +89,7 @@ static void slot_take(struct swap_info *si, u32 offset, u16 word)
 
 	mm_verify(*w == 0);
 	*w = word;
-	si->inuse_pages++;
+	WRITE_ONCE(si->inuse_pages, si->inuse_pages + 1);
 	si->cluster_count[offset / SWAPFILE_CLUSTER]++;
 	__atomic_fetch_sub(&cache_sys.nr_swap_pages, 1, __ATOMIC_RELAXED);
 }
@@ -106,7 +106,7 @@ static void slot_release(struct swap_info *si, u32 offset,
 	xa_erase(&si->cache, offset, freed);
 	spin_unlock(&si->cache_lock);
 	*slot_word(si, offset) = 0;
-	si->inuse_pages--;
+	WRITE_ONCE(si->inuse_pages, si->inuse_pages - 1);
 	si->cluster_count[offset / SWAPFILE_CLUSTER]--;
 	/* One of an area that is going away is not to be had any more. */
 	if (si->in_use)
