@@ -310,8 +310,8 @@ static MM_NOINLINE void walk(const struct pgtable *pt, uva_t va,
 	mm_verify(PageTable(slot->table));
 }
 
-/* pt_lookup() where there is nothing to be said for haste. */
-static MM_NOINLINE bool lookup_slow(const struct pgtable *pt, uva_t va,
+/* pt_lookup() in tables of any layout. */
+static MM_NOINLINE bool lookup_odd(const struct pgtable *pt, uva_t va,
 				    struct pt_slot *slot)
 {
 	struct pt_slot s;
@@ -333,10 +333,10 @@ lookup_fast(const struct pgtable *pt, uva_t va, struct pt_slot *slot)
 	if (unlikely(pt->fmt->kind != PAGING_X86_64))
 		return false;
 	w = walk_native(pt, va);
-	if (unlikely(w.level > 0))
-		return false;
 	table = pfn_to_page(PFN_DOWN(w.table));
 	mm_verify(PageTable(table));
+	if (unlikely(w.level > 0))
+		return false;
 	slot->entry = w.entry;
 	slot->table = table;
 	slot->fmt = pt->fmt;
@@ -346,7 +346,9 @@ lookup_fast(const struct pgtable *pt, uva_t va, struct pt_slot *slot)
 
 bool pt_lookup(const struct pgtable *pt, uva_t va, struct pt_slot *slot)
 {
-	return lookup_fast(pt, va, slot) || lookup_slow(pt, va, slot);
+	if (likely(pt->fmt->kind == PAGING_X86_64))
+		return lookup_fast(pt, va, slot);
+	return lookup_odd(pt, va, slot);
 }
 
 /* Install a fresh table under SLOT unless somebody else just did. */
