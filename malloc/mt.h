@@ -322,6 +322,13 @@ void mt_sink(void *arg, const char *text, size_t len);
 void mt_bad(const char *what, const void *p);
 /* mt_bad_end: abort, if that is the action. */
 void mt_bad_end(void);
+/* mt_put_finder: the running stack, from the library's caller on, to S; nothing
+ * if mallopt() asked for less. Allocates nothing. */
+struct seq_buf;
+void mt_put_finder(struct seq_buf *s);
+/* mt_own_frames: how many of the return addresses AT[NR], from the first on,
+ * lie in the library, if it is a library. */
+u32 mt_own_frames(const u64 *at, u32 nr);
 
 /* ---- mt_large.c -----------------------------------------------------------
  */

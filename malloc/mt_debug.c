@@ -28,8 +28,6 @@
  *    ring at boot: so does the boot. A stack the depot cannot keep is not
  *    shown.
  */
-#include <dlfcn.h>
-#include <link.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -73,20 +71,6 @@ bool mt_debug_init(void)
 /* ---- who
  * ---------------------------------------------------------------------- */
 
-/* The frames from AT[0] on that are the library's own, if it is a library. */
-static u32 own_frames(const u64 *at, u32 nr)
-{
-	struct dl_find_object own;
-	u32 skip = 0;
-
-	if (_dl_find_object(&ring, &own) || !own.dlfo_link_map->l_name[0])
-		return 0;
-	while (skip < nr && at[skip] >= (uintptr_t)own.dlfo_map_start &&
-	       at[skip] < (uintptr_t)own.dlfo_map_end)
-		skip++;
-	return skip;
-}
-
 static void feed_depot(void)
 {
 	void *chunk;
@@ -107,7 +91,7 @@ static struct mt_track who(void)
 	if (!mt_sys.opt.debug)
 		return t;
 	nr = port_stack_trace(at, FRAMES);
-	skip = own_frames(at, nr);
+	skip = mt_own_frames(at, nr);
 	mt_lock(&stack_word);
 	feed_depot();
 	t.stack = stack_depot_save(at + skip, nr - skip);

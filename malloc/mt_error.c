@@ -5,8 +5,11 @@
  * mallopt(M_CHECK_ACTION) decides what follows: bit 0 a message, bit 1 abort(),
  * bit 2 a message of one short line. Whoever reports must be able to go on.
  */
+#include <dlfcn.h>
+#include <link.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/seqbuf.h"
@@ -23,6 +26,8 @@ void mt_say(const char *text, size_t len)
 		len -= (size_t)n;
 	}
 }
+
+#define FINDER_FRAMES 24u
 
 /* Before boot there is no choice. */
 static u8 action(void)
@@ -47,6 +52,37 @@ void mt_bad_end(void)
 	abort();
 }
 
+u32 mt_own_frames(const u64 *at, u32 nr)
+{
+	struct dl_find_object own;
+	u32 skip = 0;
+
+	if (_dl_find_object(&mt_sys, &own) || !own.dlfo_link_map->l_name[0])
+		return 0;
+	while (skip < nr && at[skip] >= (uintptr_t)own.dlfo_map_start &&
+	       at[skip] < (uintptr_t)own.dlfo_map_end)
+		skip++;
+	return skip;
+}
+
+void mt_put_finder(struct seq_buf *s)
+{
+	u64 at[FINDER_FRAMES];
+	char text[128];
+	u32 nr;
+
+	if ((action() & MT_ACT_SIMPLE) || !(action() & MT_ACT_PRINT))
+		return;
+	nr = port_stack_trace(at, ARRAY_SIZE(at));
+	if (nr)
+		seq_printf(s, "  found by thread %d:\n",
+			   (int)syscall(SYS_gettid));
+	for (u32 i = mt_own_frames(at, nr); i < nr; i++) {
+		port_symbol(at[i], text, sizeof(text));
+		seq_printf(s, "    %s\n", text);
+	}
+}
+
 void mt_bad(const char *what, const void *p)
 {
 	u32 c = mt_in_span(p) ? READ_ONCE(mt_map[mt_frame(p)]) : MT_NONE;
@@ -59,6 +95,7 @@ void mt_bad(const char *what, const void *p)
 	if (c >= MT_FIRST)
 		seq_printf(&s, " (cache malloc-%u)", mt_sys.size_of[c]);
 	seq_puts(&s, "\n");
+	mt_put_finder(&s);
 	seq_buf_flush(&s);
 	mt_bad_end();
 }

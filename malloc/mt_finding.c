@@ -10,6 +10,8 @@
  *	    main+0x12/0x40
  *	  freed by thread 4712:
  *	    ...
+ *	  found by thread 4711:
+ *	    ...
  *
  * Nothing here allocates, nor is a lock held that a caller could want.
  */
@@ -103,6 +105,7 @@ void mt_report(const struct mt_finding *f)
 		put_track(&s, "allocated", &f->of->alloc);
 		put_track(&s, "freed", &f->of->free);
 	}
+	mt_put_finder(&s);
 	seq_buf_flush(&s);
 	mt_bad_end();
 }

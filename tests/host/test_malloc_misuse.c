@@ -112,6 +112,21 @@ static void free_twice(void)
 	mt_free(p);
 }
 
+static void who_frees_twice(void)
+{
+	void *p = mt_malloc(60);
+
+	who_frees(p);
+	who_frees(p);
+}
+
+static void who_frees_foreign(void)
+{
+	char bytes[256] MM_ALIGNED(64) = {0};
+
+	who_frees(bytes + 128);
+}
+
 static void *free_it(void *p)
 {
 	mt_free(p);
@@ -432,6 +447,8 @@ static void test_hardened(void **arg)
 	must_die(underflow_into_another, "hardened", SAYS("overflow"));
 	must_die(write_all_free, "hardened",
 		 SAYS("Freepointer corrupt", "corrupted free object"));
+	must_die(who_frees_twice, "hardened",
+		 SAYS("double free", "found by thread", "    who_frees+0x"));
 	must_die(overflow_by_one, "hardened",
 		 SAYS("of 100 bytes", "0 bytes behind its end: 0x00"));
 }
@@ -550,6 +567,8 @@ static void test_plain(void **arg)
 	must_die(free_twice_among_few, "", SAYS("double free", "malloc-64"));
 	must_die(free_twice_among_many, "", SAYS("double free", "malloc-64"));
 	must_die(free_stack, "", SAYS("invalid pointer"));
+	must_die(who_frees_foreign, "",
+		 SAYS("found by thread", "    who_frees+0x"));
 	assert_int_equal(run(all_is_well, ""), 0);
 	assert_string_equal(said, "");
 }

@@ -34,6 +34,10 @@ stopped() {
 		fails=$((fails + 1))
 		return
 	fi
+	# Stacks begin where the program called.
+	if grep -qF '[libmmkit-malloc.so]' "$WORK/said"; then
+		set -- "$@" "a stack without the library"
+	fi
 	for word in "$@"; do
 		grep -qF -- "$word" "$WORK/said" && continue
 		echo "not ok misuse $mode $mistake: no \"$word\" in:"
@@ -49,21 +53,25 @@ if "$WORK/misuse" none || [ $? != 2 ]; then
 	exit 1
 fi
 
-cache="(cache malloc-112)"
+cache="(cache malloc-112)" finder="  found by thread " freed="    who_frees+0x"
 stopped hardened overflow "free(): overflow" "$cache" "of 100 bytes, in use" \
-	"0 bytes behind its end: 0x01"
+	"0 bytes behind its end: 0x01" "$finder" "$freed"
 stopped hardened underflow "overflow" "$cache" "  object 0x"
 stopped hardened use_after_free "use after free: written" "$cache" \
 	"10 bytes inside it: 0x01"
-stopped hardened twice "free(): double free" "$cache"
-stopped hardened twice_elsewhere "free(): double free" "$cache"
-stopped hardened interior "free(): pointer into an object" "$cache"
-stopped hardened foreign "free(): not a pointer of malloc: 0x"
+stopped hardened twice "free(): double free" "$cache" \
+	"$finder" "$freed"
+stopped hardened twice_elsewhere "free(): double free" "$cache" \
+	"$finder" "$freed"
+stopped hardened interior "free(): pointer into an object" "$cache" \
+	"$finder" "$freed"
+stopped hardened foreign "free(): not a pointer of malloc: 0x" \
+	"$finder" "$freed"
 stopped hardened link_overwritten "use after free: written" "$cache" \
 	"0 bytes inside it: 0x41"
 
 cache="(cache malloc-144)" object="of 100 bytes"
-allocated="    who_allocates+0x" freed="    who_frees+0x"
+allocated="    who_allocates+0x"
 stopped debug overflow "free(): overflow" "$cache" "$object" "$allocated" \
 	"    overflow+0x" "0 bytes behind its end: 0x01 instead of 0xcc"
 stopped debug underflow "free(): underflow" "$cache" "$object" "$allocated" \
@@ -71,12 +79,12 @@ stopped debug underflow "free(): underflow" "$cache" "$object" "$allocated" \
 stopped debug use_after_free "use after free: written" "$cache" "$object" \
 	"$allocated" "$freed" "    use_after_free+0x" "10 bytes inside it: 0x01"
 stopped debug twice "free(): double free" "$cache" "$object" "$allocated" \
-	"$freed" "    twice+0x"
+	"$freed" "    twice+0x" "$finder"
 stopped debug twice_elsewhere "free(): double free" "$cache" "$object" \
 	"$allocated" "$freed" "    twice_elsewhere+0x"
 stopped debug interior "free(): pointer into an object" "$cache" "$object" \
 	"16 bytes inside it" "$allocated" "    interior+0x"
-stopped debug foreign "free(): not a pointer of malloc: 0x"
+stopped debug foreign "free(): not a pointer of malloc: 0x" "$finder" "$freed"
 stopped debug link_overwritten "use after free: written" "$cache" "$object" \
 	"$allocated" "$freed" "    link_overwritten+0x"
 [ "$fails" = 0 ]
