@@ -131,7 +131,6 @@ int do_munmap(struct mm_struct *mm, uva_t addr, u64 len)
 	mmap_write_lock(mm);
 	err = do_munmap_locked(mm, addr, PAGE_ALIGN(len));
 	mmap_write_unlock_tell(mm);
-	mmap_poll();
 	return err;
 }
 

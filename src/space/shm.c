@@ -571,7 +571,6 @@ s64 do_shmdt(const struct shm_caller *c, uva_t addr)
 	mmap_write_lock(c->mm);
 	ret = detach(c->mm, addr);
 	mmap_write_unlock_tell(c->mm);
-	mmap_poll();
 	return ret;
 }
 

@@ -234,13 +234,12 @@ static inline u64 vma_pages(const struct vm_area_struct *vma)
 
 /*
  * The mmap lock for writing, with the marks of vma_start_write(): these only,
- * not the semaphore's own functions. May sleep.
+ * not the semaphore's own functions. May sleep. Giving it back frees what
+ * calls have left behind for an epoch, if that is much.
  */
 void mmap_write_lock(struct mm_struct *mm);
 void mmap_write_lock_nested(struct mm_struct *mm);
 void mmap_write_unlock(struct mm_struct *mm);
-/* mmap_poll: free what was deferred, if that is much. No lock held. */
-void mmap_poll(void);
 
 /*
  * vma_start_write: VMA is going to change: no fault relies on it from here

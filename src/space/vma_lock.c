@@ -97,17 +97,19 @@ void mmap_write_lock_nested(struct mm_struct *mm)
 	down_write_nested(&mm->mmap_lock, 1);
 }
 
+/* Mappings that went are not many before they are freed. */
+static inline void mmap_poll(void)
+{
+	if (unlikely(epoch_pending() >= EPOCH_BATCH))
+		(void)epoch_poll();
+}
+
 void mmap_write_unlock(struct mm_struct *mm)
 {
 	rwsem_assert_held_write(&mm->mmap_lock);
 	smp_store_release(&mm->mm_lock_seq, mm->mm_lock_seq + 1);
 	up_write(&mm->mmap_lock);
-}
-
-void mmap_poll(void)
-{
-	if (unlikely(epoch_pending() >= EPOCH_BATCH))
-		(void)epoch_poll();
+	mmap_poll();
 }
 
 static bool slot_shows(const uintptr_t *slot, const struct vm_area_struct *vma)

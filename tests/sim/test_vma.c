@@ -5,6 +5,7 @@
  */
 #include "sim_machine.h"
 
+#include "base/epoch.h"
 #include "model_vma.h"
 
 #define P(n) ((u64)(n) << PAGE_SHIFT)
@@ -419,6 +420,36 @@ static void join_both_halves(void **state)
 	TM_RUN(halves_body);
 }
 
+/*
+ * Regression: mappings that melt into their neighbours were freed by munmap
+ * and the flusher only: a program that went on protecting had ever more.
+ */
+static int melted_body(void *arg)
+{
+	struct mm_struct *mm = tm_mm();
+	uva_t at = tm_map(mm, 3);
+	u64 most = 0;
+
+	(void)arg;
+	for (int i = 0; i < 1000; i++) {
+		CHECK_EQ(do_mprotect(mm, at + P(1), P(1), PROT_READ), 0);
+		CHECK_EQ(mm->map_count, 3);
+		CHECK_EQ(do_mprotect(mm, at + P(1), P(1), TM_RW), 0);
+		CHECK_EQ(mm->map_count, 1);
+		most = max(most, epoch_pending());
+	}
+	CHECK(most > 0 && most < 200);
+	mm_check(mm);
+	mm_put(mm);
+	return 0;
+}
+
+static void melted_are_freed(void **state)
+{
+	(void)state;
+	TM_RUN(melted_body);
+}
+
 /* Very many mappings, then the limit. */
 static int many_body(void *arg)
 {
@@ -457,6 +488,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(link_keeps_gaps),
 		cmocka_unit_test(join_both_halves),
+		cmocka_unit_test(melted_are_freed),
 		cmocka_unit_test(random_calls),
 		cmocka_unit_test(exhaustive),
 		cmocka_unit_test(all_states),
