@@ -635,12 +635,15 @@ static s64 sim_mincore(struct mm_struct *mm, const uint64_t *a)
 	return ret;
 }
 
+/* Normalised: what has its part in the reverse map on Linux alone does not melt
+ * in a child; see melted_with_rest(). */
 static s64 sim_fork(struct mm_struct *mm, const struct diff_op *op)
 {
 	int err = mm_fork(mm, &side.mm[op->arg[0]]);
 
 	if (!err)
 		sim_files_fork(op->proc, (uint32_t)op->arg[0]);
+	side.parted |= side.zeroes;
 	return err;
 }
 
