@@ -151,6 +151,27 @@ static u64 pages_to_account(struct mm_struct *mm, uva_t start, uva_t end,
 	return pages;
 }
 
+/* Is there memory for what becomes writable in [START, END)? Accounted for in
+ * *PAGES, then. */
+static bool account(struct mm_struct *mm, uva_t start, uva_t end, u64 access,
+		    u64 *pages)
+{
+	*pages = pages_to_account(mm, start, end, access);
+	return !*pages || !vm_enough_memory(mm, *pages);
+}
+
+/* Of [START, AT), before what refuses ACCESS, memory is asked for first. */
+static int refused(struct mm_struct *mm, uva_t start, uva_t at, u64 access)
+{
+	u64 pages;
+
+	if (!account(mm, start, at, access, &pages))
+		return -ENOMEM;
+	if (pages)
+		vm_unaccount(pages);
+	return -EACCES;
+}
+
 /* Is all of [START, END) mapped, and may it get ACCESS? */
 static int protect_check(struct mm_struct *mm, uva_t start, uva_t end,
 			 u64 access)
@@ -163,7 +184,7 @@ static int protect_check(struct mm_struct *mm, uva_t start, uva_t end,
 		if (!vma || vma->vm_start > at)
 			return -ENOMEM;
 		if (access & ~(vma->vm_flags >> 4))
-			return -EACCES;
+			return refused(mm, start, at, access);
 		if (!data_limit_ok(vma,
 				   (min(vma->vm_end, end) - at) >> PAGE_SHIFT,
 				   access, &grown))
@@ -184,8 +205,7 @@ static int mprotect_locked(struct mm_struct *mm, uva_t start, uva_t end,
 
 	if (err)
 		return err;
-	pages = pages_to_account(mm, start, end, access);
-	if (pages && vm_enough_memory(mm, pages))
+	if (!account(mm, start, end, access, &pages))
 		return -ENOMEM;
 	/* What stays as it is is not cut, nor melted. */
 	if (!vma_changing_range(mm, &start, &end, protected_flags, access))
