@@ -25,6 +25,7 @@ struct mm_usage {
 	u64 hiwater_vm;	 /* largest total_vm so far */
 	u64 data_vm;	 /* of it private and writable, stacks left out */
 	u64 stack_vm;	 /* of it stacks */
+	u64 exec_vm;	 /* of it executable and not writable */
 	u64 locked_vm;	 /* of those, kept in RAM by mlock() */
 	u64 rss_anon;	 /* resident anonymous pages */
 	u64 rss_file;	 /* resident pages of files */

@@ -24,6 +24,9 @@ static u64 rss(const struct mm_usage *u)
 
 static void put_memory(struct seq_buf *out, const struct mm_usage *u)
 {
+	/* The program's own; what else has code are libraries. */
+	u64 text = min(u->text, u->exec_vm);
+
 	put_pages(out, "VmPeak", max(u->hiwater_vm, u->total_vm));
 	put_pages(out, "VmSize", u->total_vm);
 	put_pages(out, "VmLck", u->locked_vm);
@@ -35,8 +38,8 @@ static void put_memory(struct seq_buf *out, const struct mm_usage *u)
 	put_pages(out, "RssShmem", u->rss_shmem);
 	put_pages(out, "VmData", u->data_vm);
 	put_pages(out, "VmStk", u->stack_vm);
-	put_pages(out, "VmExe", u->text);
-	put_pages(out, "VmLib", 0);
+	put_pages(out, "VmExe", text);
+	put_pages(out, "VmLib", u->exec_vm - text);
 	put_kb(out, "VmPTE", u->table_bytes >> 10);
 	put_pages(out, "VmSwap", u->swap);
 	put_kb(out, "HugetlbPages", 0);

@@ -16,8 +16,8 @@
  *
  * 3. Invariants.
  *    LIM-1  Committed_AS = pages of all mappings that vma_accountable() names.
- *    LIM-2  total_vm, data_vm, stack_vm and locked_vm are the sums over the
- *           mappings; they change by vm_stat_account() alone, and by mlock().
+ *    LIM-2  total_vm, data_vm, stack_vm, exec_vm and locked_vm are the sums
+ *           over the mappings; they change by vm_stat_account() alone.
  *
  * 4. Locking. Committed_AS is atomic; the sums are under the mmap lock.
  *
@@ -125,6 +125,11 @@ static bool is_data(u64 vm_flags)
 	return (vm_flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN)) == VM_WRITE;
 }
 
+static bool is_code(u64 vm_flags)
+{
+	return (vm_flags & (VM_EXEC | VM_WRITE | VM_GROWSDOWN)) == VM_EXEC;
+}
+
 bool may_expand_vm(const struct mm_struct *mm, u64 vm_flags, u64 pages)
 {
 	if (mm->total_vm + pages > mm->rlimit_as >> PAGE_SHIFT)
@@ -141,10 +146,32 @@ void vm_stat_account(struct mm_struct *mm, u64 vm_flags, s64 pages)
 		mm->data_vm += (u64)pages;
 	if (vm_flags & VM_GROWSDOWN)
 		mm->stack_vm += (u64)pages;
+	if (is_code(vm_flags))
+		mm->exec_vm += (u64)pages;
 	if (vm_flags & VM_LOCKED)
 		mm->locked_vm += (u64)pages;
 	mm_verify((s64)mm->total_vm >= 0 && (s64)mm->data_vm >= 0);
 	mm_verify((s64)mm->locked_vm >= 0);
+}
+
+void vm_stat_check(struct mm_struct *mm)
+{
+	u64 total = 0, data = 0, stack = 0, code = 0, locked = 0;
+	struct vm_area_struct *vma;
+
+	for_each_vma (vma, mm) {
+		u64 pages = vma_pages(vma), flags = vma->vm_flags;
+
+		total += pages;
+		data += is_data(flags) ? pages : 0;
+		stack += flags & VM_GROWSDOWN ? pages : 0;
+		code += is_code(flags) ? pages : 0;
+		locked += flags & VM_LOCKED ? pages : 0;
+	}
+	mm_verify(total == mm->total_vm);
+	mm_verify(data == mm->data_vm && stack == mm->stack_vm);
+	mm_verify(code == mm->exec_vm);
+	mm_verify(locked == mm->locked_vm);
 }
 
 bool can_do_mlock(const struct mm_struct *mm)

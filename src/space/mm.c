@@ -522,6 +522,7 @@ void mm_usage_get(const struct mm_struct *mm, struct mm_usage *out)
 	out->hiwater_vm = READ_ONCE(mm->hiwater_vm);
 	out->data_vm = READ_ONCE(mm->data_vm);
 	out->stack_vm = READ_ONCE(mm->stack_vm);
+	out->exec_vm = READ_ONCE(mm->exec_vm);
 	out->locked_vm = READ_ONCE(mm->locked_vm);
 	out->rss_anon = mm_counter_get(mm, MM_ANONPAGES);
 	out->rss_file = mm_counter_get(mm, MM_FILEPAGES);

@@ -127,22 +127,22 @@ MM_STATIC_ASSERT(sizeof(struct mm_line) == MM_CACHELINE, "a line each");
 struct mm_struct {
 	struct pgtable pt; /* see pgtable.h */
 	struct rw_semaphore mmap_lock;
-	struct rb_root mm_rb;		 /* (M), in a tree change */
-	u64 tree_seq;			 /* (M) odd: the tree changes */
-	u64 mm_lock_seq;		 /* (M) raised when the lock goes */
-	u32 lines_used;			 /* (A) lines ever written */
-	u32 zaps;			 /* (A) between clearing and flush */
-	struct list_head mmap;		 /* (M) VMAs in address order */
-	u32 map_count;			 /* (M) */
-	u32 mm_users;			 /* (A) tasks and other users */
-	u32 mm_count;			 /* (A) references to the structure */
-	u32 asid;			 /* (C) tag in the TLBs */
-	struct port_cpumask cpus;	 /* (A) CPUs that ever loaded it */
-	u64 flags;			 /* (A) MMF_* */
-	struct mm_layout layout;	 /* (C) */
-	uva_t brk, start_brk;		 /* (M) */
-	u64 total_vm, data_vm, stack_vm; /* (M) pages */
-	u64 locked_vm;			 /* (M) pages of VM_LOCKED mappings */
+	struct rb_root mm_rb;	  /* (M), in a tree change */
+	u64 tree_seq;		  /* (M) odd: the tree changes */
+	u64 mm_lock_seq;	  /* (M) raised when the lock goes */
+	u32 lines_used;		  /* (A) lines ever written */
+	u32 zaps;		  /* (A) between clearing and flush */
+	struct list_head mmap;	  /* (M) VMAs in address order */
+	u32 map_count;		  /* (M) */
+	u32 mm_users;		  /* (A) tasks and other users */
+	u32 mm_count;		  /* (A) references to the structure */
+	u32 asid;		  /* (C) tag in the TLBs */
+	struct port_cpumask cpus; /* (A) CPUs that ever loaded it */
+	u64 flags;		  /* (A) MMF_* */
+	struct mm_layout layout;  /* (C) */
+	uva_t brk, start_brk;	  /* (M) */
+	u64 total_vm, data_vm, stack_vm, exec_vm; /* (M) pages */
+	u64 locked_vm; /* (M) pages of VM_LOCKED mappings */
 	u64 def_flags; /* (M) VM_LOCKED_MASK of mappings to come: mlockall() */
 	u64 hiwater_rss; /* (A) largest mm_rss() before pages went */
 	u64 hiwater_vm;	 /* (M) largest total_vm so far */
@@ -484,6 +484,8 @@ bool mlock_may_grow(const struct mm_struct *mm, u64 vm_flags, u64 pages);
 /* may_expand_vm: RLIMIT_AS and RLIMIT_DATA allow PAGES more. */
 bool may_expand_vm(const struct mm_struct *mm, u64 vm_flags, u64 pages);
 void vm_stat_account(struct mm_struct *mm, u64 vm_flags, s64 pages);
+/* vm_stat_check: LIM-2. Panics. (M) held. */
+void vm_stat_check(struct mm_struct *mm);
 /* vma_accountable: are pages of such a mapping promised (Committed_AS)? */
 bool vma_accountable(u64 vm_flags);
 

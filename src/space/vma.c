@@ -797,7 +797,7 @@ void vma_tree_check(struct mm_struct *mm)
 	struct vm_area_struct *vma;
 	struct rb_node *node = rb_first(&mm->mm_rb);
 	uva_t end = 0;
-	u64 n = 0, gap, pages = 0, locked = 0;
+	u64 n = 0, gap;
 
 	for_each_vma (vma, mm) {
 		mm_verify(vma->vm_start < vma->vm_end);
@@ -810,15 +810,11 @@ void vma_tree_check(struct mm_struct *mm)
 		vma_file_check(vma);
 		mm_verify(!vma->vm_uffd == !(vma->vm_flags & VM_UFFD_FLAGS));
 		end = vma->vm_end;
-		pages += vma_pages(vma);
-		if (vma->vm_flags & VM_LOCKED)
-			locked += vma_pages(vma);
 		node = rb_next(node);
 		n++;
 	}
 	mm_verify(node == NULL);
 	mm_verify(n == mm->map_count);
-	mm_verify(pages == mm->total_vm);
-	mm_verify(locked == mm->locked_vm);
+	vm_stat_check(mm);
 	mm_verify(check_node(mm->mm_rb.rb_node, &gap) == n);
 }

@@ -4,6 +4,8 @@
  * words against page tables and descriptors, sums against a recount, the
  * soft-dirty protocol against a model of what was written.
  */
+#include <mmkit/prctl.h>
+
 #include "sim_machine.h"
 
 #define P(n) ((u64)(n) << PAGE_SHIFT)
@@ -151,7 +153,7 @@ static const char want_memory[] = "VmPeak:\t     176 kB\n"
 				  "VmData:\t      32 kB\n"
 				  "VmStk:\t     132 kB\n"
 				  "VmExe:\t       0 kB\n"
-				  "VmLib:\t       0 kB\n";
+				  "VmLib:\t       8 kB\n";
 
 /* A program as execve leaves it, four pages written to and one read. */
 static struct mm_struct *make_program(void)
@@ -177,6 +179,10 @@ static struct mm_struct *make_program(void)
 
 static int texts_body(void *arg)
 {
+	static const struct mm_set_mm code_start = {.op = PR_SET_MM_START_CODE,
+						    .arg3 = 0x400010},
+				      code_end = {.op = PR_SET_MM_END_CODE,
+						  .arg3 = 0x400900};
 	struct mm_struct *mm = make_program();
 	char path[64];
 	const char *at;
@@ -193,6 +199,14 @@ static int texts_body(void *arg)
 	CHECK(strstr(at, want_memory) != NULL);
 	CHECK_EQ(value_of(at, "VmPTE"), READ_ONCE(mm->pt.table_bytes) >> 10);
 	expect_text("/proc/self/statm", "44 4 0 0 0 41 0\n");
+	/* Told where its code is: the rest of it is of libraries. */
+	port_current()->caps |= MM_CAP_SYS_RESOURCE;
+	CHECK_EQ(mm_prctl_set_mm(mm, &code_end), 0);
+	CHECK_EQ(mm_prctl_set_mm(mm, &code_start), 0);
+	at = show("/proc/self/status");
+	CHECK_EQ(value_of(at, "VmExe"), 4);
+	CHECK_EQ(value_of(at, "VmLib"), 4);
+	expect_text("/proc/self/statm", "44 4 0 1 0 41 0\n");
 	leave(mm);
 	return 0;
 }
