@@ -32,6 +32,12 @@ static struct {
 	int done;
 } ul;
 
+/* Milliseconds after which a thread is said not to end. A machine that is busy
+ * may need more: who is not content with an answer asks again. */
+#define UL_PATIENCE	 200
+#define UL_MORE_PATIENCE 4000
+static long ul_patience = UL_PATIENCE;
+
 static _Thread_local sigjmp_buf ul_jump;
 
 static void ul_signal(int sig, siginfo_t *si, void *ctx)
@@ -183,7 +189,8 @@ static int ul_join(s64 *ret)
 	struct timespec until;
 
 	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += 200 * 1000 * 1000;
+	until.tv_sec += ul_patience / 1000;
+	until.tv_nsec += ul_patience % 1000 * 1000 * 1000;
 	until.tv_sec += until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
 	if (pthread_timedjoin_np(ul.bg, NULL, &until))
@@ -198,7 +205,7 @@ static s64 ul_msg(struct uffd_msg *m, int wait)
 
 	memset(m, 0, sizeof(*m));
 	if (wait)
-		poll(&p, 1, 1000);
+		poll(&p, 1, 5 * (int)ul_patience);
 	return ul_err(read(ul.fd, m, sizeof(*m)));
 }
 
@@ -288,7 +295,7 @@ static int ul_case(const char **text, struct us_out *out)
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0) {
-		alarm(20);
+		alarm(60);
 		us_case(&uffd_linux, &here, out);
 		_exit(0);
 	}

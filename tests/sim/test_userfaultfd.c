@@ -339,6 +339,22 @@ static void swap_poison_code(struct us_out *o, char from, char to)
 	}
 }
 
+/* The case at *ASKED, which is moved on, by the running kernel: as WANT, if it
+ * is asked a second time with more patience at the latest? */
+static bool running_says(const char **asked, const struct us_out *want,
+			 struct us_out *lnx)
+{
+	const char *again = *asked;
+
+	ul_case(asked, lnx);
+	if (lnx->len != want->len || memcmp(lnx->text, want->text, want->len)) {
+		ul_patience = UL_MORE_PATIENCE;
+		ul_case(&again, lnx);
+		ul_patience = UL_PATIENCE;
+	}
+	return same_text("running", want, lnx);
+}
+
 static void cases(void **state)
 {
 	static struct us_out recorded, sim, running;
@@ -357,15 +373,12 @@ static void cases(void **state)
 
 		running = recorded;
 		swap_poison_code(&running, '4', '2');
-		if (usable) {
+		if (usable && record) {
 			ul_case(&asked, lnx);
-			if (record)
-				swap_poison_code(lnx, '2', '4');
-			if (record)
-				fprintf(record, "%.*s", (int)lnx->len,
-					lnx->text);
-			else
-				bad += !same_text("running", &running, lnx);
+			swap_poison_code(lnx, '2', '4');
+			fprintf(record, "%.*s", (int)lnx->len, lnx->text);
+		} else if (usable) {
+			bad += !running_says(&asked, &running, lnx);
 		}
 		snprintf(tm_context, sizeof(tm_context), "%.*s",
 			 (int)strcspn(here, "\n"), here);
