@@ -5,6 +5,8 @@
  */
 #include "sim_machine.h"
 
+#include <mmkit/vmalloc.h>
+
 #include "base/fail.h"
 #include "base/trace_ring.h"
 #include "phys/alloc.h"
@@ -373,7 +375,7 @@ static void outlive_readers(void **state)
 /* ---- every allocation fails once -------------------------------------------
  */
 
-static int some_work(void)
+static int simple_work(void)
 {
 	struct kmem_cache *s =
 		kmem_cache_create("work", 700, 0, SLAB_NO_MERGE, NULL);
@@ -402,11 +404,59 @@ static int some_work(void)
 	return err;
 }
 
+#define BATCH 70
+
+/* A batch is had whole or not at all. */
+static int some_batches(struct kmem_cache *s)
+{
+	void *p[BATCH] = {0};
+	int had = kmem_cache_alloc_bulk(s, GFP_KERNEL, BATCH, p);
+
+	CHECK(!had || had == BATCH);
+	for (u32 i = 0; i < BATCH && had; i++)
+		CHECK(p[i]);
+	kmem_cache_free_bulk(s, (size_t)had, p);
+	CHECK_EQ(kmem_cache_active(s), 0);
+	return had ? 0 : -ENOMEM;
+}
+
+/* Caches of each debug mode, batches, copies, other nodes, large blocks. */
+static int other_work(void)
+{
+	static const u32 flags[] = {SLAB_NO_MERGE, SLAB_STORE_USER,
+				    SLAB_RED_ZONE | SLAB_POISON |
+					    SLAB_CONSISTENCY_CHECKS,
+				    SLAB_TYPESAFE_BY_RCU | SLAB_STORE_USER};
+	void *p[3] = {0};
+	int err = 0;
+
+	for (u32 i = 0; i < ARRAY_SIZE(flags); i++) {
+		struct kmem_cache *s =
+			kmem_cache_create("other", 300, 0, flags[i], NULL);
+
+		if (!s || some_batches(s))
+			err = -ENOMEM;
+		CHECK_EQ(kmem_cache_destroy(s), 0);
+	}
+	p[0] = kmemdup("some bytes", 11, GFP_KERNEL);
+	p[1] = kmalloc_node(5000, GFP_KERNEL, 1);
+	p[2] = kvmalloc(100000, GFP_KERNEL | __GFP_NOWARN);
+	for (u32 i = 0; i < ARRAY_SIZE(p); i++) {
+		err = p[i] ? err : -ENOMEM;
+		kvfree(p[i]);
+	}
+	vm_unmap_aliases();
+	epoch_drain();
+	return err;
+}
+
 static int fail_body(void *arg)
 {
 	const u32 sites = FAIL_MASK(FAIL_SLAB) | FAIL_MASK(FAIL_PAGE_ALLOC);
+	int (*some_work)(void) = *(int (**)(void))arg;
+	u64 caches = kmem_cache_active(&kmem_sys.boot_cache);
+	u64 nodes = kmem_cache_active(&kmem_sys.boot_node);
 
-	(void)arg;
 	for (int keep = 0; keep < 2; keep++) {
 		u64 n = 0, calls;
 
@@ -425,13 +475,19 @@ static int fail_body(void *arg)
 		CHECK(n > 50);
 	}
 	CHECK_EQ(some_work(), 0);
+	CHECK_EQ(kmem_cache_active(&kmem_sys.boot_cache), caches);
+	CHECK_EQ(kmem_cache_active(&kmem_sys.boot_node), nodes);
 	return 0;
 }
 
 static void each_fails(void **state)
 {
+	static int (*const works[])(void) = {simple_work, other_work};
+
 	(void)state;
-	TM_RUN(fail_body, .mem = 80UL << 20);
+	for (u32 i = 0; i < ARRAY_SIZE(works); i++)
+		TM_RUN(fail_body, .mem = 80UL << 20, .nodes = 2, .cpus = 2,
+		       .shared_ram = true, .arg = (void *)&works[i]);
 }
 
 /* ---- what can be seen ------------------------------------------------------
