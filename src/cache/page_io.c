@@ -66,6 +66,7 @@ static void write_end(struct port_bio *bio)
 	}
 	count_writeback(page, -1);
 	mod_node_page_state(page_zone(page)->zone_pgdat, NR_WRITTEN, 1);
+	acct_reclaim_writeback(page);
 	if (TestClearPageReclaim(page))
 		lru_rotate_reclaimable(page);
 	end_page_writeback(page);

@@ -216,6 +216,7 @@ void page_end_writeback(struct page *page, int err)
 		lru_rotate_reclaimable(page);
 	count_writeback(page, -1);
 	mod_node_page_state(page_zone(page)->zone_pgdat, NR_WRITTEN, 1);
+	acct_reclaim_writeback(page);
 	/* The mark first: while PG_writeback is set the mapping cannot go. */
 	mapping_lock(mapping, &flags);
 	xa_clear_mark(&mapping->i_pages, page_index(page),

@@ -190,10 +190,26 @@ typedef struct pglist_data {
 	int kswapd_failures;
 	bool kswapd_stop;
 	bool reclaim_locked; /* (A) somebody is in node_reclaim() */
+	/* Who reclaims and waits for writes: reclaim_wait.c. */
+	wait_queue_head_t reclaim_wait;
+	u64 nr_reclaim_waiters, reclaim_written; /* (A) */
 	struct lruvec lruvec;
 	struct per_cpu_nodestat *per_cpu_nodestats; /* (B) [port_nr_cpus()] */
 	s64 vm_stat[NR_VM_NODE_STAT_ITEMS];	    /* (A) folded-in changes */
 } pg_data_t;
+
+/* Pages that are to be written for each who waits. */
+#define RECLAIM_WAIT_PAGES 32u
+
+/*
+ * reclaim_wait_written: until RECLAIM_WAIT_PAGES of PGDAT for each waiter were
+ * written, or nothing is being written any more; false: for 100 ms neither
+ * happened. May sleep. acct_reclaim_writeback: the write of PAGE, which is held
+ * or under write-back, has ended and is counted off NR_WRITEBACK. Any context.
+ */
+bool reclaim_wait_written(struct pglist_data *pgdat);
+struct page;
+void acct_reclaim_writeback(struct page *page);
 
 /* node_data: NID's node, NULL if the machine has none of that number. */
 pg_data_t *node_data(int nid);

@@ -125,9 +125,8 @@ static bool kswapd_pass(pg_data_t *pgdat, struct scan_control *sc)
 	sc->nr_to_reclaim =
 		reclaim_target(pgdat, (enum zone_type)sc->reclaim_idx);
 	shrink_node(pgdat, sc);
-	/* Everything cold is on its way to disk: wait for some of it. */
-	if (sc->nr_reclaimed == before && sc->nr.dirty + sc->nr.writeback > 0)
-		port_park(100 * 1000);
+	if (reclaim_in_vain(pgdat, sc, before))
+		reclaim_throttle(pgdat, sc);
 	return sc->nr_reclaimed > before &&
 	       sc->nr_scanned - scanned >= sc->nr_to_reclaim;
 }

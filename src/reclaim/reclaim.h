@@ -73,6 +73,23 @@ void shrink_node(pg_data_t *pgdat, struct scan_control *sc);
  * freed, which are added to SC's. Context: as shrink_node(). */
 u64 shrink_node_slabs(pg_data_t *pgdat, struct scan_control *sc);
 
+/*
+ * reclaim_in_vain: SC's last pass, before which BEFORE pages had been
+ * reclaimed, freed nothing and met pages that are dirty or being written: to
+ * scan the same lists again at once is for nothing. For kswapd also: it met
+ * pages under write-back for the second time, and all of PGDAT's tail was like
+ * that.
+ */
+bool reclaim_in_vain(const pg_data_t *pgdat, const struct scan_control *sc,
+		     u64 before);
+
+/*
+ * reclaim_throttle: SC's pass was in vain for pages that are being written:
+ * wait until some of PGDAT were (reclaim_wait_written()); for a moment only if
+ * none is under way, or if SC may not wait for I/O. May sleep.
+ */
+void reclaim_throttle(pg_data_t *pgdat, const struct scan_control *sc);
+
 struct alloc_context;
 
 /*

@@ -71,7 +71,8 @@ u64 shrink_node_slabs(pg_data_t *pgdat, struct scan_control *sc)
 
 /*
  * Kswapd's pass is over: what is the tail of its node's lists like? Until the
- * node is balanced it then writes dirty pages itself.
+ * node is balanced it then writes dirty pages itself, and waits for writes when
+ * it meets the same pages again (reclaim_in_vain()).
  */
 static void note_node(const pg_data_t *pgdat, const struct scan_control *sc)
 {
@@ -154,19 +155,54 @@ static void shrink_zones(struct zonelist *zonelist, struct scan_control *sc)
 	}
 }
 
-/*
- * Nothing could be freed in this pass, but pages are being written: wait for
- * the disk rather than scan the same lists again at once.
- */
-static void throttle_writeback(const struct scan_control *sc, u64 before)
+MM_STATIC_ASSERT(RECLAIM_WAIT_PAGES == SWAP_CLUSTER_MAX,
+		 "who waits gets what one asks for");
+
+/* The first node that SC may take pages from. */
+static pg_data_t *preferred_node(struct zonelist *zonelist,
+				 const struct scan_control *sc)
+{
+	struct zoneref *z;
+	struct zone *zone;
+
+	for_each_zone_zonelist (zone, z, zonelist,
+				(enum zone_type)sc->reclaim_idx)
+		if (sc->nodemask & NODE_MASK(zone_to_nid(zone)))
+			return zone->zone_pgdat;
+	return NULL;
+}
+
+void reclaim_throttle(pg_data_t *pgdat, const struct scan_control *sc)
+{
+	/* What others are to write first, or what we may not wait for. */
+	if (!(sc->gfp & __GFP_IO) || !node_page_state(pgdat, NR_WRITEBACK))
+		port_park(200 * 1000);
+	else
+		(void)reclaim_wait_written(pgdat);
+}
+
+/* Was the whole tail of PGDAT's lists found under write-back since the node was
+ * balanced? */
+static bool tail_in_flight(const pg_data_t *pgdat)
+{
+	return (READ_ONCE(reclaim_sys.node_flags[pgdat->node_id]) &
+		PGDAT_WRITEBACK) != 0;
+}
+
+bool reclaim_in_vain(const pg_data_t *pgdat, const struct scan_control *sc,
+		     u64 before)
 {
 	if (sc->nr_reclaimed == before && sc->nr.dirty + sc->nr.writeback > 0)
-		port_park(200 * 1000);
+		return true;
+	return (port_current()->flags & PF_KSWAPD) && sc->nr.immediate &&
+	       tail_in_flight(pgdat);
 }
 
 static u64 do_try_to_free_pages(struct zonelist *zonelist,
 				struct scan_control *sc)
 {
+	pg_data_t *node = preferred_node(zonelist, sc);
+
 	for (sc->priority = DEF_PRIORITY; sc->priority >= 0; sc->priority--) {
 		u64 before = sc->nr_reclaimed;
 
@@ -174,7 +210,8 @@ static u64 do_try_to_free_pages(struct zonelist *zonelist,
 		shrink_zones(zonelist, sc);
 		if (sc->nr_reclaimed >= sc->nr_to_reclaim)
 			break;
-		throttle_writeback(sc, before);
+		if (node && reclaim_in_vain(node, sc, before))
+			reclaim_throttle(node, sc);
 	}
 	return sc->nr_reclaimed;
 }
