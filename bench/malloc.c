@@ -5,12 +5,20 @@
  *
  * Without arguments: for each work and each allocator there is, this program
  * runs itself with the allocator preloaded: under callgrind with two amounts
- * of work (instructions, all threads), and alone (time, peak resident memory).
- * With arguments WORK SIZE THREADS N it does that work and exits.
+ * of work (instructions, all threads), and alone (time; peak resident memory,
+ * the mean of some runs, for where the system maps files makes 64 KiB of
+ * difference to each). With arguments WORK SIZE THREADS N it does that work,
+ * says its peak and exits.
+ *
+ * The peak is VmHWM, read where most is live and where the process ends: what
+ * wait4() says of small processes lacks up to 32 pages for each CPU and kind of
+ * page, which newer kernels count apart and add up for /proc only.
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 
 #include "bench.h"
@@ -22,11 +30,13 @@
 #define MOST_THR 2
 /* Peak memory may be so much of the C library's. */
 #define RSS_BOUND 1.1
+#define RSS_RUNS  5
 
 struct job {
 	size_t size;
 	long n;
 	uint32_t seed;
+	bool first; /* of the threads, which notes the peak */
 	/* The thread's own, or two free each other's object. */
 	void *volatile sink MM_ALIGNED(64);
 };
@@ -38,6 +48,57 @@ static uint32_t next(uint32_t *s)
 {
 	*s = *s * 1664525u + 1013904223u;
 	return *s >> 8;
+}
+
+/* ---- peaks
+ * ----------------------------------------------------------------------- */
+
+static char peak_line[64];
+
+/* The line of TEXT that begins with KEY, into peak_line. */
+static void keep_line(const char *text, const char *key)
+{
+	for (const char *c = text; *c; c++) {
+		size_t n = 0;
+
+		while (key[n] && c[n] == key[n])
+			n++;
+		if (key[n])
+			continue;
+		for (n = 0; c[n] && c[n] != '\n'; n++) {
+			if (n < sizeof(peak_line) - 2)
+				peak_line[n] = c[n];
+		}
+		n = n < sizeof(peak_line) - 2 ? n : sizeof(peak_line) - 2;
+		peak_line[n] = '\n';
+		peak_line[n + 1] = '\0';
+		return;
+	}
+}
+
+/* Note the peak so far, with little of the C library: its pages count, too. */
+static void note_peak(void)
+{
+	static char text[4096];
+	int fd = open("/proc/self/status", O_RDONLY);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+
+	if (n > 0) {
+		text[n] = '\0';
+		keep_line(text, "VmHWM:");
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+static void say_peak(void)
+{
+	size_t n = 0;
+
+	while (peak_line[n])
+		n++;
+	if (write(STDOUT_FILENO, peak_line, n) != (ssize_t)n)
+		bench_die("cannot write");
 }
 
 /* ---- the works: N operations (pairs) each ---------------------------------
@@ -109,6 +170,8 @@ static void work_churn(struct job *j)
 		q[k] = malloc(size);
 		*(char *)q[k] = 1;
 	}
+	if (j->first)
+		note_peak();
 	for (int i = 0; i < LIVE; i++)
 		free(q[i]);
 	free(q);
@@ -164,6 +227,8 @@ static void work_larson(struct job *j)
 			bench_die("no thread");
 		pthread_join(t, NULL);
 	}
+	if (j->first)
+		note_peak();
 	for (int i = 0; i < BATCH; i++)
 		free(l->p[i]);
 }
@@ -262,13 +327,16 @@ static int run_work(char **argv)
 	for (int i = 0; i < threads; i++) {
 		jobs[i] = (struct job){.size = (size_t)atol(argv[2]),
 				       .n = atol(argv[4]),
-				       .seed = (uint32_t)i + 1};
+				       .seed = (uint32_t)i + 1,
+				       .first = i == 0};
 		if (i && pthread_create(&t[i], NULL, run_thread, &jobs[i]))
 			bench_die("no thread");
 	}
 	the_work->fn(&jobs[0]);
 	for (int i = 1; i < threads; i++)
 		pthread_join(t[i], NULL);
+	note_peak();
+	say_peak();
 	return 0;
 }
 
@@ -361,31 +429,100 @@ static double count(const struct peer *peer, const struct row *r)
 	return a < 0 || b < 0 ? BENCH_NONE : (b - a) / ops(r, n);
 }
 
-/* Time of one operation; *RSS becomes the peak, in MiB. */
-static double measure(const struct peer *peer, const struct row *r, double *rss)
+/* KiB in the line "VmHWM:" of STREAM, which is closed; 0: none. */
+static long peak_of(FILE *stream)
+{
+	char line[256];
+	long kib = 0;
+
+	while (stream && fgets(line, sizeof(line), stream)) {
+		if (sscanf(line, "VmHWM: %ld kB", &kib) == 1)
+			break;
+	}
+	if (stream)
+		fclose(stream);
+	return kib;
+}
+
+/* Wait for PID, a tracee, or not if it may not be one. Returns its peak at its
+ * end, KiB; 0: it was not seen. */
+static long wait_for(pid_t pid)
+{
+	char name[64];
+	long kib = 0, sig;
+	int status;
+
+	snprintf(name, sizeof(name), "/proc/%d/status", (int)pid);
+	for (;;) {
+		if (waitpid(pid, &status, 0) != pid)
+			bench_die("a run was lost");
+		if (!WIFSTOPPED(status))
+			break;
+		sig = WSTOPSIG(status) == SIGTRAP ? 0 : WSTOPSIG(status);
+		if (status >> 8 == (SIGTRAP | PTRACE_EVENT_EXIT << 8))
+			kib = peak_of(fopen(name, "r"));
+		/* At the first stop, which is exec's. */
+		ptrace(PTRACE_SETOPTIONS, pid, NULL,
+		       (void *)(uintptr_t)PTRACE_O_TRACEEXIT);
+		ptrace(PTRACE_CONT, pid, NULL, (void *)sig);
+	}
+	if (status)
+		bench_die("a run failed");
+	return kib;
+}
+
+/* N operations of R with PEER. Returns the peak, KiB, if TRACED. */
+static long run_peer(const struct peer *peer, const struct row *r, long nr,
+		     bool traced)
 {
 	char size[32], threads[8], n[32];
 	char *argv[] = {self, (char *)(uintptr_t)r->work, size, threads, n,
 			NULL};
-	struct rusage ru;
-	double t = bench_now();
-	int status;
-	pid_t pid = fork();
+	long live, end;
+	int ends[2];
+	pid_t pid;
 
 	snprintf(size, sizeof(size), "%zu", r->size);
 	snprintf(threads, sizeof(threads), "%d", r->threads);
-	snprintf(n, sizeof(n), "%ld", r->n);
+	snprintf(n, sizeof(n), "%ld", nr);
+	if (pipe(ends))
+		bench_die("no pipe");
+	pid = fork();
 	if (!pid) {
+		dup2(ends[1], STDOUT_FILENO);
+		close(ends[0]);
+		close(ends[1]);
 		if (peer->path[0])
 			setenv("LD_PRELOAD", peer->path, 1);
+		if (traced)
+			ptrace(PTRACE_TRACEME, 0, NULL, NULL);
 		execv(self, argv);
 		_exit(127);
 	}
-	if (pid < 0 || wait4(pid, &status, 0, &ru) != pid || status)
-		bench_die("a run failed");
-	t = bench_now() - t;
-	*rss = (double)ru.ru_maxrss / 1024;
-	return t * 1e9 / (double)r->n;
+	close(ends[1]);
+	/* A line fits a pipe. */
+	end = wait_for(pid);
+	live = peak_of(fdopen(ends[0], "r"));
+	return live > end ? live : end;
+}
+
+/* Time of one operation, ns. */
+static double measure(const struct peer *peer, const struct row *r)
+{
+	double t = bench_now();
+
+	run_peer(peer, r, r->n, false);
+	return (bench_now() - t) * 1e9 / (double)r->n;
+}
+
+/* Peak resident memory, KiB. */
+static double measure_peak(const struct peer *peer, const struct row *r)
+{
+	double sum = 0;
+
+	for (int i = 0; i < RSS_RUNS; i++)
+		sum += (double)run_peer(peer, r, r->n, true);
+	return sum / RSS_RUNS;
 }
 
 static void head(const char *unit, const char *what)
@@ -429,7 +566,7 @@ static void line(const struct row *r, const double *v, double goal)
 static void all_rows(void)
 {
 	static double ns[ARRAY_SIZE(rows)][NR_PEERS];
-	static double rss[ARRAY_SIZE(rows)][NR_PEERS];
+	static double kib[ARRAY_SIZE(rows)][NR_PEERS];
 	double insn[NR_PEERS];
 
 	head("instructions", "goal");
@@ -441,18 +578,19 @@ static void all_rows(void)
 	}
 	for (size_t k = 0; k < ARRAY_SIZE(rows); k++) {
 		for (int i = 0; i < NR_PEERS; i++) {
-			ns[k][i] = rss[k][i] = BENCH_NONE;
-			if (peers[i].there)
-				ns[k][i] = measure(&peers[i], &rows[k],
-						   &rss[k][i]);
+			ns[k][i] = kib[k][i] = BENCH_NONE;
+			if (!peers[i].there)
+				continue;
+			ns[k][i] = measure(&peers[i], &rows[k]);
+			kib[k][i] = measure_peak(&peers[i], &rows[k]);
 		}
 	}
 	head("ns, this machine now", "");
 	for (size_t k = 0; k < ARRAY_SIZE(rows); k++)
 		line(&rows[k], ns[k], BENCH_NONE);
-	head("peak resident, MiB", "/glibc");
+	head("peak resident, KiB", "/glibc");
 	for (size_t k = 0; k < ARRAY_SIZE(rows); k++)
-		line(&rows[k], rss[k], RSS_BOUND);
+		line(&rows[k], kib[k], RSS_BOUND);
 }
 
 int main(int argc, char **argv)

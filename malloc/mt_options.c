@@ -14,7 +14,6 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "base/fail.h"
@@ -213,7 +212,7 @@ int mt_mallopt(int param, int value)
 
 static void take_variable(const char *name, int param)
 {
-	const char *text = getenv(name);
+	const char *text = secure_getenv(name);
 	u64 n;
 
 	if (!text || !*text)
@@ -235,8 +234,8 @@ void mt_options_init(void)
 	};
 	mt_sys.opt.quarantine = QUARANTINE_BYTES;
 	/* Who runs with the rights of others is not told what to do. */
-	if (environ && !getauxval(AT_SECURE))
-		take_options(getenv("MMKIT_OPTIONS"));
+	if (environ)
+		take_options(secure_getenv("MMKIT_OPTIONS"));
 	mt_sys.direct = mt_sys.opt.hardened || mt_sys.opt.debug;
 }
 
@@ -258,7 +257,7 @@ void mt_options_late(void)
 
 	mt_shut();
 	for (size_t i = 0; i < ARRAY_SIZE(variables); i++) {
-		if (environ && !getauxval(AT_SECURE))
+		if (environ)
 			take_variable(variables[i].name, variables[i].param);
 	}
 	if (mt_sys.opt.fail_nth)
