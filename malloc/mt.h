@@ -137,11 +137,14 @@ struct mt_state {
 	char *meta_at, *meta_end;    /* (M) */
 	u64 meta_bytes;		     /* (M) */
 	void **meta_free;	     /* (M) magazines */
-	u8 class_of[MT_CLASS_TABLE]; /* by (size + 7) / 8 */
+	u32 class_end; /* (M) entries of class_of that are in use */
 	u32 size_of[MT_NR_CLASSES];
 	u32 cap_of[MT_NR_CLASSES];		 /* of the largest magazine */
 	struct kmem_cache *cache[MT_NR_CLASSES]; /* made when first used */
 	struct mt_depot depot[MT_NR_CLASSES];
+	/* By (size + 7) / 8. A page is resident when one word of it was written:
+	 * entries of large sizes are written when such a size is asked for. */
+	u8 class_of[MT_CLASS_TABLE];
 	struct mt_slot slots[MM_NR_CPUS];
 };
 
@@ -204,8 +207,9 @@ void mt_class_init(void);
 /* mt_class_objects: of class C, used or free; a hint. Any context. */
 u64 mt_class_objects(u32 c);
 
-/* mt_class_table: the table of the short way, all open. */
-void mt_class_table(void);
+/* mt_class_table: make the table of the short way anew, for sizes up to SIZE
+ * at least: open as far as the tunables let it. */
+void mt_class_table(size_t size);
 
 /* mt_class_for: the class for SIZE, at most MT_CLASS_MAX, also while the
  * table of the short way is shut. */
@@ -304,8 +308,10 @@ void mt_options_init(void);
 void mt_options_late(void);
 /* mt_mallopt: mallopt(3). 1, or 0: PARAM is unknown or VALUE out of range. */
 int mt_mallopt(int param, int value);
-/* mt_shut: the short ways go the slow one as far as the tunables want it. */
-void mt_shut(void);
+/* mt_tunables_hold: the short ways go the slow one as far as the tunables want
+ * it from now on. mt_open_end: entries of class_of that they leave open. */
+void mt_tunables_hold(void);
+u32 mt_open_end(void);
 
 /* ---- mt_error.c -----------------------------------------------------------
  */

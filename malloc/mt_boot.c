@@ -63,8 +63,9 @@
 #define RAM_START   (1UL << 32)
 #define RAM_FIRST   (16UL << 20) /* bytes to begin with */
 #define RAM_MOST    (1UL << 38)
-#define MEMMAP_STEP 128u /* frames whose descriptors are made at a time */
+#define MEMMAP_STEP 64u /* frames whose descriptors are made at a time */
 #define META_CHUNK  (64UL << 10)
+#define META_FIRST  2048u /* of it before mt_map, on its first page */
 #define BOOT_BYTES  8192u
 #define ENV_BYTES   65536u
 #define MAP_METAMAP (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
@@ -315,6 +316,20 @@ static bool boot_machine(void)
 	return true;
 }
 
+/* mt_map for FRAMES frames, with the first magazines on the page that it begins
+ * on: small processes need no other. */
+static u8 *map_and_mags(u64 frames)
+{
+	char *p = mt_map_meta(META_FIRST + frames);
+
+	if (!p)
+		return NULL;
+	mt_sys.meta_at = p;
+	mt_sys.meta_end = p + META_FIRST;
+	mt_sys.meta_bytes = META_FIRST;
+	return (u8 *)p + META_FIRST;
+}
+
 static bool boot(void)
 {
 	u64 frames;
@@ -329,7 +344,7 @@ static bool boot(void)
 	if (mt_sys.opt.stats || mt_sys.opt.slabinfo)
 		mt_sys.stats_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 100);
 	frames = mt_span >> PAGE_SHIFT;
-	mt_map = mt_map_meta(frames);
+	mt_map = map_and_mags(frames);
 	mt_sys.run = mt_map_meta(frames * sizeof(*mt_sys.run));
 	if (!mt_map || !mt_sys.run || (mt_sys.direct && !mt_guard_init()))
 		return false;

@@ -19,6 +19,8 @@
 
 #define MAG_BYTES_MOST 65536u /* of the objects of one magazine */
 #define MT_GFP	       (GFP_NOWAIT | __GFP_NOWARN)
+#define TABLE_FIRST    1024u /* sizes whose classes stand in the table at once */
+#define TABLE_STEP     512u  /* entries that are made together */
 
 static char names[MT_NR_CLASSES][16];
 
@@ -51,26 +53,35 @@ void mt_class_init(void)
 		seq_printf(&s, "malloc-%u", size);
 	}
 	mm_verify(c == MT_NR_CLASSES);
-	mt_class_table();
+	mt_class_table(TABLE_FIRST);
 }
 
-void mt_class_table(void)
+void mt_class_table(size_t size)
 {
-	u32 at = 0;
+	u32 end = (u32)ALIGN((size + 7) / 8 + 1, (size_t)TABLE_STEP);
+	u32 open = mt_open_end(), c = MT_FIRST;
 
-	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++) {
-		for (; at <= mt_sys.size_of[c] / 8; at++)
-			WRITE_ONCE(mt_sys.class_of[at], (u8)c);
+	mt_lock(&mt_sys.meta_word);
+	end = clamp(end, mt_sys.class_end, MT_CLASS_TABLE);
+	for (u32 at = 0; at < end; at++) {
+		if (mt_sys.size_of[c] < at * 8)
+			c++;
+		WRITE_ONCE(mt_sys.class_of[at],
+			   (u8)(at < open ? c : MT_NONE));
 	}
+	WRITE_ONCE(mt_sys.class_end, end);
+	mt_unlock(&mt_sys.meta_word);
 }
 
 u32 mt_class_for(size_t size)
 {
 	u32 lo = MT_FIRST, hi = MT_NR_CLASSES - 1;
-	u32 c = READ_ONCE(mt_sys.class_of[(size + 7) >> 3]);
+	u32 at = (u32)(size + 7) >> 3, c = READ_ONCE(mt_sys.class_of[at]);
 
 	if (likely(c >= MT_FIRST))
 		return c;
+	if (at >= READ_ONCE(mt_sys.class_end))
+		mt_class_table(size);
 	while (lo < hi) {
 		u32 mid = (lo + hi) / 2;
 

@@ -130,24 +130,21 @@ static void take_options(const char *text)
 /* ---- mallopt
  * ---------------------------------------------------------------- */
 
-void mt_shut(void)
+u32 mt_open_end(void)
 {
-	bool all = mt_sys.direct || mt_sys.tune.perturb;
-	size_t from = all ? 0 : mt_sys.tune.mmap_threshold;
-
-	if (all)
-		__atomic_store_n(&mt_span, 0, __ATOMIC_RELAXED);
+	if (mt_sys.direct || mt_sys.tune.perturb)
+		return 0;
 	/* Entry I is for sizes up to 8 * I. */
-	for (size_t i = (from + 7) / 8; i < MT_CLASS_TABLE; i++)
-		WRITE_ONCE(mt_sys.class_of[i], MT_NONE);
+	return (u32)min((mt_sys.tune.mmap_threshold + 7) / 8,
+			(u64)MT_CLASS_TABLE);
 }
 
-static void open_up(void)
+void mt_tunables_hold(void)
 {
-	if (!mt_sys.direct)
-		__atomic_store_n(&mt_span, mt_sys.span, __ATOMIC_RELAXED);
-	mt_class_table();
-	mt_shut();
+	bool shut = mt_sys.direct || mt_sys.tune.perturb;
+
+	__atomic_store_n(&mt_span, shut ? 0 : mt_sys.span, __ATOMIC_RELAXED);
+	mt_class_table(0);
 }
 
 static int set_mmap_threshold(int value)
@@ -155,7 +152,7 @@ static int set_mmap_threshold(int value)
 	if (value < 0 || (size_t)value > MMAP_MOST)
 		return 0;
 	mt_sys.tune.mmap_threshold = (size_t)value;
-	open_up();
+	mt_tunables_hold();
 	return 1;
 }
 
@@ -170,7 +167,7 @@ static int set_trim_threshold(int value)
 static int set_perturb(int value)
 {
 	mt_sys.tune.perturb = (u8)value;
-	open_up();
+	mt_tunables_hold();
 	return 1;
 }
 
@@ -255,7 +252,7 @@ void mt_options_late(void)
 		{"MALLOC_TOP_PAD_", M_TOP_PAD},
 	};
 
-	mt_shut();
+	mt_tunables_hold();
 	for (size_t i = 0; i < ARRAY_SIZE(variables); i++) {
 		if (environ)
 			take_variable(variables[i].name, variables[i].param);

@@ -21,11 +21,11 @@ struct cma {
 };
 
 struct cma_state {
-	struct cma areas[MAX_CMA_AREAS];
+	struct mutex alloc_lock; /* one cma_alloc() empties a range at a time */
 	u32 nr;
 	u64 total;   /* (B) frames of all areas */
 	bool active; /* (B) frames are in the buddy: no more areas */
-	struct mutex alloc_lock; /* one cma_alloc() empties a range at a time */
+	struct cma areas[MAX_CMA_AREAS];
 };
 
 /* cma_init: no areas. cma_boot_declare: those of the boot parameters. */

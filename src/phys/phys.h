@@ -117,9 +117,10 @@ struct phys_state {
 	 * a set whose lock is never free, so that the fast paths need not ask.
 	 */
 	struct pcp_place pcp_fast[MM_NR_CPUS + 1][GFP_PLACES];
+	/* Beside a row that every machine writes, as its lock is. */
+	struct cma_state cma;
 	struct vm_event_state events[MM_NR_CPUS];
 	s64 root_charged[MM_NR_CPUS][MM_CACHELINE / sizeof(s64)];
-	struct cma_state cma;
 	wait_queue_head_t page_wait[PAGE_WAIT_TABLE_SIZE];
 };
 

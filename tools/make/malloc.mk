@@ -6,7 +6,7 @@ MT_FLAGS := $(CFLAGS_release) -fPIC -fvisibility=hidden \
 	-ftls-model=initial-exec -ffunction-sections -fdata-sections \
 	-fcf-protection=none -fno-plt -fno-builtin-malloc -fno-builtin-calloc \
 	-DMM_LOG_WARN -DMT_PRELOAD \
-	-DMM_NR_CPUS=16 -DMM_MAX_NODES=1 -DKMEM_MAX_CACHES=128 \
+	-DMM_NR_CPUS=16 -DMM_MAX_NODES=1 -DKMEM_MAX_CACHES=64 \
 	-DMEMBLOCK_STATIC_REGIONS=32 -DE820_MAX_ENTRIES=16
 # Residence is by 64 KiB of the file. Floors below are called for many objects
 # at once: small is better. (-Os warns of what -O2 sees through.)
