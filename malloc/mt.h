@@ -28,12 +28,17 @@ struct kmem_cache;
 #define MT_RUN	     1u
 #define MT_BODY	     2u
 #define MT_FIRST     3u
-#define MT_SLAB_MAX  8192u	       /* larger classes are runs of frames */
+#define MT_SLAB_MAX  4096u	       /* larger classes are in packs, ... */
+#define MT_PACK_MAX  8192u	       /* ... or runs of frames */
+#define MT_PACK_UNIT 512u
 #define MT_CLASS_MAX 32768u	       /* larger requests have no class */
 #define MT_RUN_MAX   (PAGE_SIZE << 10) /* larger requests are mappings */
 /* 8; 16 .. 128 by 16; eight for each doubling up to 8 KiB; 12 .. 32 KiB. */
 #define MT_NR_CLASSES  (MT_FIRST + 1 + 8 + 6 * 8 + 6)
 #define MT_CLASS_TABLE (MT_CLASS_MAX / 8 + 1)
+/* Those in packs are the eight before the last six. */
+#define MT_NR_PACKED	8u
+#define MT_FIRST_PACKED (MT_NR_CLASSES - 6 - MT_NR_PACKED)
 
 /* ---- magazines -------------------------------------------------------------
  *
@@ -65,6 +70,7 @@ struct mt_self {
 	u8 booting;
 	u8 forking; /* holds all words */
 	u32 word;
+	u32 nr_missed;		     /* fills and spills of small ones */
 	u32 nr_shelved;		     /* magazines put on shelves, ever */
 	struct mt_self *next, *prev; /* (T) threads that have magazines */
 };
@@ -177,9 +183,19 @@ void mt_leave(void);
 /* mt_hooks: another thread than the first is about to allocate. */
 void mt_hooks(void);
 
-/* mt_lock, mt_unlock: a lock word that threads wait for actively. */
-void mt_lock(u32 *word);
-void mt_unlock(u32 *word);
+/* mt_lock, mt_unlock: a lock word that threads wait for actively. The thread
+ * that forks has all of them. */
+static inline void mt_lock(u32 *word)
+{
+	if (likely(!mt_self.forking))
+		port_spin_lock(word);
+}
+
+static inline void mt_unlock(u32 *word)
+{
+	if (likely(!mt_self.forking))
+		port_spin_unlock(word);
+}
 
 /*
  * mt_grow: more RAM, entered. SEEN is mt_sys.ram_end as the caller found it: if
@@ -225,6 +241,12 @@ u32 mt_class_aligned(size_t size, size_t align);
  */
 u32 mt_objects_get(u32 c, void **out, u32 nr);
 void mt_objects_put(u32 c, void **objs, u32 nr);
+
+/* Is class C's place in packs? */
+static inline bool mt_in_packs(u32 c)
+{
+	return c - MT_FIRST_PACKED < MT_NR_PACKED;
+}
 
 /* Frame of P, which lies in the span. */
 static inline u64 mt_frame(const void *p)
@@ -353,12 +375,39 @@ size_t mt_map_size(const void *p);
 /* mt_map_resize: P, a mapping, with SIZE bytes, maybe moved; NULL. */
 void *mt_map_resize(void *p, size_t size);
 
+/* ---- mt_pack.c ------------------------------------------------------------
+ */
+
+/* mt_pack_init: at boot. False: no memory. */
+bool mt_pack_init(void);
+/*
+ * mt_pack_get: up to NR objects of class C into OUT; how many. mt_pack_put: NR
+ * objects back; returns one that is none, which is left alone, or NULL.
+ * Entered.
+ */
+u32 mt_pack_get(u32 c, void **out, u32 nr);
+const void *mt_pack_put(u32 c, void **objs, u32 nr);
+/* mt_pack_objects: of class C, handed out; a hint. */
+u64 mt_pack_objects(u32 c);
+/* mt_pack_count: bytes of packs, and of objects handed out of them. */
+void mt_pack_count(u64 *bytes, u64 *used);
+/* mt_pack_trim: give back what is free. Entered. Returns frames. */
+u64 mt_pack_trim(void);
+/* mt_pack_check: MP-1 to MP-4. Nobody allocates. */
+void mt_pack_check(void);
+/* mt_pack_lock: nobody is inside until mt_pack_unlock(); for fork. */
+void mt_pack_lock(void);
+void mt_pack_unlock(void);
+
 /* ---- mt_trim.c ------------------------------------------------------------
  */
 
 /* mt_trim_due: are so many frames free and dirty that mt_trim() is due?
  * Entered. */
 bool mt_trim_due(void);
+/* mt_give_back: the dirty frames of [F, END), which nobody uses, go back to the
+ * system. Returns how many. */
+u64 mt_give_back(u64 f, u64 end);
 /* mt_trim: empty the depots and give back all free frames that are dirty.
  * Not entered. Returns the bytes given back. */
 u64 mt_trim(void);
@@ -399,6 +448,7 @@ struct mt_counts {
 	u64 cached; /* bytes of objects in magazines of the depot */
 	u64 mapped; /* bytes of mappings */
 	u64 nr_maps;
+	u64 packs, packed; /* bytes of packs, and of objects out of them */
 	u64 nr_free; /* objects that are free: in slabs, and in the depot */
 	u64 nr_depot;
 };

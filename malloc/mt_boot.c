@@ -23,7 +23,7 @@
  *
  * 4. Locking. grow_word (cache creation, RAM) is taken with a slot held;
  *    meta_word and the depots' words are taken with or without one and hold
- *    nothing. fork takes depots, meta, slots, grow in that order (mt_fork.c);
+ *    nothing. fork takes depots, meta, slots, grow, packs in that order (mt_fork.c);
  *    nobody waits for a slot with one of the others held.
  *
  *    fork's hooks are registered by the second thread that has magazines (in
@@ -96,23 +96,6 @@ static void say_text(const char *text)
 	mt_say(text, strlen(text));
 }
 
-/* ---- words
- * -------------------------------------------------------------------- */
-
-void mt_lock(u32 *word)
-{
-	if (unlikely(mt_self.forking))
-		return;
-	port_spin_lock(word);
-}
-
-void mt_unlock(u32 *word)
-{
-	if (unlikely(mt_self.forking))
-		return;
-	port_spin_unlock(word);
-}
-
 /* ---- being a CPU
  * -------------------------------------------------------------- */
 
@@ -125,11 +108,9 @@ static void be_cpu(u32 i)
 		.task = &t->task, .thread = t, .cpu = (int)i};
 }
 
-void mt_enter(void)
+/* The slot that was free last is not: one that is. */
+static MM_NOINLINE void enter_other(u32 i)
 {
-	u32 i = mt_self.slot;
-
-	mm_assert(host_self.task == NULL);
 	if (unlikely(mt_self.forking)) {
 		be_cpu(i);
 		return;
@@ -144,6 +125,18 @@ void mt_enter(void)
 		}
 		sched_yield();
 	}
+}
+
+void mt_enter(void)
+{
+	u32 i = mt_self.slot;
+
+	mm_assert(host_self.task == NULL);
+	if (likely(!mt_self.forking) &&
+	    likely(port_spin_trylock(&mt_sys.slots[i].word)))
+		be_cpu(i);
+	else
+		enter_other(i);
 }
 
 void mt_leave(void)
@@ -286,7 +279,9 @@ static bool boot_machine(void)
 				      .no_mobility_grouping = true,
 				      .min_free_kbytes = 64,
 				      .max_possible = RAM_START + mt_span,
-				      .memmap_step = MEMMAP_STEP};
+				      .memmap_step = MEMMAP_STEP,
+				      /* Slabs come and go one by one. */
+				      .pcp_batch = 3};
 
 	/* Small slabs are empty sooner: what is free can be given back. */
 	const struct slab_boot_params sp = {
@@ -346,7 +341,8 @@ static bool boot(void)
 	frames = mt_span >> PAGE_SHIFT;
 	mt_map = map_and_mags(frames);
 	mt_sys.run = mt_map_meta(frames * sizeof(*mt_sys.run));
-	if (!mt_map || !mt_sys.run || (mt_sys.direct && !mt_guard_init()))
+	if (!mt_map || !mt_sys.run || !mt_pack_init() ||
+	    (mt_sys.direct && !mt_guard_init()))
 		return false;
 	return boot_machine();
 }

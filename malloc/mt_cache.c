@@ -10,11 +10,11 @@
  *      magazine   the thread's, one per class: up to 63 objects (mt_sys.h)
  *      shelf      the thread's full magazines of the class
  *      depot      everybody's full magazines of the class
- *      slabs      floor kmem; for classes over 8 KiB frames of floor phys
+ *      slabs      floor kmem; over 4 KiB packs (mt_pack.c), over 8 KiB frames
  *
  *    Magazines begin with a few places and get more, up to the class's most,
- *    while they are a quarter of what the class has: a process pays for speed
- *    in proportion to what it holds. One that is still smaller than the most
+ *    while they are a quarter to a seventh of what the class has: a process pays
+ *    for speed in proportion to what it holds. One that is still smaller than the most
  *    is filled by half and emptied by half, and never leaves its thread.
  *
  *    A free object is only named in a magazine; nothing is written into it
@@ -61,8 +61,13 @@
 #define FIRST_BYTES 4096u /* of objects in a thread's first magazine */
 #define FIRST_MOST  16u
 #define SMALL_MOST  512u
-/* Of its class's objects a magazine may have, and a shelf of large ones. */
-#define CACHE_PART  4u
+/* Of its class's objects a magazine may have, of small ones while it has few
+ * places and when it has more, and of large ones; and a shelf of large ones. */
+#define FEW_PART    4u
+#define MANY_PART   5u
+#define LARGE_PART  7u
+#define SHELF_PART  16u
+#define LOOK_EACH   4u
 #define SPARES	    16u
 #define SHELF_BYTES (64u << 10)
 #define DEPOT_BYTES (512u << 10)
@@ -98,6 +103,14 @@ static void **mag_empty_top(void **mag, u32 cap)
 	return mag + at + 1;
 }
 
+/* A magazine of CAP places for class C may have this part of its objects. */
+static u32 part_of(u32 c, u32 cap)
+{
+	if (mt_sys.size_of[c] > SMALL_MOST)
+		return LARGE_PART;
+	return cap < FIRST_MOST ? FEW_PART : MANY_PART;
+}
+
 /*
  * More places for the thread's next magazine of class C, if what the class has
  * justifies it. False: no.
@@ -105,13 +118,17 @@ static void **mag_empty_top(void **mag, u32 cap)
 static bool more_places(u32 c)
 {
 	u32 most = mt_sys.cap_of[c], cap = mt_self.cap[c];
+	u32 next = cap + min(cap, FIRST_MOST);
 
 	if (cap == most)
 		return false;
+	/* Looking at the class each time is dear, and it changes slowly. */
+	if (cap && ++mt_self.nr_missed % LOOK_EACH)
+		return false;
 	if (!cap)
 		cap = clamp(FIRST_BYTES / mt_sys.size_of[c], 2u, FIRST_MOST);
-	else if (cap * 2 * CACHE_PART <= mt_class_objects(c))
-		cap *= 2;
+	else if (next * part_of(c, cap) <= mt_class_objects(c))
+		cap = next;
 	else
 		return false;
 	mt_self.cap[c] = (u8)min(cap, most);
@@ -155,7 +172,7 @@ static bool shelf_room(const struct mt_shelf *s, u32 c, u32 most)
 
 	return bytes <= most &&
 	       (mt_sys.size_of[c] <= SMALL_MOST ||
-		bytes <= mt_class_objects(c) * mt_sys.size_of[c] / CACHE_PART);
+		bytes <= mt_class_objects(c) * mt_sys.size_of[c] / SHELF_PART);
 }
 
 /* Who only takes full magazines from the depot must not hoard empty ones. */
@@ -197,7 +214,9 @@ static u32 check_twice(u32 c, void **objs, u32 nr)
 	u32 shift = mt_sys.size_of[c] < 16 ? 3 : 4;
 	u64 seen[SEEN_BITS / 64];
 
-	if (nr < 2 || (nr == 2 && objs[0] != objs[1]))
+	if (nr < 2 || (nr == 2 && objs[0] != objs[1]) ||
+	    (nr == 3 && objs[0] != objs[1] && objs[0] != objs[2] &&
+	     objs[1] != objs[2]))
 		return nr;
 	memset(seen, 0, sizeof(seen));
 	for (u32 i = 0; i < nr; i++) {
@@ -283,10 +302,8 @@ static bool mag_leaves(u32 c, void **mag)
  * ----------------------------------------------------------- */
 
 /* May the calling thread keep magazines? */
-static bool live(void)
+static MM_NOINLINE bool comes_alive(void)
 {
-	if (likely(mt_self.life == MT_LIVE))
-		return true;
 	if (mt_self.life == MT_DEAD || mt_sys.direct)
 		return false;
 	/* First, for pthread_setspecific() may allocate. */
@@ -299,6 +316,11 @@ static bool live(void)
 	}
 	mt_hooks();
 	return true;
+}
+
+static inline bool live(void)
+{
+	return likely(mt_self.life == MT_LIVE) || comes_alive();
 }
 
 /* What the magazine of SELF, the thread or one that is gone, has of class C. */
@@ -471,7 +493,7 @@ static bool take_full(u32 c)
 {
 	void **mag = shelf_pop(&mt_self.shelf[c]);
 
-	if (!mag)
+	if (!mag && READ_ONCE(mt_sys.depot[c].shelf.first))
 		mag = depot_pop(c);
 	if (!mag)
 		return false;

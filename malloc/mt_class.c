@@ -2,11 +2,12 @@
 /*
  * mt_class.c - size classes and their caches.
  *
- * Each class up to 8 KiB has a cache of its own in floor kmem, made when the
+ * Each class up to 4 KiB has a cache of its own in floor kmem, made when the
  * class is first used: a descriptor for each would cost a small program more
  * than its objects. Objects of a cache are aligned to the largest power of two
  * that divides their size, which is what aligned requests rely on. Larger
- * classes are runs of frames that go through the same magazines.
+ * classes, in packs (mt_pack.c) and runs of frames, go through the same
+ * magazines.
  */
 #include <string.h>
 
@@ -31,7 +32,7 @@ static u32 next_size(u32 size)
 
 	if (size < 16)
 		return 16;
-	if (size >= MT_SLAB_MAX)
+	if (size >= MT_PACK_MAX)
 		return size + (u32)PAGE_SIZE;
 	while (size >= step * 16)
 		step *= 2;
@@ -93,11 +94,21 @@ u32 mt_class_for(size_t size)
 	return lo;
 }
 
+static bool class_aligned(u32 c, size_t align)
+{
+	u32 size = mt_sys.size_of[c];
+
+	/* Packs align to a unit what is no multiple of a page. */
+	if (mt_in_packs(c) && size % PAGE_SIZE && align > MT_PACK_UNIT)
+		return false;
+	return !(size & (align - 1));
+}
+
 u32 mt_class_aligned(size_t size, size_t align)
 {
 	u32 c = mt_class_for(size);
 
-	while (mt_sys.size_of[c] & (align - 1))
+	while (!class_aligned(c, align))
 		c++;
 	return c;
 }
@@ -152,6 +163,8 @@ u64 mt_class_objects(u32 c)
 		__atomic_load_n(&mt_sys.cache[c], __ATOMIC_ACQUIRE);
 	const struct kmem_cache_node *n = s ? s->node[0] : NULL;
 
+	if (mt_in_packs(c))
+		return mt_pack_objects(c);
 	return n ? __atomic_load_n(&n->nr_objects, __ATOMIC_RELAXED) : 0;
 }
 
@@ -174,7 +187,9 @@ static u32 get_objects(u32 c, void **out, u32 nr)
 {
 	struct kmem_cache *s;
 
-	if (mt_sys.size_of[c] > MT_SLAB_MAX)
+	if (mt_in_packs(c))
+		return mt_pack_get(c, out, nr);
+	if (mt_sys.size_of[c] > MT_PACK_MAX)
 		return get_runs(c, out, nr);
 	s = cache_of(c);
 	if (!s || !kmem_cache_alloc_bulk(s, MT_GFP, nr, out))
@@ -216,10 +231,13 @@ static void put_runs(u32 c, void **objs, u32 nr)
 void mt_objects_put(u32 c, void **objs, u32 nr)
 {
 	u64 bugs = READ_ONCE(kmem_sys.nr_bugs);
+	const void *bad = NULL;
 	bool due;
 
 	mt_enter();
-	if (mt_sys.size_of[c] > MT_SLAB_MAX)
+	if (mt_in_packs(c))
+		bad = mt_pack_put(c, objs, nr);
+	else if (mt_sys.size_of[c] > MT_PACK_MAX)
 		put_runs(c, objs, nr);
 	else
 		kmem_cache_free_bulk(mt_sys.cache[c], nr, objs);
@@ -227,6 +245,8 @@ void mt_objects_put(u32 c, void **objs, u32 nr)
 	mt_leave();
 	if (unlikely(READ_ONCE(kmem_sys.nr_bugs) != bugs))
 		mt_bad("corrupted object, see above", objs[0]);
+	if (unlikely(bad))
+		mt_bad("double free or invalid pointer", bad);
 	if (unlikely(due))
 		mt_trim();
 }

@@ -19,7 +19,7 @@
  *    MF-2  In the child, once the handler ran, the list has the one thread.
  *
  * 4. Locking. threads_word, then the threads' own words, then depots, meta,
- *    slots, grow, then those of the modes. The forking thread's own word is
+ *    slots, grow, packs, then those of the modes. The forking thread's own word is
  *    not taken: it may fork from a handler of a signal.
  *
  * 5. What stays lost. An object that a short way had taken from a magazine
@@ -64,6 +64,7 @@ static void prepare(void)
 	for (u32 i = 0; i < mt_sys.nr_slots; i++)
 		mt_lock(&mt_sys.slots[i].word);
 	mt_lock(&mt_sys.grow_word);
+	mt_pack_lock();
 	mt_guard_lock();
 	mt_self.forking = 1;
 }
@@ -72,6 +73,7 @@ static void release(void)
 {
 	mt_self.forking = 0;
 	mt_guard_unlock();
+	mt_pack_unlock();
 	mt_unlock(&mt_sys.grow_word);
 	for (u32 i = 0; i < mt_sys.nr_slots; i++)
 		mt_unlock(&mt_sys.slots[i].word);

@@ -43,6 +43,7 @@ void mt_count(struct mt_counts *out)
 	mt_enter();
 	used = totalram_pages() - nr_free_pages();
 	count_free(out);
+	mt_pack_count(&out->packs, &out->packed);
 	mt_leave();
 	used = used > mt_sys.boot_frames ? used - mt_sys.boot_frames : 0;
 	out->ram = PFN_PHYS((u64)max(dirty, (s64)0));
@@ -70,17 +71,20 @@ static void to_fd(void *arg, const char *text, size_t len)
 
 static void put_classes(struct seq_buf *s)
 {
-	seq_puts(s, "malloc class: size, objects in slabs, in the depot\n");
+	seq_puts(s, "malloc class: size, objects out of slabs or packs, in "
+		    "the depot\n");
 	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++) {
 		struct kmem_cache *k =
 			__atomic_load_n(&mt_sys.cache[c], __ATOMIC_ACQUIRE);
 		u64 depot = (u64)READ_ONCE(mt_sys.depot[c].shelf.nr) *
 			    mt_sys.cap_of[c];
+		u64 nr = k ? kmem_cache_active(k) : 0;
 
-		if (k || depot)
+		if (mt_in_packs(c))
+			nr = mt_pack_objects(c);
+		if (nr || depot)
 			seq_printf(s, "%6u %10llu %10llu\n", mt_sys.size_of[c],
-				   k ? LLU(kmem_cache_active(k)) : 0ull,
-				   LLU(depot));
+				   LLU(nr), LLU(depot));
 	}
 }
 
@@ -95,6 +99,8 @@ void mt_print_stats(int fd)
 	seq_printf(&s, "mmkit-malloc: RAM touched %llu KiB, used %llu KiB, ",
 		   LLU(n.ram >> 10), LLU(n.used >> 10));
 	seq_printf(&s, "in the depot %llu KiB\n", LLU(n.cached >> 10));
+	seq_printf(&s, "packs: %llu KiB, %llu KiB of it objects\n",
+		   LLU(n.packs >> 10), LLU(n.packed >> 10));
 	seq_printf(&s, "mappings: %llu, %llu KiB; trims: %llu; own: %llu KiB\n",
 		   LLU(n.nr_maps), LLU(n.mapped >> 10),
 		   LLU(READ_ONCE(mt_sys.nr_trims)),

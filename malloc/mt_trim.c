@@ -18,8 +18,8 @@
 #include "mt.h"
 #include "phys/phys.h"
 
-/* The dirty frames of [F, END), in as few calls as there are gaps. */
-static u64 give_back(u64 f, u64 end)
+/* In as few calls as there are gaps. */
+u64 mt_give_back(u64 f, u64 end)
 {
 	u64 nr = 0, from;
 
@@ -44,7 +44,7 @@ static u64 trim_list(const struct page_list *l, unsigned int order)
 	for (struct page *p = page_list_first(l); p; p = page_list_next(p)) {
 		u64 f = mt_frame(page_view(p));
 
-		nr += give_back(f, f + (1UL << order));
+		nr += mt_give_back(f, f + (1UL << order));
 	}
 	return nr;
 }
@@ -67,7 +67,7 @@ static u64 trim_zone(struct zone *zone)
 
 static u64 trim_frames(void)
 {
-	u64 nr = 0;
+	u64 nr = mt_pack_trim();
 
 	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++) {
 		struct kmem_cache *s =

@@ -86,12 +86,19 @@ static struct page *fewest_frames(const struct kmem_cache *s, gfp_t gfp,
 }
 
 /* Where memory is short a slab may have this part of its cache's objects. */
-#define SLAB_PART 16u
+#define SLAB_PART 6u
+
+/* Pages that NR objects of a slab touch. */
+static u64 slab_pages(const struct slab_layout *l, u32 nr)
+{
+	return PFN_UP((u64)nr * l->size);
+}
 
 /*
  * The order of the next slab. What small caches waste is half used slabs: with
  * few_slabs none is larger than what its cache has justifies. Of the orders
- * left, the one that wastes least at its end.
+ * left, the one whose objects touch fewest pages each; a block's end that no
+ * object reaches is not touched at all.
  */
 static u32 next_order(const struct kmem_cache *s, const struct slab_request *rq)
 {
@@ -109,8 +116,8 @@ static u32 next_order(const struct kmem_cache *s, const struct slab_request *rq)
 
 		if (nr * SLAB_PART > have)
 			break;
-		/* More of them in as many bytes? */
-		if (nr > objects << (order - best)) {
+		/* Fewer pages for each? What an end leaves over is not used. */
+		if (slab_pages(l, nr) * objects < slab_pages(l, objects) * nr) {
 			best = order;
 			objects = nr;
 		}

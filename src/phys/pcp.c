@@ -25,8 +25,9 @@
  *    run, not one per frame. The zone lock is held to
  *    take and to merge; dealing out and finding runs need only the set's.
  *
- * 6. Sizes. batch follows the zone's size (a thousandth, at most 63); high is
- *    this CPU's share of the low watermark, at least four batches.
+ * 6. Sizes. batch follows the zone's size (a thousandth, at most 63), if the
+ *    boot does not say it; high is this CPU's share of the low watermark, at
+ *    least four batches.
  *
  * 7. Rejected. Doubly linked lists, to give back the coldest frames first:
  *    stacks cost half as much, and what lies deepest is cold anyway.
@@ -61,6 +62,8 @@ static s32 zone_batchsize(const struct zone *zone)
 			PCP_BATCH_BYTES_MAX >> PAGE_SHIFT) /
 		    4;
 
+	if (phys_sys.pcp_batch)
+		return (s32)phys_sys.pcp_batch;
 	batch = max(batch, 1UL);
 	return max((s32)rounddown_pow_of_two(batch + batch / 2) - 1, 1);
 }

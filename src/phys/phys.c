@@ -345,7 +345,9 @@ int phys_boot_memory(const struct phys_boot_params *params)
 	mm_verify(params->memmap_step <= MAX_ORDER_NR_PAGES &&
 		  !(params->memmap_step & (params->memmap_step - 1)));
 	phys_sys.group_by_mobility_off = params->no_mobility_grouping;
+	mm_verify(params->pcp_batch <= 256u);
 	phys_sys.memmap_step = params->memmap_step;
+	phys_sys.pcp_batch = params->pcp_batch;
 	set_tunables(params);
 	hotplug_init();
 	page_wait_init();

@@ -90,6 +90,7 @@ struct phys_state {
 	u64 memmap_frames; /* frames that the array of descriptors covers */
 	u64 nr_sections;
 	u64 memmap_step; /* (B) frames that are made at a time */
+	u32 pcp_batch;	 /* (B) frames, if not by the size of zones */
 	struct mem_section *sections;
 	u64 nr_bad_pages; /* (A) reports by bad_page() */
 	struct phys_debug_state debug;
@@ -186,6 +187,9 @@ struct phys_boot_params {
 	 * bottom. 0: those of whole sections.
 	 */
 	u64 memmap_step;
+	/* Frames that move at once between a CPU's set and its zone, at most
+	 * 256; 0: by the zone's size. */
+	u32 pcp_batch;
 };
 
 /*

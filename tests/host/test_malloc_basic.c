@@ -144,7 +144,7 @@ static void test_classes(void **arg)
 		assert_true(mt_sys.size_of[c] >= size);
 		assert_true(c == MT_FIRST || mt_sys.size_of[c - 1] < size);
 		/* At least eight to a doubling up to 8 KiB. */
-		if (size > 128 && size <= MT_SLAB_MAX)
+		if (size > 128 && size <= MT_PACK_MAX)
 			assert_true((mt_sys.size_of[c] - size) * 8 < size);
 	}
 	for (u32 c = MT_FIRST + 1; c < MT_NR_CLASSES; c++)
@@ -387,7 +387,15 @@ static void stays_small(size_t size, u32 first)
 	}
 }
 
-/* Places come with what the class has, a quarter of it, up to the most. */
+/* The part of its class that a magazine of WAS places may grow to be. */
+static u32 part_of(size_t size, u32 was)
+{
+	if (size > 512)
+		return 7;
+	return was < 16 ? 4 : 5;
+}
+
+/* Places come with what the class has, a part of it, up to the most. */
 static void grows_with(size_t size, u32 first)
 {
 	static u64 *p[GROWING];
@@ -397,11 +405,12 @@ static void grows_with(size_t size, u32 first)
 		p[i] = mt_malloc(size);
 		*p[i] = i;
 		if (magazine(c) != was) {
-			u32 now = magazine(c), twice = 2 * was;
+			u32 now = magazine(c), next = was + min(was, 16u);
 
 			/* Shelf and depot are empty: it was this step. */
-			assert_int_equal(now, min(twice, mt_sys.cap_of[c]));
-			assert_true(was * 2 * 4 <= mt_class_objects(c));
+			assert_int_equal(now, min(next, mt_sys.cap_of[c]));
+			assert_true(next * part_of(size, was) <=
+				    mt_class_objects(c));
 			was = now;
 			steps++;
 		}

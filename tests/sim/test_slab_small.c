@@ -355,13 +355,19 @@ static int grow_body(void *arg)
 	struct kmem_cache *s;
 
 	boot_small(arg, 64UL << 20);
-	/* One in a page, seven in sixteen KiB: when it has sixteen times that.
-	 */
+	/* One in a page, three in two, seven in four: when it has six times
+	 * that. */
 	s = kmem_cache_create("grow", 2304, 16, SLAB_NO_MERGE, NULL);
 	CHECK(s && s->layout.order == 2 && s->layout.min_order == 0);
 	CHECK(objects_before(s, PAGE_SIZE) == 0);
-	CHECK(objects_before(s, 4 * PAGE_SIZE) >= 16 * 7);
-	CHECK(objects_before(s, 4 * PAGE_SIZE) < 16 * 7 + 7);
+	CHECK_EQ(objects_before(s, 2 * PAGE_SIZE), 6 * 3);
+	CHECK(objects_before(s, 4 * PAGE_SIZE) >= 6 * 7);
+	CHECK(objects_before(s, 4 * PAGE_SIZE) < 6 * 7 + 3);
+	CHECK_EQ(kmem_cache_destroy(s), 0);
+	/* Two touch three pages, one two, five eight: what counts is that. */
+	s = kmem_cache_create("end", 6144, 16, SLAB_NO_MERGE, NULL);
+	CHECK(s && s->layout.order == 3 && s->layout.min_order == 1);
+	CHECK_EQ(objects_before(s, 4 * PAGE_SIZE), 6 * 2);
 	CHECK_EQ(kmem_cache_destroy(s), 0);
 	/* Two pages are no better than one, with 4 objects for 2; four are. */
 	s = kmem_cache_create("even", 1664, 16, SLAB_NO_MERGE, NULL);

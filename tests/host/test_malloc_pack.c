@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Packs: objects of 4.5 to 8 KiB of all classes against a model, what is
+ * refused, how densely they lie, and what is given back.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "base_seed.h"
+#include "mt.h"
+
+#define NR_OBJECTS 600
+#define PACK_BYTES (64u << 10)
+
+struct object {
+	u64 *p;
+	u32 c;
+	u64 fill;
+};
+
+static struct object objects[NR_OBJECTS];
+static u64 live[MT_NR_CLASSES], live_bytes;
+
+static u64 next_random(u64 *state)
+{
+	*state = *state * 6364136223846793005UL + 1442695040888963407UL;
+	return *state >> 33;
+}
+
+static u32 get(u32 c, void **out, u32 nr)
+{
+	u32 n;
+
+	mt_enter();
+	n = mt_pack_get(c, out, nr);
+	mt_leave();
+	return n;
+}
+
+static const void *put(u32 c, void **objs, u32 nr)
+{
+	const void *bad;
+
+	mt_enter();
+	bad = mt_pack_put(c, objs, nr);
+	mt_leave();
+	return bad;
+}
+
+/* Every word of O has its fill, or gets it. */
+static void fill(struct object *o)
+{
+	for (u32 i = 0; i < mt_sys.size_of[o->c] / 8; i++)
+		o->p[i] = o->fill + i;
+}
+
+static void assert_filled(const struct object *o)
+{
+	for (u32 i = 0; i < mt_sys.size_of[o->c] / 8; i++)
+		assert_int_equal(o->p[i], o->fill + i);
+}
+
+static void new_object(struct object *o, u32 c, void *p, u64 value)
+{
+	u32 size = mt_sys.size_of[c];
+
+	*o = (struct object){p, c, value};
+	assert_int_equal((uintptr_t)p % MT_PACK_UNIT, 0);
+	assert_true(size % PAGE_SIZE || (uintptr_t)p % PAGE_SIZE == 0);
+	assert_int_equal(mt_map[mt_frame(p)], c);
+	fill(o);
+	live[c]++;
+	live_bytes += size;
+}
+
+static void drop_object(struct object *o)
+{
+	void *p = o->p;
+
+	assert_filled(o);
+	assert_null(put(o->c, &p, 1));
+	live[o->c]--;
+	live_bytes -= mt_sys.size_of[o->c];
+	o->p = NULL;
+}
+
+/* Up to eight of one class at a time, into places that are free. */
+static void get_some(u64 *state)
+{
+	u32 c = MT_FIRST_PACKED + (u32)(next_random(state) % MT_NR_PACKED);
+	u32 want = 1 + (u32)(next_random(state) % 8), n, i = 0;
+	void *out[8];
+
+	n = get(c, out, want);
+	assert_int_equal(n, want);
+	for (u32 k = 0; k < NR_OBJECTS && i < n; k++) {
+		if (!objects[k].p)
+			new_object(&objects[k], c, out[i++],
+				   next_random(state));
+	}
+	if (i < n)
+		assert_null(put(c, out + i, n - i));
+}
+
+static void assert_counts(void)
+{
+	u64 bytes, used;
+
+	mt_pack_check();
+	for (u32 c = MT_FIRST_PACKED; mt_in_packs(c); c++)
+		assert_int_equal(mt_pack_objects(c), live[c]);
+	mt_pack_count(&bytes, &used);
+	assert_int_equal(used, live_bytes);
+	assert_true(bytes >= used);
+}
+
+static void drop_all(void)
+{
+	for (u32 i = 0; i < NR_OBJECTS; i++) {
+		if (objects[i].p)
+			drop_object(&objects[i]);
+	}
+	assert_counts();
+}
+
+static void test_model(void **arg)
+{
+	u64 state = test_env("SEED", 1), iters = test_iters(20000);
+
+	(void)arg;
+	for (u64 i = 0; i < iters; i++) {
+		struct object *o = &objects[next_random(&state) % NR_OBJECTS];
+
+		if (o->p)
+			drop_object(o);
+		else
+			get_some(&state);
+		if (i % 64 == 0)
+			assert_counts();
+	}
+	drop_all();
+}
+
+/* With as many objects as fit, what is free is a small part. */
+static void test_dense(void **arg)
+{
+	u64 state = test_env("SEED", 1), bytes, used;
+
+	(void)arg;
+	for (u32 i = 0; i < 20 * NR_OBJECTS; i++) {
+		struct object *o = &objects[next_random(&state) % NR_OBJECTS];
+
+		if (o->p)
+			drop_object(o);
+		get_some(&state);
+	}
+	assert_counts();
+	mt_pack_count(&bytes, &used);
+	assert_true(bytes < used + used / 5);
+	drop_all();
+	mt_pack_count(&bytes, &used);
+	assert_true(bytes <= PACK_BYTES);
+	mt_trim();
+	mt_pack_count(&bytes, &used);
+	assert_int_equal(bytes, 0);
+}
+
+/* Pages of packs that count as touched. */
+static u64 dirty_frames(void)
+{
+	u64 nr = 0;
+
+	for (u64 f = 0; f < mt_sys.ram_end >> PAGE_SHIFT; f++)
+		nr += mt_map[f] != MT_NONE;
+	return nr;
+}
+
+/* Of packs that stay, the pages without an object go. */
+static void test_trim_inside(void **arg)
+{
+	u32 c = MT_FIRST_PACKED + MT_NR_PACKED - 1; /* two pages each */
+	void *out[64];
+	u64 before;
+
+	(void)arg;
+	mt_trim();
+	before = dirty_frames();
+	assert_int_equal(get(c, out, 64), 64);
+	for (u32 i = 0; i < 64; i++)
+		new_object(&objects[i], c, out[i], i);
+	assert_int_equal(dirty_frames(), before + 128);
+	for (u32 i = 0; i < 64; i++) {
+		if (i % 8)
+			drop_object(&objects[i]);
+	}
+	mt_trim();
+	assert_int_equal(dirty_frames(), before + 16);
+	drop_all();
+	mt_trim();
+	assert_int_equal(dirty_frames(), before);
+}
+
+static void test_refused(void **arg)
+{
+	u32 c = MT_FIRST_PACKED + 2;
+	void *p, *in, *odd;
+
+	(void)arg;
+	assert_int_equal(get(c, &p, 1), 1);
+	in = (char *)p + MT_PACK_UNIT;
+	odd = (char *)p + 16;
+	assert_ptr_equal(put(c, &in, 1), in);
+	assert_ptr_equal(put(c, &odd, 1), odd);
+	/* Nor by what knows it as another class. */
+	assert_ptr_equal(put(c + 1, &p, 1), p);
+	mt_pack_check();
+	assert_null(put(c, &p, 1));
+	assert_ptr_equal(put(c, &p, 1), p);
+	mt_pack_check();
+}
+
+/* What memalign() says, of all sizes; classes of packs keep to units. */
+static void test_aligned(void **arg)
+{
+	void *p[16];
+
+	(void)arg;
+	for (size_t align = 16; align <= PAGE_SIZE; align *= 2) {
+		for (size_t size = 3000; size < 12000; size += 700) {
+			for (int i = 0; i < 16; i++) {
+				p[i] = mt_memalign(align, size);
+				assert_non_null(p[i]);
+				assert_int_equal((uintptr_t)p[i] % align, 0);
+				assert_true(mt_usable_size(p[i]) >= size);
+			}
+			for (int i = 0; i < 16; i++)
+				mt_free(p[i]);
+		}
+	}
+	mt_cache_flush();
+	mt_depot_flush();
+	mt_pack_check();
+}
+
+/* Without frames there are fewer. */
+static void test_no_frames(void **arg)
+{
+	u32 c = MT_FIRST_PACKED, n;
+	void *out[64];
+
+	(void)arg;
+	mt_trim();
+	fail_arm_nth(FAIL_ALL, 2, true);
+	n = get(c, out, 64);
+	fail_disarm();
+	/* One pack's, 128 units. */
+	assert_int_equal(n, 128 / (mt_sys.size_of[c] / MT_PACK_UNIT));
+	assert_null(put(c, out, n));
+	mt_pack_check();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_model),
+		cmocka_unit_test(test_dense),
+		cmocka_unit_test(test_trim_inside),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_aligned),
+		cmocka_unit_test(test_no_frames),
+	};
+
+	fprintf(stderr, "test_malloc_pack: SEED=%llu\n",
+		(unsigned long long)test_env("SEED", 1));
+	if (!mt_up())
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
