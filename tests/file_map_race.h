@@ -341,7 +341,7 @@ static inline void fmr_begin(struct fmr *r, struct port_bdev *bdev)
 
 static inline void fmr_end(struct fmr *r)
 {
-	mm_verify(r->loads && r->stores && r->signals && r->ops);
+	mm_verify(r->loads && r->stores && r->ops);
 	for (int i = 0; i < FMR_SPACES; i++) {
 		mm_check(r->mm[i]);
 		mm_put(r->mm[i]);

@@ -49,6 +49,7 @@ static void race(u64 seed, const struct run *run, struct port_bdev *disk)
 	for (int i = 0; i < FMR_THREADS; i++)
 		port_thread_join(t[i]);
 	fmr_end(&r);
+	mm_verify(r.signals > 0);
 	filemap_check();
 	mm_verify(global_node_page_state(NR_FILE_DIRTY) == 0);
 }

@@ -35,6 +35,7 @@ static int race_body(void *arg)
 static void schedules(void **state)
 {
 	u64 seed = test_env("SEED", 1), n = test_iters(tm_soak() ? 10000 : 40);
+	u64 signals = 0;
 
 	(void)state;
 	for (u64 i = 0; i < n; i++) {
@@ -46,9 +47,13 @@ static void schedules(void **state)
 		TM_RUN(race_body, .arg = &r, .seed = seed + i, .cpus = 3,
 		       .explore = true, .stall = i / 2 % 2 * 32,
 		       .swap_pages = 2048, .mem = (i % 2 ? 5UL : 8UL) << 20);
+		signals += r.signals;
 	}
-	fprintf(stderr, "race: SEED=%llu, %llu schedules\n",
-		(unsigned long long)seed, (unsigned long long)n);
+	fprintf(stderr, "race: SEED=%llu, %llu schedules, %llu signals\n",
+		(unsigned long long)seed, (unsigned long long)n,
+		(unsigned long long)signals);
+	/* One in a thousand schedules meets no end of the file. */
+	assert_true(n < 10 || signals > n);
 }
 
 /* ---- every allocation fails ------------------------------------------------
