@@ -1,5 +1,6 @@
 /* world: host */
-/* wrap: host_spin_wait port_park down_read down_write pcp_refill alloc_zeroed_page release_pages */
+/* wrap: host_spin_wait port_park down_read down_write pcp_refill
+ * alloc_zeroed_page release_pages */
 /* SPDX-License-Identifier: MIT */
 /*
  * fault_threads - first touches of anonymous memory in one process, by one

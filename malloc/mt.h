@@ -28,8 +28,8 @@ struct kmem_cache;
 #define MT_RUN	     1u
 #define MT_BODY	     2u
 #define MT_FIRST     3u
-#define MT_SLAB_MAX  4096u	       /* larger classes are in packs, ... */
-#define MT_PACK_MAX  8192u	       /* ... or runs of frames */
+#define MT_SLAB_MAX  4096u /* larger classes are in packs, ... */
+#define MT_PACK_MAX  8192u /* ... or runs of frames */
 #define MT_PACK_UNIT 512u
 #define MT_CLASS_MAX 32768u	       /* larger requests have no class */
 #define MT_RUN_MAX   (PAGE_SIZE << 10) /* larger requests are mappings */
@@ -140,16 +140,17 @@ struct mt_state {
 	bool direct; /* hardened or debug: no magazines, each object is checked
 		      */
 	pthread_key_t key;
-	char *meta_at, *meta_end;    /* (M) */
-	u64 meta_bytes;		     /* (M) */
-	void **meta_free;	     /* (M) magazines */
-	u32 class_end; /* (M) entries of class_of that are in use */
+	char *meta_at, *meta_end; /* (M) */
+	u64 meta_bytes;		  /* (M) */
+	void **meta_free;	  /* (M) magazines */
+	u32 class_end;		  /* (M) entries of class_of that are in use */
 	u32 size_of[MT_NR_CLASSES];
 	u32 cap_of[MT_NR_CLASSES];		 /* of the largest magazine */
 	struct kmem_cache *cache[MT_NR_CLASSES]; /* made when first used */
 	struct mt_depot depot[MT_NR_CLASSES];
-	/* By (size + 7) / 8. A page is resident when one word of it was written:
-	 * entries of large sizes are written when such a size is asked for. */
+	/* By (size + 7) / 8. A page is resident when one word of it was
+	 * written: entries of large sizes are written when such a size is asked
+	 * for. */
 	u8 class_of[MT_CLASS_TABLE];
 	struct mt_slot slots[MM_NR_CPUS];
 };

@@ -23,8 +23,8 @@
  *
  * 4. Locking. grow_word (cache creation, RAM) is taken with a slot held;
  *    meta_word and the depots' words are taken with or without one and hold
- *    nothing. fork takes depots, meta, slots, grow, packs in that order (mt_fork.c);
- *    nobody waits for a slot with one of the others held.
+ *    nothing. fork takes depots, meta, slots, grow, packs in that order
+ * (mt_fork.c); nobody waits for a slot with one of the others held.
  *
  *    fork's hooks are registered by the second thread that has magazines (in
  *    the modes at boot): while there is one, nobody else can be inside, and a

@@ -13,9 +13,9 @@
  *      slabs      floor kmem; over 4 KiB packs (mt_pack.c), over 8 KiB frames
  *
  *    Magazines begin with a few places and get more, up to the class's most,
- *    while they are a quarter to a seventh of what the class has: a process pays
- *    for speed in proportion to what it holds. One that is still smaller than the most
- *    is filled by half and emptied by half, and never leaves its thread.
+ *    while they are a quarter to a seventh of what the class has: a process
+ * pays for speed in proportion to what it holds. One that is still smaller than
+ * the most is filled by half and emptied by half, and never leaves its thread.
  *
  *    A free object is only named in a magazine; nothing is written into it
  *    until it goes back to its slab.

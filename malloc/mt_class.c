@@ -67,8 +67,7 @@ void mt_class_table(size_t size)
 	for (u32 at = 0; at < end; at++) {
 		if (mt_sys.size_of[c] < at * 8)
 			c++;
-		WRITE_ONCE(mt_sys.class_of[at],
-			   (u8)(at < open ? c : MT_NONE));
+		WRITE_ONCE(mt_sys.class_of[at], (u8)(at < open ? c : MT_NONE));
 	}
 	WRITE_ONCE(mt_sys.class_end, end);
 	mt_unlock(&mt_sys.meta_word);

@@ -19,8 +19,8 @@
  *    MF-2  In the child, once the handler ran, the list has the one thread.
  *
  * 4. Locking. threads_word, then the threads' own words, then depots, meta,
- *    slots, grow, packs, then those of the modes. The forking thread's own word is
- *    not taken: it may fork from a handler of a signal.
+ *    slots, grow, packs, then those of the modes. The forking thread's own word
+ * is not taken: it may fork from a handler of a signal.
  *
  * 5. What stays lost. An object that a short way had taken from a magazine
  *    and not yet returned, and all that the other threads held themselves.

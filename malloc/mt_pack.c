@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mt_pack.c - packs: objects of 4.5 to 8 KiB side by side, whatever their class.
+ * mt_pack.c - packs: objects of 4.5 to 8 KiB side by side, whatever their
+ * class.
  *
  * 1. Purpose. There are eight classes in that range, and most programs have a
  *    few dozen objects of each. In slabs each class has pages of its own that
@@ -74,9 +75,9 @@ struct pack {
 static struct {
 	struct pack *pack; /* by block of frames; sparse */
 	u32 word;
-	u32 first[NR_LISTS]; /* (P) by number plus one */
-	u32 nr_empty;	     /* (P) */
-	u32 end;	     /* (P) packs were made below this number only */
+	u32 first[NR_LISTS];  /* (P) by number plus one */
+	u32 nr_empty;	      /* (P) */
+	u32 end;	      /* (P) packs were made below this number only */
 	u64 nr[MT_NR_PACKED]; /* (P) objects, by class; read without, a hint */
 } packs;
 
@@ -239,8 +240,7 @@ bool mt_pack_init(void)
 
 static struct pack *pack_make(void)
 {
-	struct page *page =
-		alloc_pages(__GFP_NOWARN | __GFP_COMP, PACK_ORDER);
+	struct page *page = alloc_pages(__GFP_NOWARN | __GFP_COMP, PACK_ORDER);
 	struct pack *p;
 	u64 f;
 

@@ -312,7 +312,7 @@ static MM_NOINLINE void walk(const struct pgtable *pt, uva_t va,
 
 /* pt_lookup() in tables of any layout. */
 static MM_NOINLINE bool lookup_odd(const struct pgtable *pt, uva_t va,
-				    struct pt_slot *slot)
+				   struct pt_slot *slot)
 {
 	struct pt_slot s;
 
@@ -446,9 +446,9 @@ static MM_COLD void leaf_not_empty(const struct pgtable *pt,
 	       (unsigned long long)(base + (u64)first * PAGE_SIZE));
 }
 
-#define OR_OF_8(at)                                                   \
-	((at)[0] | (at)[1] | (at)[2] | (at)[3] | (at)[4] | (at)[5] | \
-	 (at)[6] | (at)[7])
+#define OR_OF_8(at)                                                            \
+	((at)[0] | (at)[1] | (at)[2] | (at)[3] | (at)[4] | (at)[5] | (at)[6] | \
+	 (at)[7])
 
 /*
  * "None" is all zero in every format (PG-2), so any words will do: the widest

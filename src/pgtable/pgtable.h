@@ -200,10 +200,10 @@ pt_skip_none_as(struct pt_slot *slot, uva_t addr, uva_t end, bool native)
 			pt_next_as(slot, false);
 		return addr;
 	}
-	while (left >= 8 && !(READ_ONCE(at[0]) | READ_ONCE(at[1]) |
-			      READ_ONCE(at[2]) | READ_ONCE(at[3]) |
-			      READ_ONCE(at[4]) | READ_ONCE(at[5]) |
-			      READ_ONCE(at[6]) | READ_ONCE(at[7]))) {
+	while (left >= 8 &&
+	       !(READ_ONCE(at[0]) | READ_ONCE(at[1]) | READ_ONCE(at[2]) |
+		 READ_ONCE(at[3]) | READ_ONCE(at[4]) | READ_ONCE(at[5]) |
+		 READ_ONCE(at[6]) | READ_ONCE(at[7]))) {
 		left -= 8;
 		at += 8;
 	}

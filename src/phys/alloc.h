@@ -305,9 +305,9 @@ static inline unsigned int pcp_index(unsigned int order, int migratetype)
 
 /*
  * alloc_zeroed_page: alloc_pages(GFP | __GFP_ZERO, 0), for who gives frames
- * back as they came. free_zeroed_pages: drops a reference to NR such frames, all
- * zero again: if it was the last, one of the next to be asked for will not be
- * cleared (PCP_ZEROED). Contexts as alloc_pages() and put_page().
+ * back as they came. free_zeroed_pages: drops a reference to NR such frames,
+ * all zero again: if it was the last, one of the next to be asked for will not
+ * be cleared (PCP_ZEROED). Contexts as alloc_pages() and put_page().
  */
 struct page *alloc_zeroed_page(gfp_t gfp) MM_MUST_CHECK;
 void free_zeroed_pages(struct page **pages, u32 nr);

@@ -564,8 +564,8 @@ static u32 zeroed_to_pcp(struct page **pages, u32 nr)
 	/* Drains do not count: there are none, or at most so many. */
 	if (!pcp->lists[PCP_ZEROED])
 		pcp->nr_zeroed = 0;
-	nr = min(nr, (u32)max(min(pcp->room - 1, ZEROED_MAX - pcp->nr_zeroed),
-			      0));
+	nr = min(nr,
+		 (u32)max(min(pcp->room - 1, ZEROED_MAX - pcp->nr_zeroed), 0));
 	for (; done < nr; done++) {
 		struct page *page = pages[done];
 

@@ -130,8 +130,8 @@ static inline vm_fault_t handle_claimed(struct mm_task *task,
 	struct vm_fault vmf;
 
 	fault_init(&vmf, vma, address, flags);
-	if (unlikely(!pt_leaf_slot(pt, &task->fault_leaf, address,
-				   &vmf.slot))) {
+	if (unlikely(
+		    !pt_leaf_slot(pt, &task->fault_leaf, address, &vmf.slot))) {
 		if (unlikely(pt_alloc(pt, vmf.address, &vmf.slot)))
 			return VM_FAULT_OOM;
 		pt_leaf_keep(&task->fault_leaf, &vmf.slot, address);

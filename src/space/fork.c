@@ -77,10 +77,10 @@ enum copy_how {
 };
 
 /*
- * E, the entry at SRC, which is not none, copied to DST. HOW is a constant. Both
- * tables locked. -ENOMEM: a swap slot
- * has too many users. What is shared stays so, and the parent's entry knows
- * that it is dirty; what is private becomes read-only in both.
+ * E, the entry at SRC, which is not none, copied to DST. HOW is a constant.
+ * Both tables locked. -ENOMEM: a swap slot has too many users. What is shared
+ * stays so, and the parent's entry knows that it is dirty; what is private
+ * becomes read-only in both.
  */
 static inline __attribute__((always_inline)) int
 copy_entry(struct copy *c, const struct pt_slot *src, pte_t e,

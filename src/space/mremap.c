@@ -59,8 +59,8 @@ static inline pte_t moved_entry(pte_t e, bool watch)
 	return kinds ? make_pte_marker(kinds) : (pte_t){0};
 }
 
-/* Move NR entries; both tables locked. NATIVE, a constant: pt_native(); WATCH is
- * one where that is true. */
+/* Move NR entries; both tables locked. NATIVE, a constant: pt_native(); WATCH
+ * is one where that is true. */
 static inline __attribute__((always_inline)) void
 move_locked(struct pt_slot from, struct pt_slot to, u64 nr, bool watch,
 	    bool native)

@@ -388,8 +388,7 @@ static inline bool claim_counts(const struct vma_claim *c,
 	 * unlinked it waits for the slot. */
 	race_point();
 	mm_assert(vma_readable(vma));
-	return !vma_marked(vma) &&
-	       smp_load_acquire(&c->mm->tree_seq) == seq;
+	return !vma_marked(vma) && smp_load_acquire(&c->mm->tree_seq) == seq;
 }
 
 /* Claim VMA, found when tree_seq was SEQ. */
