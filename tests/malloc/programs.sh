@@ -166,7 +166,8 @@ redis() {
 test_redis() {
 	have redis-server redis || return 0
 	port=$((20000 + $$ % 20000))
-	preload redis-server --port "$port" --save "" --io-threads 2 \
+	# Not by the function: $! would be a shell, and the server stay behind.
+	LD_PRELOAD=$LIB redis-server --port "$port" --save "" --io-threads 2 \
 		--dir "$WORK" >"$WORK/redis.log" 2>&1 &
 	server=$!
 	for _ in 1 2 3 4 5 6 7 8 9 10; do
@@ -202,6 +203,13 @@ test_redis() {
 	kill "$server" 2>/dev/null
 	wait "$server" 2>/dev/null
 	server=
+	if redis ping >/dev/null 2>&1; then
+		not_ok redis_end "the server did not end"
+	elif grep -q '^mmkit-malloc:' "$WORK/redis.log"; then
+		not_ok redis_end "$(grep -m 1 '^mmkit-malloc:' "$WORK/redis.log")"
+	else
+		ok redis_end
+	fi
 }
 
 # This project, built by make and the compiler on the library.
