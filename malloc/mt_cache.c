@@ -538,7 +538,7 @@ static void *class_alloc(u32 c)
 		return direct_get(c);
 	mt_lock(&mt_self.word);
 	/* Not empty: the short way is shut for this size. */
-	if (mt_self.top[c][-1] || likely(take_full(c) || fill(c)))
+	if (*(mt_self.top[c] - 1) || likely(take_full(c) || fill(c)))
 		p = *--mt_self.top[c];
 	mt_unlock(&mt_self.word);
 	return p;

@@ -359,7 +359,7 @@ u64 node_page_state(const struct pglist_data *pgdat, int item)
 	s64 sum;
 
 	mm_assert(item >= 0 && item < NR_VM_NODE_STAT_ITEMS);
-	if (item >= NR_LRU_BASE && item < NR_LRU_BASE + NR_LRU_LISTS)
+	if ((u32)(item - NR_LRU_BASE) < NR_LRU_LISTS)
 		return lruvec_size(&pgdat->lruvec,
 				   (enum lru_list)(item - NR_LRU_BASE));
 	sum = READ_ONCE(pgdat->vm_stat[item]);
