@@ -500,7 +500,8 @@ static inline void *mt_malloc_inline(size_t size)
 
 	if (unlikely(size > MT_CLASS_MAX))
 		return mt_malloc_slow(size);
-	c = mt_sys.class_of[(size + 7) >> 3];
+	/* Another thread may be making more of the table. */
+	c = READ_ONCE(mt_sys.class_of[(size + 7) >> 3]);
 	tops = mt_tops();
 	p = MT_TOP(tops, c)[-1];
 	if (unlikely(!p))

@@ -11,6 +11,7 @@
 
 #include <mmkit/types.h>
 
+struct iov_iter;
 struct mm_struct;
 struct page;
 
@@ -41,6 +42,16 @@ s64 strncpy_from_user(struct mm_struct *mm, char *to, uva_t from,
  */
 u64 access_process_vm(struct mm_struct *mm, uva_t addr, void *buf, u64 n,
 		      bool write);
+
+/*
+ * iov_iter_user: *ITER is N bytes of MM's memory at ADDR, for vfs_iter_read(),
+ * which stores them, and vfs_iter_write() (mmkit/fs.h), as read(2) and write(2)
+ * have them. Memory that cannot be accessed ends the transfer: what came before
+ * it counts, or -EFAULT if nothing did. Bytes may lie in a mapping of the file
+ * itself. MM stays until ITER is not used any more. Cannot fail; any context.
+ */
+void iov_iter_user(struct iov_iter *iter, struct mm_struct *mm, uva_t addr,
+		   u64 n);
 
 #define FOLL_WRITE 0x1u /* the frames will be written */
 

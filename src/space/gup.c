@@ -7,10 +7,13 @@
  *    done here by asking: find the mapping, check the right, fault until the
  *    entry allows the access.
  *
- * 2. Three uses of one step, user_page_lock():
+ * 2. Uses of one step, user_page_lock():
  *      populate  fault in and go on: MAP_POPULATE, mlock(), MADV_POPULATE_*
  *      pin       take references, so that the frames stay: pin_user_pages()
  *      copy      copy to or from the frame: copy_to_user() and its kin
+ *    Files are read and written (iov_iter_user()) with pages locked, of which
+ *    a fault may want one. So what is there is copied without sleeping, and the
+ *    rest faulted in between two pages of the file.
  *
  * 3. Invariants.
  *    GUP-1  A frame is written only with its table locked and a writable entry
@@ -34,6 +37,7 @@
  * core-api/pin_user_pages.
  */
 #include <mmkit/errno.h>
+#include <mmkit/fs.h>
 #include <mmkit/page_alloc.h>
 #include <mmkit/uaccess.h>
 
@@ -374,6 +378,16 @@ static void forget_here(struct mm_struct *mm, uva_t addr)
 	port_tlb_flush(&here, mm->asid, addr, addr + PAGE_SIZE);
 }
 
+/* Table locked: the bytes, and what the CPU knows of the page. */
+static void copy_here(struct mm_struct *mm, const struct pt_slot *slot,
+		      const struct copy_step *c)
+{
+	copy_locked(slot, c);
+	if ((c->how & USER_OWN) &&
+	    unlikely(__atomic_load_n(&mm->zaps, __ATOMIC_ACQUIRE)))
+		forget_here(mm, PAGE_ALIGN_DOWN(c->user));
+}
+
 /* 0; -EAGAIN: a stack must grow; USER_PAGE_WAIT: for UF; -errno. */
 static int copy_one(struct mm_struct *mm, const struct copy_step *c,
 		    struct uffd_fault *uf)
@@ -395,14 +409,35 @@ static int copy_one(struct mm_struct *mm, const struct copy_step *c,
 	else if (allowed)
 		err = user_page_lock(vma, at, write, &slot, uf);
 	if (!err) {
-		copy_locked(&slot, c);
-		if ((c->how & USER_OWN) &&
-		    unlikely(__atomic_load_n(&mm->zaps, __ATOMIC_ACQUIRE)))
-			forget_here(mm, PAGE_ALIGN_DOWN(at));
+		copy_here(mm, &slot, c);
 		pt_unlock(&slot);
 	}
 	up_read(&mm->mmap_lock);
 	return err;
+}
+
+/* One step, however long that takes. 0 or -errno: nothing was copied. */
+static int copy_wait(struct mm_struct *mm, const struct copy_step *c)
+{
+	for (;;) {
+		struct uffd_fault uf;
+		int err = c->user >= mm->layout.task_size
+				  ? -EFAULT
+				  : copy_one(mm, c, &uf);
+
+		if (err == USER_PAGE_WAIT && userfault_wait(&uf))
+			continue;
+		if (err == -EAGAIN && (c->how & USER_OWN) &&
+		    !expand_stack(mm, c->user))
+			continue;
+		return err;
+	}
+}
+
+/* Bytes of N at USER that lie in its page. */
+static u64 within_page(uva_t user, u64 n)
+{
+	return min(n, PAGE_SIZE - (user & (PAGE_SIZE - 1)));
 }
 
 /* Returns how many of N bytes were not copied. HOW: USER_*. */
@@ -410,19 +445,9 @@ static u64 copy_user(struct mm_struct *mm, uva_t user, void *kernel, u64 n,
 		     u32 how)
 {
 	while (n) {
-		struct copy_step c = {
-			user, kernel,
-			min(n, PAGE_SIZE - (user & (PAGE_SIZE - 1))), how};
-		struct uffd_fault uf;
-		int err = user >= mm->layout.task_size ? -EFAULT
-						       : copy_one(mm, &c, &uf);
+		struct copy_step c = {user, kernel, within_page(user, n), how};
 
-		if (err == USER_PAGE_WAIT && userfault_wait(&uf))
-			continue;
-		if (err == -EAGAIN && (how & USER_OWN) &&
-		    !expand_stack(mm, user))
-			continue;
-		if (err)
+		if (copy_wait(mm, &c))
 			break;
 		user += c.n;
 		kernel = (char *)kernel + c.n;
@@ -447,6 +472,82 @@ u64 access_process_vm(struct mm_struct *mm, uva_t addr, void *buf, u64 n,
 {
 	return n - copy_user(mm, addr, buf, n, write ? USER_WRITE : 0);
 }
+
+/* ---- reading and writing files
+ * ------------------------------------------------------------------------ */
+
+/*
+ * As copy_one() where the page is there and may be used so; without sleeping,
+ * and without the mmap lock if somebody changes the space: page locks may be
+ * held, for which he might be waiting.
+ */
+static bool copy_present(struct mm_struct *mm, const struct copy_step *c)
+{
+	bool write = (c->how & USER_WRITE) != 0, done = false;
+	struct vm_area_struct *vma;
+	struct pt_slot slot;
+	pte_t e;
+
+	if (!down_read_trylock(&mm->mmap_lock))
+		return false;
+	vma = find_vma(mm, c->user);
+	if (vma_contains(vma, c->user) && vma_access_own(vma, write) &&
+	    pt_lookup(&mm->pt, c->user, &slot)) {
+		pt_lock(&slot);
+		e = pt_get(&slot);
+		done = pte_present(e) && (!write || pte_write(e));
+		if (done)
+			copy_here(mm, &slot, c);
+		pt_unlock(&slot);
+	}
+	up_read(&mm->mmap_lock);
+	return done;
+}
+
+static u32 iter_how(const struct iov_iter *iter)
+{
+	return USER_OWN | (iter->write ? 0 : USER_WRITE);
+}
+
+static u64 iter_copy(struct iov_iter *iter, void *view, u64 n)
+{
+	u64 done = 0;
+
+	while (done < n) {
+		struct copy_step c = {iter->uaddr, (char *)view + done,
+				      within_page(iter->uaddr, n - done),
+				      iter_how(iter)};
+
+		if (!copy_present(iter->private, &c))
+			break;
+		iter->uaddr += c.n;
+		iter->count -= c.n;
+		done += c.n;
+	}
+	return done;
+}
+
+static u64 iter_fault_in(struct iov_iter *iter, u64 n)
+{
+	char none;
+	struct copy_step nothing = {iter->uaddr, &none, 0, iter_how(iter)};
+
+	return copy_wait(iter->private, &nothing) ? 0
+						  : within_page(iter->uaddr, n);
+}
+
+void iov_iter_user(struct iov_iter *iter, struct mm_struct *mm, uva_t addr,
+		   u64 n)
+{
+	*iter = (struct iov_iter){.count = n,
+				  .copy = iter_copy,
+				  .fault_in = iter_fault_in,
+				  .uaddr = addr,
+				  .private = mm};
+}
+
+/* ---- zeroes and strings
+ * ------------------------------------------------------------------------ */
 
 u64 clear_user(struct mm_struct *mm, uva_t to, u64 n)
 {
