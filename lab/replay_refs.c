@@ -113,7 +113,8 @@ static bool holds(const void *view, struct shadow_page *p,
 		p->alt = ALT_NONE;
 		return stamp_matches_cut(view, &zero, true);
 	case ALT_FILE:
-		if (q->alt == ALT_ANY || stamp_matches_cut(view, q, true))
+		if (q &&
+		    (q->alt == ALT_ANY || stamp_matches_cut(view, q, true)))
 			return true;
 		p->alt = ALT_NONE;
 		p->own = 1;
@@ -161,6 +162,9 @@ static void fill_hook_exact(struct sim_tlb_entry *e, uva_t va, unsigned access,
 		q = obj_page(r->obj, index);
 	/* What is seen: one's own page if there is one, or may be. */
 	seen = p && (!q || p->own || p->alt) ? p : q;
+	if (!seen)
+		err_die("%#llx is mapped, but nothing was",
+			(unsigned long long)va);
 	if (loaded)
 		check_loaded(rp, e, va, seen, q);
 	if (!seen->touched)

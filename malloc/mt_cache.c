@@ -418,7 +418,8 @@ static void check_kept(u32 c)
 	if (most < 2)
 		return;
 	if (most > SEEN_FEW / 2) {
-		seen.mask = (2ul << ilog2(2 * most)) - 1;
+		while (seen.mask <= 2 * most)
+			seen.mask = 2 * seen.mask + 1;
 		seen.slot = mt_map_meta((seen.mask + 1) * sizeof(void *));
 		if (!seen.slot)
 			return;

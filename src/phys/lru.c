@@ -267,6 +267,7 @@ static u32 place_run(struct lruvec *lruvec, struct page **pages, u32 nr)
 			last->prev = below;
 		last = page;
 	}
+	mm_assert(lruvec != NULL);
 	if (n)
 		run_link(lruvec, lru, pages[0], last, n);
 	if (likely(n == nr || (n && !(was & odd))))

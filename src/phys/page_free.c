@@ -627,8 +627,10 @@ void release_pages_after(struct page **pages, u32 nr, u32 flags,
 		struct page *page = pages[i];
 
 		if (unlikely(page_has_flags(page, odd))) {
-			if (page_has_flags(page, flags))
+			if (page_has_flags(page, flags)) {
+				mm_assert(first != NULL);
 				first(page);
+			}
 			if (page_has_flags(page, FLAGS_LARGE)) {
 				put_page(page);
 				continue;

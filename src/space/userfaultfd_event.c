@@ -182,28 +182,33 @@ static struct userfaultfd_ctx *listener(const struct vm_area_struct *vma,
 	return ctx && (uffd_features(ctx) & feature) ? ctx : NULL;
 }
 
-/* Does MM's list have CTX's event of unmapping [START, END)? */
-static struct uffd_event *find_unmap(struct mm_struct *mm,
-				     const struct userfaultfd_ctx *ctx,
-				     uva_t start, uva_t end)
+/* Is EV of unmapping [START, END)? */
+static bool is_unmap(const struct uffd_event *ev, uva_t start, uva_t end)
 {
-	struct uffd_event *ev;
+	return ev->msg.event == UFFD_EVENT_UNMAP &&
+	       ev->msg.arg.remove.start == start &&
+	       ev->msg.arg.remove.end == end;
+}
+
+/* Does MM's list have CTX's event of unmapping [START, END)? */
+static bool has_unmap(const struct mm_struct *mm,
+		      const struct userfaultfd_ctx *ctx, uva_t start, uva_t end)
+{
+	const struct uffd_event *ev;
 
 	list_for_each_entry (ev, &mm->uffd_events, link)
-		if (ev->msg.event == UFFD_EVENT_UNMAP &&
-		    (!ctx || ev->ctx == ctx) &&
-		    ev->msg.arg.remove.start == start &&
-		    ev->msg.arg.remove.end == end)
-			return ev;
-	return NULL;
+		if (ev->ctx == ctx && is_unmap(ev, start, end))
+			return true;
+	return false;
 }
 
 void uffd_unmap_cancel(struct mm_struct *mm, uva_t start, uva_t end)
 {
-	struct uffd_event *ev;
+	struct uffd_event *ev, *next;
 
-	while ((ev = find_unmap(mm, NULL, start, end)))
-		event_cancel(ev);
+	list_for_each_entry_safe (ev, next, &mm->uffd_events, link)
+		if (is_unmap(ev, start, end))
+			event_cancel(ev);
 }
 
 int uffd_unmap_prepare(struct mm_struct *mm, uva_t start, uva_t end)
@@ -216,7 +221,7 @@ int uffd_unmap_prepare(struct mm_struct *mm, uva_t start, uva_t end)
 			listener(vma, UFFD_FEATURE_EVENT_UNMAP);
 		struct uffd_event *ev;
 
-		if (!ctx || find_unmap(mm, ctx, start, end))
+		if (!ctx || has_unmap(mm, ctx, start, end))
 			continue;
 		ev = event_new(mm, ctx, UFFD_EVENT_UNMAP);
 		if (!ev) {
