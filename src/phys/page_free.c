@@ -474,20 +474,41 @@ static u32 clean_batch(struct page **pages, u32 nr)
 	return good;
 }
 
+/* This CPU's set of a zone, locked, on the CPU until pcp_give(); NULL: who was
+ * interrupted has it. */
+static inline __attribute__((always_inline)) struct per_cpu_pages *
+pcp_take(u8 zone_id)
+{
+	struct per_cpu_pages *pcp;
+
+	port_pin();
+	pcp = phys_sys.pcp_of[port_cpu_or_none()][zone_id];
+	if (likely(pcp_trylock(pcp)))
+		return pcp;
+	port_unpin();
+	return NULL;
+}
+
+/* DONE frames came to PCP. */
+static inline __attribute__((always_inline)) void
+pcp_give(struct per_cpu_pages *pcp, u32 done)
+{
+	pcp_add(pcp->nr_free, done);
+	pcp_add_frames(pcp, (s32)done);
+	pcp_unlock(pcp);
+	port_unpin();
+}
+
 /* As many as this CPU's set has room for, of the first's zone and of a common
  * type; it is not emptied for them. Returns how many of the NR at PAGES. */
 static u32 batch_to_pcp(struct page **pages, u32 nr)
 {
 	u8 zone_id = page_zone_id(pages[0]);
-	struct per_cpu_pages *pcp;
+	struct per_cpu_pages *pcp = pcp_take(zone_id);
 	u32 done = 0;
 
-	port_pin();
-	pcp = phys_sys.pcp_of[port_cpu_or_none()][zone_id];
-	if (unlikely(!pcp_trylock(pcp))) {
-		port_unpin();
+	if (unlikely(!pcp))
 		return 0;
-	}
 	nr = min(nr, (u32)max(pcp->room - 1, 0));
 	for (; done < nr; done++) {
 		struct page *page = pages[done];
@@ -498,10 +519,7 @@ static u32 batch_to_pcp(struct page **pages, u32 nr)
 			break;
 		pcp_push(pcp, (unsigned int)mt, page);
 	}
-	pcp_add(pcp->nr_free, done);
-	pcp_add_frames(pcp, (s32)done);
-	pcp_unlock(pcp);
-	port_unpin();
+	pcp_give(pcp, done);
 	return done;
 }
 
@@ -552,15 +570,11 @@ static u32 batch_to_zone(struct page *const *pages, u32 nr)
 static u32 zeroed_to_pcp(struct page **pages, u32 nr)
 {
 	u8 zone_id = page_zone_id(pages[0]);
-	struct per_cpu_pages *pcp;
+	struct per_cpu_pages *pcp = pcp_take(zone_id);
 	u32 done = 0;
 
-	port_pin();
-	pcp = phys_sys.pcp_of[port_cpu_or_none()][zone_id];
-	if (unlikely(!pcp_trylock(pcp))) {
-		port_unpin();
+	if (unlikely(!pcp))
 		return 0;
-	}
 	/* Drains do not count: there are none, or at most so many. */
 	if (!pcp->lists[PCP_ZEROED])
 		pcp->nr_zeroed = 0;
@@ -575,10 +589,7 @@ static u32 zeroed_to_pcp(struct page **pages, u32 nr)
 		pcp_push(pcp, PCP_ZEROED, page);
 	}
 	pcp->nr_zeroed += (u8)done;
-	pcp_add(pcp->nr_free, done);
-	pcp_add_frames(pcp, (s32)done);
-	pcp_unlock(pcp);
-	port_unpin();
+	pcp_give(pcp, done);
 	return done;
 }
 

@@ -23,25 +23,10 @@
 #include "books.h"
 #include "cache/swap.h"
 #include "host.h"
+#include "host_check.h"
 #include "phys/lru.h"
 #include "phys/phys.h"
 #include "space/space.h"
-
-static u64 the_seed;
-
-static _Noreturn void fail_now(const char *what, int line)
-{
-	fprintf(stderr, "FAILED %s:%d: %s (SEED=%llu)\n", __FILE__, line, what,
-		(unsigned long long)the_seed);
-	fflush(NULL);
-	abort();
-}
-
-#define CHECK(c)                                \
-	do {                                    \
-		if (!(c))                       \
-			fail_now(#c, __LINE__); \
-	} while (0)
 
 #define FR_CHECK(c)		CHECK(c)
 #define FR_WRITE(va, from, len) host_copy_to_user(va, from, len)

@@ -23,6 +23,7 @@
 
 #include "base_seed.h"
 #include "host.h"
+#include "host_check.h"
 #include "pgtable/highmem.h"
 #include "phys/phys.h"
 #include "space/space.h"
@@ -32,23 +33,8 @@
 #define PAGES	24u
 #define SHARED	700u /* more than PAE's pkmap has slots */
 
-static u64 the_seed;
 static struct e820_table map;
 static struct page *shared[SHARED];
-
-static _Noreturn void fail_now(const char *what, int line)
-{
-	fprintf(stderr, "FAILED %s:%d: %s (SEED=%llu)\n", __FILE__, line, what,
-		(unsigned long long)the_seed);
-	fflush(NULL);
-	abort();
-}
-
-#define CHECK(c)                                \
-	do {                                    \
-		if (!(c))                       \
-			fail_now(#c, __LINE__); \
-	} while (0)
 
 static struct page *high_page(void)
 {

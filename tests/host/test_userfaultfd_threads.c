@@ -21,6 +21,7 @@
 #include "base/seqbuf.h"
 #include "base_seed.h"
 #include "host.h"
+#include "host_check.h"
 #include "host_swap.h"
 #include "phys/lru.h"
 #include "phys/phys.h"
@@ -32,22 +33,8 @@
 
 #define SWAP_PAGES 2048u
 
-static u64 the_seed, nr_rounds;
+static u64 nr_rounds;
 static u64 fills, watched, events;
-
-static _Noreturn void fail_now(const char *what, int line)
-{
-	fprintf(stderr, "FAILED %s:%d: %s (SEED=%llu)\n", __FILE__, line, what,
-		(unsigned long long)the_seed);
-	fflush(NULL);
-	abort();
-}
-
-#define CHECK(c)                                \
-	do {                                    \
-		if (!(c))                       \
-			fail_now(#c, __LINE__); \
-	} while (0)
 
 static struct port_thread *start(void (*fn)(void *), void *arg)
 {
@@ -71,7 +58,7 @@ static void audit(void)
 	seq_buf_init(&s, text, sizeof(text));
 	if (mm_audit(&s)) {
 		fprintf(stderr, "%s", text);
-		fail_now("audit is clean", __LINE__);
+		fail_at(__FILE__, __LINE__, "audit is clean");
 	}
 }
 

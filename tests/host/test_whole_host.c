@@ -25,27 +25,12 @@
 #include "books.h"
 #include "cache/swap.h"
 #include "host.h"
+#include "host_check.h"
 #include "kmem/slab.h"
 #include "phys/lru.h"
 #include "phys/phys.h"
 #include "phys/vmstat.h"
 #include "space/space.h"
-
-static u64 the_seed;
-
-static _Noreturn void fail_now(const char *what, int line)
-{
-	fprintf(stderr, "FAILED %s:%d: %s (SEED=%llu)\n", __FILE__, line, what,
-		(unsigned long long)the_seed);
-	fflush(NULL);
-	abort();
-}
-
-#define CHECK(c)                                \
-	do {                                    \
-		if (!(c))                       \
-			fail_now(#c, __LINE__); \
-	} while (0)
 
 static pthread_mutex_t wl_mutex = PTHREAD_MUTEX_INITIALIZER;
 
@@ -249,7 +234,7 @@ static void off_and_on(void *arg)
 		port_park(2 * 1000 * 1000);
 	}
 	if (swapoff(o->disk))
-		fail_now("the area goes at last", __LINE__);
+		fail_at(__FILE__, __LINE__, "the area goes at last");
 }
 
 static int swapoff_body(void)

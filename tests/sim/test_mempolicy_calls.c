@@ -15,8 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "mempolicy_machine.h"
 #include "mempolicy_rows.h"
-#include "phys/mempolicy.h"
 #include "sim.h"
 
 #define MiB    1048576UL
@@ -38,13 +38,6 @@ static struct vm_area_struct *vma_at(struct mm_struct *mm, uva_t at)
 	up_read(&mm->mmap_lock);
 	CHECK(vma_contains(vma, at));
 	return vma;
-}
-
-static void no_policies_left(void)
-{
-	CHECK_EQ(do_set_mempolicy(MPOL_DEFAULT, 0), 0);
-	CHECK_EQ(phys_sys.mpol.nr_policies, 0);
-	CHECK_EQ(phys_sys.mpol.nr_frames, 0);
 }
 
 /* ---- answers, row by row
@@ -203,29 +196,6 @@ static void rows(void **state)
 
 /* ---- where pages go
  * ------------------------------------------------------------- */
-
-/* The node of NODES that is nearest to FROM, as the zone lists have it. */
-static int nearest(nodemask_t nodes, int from)
-{
-	struct zoneref *z = node_zonelist(from, GFP_KERNEL)->_zonerefs;
-
-	while (!(nodes & NODE_MASK(zone_to_nid(z->zone))))
-		z++;
-	return zone_to_nid(z->zone);
-}
-
-static int nth(nodemask_t nodes, u64 n)
-{
-	for (n %= (u64)__builtin_popcountll(nodes); n; n--)
-		nodes &= nodes - 1;
-	return __builtin_ctzll(nodes);
-}
-
-struct mp {
-	int mode;
-	nodemask_t nodes;
-	int home;
-};
 
 /* Node of page number INDEX by P, else by TASK, with room everywhere. */
 static int expect_node(struct mp p, struct mp task, u64 index)

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "base/seqbuf.h"
-#include "phys/mempolicy.h"
+#include "mempolicy_machine.h"
 #include "sim.h"
 
 #define MiB   1048576UL
@@ -59,13 +59,6 @@ static void drop_pages(struct file *f, u64 first, u64 pages)
 	CHECK_EQ(vfs_fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 			       (s64)P(first), (s64)P(pages)),
 		 0);
-}
-
-static void no_policies_left(void)
-{
-	CHECK_EQ(do_set_mempolicy(MPOL_DEFAULT, 0), 0);
-	CHECK_EQ(phys_sys.mpol.nr_policies, 0);
-	CHECK_EQ(phys_sys.mpol.nr_frames, 0);
 }
 
 /* ---- where pages go --------------------------------------------------------
@@ -185,12 +178,6 @@ static void told(void **state)
 
 #define MAPS 3u
 
-struct mp {
-	int mode;
-	nodemask_t nodes;
-	int home;
-};
-
 static const struct mp none = {MPOL_DEFAULT, 0, -1};
 
 static struct {
@@ -279,16 +266,6 @@ static void op_home(u32 i, u64 from, u64 to)
 	model_bind(i, new);
 }
 
-/* The node of NODES that is nearest to FROM, as the zone lists have it. */
-static int nearest(nodemask_t nodes, int from)
-{
-	struct zoneref *z = node_zonelist(from, GFP_KERNEL)->_zonerefs;
-
-	while (!(nodes & NODE_MASK(zone_to_nid(z->zone))))
-		z++;
-	return zone_to_nid(z->zone);
-}
-
 static int expect_node(struct mp p, u64 index)
 {
 	switch (p.mode) {
@@ -298,10 +275,7 @@ static int expect_node(struct mp p, u64 index)
 	case MPOL_PREFERRED_MANY:
 		return nearest(p.nodes, p.home >= 0 ? p.home : 0);
 	case MPOL_INTERLEAVE:
-		index %= (u64)__builtin_popcountll(p.nodes);
-		for (; index; index--)
-			p.nodes &= p.nodes - 1;
-		return __builtin_ctzll(p.nodes);
+		return nth(p.nodes, index);
 	default:
 		return 0;
 	}
