@@ -37,6 +37,47 @@
 #define EOPNOTSUPP 95
 #define ETIMEDOUT  110
 #endif
+/* What only a kernel around the manager answers. */
+#ifndef ENOTDIR
+#define ENOEXEC		8
+#define ECHILD		10
+#define ENOTBLK		15
+#define ENOTDIR		20
+#define EISDIR		21
+#define ENFILE		23
+#define EMFILE		24
+#define ENOTTY		25
+#define ESPIPE		29
+#define EROFS		30
+#define EMLINK		31
+#define EPIPE		32
+#define EDOM		33
+#define ENAMETOOLONG	36
+#define ENOLCK		37
+#define ENOTEMPTY	39
+#define ELOOP		40
+#define ENODATA		61
+#define ENOTSOCK	88
+#define EDESTADDRREQ	89
+#define EMSGSIZE	90
+#define EPROTOTYPE	91
+#define ENOPROTOOPT	92
+#define EPROTONOSUPPORT 93
+#define ESOCKTNOSUPPORT 94
+#define EPFNOSUPPORT	96
+#define EAFNOSUPPORT	97
+#define EADDRINUSE	98
+#define EADDRNOTAVAIL	99
+#define ENETUNREACH	101
+#define ECONNABORTED	103
+#define ECONNRESET	104
+#define ENOBUFS		105
+#define EISCONN		106
+#define ENOTCONN	107
+#define ECONNREFUSED	111
+#define EALREADY	114
+#define EINPROGRESS	115
+#endif
 #ifndef EHWPOISON
 #define EHWPOISON 133
 #endif

@@ -42,6 +42,11 @@ struct vm_fault;
 #define S_IFMT	   0170000u
 #define S_IFREG	   0100000u
 #define S_IFBLK	   0060000u
+#define S_IFDIR	   0040000u
+#define S_IFCHR	   0020000u
+#define S_IFIFO	   0010000u
+#define S_IFLNK	   0120000u
+#define S_IFSOCK   0140000u
 #define S_ISREG(m) (((m)&S_IFMT) == S_IFREG)
 #define S_ISBLK(m) (((m)&S_IFMT) == S_IFBLK)
 #endif
@@ -136,6 +141,7 @@ struct inode {
 	struct address_space *i_mapping;     /* (C) i_data, or another's */
 	struct address_space i_data;
 	void *i_private; /* the file system's */
+	void *i_vnode;	 /* (C) the kernel's: names, owner, times; or NULL */
 };
 
 /* One task's, or one daemon's, wish about write-back. */
@@ -242,8 +248,10 @@ struct file {
 	struct file_ra_state f_ra;
 	const char *f_path; /* as /proc/PID/maps shows it; the opener's */
 	void *private_data;
+	void *f_dentry; /* (C) the kernel's: the name it was opened by */
 };
 
+struct poll_table;
 struct file_operations {
 	/* read(2), write(2) at *POS: bytes done, or -errno; *POS moves.
 	 * NULL: generic_file_read_iter(), generic_file_write_iter(). */
@@ -261,6 +269,10 @@ struct file_operations {
 	int (*fallocate)(struct file *file, u32 mode, u64 off, u64 len);
 	/* The last reference is gone. May be NULL. */
 	void (*release)(struct inode *inode, struct file *file);
+	/* Called by a kernel only (kernel/vfs.h); nothing here does. */
+	s64 (*llseek)(struct file *file, s64 off, int whence);
+	s64 (*ioctl)(struct file *file, u32 cmd, u64 arg);
+	u32 (*poll)(struct file *file, struct poll_table *pt);
 };
 
 /* How a fault ended: VM_FAULT_*, see src/space/fault.h. */

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * task.h - threads and processes as programs know them.
+ *
+ * A task is one thread: its memory side is the port's struct mm_task, its
+ * registers the machine's (machine.h). What the threads of a process share
+ * stands in struct process (the thread group), what CLONE_FILES, CLONE_FS and
+ * CLONE_SIGHAND share in structures with counts.
+ */
+#ifndef KERNEL_TASK_H
+#define KERNEL_TASK_H
+
+#include <mmkit/task.h>
+#include <mmkit/types.h>
+
+#include "base/list.h"
+#include "base/mutex.h"
+#include "base/spinlock.h"
+#include "base/wait.h"
+#include "machine.h"
+
+struct files_struct;
+struct fs_struct;
+struct mm_struct;
+struct sighand;
+struct tty;
+
+#define NSIG	      64
+#define SIGSET(sig)   (1UL << ((sig)-1))
+#define NGROUPS_KEPT  32u
+#define RLIM_NLIMITS  16u
+#define RLIM_INFINITY (~0UL)
+
+/* siginfo_t as user space has it: 128 bytes. */
+struct ksiginfo {
+	s32 signo, err, code;
+	s32 pad;
+	union {
+		struct {
+			s32 pid;
+			u32 uid;
+			s32 status;
+			s32 pad2;
+			s64 utime, stime;
+		} chld;
+		struct {
+			s32 pid;
+			u32 uid;
+			u64 value;
+		} rt;
+		struct {
+			s32 tid, overrun;
+			u64 value;
+		} timer;
+		struct {
+			u64 addr;
+			u16 addr_lsb;
+			u16 pad3[3];
+			u64 lower, upper;
+		} fault;
+		struct {
+			s64 band;
+			s32 fd;
+		} poll;
+		u64 words[14];
+	} u;
+};
+
+struct sigqueue; /* signal.c */
+struct sigpending {
+	u64 set;
+	struct list_head queue;
+};
+
+struct cred {
+	u32 uid, euid, suid, fsuid, gid, egid, sgid, fsgid;
+	u32 groups[NGROUPS_KEPT];
+	u32 nr_groups;
+	u64 cap_effective, cap_permitted, cap_inheritable, cap_bset;
+};
+
+struct krlimit {
+	u64 cur, max;
+};
+
+/* A thread group. (T) task_lock, (S) siglock, (C) constant. */
+struct process {
+	u32 count;			    /* (A) tasks, and who looks at it */
+	s32 tgid;			    /* (C) */
+	s32 pgid, sid;			    /* (T) */
+	struct tty *tty;		    /* (T) controlling terminal */
+	struct process *parent;		    /* (T) NULL: init's */
+	struct list_head children, sibling; /* (T) processes */
+	struct list_head threads;	    /* (T) task.group_entry */
+	struct list_head all;		    /* (T) every process */
+	u32 nr_threads;			    /* (T) alive */
+	struct sigpending shared;	    /* (S) sent to the process */
+	struct sighand *sighand;	    /* (C) until exec */
+	wait_queue_head_t child_wait;	    /* wait4 of its threads */
+	int exit_code;			    /* (T) as wait4 reports it */
+	bool group_exit, zombie, stopped, continued, told_stop; /* (T)(S) */
+	bool dumpable, did_exec;
+	int stop_code;
+	int exit_signal;
+	struct krlimit rlim[RLIM_NLIMITS]; /* (S) */
+	u64 utime, stime, cutime, cstime;  /* (T) of threads gone; children */
+	u64 min_flt, maj_flt, cmin_flt, cmaj_flt; /* (T) the same */
+	u64 nvcsw, nivcsw, maxrss, cmaxrss;
+	u64 start_ns;			 /* (C) */
+	struct machine_timer real_timer; /* alarm(2), ITIMER_REAL */
+	u64 real_interval;
+	void *timers;	  /* timer_create(2) */
+	struct file *exe; /* (S) /proc/self/exe */
+	int oom_score_adj;
+};
+
+struct task {
+	struct port_thread *thread;   /* (C) */
+	struct mm_task *mt;	      /* (C) machine_mm_task(thread) */
+	struct process *proc;	      /* (C) until exec of a thread */
+	s32 tid;		      /* (C) = mt->pid */
+	struct list_head group_entry; /* (T) */
+	struct files_struct *files;
+	struct fs_struct *fs;
+	struct cred cred;	    /* written by the task itself */
+	u64 blocked, saved_blocked; /* (S) signal masks */
+	bool restore_blocked;
+	struct sigpending pending; /* (S) sent to this thread */
+	uva_t altstack;		   /* sigaltstack(2) */
+	u64 altstack_size;
+	u32 altstack_flags;
+	uva_t set_child_tid, clear_child_tid, robust_list;
+	s32 exit_signal;
+	int exit_code;
+	bool dead;
+	/* Why the running system call may be restarted (signal.c). */
+	struct {
+		s64 (*fn)(struct task *t);
+		u64 arg[5];
+	} restart;
+	u32 pdeath_signal;
+	bool no_new_privs;
+	u64 timerslack;
+	u64 syscalls;
+	int nice;
+};
+
+/* The running task; NULL in kernel threads. */
+static inline struct task *current_task(void)
+{
+	return (struct task *)machine_owner(port_self());
+}
+#define current current_task()
+
+/* ---- signals (signal.c) ---------------------------------------------------
+ */
+
+/* What a system call returns when a signal came first; seen by programs as
+ * EINTR, or the call is made again (signal(7), "Interruption of system
+ * calls"). */
+#define ERESTARTSYS	      512 /* again with SA_RESTART, else EINTR */
+#define ERESTARTNOINTR	      513 /* always again */
+#define ERESTARTNOHAND	      514 /* again if no handler ran, else EINTR */
+#define ERESTART_RESTARTBLOCK 516 /* restart.fn; EINTR if a handler ran */
+
+/* signal_pending: should the running task's sleep end? Any context. */
+bool signal_pending(const struct task *t);
+bool fatal_signal_pending_task(const struct task *t);
+/* Send: INFO is copied; NULL: from the kernel (SI_KERNEL). Any context but
+ * with siglock held. 0; -EAGAIN (queue limit, real-time signals only). */
+int send_sig_task(struct task *t, int sig, const struct ksiginfo *info);
+int send_sig_process(struct process *p, int sig, const struct ksiginfo *info);
+/* To each process of group PGID; -ESRCH: there is none. */
+int send_sig_pgrp(s32 pgid, int sig, const struct ksiginfo *info);
+/* force_sig: a fault of its own: cannot be blocked or ignored. */
+void force_sig(int sig, int code, u64 addr, int addr_lsb);
+bool sig_ignored_or_blocked(const struct task *t, int sig);
+
+/* wait_event_interruptible: 0 when COND, or -ERESTARTSYS. */
+#define wait_event_interruptible(wq, cond)                        \
+	({                                                        \
+		int wret_ = 0;                                    \
+		struct wait_queue_entry wait_;                    \
+		might_sleep();                                    \
+		init_wait(&wait_, NULL);                          \
+		for (;;) {                                        \
+			prepare_to_wait(&(wq), &wait_);           \
+			if (cond)                                 \
+				break;                            \
+			if (current && signal_pending(current)) { \
+				wret_ = -ERESTARTSYS;             \
+				break;                            \
+			}                                         \
+			wait_park(&wait_, UINT64_MAX);            \
+		}                                                 \
+		finish_wait(&(wq), &wait_);                       \
+		wret_;                                            \
+	})
+
+/* ---- finding ----------------------------------------------------------------
+ */
+
+/* process_find / task_find: with a reference (process_put; tasks: valid until
+ * task_put). NULL: -ESRCH. */
+struct process *process_find(s32 tgid);
+void process_put(struct process *p);
+struct task *task_find(s32 tid);
+void task_put(struct task *t);
+/* process_next: the process with the smallest tgid above AFTER, referenced. */
+struct process *process_next(s32 after);
+/* task_next: the same among P's threads, by tid. */
+struct task *task_next(struct process *p, s32 after);
+u64 rlimit(u32 resource); /* the current task's soft limit */
+bool capable(int cap);	  /* capabilities(7) numbers */
+
+/* For /proc: copied under the locks. */
+struct task_stat {
+	char comm[MM_TASK_COMM];
+	s32 tid, tgid, ppid, pgid, sid, tty_nr, tpgid;
+	char state; /* R S D T Z */
+	u64 utime, stime, cutime, cstime, start_ns;
+	u64 min_flt, maj_flt, cmin_flt, cmaj_flt;
+	int nice, cpu, nr_threads, exit_signal;
+	u64 sigpnd, shdpnd, blocked, ignored, caught;
+	struct cred cred;
+	u64 nvcsw, nivcsw;
+	int oom_score_adj;
+	bool no_new_privs;
+};
+void task_stat_get(struct task *t, struct task_stat *out);
+
+/* ---- making ----------------------------------------------------------------
+ */
+
+/* process_init: tables; at boot. spawn_init: pid 1 from PATH with ARGV and
+ * ENVP (kernel strings), its descriptors 0-2 on /dev/console. */
+int process_init(void) MM_MUST_CHECK;
+int spawn_init(const char *path, const char *const *argv,
+	       const char *const *envp) MM_MUST_CHECK;
+
+#endif
