@@ -10,6 +10,7 @@
 #ifndef KERNEL_TASK_H
 #define KERNEL_TASK_H
 
+#include <mmkit/errno.h>
 #include <mmkit/task.h>
 #include <mmkit/types.h>
 
@@ -88,7 +89,7 @@ struct process {
 	u32 count;			    /* (A) tasks, and who looks at it */
 	s32 tgid;			    /* (C) */
 	s32 pgid, sid;			    /* (T) */
-	struct tty *tty;		    /* (T) controlling terminal */
+	struct tty *tty;		    /* controlling terminal: event.h */
 	struct process *parent;		    /* (T) NULL: init's */
 	struct list_head children, sibling; /* (T) processes */
 	struct list_head threads;	    /* (T) task.group_entry */
@@ -97,6 +98,7 @@ struct process {
 	struct sigpending shared;	    /* (S) sent to the process */
 	struct sighand *sighand;	    /* (C) until exec */
 	wait_queue_head_t child_wait;	    /* wait4 of its threads */
+	wait_queue_head_t signal_wait;	    /* see signal_take() */
 	int exit_code;			    /* (T) as wait4 reports it */
 	bool group_exit, zombie, stopped, continued, told_stop; /* (T)(S) */
 	bool dumpable, did_exec;
@@ -176,6 +178,22 @@ int send_sig_pgrp(s32 pgid, int sig, const struct ksiginfo *info);
 void force_sig(int sig, int code, u64 addr, int addr_lsb);
 bool sig_ignored_or_blocked(const struct task *t, int sig);
 
+/*
+ * sigmask_once: MASK is the running task's mask until its system call is over,
+ * or, if that ends in a handler, until the handler returns (pselect6, ppoll,
+ * epoll_pwait, sigsuspend). Who ends system calls puts saved_blocked back
+ * where restore_blocked is set, whether or not the thread was kicked.
+ */
+void sigmask_once(u64 mask);
+/*
+ * For signalfd(2). signal_take: take the next signal of MASK that is pending
+ * for the running task or its process: its number, described in *OUT; 0: none.
+ * signal_pending_set: which are. process.signal_wait is woken when a signal
+ * becomes pending for the process or one of its threads, blocked or not.
+ */
+int signal_take(u64 mask, struct ksiginfo *out);
+u64 signal_pending_set(void);
+
 /* wait_event_interruptible: 0 when COND, or -ERESTARTSYS. */
 #define wait_event_interruptible(wq, cond)                        \
 	({                                                        \
@@ -195,6 +213,33 @@ bool sig_ignored_or_blocked(const struct task *t, int sig);
 		}                                                 \
 		finish_wait(&(wq), &wait_);                       \
 		wret_;                                            \
+	})
+
+/* The same until port_now_ns() is DEADLINE at most (UINT64_MAX: for ever):
+ * 0, -ERESTARTSYS, -ETIMEDOUT. */
+#define wait_event_deadline(wq, cond, deadline)                              \
+	({                                                                   \
+		int wret_ = 0;                                               \
+		u64 wuntil_ = (deadline), wleft_;                            \
+		struct wait_queue_entry wait_;                               \
+		might_sleep();                                               \
+		init_wait(&wait_, NULL);                                     \
+		for (;;) {                                                   \
+			prepare_to_wait(&(wq), &wait_);                      \
+			wleft_ = wuntil_ == UINT64_MAX ? UINT64_MAX          \
+						       : wait_left(wuntil_); \
+			if (cond)                                            \
+				break;                                       \
+			if (!wleft_)                                         \
+				wret_ = -ETIMEDOUT;                          \
+			else if (current && signal_pending(current))         \
+				wret_ = -ERESTARTSYS;                        \
+			if (wret_)                                           \
+				break;                                       \
+			wait_park(&wait_, wleft_);                           \
+		}                                                            \
+		finish_wait(&(wq), &wait_);                                  \
+		wret_;                                                       \
 	})
 
 /* ---- finding ----------------------------------------------------------------

@@ -205,11 +205,25 @@ int blkdev_by_path(const char *path, struct port_bdev **out);
  */
 struct poll_table {
 	void (*queue)(struct poll_table *pt, wait_queue_head_t *wq);
+	u32 events; /* what is asked for; POLLERR and POLLHUP always are */
 };
 static inline void poll_wait(struct poll_table *pt, wait_queue_head_t *wq)
 {
 	if (pt)
 		pt->queue(pt, wq);
+}
+/* Of a file with one queue for readers and one for writers: those that say
+ * something about what is asked for. Both are woken for errors and hang-ups. */
+static inline void poll_wait_rw(struct poll_table *pt, wait_queue_head_t *rd,
+				wait_queue_head_t *wr)
+{
+	bool out = pt && (pt->events & (POLLOUT | POLLWRNORM));
+
+	if (out)
+		pt->queue(pt, wr);
+	if (pt && (!out || (pt->events & (POLLIN | POLLRDNORM | POLLRDHUP |
+					  POLLPRI | POLLRDBAND))))
+		pt->queue(pt, rd);
 }
 u32 vfs_poll(struct file *file, struct poll_table *pt);
 

@@ -26,6 +26,17 @@ void init_wait(struct wait_queue_entry *wait, const void *key)
 	wait->thread = port_self();
 	wait->flags = 0;
 	wait->key = key;
+	wait->func = NULL;
+	INIT_LIST_HEAD(&wait->entry);
+}
+
+void init_wait_func(struct wait_queue_entry *wait,
+		    bool (*func)(struct wait_queue_entry *wait))
+{
+	wait->thread = NULL;
+	wait->flags = 0;
+	wait->key = NULL;
+	wait->func = func;
 	INIT_LIST_HEAD(&wait->entry);
 }
 
@@ -35,7 +46,7 @@ static void prepare(wait_queue_head_t *wq, struct wait_queue_entry *wait,
 {
 	unsigned long irq;
 
-	mm_assert(wait->thread == port_self());
+	mm_assert(wait->func || wait->thread == port_self());
 	spin_lock_irqsave(&wq->lock, irq);
 	WRITE_ONCE(wait->flags, flags);
 	if (list_empty(&wait->entry)) {
@@ -58,11 +69,18 @@ void prepare_to_wait_exclusive(wait_queue_head_t *wq,
 	prepare(wq, wait, WQ_FLAG_EXCLUSIVE);
 }
 
+void add_wait_queue(wait_queue_head_t *wq, struct wait_queue_entry *wait,
+		    bool exclusive)
+{
+	mm_assert(wait->func);
+	prepare(wq, wait, exclusive ? WQ_FLAG_EXCLUSIVE : 0);
+}
+
 void finish_wait(wait_queue_head_t *wq, struct wait_queue_entry *wait)
 {
 	unsigned long irq;
 
-	mm_assert(wait->thread == port_self());
+	mm_assert(wait->func || wait->thread == port_self());
 	spin_lock_irqsave(&wq->lock, irq);
 	if (!list_empty(&wait->entry))
 		list_del_init(&wait->entry);
@@ -79,13 +97,16 @@ bool wait_park(struct wait_queue_entry *wait, u64 timeout_ns)
 	return port_park(timeout_ns);
 }
 
-/* Locks: the queue's. */
-static void wake_one(struct wait_queue_entry *wait)
+/* Locks: the queue's. Does it count? */
+static bool wake_one(struct wait_queue_entry *wait)
 {
+	if (wait->func)
+		return wait->func(wait);
 	mm_assert(!(wait->flags & WQ_FLAG_WOKEN));
 	WRITE_ONCE(wait->flags, wait->flags | WQ_FLAG_WOKEN);
 	list_del_init(&wait->entry);
 	port_unpark(wait->thread);
+	return true;
 }
 
 /* Wake those that match (KEY NULL: all), at most NR exclusive ones. */
@@ -99,8 +120,12 @@ static int wake_matching(wait_queue_head_t *wq, int nr, const void *key)
 	list_for_each_entry_safe (w, next, &wq->head, entry) {
 		if (key && w->key != key)
 			continue;
-		exclusive += (w->flags & WQ_FLAG_EXCLUSIVE) != 0;
-		wake_one(w);
+		/* Waking changes the flags. */
+		u32 one = (w->flags & WQ_FLAG_EXCLUSIVE) != 0;
+
+		if (!wake_one(w))
+			continue;
+		exclusive += (int)one;
 		woken++;
 		if (nr > 0 && exclusive == nr)
 			break;
@@ -162,7 +187,7 @@ static void finish(struct completion *x, bool all)
 	else if (x->done < UINT32_MAX - 1)
 		x->done++;
 	list_for_each_entry_safe (w, next, &x->wait.head, entry) {
-		wake_one(w);
+		(void)wake_one(w);
 		if (!all)
 			break;
 	}

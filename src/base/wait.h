@@ -42,6 +42,13 @@ struct wait_queue_entry {
 	struct list_head entry;
 	u32 flags;
 	const void *key; /* wake_up_key() wakes only equal ones */
+	/*
+	 * Not NULL: no sleeper but somebody who wants to know. Called in place
+	 * of waking THREAD, with the queue's lock held and interrupts off, any
+	 * context; the entry stays where it is. False: it does not count as
+	 * an exclusive one that was woken.
+	 */
+	bool (*func)(struct wait_queue_entry *wait);
 };
 
 /* Wait-queue locks have class WAITQ unless said otherwise. */
@@ -50,6 +57,18 @@ void init_waitqueue_head_class(wait_queue_head_t *wq, enum lock_class class_id);
 
 /* init_wait: WAIT belongs to the running thread from now on. */
 void init_wait(struct wait_queue_entry *wait, const void *key);
+
+/*
+ * init_wait_func: WAIT belongs to no thread; each wake-up calls FUNC. It goes
+ * on a queue by add_wait_queue() and leaves it by finish_wait(), after which
+ * FUNC does not run any more.
+ */
+void init_wait_func(struct wait_queue_entry *wait,
+		    bool (*func)(struct wait_queue_entry *wait));
+/* add_wait_queue: any thread. EXCLUSIVE: behind the others, woken one by one.
+ */
+void add_wait_queue(wait_queue_head_t *wq, struct wait_queue_entry *wait,
+		    bool exclusive);
 
 #define DEFINE_WAIT(name)             \
 	struct wait_queue_entry name; \
