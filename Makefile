@@ -18,3 +18,4 @@ include tools/make/house.mk
 -include tools/make/malloc.mk
 -include tools/make/arena.mk
 -include tools/make/diff.mk
+-include tools/make/kernel.mk

@@ -44,8 +44,10 @@ compile_commands.json: ## for editors and analysers
 	$(file >$@,[)
 	$(file >>$@,$(foreach f,$(SRC_C),$(call cc_entry,$(f),-ffreestanding -Iport/sim)))
 	$(file >>$@,$(foreach w,$(WORLDS),$(foreach f,$(wildcard port/$(w)/*.c),$(call cc_entry,$(f),-D_GNU_SOURCE -Iport/$(w)))))
+	$(file >>$@,$(foreach f,$(KERNEL_C),$(call cc_entry,$(f),-ffreestanding -Ikernel -Iport/sim)))
 	$(file >>$@,$(foreach f,$(LAB_C),$(call cc_entry,$(f),-D_GNU_SOURCE -Iport/sim -Ilab)))
 	$(file >>$@,$(foreach w,$(WORLDS),$(foreach f,$(wildcard tests/$(w)/*.c),$(call cc_entry,$(f),-D_GNU_SOURCE -Iport/$(w) -Itests -Ilab))))
+	$(file >>$@,$(foreach f,$(wildcard tests/kernel/*.c),$(call cc_entry,$(f),-D_GNU_SOURCE -Ikernel -Iport/sim -Itests)))
 	$(file >>$@,])
 	@echo "wrote $@"
 

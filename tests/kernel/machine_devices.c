@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * machine_devices.c - console, clock, disks, ports and boot parameters of
+ * kernel/machine.h for tests.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/seqbuf.h"
+#include "machine_test.h"
+
+#define MAX_BDEVS 4u
+
+static struct {
+	char text[1 << 16];
+	size_t len;
+	void (*rx)(u8 byte);
+	const char *cmdline;
+	const void *initrd;
+	u64 initrd_size;
+	struct port_bdev *bdev[MAX_BDEVS];
+	u8 ports[1 << 16];
+	u64 wall;
+} dev;
+
+/* ---- console ---------------------------------------------------------------
+ */
+
+void machine_console_write(const char *text, size_t len)
+{
+	if (dev.len + len > sizeof(dev.text) - 1)
+		dev.len = 0;
+	if (len > sizeof(dev.text) - 1)
+		len = sizeof(dev.text) - 1;
+	memcpy(dev.text + dev.len, text, len);
+	dev.len += len;
+	dev.text[dev.len] = 0;
+}
+
+void machine_console_on_rx(void (*rx)(u8 byte))
+{
+	dev.rx = rx;
+}
+
+const char *kt_console_text(size_t *len)
+{
+	if (len)
+		*len = dev.len;
+	return dev.text;
+}
+
+void kt_console_clear(void)
+{
+	dev.len = 0;
+	dev.text[0] = 0;
+}
+
+void kt_console_type(const char *text)
+{
+	for (; *text; text++) {
+		unsigned long flags = port_irq_save();
+
+		if (dev.rx)
+			dev.rx((u8)*text);
+		port_irq_restore(flags);
+	}
+}
+
+/* ---- time, boot, disks, ports ----------------------------------------------
+ */
+
+u64 machine_wall_ns(void)
+{
+	return dev.wall + port_now_ns();
+}
+
+void machine_set_wall_ns(u64 ns)
+{
+	dev.wall = ns - port_now_ns();
+}
+
+void kt_set_wall_ns(u64 ns)
+{
+	machine_set_wall_ns(ns);
+}
+
+const char *machine_cmdline(void)
+{
+	return dev.cmdline ? dev.cmdline : "";
+}
+
+void kt_set_cmdline(const char *cmdline)
+{
+	dev.cmdline = cmdline;
+}
+
+const void *machine_initrd(u64 *size)
+{
+	*size = dev.initrd_size;
+	return dev.initrd;
+}
+
+void kt_set_initrd(const void *image, u64 size)
+{
+	dev.initrd = image;
+	dev.initrd_size = size;
+}
+
+void machine_initrd_free(void)
+{
+	kt_set_initrd(NULL, 0);
+}
+
+struct port_bdev *machine_bdev(u32 n)
+{
+	return n < MAX_BDEVS ? dev.bdev[n] : NULL;
+}
+
+void kt_set_bdev(u32 n, struct port_bdev *bdev)
+{
+	dev.bdev[n] = bdev;
+}
+
+void machine_cpu_text(int cpu, struct seq_buf *out)
+{
+	seq_printf(out, "processor\t: %d\n", cpu);
+}
+
+u8 machine_inb(u16 port)
+{
+	return dev.ports[port];
+}
+
+void machine_outb(u16 port, u8 value)
+{
+	dev.ports[port] = value;
+}
+
+u8 kt_port(u16 port)
+{
+	return dev.ports[port];
+}
+
+_Noreturn void machine_power_off(int status)
+{
+	fprintf(stderr, "the machine is switched off: %d\n", status);
+	abort();
+}
+
+_Noreturn void machine_restart(void)
+{
+	fprintf(stderr, "the machine is restarted\n");
+	abort();
+}
