@@ -59,7 +59,8 @@ struct flush_state {
 	u64 pauses;		  /* (A) of writers */
 };
 
-/* flatfile.c: what stands ready so that a write never needs memory. */
+/* flatfile.c, file_bio.c: what stands ready so that a write never needs memory.
+ */
 struct flatfile_state {
 	struct kmem_cache *inode_cache, *bio_cache;
 	bool reserve_busy; /* (A) */
@@ -539,6 +540,32 @@ u64 mapping_drop_shadows(struct address_space *mapping, u64 first, u64 last);
 
 /* truncate_inode_pages_final: all, for good: the inode goes. */
 void truncate_inode_pages_final(struct address_space *mapping);
+
+/* ---- requests of file systems (file_bio.c) ---------------------------------
+ */
+
+int file_bio_init(void) MM_MUST_CHECK;
+
+/*
+ * file_bio_get: an empty request of BDEV. NULL: a read, no memory; a write
+ * waits for the one that stands ready, which must be submitted as soon as it
+ * holds a page (file_bio_is_reserve()). May sleep for a write. put: give back
+ * one that is not submitted.
+ */
+struct port_bio *file_bio_get(struct port_bdev *bdev, enum port_bio_op op,
+			      gfp_t gfp);
+void file_bio_put(struct port_bio *bio);
+bool file_bio_is_reserve(const struct port_bio *bio);
+/* file_bio_fits: a page at SECTOR may be added to BIO, which has some. */
+bool file_bio_fits(const struct port_bio *bio, u64 sector);
+void file_bio_add(struct port_bio *bio, const struct page *page, u64 sector);
+/* file_bio_submit: its end settles the pages (uptodate or error, and unlocked;
+ * page_end_writeback()) and frees it. Any thread context. */
+void file_bio_submit(struct port_bio *bio);
+
+/* file_page_within: bytes of PAGE, locked, behind ISIZE become zero; they never
+ * reach the disk. False: all of PAGE is there. */
+bool file_page_within(struct page *page, u64 isize);
 
 /* ---- files that are devices (flatfile.c) -----------------------------------
  */

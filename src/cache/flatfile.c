@@ -18,9 +18,7 @@
  *          zero, and are not read.
  *    FF-2  Bytes behind i_size in the last page never reach the device.
  *
- * 5. Failure. A write needs no memory: if there is none for a request, one
- *    stands ready, for a single page, submitted at once, so that who waits
- *    for it waits for the disk only. A read without memory fails.
+ * 5. Failure. A write needs no memory (file_bio.c). A read without fails.
  *
  * 6. Locking. As filemap.c and truncate.c say; nothing of its own.
  *
@@ -33,7 +31,6 @@
 #include <mmkit/page_alloc.h>
 #include <mmkit/slab.h>
 
-#include "base/fail.h"
 #include "base/printk.h"
 #include "base/string.h"
 #include "cache/filemap.h"
@@ -51,12 +48,9 @@ int flatfile_init(void)
 {
 	struct flatfile_state *ff = &cache_sys.fm.flat;
 
-	init_waitqueue_head(&ff->reserve_wait);
 	ff->inode_cache = kmem_cache_create(
 		"flatfile_inode", sizeof(struct flat_inode), 0, 0, NULL);
-	ff->bio_cache = kmem_cache_create("file_bio", sizeof(struct port_bio),
-					  0, 0, NULL);
-	return ff->inode_cache && ff->bio_cache ? 0 : -ENOMEM;
+	return ff->inode_cache ? file_bio_init() : -ENOMEM;
 }
 
 struct port_bdev *flatfile_bdev(const struct inode *inode)
@@ -64,113 +58,9 @@ struct port_bdev *flatfile_bdev(const struct inode *inode)
 	return container_of(inode, struct flat_inode, inode)->bdev;
 }
 
-/* ---- requests --------------------------------------------------------------
- */
-
-static bool is_reserve(const struct port_bio *bio)
+static u64 flat_sector(const struct page *page)
 {
-	return bio == &cache_sys.fm.flat.reserve;
-}
-
-static bool take_reserve(struct flatfile_state *ff)
-{
-	return !__atomic_exchange_n(&ff->reserve_busy, true, __ATOMIC_ACQ_REL);
-}
-
-/* A request; a write's waits for the reserve if need be. NULL: read, no
- * memory. */
-static struct port_bio *bio_get(struct inode *inode, enum port_bio_op op,
-				gfp_t gfp)
-{
-	struct flatfile_state *ff = &cache_sys.fm.flat;
-	bool write = op == PORT_BIO_WRITE;
-	struct port_bio *bio = NULL;
-
-	if (!fail_should(write ? FAIL_BIO_WRITE : FAIL_BIO_READ))
-		bio = kmem_cache_alloc(ff->bio_cache, gfp | __GFP_NOWARN);
-	if (!bio && !write)
-		return NULL;
-	if (!bio) {
-		wait_event(ff->reserve_wait, take_reserve(ff));
-		bio = &ff->reserve;
-	}
-	bio->bdev = flatfile_bdev(inode);
-	bio->op = op;
-	bio->nr_pages = 0;
-	bio->status = 0;
-	bio->private = inode;
-	return bio;
-}
-
-static void bio_put(struct port_bio *bio)
-{
-	struct flatfile_state *ff = &cache_sys.fm.flat;
-
-	if (!is_reserve(bio)) {
-		kmem_cache_free(ff->bio_cache, bio);
-		return;
-	}
-	__atomic_store_n(&ff->reserve_busy, false, __ATOMIC_RELEASE);
-	wake_up(&ff->reserve_wait);
-}
-
-static void bio_add(struct port_bio *bio, const struct page *page)
-{
-	if (!bio->nr_pages)
-		bio->sector = page_index(page) * SECTORS_PER_PAGE;
-	bio->pfn[bio->nr_pages++] = page_to_pfn(page);
-}
-
-/* PAGE is the next of BIO's. */
-static bool bio_fits(const struct port_bio *bio, const struct page *page)
-{
-	return bio->nr_pages < PORT_BIO_MAX_PAGES && !is_reserve(bio) &&
-	       bio->sector + bio->nr_pages * SECTORS_PER_PAGE ==
-		       page_index(page) * SECTORS_PER_PAGE;
-}
-
-static void complain(const struct port_bio *bio)
-{
-	pr_err("%s: %s error %d at sector %llu\n", port_bdev_name(bio->bdev),
-	       bio->op == PORT_BIO_READ ? "read" : "write", bio->status,
-	       (unsigned long long)bio->sector);
-}
-
-/* Interrupt context. Locked pages cannot go; the last touch is the unlock. */
-static void read_end(struct port_bio *bio)
-{
-	if (bio->status)
-		complain(bio);
-	for (u32 i = 0; i < bio->nr_pages; i++) {
-		struct page *page = pfn_to_page(bio->pfn[i]);
-
-		if (bio->status)
-			SetPageError(page);
-		else
-			SetPageUptodate(page);
-		unlock_page(page);
-	}
-	bio_put(bio);
-}
-
-/* Interrupt context. */
-static void write_end(struct port_bio *bio)
-{
-	if (bio->status)
-		complain(bio);
-	for (u32 i = 0; i < bio->nr_pages; i++)
-		page_end_writeback(pfn_to_page(bio->pfn[i]), bio->status);
-	bio_put(bio);
-}
-
-static void bio_submit(struct port_bio *bio)
-{
-	bool read = bio->op == PORT_BIO_READ;
-
-	bio->end_io = read ? read_end : write_end;
-	count_vm_events(read ? PGPGIN : PGPGOUT,
-			bio->nr_pages * (PAGE_SIZE / 1024));
-	port_bio_submit(bio);
+	return page_index(page) * SECTORS_PER_PAGE;
 }
 
 /* ---- reading ---------------------------------------------------------------
@@ -194,13 +84,14 @@ static int flat_readpage(struct file *file, struct page *page)
 	(void)file;
 	if (read_behind_end(page))
 		return 0;
-	bio = bio_get(page_mapping(page)->host, PORT_BIO_READ, GFP_NOFS);
+	bio = file_bio_get(flatfile_bdev(page_mapping(page)->host),
+			   PORT_BIO_READ, GFP_NOFS);
 	if (!bio) {
 		unlock_page(page);
 		return -ENOMEM;
 	}
-	bio_add(bio, page);
-	bio_submit(bio);
+	file_bio_add(bio, page, flat_sector(page));
+	file_bio_submit(bio);
 	return 0;
 }
 
@@ -214,21 +105,22 @@ static void flat_readahead(struct readahead_control *rac)
 			put_page(page);
 			continue;
 		}
-		if (bio && !bio_fits(bio, page)) {
-			bio_submit(bio);
+		if (bio && !file_bio_fits(bio, flat_sector(page))) {
+			file_bio_submit(bio);
 			bio = NULL;
 		}
 		if (!bio)
-			bio = bio_get(rac->mapping->host, PORT_BIO_READ,
-				      GFP_NOFS | __GFP_NORETRY);
+			bio = file_bio_get(flatfile_bdev(rac->mapping->host),
+					   PORT_BIO_READ,
+					   GFP_NOFS | __GFP_NORETRY);
 		if (bio)
-			bio_add(bio, page);
+			file_bio_add(bio, page, flat_sector(page));
 		else
 			unlock_page(page);
 		put_page(page);
 	}
 	if (bio)
-		bio_submit(bio);
+		file_bio_submit(bio);
 }
 
 /* ---- writing ---------------------------------------------------------------
@@ -243,24 +135,8 @@ struct gather {
 static void gather_flush(struct gather *g)
 {
 	if (g->bio)
-		bio_submit(g->bio);
+		file_bio_submit(g->bio);
 	g->bio = NULL;
-}
-
-/* Bytes behind the end do not reach the device. False: all of PAGE is there. */
-static bool write_within(struct page *page, u64 isize)
-{
-	u64 start = page_offset(page);
-	char *view;
-
-	if (start >= isize)
-		return false;
-	if (isize - start >= PAGE_SIZE)
-		return true;
-	view = page_map(page);
-	mm_memset_racy(view + (isize - start), 0, PAGE_SIZE - (isize - start));
-	page_unmap(page, view);
-	return true;
 }
 
 /* As a_ops->writepage. The page waits in G until it is flushed. */
@@ -271,20 +147,20 @@ static int gather_page(struct page *page, struct writeback_control *wbc,
 
 	(void)wbc;
 	set_page_writeback(page);
-	if (!write_within(page, i_size_read(g->inode))) {
+	if (!file_page_within(page, i_size_read(g->inode))) {
 		/* Being truncated: who does it waits for our lock. */
 		unlock_page(page);
 		page_end_writeback(page, 0);
 		return 0;
 	}
-	if (g->bio && !bio_fits(g->bio, page))
+	if (g->bio && !file_bio_fits(g->bio, flat_sector(page)))
 		gather_flush(g);
 	if (!g->bio)
-		g->bio = bio_get(g->inode, PORT_BIO_WRITE,
-				 GFP_NOFS | __GFP_HIGH | __GFP_NORETRY);
-	bio_add(g->bio, page);
+		g->bio = file_bio_get(flatfile_bdev(g->inode), PORT_BIO_WRITE,
+				      GFP_NOFS | __GFP_HIGH | __GFP_NORETRY);
+	file_bio_add(g->bio, page, flat_sector(page));
 	unlock_page(page);
-	if (is_reserve(g->bio))
+	if (file_bio_is_reserve(g->bio))
 		gather_flush(g);
 	return 0;
 }
@@ -378,9 +254,9 @@ static int zero_device(struct inode *inode, u64 first, u64 stop)
 	if (!zero)
 		return -ENOMEM;
 	while (first < stop && !err) {
-		struct port_bio *bio =
-			bio_get(inode, PORT_BIO_WRITE, GFP_KERNEL);
-		u32 max = is_reserve(bio) ? 1 : PORT_BIO_MAX_PAGES;
+		struct port_bio *bio = file_bio_get(flatfile_bdev(inode),
+						    PORT_BIO_WRITE, GFP_KERNEL);
+		u32 max = file_bio_is_reserve(bio) ? 1 : PORT_BIO_MAX_PAGES;
 
 		init_completion(&done);
 		bio->sector = first * SECTORS_PER_PAGE;
@@ -394,7 +270,7 @@ static int zero_device(struct inode *inode, u64 first, u64 stop)
 		port_bio_submit(bio);
 		wait_for_completion(&done);
 		err = bio->status;
-		bio_put(bio);
+		file_bio_put(bio);
 	}
 	put_page(zero);
 	return err;
