@@ -71,6 +71,10 @@ struct vnode_ops {
 	/* *OUT with a reference; -ENOENT. */
 	int (*lookup)(struct vnode *dir, const char *name, u32 len,
 		      struct vnode **out);
+	/* A name of DIR that was looked up before led to V (NULL: to nothing):
+	 * does it still? False: look up anew. Names of /proc come and go by
+	 * themselves. Does not sleep. NULL: it does. */
+	bool (*revalidate)(struct vnode *dir, struct vnode *v);
 	/* MODE has S_IFREG, DIR, CHR, BLK, FIFO or SOCK; RDEV for devices. */
 	int (*create)(struct vnode *dir, const char *name, u32 len, u32 mode,
 		      u32 rdev, struct vnode **out);
