@@ -56,6 +56,7 @@ enum mt_life { MT_NEW, MT_LIVE, MT_DEAD };
 struct mt_shelf {
 	void **first;
 	u32 nr;
+	u32 word; /* of a depot, which it guards */
 };
 
 /* A thread's own. WORD is held while its slow ways rearrange magazines, which
@@ -90,12 +91,6 @@ struct mt_slot {
 	struct port_thread thread;
 } MM_ALIGNED(128);
 
-/* Full magazines of one class that no thread owns; WORD guards them. */
-struct mt_depot {
-	u32 word;
-	struct mt_shelf shelf;
-};
-
 struct mt_options {
 	bool hardened, debug, stats, slabinfo;
 	u64 quarantine; /* bytes of freed objects that debug mode keeps */
@@ -119,6 +114,10 @@ struct mt_tune {
 /* (G) grow_word; (M) meta_word; (T) threads_word; (A) atomic; the rest:
  * constant once up. */
 struct mt_state {
+	/* A page is resident when one word of it was written. What all use
+	 * stands together: the last slots, all up to the table, and of that the
+	 * beginning (malloc.ld). Slots are found by mt_slot(). */
+	struct mt_slot slots[MM_NR_CPUS];
 	u32 *run;  /* (A) frames of the run that begins here */
 	u64 *live; /* hardened: a bit for each 8 bytes: an object begins */
 	u32 state; /* 0, 1 booting, 2 up, 3 failed */
@@ -144,18 +143,23 @@ struct mt_state {
 	u64 meta_bytes;		  /* (M) */
 	void **meta_free;	  /* (M) magazines */
 	u32 class_end;		  /* (M) entries of class_of that are in use */
-	u32 size_of[MT_NR_CLASSES];
-	u32 cap_of[MT_NR_CLASSES];		 /* of the largest magazine */
 	struct kmem_cache *cache[MT_NR_CLASSES]; /* made when first used */
-	struct mt_depot depot[MT_NR_CLASSES];
-	/* By (size + 7) / 8. A page is resident when one word of it was
-	 * written: entries of large sizes are written when such a size is asked
-	 * for. */
+	/* Full magazines that no thread owns, under their words. */
+	struct mt_shelf depot[MT_NR_CLASSES];
+	u16 size_of[MT_NR_CLASSES];
+	u8 cap_of[MT_NR_CLASSES]; /* of the largest magazine */
+	/* By (size + 7) / 8. Entries of large sizes are written when such a
+	 * size is asked for. */
 	u8 class_of[MT_CLASS_TABLE];
-	struct mt_slot slots[MM_NR_CPUS];
 };
 
 extern struct mt_state mt_sys MT_HIDDEN;
+
+/* CPU I's slot. */
+static inline struct mt_slot *mt_slot(u32 i)
+{
+	return &mt_sys.slots[MM_NR_CPUS - 1 - i];
+}
 
 /* What free() looks at; by themselves, which saves it an instruction. */
 extern char *mt_base MT_HIDDEN; /* view of RAM's first byte */

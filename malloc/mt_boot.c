@@ -101,7 +101,7 @@ static void say_text(const char *text)
 
 static void be_cpu(u32 i)
 {
-	struct port_thread *t = &mt_sys.slots[i].thread;
+	struct port_thread *t = &mt_slot(i)->thread;
 
 	mt_self.slot = i;
 	host_self = (struct host_self){
@@ -117,7 +117,7 @@ static MM_NOINLINE void enter_other(u32 i)
 	}
 	for (;;) {
 		for (u32 n = 0; n < mt_sys.nr_slots; n++) {
-			if (port_spin_trylock(&mt_sys.slots[i].word)) {
+			if (port_spin_trylock(&mt_slot(i)->word)) {
 				be_cpu(i);
 				return;
 			}
@@ -133,7 +133,7 @@ void mt_enter(void)
 
 	mm_assert(host_self.task == NULL);
 	if (likely(!mt_self.forking) &&
-	    likely(port_spin_trylock(&mt_sys.slots[i].word)))
+	    likely(port_spin_trylock(&mt_slot(i)->word)))
 		be_cpu(i);
 	else
 		enter_other(i);
@@ -144,7 +144,7 @@ void mt_leave(void)
 	u32 i = (u32)host_self.cpu;
 
 	host_self = (struct host_self){.cpu = MM_NR_CPUS};
-	mt_unlock(&mt_sys.slots[i].word);
+	mt_unlock(&mt_slot(i)->word);
 }
 
 /*

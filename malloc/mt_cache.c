@@ -249,13 +249,13 @@ static bool check_full(u32 c, void **mag)
 
 static bool depot_push(u32 c, void **mag)
 {
-	struct mt_depot *d = &mt_sys.depot[c];
+	struct mt_shelf *d = &mt_sys.depot[c];
 	bool ok;
 
 	mt_lock(&d->word);
-	ok = shelf_room(&d->shelf, c, DEPOT_BYTES);
+	ok = shelf_room(d, c, DEPOT_BYTES);
 	if (ok)
-		shelf_push(&d->shelf, mag);
+		shelf_push(d, mag);
 	mt_unlock(&d->word);
 	if (ok)
 		count_depot((s64)mag_bytes(c));
@@ -264,13 +264,13 @@ static bool depot_push(u32 c, void **mag)
 
 static void **depot_pop(u32 c)
 {
-	struct mt_depot *d = &mt_sys.depot[c];
+	struct mt_shelf *d = &mt_sys.depot[c];
 	void **mag;
 
-	if (!READ_ONCE(d->shelf.first))
+	if (!READ_ONCE(d->first))
 		return NULL;
 	mt_lock(&d->word);
-	mag = shelf_pop(&d->shelf);
+	mag = shelf_pop(d);
 	mt_unlock(&d->word);
 	if (mag)
 		count_depot(-(s64)mag_bytes(c));
@@ -397,13 +397,13 @@ static void check_class(u32 c, struct seen *seen)
 	if (top != MT_NIL)
 		see(seen, low, (u32)(top - low));
 	see_shelf(seen, c, mt_self.shelf[c].first);
-	see_shelf(seen, c, mt_sys.depot[c].shelf.first);
+	see_shelf(seen, c, mt_sys.depot[c].first);
 }
 
 /* The most that thread and depot can have of class C. */
 static u64 kept_most(u32 c)
 {
-	u64 full = (u64)mt_self.shelf[c].nr + mt_sys.depot[c].shelf.nr;
+	u64 full = (u64)mt_self.shelf[c].nr + mt_sys.depot[c].nr;
 
 	return mt_self.cap[c] + full * mt_sys.cap_of[c];
 }
@@ -494,7 +494,7 @@ static bool take_full(u32 c)
 {
 	void **mag = shelf_pop(&mt_self.shelf[c]);
 
-	if (!mag && READ_ONCE(mt_sys.depot[c].shelf.first))
+	if (!mag && READ_ONCE(mt_sys.depot[c].first))
 		mag = depot_pop(c);
 	if (!mag)
 		return false;

@@ -47,9 +47,9 @@ void mt_class_init(void)
 		struct seq_buf s;
 
 		mm_verify(c < MT_NR_CLASSES);
-		mt_sys.size_of[c] = size;
-		mt_sys.cap_of[c] =
-			clamp(MAG_BYTES_MOST / 2 / size, 2u, MT_MAG_WORDS - 1);
+		mt_sys.size_of[c] = (u16)size;
+		mt_sys.cap_of[c] = (u8)clamp(MAG_BYTES_MOST / 2 / size, 2u,
+					     MT_MAG_WORDS - 1);
 		seq_buf_init(&s, names[c], sizeof(names[c]));
 		seq_printf(&s, "malloc-%u", size);
 	}

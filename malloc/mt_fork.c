@@ -62,7 +62,7 @@ static void prepare(void)
 		mt_lock(&mt_sys.depot[c].word);
 	mt_lock(&mt_sys.meta_word);
 	for (u32 i = 0; i < mt_sys.nr_slots; i++)
-		mt_lock(&mt_sys.slots[i].word);
+		mt_lock(&mt_slot(i)->word);
 	mt_lock(&mt_sys.grow_word);
 	mt_pack_lock();
 	mt_guard_lock();
@@ -76,7 +76,7 @@ static void release(void)
 	mt_pack_unlock();
 	mt_unlock(&mt_sys.grow_word);
 	for (u32 i = 0; i < mt_sys.nr_slots; i++)
-		mt_unlock(&mt_sys.slots[i].word);
+		mt_unlock(&mt_slot(i)->word);
 	mt_unlock(&mt_sys.meta_word);
 	for (u32 c = 0; c < MT_NR_CLASSES; c++)
 		mt_unlock(&mt_sys.depot[c].word);

@@ -112,16 +112,16 @@ struct base_state {
 	u32 watch; /* bit per enum watch_bit */
 	u32 nr_gates;
 	struct base_gate gates[BASE_GATES];
-	struct lockdep_state lockdep;
 	struct fail_state fail;
 	u64 trace_enabled; /* bit per enum trace_event */
 	u64 epoch;	   /* advances; readers use epoch + 1 (0 is idle) */
 	u64 epoch_pending; /* deferred calls not yet made */
 	/* A page is resident when one word of it was written: what every
 	 * machine writes stands before what few do. */
-	struct epoch_cpu epochs[MM_NR_CPUS];
 	struct irq_cpu irq[MM_NR_CPUS];
+	struct epoch_cpu epochs[MM_NR_CPUS];
 	struct trace_cpu trace[MM_NR_CPUS];
+	struct lockdep_state lockdep;
 	u32 warned[WARN_ONCE_SLOTS]; /* hashes of file:line */
 	struct printk_state printk;
 	struct depot_state depot;

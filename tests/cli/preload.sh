@@ -20,6 +20,17 @@ else
 	echo "not ok kept: $kept KiB of the library's code are resident"
 	exit 1
 fi
+# Of its zeroed data the tables are placed so that few pages are written.
+kept=$(LD_PRELOAD=$PWD/build/libmmkit-malloc.so sed -n p /proc/self/smaps |
+	awk '/^[0-9a-f]+-/ { mine = data && / 00:00 0/
+			     data = /libmmkit-malloc/ && / rw-p / }
+	     /^Rss:/ && mine { kib += $2 } END { print kib + 0 }')
+if [ "$kept" -gt 0 ] && [ "$kept" -le 32 ]; then
+	echo "ok data"
+else
+	echo "not ok data: $kept KiB of the library's zeroed data are resident"
+	exit 1
+fi
 failed=
 tests/malloc/misuse.sh || failed=y
 TESTS="quick sqlite" tests/malloc/programs.sh || failed=y

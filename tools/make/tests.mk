@@ -56,7 +56,8 @@ $(BUILD)/release/bench/$(2): bench/$(2).c $(FLAGS_MK) \
 -include $(BUILD)/release/bench/$(2).d
 endef
 comma := ,
-bench_wrap = $(shell sed -n '2s/.*wrap: *\([a-z_0-9 ]*[a-z_0-9]\).*/\1/p' $(1))
+bench_wrap = $(shell awk 'NR == 1 { next } NR == 2 && !sub(/.*wrap:/, "") { exit } \
+	{ end = index($$0, "*/"); gsub(/[^a-z_0-9 ]/, ""); print } end { exit }' $(1))
 bench_world = $(shell sed -n '1s/.*world: *\([a-z]*\).*/\1/p' $(1))
 $(foreach b,$(BENCH_C),$(eval $(call bench_rule,$(call bench_world,$(b)),$(basename $(notdir $(b))),$(call bench_wrap,$(b)))))
 # It prints the other's table below its own.
