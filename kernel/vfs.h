@@ -24,6 +24,8 @@
 #include "base/wait.h"
 
 struct dentry;
+struct port_bdev;
+struct seq_buf;
 struct task;
 struct vnode;
 struct vfs_mount;
@@ -105,36 +107,77 @@ struct vnode_ops {
 	/* FILE, whose f_op is the inode's, is being opened. May set f_op and
 	 * private_data. NULL: nothing to do. */
 	int (*open)(struct vnode *v, struct file *file);
-	/* Nobody refers to it any more; nlink 0: its contents go. */
+	/* Nobody refers to it any more; nlink 0: its contents go. Gives up the
+	 * inode (iput()) and frees V or lets that happen. May sleep. */
 	void (*evict)(struct vnode *v);
+	/* Two names change what they stand for: renameat2(RENAME_EXCHANGE).
+	 * NULL: -EINVAL. */
+	int (*exchange)(struct vnode *dir, const char *name, u32 len,
+			struct vnode *newdir, const char *newname, u32 newlen);
+	/* A regular file without a name, nlink 0, for O_TMPFILE. NULL:
+	 * -EOPNOTSUPP. */
+	int (*tmpfile)(struct vnode *dir, u32 mode, struct vnode **out);
 };
+
+/* vnode.flags */
+#define VNODE_NOCACHE 0x1u /* names in it may change by themselves: /proc */
+#define VNODE_DEAD    0x2u /* a directory that was removed: no new names */
 
 /* (L) lock; (C) constant; (A) atomic. The inode holds its contents. */
 struct vnode {
-	const struct vnode_ops *ops;	     /* (C) */
-	struct vfs_sb *sb;		     /* (C) */
-	struct inode *inode;		     /* (C) always there */
-	u64 ino;			     /* (C) */
-	u32 mode;			     /* (L) S_IF* and permissions */
-	u32 uid, gid;			     /* (L) */
-	u32 nlink;			     /* (L) */
-	u32 rdev;			     /* (C) makedev(3) */
-	u32 count;			     /* (A) vnode_get(), vnode_put() */
+	const struct vnode_ops *ops; /* (C) */
+	struct vfs_sb *sb;	     /* (C) */
+	struct inode *inode;	     /* (C) always there */
+	u64 ino;		     /* (C) */
+	u32 mode;		     /* (L) S_IF* and permissions */
+	u32 uid, gid;		     /* (L) */
+	u32 nlink;		     /* (L) */
+	u32 rdev;		     /* (C) makedev(3) */
+	u32 count;		     /* (A) vnode_get(), vnode_put() */
+	u32 flags;		     /* (L) VNODE_* */
+	s32 writers; /* (A) open for writing; below 0: so many run it */
+	u64 dirgen;  /* (L) goes up when names change behind other mounts */
 	struct vfs_time atime, mtime, ctime; /* (L), atime loosely */
 	struct rw_semaphore lock; /* names in a directory; attributes */
 	void *private;		  /* the file system's */
 	void *socket, *fifo;	  /* of these kinds: what is bound, open */
 };
 
-/* A mounted file system; embedded by each kind. */
+/* A mounted file system; embedded by each kind, zeroed. The kind sets the
+ * fields above the line. */
 struct vfs_sb {
 	const char *type;	/* (C) "ext2" */
-	struct super_block *sb; /* (C) */
+	struct super_block *sb; /* (C) sb->s_dev: vfs_anon_dev(), or the disk */
 	u32 flags;		/* MS_RDONLY and kin */
-	struct vnode *root;	/* (C) a reference */
+	struct vnode *root;	/* (C) a reference, put by the core */
 	const struct vfs_sb_ops *ops;
 	void *private;
+	/* ---- the core's */
+	struct port_bdev *bdev; /* (C) of kinds with needs_dev */
+	u32 mounts;		/* (mount lock) of it */
+	struct list_head all;	/* (mount lock) */
 };
+
+/* mount(2) */
+#define MS_RDONLY      0x1u
+#define MS_NOSUID      0x2u
+#define MS_NODEV       0x4u
+#define MS_NOEXEC      0x8u
+#define MS_SYNCHRONOUS 0x10u
+#define MS_REMOUNT     0x20u
+#define MS_NOATIME     0x400u
+#define MS_NODIRATIME  0x800u
+#define MS_BIND	       0x1000u
+#define MS_MOVE	       0x2000u
+#define MS_REC	       0x4000u
+#define MS_SILENT      0x8000u
+#define MS_RELATIME    0x200000u
+#define MS_STRICTATIME 0x1000000u
+/* umount2(2) */
+#define MNT_FORCE	0x1u
+#define MNT_DETACH	0x2u
+#define MNT_EXPIRE	0x4u
+#define UMOUNT_NOFOLLOW 0x8u
 
 struct vfs_statfs { /* statfs(2) */
 	u64 type, bsize, blocks, bfree, bavail, files, ffree, namelen;
@@ -144,7 +187,7 @@ struct vfs_sb_ops {
 	void (*statfs)(struct vfs_sb *sb, struct vfs_statfs *out);
 	int (*sync)(struct vfs_sb *sb);
 	int (*remount)(struct vfs_sb *sb, u32 flags, const char *data);
-	/* No vnode is in use any more. */
+	/* No vnode is in use any more; all was synced. SB is freed. */
 	void (*unmount)(struct vfs_sb *sb);
 	/* ",size=64k": options for /proc/mounts. May be NULL. */
 	void (*show)(struct vfs_sb *sb, struct seq_buf *out);
@@ -161,8 +204,20 @@ struct vfs_fstype {
 };
 void vfs_register_fs(struct vfs_fstype *type);
 
-/* vnode_init: V, zeroed, with INODE and one reference. */
+/* vfs_anon_dev: a device number for a file system without a disk. */
+u32 vfs_anon_dev(void);
+/* vfs_show_mounts: /proc/mounts, as the current task sees it. */
+void vfs_show_mounts(struct seq_buf *out);
+/* vfs_now: the time that vnodes are stamped with. */
+struct vfs_time vfs_now(void);
+
+/* vnode_get: a reference more, the caller has one. vnode_tryget: the same of
+ * what was found without one; false: evict has been or is being called.
+ * vnode_put: the last one calls evict. May sleep.
+ * vnode_init: V, zeroed, with INODE (whose reference it takes over, i_vnode is
+ * set), one reference, one link; the owner is the caller's to set. */
 struct vnode *vnode_get(struct vnode *v);
+bool vnode_tryget(struct vnode *v) MM_MUST_CHECK;
 void vnode_put(struct vnode *v);
 void vnode_init(struct vnode *v, struct vfs_sb *sb, struct inode *inode,
 		const struct vnode_ops *ops, u64 ino, u32 mode);
@@ -185,8 +240,24 @@ int chrdev_register(u32 rdev, u32 nr, const char *name, u32 mode,
 		    int (*open)(struct vnode *v, struct file *file));
 /* blkdev_register: /dev/NAME is BDEV, cached and mappable (flatfile). */
 int blkdev_register(u32 rdev, const char *name, struct port_bdev *bdev);
-/* blkdev_by_path: the disk that a path names; -ENOTBLK, -ENOENT. */
+/* blkdev_by_path: the disk that a path names; -ENOTBLK, -ENOENT, -ENXIO. */
 int blkdev_by_path(const char *path, struct port_bdev **out);
+/* vfs_set_fifo_open: OPEN makes an open file of a fifo (S_IFIFO vnode) work:
+ * sets f_op and private_data; may sleep until the other side comes. At boot;
+ * until then opening one is -ENXIO. */
+void vfs_set_fifo_open(int (*open)(struct vnode *v, struct file *file));
+
+/*
+ * iter_put / iter_get: N bytes from BUF to ITER (what a read gives), or from
+ * ITER to BUF (what a write takes), user memory being faulted in. How many;
+ * fewer only where user memory is not there. May sleep; no lock held that a
+ * page fault takes.
+ */
+u64 iter_put(struct iov_iter *iter, const void *buf, u64 n);
+u64 iter_get(struct iov_iter *iter, void *buf, u64 n);
+/* iter_text: a read at *POS of LEN bytes of TEXT that stand ready: bytes, 0,
+ * -EFAULT. For /proc files. */
+s64 iter_text(struct iov_iter *iter, u64 *pos, const char *text, u64 len);
 
 /* ---- polling ---------------------------------------------------------------
  */
@@ -300,12 +371,22 @@ int vfs_mount(const char *dev, const char *dir, const char *type, u32 flags,
 int vfs_umount(const char *dir, u32 flags);
 /* vfs_permission: 0 or -EACCES; MASK 4 read, 2 write, 1 execute. */
 int vfs_permission(const struct vnode *v, u32 mask);
+/* vfs_getattr: see stat.h. vfs_setattr: without asking for rights: calls the
+ * file system, sets the vnode. */
 int vfs_getattr(struct vnode *v, struct kstat *st);
+int vfs_setattr(struct vnode *v, const struct vattr *a);
 
 /* Boot order of this part: root (an empty tmpfs), /dev, what the initramfs
  * holds. initramfs_unpack: cpio "newc", concatenated, gzip or plain; messages
  * name the archive's offset. 0 or -EINVAL, -ENOSPC, -ENOMEM. */
 int vfs_init(void) MM_MUST_CHECK;
+/* vfs_shutdown: everything is given back; no task has files. For tests. */
+void vfs_shutdown(void);
+/* vfs_mount_root: DEV ("/dev/vda") of kind TYPE (NULL: each that needs a
+ * device is tried) becomes the root of the file names, with /dev moved along;
+ * flags MS_RDONLY or 0. The caller has no other tasks yet. Logs why it fails:
+ * -errno. */
+int vfs_mount_root(const char *dev, const char *type, u32 flags) MM_MUST_CHECK;
 int initramfs_unpack(const void *image, u64 size) MM_MUST_CHECK;
 
 #endif

@@ -23,6 +23,7 @@
 #include <mmkit/types.h>
 
 #include "base/list.h"
+#include "base/mutex.h"
 #include "base/rbtree.h"
 #include "base/rwsem.h"
 #include "base/spinlock.h"
@@ -244,7 +245,8 @@ struct file {
 	errseq_t f_wb_err; /* (f_lock) write errors told so far */
 	errseq_t f_sb_err; /* (f_lock) the same for syncfs(2) */
 	spinlock_t f_lock;
-	u64 f_pos; /* (F) */
+	struct mutex f_pos_lock; /* a kernel's: of read(2) and its kin */
+	u64 f_pos;		 /* (F) */
 	struct file_ra_state f_ra;
 	const char *f_path; /* as /proc/PID/maps shows it; the opener's */
 	void *private_data;
@@ -340,6 +342,10 @@ struct file *file_open(struct inode *inode, u32 mode, u32 flags,
 struct file *get_file(struct file *file);
 /* fput: a reference less; the last one calls release and iput(). May sleep. */
 void fput(struct file *file);
+/* file_set_put_hook: HOOK(file) is called for each file whose last reference
+ * is gone, after release and while it still holds its inode. At boot; NULL:
+ * none. */
+void file_set_put_hook(void (*hook)(struct file *file));
 
 /* generic_file_mmap: f_op->mmap of files whose pages are in the cache. 0 or
  * -ENODEV: they cannot be read. Mmap lock held (space/). */

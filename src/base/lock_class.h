@@ -19,8 +19,12 @@
 	X(TEST_A, "test_a") /* for tests */                                    \
 	X(TEST_B, "test_b")                                                    \
 	X(TEST_C, "test_c")                                                    \
-	X(OOM, "oom")			    /* one OOM kill at a time */       \
-	X(HOTPLUG, "hotplug")		    /* memory online and offline */    \
+	X(F_POS, "f_pos")     /* position of an open file */                   \
+	X(MOUNT, "mount")     /* a kernel's: who is mounted where */           \
+	X(RENAME, "rename")   /* a kernel's: directories change parents */     \
+	X(VNODE, "vnode")     /* a kernel's: names and attributes */           \
+	X(OOM, "oom")	      /* one OOM kill at a time */                     \
+	X(HOTPLUG, "hotplug") /* memory online and offline */                  \
 	X(MEMORY_FAILURE, "memory_failure") /* one report at a time */         \
 	X(I_RWSEM, "i_rwsem") /* contents and size of one inode */             \
 	X(MMAP_LOCK, "mmap_lock")                                              \
@@ -49,7 +53,11 @@
 	X(VMAP_BLOCK, "vmap_block")	    /* one CPU's small mappings */     \
 	X(PERCPU, "percpu")		    /* maps of per-CPU chunks */       \
 	X(PERCPU_COUNTER, "percpu_counter")                                    \
-	X(F_LOCK, "f_lock")	    /* errors told to one open file */         \
+	X(FILES, "files")   /* a kernel's: one table of descriptors */         \
+	X(FS, "fs")	    /* a kernel's: root and working directory */       \
+	X(FLOCK, "flock")   /* a kernel's: locks on files */                   \
+	X(DCACHE, "dcache") /* a kernel's: names */                            \
+	X(F_LOCK, "f_lock") /* errors told to one open file */                 \
 	X(INODE_LIST, "inode_list") /* all inodes, dirty inodes */             \
 	X(I_PAGES, "i_pages")	    /* page cache of one mapping */            \
 	X(SWAP_INFO, "swap_info")                                              \

@@ -19,7 +19,7 @@ struct epoch_head;
 struct trace_record;
 
 /* Lock classes known to the checker; twice as many nodes with subclass 1. */
-#define LOCKDEP_CLASSES 64
+#define LOCKDEP_CLASSES 128
 #define LOCKDEP_NODES	(2 * LOCKDEP_CLASSES)
 
 struct lockdep_state {

@@ -76,6 +76,7 @@ struct filemap_state {
 	u64 nr_inodes;		 /* (inode_lock) */
 	u64 nr_blockdev_pages;	 /* (A) pages of S_ISBLK inodes: Buffers */
 	struct kmem_cache *file_cache;
+	void (*file_put_hook)(struct file *file); /* set at boot */
 	struct flush_state flush;
 	struct flatfile_state flat;
 };

@@ -273,6 +273,7 @@ struct file *file_open(struct inode *inode, u32 mode, u32 flags,
 	file->f_flags = flags;
 	file->f_count = 1;
 	spin_lock_init(&file->f_lock, LOCK_CLASS_F_LOCK);
+	mutex_init(&file->f_pos_lock, LOCK_CLASS_F_POS);
 	file->f_wb_err = errseq_sample(&file->f_mapping->wb_err);
 	file->f_sb_err = errseq_sample(&inode->i_sb->s_wb_err);
 	file->f_ra.ra_pages = VM_READAHEAD_PAGES;
@@ -297,6 +298,13 @@ void fput(struct file *file)
 		return;
 	if (file->f_op && file->f_op->release)
 		file->f_op->release(inode, file);
+	if (cache_sys.fm.file_put_hook)
+		cache_sys.fm.file_put_hook(file);
 	kmem_cache_free(cache_sys.fm.file_cache, file);
 	iput(inode);
+}
+
+void file_set_put_hook(void (*hook)(struct file *file))
+{
+	cache_sys.fm.file_put_hook = hook;
 }

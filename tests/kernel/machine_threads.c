@@ -37,7 +37,7 @@ struct kt_thread {
 };
 
 static struct {
-	spinlock_t lock; /* taken with interrupts off */
+	spinlock_t lock;		    /* taken with interrupts off */
 	struct kt_thread *all[MAX_THREADS]; /* lock */
 	struct kt_thread first;
 	void (*user)(struct pt_regs *regs);

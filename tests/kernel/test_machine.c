@@ -34,10 +34,9 @@ static int threads_body(void *arg)
 	kt_start(NULL);
 	seen = 0;
 	for (int i = 0; i < 4; i++) {
-		CHECK_EQ(machine_thread_create(&t[i], "t",
-					       i == 1 ? count_and_exit
-						      : count_up,
-					       &step, &seen),
+		CHECK_EQ(machine_thread_create(
+				 &t[i], "t", i == 1 ? count_and_exit : count_up,
+				 &step, &seen),
 			 0);
 		machine_regs(t[i])->rax = 100;
 	}
