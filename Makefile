@@ -19,3 +19,4 @@ include tools/make/house.mk
 -include tools/make/arena.mk
 -include tools/make/diff.mk
 -include tools/make/kernel.mk
+-include tools/make/metal.mk

@@ -47,6 +47,9 @@ struct mm_boot_params {
 	phys_addr_t kernel_start;
 	u64 kernel_size;
 	u64 kernel_text_size; /* of it, from its start: code */
+	/* What the loader put into RAM, not given out either; 0: nothing. */
+	phys_addr_t initrd_start;
+	u64 initrd_size;
 	/*
 	 * Per-CPU data of the image: each CPU gets a copy (at most 32 KiB with
 	 * what is reserved for __alloc_reserved_percpu()).

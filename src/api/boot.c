@@ -53,6 +53,8 @@ static int boot_frames(const struct mm_boot_params *p)
 		.nr_nodes = p->nr_nodes_ranges,
 		.kernel_start = p->kernel_start,
 		.kernel_size = p->kernel_size,
+		.initrd_start = p->initrd_start,
+		.initrd_size = p->initrd_size,
 		.max_possible = p->max_possible,
 		.arch = p->arch,
 		.distances = p->distances,

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* misc.c - waiting for another CPU, and I/O ports for those who ask. */
+#include "metal.h"
+
+/* With interrupts off, the other one may wait for our answer. */
+void metal_relax(void)
+{
+	x86_pause();
+	tlb_poll();
+}
+
+void metal_spin_wait(const u32 *word)
+{
+	while (READ_ONCE(*word))
+		metal_relax();
+}
+
+u8 machine_inb(u16 port)
+{
+	return x86_inb(port);
+}
+
+void machine_outb(u16 port, u8 value)
+{
+	x86_outb(port, value);
+}

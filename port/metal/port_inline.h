@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * port_inline.h - the metal world's part of port.h that must be cheap.
+ *
+ * GS points to the running CPU's struct metal_cpu (cpu.h) while the kernel
+ * runs; what is asked most stands at fixed offsets there and costs one
+ * instruction. The word `preempt` holds
+ *
+ *   bits 0..15   depth of port_pin()
+ *   bits 16..30  depth of interrupts
+ *   bit 31       set: nobody waits for this CPU; clear: another thread should
+ *                run as soon as it may
+ *
+ * so that a word of 0 means "give way now", and the decrement of port_unpin()
+ * tests for it.
+ */
+#ifndef PORT_METAL_INLINE_H
+#define PORT_METAL_INLINE_H
+
+#include <mmkit/task.h>
+#include <mmkit/types.h>
+
+#define METAL_PIN	 1u
+#define METAL_IRQ	 0x10000u
+#define METAL_IRQ_MASK	 0x7fff0000u
+#define METAL_DEPTH_MASK 0x7fffffffu
+#define METAL_NO_RESCHED 0x80000000u
+
+#define METAL_EFLAGS_IF 0x200ul
+
+/* The direct map of the four-level layout (arch/kernel_layout.c). */
+#define METAL_DIRECT 0xffff888000000000ul
+
+/* A place in the running CPU's area; the offsets stand in offsets.h. */
+#define METAL_GS(type, off) (*(__typeof__(type) volatile __seg_gs *)(off##ul))
+
+/* metal_preempt: the running thread gives way, if it may. */
+void metal_preempt_thunk(void);
+void metal_spin_wait(const u32 *word);
+void metal_relax(void);
+
+static inline int port_cpu(void)
+{
+	return METAL_GS(int, 40);
+}
+
+/* The same at every call in a thread, wherever that runs. */
+static inline struct mm_task *port_current(void)
+{
+	return *(struct mm_task * __seg_gs *)(8ul);
+}
+
+static inline void port_pin(void)
+{
+	__asm__ volatile("incl %%gs:44" ::: "memory", "cc");
+}
+
+/* The thunk keeps all registers. */
+static inline void port_unpin(void)
+{
+	__asm__ volatile("decl %%gs:44\n\t"
+			 "jnz 1f\n\t"
+			 "call metal_preempt_thunk\n"
+			 "1:" ::
+				 : "memory", "cc");
+}
+
+static inline unsigned long port_irq_save(void)
+{
+	unsigned long flags;
+
+	__asm__ volatile("pushfq\n\tpopq %0\n\tcli" : "=r"(flags)::"memory");
+	return flags;
+}
+
+static inline void port_irq_restore(unsigned long flags)
+{
+	if (!(flags & METAL_EFLAGS_IF)) {
+		__asm__ volatile("" ::: "memory");
+		return;
+	}
+	__asm__ volatile("sti\n\t"
+			 "cmpl $0, %%gs:44\n\t"
+			 "jne 1f\n\t"
+			 "call metal_preempt_thunk\n"
+			 "1:" ::
+				 : "memory", "cc");
+}
+
+static inline bool port_in_irq(void)
+{
+	return (METAL_GS(u32, 44) & METAL_IRQ_MASK) != 0;
+}
+
+static inline bool port_spin_trylock(u32 *word)
+{
+	return __atomic_exchange_n(word, 1, __ATOMIC_ACQUIRE) == 0;
+}
+
+static inline void port_spin_lock(u32 *word)
+{
+	while (unlikely(__atomic_exchange_n(word, 1, __ATOMIC_ACQUIRE)))
+		metal_spin_wait(word);
+}
+
+static inline void port_spin_unlock(u32 *word)
+{
+	__atomic_store_n(word, 0, __ATOMIC_RELEASE);
+}
+
+static inline void port_relax(void)
+{
+	metal_relax();
+}
+
+/* Threads are preempted: nothing has to be offered. */
+static inline void port_sched_point(void)
+{
+}
+
+static inline void *port_ram(phys_addr_t pa)
+{
+	return (void *)(METAL_DIRECT + pa);
+}
+
+static inline phys_addr_t port_ram_phys(const void *view)
+{
+	return (phys_addr_t)view - METAL_DIRECT;
+}
+
+static inline void port_clear_page(void *view)
+{
+	unsigned long words = PAGE_SIZE / 8;
+
+	__asm__ volatile("rep stosq"
+			 : "+D"(view), "+c"(words)
+			 : "a"(0ul)
+			 : "memory");
+}
+
+static inline void port_copy_page(void *to, const void *from)
+{
+	unsigned long words = PAGE_SIZE / 8;
+
+	__asm__ volatile("rep movsq"
+			 : "+D"(to), "+S"(from), "+c"(words)::"memory");
+}
+
+#endif

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+# The kernel: src/, port/metal and kernel/ as one image that a PVH loader
+# starts (qemu-system-x86_64 -kernel).
+#
+#   make kernel          build/mmkit-kernel         (release)
+#   make kernel-debug    build/mmkit-kernel-debug   (asserts, lock checker)
+#
+# The image is linked twice: the first time to learn where functions are, the
+# second time with the table of their names (port/metal/panic.c).
+METAL_FLAGS := -ffreestanding -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
+	-fno-pic -fno-pie -fno-stack-protector -fno-asynchronous-unwind-tables \
+	-fcf-protection=none -fno-strict-aliasing -mpreferred-stack-boundary=3 \
+	-fno-tree-loop-distribute-patterns -DMM_NR_CPUS=32 -Iport/metal -Ikernel
+METAL_LINK := -nostdlib -static -Wl,--build-id=none,-z,max-page-size=4096 \
+	-Wl,-z,noexecstack,--no-warn-rwx-segments -no-pie -fuse-ld=bfd
+METAL_VARIANTS := release debug
+KERNEL_C := $(wildcard kernel/*.c kernel/*/*.c)
+METAL_SRC := $(SRC_C) $(wildcard port/metal/*.c) $(KERNEL_C)
+METAL_ASM := $(wildcard port/metal/*.S)
+METAL_LD := port/metal/link.ld
+NM ?= nm
+
+# $(1) variant
+define metal_rules
+METAL_D_$(1) := $(BUILD)/$(1)/metal
+METAL_OBJS_$(1) := $(METAL_SRC:%.c=$(BUILD)/$(1)/metal/%.o) \
+	$(METAL_ASM:%.S=$(BUILD)/$(1)/metal/%_S.o)
+$(BUILD)/$(1)/metal/%.o: %.c $(FLAGS_MK) tools/make/metal.mk
+	@mkdir -p $$(@D)
+	$$(SAY) "  CC [$(1)/metal] $$<"
+	$$(Q)$$(CC) $$(STD) $$(WARN) $$(CFLAGS_$(1)) $$(INC) $$(METAL_FLAGS) -MMD -MP -c $$< -o $$@
+$(BUILD)/$(1)/metal/%_S.o: %.S $(FLAGS_MK) tools/make/metal.mk
+	@mkdir -p $$(@D)
+	$$(SAY) "  AS [$(1)/metal] $$<"
+	$$(Q)$$(CC) -g $$(METAL_FLAGS) -MMD -MP -c $$< -o $$@
+$(BUILD)/$(1)/metal/image1: $$(METAL_OBJS_$(1)) $(METAL_LD)
+	$$(SAY) "  LD [$(1)/metal] first"
+	$$(Q)$$(CC) $$(METAL_LINK) -Wl,-T,$(METAL_LD) -o $$@ $$(METAL_OBJS_$(1))
+$(BUILD)/$(1)/metal/symbols.S: $(BUILD)/$(1)/metal/image1 tools/symbols
+	$$(Q)$$(NM) -n $$< | tools/symbols >$$@
+$(BUILD)/$(1)/metal/symbols_S.o: $(BUILD)/$(1)/metal/symbols.S
+	$$(Q)$$(CC) $$(METAL_FLAGS) -c $$< -o $$@
+$(BUILD)/$(1)/mmkit-kernel: $$(METAL_OBJS_$(1)) $(BUILD)/$(1)/metal/symbols_S.o $(METAL_LD)
+	$$(SAY) "  LD $$@"
+	$$(Q)$$(CC) $$(METAL_LINK) -Wl,-T,$(METAL_LD) -o $$@ $$(METAL_OBJS_$(1)) $(BUILD)/$(1)/metal/symbols_S.o
+-include $$(METAL_OBJS_$(1):.o=.d)
+endef
+$(foreach v,$(METAL_VARIANTS),$(eval $(call metal_rules,$(v))))
+
+# Without its debugging sections it loads faster; those stay in
+# build/<variant>/mmkit-kernel.
+OBJCOPY ?= objcopy
+$(BUILD)/mmkit-kernel: $(BUILD)/release/mmkit-kernel
+	$(Q)$(OBJCOPY) --strip-debug $< $@
+$(BUILD)/mmkit-kernel-debug: $(BUILD)/debug/mmkit-kernel
+	$(Q)$(OBJCOPY) --strip-debug $< $@
+.PHONY: kernel kernel-debug
+kernel: $(BUILD)/mmkit-kernel ## the kernel for QEMU: build/mmkit-kernel
+kernel-debug: $(BUILD)/mmkit-kernel-debug ## the same with asserts and the lock checker
