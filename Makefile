@@ -20,3 +20,4 @@ include tools/make/house.mk
 -include tools/make/diff.mk
 -include tools/make/kernel.mk
 -include tools/make/metal.mk
+-include tools/make/guest.mk

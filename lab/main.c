@@ -20,6 +20,7 @@ int cmd_replay(int argc, char **argv) __attribute__((weak));
 int cmd_layout(int argc, char **argv);
 int cmd_record(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
+int cmd_run(int argc, char **argv);
 
 struct verb {
 	const char *name;
@@ -31,6 +32,8 @@ static const struct verb verbs[] = {
 	{"boot", "boot a simulated machine and show its memory", cmd_boot},
 	{"replay", "run a recorded program's memory on a simulated machine",
 	 cmd_replay},
+	{"run", "run a program on our kernel, in a machine under QEMU",
+	 cmd_run},
 	{"explain", "show step by step how an address becomes a frame",
 	 cmd_explain},
 	{"record", "record the memory life of a real program", cmd_record},

@@ -71,6 +71,10 @@ install: all ## command, library, headers, man pages, mmkit.pc under PREFIX
 	install -m 644 $(BUILD)/libmmkit.a $(BUILD)/libmmkit-arena.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 644 include/mmkit/*.h port/host/port_inline.h \
 		$(wildcard port/host/host.h) $(DESTDIR)$(PREFIX)/include/mmkit/
+	install -d $(DESTDIR)$(PREFIX)/lib/mmkit/guest
+	install -m 755 $(BUILD)/guest/init $(DESTDIR)$(PREFIX)/lib/mmkit/guest/
+	$(if $(wildcard $(BUILD)/mmkit-kernel),install -m 644 \
+		$(BUILD)/mmkit-kernel $(DESTDIR)$(PREFIX)/lib/mmkit/)
 	$(if $(MAN1),install -d $(DESTDIR)$(PREFIX)/share/man/man1)
 	$(if $(MAN1),install -m 644 $(MAN1) $(DESTDIR)$(PREFIX)/share/man/man1/)
 	$(if $(MAN5),install -d $(DESTDIR)$(PREFIX)/share/man/man5)
@@ -84,4 +88,4 @@ uninstall: ## remove what install put there
 		$(DESTDIR)$(PREFIX)/lib/pkgconfig/mmkit.pc \
 		$(MAN1:docs/man/%=$(DESTDIR)$(PREFIX)/share/man/man1/%) \
 		$(MAN5:docs/man/%=$(DESTDIR)$(PREFIX)/share/man/man5/%)
-	rm -rf $(DESTDIR)$(PREFIX)/include/mmkit
+	rm -rf $(DESTDIR)$(PREFIX)/include/mmkit $(DESTDIR)$(PREFIX)/lib/mmkit
