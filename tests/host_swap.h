@@ -16,8 +16,8 @@ static inline void host_swap_written(struct port_bio *bio)
 	complete(bio->private);
 }
 
-/* A disk of PAGES pages, header included, in use for swap. */
-static inline struct port_bdev *host_swap(u32 pages)
+/* A disk of PAGES pages, header included, in use for swap at priority PRIO. */
+static inline struct port_bdev *host_swap(u32 pages, s16 prio)
 {
 	struct host_disk_config dc = {.name = "swap",
 				      .size_bytes = (u64)pages << PAGE_SHIFT};
@@ -38,7 +38,7 @@ static inline struct port_bdev *host_swap(u32 pages)
 	port_bio_submit(&bio);
 	wait_for_completion(&done);
 	__free_pages(page, 0);
-	mm_verify(!bio.status && swapon(disk, 0) == 0);
+	mm_verify(!bio.status && swapon(disk, prio) >= 0);
 	return disk;
 }
 

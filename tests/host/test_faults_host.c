@@ -24,6 +24,7 @@
 #include "cache/swap.h"
 #include "host.h"
 #include "host_check.h"
+#include "host_swap.h"
 #include "phys/lru.h"
 #include "phys/phys.h"
 #include "space/space.h"
@@ -63,27 +64,6 @@ static struct port_bdev *make_disk(void)
 
 static u64 nr_rounds;
 
-static struct port_bdev *make_swap(void)
-{
-	static _Alignas(8) char header[PAGE_SIZE];
-	char path[] = "/tmp/mmkit-test-faults-XXXXXX";
-	struct host_disk_config dc = {.name = "swap",
-				      .path = path,
-				      .size_bytes = (u64)SWAP_PAGES
-						    << PAGE_SHIFT,
-				      .unlink = true};
-	struct port_bdev *disk;
-	int fd = mkstemp(path);
-
-	CHECK(fd >= 0);
-	swap_header_init(header, SWAP_PAGES);
-	CHECK(write(fd, header, PAGE_SIZE) == (ssize_t)PAGE_SIZE);
-	close(fd);
-	CHECK(host_disk_open(&disk, &dc, NULL) == 0);
-	CHECK(swapon(disk, -2) == 0);
-	return disk;
-}
-
 static int run_main(void *arg)
 {
 	static struct books books;
@@ -91,7 +71,7 @@ static int run_main(void *arg)
 	struct port_bdev *swap;
 
 	CHECK(mm_boot(&bp) == 0);
-	swap = make_swap();
+	swap = host_swap(SWAP_PAGES, -2);
 	books_open(&books);
 	fr_begin(make_disk(), swap);
 	for (u64 i = 0; i < nr_rounds; i++)

@@ -64,7 +64,7 @@ static int machine_main(void *arg)
 
 	if (mm_boot(&params))
 		return 1;
-	swap = host_swap(SWAP_PAGES);
+	swap = host_swap(SWAP_PAGES, 0);
 	mm_verify(!host_disk_open(&disk, &dc, NULL));
 	books_open(&books);
 	for (u64 i = 0; i < run->races; i++)

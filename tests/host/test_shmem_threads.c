@@ -157,7 +157,7 @@ static int machine_main(void *arg)
 
 	if (mm_boot(&params))
 		return 1;
-	disk = host_swap(SWAP_PAGES);
+	disk = host_swap(SWAP_PAGES, 0);
 	r->f = memfd_create_file("race", 0);
 	mm_verify(!IS_ERR(r->f));
 	for (int i = 0; i < THREADS; i++)

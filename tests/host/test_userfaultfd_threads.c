@@ -91,7 +91,7 @@ static int run_main(void *arg)
 	struct port_bdev *disk;
 
 	CHECK(mm_boot(&bp) == 0);
-	disk = host_swap(SWAP_PAGES);
+	disk = host_swap(SWAP_PAGES, 0);
 	for (u64 i = 0; i < nr_rounds; i++)
 		one_round(i);
 	for (int i = 0; i < 20; i++) {

@@ -26,6 +26,7 @@
 #include "cache/swap.h"
 #include "host.h"
 #include "host_check.h"
+#include "host_swap.h"
 #include "kmem/slab.h"
 #include "phys/lru.h"
 #include "phys/phys.h"
@@ -76,26 +77,6 @@ struct run {
 	u64 nr_swap;
 };
 
-static struct port_bdev *make_swap(u32 pages, s16 prio)
-{
-	static _Alignas(8) char header[PAGE_SIZE];
-	char path[] = "/tmp/mmkit-test-host-XXXXXX";
-	struct host_disk_config dc = {.name = "swap",
-				      .path = path,
-				      .size_bytes = (u64)pages << PAGE_SHIFT,
-				      .unlink = true};
-	struct port_bdev *disk;
-	int fd = mkstemp(path);
-
-	CHECK(fd >= 0);
-	swap_header_init(header, pages);
-	CHECK(write(fd, header, PAGE_SIZE) == (ssize_t)PAGE_SIZE);
-	close(fd);
-	CHECK(host_disk_open(&disk, &dc, NULL) == 0);
-	CHECK(swapon(disk, prio) >= 0);
-	return disk;
-}
-
 /* Daemons take a moment to come to rest. */
 static void settle(const struct run *run)
 {
@@ -117,7 +98,7 @@ static int run_main(void *arg)
 	struct mm_boot_params bp = {.map = &run->map};
 
 	CHECK(mm_boot(&bp) == 0);
-	run->disk = make_swap(run->swap_pages, -2);
+	run->disk = host_swap(run->swap_pages, -2);
 	run->nr_swap = get_nr_swap_pages();
 	drain_all_pages();
 	books_open(&books);
@@ -239,7 +220,7 @@ static void off_and_on(void *arg)
 
 static int swapoff_body(void)
 {
-	struct off o = {.disk = make_swap(16384, 10)};
+	struct off o = {.disk = host_swap(16384, 10)};
 	struct port_thread *t;
 
 	CHECK(!host_thread_start(&t, "swapoff", off_and_on, &o));
