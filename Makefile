@@ -21,3 +21,4 @@ include tools/make/house.mk
 -include tools/make/kernel.mk
 -include tools/make/metal.mk
 -include tools/make/guest.mk
+-include tools/make/selftest.mk

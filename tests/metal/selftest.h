@@ -3,18 +3,17 @@
 #ifndef METAL_SELFTEST_H
 #define METAL_SELFTEST_H
 
-#define SELFTEST_PROGRAMS(X)      \
-	X(test_base_containers)   \
-	X(test_slab_layout)       \
-	X(test_kernel_layout)     \
-	X(test_base_locks_host)   \
-	X(test_phys_threads)      \
-	X(test_slab_threads)      \
-	X(test_vmalloc_threads)   \
-	X(test_filemap_threads)   \
-	X(test_file_map_threads)  \
-	X(test_shmem_threads)     \
-	X(test_faults_host)       \
+#define SELFTEST_PROGRAMS(X)        \
+	X(test_base_containers)     \
+	X(test_slab_layout)         \
+	X(test_kernel_layout)       \
+	X(test_base_locks_host)     \
+	X(test_slab_threads)        \
+	X(test_vmalloc_threads)     \
+	X(test_filemap_threads)     \
+	X(test_file_map_threads)    \
+	X(test_shmem_threads)       \
+	X(test_faults_host)         \
 	X(test_userfaultfd_threads) \
 	X(test_whole_host)
 

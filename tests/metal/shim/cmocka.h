@@ -19,17 +19,17 @@ struct CMUnitTest {
 	void *initial_state;
 };
 
-#define cmocka_unit_test(f) \
-	{                   \
+#define cmocka_unit_test(f)             \
+	{                               \
 #f, f, NULL, NULL, NULL \
 	}
 #define cmocka_unit_test_setup_teardown(f, s, t) \
 	{                                        \
-#f, f, s, t, NULL                        \
+#f, f, s, t, NULL                \
 	}
 #define cmocka_unit_test_prestate(f, p) \
 	{                               \
-#f, f, NULL, NULL, p            \
+#f, f, NULL, NULL, p    \
 	}
 
 int selftest_group(const char *name, const struct CMUnitTest *tests, size_t n,
@@ -48,9 +48,9 @@ void print_message(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 #define print_error print_message
 
 #define fail() selftest_failed(__FILE__, __LINE__, "fail()")
-#define fail_msg(...)                                             \
-	do {                                                      \
-		print_message(__VA_ARGS__);                       \
+#define fail_msg(...)                                              \
+	do {                                                       \
+		print_message(__VA_ARGS__);                        \
 		selftest_failed(__FILE__, __LINE__, "fail_msg()"); \
 	} while (0)
 #define assert_true(c)                                           \
@@ -65,8 +65,7 @@ void print_message(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 	selftest_equal((u64)(a), (u64)(b), true, __FILE__, __LINE__)
 #define assert_int_not_equal(a, b) \
 	selftest_equal((u64)(a), (u64)(b), false, __FILE__, __LINE__)
-#define assert_ptr_equal(a, b) \
-	assert_int_equal((uintptr_t)(a), (uintptr_t)(b))
+#define assert_ptr_equal(a, b) assert_int_equal((uintptr_t)(a), (uintptr_t)(b))
 #define assert_ptr_not_equal(a, b) \
 	assert_int_not_equal((uintptr_t)(a), (uintptr_t)(b))
 #define assert_string_equal(a, b) \

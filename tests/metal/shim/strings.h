@@ -4,6 +4,6 @@
 #define SHIM_STRINGS_H
 
 #define ffs(x)	__builtin_ffs(x)
-#define ffsl(x)	__builtin_ffsl(x)
+#define ffsl(x) __builtin_ffsl(x)
 
 #endif
