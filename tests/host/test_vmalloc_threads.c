@@ -123,24 +123,36 @@ static void churn(void *arg)
 	free(mine);
 }
 
+static void run_threads(void (*fn)(void *arg))
+{
+	struct port_thread *t[THREADS];
+
+	for (u64 i = 0; i < THREADS; i++)
+		mm_verify(port_thread_start(&t[i], "churn", -1, fn,
+					    (void *)(uintptr_t)i) == 0);
+	for (u64 i = 0; i < THREADS; i++)
+		port_thread_join(t[i]);
+}
+
+static void nothing(void *arg)
+{
+	(void)arg;
+}
+
 static int body(void *arg)
 {
 	struct mm_boot_params bp = {.map = &map};
-	struct port_thread *t[THREADS];
 	u64 pages, percpu, busy;
 
 	(void)arg;
 	mm_verify(mm_boot(&bp) == 0);
-	/* Another world's threads have stacks there. */
+	/* Another world's threads have stacks there, and it keeps some. */
+	run_threads(nothing);
 	pages = vmalloc_nr_pages();
 	percpu = pcpu_nr_pages();
 	busy = kmem_sys.vm.areas.nr_busy;
 	mm_verify(percpu_counter_init(&total, 0, GFP_KERNEL) == 0);
-	for (u64 i = 0; i < THREADS; i++)
-		mm_verify(port_thread_start(&t[i], "churn", -1, churn,
-					    (void *)(uintptr_t)i) == 0);
-	for (u64 i = 0; i < THREADS; i++)
-		port_thread_join(t[i]);
+	run_threads(churn);
 	mm_verify(percpu_counter_sum(&total) == 0);
 	percpu_counter_destroy(&total);
 	(void)percpu_reclaim();
