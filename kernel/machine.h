@@ -105,13 +105,14 @@ u32 machine_nr_running(void); /* on all CPUs, with who waits for one */
 u64 machine_wall_ns(void); /* since 1970; port_now_ns() is monotonic */
 void machine_set_wall_ns(u64 ns);
 
-/* A timer; the owner keeps it alive until machine_timer_cancel() returned. */
+/* A timer, zero at first; the owner keeps it alive until
+ * machine_timer_cancel() returned. */
 struct machine_timer {
 	u64 expires; /* port_now_ns() at which FN is called, once */
 	void (*fn)(struct machine_timer *timer); /* in an interrupt */
 	void *private;
 	bool armed; /* the machine's */
-	struct machine_timer *next, **pprev;
+	struct machine_timer *child, *next, **pprev;
 	int cpu;
 };
 /* machine_timer_arm: (again) for timer->expires. Any context. */
@@ -130,6 +131,8 @@ const void *machine_initrd(u64 *size);
 void machine_initrd_free(void);
 /* machine_bdev: the disk number N (vda is 0), NULL: there are fewer. */
 struct port_bdev *machine_bdev(u32 n);
+/* machine_bdev_read_only: writes to it end with -EROFS. */
+bool machine_bdev_read_only(const struct port_bdev *bdev);
 /* machine_cpu_text: what /proc/cpuinfo says of CPU. */
 struct seq_buf;
 void machine_cpu_text(int cpu, struct seq_buf *out);

@@ -296,12 +296,18 @@ void port_tlb_flush_kernel_self(kva_t start, kva_t end);
 
 #define PORT_SECTOR_SIZE 512u
 
-enum port_bio_op { PORT_BIO_READ, PORT_BIO_WRITE };
+/*
+ * PORT_BIO_FLUSH moves no pages (sector and nr_pages do not count): what ended
+ * before it was submitted survives a loss of power once it has ended. At once
+ * done where a device keeps nothing back.
+ */
+enum port_bio_op { PORT_BIO_READ, PORT_BIO_WRITE, PORT_BIO_FLUSH };
 
 /*
  * One transfer between a device and whole frames. The submitter owns the
  * structure; the port owns it from submit until END_IO is called, once, in
- * interrupt context, with STATUS 0 or a negative errno (-EIO, -ENOSPC).
+ * interrupt context, with STATUS 0 or a negative errno (-EIO, -ENOSPC; -EROFS:
+ * a write to a device that cannot be written).
  */
 struct port_bio {
 	struct port_bdev *bdev;

@@ -73,6 +73,8 @@ static int transfer(struct port_bdev *d, struct port_bio *bio)
 	int err = 0;
 	u32 i;
 
+	if (bio->op == PORT_BIO_FLUSH)
+		return d->mem || !fdatasync(d->fd) ? 0 : -EIO;
 	if (first >= pages || bio->nr_pages > pages - first)
 		return -EIO;
 	for (i = 0; i < bio->nr_pages && !err; i++)
@@ -117,8 +119,9 @@ void port_bio_submit(struct port_bio *bio)
 {
 	struct port_bdev *d = bio->bdev;
 
-	if (bio->nr_pages < 1 || bio->nr_pages > PORT_BIO_MAX_PAGES ||
-	    bio->sector % PAGE_SECTORS)
+	if (bio->op != PORT_BIO_FLUSH &&
+	    (bio->nr_pages < 1 || bio->nr_pages > PORT_BIO_MAX_PAGES ||
+	     bio->sector % PAGE_SECTORS))
 		host_bug("port_bio_submit: malformed request");
 	bio->next = NULL;
 	pthread_mutex_lock(&d->lock);

@@ -14,6 +14,7 @@
  *   power_early()    knows isa-debug-exit from a port that is not there
  *   serial_init()    COM1, if there is one
  *   acpi_init()      tables: CPUs, nodes, interrupt controllers
+ *   power_init()     which of them end the machine
  *   apic_init()      PIC masked, this CPU's local APIC, I/O APICs
  *   clock_init()     port_now_ns() runs; this CPU's timer
  *   tlb_init()       PCID and INVPCID, if the CPU has them
@@ -42,6 +43,7 @@
 #define VEC_TLB		 0xf2u
 #define VEC_CALL	 0xf3u
 #define VEC_STOP	 0xf4u
+#define VEC_SOFT	 0xf5u
 #define VEC_APIC_ERROR	 0xfeu
 #define VEC_SPURIOUS	 0xffu
 
@@ -124,6 +126,14 @@ void tlb_poll(void);
 void tlb_idle_enter(void);
 void tlb_idle_exit(void);
 
+/* tlb_stats: what all CPUs counted. Of the other CPUs that flushes named, ASKED
+ * were interrupted and SKIPPED did not have that table loaded. */
+struct tlb_stats {
+	u64 flushes, kernel; /* calls of port_tlb_flush(), _flush_kernel() */
+	u64 asked, skipped;
+};
+void tlb_stats(struct tlb_stats *sum);
+
 /* blk_init: find the disks. May sleep. */
 void blk_init(void);
 /* blk_polling: from now on disks are asked, not waited for: after a panic. */
@@ -135,8 +145,10 @@ void serial_init(void);
 void serial_start(void);
 void serial_write(const char *text, size_t len);
 
-/* power_early: which ways to end the machine there are. */
+/* power_early: is there isa-debug-exit; power_init: what ACPI tells, after
+ * acpi_init(). */
 void power_early(void);
+void power_init(void);
 
 /* dev_selftest: exercise all of the above and log each result; the last line
  * is "selftest: devs: ok" or "... FAILED". May sleep. True: all well. */

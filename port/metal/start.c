@@ -358,6 +358,7 @@ _Noreturn void metal_start(u64 info)
 	cpu_load(&cpu0); /* with what cpu_probe() found */
 	fpu_init();
 	acpi_init(metal_boot.rsdp);
+	power_init();
 	apic_init();
 	clock_init();
 	tlb_init(PFN_DOWN(image_phys(boot_pml4)));

@@ -59,9 +59,12 @@ static bool injected(struct port_bdev *d, const struct port_bio *bio)
 
 	if (!d->faulty)
 		return false;
-	if (!(bio->op == PORT_BIO_READ ? f->reads : f->writes))
+	if (bio->op == PORT_BIO_FLUSH  ? !f->flushes
+	    : bio->op == PORT_BIO_READ ? !f->reads
+				       : !f->writes)
 		return false;
-	if (end <= f->first || (f->last && bio->sector > f->last))
+	if (bio->op != PORT_BIO_FLUSH &&
+	    (end <= f->first || (f->last && bio->sector > f->last)))
 		return false;
 	d->matched++;
 	return d->matched > f->skip &&
@@ -149,6 +152,8 @@ static int check_bio(const struct port_bdev *d, const struct port_bio *bio)
 	u64 pages = DIV_ROUND_UP(d->size, PAGE_SIZE),
 	    first = bio->sector / PAGE_SECTORS;
 
+	if (bio->op == PORT_BIO_FLUSH)
+		return 0;
 	if (bio->nr_pages < 1 || bio->nr_pages > PORT_BIO_MAX_PAGES ||
 	    bio->sector % PAGE_SECTORS)
 		sim_bug("port_bio_submit: malformed request");
@@ -166,7 +171,8 @@ static int transfer(struct port_bdev *d, struct port_bio *bio)
 
 	if (!err && injected(d, bio))
 		err = d->fault.error;
-	for (i = 0; i < bio->nr_pages && !err; i++)
+	/* What was written stays in a simulated disk: a flush moves nothing. */
+	for (i = 0; bio->op != PORT_BIO_FLUSH && i < bio->nr_pages && !err; i++)
 		err = move_page(d, bio->op, sim_phys(PFN_PHYS(bio->pfn[i])),
 				off + i * PAGE_SIZE);
 	d->stats.errors += err != 0;
@@ -196,18 +202,21 @@ void port_bio_submit(struct port_bio *bio)
 {
 	struct port_bdev *d = bio->bdev;
 	struct port_bio **at = &d->queue;
+	bool flush = bio->op == PORT_BIO_FLUSH;
 	u64 sectors = bio->nr_pages * PAGE_SECTORS;
 
 	sim_this->clock_ns += sim_costs.disk_submit_ns;
 	(void)check_bio(d, bio);
-	if (bio->op == PORT_BIO_READ) {
+	if (flush) {
+		d->stats.flushes++;
+	} else if (bio->op == PORT_BIO_READ) {
 		d->stats.reads++;
 		d->stats.read_sectors += sectors;
 	} else {
 		d->stats.writes++;
 		d->stats.write_sectors += sectors;
 	}
-	bio->port_data = service_time(d, bio->nr_pages);
+	bio->port_data = service_time(d, flush ? 0 : bio->nr_pages);
 	bio->status = sim_this->id;
 	while (*at && (*at)->port_data <= bio->port_data)
 		at = &(*at)->next;

@@ -297,6 +297,7 @@ void sim_disk_close(struct port_bdev *disk);
 struct sim_disk_fault {
 	bool reads, writes; /* which operations match */
 	bool resizes;	    /* port_bdev_resize() fails as well */
+	bool flushes;	    /* so do flushes, wherever */
 	u64 first, last;    /* sectors; last == 0: up to the end */
 	u64 skip;	    /* matching requests that pass first */
 	u64 times;	    /* then so many fail; 0: all */
@@ -307,7 +308,7 @@ struct sim_disk_fault {
 void sim_disk_fail(struct port_bdev *disk, const struct sim_disk_fault *rule);
 
 struct sim_disk_stats {
-	u64 reads, writes; /* requests */
+	u64 reads, writes, flushes; /* requests */
 	u64 read_sectors, write_sectors;
 	u64 errors;
 	u64 busy_ns;	 /* sum of service times */

@@ -8,9 +8,11 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "host.h"
 
@@ -259,6 +261,31 @@ static void disk_round(struct port_bdev *d, struct port_bio *bio,
 		assert_int_equal(bio[i].status, 0);
 }
 
+/* A file's bytes go to its medium; a flush that cannot says so. */
+static void disk_flush(void **state)
+{
+	char path[] = "/tmp/mmkit-flush-XXXXXX", err[HOST_DISK_ERR_MAX];
+	struct host_disk_config dc = {.size_bytes = 64 * PAGE_SIZE,
+				      .path = path};
+	struct port_bio bio = {.op = PORT_BIO_FLUSH,
+			       .end_io = on_end,
+			       .status = 1,
+			       .private = port_self()};
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(host_disk_open(&bio.bdev, &dc, err), 0);
+	__atomic_store_n(&ends, 0, __ATOMIC_RELAXED);
+	port_bio_submit(&bio);
+	while (__atomic_load_n(&ends, __ATOMIC_ACQUIRE) < 1)
+		port_park(UINT64_MAX);
+	assert_int_equal(bio.status, 0);
+	host_disk_close(bio.bdev);
+	unlink(path);
+}
+
 static void disk_contents(void **state)
 {
 	struct host_disk_config dc = {.size_bytes = 64 * PAGE_SIZE};
@@ -505,6 +532,7 @@ int main(void)
 		HOST_TEST(park_permits),
 		HOST_TEST(spinlocks),
 		HOST_TEST(ping_pong),
+		HOST_TEST(disk_flush),
 		HOST_TEST(disk_contents),
 		HOST_TEST(access_bits),
 		HOST_TEST(flush_waits_for_access),

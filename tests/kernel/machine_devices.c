@@ -117,6 +117,12 @@ struct port_bdev *machine_bdev(u32 n)
 	return n < MAX_BDEVS ? dev.bdev[n] : NULL;
 }
 
+bool machine_bdev_read_only(const struct port_bdev *bdev)
+{
+	(void)bdev;
+	return false;
+}
+
 void kt_set_bdev(u32 n, struct port_bdev *bdev)
 {
 	dev.bdev[n] = bdev;

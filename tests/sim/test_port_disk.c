@@ -133,6 +133,41 @@ static void contents(void **state)
 	assert_int_equal(st.st_size, DISK_PAGES * PAGE_SIZE);
 }
 
+/* ---- flush
+ * ----------------------------------------------------------------------------
+ */
+
+/* A flush moves nothing, counts as itself, and fails by its own rule. */
+static int run_flush(void *arg)
+{
+	struct sim_disk_fault rule = {.writes = true, .error = -EIO};
+	struct sim_disk_stats s;
+
+	(void)arg;
+	assert_int_equal(transfer(PORT_BIO_FLUSH, 1UL << 50, 0, 0), 0);
+	sim_disk_fail(disk, &rule);
+	assert_int_equal(transfer(PORT_BIO_FLUSH, 0, 0, 0), 0);
+	rule.flushes = true;
+	sim_disk_fail(disk, &rule);
+	assert_int_equal(transfer(PORT_BIO_FLUSH, 0, 0, 0), -EIO);
+	sim_disk_fail(disk, NULL);
+	sim_disk_stats(disk, &s);
+	assert_int_equal(s.flushes, 3);
+	assert_int_equal(s.reads + s.writes, 0);
+	assert_int_equal(s.errors, 1);
+	return 0;
+}
+
+static void flush(void **state)
+{
+	(void)state;
+	boot(1);
+	open_disk(NULL, 1);
+	assert_int_equal(sim_run(run_flush, NULL), 0);
+	sim_disk_close(disk);
+	sim_shutdown();
+}
+
 /* ---- times and order
  * -------------------------------------------------------------- */
 
@@ -430,6 +465,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(contents),
+		cmocka_unit_test(flush),
 		cmocka_unit_test(times_and_order),
 		cmocka_unit_test(filled),
 		cmocka_unit_test(parts),

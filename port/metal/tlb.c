@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tlb.c - which table a CPU translates by, and making CPUs forget.
+ *
+ * A CPU keeps translations of user addresses by their tag (PCID = ASID), if it
+ * has tags, and loses them at every change of table if it has none. Three
+ * rules follow from that.
+ *
+ * 1. Only the table that is loaded is walked, also by speculation. So a CPU
+ *    must be interrupted for a flush only if the ASID is the one it has
+ *    loaded: else it forgets before it loads that ASID again. Each CPU
+ *    publishes `loaded`, and there is a bit per CPU and ASID that means
+ *    "forget when you load this". Without tags the bit is not needed.
+ * 2. The flusher sets the bit, then reads `loaded`; the loader publishes
+ *    TRANSIT, then takes the bit, writes CR3, publishes the ASID. With a full
+ *    fence between the two on both sides, at least one sees the other. TRANSIT
+ *    is interrupted as if it were any ASID: the interrupt waits until the
+ *    loader, which runs with interrupts off, is through.
+ * 3. `loaded` names the new ASID only after CR3 was written. So a flusher that
+ *    reads another ASID knows that the CPU has left its table, and accesses
+ *    that had begun with it are complete (writing CR3 serialises).
+ *
+ * An idle CPU loads the kernel's table (tlb_idle_enter()), so it is skipped by
+ * the same rules, and the tables of a process that ended are not walked.
+ *
+ * Requests. Each CPU has one request of its own, which it fills in, and then
+ * waits for with interrupts on. Each CPU has a word `asked` with a bit for each
+ * CPU that waits for it. Who sets the first bit sends the interrupt; who sets
+ * another finds that one on its way, since the target takes all bits at once.
+ * The target answers in the interrupt, or wherever it waits for somebody
+ * itself, also with interrupts off (tlb_poll()): so two senders that wait for
+ * each other, and a flusher that holds a lock for which the target spins, get
+ * on.
+ *
+ * The kernel's addresses are global and the same on all CPUs, which are all
+ * interrupted. For few pages INVLPG does it: global entries go whatever their
+ * tag, and the kernel frees no table in so small a range. For more, all
+ * entries of all tags and what is cached of upper levels go: INVPCID of type
+ * 2, or CR4.PGE turned off and on.
+ *
+ * References: Intel SDM vol. 3A, 4.10 (caching translation information).
+ */
+#include "metal.h"
+
+#include "apic.h"
+#include "base/assert.h"
+#include "base/atomic.h"
+#include "base/bitops.h"
+#include "base/printk.h"
+#include "clock.h"
+#include "io.h"
+
+#define NR_ASIDS    4096u
+#define TRANSIT	    0xffffffffu
+#define CR3_KEEP    (1ul << 63)
+#define FEW_PAGES   32u
+#define PATIENCE_NS 10000000000ull
+
+MM_STATIC_ASSERT(MM_NR_CPUS <= 64, "a set of CPUs is one word");
+
+enum tlb_kind { TLB_USER, TLB_KERNEL, TLB_ROOT };
+
+/* What one CPU asks of others; LEFT of them have not answered. */
+struct tlb_request {
+	enum tlb_kind kind;
+	u32 asid;
+	u64 start, end; /* end 0: all */
+	u32 left;
+} MM_ALIGNED(MM_CACHELINE);
+
+struct tlb_cpu {
+	u64 asked;     /* CPUs whose requests wait for this one */
+	u32 loaded;    /* ASID, or TRANSIT */
+	u64 root;      /* frame; both belong to this CPU */
+	u64 idle_root; /* what tlb_idle_exit() goes back to */
+	u32 idle_asid;
+	struct tlb_stats stats;
+	u64 stale[NR_ASIDS / 64];
+} MM_ALIGNED(MM_CACHELINE);
+
+static struct {
+	bool pcid, invpcid;
+	u64 kernel_root;
+	struct tlb_request request[MM_NR_CPUS];
+	struct tlb_cpu cpu[MM_NR_CPUS];
+} tlb_sys;
+
+/* ---- the running CPU --------------------------------------------------------
+ */
+
+static void invlpg(u64 va)
+{
+	__asm__ volatile("invlpg (%0)" ::"r"(va) : "memory");
+}
+
+static void invpcid_all(void)
+{
+	struct {
+		u64 pcid, va;
+	} all = {0, 0};
+
+	__asm__ volatile("invpcid %0, %1" ::"m"(all), "r"(2ul) : "memory");
+}
+
+/* All entries of all tags, global ones too. */
+static void flush_everything(void)
+{
+	u64 cr4;
+
+	if (tlb_sys.invpcid) {
+		invpcid_all();
+		return;
+	}
+	cr4 = x86_read_cr4();
+	if (cr4 & CR4_PGE) {
+		x86_write_cr4(cr4 & ~CR4_PGE);
+		x86_write_cr4(cr4);
+	} else {
+		x86_write_cr3(x86_read_cr3() & ~CR3_KEEP);
+	}
+}
+
+/* [START, END) of the loaded ASID; END 0: all of it. */
+static void flush_loaded(u64 start, u64 end)
+{
+	if (!end || end - start > FEW_PAGES * PAGE_SIZE) {
+		x86_write_cr3(x86_read_cr3() & ~CR3_KEEP);
+		return;
+	}
+	for (u64 va = start & PAGE_MASK; va < end; va += PAGE_SIZE)
+		invlpg(va);
+}
+
+void port_tlb_flush_kernel_self(kva_t start, kva_t end)
+{
+	unsigned long flags;
+
+	if (end - start <= FEW_PAGES * PAGE_SIZE) {
+		for (u64 va = start & PAGE_MASK; va < end; va += PAGE_SIZE)
+			invlpg(va);
+		return;
+	}
+	flags = port_irq_save(); /* CR4 is read and written back */
+	flush_everything();
+	port_irq_restore(flags);
+}
+
+/* Interrupts off. */
+static void load(struct tlb_cpu *c, u64 root, u32 asid)
+{
+	u64 cr3 = root << PAGE_SHIFT;
+
+	WRITE_ONCE(c->loaded, TRANSIT);
+	smp_mb();
+	c->root = root;
+	if (tlb_sys.pcid) {
+		cr3 |= asid;
+		if (!test_and_clear_bit(asid, c->stale))
+			cr3 |= CR3_KEEP;
+	}
+	x86_write_cr3(cr3);
+	smp_store_release(&c->loaded, asid);
+}
+
+void port_load_root(u64 root, u32 asid)
+{
+	unsigned long flags = port_irq_save();
+
+	mm_assert_lt(asid, NR_ASIDS);
+	load(&tlb_sys.cpu[port_cpu()], root, asid);
+	port_irq_restore(flags);
+}
+
+/* ---- answering --------------------------------------------------------------
+ */
+
+/* A CPU that has no process's table changes to the kernel's new one. */
+static void take_kernel_root(struct tlb_cpu *c)
+{
+	u64 root = READ_ONCE(tlb_sys.kernel_root);
+
+	if (c->loaded == 0 && c->root != root)
+		load(c, root, 0);
+	if (tlb_sys.pcid)
+		set_bit(0, c->stale);
+	flush_everything();
+}
+
+static void answer(struct tlb_cpu *c, struct tlb_request *r)
+{
+	switch (r->kind) {
+	case TLB_USER:
+		if (c->loaded != r->asid)
+			break; /* its bit in `stale` will do it */
+		if (tlb_sys.pcid)
+			clear_bit(r->asid, c->stale);
+		flush_loaded(r->start, r->end);
+		break;
+	case TLB_KERNEL:
+		port_tlb_flush_kernel_self(r->start, r->end);
+		break;
+	case TLB_ROOT:
+		take_kernel_root(c);
+		break;
+	}
+	__atomic_fetch_sub(&r->left, 1, __ATOMIC_RELEASE);
+}
+
+void tlb_poll(void)
+{
+	struct tlb_cpu *c = &tlb_sys.cpu[port_cpu()];
+	unsigned long flags;
+	u64 asked;
+
+	if (likely(!READ_ONCE(c->asked)))
+		return;
+	flags = port_irq_save();
+	c = &tlb_sys.cpu[port_cpu()];
+	asked = mm_xchg(&c->asked, 0);
+	for (; asked; asked &= asked - 1)
+		answer(c, &tlb_sys.request[__builtin_ctzll(asked)]);
+	port_irq_restore(flags);
+}
+
+static u32 nr_of(u64 cpus)
+{
+	u32 n = 0;
+
+	for (; cpus; cpus &= cpus - 1)
+		n++;
+	return n;
+}
+
+/* ---- asking -----------------------------------------------------------------
+ */
+
+static void complain(u32 left)
+{
+	pr_err("tlb: CPU %d waits for %u CPUs that do not answer", port_cpu(),
+	       left);
+	for (int cpu = 0; cpu < smp_nr_cpus(); cpu++) {
+		if (READ_ONCE(tlb_sys.cpu[cpu].asked))
+			pr_err("tlb: CPU %d is asked by %#llx", cpu,
+			       (unsigned long long)tlb_sys.cpu[cpu].asked);
+	}
+}
+
+/* All of LEFT have answered, or the machine ends. */
+static void wait_for(struct tlb_request *r)
+{
+	u64 since = clock_now_ns();
+	u32 rounds = 0, left;
+
+	while ((left = smp_load_acquire(&r->left)) && !smp_stopping()) {
+		tlb_poll();
+		x86_pause();
+		if (++rounds % 4096 == 0 && since != ~0ull &&
+		    clock_now_ns() - since > PATIENCE_NS) {
+			complain(left);
+			since = ~0ull;
+		}
+	}
+}
+
+/* Send R, the running CPU's own, to the CPUs of TO. Pinned. */
+static void ask(struct tlb_request *r, u64 to)
+{
+	u64 me = BIT(port_cpu());
+
+	WRITE_ONCE(r->left, nr_of(to));
+	for (u64 left = to; left; left &= left - 1) {
+		int cpu = __builtin_ctzll(left);
+
+		if (!mm_fetch_or(&tlb_sys.cpu[cpu].asked, me))
+			apic_ipi(cpu, VEC_TLB);
+	}
+	wait_for(r);
+}
+
+/* Those of CPUS that have ASID loaded now; the others are told for later. */
+static u64 whom_to_ask(u64 cpus, u32 asid)
+{
+	u64 ask_them = 0, loaded;
+
+	if (tlb_sys.pcid) {
+		for (u64 left = cpus; left; left &= left - 1)
+			set_bit(asid, tlb_sys.cpu[__builtin_ctzll(left)].stale);
+	}
+	smp_mb();
+	for (u64 left = cpus; left; left &= left - 1) {
+		int cpu = __builtin_ctzll(left);
+
+		loaded = smp_load_acquire(&tlb_sys.cpu[cpu].loaded);
+		if (loaded == asid || loaded == TRANSIT)
+			ask_them |= BIT(cpu);
+	}
+	return ask_them;
+}
+
+static void flush_own(u32 asid, u64 start, u64 end)
+{
+	unsigned long flags = port_irq_save();
+	struct tlb_cpu *c = &tlb_sys.cpu[port_cpu()];
+
+	if (c->loaded == asid)
+		flush_loaded(start, end);
+	else if (tlb_sys.pcid)
+		set_bit(asid, c->stale);
+	port_irq_restore(flags);
+}
+
+static u64 up_mask(void)
+{
+	return GENMASK(smp_nr_cpus() - 1, 0);
+}
+
+/* Of the CPUs that a flush named besides this one, ASKED were interrupted. */
+static void count(u64 named, u64 asked)
+{
+	struct tlb_stats *s = &tlb_sys.cpu[port_cpu()].stats;
+
+	s->flushes++;
+	s->asked += nr_of(asked);
+	s->skipped += nr_of(named & ~asked);
+}
+
+void tlb_stats(struct tlb_stats *sum)
+{
+	*sum = (struct tlb_stats){0};
+	for (int cpu = 0; cpu < smp_nr_cpus(); cpu++) {
+		const struct tlb_stats *s = &tlb_sys.cpu[cpu].stats;
+
+		sum->flushes += READ_ONCE(s->flushes);
+		sum->kernel += READ_ONCE(s->kernel);
+		sum->asked += READ_ONCE(s->asked);
+		sum->skipped += READ_ONCE(s->skipped);
+	}
+}
+
+void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
+		    uva_t end)
+{
+	struct tlb_request *r;
+	u64 to = cpus->bits[0] & up_mask(), me, now;
+
+	mm_assert(x86_irqs_on());
+	mm_assert_lt(asid, NR_ASIDS);
+	port_pin();
+	me = BIT(port_cpu());
+	if (to & me)
+		flush_own(asid, start, end);
+	to &= ~me;
+	now = to ? whom_to_ask(to, asid) : 0;
+	count(to, now);
+	if (now) {
+		r = &tlb_sys.request[port_cpu()];
+		r->kind = TLB_USER;
+		r->asid = asid;
+		r->start = start;
+		r->end = end;
+		ask(r, now);
+	}
+	port_unpin();
+}
+
+static void ask_all(enum tlb_kind kind, u64 start, u64 end)
+{
+	struct tlb_request *r = &tlb_sys.request[port_cpu()];
+	u64 to = up_mask() & ~BIT(port_cpu());
+
+	r->kind = kind;
+	r->start = start;
+	r->end = end;
+	if (to)
+		ask(r, to);
+}
+
+void port_tlb_flush_kernel(kva_t start, kva_t end)
+{
+	port_pin();
+	tlb_sys.cpu[port_cpu()].stats.kernel++;
+	port_tlb_flush_kernel_self(start, end);
+	ask_all(TLB_KERNEL, start, end);
+	port_unpin();
+}
+
+void port_load_kernel_root(u64 root)
+{
+	unsigned long flags;
+
+	metal_master_ready(root);
+	port_pin();
+	WRITE_ONCE(tlb_sys.kernel_root, root);
+	smp_mb();
+	flags = port_irq_save();
+	take_kernel_root(&tlb_sys.cpu[port_cpu()]);
+	port_irq_restore(flags);
+	ask_all(TLB_ROOT, 0, 0);
+	port_unpin();
+}
+
+/* ---- idle -------------------------------------------------------------------
+ */
+
+void tlb_idle_enter(void)
+{
+	struct tlb_cpu *c = &tlb_sys.cpu[port_cpu()];
+
+	c->idle_root = c->root;
+	c->idle_asid = c->loaded;
+	if (c->loaded)
+		load(c, tlb_sys.kernel_root, 0);
+}
+
+void tlb_idle_exit(void)
+{
+	struct tlb_cpu *c = &tlb_sys.cpu[port_cpu()];
+
+	if (c->idle_asid && c->loaded == 0)
+		load(c, c->idle_root, c->idle_asid);
+	c->idle_asid = 0;
+}
+
+/* ---- setting up -------------------------------------------------------------
+ */
+
+void tlb_init_cpu(void)
+{
+	struct tlb_cpu *c = &tlb_sys.cpu[port_cpu()];
+
+	/* Only with bits 0-11 of CR3 zero; and it needs global pages' bit. */
+	x86_write_cr3(tlb_sys.kernel_root << PAGE_SHIFT);
+	c->root = tlb_sys.kernel_root;
+	c->loaded = 0;
+	if (tlb_sys.pcid)
+		x86_write_cr4(x86_read_cr4() | CR4_PCIDE);
+}
+
+void tlb_init(u64 kernel_root)
+{
+	u32 leaf[4];
+
+	tlb_sys.kernel_root = kernel_root;
+	x86_cpuid(1, 0, leaf);
+	tlb_sys.pcid = leaf[2] >> 17 & 1;
+	x86_cpuid(0, 0, leaf);
+	if (leaf[0] >= 7) {
+		x86_cpuid(7, 0, leaf);
+		tlb_sys.invpcid = leaf[1] >> 10 & 1;
+	}
+	tlb_init_cpu();
+	pr_info("tlb: %s", tlb_sys.pcid ? "tagged" : "not tagged");
+}
