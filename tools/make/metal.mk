@@ -15,14 +15,17 @@ METAL_LINK := -nostdlib -static -Wl,--build-id=none,-z,max-page-size=4096 \
 	-Wl,-z,noexecstack,--no-warn-rwx-segments -no-pie -fuse-ld=bfd
 METAL_VARIANTS := release debug
 KERNEL_C := $(wildcard kernel/*.c kernel/*/*.c)
-METAL_SRC := $(SRC_C) $(wildcard port/metal/*.c) $(KERNEL_C)
+METAL_SRC := $(SRC_C) $(wildcard port/metal/*.c)
 METAL_ASM := $(wildcard port/metal/*.S)
+# build/<variant>/metal-self: the same with a kernel that tests the machine's
+# half (tests/metal/self/main.c).
+SELF_SRC := $(wildcard tests/metal/self/*.c)
+SELF_ASM := $(wildcard tests/metal/self/*.S)
 METAL_LD := port/metal/link.ld
 NM ?= nm
 
 # $(1) variant
 define metal_rules
-METAL_D_$(1) := $(BUILD)/$(1)/metal
 METAL_OBJS_$(1) := $(METAL_SRC:%.c=$(BUILD)/$(1)/metal/%.o) \
 	$(METAL_ASM:%.S=$(BUILD)/$(1)/metal/%_S.o)
 $(BUILD)/$(1)/metal/%.o: %.c $(FLAGS_MK) tools/make/metal.mk
@@ -33,17 +36,24 @@ $(BUILD)/$(1)/metal/%_S.o: %.S $(FLAGS_MK) tools/make/metal.mk
 	@mkdir -p $$(@D)
 	$$(SAY) "  AS [$(1)/metal] $$<"
 	$$(Q)$$(CC) -g $$(METAL_FLAGS) -MMD -MP -c $$< -o $$@
-$(BUILD)/$(1)/metal/image1: $$(METAL_OBJS_$(1)) $(METAL_LD)
-	$$(SAY) "  LD [$(1)/metal] first"
-	$$(Q)$$(CC) $$(METAL_LINK) -Wl,-T,$(METAL_LD) -o $$@ $$(METAL_OBJS_$(1))
-$(BUILD)/$(1)/metal/symbols.S: $(BUILD)/$(1)/metal/image1 tools/symbols
-	$$(Q)$$(NM) -n $$< | tools/symbols >$$@
-$(BUILD)/$(1)/metal/symbols_S.o: $(BUILD)/$(1)/metal/symbols.S
-	$$(Q)$$(CC) $$(METAL_FLAGS) -c $$< -o $$@
-$(BUILD)/$(1)/mmkit-kernel: $$(METAL_OBJS_$(1)) $(BUILD)/$(1)/metal/symbols_S.o $(METAL_LD)
-	$$(SAY) "  LD $$@"
-	$$(Q)$$(CC) $$(METAL_LINK) -Wl,-T,$(METAL_LD) -o $$@ $$(METAL_OBJS_$(1)) $(BUILD)/$(1)/metal/symbols_S.o
 -include $$(METAL_OBJS_$(1):.o=.d)
+$(call metal_image,$(1),mmkit-kernel,$(KERNEL_C:%.c=$(BUILD)/$(1)/metal/%.o))
+$(call metal_image,$(1),metal-self,$(SELF_SRC:%.c=$(BUILD)/$(1)/metal/%.o) \
+	$(SELF_ASM:%.S=$(BUILD)/$(1)/metal/%_S.o))
+endef
+# $(1) variant, $(2) the image's name, $(3) what it has besides src and port
+define metal_image
+$(BUILD)/$(1)/metal/$(2).1: $$(METAL_OBJS_$(1)) $(3) $(METAL_LD)
+	$$(SAY) "  LD $$@"
+	$$(Q)$$(CC) $$(METAL_LINK) -Wl,-T,$(METAL_LD) -o $$@ $$(filter %.o,$$^)
+$(BUILD)/$(1)/metal/$(2).symbols.S: $(BUILD)/$(1)/metal/$(2).1 tools/symbols
+	$$(Q)$$(NM) -n $$< | tools/symbols >$$@
+$(BUILD)/$(1)/metal/$(2).symbols.o: $(BUILD)/$(1)/metal/$(2).symbols.S
+	$$(Q)$$(CC) $$(METAL_FLAGS) -c $$< -o $$@
+$(BUILD)/$(1)/$(2): $$(METAL_OBJS_$(1)) $(3) $(BUILD)/$(1)/metal/$(2).symbols.o $(METAL_LD)
+	$$(SAY) "  LD $$@"
+	$$(Q)$$(CC) $$(METAL_LINK) -Wl,-T,$(METAL_LD) -o $$@ $$(filter %.o,$$^)
+-include $$(patsubst %.o,%.d,$(3))
 endef
 $(foreach v,$(METAL_VARIANTS),$(eval $(call metal_rules,$(v))))
 
