@@ -121,7 +121,10 @@ extern struct metal_cpu *metal_cpus[MM_NR_CPUS];
 /* The running CPU's area: pinned, or interrupts off. */
 static inline struct metal_cpu *metal_this(void)
 {
-	return METAL_GS(struct metal_cpu *, 0);
+	struct metal_cpu *c;
+
+	METAL_GS_LOAD("q", 0, c);
+	return c;
 }
 
 /* Features that change what we do; filled in by cpu_probe(). */

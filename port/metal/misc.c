@@ -2,6 +2,8 @@
 /* misc.c - waiting for another CPU, and I/O ports for those who ask. */
 #include "metal.h"
 
+u64 metal_gs_token;
+
 /* With interrupts off, the other one may wait for our answer. */
 void metal_relax(void)
 {

@@ -31,8 +31,20 @@
 /* The direct map of the four-level layout (arch/kernel_layout.c). */
 #define METAL_DIRECT 0xffff888000000000ul
 
-/* A place in the running CPU's area; the offsets stand in offsets.h. */
-#define METAL_GS(type, off) (*(__typeof__(type) volatile __seg_gs *)(off##ul))
+/*
+ * Loads from the running CPU's area. They are assembly, not accesses through
+ * __seg_gs: of a pointer that was loaded from a constant address gcc 12
+ * believes that it points nowhere, and drops stores through it.
+ *
+ * metal_gs_token is never touched. As an operand it lets the compiler keep a
+ * value until something says that memory may have changed, as pinning does.
+ */
+extern u64 metal_gs_token;
+
+#define METAL_GS_LOAD(suffix, off, out)           \
+	__asm__("mov" suffix " %%gs:" #off ", %0" \
+		: "=r"(out)                       \
+		: "m"(metal_gs_token))
 
 /* metal_preempt: the running thread gives way, if it may. */
 void metal_preempt_thunk(void);
@@ -41,7 +53,10 @@ void metal_relax(void);
 
 static inline int port_cpu(void)
 {
-	return METAL_GS(int, 40);
+	int cpu;
+
+	METAL_GS_LOAD("l", 40, cpu);
+	return cpu;
 }
 
 /* The same at every call in a thread, wherever that runs. */
@@ -87,9 +102,28 @@ static inline void port_irq_restore(unsigned long flags)
 				 : "memory", "cc");
 }
 
+static inline u32 metal_preempt_word(void)
+{
+	u32 word;
+
+	__asm__ volatile("movl %%gs:44, %0" : "=r"(word)::"memory");
+	return word;
+}
+
+static inline void metal_preempt_set(u32 word)
+{
+	__asm__ volatile("movl %0, %%gs:44" ::"r"(word) : "memory");
+}
+
+/* One instruction: what interrupts do in between is kept. */
+static inline void metal_preempt_add(u32 n)
+{
+	__asm__ volatile("addl %0, %%gs:44" ::"ri"(n) : "memory", "cc");
+}
+
 static inline bool port_in_irq(void)
 {
-	return (METAL_GS(u32, 44) & METAL_IRQ_MASK) != 0;
+	return (metal_preempt_word() & METAL_IRQ_MASK) != 0;
 }
 
 static inline bool port_spin_trylock(u32 *word)

@@ -322,15 +322,15 @@ static void schedule(bool blocked)
 		struct metal_cpu *c = metal_this();
 		struct port_thread *prev = c->thread, *next;
 
-		METAL_GS(u32, 44) = METAL_NO_RESCHED | METAL_PIN;
+		metal_preempt_set(METAL_NO_RESCHED | METAL_PIN);
 		port_spin_lock(&c->rq.word);
 		next = pick(c, blocked);
 		port_spin_unlock(&c->rq.word);
 		if (next != prev)
 			switch_threads(c, prev, next);
 		blocked = false;
-		METAL_GS(u32, 44) = METAL_GS(u32, 44) - METAL_PIN;
-	} while (METAL_GS(u32, 44) == 0);
+		metal_preempt_add(-METAL_PIN);
+	} while (metal_preempt_word() == 0);
 }
 
 void sched_block(void)
@@ -345,7 +345,7 @@ void metal_preempt(void)
 	if (!x86_irqs_on())
 		return;
 	x86_cli();
-	if (METAL_GS(u32, 44) == 0)
+	if (metal_preempt_word() == 0)
 		schedule(false);
 	x86_sti();
 }
@@ -435,7 +435,7 @@ void machine_thread_times(const struct port_thread *t, u64 *user, u64 *sys)
 /* Interrupts off. Somebody may be taken over, or wants to run here. */
 static bool work_to_do(const struct metal_cpu *c)
 {
-	if (!(METAL_GS(u32, 44) & METAL_NO_RESCHED) || READ_ONCE(c->rq.nr))
+	if (!(metal_preempt_word() & METAL_NO_RESCHED) || READ_ONCE(c->rq.nr))
 		return true;
 	for (int i = 0; i < port_nr_cpus(); i++)
 		if (i != c->id && READ_ONCE(metal_cpus[i]->rq.nr))
@@ -582,7 +582,7 @@ void sched_init_cpu(struct metal_cpu *c, struct port_thread *t, void *stack)
 	c->rq.stamp = port_now_ns();
 	c->rq.tree = RB_ROOT;
 	/* The boot held the CPU. */
-	METAL_GS(u32, 44) = METAL_NO_RESCHED;
+	metal_preempt_set(METAL_NO_RESCHED);
 	__atomic_fetch_or(&online.bits[c->id / 64], 1ul << (c->id % 64),
 			  __ATOMIC_SEQ_CST);
 }

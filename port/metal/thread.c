@@ -292,7 +292,7 @@ bool port_park(u64 timeout_ns)
 	struct machine_timer timer = {.fn = park_timeout, .private = t};
 	unsigned long flags = port_irq_save();
 
-	if (!(flags & EFLAGS_IF) || (METAL_GS(u32, 44) & METAL_DEPTH_MASK))
+	if (!(flags & EFLAGS_IF) || (metal_preempt_word() & METAL_DEPTH_MASK))
 		port_panic("port_park: may not sleep here");
 	if (timed && !timeout_ns) {
 		had = take(t);
@@ -319,7 +319,10 @@ bool port_park(u64 timeout_ns)
 
 struct port_thread *port_self(void)
 {
-	return METAL_GS(struct port_thread *, 16);
+	struct port_thread *t;
+
+	__asm__("movq %%gs:16, %0" : "=r"(t));
+	return t;
 }
 
 void *machine_owner(const struct port_thread *t)

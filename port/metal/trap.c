@@ -93,7 +93,7 @@ void metal_user_work(struct pt_regs *regs)
 
 	for (;;) {
 		x86_cli();
-		if (METAL_GS(u32, 44) == 0) {
+		if (metal_preempt_word() == 0) {
 			metal_preempt_irq();
 			continue;
 		}
@@ -210,10 +210,10 @@ void metal_paranoid_trap(struct pt_regs *regs, u64 vector, u64 error, u64 va)
 
 void metal_interrupt(struct pt_regs *regs, u64 vector)
 {
-	METAL_GS(u32, 44) = METAL_GS(u32, 44) + METAL_IRQ;
+	metal_preempt_add(METAL_IRQ);
 	metal_this()->irq_user = (regs->cs & 3) != 0;
 	dev_interrupt((u32)vector);
 	if (vector == VEC_RESCHED)
 		sched_resched(port_cpu());
-	METAL_GS(u32, 44) = METAL_GS(u32, 44) - METAL_IRQ;
+	metal_preempt_add(-METAL_IRQ);
 }

@@ -31,6 +31,7 @@ void kernel_main(void)
 	const char *only = metal_option("only");
 	char buf[256];
 	struct seq_buf s;
+	int findings;
 
 	for (u32 i = 0; i < ARRAY_SIZE(tests); i++) {
 		size_t len = mm_strlen(tests[i].name);
@@ -41,7 +42,9 @@ void kernel_main(void)
 		pr_info("self: %s: ok", tests[i].name);
 	}
 	seq_buf_init_sink(&s, buf, sizeof(buf), audit_line, NULL);
-	CHECK(mm_audit(&s) == 0);
+	findings = mm_audit(&s);
+	seq_buf_flush(&s);
+	CHECK(findings == 0);
 	pr_info("self: all ok");
 	machine_power_off(0);
 }

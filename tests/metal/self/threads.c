@@ -102,8 +102,7 @@ static void test_preemption(void)
 	u64 user, sys, ran[2];
 
 	for (u32 i = 0; i < 2; i++) {
-		CHECK(!port_thread_start(&th[i], "burn", -1, burn,
-					 &t.work[i]));
+		CHECK(!port_thread_start(&th[i], "burn", -1, burn, &t.work[i]));
 		CHECK(!machine_set_affinity(th[i], &one));
 	}
 	machine_set_nice(th[1], 5);

@@ -148,8 +148,7 @@ static void start(struct program *p, const u8 *code, const u8 *end, u64 number)
 	mm_default_layout(&l);
 	CHECK(!mm_create(&l, &p->mm));
 	CHECK(do_mmap(p->mm, CODE, PAGE_SIZE,
-		      PROT_READ | PROT_WRITE | PROT_EXEC, fixed) ==
-	      CODE);
+		      PROT_READ | PROT_WRITE | PROT_EXEC, fixed) == CODE);
 	CHECK(access_process_vm(p->mm, CODE, (void *)code, p->bytes, true) ==
 	      p->bytes);
 	at = do_mmap(p->mm, 0, PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE,
@@ -231,7 +230,8 @@ static void test_kick(void)
 		CHECK(user > 0);
 	}
 	machine_kick(p[0].thread);
-	port_park(20000000);
+	for (u32 i = 0; i < 1000 && !READ_ONCE(p[0].exit_works); i++)
+		port_park(10000000);
 	CHECK(READ_ONCE(p[0].exit_works) == 1 && p[0].status != 0);
 	for (u32 i = 0; i < ARRAY_SIZE(p); i++) {
 		WRITE_ONCE(p[i].kill, true);
