@@ -16,7 +16,7 @@ static struct {
 	struct completion done;
 	u64 turn;
 	struct port_thread *pair[2];
-	bool stop;
+	bool go, stop;
 	u64 work[2];
 } t;
 
@@ -52,6 +52,8 @@ static void ping(void *arg)
 {
 	u64 me = (u64)arg;
 
+	while (!READ_ONCE(t.go))
+		machine_yield();
 	for (u32 i = 0; i < ROUNDS; i++) {
 		while (READ_ONCE(t.turn) % 2 != me)
 			port_park(UINT64_MAX);
@@ -62,12 +64,11 @@ static void ping(void *arg)
 
 static void test_pair(void)
 {
-	t.turn = 1; /* nobody unparks who is not there yet */
 	for (u64 i = 0; i < 2; i++)
 		CHECK(!port_thread_start(&t.pair[i], "ping", -1, ping,
 					 (void *)i));
-	t.turn = 0;
-	port_unpark(t.pair[0]);
+	/* Nobody unparks who is not there yet. */
+	WRITE_ONCE(t.go, true);
 	port_thread_join(t.pair[0]);
 	port_thread_join(t.pair[1]);
 	CHECK(t.turn == 2 * ROUNDS);
@@ -106,18 +107,21 @@ static void test_preemption(void)
 		CHECK(!machine_set_affinity(th[i], &one));
 	}
 	machine_set_nice(th[1], 5);
-	port_park(400000000);
-	CHECK(READ_ONCE(t.work[0]) > 0 && READ_ONCE(t.work[1]) > 0);
-	for (u32 i = 0; i < 2; i++) {
-		CHECK(machine_thread_cpu(th[i]) == 0);
-		machine_thread_times(th[i], &user, &sys);
-		CHECK(user == 0);
-		ran[i] = sys;
+	/* 1024 to 335, in the long run: a host may stall this machine. */
+	for (u32 i = 0; i < 100; i++) {
+		port_park(100000000);
+		for (u32 j = 0; j < 2; j++) {
+			machine_thread_times(th[j], &user, &sys);
+			CHECK(user == 0 && machine_thread_cpu(th[j]) == 0);
+			ran[j] = sys;
+		}
+		if (i > 2 && ran[0] > ran[1] * 2 && ran[0] < ran[1] * 5)
+			break;
 	}
+	CHECK(READ_ONCE(t.work[0]) > 0 && READ_ONCE(t.work[1]) > 0);
 	pr_info("self: nice 0 ran %llu us, nice 5 ran %llu us",
 		(unsigned long long)ran[0] / 1000,
 		(unsigned long long)ran[1] / 1000);
-	/* 1024 to 335; a tick of 4 ms either way. */
 	CHECK(ran[0] > ran[1] * 2 && ran[0] < ran[1] * 5);
 	WRITE_ONCE(t.stop, true);
 	port_thread_join(th[0]);
