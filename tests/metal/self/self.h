@@ -7,9 +7,9 @@
 #include "metal.h"
 
 /* One check; the first that fails ends the machine with status 1. */
-#define CHECK(cond)                                                      \
-	do {                                                             \
-		if (!(cond))                                             \
+#define CHECK(cond)                                                          \
+	do {                                                                 \
+		if (!(cond))                                                 \
 			metal_fatal("%s:%d: %s", __FILE__, __LINE__, #cond); \
 	} while (0)
 
