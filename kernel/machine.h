@@ -136,6 +136,8 @@ bool machine_bdev_read_only(const struct port_bdev *bdev);
 /* machine_cpu_text: what /proc/cpuinfo says of CPU. */
 struct seq_buf;
 void machine_cpu_text(int cpu, struct seq_buf *out);
+/* machine_hwcap: AT_HWCAP of getauxval(3): on x86 CPUID.1:EDX. 0: unknown. */
+u64 machine_hwcap(void);
 
 /* The console's bytes, as they are; RX is called in an interrupt. */
 void machine_console_write(const char *text, size_t len);

@@ -20,11 +20,15 @@
 #include "base/wait.h"
 #include "machine.h"
 
+struct file;
 struct files_struct;
 struct fs_struct;
 struct mm_struct;
+struct pid_entry;
 struct sighand;
 struct tty;
+struct user;
+struct vfork_wait;
 
 #define NSIG	      64
 #define SIGSET(sig)   (1UL << ((sig)-1))
@@ -84,7 +88,10 @@ struct krlimit {
 	u64 cur, max;
 };
 
-/* A thread group. (T) task_lock, (S) siglock, (C) constant. */
+/*
+ * A thread group. (T) and (S): task_sys.lock, one lock for the relations of
+ * tasks and for signals (task/task_priv.h); (C) constant; (A) atomic.
+ */
 struct process {
 	u32 count;			    /* (A) tasks, and who looks at it */
 	s32 tgid;			    /* (C) */
@@ -95,15 +102,22 @@ struct process {
 	struct list_head threads;	    /* (T) task.group_entry */
 	struct list_head all;		    /* (T) every process */
 	u32 nr_threads;			    /* (T) alive */
+	u32 nr_live;			    /* (T) that do not end yet */
 	struct sigpending shared;	    /* (S) sent to the process */
-	struct sighand *sighand;	    /* (C) until exec */
+	struct sighand *sighand;	    /* (S) changes at exec */
 	wait_queue_head_t child_wait;	    /* wait4 of its threads */
 	wait_queue_head_t signal_wait;	    /* see signal_take() */
 	int exit_code;			    /* (T) as wait4 reports it */
 	bool group_exit, zombie, stopped, continued, told_stop; /* (T)(S) */
+	bool stopping;	/* (S) its threads are to stop, or have */
+	u32 nr_stopped; /* (S) threads that have */
+	bool subreaper; /* (T) PR_SET_CHILD_SUBREAPER */
 	bool dumpable, did_exec;
 	int stop_code;
 	int exit_signal;
+	u32 personality;
+	struct task *exec_task;	     /* (T) the one that ends all others */
+	wait_queue_head_t exec_wait; /* for them to end */
 	struct krlimit rlim[RLIM_NLIMITS]; /* (S) */
 	u64 utime, stime, cutime, cstime;  /* (T) of threads gone; children */
 	u64 min_flt, maj_flt, cmin_flt, cmaj_flt; /* (T) the same */
@@ -117,16 +131,25 @@ struct process {
 };
 
 struct task {
+	u32 count;		      /* (A) see task_put() */
 	struct port_thread *thread;   /* (C) */
 	struct mm_task *mt;	      /* (C) machine_mm_task(thread) */
 	struct process *proc;	      /* (C) until exec of a thread */
 	s32 tid;		      /* (C) = mt->pid */
 	struct list_head group_entry; /* (T) */
+	struct list_head dead_entry;  /* the reaper's */
+	struct pid_entry *pid;	      /* (T) */
+	struct user *user;	      /* of cred.uid; written by itself */
+	struct vfork_wait *vfork;     /* (C) who waits until it leaves its mm */
 	struct files_struct *files;
 	struct fs_struct *fs;
 	struct cred cred;	    /* written by the task itself */
 	u64 blocked, saved_blocked; /* (S) signal masks */
 	bool restore_blocked;
+	bool sigpending; /* (S) what signal_pending() reads */
+	bool stopped;	 /* (S) counted in proc->nr_stopped */
+	u32 trap_nr;	 /* of the last exception, for signal frames */
+	u64 trap_error, trap_addr;
 	struct sigpending pending; /* (S) sent to this thread */
 	uva_t altstack;		   /* sigaltstack(2) */
 	u64 altstack_size;
@@ -144,7 +167,7 @@ struct task {
 	bool no_new_privs;
 	u64 timerslack;
 	u64 syscalls;
-	int nice;
+	int nice, policy;
 };
 
 /* The running task; NULL in kernel threads. */
@@ -172,11 +195,21 @@ bool fatal_signal_pending_task(const struct task *t);
  * with siglock held. 0; -EAGAIN (queue limit, real-time signals only). */
 int send_sig_task(struct task *t, int sig, const struct ksiginfo *info);
 int send_sig_process(struct process *p, int sig, const struct ksiginfo *info);
-/* To each process of group PGID; -ESRCH: there is none. */
+/* To each process of group PGID; -ESRCH: there is none, or, if the current task
+ * may send to none of them, -EPERM with INFO of a user. */
 int send_sig_pgrp(s32 pgid, int sig, const struct ksiginfo *info);
 /* force_sig: a fault of its own: cannot be blocked or ignored. */
 void force_sig(int sig, int code, u64 addr, int addr_lsb);
 bool sig_ignored_or_blocked(const struct task *t, int sig);
+/* set_blocked: the current task's mask; SIGKILL and SIGSTOP are left out. */
+void set_blocked(u64 set);
+/* restore_saved_blocked: undo sigmask_once() at once: the call did not sleep
+ * until a signal. */
+void restore_saved_blocked(void);
+/* is_orphaned_pgrp: nobody outside PGID in its session controls it. */
+bool is_orphaned_pgrp(s32 pgid);
+/* pgrp_session: the session of group PGID, -ESRCH. */
+s32 pgrp_session(s32 pgid);
 
 /*
  * sigmask_once: MASK is the running task's mask until its system call is over,
@@ -255,8 +288,30 @@ void task_put(struct task *t);
 struct process *process_next(s32 after);
 /* task_next: the same among P's threads, by tid. */
 struct task *task_next(struct process *p, s32 after);
-u64 rlimit(u32 resource); /* the current task's soft limit */
+u64 rlimit(u32 resource); /* the current task's soft limit; without: infinity */
 bool capable(int cap);	  /* capabilities(7) numbers */
+
+/* task_files, task_fs, task_mm: T's, with a reference (files_put, fs_put,
+ * mm_put), or NULL: it has ended. */
+struct files_struct *task_files(struct task *t);
+struct fs_struct *task_fs(struct task *t);
+struct mm_struct *task_mm(struct task *t);
+/* process_set_oom_score_adj: /proc/PID/oom_score_adj: 0, -EINVAL. */
+int process_set_oom_score_adj(struct process *p, int adj);
+/* uts_hostname: /proc/sys/kernel/hostname. */
+const char *uts_hostname(void);
+/* may_ptrace: may the current task look into T (/proc/PID/mem, process_vm_*)?
+ * 0, -EPERM. */
+int may_ptrace(struct task *t);
+/* for_each_process: FN under task_sys.lock, interrupts off; false ends. */
+void for_each_process(bool (*fn)(struct process *p, void *arg), void *arg);
+/* task_counts: for /proc/stat and /proc/loadavg. */
+struct task_counts {
+	u64 forks;
+	u32 threads, processes, running, blocked;
+	s32 last_pid;
+};
+void task_counts_get(struct task_counts *out);
 
 /* For /proc: copied under the locks. */
 struct task_stat {

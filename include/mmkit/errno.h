@@ -57,6 +57,7 @@
 #define ENOTEMPTY	39
 #define ELOOP		40
 #define ENODATA		61
+#define ELIBBAD		80
 #define ENOTSOCK	88
 #define EDESTADDRREQ	89
 #define EMSGSIZE	90

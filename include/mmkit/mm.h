@@ -110,7 +110,18 @@ void mm_task_exec(struct mm_struct *mm);
  * tasks.
  */
 void mm_task_register(struct mm_task *task, const char *comm);
+/* The same with a pid of the caller's, who sees to it that it is the only one.
+ */
+void mm_task_register_as(struct mm_task *task, const char *comm, s32 pid);
 void mm_task_unregister(struct mm_task *task);
+
+/*
+ * mm_set_kill_hook: HOOK(TASK) is called for each task that the OOM killer
+ * kills, after its fatal_signal was set; it makes TASK look, in user mode and
+ * in its sleep. Any context: it takes no lock that is held while a task is
+ * registered. NULL, as at boot: TASK's thread is unparked.
+ */
+void mm_set_kill_hook(void (*hook)(struct mm_task *task));
 
 /*
  * do_mmap: mmap(2) for anonymous memory. Returns the address, or -EINVAL,

@@ -82,6 +82,15 @@ int mm_prctl_set_mm(struct mm_struct *mm,
 		    const struct mm_set_mm *req) MM_MUST_CHECK;
 
 /*
+ * mm_prctl_map_set: the same for a program that has just been loaded: all of
+ * *MAP, the auxiliary vector AUXV of WORDS words, EXE with a reference more.
+ * Nothing is checked. 0, -ENOMEM. May sleep; takes the mmap lock.
+ */
+int mm_prctl_map_set(struct mm_struct *mm, const struct prctl_mm_map *map,
+		     const u64 *auxv, u32 words,
+		     struct file *exe) MM_MUST_CHECK;
+
+/*
  * mm_prctl_map_get: what is set now, 0 where nothing was; auxv_size is what
  * mm_auxv_get() gives, in bytes, auxv 0, exe_fd -1. mm_auxv_get: up to N words
  * of the auxiliary vector, its end included; how many. mm_exe_file_get: the

@@ -26,3 +26,12 @@ void machine_outb(u16 port, u8 value)
 {
 	x86_outb(port, value);
 }
+
+/* AT_HWCAP of getauxval(3). */
+u64 machine_hwcap(void)
+{
+	u32 r[4];
+
+	x86_cpuid(1, 0, r);
+	return r[3];
+}

@@ -32,10 +32,12 @@
 	X(SHM, "shm")			  /* one namespace of segments */      \
 	X(UFFD_CHANGING, "uffd_changing") /* filling against events */         \
 	X(INVALIDATE_LOCK, "invalidate_lock") /* filling against truncating */ \
-	X(SWAPON, "swapon")	/* swapon and swapoff, one at a time */        \
-	X(MMLIST, "mmlist")	/* list of address spaces with swap entries */ \
-	X(TASKS, "tasks")	/* registry of tasks */                        \
-	X(SHRINKER, "shrinker") /* registry of shrinkers */                    \
+	X(SWAPON, "swapon") /* swapon and swapoff, one at a time */            \
+	X(MMLIST, "mmlist") /* list of address spaces with swap entries */     \
+	X(TASKS, "tasks")   /* registry of tasks */                            \
+	X(TASK_LIST, "task_list") /* kernel: relations, signals */             \
+	X(TASK_DEAD, "task_dead") /* kernel: tasks to be freed */              \
+	X(SHRINKER, "shrinker")	  /* registry of shrinkers */                  \
 	X(SLAB_CACHES, "slab_caches")                                          \
 	X(CMA, "cma")			/* emptying a range of an area */      \
 	X(PERCPU_ALLOC, "percpu_alloc") /* making per-CPU chunks */            \

@@ -90,7 +90,9 @@ static bool kill_sharing(struct mm_task *task, void *arg)
 	 * wait for a monitor that never answers. */
 	if (task->mm == arg) {
 		WRITE_ONCE(task->fatal_signal, MM_SIGKILL);
-		if (task->thread)
+		if (space_sys.kill_hook)
+			space_sys.kill_hook(task);
+		else if (task->thread)
 			port_unpark(task->thread);
 	}
 	return false;

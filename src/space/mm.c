@@ -470,7 +470,7 @@ void mm_task_exec(struct mm_struct *mm)
 		mm_put(old);
 }
 
-void mm_task_register(struct mm_task *task, const char *comm)
+void mm_task_register_as(struct mm_task *task, const char *comm, s32 pid)
 {
 	struct mm_task *parent = port_current();
 	size_t i;
@@ -482,13 +482,23 @@ void mm_task_register(struct mm_task *task, const char *comm)
 	task->comm[i] = 0;
 	spin_lock(&space_sys.lock);
 	mm_verify(task->pprev == NULL);
-	task->pid = ++space_sys.next_pid;
+	task->pid = pid ? pid : ++space_sys.next_pid;
 	task->next = space_sys.tasks;
 	task->pprev = &space_sys.tasks;
 	if (task->next)
 		task->next->pprev = &task->next;
 	space_sys.tasks = task;
 	spin_unlock(&space_sys.lock);
+}
+
+void mm_task_register(struct mm_task *task, const char *comm)
+{
+	mm_task_register_as(task, comm, 0);
+}
+
+void mm_set_kill_hook(void (*hook)(struct mm_task *task))
+{
+	space_sys.kill_hook = hook;
 }
 
 void mm_task_unregister(struct mm_task *task)

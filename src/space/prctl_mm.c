@@ -334,6 +334,29 @@ static int set_all(struct mm_struct *mm, const struct mm_set_mm *req)
 	return err;
 }
 
+int mm_prctl_map_set(struct mm_struct *mm, const struct prctl_mm_map *map,
+		     const u64 *auxv, u32 words, struct file *exe)
+{
+	struct mm_exec *x = exec_make(mm);
+	struct file *old;
+
+	if (!x)
+		return -ENOMEM;
+	mm_verify(words <= MM_AUXV_WORDS);
+	mmap_write_lock(mm);
+	mm->start_brk = map->start_brk;
+	mm->brk = map->brk;
+	x->map = *map;
+	mm_memset(x->auxv, 0, sizeof(x->auxv));
+	mm_memcpy(x->auxv, auxv, 8UL * words);
+	old = x->exe;
+	x->exe = exe ? get_file(exe) : NULL;
+	mmap_write_unlock(mm);
+	if (old)
+		fput(old);
+	return 0;
+}
+
 /* Where OP's value stands in M; NULL: OP is none of those. */
 static u64 *map_word(struct prctl_mm_map *m, int op)
 {

@@ -170,6 +170,7 @@ struct space_state {
 	struct mm_task *tasks;
 	struct list_head mms;
 	s32 next_pid;
+	void (*kill_hook)(struct mm_task *task); /* mm_set_kill_hook() */
 	u32 next_asid;
 #define SPACE_NR_ASIDS 4096u		/* what 12-bit PCIDs allow */
 	u64 asids[SPACE_NR_ASIDS / 64]; /* taken; 0 is never given out */
