@@ -109,9 +109,10 @@ struct process {
 	wait_queue_head_t signal_wait;	    /* see signal_take() */
 	int exit_code;			    /* (T) as wait4 reports it */
 	bool group_exit, zombie, stopped, continued, told_stop; /* (T)(S) */
-	bool stopping;	/* (S) its threads are to stop, or have */
-	u32 nr_stopped; /* (S) threads that have */
-	bool subreaper; /* (T) PR_SET_CHILD_SUBREAPER */
+	bool stopping;	 /* (S) its threads are to stop, or have */
+	u32 nr_stopped;	 /* (S) threads that have */
+	bool subreaper;	 /* (T) PR_SET_CHILD_SUBREAPER */
+	bool membarrier; /* registered for it */
 	bool dumpable, did_exec;
 	int stop_code;
 	int exit_signal;
