@@ -13,16 +13,16 @@
 #include "vfs.h"
 
 #define WEAK __attribute__((weak))
-#define ABSENT_INT(proto)          \
-	WEAK proto;                \
-	WEAK proto                 \
-	{                          \
-		return -ENOSYS;    \
+#define ABSENT_INT(proto)       \
+	WEAK proto;             \
+	WEAK proto              \
+	{                       \
+		return -ENOSYS; \
 	}
-#define ABSENT_PTR(proto)             \
-	WEAK proto;                   \
-	WEAK proto                    \
-	{                             \
+#define ABSENT_PTR(proto)                \
+	WEAK proto;                      \
+	WEAK proto                       \
+	{                                \
 		return ERR_PTR(-ENOSYS); \
 	}
 #define ABSENT_NULL(proto)   \
@@ -51,6 +51,11 @@ ABSENT_PTR(struct file *vfs_open(int dfd, const char *path, u32 flags,
 ABSENT_PTR(struct file *vfs_open_exec(int dfd, const char *path))
 ABSENT_INT(int vfs_lookup(int dfd, const char *path, u32 lookup,
 			  struct dentry **out))
+ABSENT_INT(int blkdev_by_path(const char *path, struct port_bdev **out))
+WEAK u64 iter_put(struct iov_iter *iter, const void *buf, u64 n)
+{
+	return 0;
+}
 ABSENT_INT(int vfs_permission(const struct vnode *v, u32 mask))
 ABSENT_PTR(struct file *anon_file(const char *name,
 				  const struct file_operations *fop,
