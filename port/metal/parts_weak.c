@@ -31,6 +31,12 @@
 	{                    \
 		return NULL; \
 	}
+#define ABSENT_ZERO(proto) \
+	WEAK proto;        \
+	WEAK proto         \
+	{                  \
+		return 0;  \
+	}
 #define ABSENT_VOID(proto) \
 	WEAK proto;        \
 	WEAK proto         \
@@ -77,6 +83,15 @@ ABSENT_NULL(struct fs_struct *fs_get(struct fs_struct *fs))
 ABSENT_NULL(struct fs_struct *fs_copy(struct fs_struct *fs))
 ABSENT_VOID(void fs_put(struct fs_struct *fs))
 
+ABSENT_INT(int chrdev_register(u32 rdev, u32 nr, const char *name, u32 mode,
+			       const struct file_operations *fop,
+			       int (*open)(struct vnode *v, struct file *file)))
+ABSENT_VOID(void vfs_set_fifo_open(int (*open)(struct vnode *v,
+					       struct file *file)))
+ABSENT_ZERO(u64 iter_put(struct iov_iter *iter, const void *buf, u64 n))
+ABSENT_ZERO(u64 iter_get(struct iov_iter *iter, void *buf, u64 n))
+ABSENT_ZERO(u32 vfs_poll(struct file *file, struct poll_table *pt))
+
 /* Events and terminals. */
 ABSENT_VOID(void event_sys_init(void))
 ABSENT_INT(int event_init(void))
@@ -98,6 +113,7 @@ ABSENT_VOID(void time_process_init(struct process *p))
 ABSENT_VOID(void time_process_exec(struct process *p))
 ABSENT_VOID(void time_process_exit(struct process *p))
 ABSENT_VOID(void futex_exit(struct task *t))
+ABSENT_VOID(void futex_exec(struct task *t))
 ABSENT_INT(int user_read_timespec(struct ktimespec *out, u64 from))
 WEAK u64 timespec_ns(const struct ktimespec *t)
 {

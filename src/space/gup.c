@@ -481,27 +481,42 @@ u64 access_process_vm(struct mm_struct *mm, uva_t addr, void *buf, u64 n,
  * and without the mmap lock if somebody changes the space: page locks may be
  * held, for which he might be waiting.
  */
-static bool copy_present(struct mm_struct *mm, const struct copy_step *c)
+static bool present_lock(struct mm_struct *mm, uva_t addr, bool write,
+			 struct pt_slot *slot)
 {
-	bool write = (c->how & USER_WRITE) != 0, done = false;
 	struct vm_area_struct *vma;
-	struct pt_slot slot;
 	pte_t e;
 
 	if (!down_read_trylock(&mm->mmap_lock))
 		return false;
-	vma = find_vma(mm, c->user);
-	if (vma_contains(vma, c->user) && vma_access_own(vma, write) &&
-	    pt_lookup(&mm->pt, c->user, &slot)) {
-		pt_lock(&slot);
-		e = pt_get(&slot);
-		done = pte_present(e) && (!write || pte_write(e));
-		if (done)
-			copy_here(mm, &slot, c);
-		pt_unlock(&slot);
+	vma = find_vma(mm, addr);
+	if (vma_contains(vma, addr) && vma_access_own(vma, write) &&
+	    pt_lookup(&mm->pt, addr, slot)) {
+		pt_lock(slot);
+		e = pt_get(slot);
+		if (pte_present(e) && (!write || pte_write(e)))
+			return true;
+		pt_unlock(slot);
 	}
 	up_read(&mm->mmap_lock);
-	return done;
+	return false;
+}
+
+static void present_unlock(struct mm_struct *mm, const struct pt_slot *slot)
+{
+	pt_unlock(slot);
+	up_read(&mm->mmap_lock);
+}
+
+static bool copy_present(struct mm_struct *mm, const struct copy_step *c)
+{
+	struct pt_slot slot;
+
+	if (!present_lock(mm, c->user, (c->how & USER_WRITE) != 0, &slot))
+		return false;
+	copy_here(mm, &slot, c);
+	present_unlock(mm, &slot);
+	return true;
 }
 
 static u32 iter_how(const struct iov_iter *iter)
@@ -544,6 +559,77 @@ void iov_iter_user(struct iov_iter *iter, struct mm_struct *mm, uva_t addr,
 				  .fault_in = iter_fault_in,
 				  .uaddr = addr,
 				  .private = mm};
+}
+
+/* ---- words
+ * ------------------------------------------------------------------------ */
+
+/* The view of the word at ADDR, as others see it; table locked. */
+static u32 *word_map(const struct pt_slot *slot, uva_t addr, struct page **page)
+{
+	*page = pfn_to_page(pte_pfn(pt_get(slot)));
+	return (u32 *)((char *)page_map(*page) + (addr & (PAGE_SIZE - 1)));
+}
+
+static int word_check(struct mm_struct *mm, uva_t addr)
+{
+	if (addr % sizeof(u32) || addr >= mm->layout.task_size)
+		return -EFAULT;
+	return 0;
+}
+
+int user_load32_try(struct mm_struct *mm, uva_t addr, u32 *val)
+{
+	struct pt_slot slot;
+	struct page *page;
+	u32 *word;
+	int err = word_check(mm, addr);
+
+	if (err)
+		return err;
+	if (!present_lock(mm, addr, false, &slot))
+		return -EAGAIN;
+	word = word_map(&slot, addr, &page);
+	*val = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+	page_unmap(page, word);
+	present_unlock(mm, &slot);
+	return 0;
+}
+
+int user_cmpxchg32_try(struct mm_struct *mm, uva_t addr, u32 *old, u32 val)
+{
+	struct pt_slot slot;
+	struct page *page;
+	u32 *word;
+	pte_t e;
+	int err = word_check(mm, addr);
+
+	if (err)
+		return err;
+	if (!present_lock(mm, addr, true, &slot))
+		return -EAGAIN;
+	word = word_map(&slot, addr, &page);
+	*old = mm_cmpxchg(word, *old, val);
+	page_unmap(page, word);
+	e = pt_get(&slot);
+	if (!pte_same(e, pte_mkdirty(pte_mkyoung(e))))
+		pt_set(&slot, pte_mkdirty(pte_mkyoung(e)));
+	if (unlikely(__atomic_load_n(&mm->zaps, __ATOMIC_ACQUIRE)))
+		forget_here(mm, PAGE_ALIGN_DOWN(addr));
+	present_unlock(mm, &slot);
+	return 0;
+}
+
+int user_word_fault_in(struct mm_struct *mm, uva_t addr, bool write)
+{
+	char none;
+	struct copy_step nothing = {addr, &none, 0,
+				    USER_OWN | (write ? USER_WRITE : 0)};
+	int err = word_check(mm, addr);
+
+	if (!err && copy_wait(mm, &nothing))
+		err = -EFAULT;
+	return err;
 }
 
 /* ---- zeroes and strings
