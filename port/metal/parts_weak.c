@@ -88,7 +88,6 @@ ABSENT_INT(int chrdev_register(u32 rdev, u32 nr, const char *name, u32 mode,
 			       int (*open)(struct vnode *v, struct file *file)))
 ABSENT_VOID(void vfs_set_fifo_open(int (*open)(struct vnode *v,
 					       struct file *file)))
-ABSENT_ZERO(u64 iter_put(struct iov_iter *iter, const void *buf, u64 n))
 ABSENT_ZERO(u64 iter_get(struct iov_iter *iter, void *buf, u64 n))
 ABSENT_ZERO(u32 vfs_poll(struct file *file, struct poll_table *pt))
 
