@@ -19,6 +19,8 @@
  *    GUP-1  A frame is written only with its table locked and a writable entry
  *           in it, which is marked dirty: so no fork, no reclaim and no
  *           mprotect comes between the look and the write.
+ *           A CPU's own access on behalf of its task (port_user_copy()) obeys
+ *           the entry as the task's does, and needs no lock.
  *    GUP-2  A pin weighs PIN_BIAS references. Reclaim leaves pages of that
  *           weight where they are: a page that came back from swap beside a
  *           foreign reference would be copied at the next write.
@@ -440,13 +442,38 @@ static u64 within_page(uva_t user, u64 n)
 	return min(n, PAGE_SIZE - (user & (PAGE_SIZE - 1)));
 }
 
+/*
+ * The running task's own memory, as far as it is there, by the CPU's own
+ * accesses where the world has a CPU for it: what those may do needs no lock.
+ * Returns how many of N bytes were copied.
+ */
+static u64 copy_direct(struct mm_struct *mm, uva_t user, void *kernel, u64 n,
+		       u32 how)
+{
+	struct mm_task *task = port_current();
+	void *view = (void *)user;
+
+	if (!(how & USER_OWN) || task->mm != mm || task->active_mm != mm ||
+	    user >= mm->layout.task_size || n > mm->layout.task_size - user)
+		return 0;
+	return n - (how & USER_WRITE ? port_user_copy(view, kernel, n)
+				     : port_user_copy(kernel, view, n));
+}
+
 /* Returns how many of N bytes were not copied. HOW: USER_*. */
 static u64 copy_user(struct mm_struct *mm, uva_t user, void *kernel, u64 n,
 		     u32 how)
 {
 	while (n) {
-		struct copy_step c = {user, kernel, within_page(user, n), how};
+		u64 done = copy_direct(mm, user, kernel, n, how);
+		struct copy_step c;
 
+		user += done;
+		kernel = (char *)kernel + done;
+		n -= done;
+		if (!n)
+			break;
+		c = (struct copy_step){user, kernel, within_page(user, n), how};
 		if (copy_wait(mm, &c))
 			break;
 		user += c.n;
@@ -526,8 +553,11 @@ static u32 iter_how(const struct iov_iter *iter)
 
 static u64 iter_copy(struct iov_iter *iter, void *view, u64 n)
 {
-	u64 done = 0;
+	u64 done = copy_direct(iter->private, iter->uaddr, view, n,
+			       iter_how(iter));
 
+	iter->uaddr += done;
+	iter->count -= done;
 	while (done < n) {
 		struct copy_step c = {iter->uaddr, (char *)view + done,
 				      within_page(iter->uaddr, n - done),
@@ -651,13 +681,17 @@ u64 clear_user(struct mm_struct *mm, uva_t to, u64 n)
 	return n;
 }
 
+/* Divides a page. */
+#define STRING_STEP 128u
+
 s64 strncpy_from_user(struct mm_struct *mm, char *to, uva_t from, u64 n)
 {
 	for (u64 done = 0; done < n;) {
-		u64 part = min(n - done,
-			       PAGE_SIZE - ((from + done) & (PAGE_SIZE - 1)));
+		u64 part = min(n - done, STRING_STEP -
+						 ((from + done) &
+						  (STRING_STEP - 1)));
 
-		/* A page at a time: what is behind the end may be no memory. */
+		/* What is behind the end may be no memory, and long. */
 		if (copy_from_user(mm, to + done, from + done, part))
 			return -EFAULT;
 		for (u64 i = 0; i < part; i++)
