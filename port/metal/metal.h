@@ -77,6 +77,9 @@ void early_release(void);
  * devices enters it. Called by port_load_kernel_root() before it loads. */
 void metal_master_ready(u64 root_pfn);
 
+/* metal_crash_option: "crash=KIND" on the command line (crash.c). */
+void metal_crash_option(void);
+
 struct early_costs {
 	u64 tables, areas; /* bytes */
 };

@@ -327,6 +327,7 @@ static void first_thread(void *arg)
 	(void)arg;
 	boot_manager();
 	print_costs();
+	metal_crash_option();
 	blk_init();
 	kernel_main();
 	metal_fatal("kernel_main() returned");

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * crash.c - "crash=KIND" on the command line: after the boot the kernel does
+ * something that it must not do. So the last words (panic.c) can be tested,
+ * and looked at by who wonders what they would say.
+ */
+#include "metal.h"
+
+#include "base/string.h"
+
+static void write_null(void)
+{
+	*(volatile int *)8 = 1;
+}
+
+/* A user's address; with SMAP or without. */
+static void read_user(void)
+{
+	(void)*(volatile int *)0x400000;
+}
+
+static void write_text(void)
+{
+	*(volatile u8 *)(u64)__text_start = 0x90;
+}
+
+static void jump_data(void)
+{
+	static u8 code[] = {0xc3};
+	void (*volatile fn)(void) = (void (*)(void))(u64)code;
+
+	fn();
+}
+
+static u64 deeper(volatile u8 *above, u64 n)
+{
+	volatile u8 frame[512];
+
+	frame[0] = above[0];
+	return n ? deeper(frame, n + 1) + frame[0] : 0;
+}
+
+static void overflow(void)
+{
+	volatile u8 start[1] = {1};
+
+	(void)deeper(start, 1);
+}
+
+static void divide(void)
+{
+	volatile u64 zero = 0;
+
+	__asm__ volatile("divq %0" ::"r"((u64)zero), "a"(1ul), "d"(0ul) : "cc");
+}
+
+static void undefined(void)
+{
+	__asm__ volatile("ud2");
+}
+
+static void verify(void)
+{
+	volatile int one = 1;
+
+	mm_verify(one == 2);
+}
+
+static void noncanonical(void)
+{
+	(void)*(volatile int *)0x8000000000000000;
+}
+
+static void sleep_pinned(void)
+{
+	port_pin();
+	port_park(1);
+}
+
+static const struct {
+	const char *name;
+	void (*fn)(void);
+} kinds[] = {
+	{"null", write_null},	 {"user", read_user}, {"text", write_text},
+	{"exec", jump_data},	 {"stack", overflow}, {"divide", divide},
+	{"opcode", undefined},	 {"verify", verify},  {"wild", noncanonical},
+	{"sleep", sleep_pinned},
+};
+
+static void crash_thread(void *arg)
+{
+	void (*fn)(void) = (void (*)(void))(u64)arg;
+
+	fn();
+	metal_fatal("crash=: it did not");
+}
+
+void metal_crash_option(void)
+{
+	const char *want = metal_option("crash");
+	struct port_thread *t;
+
+	if (!want)
+		return;
+	for (u32 i = 0; i < ARRAY_SIZE(kinds); i++) {
+		size_t len = mm_strlen(kinds[i].name);
+
+		if (mm_strncmp(want, kinds[i].name, len) ||
+		    (want[len] && want[len] != ' '))
+			continue;
+		/* On a stack like any other's. */
+		if (port_thread_start(&t, "crash", -1, crash_thread,
+				      (void *)(u64)kinds[i].fn))
+			metal_fatal("crash=: no memory");
+		port_thread_join(t);
+	}
+	metal_fatal("command line: crash=%.20s: no such kind", want);
+}
