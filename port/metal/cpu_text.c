@@ -3,6 +3,7 @@
  * cpu_text.c - what /proc/cpuinfo says of a CPU: the fields of Linux on
  * x86-64 (proc(5)), the features by the names that programs look for there.
  */
+#include "clock.h"
 #include "metal.h"
 
 #include "base/seqbuf.h"

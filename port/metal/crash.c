@@ -8,20 +8,27 @@
 
 #include "base/string.h"
 
+/* The compiler need not see where it leads. */
+static volatile int *at(u64 addr)
+{
+	__asm__("" : "+r"(addr));
+	return (volatile int *)addr;
+}
+
 static void write_null(void)
 {
-	*(volatile int *)8 = 1;
+	*at(8) = 1;
 }
 
 /* A user's address; with SMAP or without. */
 static void read_user(void)
 {
-	(void)*(volatile int *)0x400000;
+	(void)*at(0x400000);
 }
 
 static void write_text(void)
 {
-	*(volatile u8 *)(u64)__text_start = 0x90;
+	*at((u64)__text_start) = 0;
 }
 
 static void jump_data(void)
@@ -68,7 +75,7 @@ static void verify(void)
 
 static void noncanonical(void)
 {
-	(void)*(volatile int *)0x8000000000000000;
+	(void)*at(1ul << 63);
 }
 
 static void sleep_pinned(void)

@@ -137,15 +137,15 @@ static const struct symbol *symbol_at(u64 addr, u64 *size)
 	return &s[low - 1];
 }
 
-u32 port_symbol(u64 addr, char *buf, u32 size)
+/* ADDR in words, as an address in the function that AT lies in. */
+static u32 symbol_text(u64 addr, u64 at, char *buf, u32 size)
 {
 	const struct symbol *s = NULL;
 	u64 bytes = 0;
 	u32 nr;
 
-	/* A return address may be the first one behind its function. */
-	if (is_text(addr - 1))
-		s = symbol_at(addr - 1, &bytes);
+	if (is_text(at))
+		s = symbol_at(at, &bytes);
 	if (!s)
 		return (u32)mm_scnprintf(buf, size, "0x%llx",
 					 (unsigned long long)addr);
@@ -155,6 +155,12 @@ u32 port_symbol(u64 addr, char *buf, u32 size)
 		(const char *)__symbols_start + 8 + nr * sizeof(*s) + s->name,
 		(unsigned long long)(addr - KERNEL_BASE - s->at),
 		(unsigned long long)bytes);
+}
+
+/* A return address may be the first one behind its function. */
+u32 port_symbol(u64 addr, char *buf, u32 size)
+{
+	return symbol_text(addr, addr - 1, buf, size);
 }
 
 /* ---- walking
@@ -254,10 +260,14 @@ u32 port_stack_trace(u64 *to, u32 max)
 
 static void print_trace(u64 sp, u64 bp)
 {
-	u64 trace[TRACE_MAX];
+	u64 trace[TRACE_MAX], stack = (u64)port_self()->stack;
 	char text[128];
-	u32 n = walk(sp, bp, trace, TRACE_MAX);
+	u32 n;
 
+	/* After an overflow the stack's own words are what there is. */
+	if (sp < stack && stack - sp < STACK_SIZE)
+		sp = stack;
+	n = walk(sp, bp, trace, TRACE_MAX);
 	pr_emerg("Call trace:");
 	for (u32 i = 0; i < n; i++) {
 		(void)port_symbol(trace[i], text, sizeof(text));
@@ -269,7 +279,7 @@ static void print_regs(const struct pt_regs *r)
 {
 	char text[128];
 
-	(void)port_symbol(r->rip + 1, text, sizeof(text));
+	(void)symbol_text(r->rip, r->rip, text, sizeof(text));
 	pr_emerg("RIP: %04x:%016llx %s", (u32)r->cs, (unsigned long long)r->rip,
 		 text);
 	pr_emerg("RSP: %04x:%016llx EFLAGS: %08x", (u32)r->ss,
