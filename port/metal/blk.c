@@ -81,6 +81,15 @@ const char *port_bdev_name(const struct port_bdev *bdev)
 	return bdev->name;
 }
 
+u64 blk_lost(void)
+{
+	u64 sum = 0;
+
+	for (u32 i = 0; i < blk_sys.nr; i++)
+		sum += vblk_lost(blk_sys.bdev[i].disk);
+	return sum;
+}
+
 void blk_polling(void)
 {
 	WRITE_ONCE(blk_sys.polling, true);

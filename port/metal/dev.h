@@ -121,7 +121,8 @@ void tlb_poll(void);
 /*
  * tlb_idle_enter: the running CPU goes idle: it leaves the process's table for
  * the kernel's, so that flushes need not wake it. tlb_idle_exit: the table is
- * back, flushed if it has to be. Interrupts off, around the halt.
+ * back, flushed if it has to be; again: nothing. Interrupts off, around the
+ * halt, and before the CPU leaves its idle thread for another.
  */
 void tlb_idle_enter(void);
 void tlb_idle_exit(void);
@@ -138,6 +139,8 @@ void tlb_stats(struct tlb_stats *sum);
 void blk_init(void);
 /* blk_polling: from now on disks are asked, not waited for: after a panic. */
 void blk_polling(void);
+/* blk_lost: ends of requests that no interrupt told of. */
+u64 blk_lost(void);
 
 /* serial_init: COM1; serial_start: its interrupts, from smp_start() on.
  * serial_write: any context, also before serial_init() (nothing happens). */

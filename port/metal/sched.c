@@ -298,6 +298,9 @@ void sched_left(struct port_thread *prev)
 static void switch_threads(struct metal_cpu *c, struct port_thread *prev,
 			   struct port_thread *next)
 {
+	/* The hook, and NEXT if it shares PREV's table, rely on that table. */
+	if (prev->idle)
+		tlb_idle_exit();
 	/* The manager's hook may take locks that flushes wait for. */
 	x86_sti();
 	if (switch_hook)

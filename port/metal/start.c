@@ -322,6 +322,14 @@ static void boot_manager(void)
 	early_release();
 }
 
+static bool is_selftest(const char *name)
+{
+	const char *s = metal_option("selftest");
+	size_t len = mm_strlen(name);
+
+	return s && !mm_strncmp(s, name, len) && word_end(s[len]);
+}
+
 static void first_thread(void *arg)
 {
 	(void)arg;
@@ -329,6 +337,8 @@ static void first_thread(void *arg)
 	print_costs();
 	metal_crash_option();
 	blk_init();
+	if (is_selftest("devs"))
+		machine_power_off(dev_selftest() ? 0 : 1);
 	kernel_main();
 	metal_fatal("kernel_main() returned");
 }

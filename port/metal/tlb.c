@@ -167,6 +167,7 @@ void port_load_root(u64 root, u32 asid)
 	unsigned long flags = port_irq_save();
 
 	mm_assert_lt(asid, NR_ASIDS);
+	tlb_sys.cpu[port_cpu()].idle_asid = 0;
 	load(&tlb_sys.cpu[port_cpu()], root, asid);
 	port_irq_restore(flags);
 }

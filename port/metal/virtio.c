@@ -28,13 +28,12 @@
 #include "virtio.h"
 
 #include <mmkit/errno.h>
-#include <mmkit/page_alloc.h>
+#include <mmkit/slab.h>
 
 #include "base/assert.h"
 #include "base/atomic.h"
 #include "base/printk.h"
 #include "base/string.h"
-#include "phys/page.h"
 
 #define DESC_NEXT  1u
 #define DESC_WRITE 2u
@@ -119,29 +118,23 @@ u32 virtq_size_bytes(u16 size)
 		     sizeof(struct vring_used_elem) * size + 2);
 }
 
+/* From a cache of objects of that size: contiguous, aligned to it. */
 static int alloc_rings(struct virtq *q)
 {
-	u64 pages = PFN_UP(virtq_size_bytes(q->size));
-	struct page *page;
+	u64 bytes = RING_ALIGN;
 	char *mem;
 
-	while (1ul << q->order < pages)
-		q->order++;
-	page = alloc_pages(GFP_KERNEL | __GFP_ZERO, q->order);
-	if (!page)
+	while (bytes < virtq_size_bytes(q->size))
+		bytes *= 2;
+	mem = kzalloc(bytes, GFP_KERNEL);
+	if (!mem)
 		return -ENOMEM;
-	mem = port_ram(PFN_PHYS(page_to_pfn(page)));
+	mm_verify(IS_ALIGNED((u64)mem, RING_ALIGN));
 	q->mem = mem;
 	q->desc = (struct vring_desc *)mem;
 	q->avail = (struct vring_avail *)(q->desc + q->size);
 	q->used = (struct vring_used *)(mem + used_offset(q->size));
 	return 0;
-}
-
-static void free_rings(struct virtq *q)
-{
-	__free_pages(pfn_to_page(PFN_DOWN(port_ram_phys(q->mem))), q->order);
-	q->mem = NULL;
 }
 
 int virtq_init(struct virtq *q, struct virtio_dev *dev, u16 index)
@@ -164,8 +157,10 @@ int virtq_init(struct virtq *q, struct virtio_dev *dev, u16 index)
 	for (u16 i = 0; i < q->size; i++)
 		q->next[i] = (u16)(i + 1);
 	err = dev->t->queue_set(dev, q);
-	if (err)
-		free_rings(q);
+	if (err) {
+		kfree(q->mem);
+		q->mem = NULL;
+	}
 	return err;
 }
 

@@ -100,7 +100,6 @@ struct virtq {
 	bool broken;	   /* the device wrote nonsense */
 	bool polled;	   /* no interrupts are wanted */
 	u16 notify_off;	   /* the transport's */
-	u32 order;	   /* of the memory */
 	void *mem;
 	struct vring_desc *desc;
 	volatile struct vring_avail *avail;

@@ -35,7 +35,6 @@
 #include "virtio_blk.h"
 
 #include <mmkit/errno.h>
-#include <mmkit/page_alloc.h>
 #include <mmkit/slab.h>
 
 #include "apic.h"
@@ -43,7 +42,6 @@
 #include "base/atomic.h"
 #include "base/printk.h"
 #include "machine.h"
-#include "phys/page.h"
 
 #define F_SEG_MAX (1ull << 2)
 #define F_RO	  (1ull << 5)
@@ -102,7 +100,6 @@ struct vblk {
 	struct irq_soft soft;
 	bool soft_asked;
 	struct vblk_slot *slots, *free;
-	u32 slot_order;
 	struct machine_timer watch;
 	struct virtq q;
 };
@@ -480,15 +477,9 @@ static void watch(struct machine_timer *timer)
 
 static int make_slots(struct vblk *d)
 {
-	u64 pages = PFN_UP(d->q.size * sizeof(struct vblk_slot));
-	struct page *page;
-
-	while (1ul << d->slot_order < pages)
-		d->slot_order++;
-	page = alloc_pages(GFP_KERNEL | __GFP_ZERO, d->slot_order);
-	if (!page)
+	d->slots = kzalloc(d->q.size * sizeof(struct vblk_slot), GFP_KERNEL);
+	if (!d->slots)
 		return -ENOMEM;
-	d->slots = page_view(page);
 	for (u32 i = 0; i < d->q.size; i++) {
 		d->slots[i].next = d->free;
 		d->free = &d->slots[i];
