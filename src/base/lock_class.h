@@ -19,12 +19,13 @@
 	X(TEST_A, "test_a") /* for tests */                                    \
 	X(TEST_B, "test_b")                                                    \
 	X(TEST_C, "test_c")                                                    \
-	X(F_POS, "f_pos")     /* position of an open file */                   \
-	X(MOUNT, "mount")     /* a kernel's: who is mounted where */           \
-	X(RENAME, "rename")   /* a kernel's: directories change parents */     \
-	X(VNODE, "vnode")     /* a kernel's: names and attributes */           \
-	X(OOM, "oom")	      /* one OOM kill at a time */                     \
-	X(HOTPLUG, "hotplug") /* memory online and offline */                  \
+	X(F_POS, "f_pos")	  /* position of an open file */               \
+	X(MOUNT, "mount")	  /* a kernel's: who is mounted where */       \
+	X(RENAME, "rename")	  /* a kernel's: directories change parents */ \
+	X(VNODE, "vnode")	  /* a kernel's: names and attributes */       \
+	X(PROC_TEXT, "proc_text") /* a kernel's: text of an open file */       \
+	X(OOM, "oom")		  /* one OOM kill at a time */                 \
+	X(HOTPLUG, "hotplug")	  /* memory online and offline */              \
 	X(MEMORY_FAILURE, "memory_failure") /* one report at a time */         \
 	X(I_RWSEM, "i_rwsem") /* contents and size of one inode */             \
 	X(MMAP_LOCK, "mmap_lock")                                              \
@@ -43,6 +44,10 @@
 	X(PERCPU_ALLOC, "percpu_alloc") /* making per-CPU chunks */            \
 	X(VMAP_PURGE, "vmap_purge")	/* flushing what was unmapped */       \
 	X(PAGE_LOCK, "page_lock")                                              \
+	X(EXT2_MAP, "ext2_map")	      /* a kernel's: blocks of a file */       \
+	X(EXT2_ALLOC, "ext2_alloc")   /* what is free of a file system */      \
+	X(EXT2_META, "ext2_meta")     /* filling its disk's pages */           \
+	X(EXT2_ICACHE, "ext2_icache") /* its inodes in memory */               \
 	X(I_MMAP, "i_mmap")                                                    \
 	X(ANON_VMA, "anon_vma")                                                \
 	X(PTL, "ptl") /* one page table */                                     \

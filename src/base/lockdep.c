@@ -137,7 +137,7 @@ static bool has_edge(u32 from, u32 to)
  */
 static bool find_path(u32 from, u32 to, u8 path[LOCKDEP_NODES + 1])
 {
-	u8 next[LOCKDEP_NODES], queue[LOCKDEP_NODES];
+	u8 *next = base_sys.lockdep.next, *queue = base_sys.lockdep.queue;
 	u64 seen[LOCKDEP_NODES / 64] = {0};
 	u32 head = 0, tail = 0, n = 0;
 

@@ -19,7 +19,7 @@ struct epoch_head;
 struct trace_record;
 
 /* Lock classes known to the checker; twice as many nodes with subclass 1. */
-#define LOCKDEP_CLASSES 128
+#define LOCKDEP_CLASSES 96
 #define LOCKDEP_NODES	(2 * LOCKDEP_CLASSES)
 
 struct lockdep_state {
@@ -29,6 +29,7 @@ struct lockdep_state {
 	u64 irqs_on[LOCKDEP_NODES / 64];  /* taken with interrupts on */
 	/* Row a, bit b: b was acquired while a was held. Bits only appear. */
 	u64 after[LOCKDEP_NODES][LOCKDEP_NODES / 64];
+	u8 next[LOCKDEP_NODES], queue[LOCKDEP_NODES]; /* the search's */
 };
 
 struct fail_state {
