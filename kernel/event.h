@@ -30,6 +30,9 @@ int event_init(void) MM_MUST_CHECK;
  */
 int fifo_open(struct vnode *v, struct file *file);
 
+/* pipe_fcntl: F_GETPIPE_SZ and F_SETPIPE_SZ; -EBADF: FILE is no pipe. */
+s64 pipe_fcntl(struct file *file, u32 cmd, u64 arg);
+
 /*
  * splice_direct: up to LEN bytes from IN at *IN_POS to OUT at *OUT_POS, through
  * a buffer of the kernel's: sendfile(2). POS moves by what was done. Bytes

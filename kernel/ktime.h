@@ -26,6 +26,8 @@ struct ktimeval {
 /* time_init: at boot, before the first system call: futex table, the thread
  * that looks after CPU clocks. 0 or -ENOMEM. */
 int time_init(void) MM_MUST_CHECK;
+/* time_exit: the machine's end, for tests: nobody uses any of it. */
+void time_exit(void);
 
 /* A new process (fork): no timers, whatever memory held. Any context. */
 void time_process_init(struct process *p);
@@ -35,12 +37,14 @@ void time_process_exec(struct process *p);
 void time_process_exit(struct process *p);
 
 /*
- * futex_exit: T, the running task, exits or executes another program: robust
+ * futex_exit: T, the running task, exits: robust
  * futexes (set_robust_list(2)) that it holds are marked and waiters woken; with
  * clear_child_tid set, that word becomes 0 and a waiter is woken, if others
  * share the memory. Call while T still has its address space. May sleep.
  */
 void futex_exit(struct task *t);
+/* futex_exec: the same for a thread that goes on in another program. */
+void futex_exec(struct task *t);
 /* futex_wake_user: FUTEX_WAKE of NR waiters at ADDR of the current task's
  * memory, shared or private; how many, or -errno. May sleep. */
 s64 futex_wake_user(u64 addr, u32 nr, bool shared);

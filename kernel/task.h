@@ -18,6 +18,7 @@
 #include "base/mutex.h"
 #include "base/spinlock.h"
 #include "base/wait.h"
+#include "ktimer.h"
 #include "machine.h"
 
 struct file;
@@ -109,9 +110,10 @@ struct process {
 	wait_queue_head_t signal_wait;	    /* see signal_take() */
 	int exit_code;			    /* (T) as wait4 reports it */
 	bool group_exit, zombie, stopped, continued, told_stop; /* (T)(S) */
-	bool stopping;	/* (S) its threads are to stop, or have */
-	u32 nr_stopped; /* (S) threads that have */
-	bool subreaper; /* (T) PR_SET_CHILD_SUBREAPER */
+	bool stopping;	 /* (S) its threads are to stop, or have */
+	u32 nr_stopped;	 /* (S) threads that have */
+	bool subreaper;	 /* (T) PR_SET_CHILD_SUBREAPER */
+	bool membarrier; /* registered for it */
 	bool dumpable, did_exec;
 	int stop_code;
 	int exit_signal;
@@ -122,10 +124,10 @@ struct process {
 	u64 utime, stime, cutime, cstime;  /* (T) of threads gone; children */
 	u64 min_flt, maj_flt, cmin_flt, cmaj_flt; /* (T) the same */
 	u64 nvcsw, nivcsw, maxrss, cmaxrss;
-	u64 start_ns;			 /* (C) */
-	struct machine_timer real_timer; /* alarm(2), ITIMER_REAL */
-	u64 real_interval;
-	void *timers;	  /* timer_create(2) */
+	u64 start_ns; /* (C) */
+	/* setitimer(2): ITIMER_REAL (alarm(2)), _VIRTUAL, _PROF: ktime.h. */
+	struct ktimer itimer[3];
+	void *timers;	  /* timer_create(2): time/posix_timer.c */
 	struct file *exe; /* (S) /proc/self/exe */
 	int oom_score_adj;
 };
@@ -155,6 +157,7 @@ struct task {
 	u64 altstack_size;
 	u32 altstack_flags;
 	uva_t set_child_tid, clear_child_tid, robust_list;
+	bool futex_gone; /* (A) futex_exit() has been through */
 	s32 exit_signal;
 	int exit_code;
 	bool dead;

@@ -50,6 +50,12 @@
  *       pa + n is the view of pa plus n within one online range.
  *   phys_addr_t port_ram_phys(const void *view)
  *       The inverse.
+ *   u64 port_user_copy(void *to, const void *from, u64 n), with PORT_USER_COPY
+ *   defined: optional
+ *       Copy N bytes as the running task's own accesses would; one of TO and
+ *       FROM is an address of its space, below its end, the other is the
+ *       kernel's. Ends where an access would fault: no fault is taken.
+ *       Returns the number of bytes that were not copied. Any context.
  *   void port_clear_page(void *view), void port_copy_page(void *to, const
  *   void *from)
  *       Whole pages of PAGE_SIZE, page aligned; charged to virtual time
@@ -349,6 +355,15 @@ int port_bdev_resize(struct port_bdev *bdev, u64 bytes) MM_MUST_CHECK;
 const char *port_bdev_name(const struct port_bdev *bdev);
 
 #include "port_inline.h"
+
+#ifndef PORT_USER_COPY
+static inline u64 port_user_copy(void *to, const void *from, u64 n)
+{
+	(void)to;
+	(void)from;
+	return n;
+}
+#endif
 
 #ifndef PORT_CPU_OR_NONE
 static inline int port_cpu_or_none(void)

@@ -26,6 +26,21 @@ u64 copy_to_user(struct mm_struct *mm, uva_t to, const void *from,
 u64 copy_from_user(struct mm_struct *mm, void *to, uva_t from,
 		   u64 n) MM_MUST_CHECK;
 
+/*
+ * Words that threads share (futexes), in one piece, as the process's own
+ * access would be. The _try functions do not sleep, spinlocks may be held:
+ * 0; -EAGAIN: the page is not there, or the space is being changed: give the
+ * spinlocks back, user_word_fault_in(), try again; -EFAULT: no such word, or
+ * not on a multiple of 4. user_cmpxchg32_try: the word becomes VAL if it is
+ * *OLD; *OLD is what it was. Full order. user_word_fault_in: may sleep; 0;
+ * -EFAULT: no mapping, no right, no memory.
+ */
+int user_load32_try(struct mm_struct *mm, uva_t addr, u32 *val) MM_MUST_CHECK;
+int user_cmpxchg32_try(struct mm_struct *mm, uva_t addr, u32 *old,
+		       u32 val) MM_MUST_CHECK;
+int user_word_fault_in(struct mm_struct *mm, uva_t addr,
+		       bool write) MM_MUST_CHECK;
+
 /* clear_user: N zero bytes at TO. Returns the number not written. */
 u64 clear_user(struct mm_struct *mm, uva_t to, u64 n) MM_MUST_CHECK;
 

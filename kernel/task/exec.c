@@ -545,7 +545,7 @@ static void exec_commit(struct exec *e, struct exec_spare *s, uva_t sp)
 	struct process *p = t->proc;
 	unsigned long flags;
 
-	futex_exit(t);
+	futex_exec(t);
 	t->robust_list = t->clear_child_tid = t->set_child_tid = 0;
 	time_process_exec(p);
 	note_maxrss(t);

@@ -19,6 +19,7 @@
 
 struct metal_cpu *metal_cpus[MM_NR_CPUS];
 struct metal_features metal_features = {.phys_bits = 36, .virt_bits = 48};
+bool metal_smap; /* of them, for usercopy.S */
 
 static u64 idt[512] MM_ALIGNED(16);
 
@@ -84,6 +85,7 @@ void cpu_probe(void)
 	f->xsave = f->leaf1_ecx >> 26 & 1;
 	f->smep = f->leaf7_ebx >> 7 & 1;
 	f->smap = f->leaf7_ebx >> 20 & 1;
+	metal_smap = f->smap;
 	f->umip = f->leaf7_ecx >> 2 & 1;
 	f->invpcid = f->leaf7_ebx >> 10 & 1;
 	f->pcid = f->leaf1_ecx >> 17 & 1;

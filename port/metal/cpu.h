@@ -139,6 +139,7 @@ struct metal_features {
 	u32 leaf1_ecx, leaf1_edx, leaf7_ebx, leaf7_ecx, ext_ecx, ext_edx;
 };
 extern struct metal_features metal_features;
+extern bool metal_smap;
 
 static inline void x86_cpuid(u32 leaf, u32 sub, u32 out[4])
 {

@@ -13,16 +13,16 @@
 #include "vfs.h"
 
 #define WEAK __attribute__((weak))
-#define ABSENT_INT(proto)          \
-	WEAK proto;                \
-	WEAK proto                 \
-	{                          \
-		return -ENOSYS;    \
+#define ABSENT_INT(proto)       \
+	WEAK proto;             \
+	WEAK proto              \
+	{                       \
+		return -ENOSYS; \
 	}
-#define ABSENT_PTR(proto)             \
-	WEAK proto;                   \
-	WEAK proto                    \
-	{                             \
+#define ABSENT_PTR(proto)                \
+	WEAK proto;                      \
+	WEAK proto                       \
+	{                                \
 		return ERR_PTR(-ENOSYS); \
 	}
 #define ABSENT_NULL(proto)   \
@@ -30,6 +30,12 @@
 	WEAK proto           \
 	{                    \
 		return NULL; \
+	}
+#define ABSENT_ZERO(proto) \
+	WEAK proto;        \
+	WEAK proto         \
+	{                  \
+		return 0;  \
 	}
 #define ABSENT_VOID(proto) \
 	WEAK proto;        \
@@ -51,6 +57,11 @@ ABSENT_PTR(struct file *vfs_open(int dfd, const char *path, u32 flags,
 ABSENT_PTR(struct file *vfs_open_exec(int dfd, const char *path))
 ABSENT_INT(int vfs_lookup(int dfd, const char *path, u32 lookup,
 			  struct dentry **out))
+ABSENT_INT(int blkdev_by_path(const char *path, struct port_bdev **out))
+WEAK u64 iter_put(struct iov_iter *iter, const void *buf, u64 n)
+{
+	return 0;
+}
 ABSENT_INT(int vfs_permission(const struct vnode *v, u32 mask))
 ABSENT_PTR(struct file *anon_file(const char *name,
 				  const struct file_operations *fop,
@@ -71,6 +82,14 @@ ABSENT_NULL(struct fs_struct *fs_new(void))
 ABSENT_NULL(struct fs_struct *fs_get(struct fs_struct *fs))
 ABSENT_NULL(struct fs_struct *fs_copy(struct fs_struct *fs))
 ABSENT_VOID(void fs_put(struct fs_struct *fs))
+
+ABSENT_INT(int chrdev_register(u32 rdev, u32 nr, const char *name, u32 mode,
+			       const struct file_operations *fop,
+			       int (*open)(struct vnode *v, struct file *file)))
+ABSENT_VOID(void vfs_set_fifo_open(int (*open)(struct vnode *v,
+					       struct file *file)))
+ABSENT_ZERO(u64 iter_get(struct iov_iter *iter, void *buf, u64 n))
+ABSENT_ZERO(u32 vfs_poll(struct file *file, struct poll_table *pt))
 
 /* Events and terminals. */
 ABSENT_VOID(void event_sys_init(void))
@@ -93,6 +112,7 @@ ABSENT_VOID(void time_process_init(struct process *p))
 ABSENT_VOID(void time_process_exec(struct process *p))
 ABSENT_VOID(void time_process_exit(struct process *p))
 ABSENT_VOID(void futex_exit(struct task *t))
+ABSENT_VOID(void futex_exec(struct task *t))
 ABSENT_INT(int user_read_timespec(struct ktimespec *out, u64 from))
 WEAK u64 timespec_ns(const struct ktimespec *t)
 {

@@ -162,6 +162,15 @@ static inline phys_addr_t port_ram_phys(const void *view)
 	return (phys_addr_t)view - METAL_DIRECT;
 }
 
+#define PORT_USER_COPY 1
+
+u64 metal_user_copy(void *to, const void *from, u64 n);
+
+static inline u64 port_user_copy(void *to, const void *from, u64 n)
+{
+	return metal_user_copy(to, from, n);
+}
+
 static inline void port_clear_page(void *view)
 {
 	unsigned long words = PAGE_SIZE / 8;

@@ -164,9 +164,29 @@ static const char *fault_why(u64 error, u64 va)
 	return error & 1 ? ": protected" : ": nothing is mapped there";
 }
 
+/* A place that may fault, and where it goes on then. */
+struct fixup {
+	u64 from, to;
+};
+
+static bool fix_up(struct pt_regs *regs)
+{
+	extern const struct fixup __fixup_start[], __fixup_end[];
+
+	for (const struct fixup *f = __fixup_start; f < __fixup_end; f++)
+		if (f->from == regs->rip) {
+			regs->rip = f->to;
+			return true;
+		}
+	return false;
+}
+
 void metal_kernel_trap(struct pt_regs *regs, u64 vector, u64 error, u64 va)
 {
 	char text[160];
+
+	if (vector == VEC_PF && fix_up(regs))
+		return;
 
 	if (vector == VEC_PF)
 		(void)mm_scnprintf(text, sizeof(text),

@@ -19,6 +19,8 @@
  *    GUP-1  A frame is written only with its table locked and a writable entry
  *           in it, which is marked dirty: so no fork, no reclaim and no
  *           mprotect comes between the look and the write.
+ *           A CPU's own access on behalf of its task (port_user_copy()) obeys
+ *           the entry as the task's does, and needs no lock.
  *    GUP-2  A pin weighs PIN_BIAS references. Reclaim leaves pages of that
  *           weight where they are: a page that came back from swap beside a
  *           foreign reference would be copied at the next write.
@@ -440,13 +442,38 @@ static u64 within_page(uva_t user, u64 n)
 	return min(n, PAGE_SIZE - (user & (PAGE_SIZE - 1)));
 }
 
+/*
+ * The running task's own memory, as far as it is there, by the CPU's own
+ * accesses where the world has a CPU for it: what those may do needs no lock.
+ * Returns how many of N bytes were copied.
+ */
+static u64 copy_direct(struct mm_struct *mm, uva_t user, void *kernel, u64 n,
+		       u32 how)
+{
+	struct mm_task *task = port_current();
+	void *view = (void *)user;
+
+	if (!(how & USER_OWN) || task->mm != mm || task->active_mm != mm ||
+	    user >= mm->layout.task_size || n > mm->layout.task_size - user)
+		return 0;
+	return n - (how & USER_WRITE ? port_user_copy(view, kernel, n)
+				     : port_user_copy(kernel, view, n));
+}
+
 /* Returns how many of N bytes were not copied. HOW: USER_*. */
 static u64 copy_user(struct mm_struct *mm, uva_t user, void *kernel, u64 n,
 		     u32 how)
 {
 	while (n) {
-		struct copy_step c = {user, kernel, within_page(user, n), how};
+		u64 done = copy_direct(mm, user, kernel, n, how);
+		struct copy_step c;
 
+		user += done;
+		kernel = (char *)kernel + done;
+		n -= done;
+		if (!n)
+			break;
+		c = (struct copy_step){user, kernel, within_page(user, n), how};
 		if (copy_wait(mm, &c))
 			break;
 		user += c.n;
@@ -481,27 +508,42 @@ u64 access_process_vm(struct mm_struct *mm, uva_t addr, void *buf, u64 n,
  * and without the mmap lock if somebody changes the space: page locks may be
  * held, for which he might be waiting.
  */
-static bool copy_present(struct mm_struct *mm, const struct copy_step *c)
+static bool present_lock(struct mm_struct *mm, uva_t addr, bool write,
+			 struct pt_slot *slot)
 {
-	bool write = (c->how & USER_WRITE) != 0, done = false;
 	struct vm_area_struct *vma;
-	struct pt_slot slot;
 	pte_t e;
 
 	if (!down_read_trylock(&mm->mmap_lock))
 		return false;
-	vma = find_vma(mm, c->user);
-	if (vma_contains(vma, c->user) && vma_access_own(vma, write) &&
-	    pt_lookup(&mm->pt, c->user, &slot)) {
-		pt_lock(&slot);
-		e = pt_get(&slot);
-		done = pte_present(e) && (!write || pte_write(e));
-		if (done)
-			copy_here(mm, &slot, c);
-		pt_unlock(&slot);
+	vma = find_vma(mm, addr);
+	if (vma_contains(vma, addr) && vma_access_own(vma, write) &&
+	    pt_lookup(&mm->pt, addr, slot)) {
+		pt_lock(slot);
+		e = pt_get(slot);
+		if (pte_present(e) && (!write || pte_write(e)))
+			return true;
+		pt_unlock(slot);
 	}
 	up_read(&mm->mmap_lock);
-	return done;
+	return false;
+}
+
+static void present_unlock(struct mm_struct *mm, const struct pt_slot *slot)
+{
+	pt_unlock(slot);
+	up_read(&mm->mmap_lock);
+}
+
+static bool copy_present(struct mm_struct *mm, const struct copy_step *c)
+{
+	struct pt_slot slot;
+
+	if (!present_lock(mm, c->user, (c->how & USER_WRITE) != 0, &slot))
+		return false;
+	copy_here(mm, &slot, c);
+	present_unlock(mm, &slot);
+	return true;
 }
 
 static u32 iter_how(const struct iov_iter *iter)
@@ -511,8 +553,11 @@ static u32 iter_how(const struct iov_iter *iter)
 
 static u64 iter_copy(struct iov_iter *iter, void *view, u64 n)
 {
-	u64 done = 0;
+	u64 done = copy_direct(iter->private, iter->uaddr, view, n,
+			       iter_how(iter));
 
+	iter->uaddr += done;
+	iter->count -= done;
 	while (done < n) {
 		struct copy_step c = {iter->uaddr, (char *)view + done,
 				      within_page(iter->uaddr, n - done),
@@ -546,6 +591,77 @@ void iov_iter_user(struct iov_iter *iter, struct mm_struct *mm, uva_t addr,
 				  .private = mm};
 }
 
+/* ---- words
+ * ------------------------------------------------------------------------ */
+
+/* The view of the word at ADDR, as others see it; table locked. */
+static u32 *word_map(const struct pt_slot *slot, uva_t addr, struct page **page)
+{
+	*page = pfn_to_page(pte_pfn(pt_get(slot)));
+	return (u32 *)((char *)page_map(*page) + (addr & (PAGE_SIZE - 1)));
+}
+
+static int word_check(struct mm_struct *mm, uva_t addr)
+{
+	if (addr % sizeof(u32) || addr >= mm->layout.task_size)
+		return -EFAULT;
+	return 0;
+}
+
+int user_load32_try(struct mm_struct *mm, uva_t addr, u32 *val)
+{
+	struct pt_slot slot;
+	struct page *page;
+	u32 *word;
+	int err = word_check(mm, addr);
+
+	if (err)
+		return err;
+	if (!present_lock(mm, addr, false, &slot))
+		return -EAGAIN;
+	word = word_map(&slot, addr, &page);
+	*val = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+	page_unmap(page, word);
+	present_unlock(mm, &slot);
+	return 0;
+}
+
+int user_cmpxchg32_try(struct mm_struct *mm, uva_t addr, u32 *old, u32 val)
+{
+	struct pt_slot slot;
+	struct page *page;
+	u32 *word;
+	pte_t e;
+	int err = word_check(mm, addr);
+
+	if (err)
+		return err;
+	if (!present_lock(mm, addr, true, &slot))
+		return -EAGAIN;
+	word = word_map(&slot, addr, &page);
+	*old = mm_cmpxchg(word, *old, val);
+	page_unmap(page, word);
+	e = pt_get(&slot);
+	if (!pte_same(e, pte_mkdirty(pte_mkyoung(e))))
+		pt_set(&slot, pte_mkdirty(pte_mkyoung(e)));
+	if (unlikely(__atomic_load_n(&mm->zaps, __ATOMIC_ACQUIRE)))
+		forget_here(mm, PAGE_ALIGN_DOWN(addr));
+	present_unlock(mm, &slot);
+	return 0;
+}
+
+int user_word_fault_in(struct mm_struct *mm, uva_t addr, bool write)
+{
+	char none;
+	struct copy_step nothing = {addr, &none, 0,
+				    USER_OWN | (write ? USER_WRITE : 0)};
+	int err = word_check(mm, addr);
+
+	if (!err && copy_wait(mm, &nothing))
+		err = -EFAULT;
+	return err;
+}
+
 /* ---- zeroes and strings
  * ------------------------------------------------------------------------ */
 
@@ -565,13 +681,17 @@ u64 clear_user(struct mm_struct *mm, uva_t to, u64 n)
 	return n;
 }
 
+/* Divides a page. */
+#define STRING_STEP 128u
+
 s64 strncpy_from_user(struct mm_struct *mm, char *to, uva_t from, u64 n)
 {
 	for (u64 done = 0; done < n;) {
-		u64 part = min(n - done,
-			       PAGE_SIZE - ((from + done) & (PAGE_SIZE - 1)));
+		u64 part = min(n - done, STRING_STEP -
+						 ((from + done) &
+						  (STRING_STEP - 1)));
 
-		/* A page at a time: what is behind the end may be no memory. */
+		/* What is behind the end may be no memory, and long. */
 		if (copy_from_user(mm, to + done, from + done, part))
 			return -EFAULT;
 		for (u64 i = 0; i < part; i++)
