@@ -14,7 +14,6 @@
 #include "time_priv.h"
 
 #define CPUCLOCK_THREAD 4
-#define TICKS_PER_SEC	100UL /* times(2), as sysconf(_SC_CLK_TCK) says */
 
 /* ---- user memory -----------------------------------------------------------
  */
@@ -238,24 +237,8 @@ static s64 sys_time(const struct sys_args *s)
 	return now;
 }
 
-static s64 sys_times(const struct sys_args *s)
-{
-	struct process *p = current->proc;
-	u64 t[4], unit = NSEC_PER_SEC / TICKS_PER_SEC;
-
-	process_cpu_times(p, &t[0], &t[1]);
-	t[2] = READ_ONCE(p->cutime);
-	t[3] = READ_ONCE(p->cstime);
-	for (u32 i = 0; i < 4; i++)
-		t[i] /= unit;
-	if (s->a[0] && user_write(s->a[0], t, sizeof(t)))
-		return -EFAULT;
-	return (s64)(port_now_ns() / unit);
-}
-
 static const struct syscall_def clock_calls[] = {
 	{96, "gettimeofday", sys_gettimeofday},
-	{100, "times", sys_times},
 	{164, "settimeofday", sys_settimeofday},
 	{201, "time", sys_time},
 	{227, "clock_settime", sys_clock_settime},

@@ -356,6 +356,10 @@ void metal_preempt(void)
 /* At the end of an interrupt of the kernel; interrupts off. */
 void metal_preempt_irq(void)
 {
+	/* A copy from a user may have been interrupted: what it may touch is
+	 * not for the others; IRETQ brings its flags back. */
+	if (metal_smap)
+		__asm__ volatile("clac" ::: "memory");
 	schedule(false);
 }
 
