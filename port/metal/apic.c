@@ -69,6 +69,7 @@
 #define IOAPIC_MASKED (1u << 16)
 #define IOAPIC_LEVEL  (1u << 15)
 #define IOAPIC_LOW    (1u << 13)
+#define IOAPIC_USUAL  0xfec00000u
 
 #define MAX_HANDLERS 64
 
@@ -433,24 +434,34 @@ static void pic_mask(void)
 	x86_outb(0xa1, 0xff);
 }
 
+static void ioapic_add(u32 id, phys_addr_t addr, u32 gsi_base)
+{
+	struct ioapic *io = &apic_sys.ioapic[apic_sys.nr_ioapics];
+	u32 version;
+
+	io->regs = metal_map_io(addr, PAGE_SIZE);
+	if (!io->regs)
+		return;
+	version = ioapic_get(io, 1);
+	if (version == ~0u || !version) /* nothing is there */
+		return;
+	io->gsi_base = gsi_base;
+	io->lines = (version >> 16 & 0xff) + 1;
+	for (u32 line = 0; line < io->lines; line++)
+		ioapic_set(io, 0x10 + 2 * line, IOAPIC_MASKED);
+	apic_sys.nr_ioapics++;
+	pr_info("apic: I/O APIC %u at 0x%llx, lines %u-%u", id,
+		(unsigned long long)addr, gsi_base, gsi_base + io->lines - 1);
+}
+
+/* Without tables: one where PCs have it, if it answers. */
 static void ioapics_init(void)
 {
-	for (u32 i = 0; i < acpi.nr_ioapics; i++) {
-		struct ioapic *io = &apic_sys.ioapic[apic_sys.nr_ioapics];
-
-		io->regs = metal_map_io(acpi.ioapic[i].addr, PAGE_SIZE);
-		if (!io->regs)
-			continue;
-		io->gsi_base = acpi.ioapic[i].gsi_base;
-		io->lines = (ioapic_get(io, 1) >> 16 & 0xff) + 1;
-		for (u32 line = 0; line < io->lines; line++)
-			ioapic_set(io, 0x10 + 2 * line, IOAPIC_MASKED);
-		apic_sys.nr_ioapics++;
-		pr_info("apic: I/O APIC %u at 0x%llx, lines %u-%u",
-			acpi.ioapic[i].id,
-			(unsigned long long)acpi.ioapic[i].addr, io->gsi_base,
-			io->gsi_base + io->lines - 1);
-	}
+	for (u32 i = 0; i < acpi.nr_ioapics; i++)
+		ioapic_add(acpi.ioapic[i].id, acpi.ioapic[i].addr,
+			   acpi.ioapic[i].gsi_base);
+	if (!acpi.has_madt)
+		ioapic_add(0, IOAPIC_USUAL, 0);
 }
 
 void apic_init_cpu(void)

@@ -156,6 +156,9 @@ void power_init(void);
 /* dev_selftest: exercise all of the above and log each result; the last line
  * is "selftest: devs: ok" or "... FAILED". May sleep. True: all well. */
 bool dev_selftest(void);
+/* dev_echo: what is typed comes back, a letter as the next one; "." ends the
+ * machine. May sleep. */
+_Noreturn void dev_echo(void);
 
 /* ---- what the devices ask for -----------------------------------------------
  */

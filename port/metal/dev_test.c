@@ -271,6 +271,42 @@ static void test_calls(char *figures, u32 size)
 	mm_snprintf(figures, size, "%u calls", calls_made);
 }
 
+/* ---- the console ------------------------------------------------------------
+ */
+
+static struct {
+	struct port_thread *reader;
+	u32 head, tail; /* of the bytes that came */
+	u8 bytes[256];
+} echo;
+
+static void echo_rx(u8 byte)
+{
+	if (!port_in_irq())
+		byte = '!';
+	echo.bytes[echo.head % sizeof(echo.bytes)] = byte;
+	smp_store_release(&echo.head, echo.head + 1);
+	port_unpark(echo.reader);
+}
+
+_Noreturn void dev_echo(void)
+{
+	u8 byte = 0;
+
+	echo.reader = port_self();
+	machine_console_on_rx(echo_rx);
+	pr_info("selftest: echo: ready");
+	while (byte != '.') {
+		while (smp_load_acquire(&echo.head) == echo.tail)
+			(void)port_park(UINT64_MAX);
+		byte = echo.bytes[echo.tail++ % sizeof(echo.bytes)];
+		if (byte >= 'a' && byte < 'z')
+			byte++;
+		machine_console_write((const char *)&byte, 1);
+	}
+	machine_power_off(0);
+}
+
 /* ---- all of it --------------------------------------------------------------
  */
 

@@ -15,8 +15,8 @@
 #define TEST_ASID 4000u
 #define TEST_VA	  0x10000000000ul
 #define TEST_SPAN (64 * PAGE_SIZE)
-#define NR_FRAMES 4u /* that the page of one CPU changes between */
-#define ROUNDS	  40u
+#define NR_FRAMES 4u	 /* that the page of one CPU changes between */
+#define CHANGES	  80u	 /* of all pages together, in one mode */
 #define ENTRY	  0x63ul /* present, writable, accessed, dirty */
 #define ENTRY_G	  0x100ul
 
@@ -172,7 +172,7 @@ static void tlb_member(int cpu, void *arg)
 	port_load_root(tt.root, TEST_ASID);
 	/* On until the last one is through, so that all run at once. */
 	for (u32 i = 0; test_good() && READ_ONCE(tt.done) < nr; i++) {
-		if (i == ROUNDS)
+		if (i == CHANGES / nr)
 			mm_fetch_add(&tt.done, 1);
 		change(cpu, mode);
 		if (mode == FLUSH_LOCKED)

@@ -339,6 +339,12 @@ static void first_thread(void *arg)
 	blk_init();
 	if (is_selftest("devs"))
 		machine_power_off(dev_selftest() ? 0 : 1);
+	if (is_selftest("echo"))
+		dev_echo();
+	if (is_selftest("off"))
+		machine_power_off(7);
+	if (is_selftest("restart"))
+		machine_restart();
 	kernel_main();
 	metal_fatal("kernel_main() returned");
 }

@@ -18,10 +18,13 @@
  * The last page of a disk that is not a multiple of a page: what lies behind
  * the end reads as zero and is dropped when written.
  *
- * A disk that interrupts no more is noticed by a timer that runs while there
+ * A disk that does not interrupt is noticed by a timer that runs while there
  * are requests: it looks into the queue, and often, once that has helped
- * thrice. A disk whose queue holds nonsense is reset, so that it touches no
- * memory any more, and everything that waits for it fails.
+ * thrice. After some interrupts that did their work the timer is not needed
+ * any more. (Where idle time is skipped, as by QEMU's -icount, a timer that is
+ * always armed would make time run while a disk works.) A disk whose queue
+ * holds nonsense is reset, so that it touches no memory any more, and
+ * everything that waits for it fails.
  *
  * Durability. A disk with a write-back cache has FLUSH: what ended before the
  * flush was submitted is on the medium when it ends. Without the feature the
@@ -64,6 +67,7 @@
 #define WATCH_NS     1000000000ull
 #define WATCH_FAST   2000000ull
 #define STUCK_NS     30000000000ull
+#define TRUSTED	     16u /* interrupts that did work */
 
 struct vblk_header {
 	u32 type, reserved;
@@ -95,6 +99,7 @@ struct vblk {
 	u64 bytes;
 	u32 busy; /* bios that have not ended */
 	u64 lost;
+	u32 trusted;		      /* interrupts that found something done */
 	struct port_bio *head, *tail; /* wait for room */
 	struct port_bio *refused;     /* end in a soft interrupt, with status */
 	struct irq_soft soft;
@@ -252,6 +257,14 @@ static void issue_waiting(struct vblk *d)
 /* ---- submitting -------------------------------------------------------------
  */
 
+/* Look whether an interrupt was missed, in a while. */
+static void arm_watch(struct vblk *d)
+{
+	d->watch.expires =
+		port_now_ns() + (d->lost >= 3 ? WATCH_FAST : WATCH_NS);
+	machine_timer_arm(&d->watch);
+}
+
 /* 0: the device shall have it; 1: there is nothing to do; or why not. */
 static int judge(const struct vblk *d, const struct port_bio *bio)
 {
@@ -284,10 +297,8 @@ void vblk_submit(struct vblk *d, struct port_bio *bio)
 	bio->status = 0;
 	flags = lock(d);
 	verdict = judge(d, bio);
-	if (d->busy++ == 0 && !d->watch.armed) {
-		d->watch.expires = port_now_ns() + WATCH_NS;
-		machine_timer_arm(&d->watch);
-	}
+	if (d->busy++ == 0 && d->trusted < TRUSTED && !d->watch.armed)
+		arm_watch(d);
 	if (verdict) {
 		d->busy--;
 		refuse(d, bio, min(verdict, 0));
@@ -434,7 +445,8 @@ static void vblk_interrupt(void *arg)
 		return;
 	if (why & VIRTIO_ISR_CONFIG)
 		read_capacity(d);
-	(void)vblk_poll(d);
+	if (vblk_poll(d) && d->trusted < TRUSTED)
+		d->trusted++;
 }
 
 /* ---- the watchdog -----------------------------------------------------------
@@ -466,10 +478,8 @@ static void watch(struct machine_timer *timer)
 		pr_warn("%s: a request takes more than %llu s", d->name,
 			STUCK_NS / 1000000000ull);
 	}
-	if (!vblk_busy(d))
-		return;
-	timer->expires = port_now_ns() + (d->lost >= 3 ? WATCH_FAST : WATCH_NS);
-	machine_timer_arm(timer);
+	if (vblk_busy(d) && d->trusted < TRUSTED)
+		arm_watch(d);
 }
 
 /* ---- opening ----------------------------------------------------------------
