@@ -278,7 +278,7 @@ void kernel_main(void)
 	run_init();
 }
 
-_Noreturn void kernel_init_ended(int code)
+void kernel_init_ended(int code)
 {
 	char line[80];
 

@@ -75,7 +75,7 @@ static void zombie_notify(struct process *p)
 	int code = p->exit_code & 0x7f ? CLD_KILLED : CLD_EXITED;
 	int status = p->exit_code & 0x7f ? p->exit_code & 0x7f
 					 : p->exit_code >> 8 & 0xff;
-	bool forgotten = parent_ignores(p);
+	bool forgotten = !p->parent || parent_ignores(p);
 
 	notify_parent(p, code, status);
 	if (forgotten)
@@ -222,7 +222,7 @@ _Noreturn void do_exit(int code)
 	t->exit_code = code;
 	t->restore_blocked = false;
 	last = last_thread(t);
-	if (last && t->proc->tgid == 1)
+	if (last && t->proc->tgid == 1) /* returns in tests only */
 		kernel_init_ended(t->proc->group_exit ? t->proc->exit_code
 						      : code);
 	futex_exit(t);

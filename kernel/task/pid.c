@@ -286,12 +286,13 @@ static int caches_init(struct task_state *s)
 {
 	s->task_cache = kmem_cache_create("task_struct", sizeof(struct task), 0,
 					  SLAB_NO_MERGE, NULL);
-	s->process_cache = kmem_cache_create(
-		"signal_struct", sizeof(struct process), 0, 0, NULL);
+	s->process_cache =
+		kmem_cache_create("signal_struct", sizeof(struct process), 0,
+				  SLAB_NO_MERGE, NULL);
 	s->sighand_cache = kmem_cache_create("sighand", sizeof(struct sighand),
 					     0, 0, NULL);
 	s->sigqueue_cache = kmem_cache_create(
-		"sigqueue", sizeof(struct sigqueue), 0, 0, NULL);
+		"sigqueue", sizeof(struct sigqueue), 0, SLAB_NO_MERGE, NULL);
 	return s->task_cache && s->process_cache && s->sighand_cache &&
 			       s->sigqueue_cache
 		       ? 0
@@ -321,4 +322,33 @@ int process_init(void)
 		return -ENOMEM;
 	mm_set_kill_hook(task_oom_kill);
 	return reaper_start();
+}
+
+static void cache_end(struct kmem_cache *s)
+{
+	kmem_cache_shrink(s);
+	mm_verify(kmem_cache_destroy(s) == 0);
+}
+
+void process_shutdown(void)
+{
+	struct task_state *s = &task_sys;
+
+	/* The last steps of a thread come after nobody knows it any more. */
+	while (kmem_cache_active(s->task_cache))
+		(void)port_park(100000);
+	WRITE_ONCE(s->reaper_stop, true);
+	wake_up(&s->dead_wait);
+	port_thread_join(s->reaper);
+	mm_set_kill_hook(NULL);
+	mm_verify(list_empty(&s->processes) && list_empty(&s->dead));
+	mm_verify(!s->nr_threads && !s->nr_processes);
+	for (u32 i = 0; i < PID_HASH; i++)
+		mm_verify(hlist_empty(&s->pids[i]));
+	for (u32 i = 0; i < USER_HASH; i++)
+		mm_verify(hlist_empty(&s->users[i]));
+	cache_end(s->task_cache);
+	cache_end(s->process_cache);
+	cache_end(s->sighand_cache);
+	cache_end(s->sigqueue_cache);
 }

@@ -269,8 +269,12 @@ _Noreturn void do_exit(int code);
 _Noreturn void do_group_exit(int code);
 /* note_maxrss: the largest resident set that T's memory had counts. */
 void note_maxrss(struct task *t);
-/* kernel_init_ended: process 1 is at its end, as wait4 would tell. (main.c) */
-_Noreturn void kernel_init_ended(int code);
+/* kernel_init_ended: process 1 is at its end, as wait4 would tell: stops the
+ * machine. (main.c) */
+void kernel_init_ended(int code);
+/* process_shutdown: all tasks are gone: the reaper and the caches go. For
+ * tests. */
+void process_shutdown(void);
 int rusage_write(uva_t to, const struct rusage_words *r) MM_MUST_CHECK;
 /* release_process: a zombie is forgotten. Locked. */
 void release_process(struct process *p);

@@ -135,7 +135,7 @@ static bool has_edge(u32 from, u32 to)
  * Shortest way FROM -> ... -> TO, both included, into PATH (ended by
  * NO_NODE); false if there is none. Locks: the graph's raw lock.
  */
-static bool find_path(u32 from, u32 to, u8 path[LOCKDEP_NODES + 1])
+static MM_NOINLINE bool find_path(u32 from, u32 to, u8 path[LOCKDEP_NODES + 1])
 {
 	u8 *next = base_sys.lockdep.next, *queue = base_sys.lockdep.queue;
 	u64 seen[LOCKDEP_NODES / 64] = {0};

@@ -172,6 +172,8 @@ int machine_thread_create(struct port_thread **out, const char *name,
 		return err;
 	}
 	wait_for_completion(&t->there);
+	/* Off its CPU, as one that never ran: it may be given memory. */
+	port_park(50000);
 	*out = p;
 	return 0;
 }

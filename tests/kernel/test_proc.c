@@ -1,0 +1,635 @@
+/* SPDX-License-Identifier: MIT */
+/* Tasks: fork, threads, exit, wait, exec, and what becomes of them. */
+#include "proc_world.h"
+
+#include "base/fail.h"
+
+#define CLONE_THREAD_FLAGS 0x3d0f00UL /* as pthread_create(3) has it */
+
+/* ---- fork and wait ---------------------------------------------------------
+ */
+
+static void child_7(struct pt_regs *regs)
+{
+	CHECK_EQ(regs->rax, 0);
+	pw_exit(7);
+}
+
+static void forks(struct pt_regs *regs)
+{
+	int status = 0;
+	s64 pid;
+
+	(void)regs;
+	CHECK_EQ(pw_sys(39), 1);
+	CHECK_EQ(pw_sys(110), 0);
+	CHECK_EQ(pw_wait(-1, NULL, 0), -ECHILD);
+	for (int i = 0; i < 5; i++) {
+		pid = pw_fork(child_7);
+		CHECK(pid > 1);
+		CHECK_EQ(pw_wait(pid, &status, 0), pid);
+		CHECK_EQ(status, 7 << 8);
+		CHECK_EQ(pw_wait(pid, NULL, 0), -ECHILD);
+	}
+	pw_exit(0);
+}
+
+static void test_forks(void **state)
+{
+	(void)state;
+	PW_RUN(forks, .cpus = 2);
+}
+
+/* ---- threads ---------------------------------------------------------------
+ */
+
+static u32 ran;
+
+static void thread_main(struct pt_regs *regs)
+{
+	CHECK_EQ(regs->rax, 0);
+	CHECK_EQ(pw_sys(39), current->proc->tgid);
+	CHECK_EQ(pw_sys(186), current->tid);
+	CHECK(current->tid != current->proc->tgid);
+	CHECK_EQ(machine_fsbase(current->thread), 0x7000);
+	CHECK_EQ(regs->rsp, 0x8800);
+	__atomic_fetch_add(&ran, 1, __ATOMIC_RELAXED);
+	pw_sys(60, 3);
+}
+
+static void threads(struct pt_regs *regs)
+{
+	uva_t words = pw_map(PAGE_SIZE);
+	u32 tid;
+
+	(void)regs;
+	for (u64 i = 0; i < 8; i++) {
+		u64 at = words + 8 * i;
+		s64 got = pw_clone(thread_main, CLONE_THREAD_FLAGS, 0x8800, at,
+				   at + 4, 0x7000);
+
+		CHECK(got > 1);
+		/* Parent's word: its number; the child's is cleared. */
+		CHECK_EQ(user_read(&tid, at, 4), 0);
+		CHECK_EQ(tid, got);
+	}
+	while (READ_ONCE(current->proc->nr_threads) > 1)
+		pw_sys(24);
+	CHECK_EQ(ran, 8);
+	/* Threads are no children. */
+	CHECK_EQ(pw_wait(-1, NULL, 0), -ECHILD);
+	CHECK_EQ(pw_clone(thread_main, 0x10000), -EINVAL);
+	CHECK_EQ(pw_clone(thread_main, 0x800), -EINVAL);
+	pw_exit(0);
+}
+
+static void test_threads(void **state)
+{
+	(void)state;
+	ran = 0;
+	PW_RUN(threads, .cpus = 3);
+}
+
+/* A thread ends the process while others sleep and run. */
+static void sleeper(struct pt_regs *regs)
+{
+	(void)regs;
+	for (;;)
+		pw_sys(34);
+}
+
+static void spinner(struct pt_regs *regs)
+{
+	(void)regs;
+	for (;;) {
+		pw_sys(24);
+		pw_step();
+	}
+}
+
+static void ender(struct pt_regs *regs)
+{
+	(void)regs;
+	pw_exit(9);
+}
+
+static void group_child(struct pt_regs *regs)
+{
+	(void)regs;
+	for (u64 i = 0; i < 6; i++)
+		CHECK(pw_clone(i & 1 ? sleeper : spinner, CLONE_THREAD_FLAGS,
+			       0x8000, pw_map(PAGE_SIZE), 0, 0) > 0);
+	CHECK(pw_clone(ender, CLONE_THREAD_FLAGS, 0x8000, pw_map(PAGE_SIZE), 0,
+		       0) > 0);
+	sleeper(regs);
+}
+
+static void group_exits(struct pt_regs *regs)
+{
+	int status;
+	s64 pid;
+
+	(void)regs;
+	for (int i = 0; i < 10; i++) {
+		pid = pw_fork(group_child);
+		CHECK_EQ(pw_wait(pid, &status, 0), pid);
+		CHECK_EQ(status, 9 << 8);
+	}
+	pw_exit(0);
+}
+
+static void test_group_exit(void **state)
+{
+	(void)state;
+	PW_RUN(group_exits, .cpus = 4, .seed = test_env("SEED", 1),
+	       .explore = true);
+}
+
+/* ---- vfork -----------------------------------------------------------------
+ */
+
+static u32 vfork_step;
+
+static void vfork_child(struct pt_regs *regs)
+{
+	(void)regs;
+	port_park(2000000);
+	CHECK_EQ(vfork_step, 0);
+	vfork_step = 1;
+	pw_exit(4);
+}
+
+static void vforks(struct pt_regs *regs)
+{
+	int status;
+	s64 pid;
+
+	(void)regs;
+	vfork_step = 0;
+	pid = pw_sys_at(pw_prog(vfork_child), 58, (const u64[6]){0});
+	/* The child has gone first. */
+	CHECK_EQ(vfork_step, 1);
+	CHECK_EQ(pw_wait(pid, &status, 0), pid);
+	CHECK_EQ(status, 4 << 8);
+	pw_exit(0);
+}
+
+static void test_vfork(void **state)
+{
+	(void)state;
+	PW_RUN(vforks, .cpus = 2);
+}
+
+/* ---- wait ------------------------------------------------------------------
+ */
+
+static void waits(struct pt_regs *regs)
+{
+	uva_t at = pw_map(PAGE_SIZE);
+	struct ksiginfo info;
+	int status;
+	s64 a, b;
+
+	(void)regs;
+	a = pw_fork(sleeper);
+	b = pw_fork(child_7);
+	CHECK_EQ(pw_wait(a, &status, 1 /* WNOHANG */), 0);
+	CHECK_EQ(pw_wait(-1, &status, 0), b);
+	/* WNOWAIT leaves it; stopped and continued are told once each. */
+	CHECK_EQ(pw_sys(62, (u64)a, SIGSTOP), 0);
+	CHECK_EQ(pw_wait(a, &status, 2), a);
+	CHECK_EQ(status, SIGSTOP << 8 | 0x7f);
+	CHECK_EQ(pw_wait(a, &status, 2 | 1), 0);
+	CHECK_EQ(pw_sys(62, (u64)a, SIGCONT), 0);
+	CHECK_EQ(pw_wait(a, &status, 8), a);
+	CHECK_EQ(status, 0xffff);
+	CHECK_EQ(pw_wait(a, &status, 8 | 1), 0);
+	CHECK_EQ(pw_sys(62, (u64)a, SIGKILL), 0);
+	CHECK_EQ(pw_sys(247, 1, (u64)a, at, 4 | 0x01000000), 0);
+	CHECK_EQ(user_read(&info, at, sizeof(info)), 0);
+	CHECK_EQ(info.signo, SIGCHLD);
+	CHECK_EQ(info.code, CLD_KILLED);
+	CHECK_EQ(info.u.chld.pid, a);
+	CHECK_EQ(info.u.chld.status, SIGKILL);
+	CHECK_EQ(pw_wait(a, &status, 0), a);
+	CHECK_EQ(status, SIGKILL);
+	CHECK_EQ(pw_sys(247, 9, 0, at, 4), -EINVAL);
+	CHECK_EQ(pw_sys(247, 0, 0, at, 0), -EINVAL);
+	CHECK_EQ(pw_sys(61, 1, 0, 0x100), -EINVAL);
+	pw_exit(0);
+}
+
+static void test_waits(void **state)
+{
+	(void)state;
+	PW_RUN(waits, .cpus = 2);
+}
+
+/* Children of who ends go to init; who does not want to know keeps none. */
+static s64 orphan_pid;
+
+static void orphan(struct pt_regs *regs)
+{
+	(void)regs;
+	while (pw_sys(110) != 1)
+		pw_sys(24);
+	pw_exit(5);
+}
+
+static void middle(struct pt_regs *regs)
+{
+	(void)regs;
+	orphan_pid = pw_fork(orphan);
+	pw_exit(0);
+}
+
+static void orphans(struct pt_regs *regs)
+{
+	int status;
+	s64 pid = pw_fork(middle);
+
+	(void)regs;
+	CHECK_EQ(pw_wait(pid, &status, 0), pid);
+	CHECK_EQ(pw_wait(orphan_pid, &status, 0), orphan_pid);
+	CHECK_EQ(status, 5 << 8);
+	pw_action(SIGCHLD, SIG_IGN, 0, 0);
+	pw_fork(child_7);
+	pw_fork(child_7);
+	CHECK_EQ(pw_wait(-1, NULL, 0), -ECHILD);
+	pw_exit(0);
+}
+
+static void test_orphans(void **state)
+{
+	(void)state;
+	PW_RUN(orphans, .cpus = 2);
+}
+
+/* ---- execve ----------------------------------------------------------------
+ */
+
+/* What a program finds on its stack. */
+struct stack_words {
+	u64 argc, w[80];
+};
+
+static void read_stack(struct stack_words *s)
+{
+	u64 sp = machine_regs(port_self())->rsp;
+
+	CHECK_EQ(sp & 15, 0);
+	/* It may end before our words do. */
+	memset(s, 0, sizeof(*s));
+	CHECK(copy_from_user(current->mt->mm, s, sp, sizeof(*s)) <
+	      sizeof(*s) - 8 * 30);
+}
+
+static void check_string(u64 at, const char *want)
+{
+	char text[64] = {0};
+
+	CHECK(strncpy_from_user(current->mt->mm, text, at, 63) >= 0);
+	CHECK_EQ(strcmp(text, want), 0);
+}
+
+static u64 aux_of(const u64 *w, u64 type)
+{
+	for (; w[0]; w += 2)
+		if (w[0] == type)
+			return w[1];
+	return 0;
+}
+
+static void new_program(struct pt_regs *regs)
+{
+	struct stack_words s;
+	const u64 *aux;
+
+	CHECK_EQ(regs->rdi, 0);
+	read_stack(&s);
+	CHECK_EQ(s.argc, 3);
+	check_string(s.w[0], "new");
+	check_string(s.w[1], "");
+	check_string(s.w[2], "arg");
+	CHECK_EQ(s.w[3], 0);
+	check_string(s.w[4], "A=1");
+	CHECK_EQ(s.w[5], 0);
+	aux = s.w + 6;
+	CHECK_EQ(aux_of(aux, 9), pw_prog(new_program));
+	CHECK_EQ(aux_of(aux, 3), PW_BASE + 64);
+	CHECK_EQ(aux_of(aux, 5), 1);
+	CHECK_EQ(aux_of(aux, 6), PAGE_SIZE);
+	check_string(aux_of(aux, 31), "/new");
+	check_string(aux_of(aux, 15), "x86_64");
+	CHECK_EQ(aux_of(aux, 25) & 15, 0);
+	CHECK_EQ(strcmp(current->mt->comm, "new"), 0);
+	CHECK_EQ(pw_sys(12, 0), PW_BASE + PAGE_SIZE);
+	pw_exit(11);
+}
+
+/* Strings S, ended by NULL, at AT as an argument list behind them. */
+static uva_t put_list(uva_t at, const char *const *s, uva_t strings)
+{
+	u64 words[16] = {0};
+
+	for (u32 i = 0; s[i]; i++) {
+		words[i] = strings;
+		CHECK_EQ(user_write(strings, s[i], strlen(s[i]) + 1), 0);
+		strings += strlen(s[i]) + 1;
+	}
+	CHECK_EQ(user_write(at, words, sizeof(words)), 0);
+	return at;
+}
+
+/* The three arguments of execve(2), in memory from the result on. */
+static uva_t put_exec(const char *path, const char *const *argv,
+		      const char *const *envp)
+{
+	uva_t at = pw_map(2 * PAGE_SIZE);
+
+	CHECK_EQ(user_write(at, path, strlen(path) + 1), 0);
+	put_list(at + 256, argv, at + 512);
+	put_list(at + PAGE_SIZE, envp, at + PAGE_SIZE + 512);
+	return at;
+}
+
+static s64 pw_exec(const char *path, const char *const *argv,
+		   const char *const *envp)
+{
+	uva_t at = put_exec(path, argv, envp);
+
+	return pw_sys(59, at, at + 256, at + PAGE_SIZE);
+}
+
+static const char *const new_argv[] = {"new", "", "arg", NULL};
+static const char *const new_envp[] = {"A=1", NULL};
+
+static void execs_child(struct pt_regs *regs)
+{
+	(void)regs;
+	CHECK_EQ(pw_exec("/none", new_argv, new_envp), -ENOENT);
+	CHECK_EQ(pw_exec("/text", new_argv, new_envp), -ENOEXEC);
+	pw_exec("/new", new_argv, new_envp);
+	CHECK(!"execve returned");
+}
+
+static void script_program(struct pt_regs *regs)
+{
+	struct stack_words s;
+
+	(void)regs;
+	read_stack(&s);
+	CHECK_EQ(s.argc, 5);
+	check_string(s.w[0], "/int");
+	check_string(s.w[1], "-x y");
+	check_string(s.w[2], "/script");
+	check_string(s.w[3], "");
+	check_string(s.w[4], "arg");
+	CHECK_EQ(strcmp(current->mt->comm, "script"), 0);
+	pw_exit(12);
+}
+
+static void script_child(struct pt_regs *regs)
+{
+	(void)regs;
+	CHECK_EQ(pw_exec("/loop", new_argv, new_envp), -ELOOP);
+	CHECK_EQ(pw_exec("/bad", new_argv, new_envp), -ENOENT);
+	pw_exec("/script", new_argv, new_envp);
+	CHECK(!"execve returned");
+}
+
+/* A thread that is not the first takes its place. */
+static void exec_thread(struct pt_regs *regs)
+{
+	(void)regs;
+	pw_exec("/new", new_argv, new_envp);
+	CHECK(!"execve returned");
+}
+
+static void thread_exec_child(struct pt_regs *regs)
+{
+	(void)regs;
+	for (int i = 0; i < 3; i++)
+		CHECK(pw_clone(spinner, CLONE_THREAD_FLAGS, 0x8000,
+			       pw_map(PAGE_SIZE), 0, 0) > 0);
+	CHECK(pw_clone(exec_thread, CLONE_THREAD_FLAGS, 0x8000,
+		       pw_map(PAGE_SIZE), 0, 0) > 0);
+	sleeper(regs);
+}
+
+static void enter_files(void)
+{
+	struct pw_elf elf = pw_elf(new_program), sc = pw_elf(script_program);
+
+	pw_file("/new", &elf, sizeof(elf));
+	pw_file("/int", &sc, sizeof(sc));
+	pw_file("/text", "hello\n", 6);
+	pw_file("/script", "#! /int \t-x y \nrest", 19);
+	pw_file("/loop", "#!/loop\n", 8);
+	pw_file("/bad", "#!/nothing\n", 11);
+}
+
+static void wait_for_code(s64 pid, int code)
+{
+	int status;
+
+	CHECK(pid > 1);
+	CHECK_EQ(pw_wait(pid, &status, 0), pid);
+	CHECK_EQ(status, code << 8);
+}
+
+static void execs(struct pt_regs *regs)
+{
+	(void)regs;
+	enter_files();
+	wait_for_code(pw_fork(execs_child), 11);
+	wait_for_code(pw_fork(script_child), 12);
+	for (int i = 0; i < 5; i++)
+		wait_for_code(pw_fork(thread_exec_child), 11);
+	wait_for_code(pw_sys_at(pw_prog(exec_thread), 58, (const u64[6]){0}),
+		      11);
+	pw_exit(0);
+}
+
+static void test_execs(void **state)
+{
+	(void)state;
+	PW_RUN(execs, .cpus = 3, .seed = test_env("SEED", 1), .explore = true);
+}
+
+/* Arguments that are too many or too long: nothing has happened. */
+static void too_long(struct pt_regs *regs)
+{
+	uva_t at = pw_map(300 * PAGE_SIZE), words = pw_map(PAGE_SIZE);
+	u64 w[3] = {at, at, 0};
+	char page[PAGE_SIZE];
+
+	(void)regs;
+	enter_files();
+	memset(page, 'x', sizeof(page));
+	for (u64 i = 0; i < 31; i++)
+		CHECK_EQ(user_write(at + i * PAGE_SIZE, page, PAGE_SIZE), 0);
+	CHECK_EQ(user_write(words, "/new", 5), 0);
+	CHECK_EQ(user_write(words + 64, w, sizeof(w)), 0);
+	/* Two of 31 pages are a quarter of this stack's limit. */
+	w[0] = 256 << 10, w[1] = RLIM_INFINITY;
+	CHECK_EQ(user_write(words + 128, w, 16), 0);
+	CHECK_EQ(pw_sys(160, 3, words + 128), 0);
+	CHECK_EQ(pw_sys(59, words, words + 64, 0), -E2BIG);
+	/* One string beyond MAX_ARG_STRLEN. */
+	CHECK_EQ(user_write(at + 31 * PAGE_SIZE, page, PAGE_SIZE), 0);
+	w[0] = at, w[1] = 0;
+	CHECK_EQ(user_write(words + 64, w, 16), 0);
+	CHECK_EQ(pw_sys(59, words, words + 64, 0), -E2BIG);
+	CHECK_EQ(pw_sys(59, words, 0x10, 0), -EFAULT);
+	CHECK_EQ(pw_sys(59, 0x10, 0, 0), -EFAULT);
+	pw_exit(0);
+}
+
+static void test_too_long(void **state)
+{
+	(void)state;
+	PW_RUN(too_long, .cpus = 1);
+}
+
+/* ---- every allocation fails ------------------------------------------------
+ */
+
+/* Each allocation of a fork fails in turn, then each of an exec: the caller
+ * goes on as if nothing had been. */
+static u32 fail_forks(void)
+{
+	struct fail_result r;
+	int status;
+	u32 failed = 0;
+
+	for (u64 n = 1;; n++) {
+		s64 pid;
+
+		fail_arm_nth(FAIL_ALL, n, false);
+		fail_only_task(port_current());
+		pid = pw_fork(child_7);
+		r = fail_disarm();
+		CHECK(pid > 0 || pid == -ENOMEM || pid == -EAGAIN);
+		failed += pid < 0;
+		if (pid > 0) {
+			CHECK_EQ(pw_wait(pid, &status, 0), pid);
+			CHECK_EQ(status, 7 << 8);
+		}
+		if (!r.fired)
+			return failed;
+	}
+}
+
+static u32 exec_failed;
+
+static void fail_exec_child(struct pt_regs *regs)
+{
+	uva_t at = put_exec("/new", new_argv, new_envp);
+	s64 err;
+
+	(void)regs;
+	fail_arm_nth(FAIL_ALL, exec_failed + 1, false);
+	fail_only_task(port_current());
+	err = pw_sys(59, at, at + 256, at + PAGE_SIZE);
+	(void)fail_disarm();
+	CHECK(err == -ENOMEM || err == -EFAULT || err == -EAGAIN);
+	pw_exit(77);
+}
+
+static void failing(struct pt_regs *regs)
+{
+	int status = 0;
+
+	(void)regs;
+	enter_files();
+	CHECK(fail_forks() > 8);
+	for (exec_failed = 0; exec_failed < 2000; exec_failed++) {
+		struct fail_result r;
+		s64 pid = pw_fork(fail_exec_child);
+
+		CHECK_EQ(pw_wait(pid, &status, 0), pid);
+		r = fail_disarm();
+		CHECK(status == 77 << 8 || status == 11 << 8);
+		if (!r.fired && status == 11 << 8)
+			break;
+	}
+	CHECK(exec_failed > 20);
+	pw_exit(0);
+}
+
+static void test_failing(void **state)
+{
+	(void)state;
+	PW_RUN(failing, .cpus = 1);
+}
+
+/* ---- storms ----------------------------------------------------------------
+ */
+
+static u32 storm_left;
+
+static void storm_thread(struct pt_regs *regs)
+{
+	(void)regs;
+	pw_sys(24);
+	pw_sys(60, 0);
+}
+
+static void storm_child(struct pt_regs *regs)
+{
+	u64 r = current->tid * 2654435761u >> 7;
+
+	(void)regs;
+	for (u32 i = 0; i < (r & 3); i++)
+		(void)pw_clone(storm_thread, CLONE_THREAD_FLAGS, 0x8000,
+			       pw_map(PAGE_SIZE), 0, 0);
+	if ((r & 4) &&
+	    __atomic_fetch_sub(&storm_left, 1, __ATOMIC_RELAXED) > 40)
+		(void)pw_fork(storm_child);
+	if (r & 8)
+		pw_sys(62, (u64)current->proc->tgid, SIGKILL);
+	if (r & 16)
+		(void)pw_exec("/new", new_argv, new_envp);
+	pw_exit((int)(r & 15));
+}
+
+static void storm(struct pt_regs *regs)
+{
+	(void)regs;
+	enter_files();
+	storm_left = 400;
+	for (u32 i = 0; i < 60; i++) {
+		(void)pw_fork(storm_child);
+		while (pw_wait(-1, NULL, 1) > 0)
+			;
+	}
+	while (pw_wait(-1, NULL, 0) > 0)
+		;
+	pw_exit(0);
+}
+
+static void test_storm(void **state)
+{
+	(void)state;
+	PW_RUN(storm, .cpus = 4, .mem = 64UL << 20, .seed = test_env("SEED", 1),
+	       .explore = true);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_forks),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_group_exit),
+		cmocka_unit_test(test_vfork),
+		cmocka_unit_test(test_waits),
+		cmocka_unit_test(test_orphans),
+		cmocka_unit_test(test_execs),
+		cmocka_unit_test(test_too_long),
+		cmocka_unit_test(test_failing),
+		cmocka_unit_test(test_storm),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
