@@ -17,28 +17,29 @@ struct kmem_cache;
 
 /* ---- size classes ----------------------------------------------------------
  *
- * The class of a frame of RAM stands in mt_map, a byte for each frame:
+ * What RAM is used for stands in mt_map, a byte for each KiB, a grain:
  *
  *	MT_NONE     given back to the system, or never used
  *	MT_RUN      first frame of a run of frames
- *	MT_BODY     other frames of a run, and frames that are free but dirty
- *	MT_FIRST..  frames with objects of that class
+ *	MT_BODY     other frames of a run, and what is free but dirty
+ *	MT_FIRST..  objects of that class
+ *
+ * All four of a frame say the same but in packs, whose objects are larger than
+ * a grain, so that one at most begins there: its class is said.
  */
 #define MT_NONE	     0u
 #define MT_RUN	     1u
 #define MT_BODY	     2u
 #define MT_FIRST     3u
-#define MT_SLAB_MAX  4096u /* larger classes are in packs, ... */
-#define MT_PACK_MAX  8192u /* ... or runs of frames */
-#define MT_PACK_UNIT 512u
+#define MT_GRAIN_SHIFT 10u
+#define MT_PACK_OVER   1024u /* larger classes are in packs, ... */
+#define MT_PACK_END    8192u /* ... or runs of frames; from here on all are */
+#define MT_PACK_UNIT   128u
 #define MT_CLASS_MAX 32768u	       /* larger requests have no class */
 #define MT_RUN_MAX   (PAGE_SIZE << 10) /* larger requests are mappings */
 /* 8; 16 .. 128 by 16; eight for each doubling up to 8 KiB; 12 .. 32 KiB. */
 #define MT_NR_CLASSES  (MT_FIRST + 1 + 8 + 6 * 8 + 6)
 #define MT_CLASS_TABLE (MT_CLASS_MAX / 8 + 1)
-/* Those in packs are the eight before the last six. */
-#define MT_NR_PACKED	8u
-#define MT_FIRST_PACKED (MT_NR_CLASSES - 6 - MT_NR_PACKED)
 
 /* ---- magazines -------------------------------------------------------------
  *
@@ -103,6 +104,7 @@ struct mt_tune {
 	u64 mmap_threshold; /* requests from here on are mappings */
 	u64 trim_keep;	    /* frames that may be free and dirty */
 	s64 mmap_max;	    /* mappings below MT_RUN_MAX at most */
+	bool trim_set;	    /* trim_keep was chosen */
 	u8 perturb;	    /* 0: memory is left as it is */
 	u8 check_action;    /* bits of MT_ACT_* */
 };
@@ -122,13 +124,15 @@ struct mt_state {
 	u64 *live; /* hardened: a bit for each 8 bytes: an object begins */
 	u32 state; /* 0, 1 booting, 2 up, 3 failed */
 	u32 nr_slots;
+	u32 pack_over; /* sizes over this are in packs or runs */
 	u32 nr_threads; /* (A) that ever allocated */
 	u32 grow_word, meta_word, threads_word;
 	struct mt_self *threads; /* (T) */
 	u64 span;		 /* bytes of RAM there may come to be */
 	u64 ram_end;		 /* (G) RAM that there is, bytes */
 	u64 boot_frames;	 /* frames in use that have no class */
-	s64 nr_dirty;		 /* (A) frames with a class */
+	s64 nr_dirty;		 /* (A) frames that mt_map says are used */
+	s64 peak_dirty;		 /* the most so far; a hint */
 	s64 depot_bytes;	 /* (A) of objects in the depots */
 	u64 nr_trims;		 /* (A) */
 	s64 map_bytes, nr_maps;	 /* (A) of mappings */
@@ -164,7 +168,10 @@ static inline struct mt_slot *mt_slot(u32 i)
 /* What free() looks at; by themselves, which saves it an instruction. */
 extern char *mt_base MT_HIDDEN; /* view of RAM's first byte */
 extern u64 mt_span MT_HIDDEN;	/* mt_sys.span; 0: all frees go the slow way */
-extern u8 *mt_map MT_HIDDEN;	/* class of each frame of the span */
+extern u8 *mt_map MT_HIDDEN;	/* use of each grain of the span */
+
+/* Objects of packs and runs handed out, by class: (A), or packs' word. */
+extern u32 mt_nr_out[MT_NR_CLASSES] MT_HIDDEN;
 
 /* ---- mt_boot.c ------------------------------------------------------------
  */
@@ -247,10 +254,29 @@ u32 mt_class_aligned(size_t size, size_t align);
 u32 mt_objects_get(u32 c, void **out, u32 nr);
 void mt_objects_put(u32 c, void **objs, u32 nr);
 
-/* Is class C's place in packs? */
+/*
+ * Where are class C's objects? Of what is over pack_over, whole frames are runs
+ * of frames; a power of two would have to be aligned to itself in packs, and
+ * fits frames anyway. The modes want what slabs tell, and leave less to packs.
+ */
+static inline bool mt_in_runs(u32 c)
+{
+	u32 size = mt_sys.size_of[c];
+
+	return size > mt_sys.pack_over && size % PAGE_SIZE == 0;
+}
+
 static inline bool mt_in_packs(u32 c)
 {
-	return c - MT_FIRST_PACKED < MT_NR_PACKED;
+	u32 size = mt_sys.size_of[c];
+
+	return size > mt_sys.pack_over && size < MT_PACK_END &&
+	       (size & (size - 1));
+}
+
+static inline bool mt_in_slabs(u32 c)
+{
+	return !mt_in_packs(c) && !mt_in_runs(c);
 }
 
 /* Frame of P, which lies in the span. */
@@ -264,10 +290,30 @@ static inline bool mt_in_span(const void *p)
 	return (u64)((const char *)p - mt_base) < mt_sys.span;
 }
 
-/* mt_mark: frame F is used by class C from now on. */
-static inline void mt_mark(u64 f, u32 c)
+/* The four grains of a frame, as one number. */
+typedef u32 __attribute__((may_alias)) mt_frame_map;
+
+#define MT_ALL_GRAINS(use) ((use)*0x01010101u)
+MM_STATIC_ASSERT(PAGE_SIZE >> MT_GRAIN_SHIFT == sizeof(mt_frame_map),
+		 "a frame's grains");
+
+static inline mt_frame_map *mt_map_of(u64 f)
 {
-	if (!__atomic_exchange_n(&mt_map[f], (u8)c, __ATOMIC_RELAXED))
+	return (mt_frame_map *)(void *)mt_map + f;
+}
+
+/* mt_use: what mt_map says of P, which lies in the span. */
+static inline u32 mt_use(const void *p)
+{
+	return READ_ONCE(mt_map[(u64)((const char *)p - mt_base) >>
+				MT_GRAIN_SHIFT]);
+}
+
+/* mt_mark: frame F is used for USE from now on, and dirty. */
+static inline void mt_mark(u64 f, u32 use)
+{
+	if (!__atomic_exchange_n(mt_map_of(f), MT_ALL_GRAINS(use),
+				 __ATOMIC_RELAXED))
 		__atomic_fetch_add(&mt_sys.nr_dirty, 1, __ATOMIC_RELAXED);
 }
 
@@ -366,8 +412,9 @@ u32 mt_own_frames(const u64 *at, u32 nr);
 /* ---- mt_large.c -----------------------------------------------------------
  */
 
-/* mt_run_get: NR frames, the first at a multiple of ALIGN; entered. NULL. */
-void *mt_run_get(u64 nr, u64 align, u32 class);
+/* mt_run_get: NR frames, the first at a multiple of ALIGN, for USE: MT_RUN or a
+ * class; entered. NULL. mt_run_put: back. */
+void *mt_run_get(u64 nr, u64 align, u32 use);
 void mt_run_put(void *p, u64 nr);
 
 /* mt_large: SIZE bytes with no class, at a multiple of ALIGN. NULL. */
@@ -392,13 +439,13 @@ bool mt_pack_init(void);
  */
 u32 mt_pack_get(u32 c, void **out, u32 nr);
 const void *mt_pack_put(u32 c, void **objs, u32 nr);
-/* mt_pack_objects: of class C, handed out; a hint. */
-u64 mt_pack_objects(u32 c);
 /* mt_pack_count: bytes of packs, and of objects handed out of them. */
 void mt_pack_count(u64 *bytes, u64 *used);
 /* mt_pack_trim: give back what is free. Entered. Returns frames. */
 u64 mt_pack_trim(void);
-/* mt_pack_check: MP-1 to MP-4. Nobody allocates. */
+/* mt_pack_idle: pages of packs that no object has part of; a hint. */
+u64 mt_pack_idle(void);
+/* mt_pack_check: MP-1 to MP-5. Nobody allocates. */
 void mt_pack_check(void);
 /* mt_pack_lock: nobody is inside until mt_pack_unlock(); for fork. */
 void mt_pack_lock(void);
@@ -410,6 +457,18 @@ void mt_pack_unlock(void);
 /* mt_trim_due: are so many frames free and dirty that mt_trim() is due?
  * Entered. */
 bool mt_trim_due(void);
+/* mt_peak_due: are more frames dirty than ever, and so many of them free that
+ * mt_trim_peak() is due? Entered. */
+bool mt_peak_due_slow(s64 dirty);
+static inline bool mt_peak_due(void)
+{
+	s64 dirty = __atomic_load_n(&mt_sys.nr_dirty, __ATOMIC_RELAXED);
+
+	return unlikely(dirty > READ_ONCE(mt_sys.peak_dirty)) &&
+	       mt_peak_due_slow(dirty);
+}
+/* mt_trim_peak: give back frames that are free and dirty. Not entered. */
+void mt_trim_peak(void);
 /* mt_give_back: the dirty frames of [F, END), which nobody uses, go back to the
  * system. Returns how many. */
 u64 mt_give_back(u64 f, u64 end);
@@ -525,7 +584,7 @@ static inline void mt_free_inline(void *p)
 		mt_free_slow(p);
 		return;
 	}
-	c = READ_ONCE(mt_map[off >> PAGE_SHIFT]);
+	c = READ_ONCE(mt_map[off >> MT_GRAIN_SHIFT]);
 	tops = mt_tops();
 	top = MT_TOP(tops, c);
 	if (unlikely((u64)top % MT_MAG_BYTES == 0)) {

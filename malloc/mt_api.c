@@ -128,7 +128,7 @@ void *mt_realloc(void *p, size_t size)
 
 	if (unlikely((u64)((char *)p - mt_base) >= mt_span || !size))
 		return realloc_slow(p, size);
-	c = READ_ONCE(mt_map[mt_frame(p)]);
+	c = mt_use(p);
 	if (unlikely(c < MT_FIRST))
 		return realloc_slow(p, size);
 	old = mt_sys.size_of[c];

@@ -315,7 +315,7 @@ static bool boot_machine(void)
  * on: small processes need no other. */
 static u8 *map_and_mags(u64 frames)
 {
-	char *p = mt_map_meta(META_FIRST + frames);
+	char *p = mt_map_meta(META_FIRST + frames * sizeof(mt_frame_map));
 
 	if (!p)
 		return NULL;
@@ -334,6 +334,7 @@ static bool boot(void)
 	mt_sys.span = mt_span;
 	mt_class_init();
 	mt_options_init();
+	mt_sys.pack_over = mt_sys.direct ? (u32)PAGE_SIZE : MT_PACK_OVER;
 	/* Programs may close it before the statistics are written. */
 	mt_sys.stats_fd = STDERR_FILENO;
 	if (mt_sys.opt.stats || mt_sys.opt.slabinfo)

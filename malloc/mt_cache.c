@@ -665,7 +665,7 @@ static void class_free(u32 c, void *p)
 
 static void span_free(void *p)
 {
-	u32 c = READ_ONCE(mt_map[mt_frame(p)]);
+	u32 c = mt_use(p);
 
 	if (c == MT_RUN)
 		mt_run_free(p);
@@ -721,7 +721,7 @@ size_t mt_block_size(const void *p)
 
 	if (!mt_in_span(p))
 		return mt_map_size(p);
-	c = READ_ONCE(mt_map[mt_frame(p)]);
+	c = mt_use(p);
 	if (c >= MT_FIRST)
 		return mt_sys.size_of[c];
 	if (c == MT_RUN)
@@ -732,7 +732,7 @@ size_t mt_block_size(const void *p)
 
 void mt_block_put(void *p)
 {
-	u32 c = mt_in_span(p) ? READ_ONCE(mt_map[mt_frame(p)]) : MT_NONE;
+	u32 c = mt_in_span(p) ? mt_use(p) : MT_NONE;
 
 	if (c >= MT_FIRST)
 		mt_objects_put(c, &p, 1);

@@ -2,12 +2,13 @@
 /*
  * mt_class.c - size classes and their caches.
  *
- * Each class up to 4 KiB has a cache of its own in floor kmem, made when the
+ * Each class up to 1 KiB has a cache of its own in floor kmem, made when the
  * class is first used: a descriptor for each would cost a small program more
  * than its objects. Objects of a cache are aligned to the largest power of two
  * that divides their size, which is what aligned requests rely on. Larger
  * classes, in packs (mt_pack.c) and runs of frames, go through the same
- * magazines.
+ * magazines. Hardened and debug mode have slabs up to 4 KiB, for what they
+ * catch there.
  */
 #include <string.h>
 
@@ -24,6 +25,7 @@
 #define TABLE_STEP     512u  /* entries that are made together */
 
 static char names[MT_NR_CLASSES][16];
+u32 mt_nr_out[MT_NR_CLASSES];
 
 /* The class after SIZE: eight to a doubling, 16 bytes apart at least. */
 static u32 next_size(u32 size)
@@ -32,7 +34,7 @@ static u32 next_size(u32 size)
 
 	if (size < 16)
 		return 16;
-	if (size >= MT_PACK_MAX)
+	if (size >= MT_PACK_END)
 		return size + (u32)PAGE_SIZE;
 	while (size >= step * 16)
 		step *= 2;
@@ -59,7 +61,7 @@ void mt_class_init(void)
 
 void mt_class_table(size_t size)
 {
-	u32 end = (u32)ALIGN((size + 7) / 8 + 1, (size_t)TABLE_STEP);
+	u32 end = (u32)ALIGN((size + 7) / 8, (size_t)TABLE_STEP) + 1;
 	u32 open = mt_open_end(), c = MT_FIRST;
 
 	mt_lock(&mt_sys.meta_word);
@@ -97,8 +99,7 @@ static bool class_aligned(u32 c, size_t align)
 {
 	u32 size = mt_sys.size_of[c];
 
-	/* Packs align to a unit what is no multiple of a page. */
-	if (mt_in_packs(c) && size % PAGE_SIZE && align > MT_PACK_UNIT)
+	if (mt_in_packs(c) && align > MT_PACK_UNIT)
 		return false;
 	return !(size & (align - 1));
 }
@@ -162,9 +163,8 @@ u64 mt_class_objects(u32 c)
 		__atomic_load_n(&mt_sys.cache[c], __ATOMIC_ACQUIRE);
 	const struct kmem_cache_node *n = s ? s->node[0] : NULL;
 
-	if (mt_in_packs(c))
-		return mt_pack_objects(c);
-	return n ? __atomic_load_n(&n->nr_objects, __ATOMIC_RELAXED) : 0;
+	return n ? __atomic_load_n(&n->nr_objects, __ATOMIC_RELAXED)
+		 : READ_ONCE(mt_nr_out[c]);
 }
 
 /* NR objects of class C, or fewer, or none. */
@@ -179,6 +179,7 @@ static u32 get_runs(u32 c, void **out, u32 nr)
 			break;
 		n++;
 	}
+	__atomic_fetch_add(&mt_nr_out[c], n, __ATOMIC_RELAXED);
 	return n;
 }
 
@@ -188,13 +189,13 @@ static u32 get_objects(u32 c, void **out, u32 nr)
 
 	if (mt_in_packs(c))
 		return mt_pack_get(c, out, nr);
-	if (mt_sys.size_of[c] > MT_PACK_MAX)
+	if (mt_in_runs(c))
 		return get_runs(c, out, nr);
 	s = cache_of(c);
 	if (!s || !kmem_cache_alloc_bulk(s, MT_GFP, nr, out))
 		return 0;
 	for (u32 i = 0; i < nr; i++) {
-		if (unlikely(READ_ONCE(mt_map[mt_frame(out[i])]) != c))
+		if (unlikely(mt_use(out[i]) != c))
 			mark_slab(out[i], c);
 	}
 	return nr;
@@ -203,6 +204,7 @@ static u32 get_objects(u32 c, void **out, u32 nr)
 u32 mt_objects_get(u32 c, void **out, u32 nr)
 {
 	u64 seen, bugs = READ_ONCE(kmem_sys.nr_bugs);
+	bool due;
 	u32 n;
 
 	mt_enter();
@@ -213,18 +215,37 @@ u32 mt_objects_get(u32 c, void **out, u32 nr)
 	/* The last frames of all: one is better than none. */
 	if (unlikely(!n))
 		n = get_objects(c, out, 1);
+	due = mt_peak_due();
 	mt_leave();
 	if (unlikely(READ_ONCE(kmem_sys.nr_bugs) != bugs))
 		mt_bad("corrupted free object, see above", n ? out[0] : NULL);
+	if (unlikely(due))
+		mt_trim_peak();
 	return n;
 }
 
-static void put_runs(u32 c, void **objs, u32 nr)
+/* Returns one that is no run of class C, which is left alone, or NULL. */
+static const void *put_runs(u32 c, void **objs, u32 nr)
 {
+	const void *bad = NULL;
+	u32 n = 0;
+
 	for (u32 i = 0; i < nr; i++) {
-		WRITE_ONCE(mt_map[mt_frame(objs[i])], MT_BODY);
+		mt_frame_map was = MT_ALL_GRAINS(c);
+
+		if ((uintptr_t)objs[i] % PAGE_SIZE ||
+		    !__atomic_compare_exchange_n(
+			    mt_map_of(mt_frame(objs[i])), &was,
+			    MT_ALL_GRAINS(MT_BODY), false, __ATOMIC_RELAXED,
+			    __ATOMIC_RELAXED)) {
+			bad = objs[i];
+			continue;
+		}
 		mt_run_put(objs[i], mt_sys.size_of[c] >> PAGE_SHIFT);
+		n++;
 	}
+	__atomic_fetch_sub(&mt_nr_out[c], n, __ATOMIC_RELAXED);
+	return bad;
 }
 
 void mt_objects_put(u32 c, void **objs, u32 nr)
@@ -236,8 +257,8 @@ void mt_objects_put(u32 c, void **objs, u32 nr)
 	mt_enter();
 	if (mt_in_packs(c))
 		bad = mt_pack_put(c, objs, nr);
-	else if (mt_sys.size_of[c] > MT_PACK_MAX)
-		put_runs(c, objs, nr);
+	else if (mt_in_runs(c))
+		bad = put_runs(c, objs, nr);
 	else
 		kmem_cache_free_bulk(mt_sys.cache[c], nr, objs);
 	due = mt_trim_due();

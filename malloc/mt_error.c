@@ -85,7 +85,7 @@ void mt_put_finder(struct seq_buf *s)
 
 void mt_bad(const char *what, const void *p)
 {
-	u32 c = mt_in_span(p) ? READ_ONCE(mt_map[mt_frame(p)]) : MT_NONE;
+	u32 c = mt_in_span(p) ? mt_use(p) : MT_NONE;
 	char line[160];
 	struct seq_buf s;
 

@@ -31,7 +31,7 @@ static void put_cache(struct seq_buf *s, const struct mt_finding *f)
 		block = (const char *)f->of->p - f->of->lead;
 	if (!mt_in_span(block))
 		return;
-	c = READ_ONCE(mt_map[mt_frame(block)]);
+	c = mt_use(block);
 	if (c >= MT_FIRST)
 		seq_printf(s, " (cache malloc-%u)", mt_sys.size_of[c]);
 }

@@ -56,7 +56,7 @@ bool mt_hardened_init(void)
 
 bool mt_hardened_owns(const void *p)
 {
-	return mt_in_span(p) && READ_ONCE(mt_map[mt_frame(p)]) >= MT_FIRST;
+	return mt_in_span(p) && mt_use(p) >= MT_FIRST;
 }
 
 /* ---- tails
@@ -165,7 +165,7 @@ static void report_dead(const char *func, const void *p)
 {
 	struct mt_finding f = {.func = func, .p = p};
 	uintptr_t low = PAGE_ALIGN_DOWN((uintptr_t)p), at = (uintptr_t)p & ~7ul;
-	u32 c = READ_ONCE(mt_map[mt_frame(p)]);
+	u32 c = mt_use(p);
 
 	f.what = "double free or invalid pointer";
 	/* One that begins in this page before it and reaches over it? */
@@ -254,7 +254,7 @@ void *mt_hardened_alloc(size_t size, size_t align, bool zero)
 	if (!p)
 		return NULL;
 	/* The tail first: who finds the bit looks at it. */
-	set_tail(p, mt_sys.size_of[READ_ONCE(mt_map[mt_frame(p)])], size);
+	set_tail(p, mt_sys.size_of[mt_use(p)], size);
 	if (!set_live(p)) {
 		/* Leaving it alone is all that can be done. */
 		mt_bad("corrupted free list gave an object in use", p);
@@ -277,7 +277,7 @@ bool mt_hardened_size(const void *p, const char *func, size_t *out)
 		report_dead(func, p);
 		return false;
 	}
-	if (!read_tail(&f, &r, READ_ONCE(mt_map[mt_frame(p)]))) {
+	if (!read_tail(&f, &r, mt_use(p))) {
 		mt_report(&f);
 		return false;
 	}
@@ -287,7 +287,7 @@ bool mt_hardened_size(const void *p, const char *func, size_t *out)
 
 void mt_hardened_free(void *p, const char *func)
 {
-	u32 c = READ_ONCE(mt_map[mt_frame(p)]);
+	u32 c = mt_use(p);
 	size_t size;
 
 	if (!mt_hardened_size(p, func, &size))
@@ -335,8 +335,8 @@ static u64 check_live(void *p)
 	struct mt_finding f = {
 		.func = "check", .what = "overflow", .p = p, .of = &r};
 
-	if (likely(read_tail(&f, &r, READ_ONCE(mt_map[mt_frame(p)]))) ||
-	    !is_live(p) || read_tail(&f, &r, READ_ONCE(mt_map[mt_frame(p)])))
+	if (likely(read_tail(&f, &r, mt_use(p))) ||
+	    !is_live(p) || read_tail(&f, &r, mt_use(p)))
 		return 0;
 	mt_report(&f);
 	return 1;

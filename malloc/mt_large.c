@@ -54,7 +54,7 @@ static struct page *run_frames(u64 nr, u64 align)
 	return page;
 }
 
-void *mt_run_get(u64 nr, u64 align, u32 class)
+void *mt_run_get(u64 nr, u64 align, u32 use)
 {
 	struct page *page = run_frames(nr, align);
 	u64 f;
@@ -62,8 +62,10 @@ void *mt_run_get(u64 nr, u64 align, u32 class)
 	if (!page)
 		return NULL;
 	f = mt_frame(page_view(page));
-	WRITE_ONCE(mt_sys.run[f], (u32)nr);
-	mt_mark(f, class);
+	/* A class says how many there are. */
+	if (use == MT_RUN)
+		WRITE_ONCE(mt_sys.run[f], (u32)nr);
+	mt_mark(f, use);
 	for (u64 i = 1; i < nr; i++)
 		mt_mark(f + i, MT_BODY);
 	return page_view(page);
@@ -76,6 +78,7 @@ void mt_run_put(void *p, u64 nr)
 
 static void *run_alloc(size_t size, size_t align)
 {
+	bool due;
 	void *p;
 	u64 seen;
 
@@ -84,21 +87,25 @@ static void *run_alloc(size_t size, size_t align)
 		seen = __atomic_load_n(&mt_sys.ram_end, __ATOMIC_ACQUIRE);
 		p = mt_run_get(PFN_UP(size), align, MT_RUN);
 	} while (!p && mt_grow(seen));
+	due = mt_peak_due();
 	mt_leave();
+	if (unlikely(due))
+		mt_trim_peak();
 	return p;
 }
 
 void mt_run_free(void *p)
 {
 	u64 f = mt_frame(p);
-	u8 was = MT_RUN;
+	mt_frame_map was = MT_ALL_GRAINS(MT_RUN);
 	bool due;
 
 	if ((uintptr_t)p % PAGE_SIZE) {
 		mt_bad("invalid pointer", p);
 		return;
 	}
-	if (!__atomic_compare_exchange_n(&mt_map[f], &was, (u8)MT_BODY, false,
+	if (!__atomic_compare_exchange_n(mt_map_of(f), &was,
+					 MT_ALL_GRAINS(MT_BODY), false,
 					 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
 		mt_bad("double free", p);
 		return;

@@ -161,6 +161,7 @@ static int set_trim_threshold(int value)
 	/* All that is not positive is a size that is never reached. */
 	mt_sys.tune.trim_keep =
 		value < 0 ? (u64)INT64_MAX >> 1 : PFN_UP((u64)value);
+	mt_sys.tune.trim_set = true;
 	return 1;
 }
 

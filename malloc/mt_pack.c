@@ -1,41 +1,50 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mt_pack.c - packs: objects of 4.5 to 8 KiB side by side, whatever their
+ * mt_pack.c - packs: objects of 1152 to 7680 bytes side by side, whatever their
  * class.
  *
- * 1. Purpose. There are eight classes in that range, and most programs have a
- *    few dozen objects of each. In slabs each class has pages of its own that
- *    are half used, and each slab a tail; here all share what is free.
+ * 1. Purpose. There are 21 classes in that range, and most programs have a few
+ *    dozen objects of each. In slabs each class has pages of its own that are
+ *    half used, and each slab a tail; here all share what is free. And in a
+ *    slab of several pages none goes back to the system before all are free;
+ *    here each does by itself.
  *
- * 2. Structures. A pack is 64 KiB of frames, 128 units of 512 bytes. An object
- *    is a run of units; two words say which are used, two where objects begin.
- *    As an object is larger than a page, at most one begins in a frame: so the
- *    map of frames tells its class, as for slabs. What packs are is said
- *    outside of them, by number of the block of frames: nothing in a freed
- *    object is believed. Packs with room are in a list for the longest run of
- *    units that is free. The lowest list that will do is asked, which keeps
- *    full what is full; in the pack the lowest run is taken.
+ * 2. Structures. A pack is 64 KiB of frames, 512 units of 128 bytes. An object
+ *    is a run of units; a bit for each unit says which are used, another where
+ *    objects begin. As an object is larger than a grain of mt_map, at most one
+ *    begins in each: so the map tells its class, as for slabs. What packs are
+ *    is said outside of them, by number of the block of frames: nothing in a
+ *    freed object is believed. Packs with room are in a list for the longest
+ *    run of units that may be free. The lowest list that will do is asked, which
+ *    keeps full what is full; in the pack the lowest runs are taken.
  *
- * 3. Alignment. Classes that are no multiple of a page are aligned to a unit.
- *    A place of 8 KiB begins a page; packs that have one are in a list of
- *    their own.
+ * 3. Alignment. To a unit. Powers of two, which would be aligned to their size,
+ *    are not here: two of 2 KiB fill the page of a slab, and 4 and 8 KiB are
+ *    frames.
  *
  * 4. Invariants (mt_pack_check).
  *    MP-1  An object begins at a used unit; its units are used up to where the
  *          next begins or free ones follow, and as many as its class has.
- *    MP-2  A pack is in the list that its free units say, and in none if no
- *          object fits.
+ *    MP-2  A pack is in the list that its free units say, or one for longer
+ *          runs. Bit I of packs.lists: list I has a pack.
  *    MP-3  A class's count is the number of its objects that begin in packs.
  *    MP-4  At most one pack is empty.
+ *    MP-5  nr_idle counts the pages of packs that no object has part of.
  *
  * 5. Locking. packs.word, inside a slot's; frames are allocated and freed under
  *    it.
  *
  * 6. Failure. Without frames for a pack there are fewer objects than asked for.
  *
- * 7. Rejected. Smaller objects: two could begin in one frame, and a byte for
- *    each would have to be read at every free. Runs of frames for 4.5 KiB: a
- *    page for 512 bytes.
+ * 7. Cost. Runs are found by looking at words of 64 units: a dozen instructions
+ *    for each. A free looks at the run that it makes longer only, taking at
+ *    what is before the first that will do. That it used the longest is found
+ *    out when a pack is asked that has not what its list says.
+ *
+ * 8. Rejected. Objects of 1 KiB and less: two could begin in one grain, and
+ *    smaller grains would need more of mt_map. Packs for each doubling: what is
+ *    left over by large objects is where small ones fit. Runs of frames for 4.5
+ *    KiB: a page for 512 bytes.
  */
 #include <sys/mman.h>
 
@@ -48,21 +57,21 @@
 #define PACK_BYTES (PAGE_SIZE << PACK_ORDER)
 #define UNIT	   MT_PACK_UNIT
 #define NR_UNITS   ((u32)(PACK_BYTES / UNIT))
+#define NR_WORDS   (NR_UNITS / 64)
 #define PAGE_UNITS ((u32)(PAGE_SIZE / UNIT))
-#define LEAST	   (PAGE_UNITS + 1) /* units of the smallest object */
-#define MOST	   (2 * PAGE_UNITS)
+#define LEAST	   (MT_PACK_OVER / UNIT + 1)	    /* units of the smallest */
+#define MOST	   (MT_PACK_END / UNIT * 15 / 16) /* ... of the largest */
 
-/* Lists by the longest free run, up to MOST; then those with an aligned one. */
+/* Lists by the longest free run, up to MOST. */
 #define LIST_NONE 0u
-#define LIST_PAGE (MOST + 1)
-#define NR_LISTS  (MOST + 2)
+#define NR_LISTS  (MOST + 1)
 
-/* A bit for each unit of a pack. */
+MM_STATIC_ASSERT(NR_LISTS <= 64, "a bit for each list");
+
+/* A bit for each unit. */
 struct units {
-	u64 lo, hi;
+	u64 word[NR_WORDS];
 };
-
-MM_STATIC_ASSERT(sizeof(struct units) * 8 == NR_UNITS, "a bit for each unit");
 
 /* (P) word, all of it. */
 struct pack {
@@ -74,11 +83,12 @@ struct pack {
 
 static struct {
 	struct pack *pack; /* by block of frames; sparse */
+	u64 lists;	   /* (P) bit: the list has a pack */
 	u32 word;
-	u32 first[NR_LISTS];  /* (P) by number plus one */
-	u32 nr_empty;	      /* (P) */
-	u32 end;	      /* (P) packs were made below this number only */
-	u64 nr[MT_NR_PACKED]; /* (P) objects, by class; read without, a hint */
+	u32 nr_empty;	     /* (P) */
+	u32 nr_idle;	     /* (P) pages that are free; read without */
+	u32 end;	     /* (P) packs were made below this number only */
+	u32 first[NR_LISTS]; /* (P) by number plus one */
 } packs;
 
 static struct pack *pack_nr(u32 plus1)
@@ -101,93 +111,146 @@ static char *pack_base(const struct pack *p)
 	return mt_base + (u64)(p - packs.pack) * PACK_BYTES;
 }
 
+static u32 units_of(u32 c)
+{
+	return mt_sys.size_of[c] / UNIT;
+}
+
 /* ---- units
  * --------------------------------------------------------------------- */
 
-/* U moved down by NR units, 1 to 63. */
-static inline struct units down(struct units u, u32 nr)
+static inline bool has_unit(const struct units *u, u32 at)
 {
-	return (struct units){u.lo >> nr | u.hi << (64 - nr), u.hi >> nr};
+	return u->word[at / 64] >> at % 64 & 1;
 }
 
-static inline struct units both(struct units a, struct units b)
+/* The first unit from AT on whose bit is set, if FLIP is 0, or clear, if it is
+ * all ones; NR_UNITS: none. */
+static inline u32 next_unit(const struct units *u, u32 at, u64 flip)
 {
-	return (struct units){a.lo & b.lo, a.hi & b.hi};
-}
+	u32 i = at / 64;
+	u64 w;
 
-static inline bool any(struct units u)
-{
-	return u.lo | u.hi;
-}
-
-static inline struct units free_of(const struct pack *p)
-{
-	return (struct units){~p->used.lo, ~p->used.hi};
-}
-
-/* NR units, at most 63, from AT on. */
-static inline struct units run_at(u32 at, u32 nr)
-{
-	u64 run = (1ul << nr) - 1;
-
-	if (at >= 64)
-		return (struct units){0, run << (at - 64)};
-	return (struct units){run << at, at ? run >> (64 - at) : 0};
-}
-
-static inline void set_units(struct units *u, struct units which)
-{
-	u->lo |= which.lo;
-	u->hi |= which.hi;
-}
-
-static inline void clear_units(struct units *u, struct units which)
-{
-	u->lo &= ~which.lo;
-	u->hi &= ~which.hi;
-}
-
-/* Those that begin a page. */
-static inline struct units page_starts(void)
-{
-	MM_STATIC_ASSERT(PAGE_UNITS == 8, "a byte of the word is a page");
-	return (struct units){0x0101010101010101UL, 0x0101010101010101UL};
-}
-
-/* Where runs of a page of free units begin; of NR, LEAST to MOST, from that. */
-static inline struct units page_runs(struct units free)
-{
-	free = both(free, down(free, 1));
-	free = both(free, down(free, 2));
-	return both(free, down(free, 4));
-}
-
-static inline struct units runs_of(struct units pages, u32 nr)
-{
-	return both(pages, down(pages, nr - PAGE_UNITS));
-}
-
-static inline u32 lowest(struct units u)
-{
-	return u.lo ? (u32)__builtin_ctzl(u.lo)
-		    : 64 + (u32)__builtin_ctzl(u.hi);
-}
-
-/* The list for a pack with these units free. */
-static u32 list_for(struct units free)
-{
-	struct units pages = page_runs(free);
-	u32 nr = LEAST, step = (MOST - LEAST + 1) / 2;
-
-	if (!any(runs_of(pages, LEAST)))
-		return LIST_NONE;
-	for (; step; step /= 2) {
-		if (any(runs_of(pages, nr + step)))
-			nr += step;
+	if (at == NR_UNITS)
+		return at;
+	w = (u->word[i] ^ flip) >> at % 64 << at % 64;
+	while (!w) {
+		if (++i == NR_WORDS)
+			return NR_UNITS;
+		w = u->word[i] ^ flip;
 	}
-	if (nr == MOST && any(both(runs_of(pages, MOST), page_starts())))
-		return LIST_PAGE;
-	return nr;
+	return i * 64 + (u32)__builtin_ctzl(w);
+}
+
+/* Where the run of clear units begins that AT, clear, is in. */
+static inline u32 run_begin(const struct units *u, u32 at)
+{
+	u32 i = at / 64;
+	u64 w = u->word[i] & ((1ul << at % 64) - 1);
+
+	while (!w) {
+		if (i-- == 0)
+			return 0;
+		w = u->word[i];
+	}
+	return i * 64 + 64 - (u32)__builtin_clzl(w);
+}
+
+/* The free runs of a pack, one after the other: units AT to END. FREE: those of
+ * word I that follow. */
+struct runs {
+	const u64 *used;
+	u64 free;
+	u32 i, at, end;
+};
+
+static inline struct runs runs_of(const struct pack *p)
+{
+	return (struct runs){.used = p->used.word, .free = ~p->used.word[0]};
+}
+
+/* The next run. What R says was free meanwhile may be used by now. False: there
+ * is none. */
+static inline bool next_run(struct runs *r)
+{
+	u64 free = r->free, used;
+	u32 i = r->i;
+
+	while (!free) {
+		if (i == NR_WORDS - 1)
+			return false;
+		free = ~r->used[++i];
+	}
+	r->at = i * 64 + (u32)__builtin_ctzl(free);
+	used = ~(free | (free - 1));
+	while (!used && ++i < NR_WORDS) {
+		used = r->used[i];
+		free = ~used;
+	}
+	r->i = i;
+	r->end = NR_UNITS;
+	r->free = 0;
+	if (likely(used)) {
+		r->end = i * 64 + (u32)__builtin_ctzl(used);
+		r->free = free & ~0ul << r->end % 64;
+	} else {
+		r->i = NR_WORDS - 1;
+	}
+	return true;
+}
+
+/* Pages that units AT to END have part of and that lie in FROM to TO, around
+ * them, as a whole. */
+static inline u32 pages_of(u32 at, u32 end, u32 from, u32 to)
+{
+	u32 first = at / PAGE_UNITS, last = DIV_ROUND_UP(end, PAGE_UNITS);
+
+	first += first * PAGE_UNITS < from;
+	last -= last * PAGE_UNITS > to;
+	return last > first ? last - first : 0;
+}
+
+static inline void count_idle(u32 more)
+{
+	WRITE_ONCE(packs.nr_idle, packs.nr_idle + more);
+}
+
+/* Set, if ON, or clear NR units, at most 63, from AT on. */
+static inline void put_units(struct units *u, u32 at, u32 nr, bool on)
+{
+	u64 run = (1ul << nr) - 1, *w = &u->word[at / 64];
+	u64 low = run << at % 64;
+	u64 high = at % 64 + nr > 64 ? run >> (64 - at % 64) : 0;
+
+	if (on)
+		*w |= low;
+	else
+		*w &= ~low;
+	if (high && on)
+		w[1] |= high;
+	else if (high)
+		w[1] &= ~high;
+}
+
+static u32 list_of_run(u32 nr)
+{
+	return nr < LEAST ? LIST_NONE : min(nr, MOST);
+}
+
+/* The list for P as it is. */
+static u32 list_for(const struct pack *p)
+{
+	struct runs r = runs_of(p);
+	u32 most = 0;
+
+	while (most < MOST && next_run(&r))
+		most = max(most, r.end - r.at);
+	return list_of_run(most);
+}
+
+static bool is_empty(const struct pack *p)
+{
+	return next_unit(&p->used, 0, 0) == NR_UNITS;
 }
 
 /* ---- lists
@@ -201,16 +264,15 @@ static void unlist(struct pack *p)
 		pack_nr(p->prev)->next = p->next;
 	else
 		packs.first[p->list] = p->next;
+	if (!packs.first[p->list])
+		packs.lists &= ~(1ul << p->list);
 	if (p->next)
 		pack_nr(p->next)->prev = p->prev;
 	p->list = LIST_NONE;
 }
 
-/* P's units changed. */
-static void relist(struct pack *p)
+static void relist(struct pack *p, u32 list)
 {
-	u32 list = list_for(free_of(p));
-
 	if (list == p->list)
 		return;
 	unlist(p);
@@ -222,6 +284,7 @@ static void relist(struct pack *p)
 	if (p->next)
 		pack_nr(p->next)->prev = plus1_of(p);
 	packs.first[list] = plus1_of(p);
+	packs.lists |= 1ul << list;
 }
 
 /* ---- making and giving up
@@ -231,9 +294,8 @@ bool mt_pack_init(void)
 {
 	u64 nr = mt_sys.span / PACK_BYTES;
 
-	MM_STATIC_ASSERT(LEAST * UNIT > MT_SLAB_MAX &&
-				 MOST * UNIT == MT_PACK_MAX,
-			 "the classes between slabs and runs");
+	MM_STATIC_ASSERT(LEAST * UNIT > 1u << MT_GRAIN_SHIFT,
+			 "one object at most begins in a grain");
 	packs.pack = mt_map_meta(nr * sizeof(*packs.pack));
 	return packs.pack != NULL;
 }
@@ -251,13 +313,14 @@ static struct pack *pack_make(void)
 	/* Of what classes its frames were counts no more. */
 	f = mt_frame(pack_base(p));
 	for (u32 i = 0; i < 1u << PACK_ORDER; i++) {
-		if (READ_ONCE(mt_map[f + i]) != MT_NONE)
-			WRITE_ONCE(mt_map[f + i], MT_BODY);
+		if (READ_ONCE(*mt_map_of(f + i)))
+			WRITE_ONCE(*mt_map_of(f + i), MT_ALL_GRAINS(MT_BODY));
 	}
-	p->used = p->starts = (struct units){0, 0};
+	p->used = p->starts = (struct units){{0}};
 	p->made = true;
 	packs.nr_empty++;
-	relist(p);
+	count_idle(NR_UNITS / PAGE_UNITS);
+	relist(p, MOST);
 	return p;
 }
 
@@ -266,66 +329,80 @@ static void pack_drop(struct pack *p)
 	unlist(p);
 	p->made = false;
 	packs.nr_empty--;
+	count_idle(-(NR_UNITS / PAGE_UNITS));
 	__free_pages(view_to_page(pack_base(p)), PACK_ORDER);
 }
 
 /* ---- objects
  * ------------------------------------------------------------------- */
 
-static void count(u32 c, u64 more)
+static void count(u32 c, u32 more)
 {
-	u64 *nr = &packs.nr[c - MT_FIRST_PACKED];
-
-	WRITE_ONCE(*nr, *nr + more);
-}
-
-u64 mt_pack_objects(u32 c)
-{
-	return READ_ONCE(packs.nr[c - MT_FIRST_PACKED]);
+	WRITE_ONCE(mt_nr_out[c], mt_nr_out[c] + more);
 }
 
 /* A pack with a place for NR units, the fullest first. */
 static struct pack *pack_with(u32 nr)
 {
-	for (u32 i = nr == MOST ? LIST_PAGE : nr; i < NR_LISTS; i++) {
-		if (packs.first[i])
-			return pack_nr(packs.first[i]);
-	}
-	return pack_make();
+	u64 lists = packs.lists >> nr;
+
+	if (!lists)
+		return pack_make();
+	return pack_nr(packs.first[nr + (u32)__builtin_ctzl(lists)]);
 }
 
 /* The frames of an object are touched from now on; it is of class C. */
-static void mark_object(const void *obj, u32 c)
+static inline void mark_object(const char *obj, u32 size, u32 c)
 {
-	u64 f = mt_frame(obj);
-	u64 end = mt_frame((const char *)obj + mt_sys.size_of[c] - 1);
+	u64 off = (u64)(obj - mt_base);
+	u64 f = off >> PAGE_SHIFT, end = (off + size - 1) >> PAGE_SHIFT;
 
-	mt_mark(f, c);
-	while (++f <= end) {
-		if (READ_ONCE(mt_map[f]) == MT_NONE)
+	for (; f <= end; f++) {
+		if (unlikely(!READ_ONCE(*mt_map_of(f))))
 			mt_mark(f, MT_BODY);
+	}
+	WRITE_ONCE(mt_map[off >> MT_GRAIN_SHIFT], (u8)c);
+}
+
+/* NR objects of class C, of SIZE units, from unit AT of P on. */
+static void place(struct pack *p, u32 at, u32 size, u32 c, void **out, u32 nr)
+{
+	char *obj = pack_base(p) + (u64)at * UNIT;
+
+	for (u32 i = 0; i < nr; i++) {
+		put_units(&p->used, at, size, true);
+		p->starts.word[at / 64] |= 1ul << at % 64;
+		mark_object(obj, size * UNIT, c);
+		out[i] = obj;
+		at += size;
+		obj += size * UNIT;
 	}
 }
 
-/* Objects of class C from P into OUT, at most NR; P's list stays. */
+/* Objects of class C from P into OUT, at most NR; maybe none. */
 static u32 pack_take(struct pack *p, u32 c, void **out, u32 nr)
 {
-	u32 size = mt_sys.size_of[c] / UNIT, n = 0;
-	struct units fits = runs_of(page_runs(free_of(p)), size);
+	u32 size = units_of(c), n = 0, most = 0;
+	struct runs r = runs_of(p);
 
-	if (size == MOST)
-		fits = both(fits, page_starts());
-	mm_assert(any(fits));
-	packs.nr_empty -= !any(p->used);
-	while (any(fits) && n < nr) {
-		u32 at = lowest(fits);
+	packs.nr_empty -= p->list == MOST && is_empty(p);
+	while (n < nr) {
+		u32 len, fit;
 
-		set_units(&p->used, run_at(at, size));
-		set_units(&p->starts, run_at(at, 1));
-		/* No run that begins in this one is whole any more. */
-		clear_units(&fits, run_at(at, size));
-		out[n] = pack_base(p) + (u64)at * UNIT;
-		mark_object(out[n++], c);
+		if (!next_run(&r)) {
+			relist(p, list_of_run(most));
+			break;
+		}
+		len = r.end - r.at;
+		if (len >= size) {
+			fit = min(len / size, nr - n);
+			count_idle(-pages_of(r.at, r.at + fit * size, r.at,
+					     r.end));
+			place(p, r.at, size, c, out + n, fit);
+			n += fit;
+			len -= fit * size;
+		}
+		most = max(most, len);
 	}
 	return n;
 }
@@ -336,40 +413,45 @@ u32 mt_pack_get(u32 c, void **out, u32 nr)
 
 	mt_lock(&packs.word);
 	while (n < nr) {
-		struct pack *p = pack_with(mt_sys.size_of[c] / UNIT);
+		struct pack *p = pack_with(units_of(c));
 
 		if (!p)
 			break;
 		n += pack_take(p, c, out + n, nr - n);
-		relist(p);
 	}
 	count(c, n);
 	mt_unlock(&packs.word);
 	return n;
 }
 
-/* False: OBJ, of class C as its frame says, is no object of P. */
+/* Units AT to END of P became free. */
+static void pack_relieved(struct pack *p, u32 at, u32 end)
+{
+	u32 from = run_begin(&p->used, at), to = next_unit(&p->used, end, 0);
+	u32 nr = to - from;
+
+	count_idle(pages_of(at, end, from, to));
+	/* No other run became longer. */
+	if (list_of_run(nr) > p->list)
+		relist(p, list_of_run(nr));
+	if (nr == NR_UNITS && packs.nr_empty++)
+		pack_drop(p);
+}
+
+/* False: OBJ, of class C as mt_map says, is no object of P. */
 static bool pack_give(struct pack *p, u32 c, void *obj)
 {
 	u64 off = (u64)((char *)obj - pack_base(p));
 	u32 at = (u32)(off / UNIT);
 
-	if (off % UNIT || !any(both(p->starts, run_at(at, 1))) ||
-	    READ_ONCE(mt_map[mt_frame(obj)]) != c)
+	if (off % UNIT || !has_unit(&p->starts, at) || mt_use(obj) != c)
 		return false;
-	clear_units(&p->starts, run_at(at, 1));
-	clear_units(&p->used, run_at(at, mt_sys.size_of[c] / UNIT));
-	WRITE_ONCE(mt_map[mt_frame(obj)], MT_BODY);
+	put_units(&p->starts, at, 1, false);
+	put_units(&p->used, at, units_of(c), false);
+	WRITE_ONCE(mt_map[(u64)((char *)obj - mt_base) >> MT_GRAIN_SHIFT],
+		   MT_BODY);
+	pack_relieved(p, at, at + units_of(c));
 	return true;
-}
-
-/* P has more room than it had. */
-static void pack_relieved(struct pack *p)
-{
-	if (p->list != LIST_PAGE)
-		relist(p);
-	if (!any(p->used) && packs.nr_empty++)
-		pack_drop(p);
 }
 
 const void *mt_pack_put(u32 c, void **objs, u32 nr)
@@ -379,16 +461,12 @@ const void *mt_pack_put(u32 c, void **objs, u32 nr)
 
 	mt_lock(&packs.word);
 	for (u32 i = 0; i < nr; i++) {
-		struct pack *p = pack_of(objs[i]);
-
-		if (!pack_give(p, c, objs[i])) {
+		if (pack_give(pack_of(objs[i]), c, objs[i]))
+			n++;
+		else
 			bad = objs[i];
-			continue;
-		}
-		n++;
-		pack_relieved(p);
 	}
-	count(c, -(u64)n);
+	count(c, -n);
 	mt_unlock(&packs.word);
 	return bad;
 }
@@ -406,14 +484,18 @@ void mt_pack_unlock(void)
 /* ---- all of them
  * --------------------------------------------------------------- */
 
-/* What is free of the pack and dirty; from page to page. */
+/* What is free of the pack and dirty, as far as it is whole pages. */
 static u64 trim_pack(const struct pack *p)
 {
 	u64 f = mt_frame(pack_base(p)), nr = 0;
+	struct runs r = runs_of(p);
 
-	for (u32 i = 0; i < NR_UNITS / PAGE_UNITS; i++) {
-		if (!any(both(p->used, run_at(i * PAGE_UNITS, PAGE_UNITS))))
-			nr += mt_give_back(f + i, f + i + 1);
+	while (next_run(&r)) {
+		u32 first = DIV_ROUND_UP(r.at, PAGE_UNITS);
+		u32 end = r.end / PAGE_UNITS;
+
+		if (first < end)
+			nr += mt_give_back(f + first, f + end);
 	}
 	return nr;
 }
@@ -428,7 +510,7 @@ u64 mt_pack_trim(void)
 
 		if (!p->made)
 			continue;
-		if (!any(p->used))
+		if (is_empty(p))
 			pack_drop(p);
 		else
 			nr += trim_pack(p);
@@ -437,35 +519,49 @@ u64 mt_pack_trim(void)
 	return nr;
 }
 
+u64 mt_pack_idle(void)
+{
+	return READ_ONCE(packs.nr_idle);
+}
+
 void mt_pack_count(u64 *bytes, u64 *used)
 {
 	*bytes = *used = 0;
 	mt_lock(&packs.word);
 	for (u32 i = 0; i < packs.end; i++)
 		*bytes += packs.pack[i].made ? PACK_BYTES : 0;
-	for (u32 c = MT_FIRST_PACKED; mt_in_packs(c); c++)
-		*used += mt_pack_objects(c) * mt_sys.size_of[c];
+	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++)
+		*used += mt_in_packs(c) ? (u64)mt_nr_out[c] * mt_sys.size_of[c]
+					: 0;
 	mt_unlock(&packs.word);
 }
 
-static void check_objects(const struct pack *p, u64 *nr)
+static void check_objects(const struct pack *p, u32 *nr)
 {
 	struct units left = p->used;
 
 	for (u32 at = 0; at < NR_UNITS; at++) {
-		u32 c = mt_map[mt_frame(pack_base(p) + (u64)at * UNIT)];
-		struct units run;
+		char *obj = pack_base(p) + (u64)at * UNIT;
 
-		if (!any(both(p->starts, run_at(at, 1))))
+		if (!has_unit(&p->starts, at))
 			continue;
-		mm_verify(mt_in_packs(c));
-		run = run_at(at, mt_sys.size_of[c] / UNIT);
-		mm_verify(both(left, run).lo == run.lo);
-		mm_verify(both(left, run).hi == run.hi);
-		clear_units(&left, run);
-		nr[c]++;
+		mm_verify(mt_in_packs(mt_use(obj)));
+		for (u32 i = 0; i < units_of(mt_use(obj)); i++)
+			mm_verify(has_unit(&left, at + i));
+		put_units(&left, at, units_of(mt_use(obj)), false);
+		nr[mt_use(obj)]++;
 	}
-	mm_verify(!any(left));
+	mm_verify(next_unit(&left, 0, 0) == NR_UNITS);
+}
+
+static u32 idle_pages(const struct pack *p)
+{
+	struct runs r = runs_of(p);
+	u32 nr = 0;
+
+	while (next_run(&r))
+		nr += pages_of(r.at, r.end, r.at, r.end);
+	return nr;
 }
 
 static void check_lists(void)
@@ -473,6 +569,7 @@ static void check_lists(void)
 	for (u32 list = 1; list < NR_LISTS; list++) {
 		u32 before = 0;
 
+		mm_verify(!packs.first[list] == !(packs.lists >> list & 1));
 		for (u32 at = packs.first[list]; at; at = pack_nr(at)->next) {
 			mm_verify(pack_nr(at)->list == list);
 			mm_verify(pack_nr(at)->prev == before);
@@ -483,22 +580,24 @@ static void check_lists(void)
 
 void mt_pack_check(void)
 {
-	u64 nr[MT_NR_CLASSES] = {0};
-	u32 nr_empty = 0;
+	u32 nr[MT_NR_CLASSES] = {0}, nr_empty = 0, idle = 0;
 
 	mt_lock(&packs.word);
 	check_lists();
 	for (u32 i = 0; i < packs.end; i++) {
 		struct pack *p = &packs.pack[i];
 
-		mm_verify(p->list == (p->made ? list_for(free_of(p)) : 0));
+		mm_verify(p->made || p->list == LIST_NONE);
 		if (!p->made)
 			continue;
-		nr_empty += !any(p->used);
+		mm_verify(p->list >= list_for(p));
+		nr_empty += is_empty(p);
+		idle += idle_pages(p);
 		check_objects(p, nr);
 	}
 	mm_verify(nr_empty == packs.nr_empty && nr_empty <= 1);
-	for (u32 c = MT_FIRST_PACKED; mt_in_packs(c); c++)
-		mm_verify(nr[c] == packs.nr[c - MT_FIRST_PACKED]);
+	mm_verify(idle == packs.nr_idle);
+	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++)
+		mm_verify(!mt_in_packs(c) || nr[c] == mt_nr_out[c]);
 	mt_unlock(&packs.word);
 }

@@ -71,8 +71,8 @@ static void to_fd(void *arg, const char *text, size_t len)
 
 static void put_classes(struct seq_buf *s)
 {
-	seq_puts(s, "malloc class: size, objects out of slabs or packs, in "
-		    "the depot\n");
+	seq_puts(s, "malloc class: size, objects out of slabs, packs or "
+		    "frames, in the depot\n");
 	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++) {
 		struct kmem_cache *k =
 			__atomic_load_n(&mt_sys.cache[c], __ATOMIC_ACQUIRE);
@@ -80,8 +80,8 @@ static void put_classes(struct seq_buf *s)
 			    mt_sys.cap_of[c];
 		u64 nr = k ? kmem_cache_active(k) : 0;
 
-		if (mt_in_packs(c))
-			nr = mt_pack_objects(c);
+		if (!mt_in_slabs(c))
+			nr = mt_class_objects(c);
 		if (nr || depot)
 			seq_printf(s, "%6u %10llu %10llu\n", mt_sys.size_of[c],
 				   LLU(nr), LLU(depot));

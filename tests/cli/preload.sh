@@ -21,7 +21,7 @@ else
 	exit 1
 fi
 # Of its zeroed data the tables are placed so that few pages are written.
-kept=$(LD_PRELOAD=$PWD/build/libmmkit-malloc.so sed -n p /proc/self/smaps |
+kept=$(LD_PRELOAD=$PWD/build/libmmkit-malloc.so cat /proc/self/smaps |
 	awk '/^[0-9a-f]+-/ { mine = data && / 00:00 0/
 			     data = /libmmkit-malloc/ && / rw-p / }
 	     /^Rss:/ && mine { kib += $2 } END { print kib + 0 }')

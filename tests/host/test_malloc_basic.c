@@ -144,7 +144,7 @@ static void test_classes(void **arg)
 		assert_true(mt_sys.size_of[c] >= size);
 		assert_true(c == MT_FIRST || mt_sys.size_of[c - 1] < size);
 		/* At least eight to a doubling up to 8 KiB. */
-		if (size > 128 && size <= MT_PACK_MAX)
+		if (size > 128 && size <= MT_PACK_END)
 			assert_true((mt_sys.size_of[c] - size) * 8 < size);
 	}
 	for (u32 c = MT_FIRST + 1; c < MT_NR_CLASSES; c++)
@@ -534,6 +534,52 @@ static u64 resident_of(const void *p, size_t len)
 	return nr;
 }
 
+#define PEAK_PAGES 600
+
+/* Every second of many pages is free: N blocks of SIZE do not fit there. How
+ * many more frames are dirty then? */
+static s64 peak_grows(size_t size, int n)
+{
+	static char *page[PEAK_PAGES], *block[64];
+	s64 before, more;
+
+	mt_cache_flush();
+	mt_trim();
+	mt_sys.peak_dirty = 0;
+	for (int i = 0; i < PEAK_PAGES; i++)
+		page[i] = memset(mt_malloc(PAGE_SIZE), i, PAGE_SIZE);
+	for (int i = 1; i < PEAK_PAGES; i += 2)
+		mt_free(page[i]);
+	mt_cache_flush();
+	before = mt_sys.nr_dirty;
+	assert_true(before >= PEAK_PAGES);
+	for (int i = 0; i < n; i++)
+		block[i] = memset(mt_malloc(size), 1, size);
+	more = mt_sys.nr_dirty - before;
+	for (int i = 0; i < n; i++)
+		mt_free(block[i]);
+	for (int i = 0; i < PEAK_PAGES; i += 2) {
+		for (u32 k = 0; k < PAGE_SIZE; k++)
+			assert_int_equal((u8)page[i][k], (u8)i);
+		mt_free(page[i]);
+	}
+	return more;
+}
+
+/* Before it needs more than ever, a process gives back what is of no use. */
+static void test_peak(void **arg)
+{
+	struct mt_tune tune = mt_sys.tune;
+
+	(void)arg;
+	assert_true(peak_grows(64 << 10, 16) < 64);
+	assert_true(peak_grows(7680, 64) < 64);
+	/* Unless it was told what may stay. */
+	mt_mallopt(M_TRIM_THRESHOLD, 4 << 20);
+	assert_true(peak_grows(64 << 10, 16) >= 240);
+	mt_sys.tune = tune;
+}
+
 static void test_gives_back(void **arg)
 {
 	static void *p[3000];
@@ -641,6 +687,7 @@ int main(void)
 		cmocka_unit_test(test_thread_ends),
 		cmocka_unit_test(test_magazines_grow),
 		cmocka_unit_test(test_fork),
+		cmocka_unit_test(test_peak),
 		cmocka_unit_test(test_gives_back),
 		cmocka_unit_test(test_misuse),
 	};

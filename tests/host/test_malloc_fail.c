@@ -119,12 +119,10 @@ static u64 census(void)
 		nr += n.active;
 	}
 	mt_leave();
-	for (u64 f = 0; f < mt_sys.ram_end >> PAGE_SHIFT; f++) {
-		u32 c = mt_map[f];
-
-		nr += c == MT_RUN ||
-		      (c >= MT_FIRST && mt_sys.size_of[c] > MT_SLAB_MAX);
-	}
+	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++)
+		nr += mt_nr_out[c];
+	for (u64 f = 0; f < mt_sys.ram_end >> PAGE_SHIFT; f++)
+		nr += *mt_map_of(f) == MT_ALL_GRAINS(MT_RUN);
 	return nr;
 }
 

@@ -92,7 +92,7 @@ static int lost(void)
 	mt_cache_flush();
 	mt_depot_flush();
 	for (size_t s = 0; s < ARRAY_SIZE(sizes); s++) {
-		if (sizes[s] <= MT_SLAB_MAX)
+		if (mt_in_slabs(mt_class_for(sizes[s])))
 			nr += in_use(sizes[s]) - (u64)NR_THREADS * KEPT;
 	}
 	if (mt_sys.threads != &mt_self || mt_self.next || mt_self.prev)

@@ -494,6 +494,15 @@ static void free_twice_and_exit(void)
 	mt_at_exit();
 }
 
+/* A whole frame: no slab says that nothing begins there. */
+static void free_inside_frame(void)
+{
+	char *p = mt_malloc(PAGE_SIZE);
+
+	mt_free(p + 64);
+	mt_malloc_trim(0);
+}
+
 static void free_twice_and_trim(void)
 {
 	void *p = mt_malloc(60);
@@ -563,6 +572,7 @@ static void test_plain(void **arg)
 	must_die(free_twice_and_exit, "", SAYS("double free", "malloc-64"));
 	must_die(free_twice_and_trim, "", SAYS("double free", "malloc-64"));
 	must_die(free_twice_in_thread, "", SAYS("double free", "malloc-64"));
+	must_die(free_inside_frame, "", SAYS("invalid pointer", "malloc-4096"));
 	must_die(free_twice_of_many, "", SAYS("double free", "malloc-64"));
 	must_die(free_twice_among_few, "", SAYS("double free", "malloc-64"));
 	must_die(free_twice_among_many, "", SAYS("double free", "malloc-64"));

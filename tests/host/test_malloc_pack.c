@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packs: objects of 4.5 to 8 KiB of all classes against a model, what is
+ * Packs: objects of 1152 to 7680 bytes of all classes against a model, what is
  * refused, how densely they lie, and what is given back.
  */
 #include <setjmp.h>
@@ -19,6 +19,7 @@
 
 #define NR_OBJECTS 600
 #define PACK_BYTES (64u << 10)
+#define PACK_UNITS (PACK_BYTES / MT_PACK_UNIT)
 
 struct object {
 	u64 *p;
@@ -28,6 +29,17 @@ struct object {
 
 static struct object objects[NR_OBJECTS];
 static u64 live[MT_NR_CLASSES], live_bytes;
+
+/* Classes that are in packs, smallest first. */
+static u32 packed[MT_NR_CLASSES], nr_packed;
+
+static void find_packed(void)
+{
+	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++) {
+		if (mt_in_packs(c))
+			packed[nr_packed++] = c;
+	}
+}
 
 static u64 next_random(u64 *state)
 {
@@ -74,8 +86,7 @@ static void new_object(struct object *o, u32 c, void *p, u64 value)
 
 	*o = (struct object){p, c, value};
 	assert_int_equal((uintptr_t)p % MT_PACK_UNIT, 0);
-	assert_true(size % PAGE_SIZE || (uintptr_t)p % PAGE_SIZE == 0);
-	assert_int_equal(mt_map[mt_frame(p)], c);
+	assert_int_equal(mt_use(p), c);
 	fill(o);
 	live[c]++;
 	live_bytes += size;
@@ -95,7 +106,7 @@ static void drop_object(struct object *o)
 /* Up to eight of one class at a time, into places that are free. */
 static void get_some(u64 *state)
 {
-	u32 c = MT_FIRST_PACKED + (u32)(next_random(state) % MT_NR_PACKED);
+	u32 c = packed[next_random(state) % nr_packed];
 	u32 want = 1 + (u32)(next_random(state) % 8), n, i = 0;
 	void *out[8];
 
@@ -115,8 +126,8 @@ static void assert_counts(void)
 	u64 bytes, used;
 
 	mt_pack_check();
-	for (u32 c = MT_FIRST_PACKED; mt_in_packs(c); c++)
-		assert_int_equal(mt_pack_objects(c), live[c]);
+	for (u32 i = 0; i < nr_packed; i++)
+		assert_int_equal(mt_nr_out[packed[i]], live[packed[i]]);
 	mt_pack_count(&bytes, &used);
 	assert_int_equal(used, live_bytes);
 	assert_true(bytes >= used);
@@ -179,14 +190,14 @@ static u64 dirty_frames(void)
 	u64 nr = 0;
 
 	for (u64 f = 0; f < mt_sys.ram_end >> PAGE_SHIFT; f++)
-		nr += mt_map[f] != MT_NONE;
+		nr += *mt_map_of(f) != 0;
 	return nr;
 }
 
 /* Of packs that stay, the pages without an object go. */
 static void test_trim_inside(void **arg)
 {
-	u32 c = MT_FIRST_PACKED + MT_NR_PACKED - 1; /* two pages each */
+	u32 c = packed[nr_packed - 1]; /* eight are 15 of a pack's pages */
 	void *out[64];
 	u64 before;
 
@@ -196,7 +207,8 @@ static void test_trim_inside(void **arg)
 	assert_int_equal(get(c, out, 64), 64);
 	for (u32 i = 0; i < 64; i++)
 		new_object(&objects[i], c, out[i], i);
-	assert_int_equal(dirty_frames(), before + 128);
+	assert_int_equal(mt_sys.size_of[c], 7680);
+	assert_int_equal(dirty_frames(), before + 120);
 	for (u32 i = 0; i < 64; i++) {
 		if (i % 8)
 			drop_object(&objects[i]);
@@ -208,9 +220,35 @@ static void test_trim_inside(void **arg)
 	assert_int_equal(dirty_frames(), before);
 }
 
+/* Nobody trims: it happens when most of what is dirty is free. */
+static void test_gives_back(void **arg)
+{
+	static void *p[8000];
+	u64 left = 0;
+
+	(void)arg;
+	for (size_t i = 0; i < ARRAY_SIZE(p); i++)
+		p[i] = memset(mt_malloc(1900), 1, 1900);
+	for (size_t i = 0; i < ARRAY_SIZE(p); i++) {
+		if (i % 16)
+			mt_free(p[i]);
+		else
+			left++;
+	}
+	/* 15.6 MiB became 1; a page or two for each that is left, and what
+	 * may stay. */
+	assert_true(dirty_frames() < 2 * left + 1024 + 256);
+	mt_pack_check();
+	for (size_t i = 0; i < ARRAY_SIZE(p); i += 16)
+		mt_free(p[i]);
+	mt_cache_flush();
+	mt_depot_flush();
+	mt_pack_check();
+}
+
 static void test_refused(void **arg)
 {
-	u32 c = MT_FIRST_PACKED + 2;
+	u32 c = packed[2];
 	void *p, *in, *odd;
 
 	(void)arg;
@@ -234,7 +272,7 @@ static void test_aligned(void **arg)
 
 	(void)arg;
 	for (size_t align = 16; align <= PAGE_SIZE; align *= 2) {
-		for (size_t size = 3000; size < 12000; size += 700) {
+		for (size_t size = 900; size < 12000; size += 350) {
 			for (int i = 0; i < 16; i++) {
 				p[i] = mt_memalign(align, size);
 				assert_non_null(p[i]);
@@ -253,7 +291,7 @@ static void test_aligned(void **arg)
 /* Without frames there are fewer. */
 static void test_no_frames(void **arg)
 {
-	u32 c = MT_FIRST_PACKED, n;
+	u32 c = packed[0], n;
 	void *out[64];
 
 	(void)arg;
@@ -261,10 +299,66 @@ static void test_no_frames(void **arg)
 	fail_arm_nth(FAIL_ALL, 2, true);
 	n = get(c, out, 64);
 	fail_disarm();
-	/* One pack's, 128 units. */
-	assert_int_equal(n, 128 / (mt_sys.size_of[c] / MT_PACK_UNIT));
+	/* One pack's. */
+	assert_int_equal(n, PACK_UNITS / (mt_sys.size_of[c] / MT_PACK_UNIT));
 	assert_null(put(c, out, n));
 	mt_pack_check();
+}
+
+/*
+ * Places become free one by one and are one place then: what had no room for
+ * large objects has. And a pack whose longest run was used is found out.
+ */
+static void test_merged(void **arg)
+{
+	u32 small = packed[0], large = packed[nr_packed - 1], per;
+	void *out[PACK_UNITS], *big[2];
+	u64 bytes, used, before;
+
+	(void)arg;
+	per = PACK_UNITS / (mt_sys.size_of[small] / MT_PACK_UNIT);
+	mt_trim();
+	assert_int_equal(get(small, out, per), per);
+	mt_pack_count(&before, &used);
+	assert_int_equal(before, PACK_BYTES);
+	/* Seven of 1152 bytes are more than 7680; the middle comes last. */
+	for (u32 i = 0; i < 7; i++) {
+		u32 at = 10 + (i % 2 ? 6 - i / 2 : i / 2);
+
+		assert_null(put(small, &out[at], 1));
+		mt_pack_check();
+	}
+	assert_int_equal(get(large, big, 1), 1);
+	assert_ptr_equal(big[0], out[10]);
+	assert_int_equal(get(large, big + 1, 1), 1);
+	mt_pack_count(&bytes, &used);
+	assert_int_equal(bytes, 2 * PACK_BYTES);
+	assert_null(put(large, big, 2));
+	for (u32 i = 0; i < per; i++)
+		assert_null(i >= 10 && i < 17 ? NULL : put(small, &out[i], 1));
+	mt_pack_check();
+}
+
+/* Which sizes are where, and that classes are told by grains. */
+static void test_places(void **arg)
+{
+	u32 nr = 0;
+
+	(void)arg;
+	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++) {
+		u32 size = mt_sys.size_of[c];
+
+		assert_int_equal(mt_in_slabs(c) + mt_in_packs(c) +
+					 mt_in_runs(c),
+				 1);
+		if (mt_in_packs(c)) {
+			assert_true(size > 1u << MT_GRAIN_SHIFT);
+			nr++;
+		}
+		if (size % PAGE_SIZE == 0)
+			assert_true(mt_in_runs(c));
+	}
+	assert_int_equal(nr, 21);
 }
 
 int main(void)
@@ -273,6 +367,9 @@ int main(void)
 		cmocka_unit_test(test_model),
 		cmocka_unit_test(test_dense),
 		cmocka_unit_test(test_trim_inside),
+		cmocka_unit_test(test_gives_back),
+		cmocka_unit_test(test_merged),
+		cmocka_unit_test(test_places),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_aligned),
 		cmocka_unit_test(test_no_frames),
@@ -282,5 +379,6 @@ int main(void)
 		(unsigned long long)test_env("SEED", 1));
 	if (!mt_up())
 		return 1;
+	find_packed();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,8 @@ MT_C := $(filter-out malloc/arena%,$(wildcard malloc/*.c))
 MT_OBJS := $(patsubst %.c,$(MT)/%.o,$(MT_SRC) $(MT_PORT) $(MT_C))
 
 $(MT)/port/%.o: private MT_FLAGS += $(MT_SMALL)
+# So are those of the library that run for many frames, or once.
+$(patsubst %,$(MT)/malloc/mt_%.o,error fork large options trim): private MT_FLAGS += $(MT_SMALL)
 $(MT)/src/kmem/slab_partial.o $(MT)/src/kmem/slab_bulk.o $(MT)/src/kmem/slab.o: private MT_SMALL := -Wno-maybe-uninitialized
 $(MT)/src/%.o: src/%.c $(FLAGS_MK) tools/make/malloc.mk
 	@mkdir -p $(@D)
