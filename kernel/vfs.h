@@ -120,8 +120,8 @@ struct vnode_ops {
 };
 
 /* vnode.flags */
-#define VNODE_NOCACHE 0x1u /* names in it may change by themselves: /proc */
-#define VNODE_DEAD    0x2u /* a directory that was removed: no new names */
+#define VNODE_DEAD     0x1u /* a directory that was removed: no new names */
+#define VNODE_LINKABLE 0x2u /* without a name, and may be given one */
 
 /* (L) lock; (C) constant; (A) atomic. The inode holds its contents. */
 struct vnode {
@@ -242,11 +242,6 @@ int chrdev_register(u32 rdev, u32 nr, const char *name, u32 mode,
 int blkdev_register(u32 rdev, const char *name, struct port_bdev *bdev);
 /* blkdev_by_path: the disk that a path names; -ENOTBLK, -ENOENT, -ENXIO. */
 int blkdev_by_path(const char *path, struct port_bdev **out);
-/* vfs_set_fifo_open: OPEN makes an open file of a fifo (S_IFIFO vnode) work:
- * sets f_op and private_data; may sleep until the other side comes. At boot;
- * until then opening one is -ENXIO. */
-void vfs_set_fifo_open(int (*open)(struct vnode *v, struct file *file));
-
 /*
  * iter_put / iter_get: N bytes from BUF to ITER (what a read gives), or from
  * ITER to BUF (what a write takes), user memory being faulted in. How many;

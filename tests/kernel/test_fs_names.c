@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/* Names: walks, making, removing, renaming, links, rights, mounts. */
+#include "fs_machine.h"
+
+static int walks_body(void *arg)
+{
+	struct ft_stat st;
+	int fd;
+
+	(void)arg;
+	CHECK(!strcmp(ft_cwd(), "/"));
+	CHECK_EQ(MKDIR("/a", 0755), 0);
+	CHECK_EQ(MKDIR("/a", 0755), -EEXIST);
+	CHECK_EQ(MKDIR("/a/b/", 0755), 0);
+	CHECK_EQ(MKDIR("/x/b", 0755), -ENOENT);
+	fd = (int)OPEN("/a/b/f", O_CREAT | O_RDWR, 0644);
+	CHECK_EQ(fd, 0);
+	CHECK_EQ(ft_write(fd, "hello", 5), 5);
+	CHECK_EQ(CLOSE(fd), 0);
+	CHECK_EQ(CLOSE(fd), -EBADF);
+	CHECK_EQ(ft_stat("/a//./b/../b/f", true, &st), 0);
+	CHECK_EQ(st.size, 5);
+	CHECK_EQ(st.mode, S_IFREG | 0644);
+	CHECK_EQ(ft_stat("/a/b/f/", true, &st), -ENOTDIR);
+	CHECK_EQ(ft_stat("/a/b/f/g", true, &st), -ENOTDIR);
+	CHECK_EQ(ft_stat("/../../a/b", true, &st), 0);
+	CHECK_EQ(st.nlink, 2);
+	CHECK_EQ(ft_stat("", true, &st), -ENOENT);
+	CHECK_EQ(CHDIR("/a/b/f"), -ENOTDIR);
+	CHECK_EQ(CHDIR("/a/b"), 0);
+	CHECK(!strcmp(ft_cwd(), "/a/b"));
+	CHECK_EQ(ft_stat("f", true, &st), 0);
+	CHECK_EQ(UNLINK("f"), 0);
+	CHECK_EQ(UNLINK("f"), -ENOENT);
+	CHECK_EQ(UNLINK("/a"), -EISDIR);
+	CHECK_EQ(RMDIR("/a"), -ENOTEMPTY);
+	CHECK_EQ(RMDIR("/a/b/."), -EINVAL);
+	CHECK_EQ(RMDIR("/a/b/.."), -ENOTEMPTY);
+	CHECK_EQ(RMDIR("/"), -EBUSY);
+	CHECK_EQ(RMDIR("/a/b"), 0);
+	/* Standing in what is gone. */
+	CHECK_EQ(SYS(79, FT_AT, 4096), -ENOENT);
+	CHECK_EQ(MKDIR("c", 0755), -ENOENT);
+	CHECK_EQ(ft_stat(".", true, &st), 0);
+	CHECK_EQ(st.nlink, 0);
+	CHECK_EQ(ft_stat("..", true, &st), 0);
+	CHECK_EQ(CHDIR(".."), 0);
+	CHECK(!strcmp(ft_cwd(), "/a"));
+	return 0;
+}
+
+static void walks(void **state)
+{
+	(void)state;
+	FS_RUN(walks_body);
+}
+
+static int links_body(void *arg)
+{
+	struct ft_stat st, t;
+	char name[32], prev[32];
+	int fd;
+
+	(void)arg;
+	CHECK_EQ(MKDIR("/d", 0755), 0);
+	CHECK_EQ(SYMLINK("d", "/l"), 0);
+	CHECK_EQ(SYMLINK("", "/e"), -ENOENT);
+	CHECK(!strcmp(ft_readlink("/l"), "d"));
+	CHECK_EQ(ft_stat("/l", false, &st), 0);
+	CHECK_EQ(st.mode, S_IFLNK | 0777);
+	CHECK_EQ(st.size, 1);
+	CHECK_EQ(ft_stat("/l/", false, &st), 0);
+	CHECK(S_ISDIR(st.mode));
+	/* Through a link to a name that is made by that. */
+	CHECK_EQ(SYMLINK("/d/new", "/dangling"), 0);
+	CHECK_EQ(OPEN("/dangling", O_RDONLY, 0), -ENOENT);
+	CHECK_EQ(OPEN("/dangling", O_CREAT | O_EXCL | O_RDWR, 0600), -EEXIST);
+	CHECK_EQ(OPEN("/dangling", O_CREAT | O_NOFOLLOW | O_RDWR, 0600),
+		 -ELOOP);
+	fd = (int)OPEN("/dangling", O_CREAT | O_RDWR, 0600);
+	CHECK_EQ(fd, 0);
+	CHECK_EQ(CLOSE(fd), 0);
+	CHECK_EQ(ft_stat("/l/new", true, &st), 0);
+	/* 40 links are followed, 41 are not. */
+	strcpy(prev, "/d");
+	for (int i = 1; i <= 41; i++) {
+		snprintf(name, sizeof(name), "/n%d", i);
+		CHECK_EQ(SYMLINK(prev, name), 0);
+		strcpy(prev, name);
+	}
+	CHECK_EQ(ft_stat("/n40", true, &st), 0);
+	CHECK_EQ(ft_stat("/n41", true, &st), -ELOOP);
+	CHECK_EQ(ft_stat("/n40/new", true, &st), 0);
+	CHECK_EQ(SYMLINK("loop", "/loop"), 0);
+	CHECK_EQ(ft_stat("/loop", true, &st), -ELOOP);
+	CHECK_EQ(ft_stat("/loop", false, &st), 0);
+	/* Hard ones. */
+	CHECK_EQ(LINK("/d/new", "/d/other"), 0);
+	CHECK_EQ(LINK("/d/new", "/d/other"), -EEXIST);
+	CHECK_EQ(LINK("/d", "/dd"), -EPERM);
+	CHECK_EQ(LINK("/d/new", "/dev/x"), -EXDEV);
+	CHECK_EQ(ft_stat("/d/other", true, &st), 0);
+	CHECK_EQ(ft_stat("/d/new", true, &t), 0);
+	CHECK(st.ino == t.ino && st.nlink == 2);
+	CHECK_EQ(UNLINK("/d/new"), 0);
+	CHECK_EQ(ft_stat("/d/other", true, &st), 0);
+	CHECK_EQ(st.nlink, 1);
+	return 0;
+}
+
+static void links(void **state)
+{
+	(void)state;
+	FS_RUN(links_body);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(walks),
+		cmocka_unit_test(links),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
