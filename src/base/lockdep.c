@@ -89,7 +89,8 @@ static void put_held(struct seq_buf *s, const struct mm_task *t)
 }
 
 /* Say "lockdep: WHAT NODE; task ... holds ...", once, and stop. */
-static void report(const struct mm_task *t, const char *what, u32 node)
+static MM_NOINLINE void report(const struct mm_task *t, const char *what,
+			       u32 node)
 {
 	char text[REPORT_MAX];
 	struct seq_buf s;
@@ -104,7 +105,8 @@ static void report(const struct mm_task *t, const char *what, u32 node)
 }
 
 /* The inversion: T wants NODE, but PATH (ending in NO_NODE) was seen. */
-static void report_inversion(const struct mm_task *t, u32 node, const u8 *path)
+static MM_NOINLINE void report_inversion(const struct mm_task *t, u32 node,
+					 const u8 *path)
 {
 	char text[REPORT_MAX];
 	struct seq_buf s;
