@@ -35,6 +35,7 @@ static struct {
 	char text[CMDLINE_MAX]; /* cut into words */
 	const char *init, *rdinit, *root, *rootfstype;
 	u32 root_flags;
+	bool trace;
 	u64 panic_seconds;
 	const char *argv[WORDS_MAX + 2], *envp[WORDS_MAX + 4];
 	u32 argc, envc;
@@ -90,6 +91,8 @@ static void take_word(char *word)
 		boot_sys.rootfstype = v;
 	else if ((v = value_of(word, "panic")))
 		(void)v; /* the machine's */
+	else if (!mm_strcmp(word, "syscall_trace"))
+		boot_sys.trace = true;
 	else if (!mm_strcmp(word, "ro"))
 		boot_sys.root_flags |= MS_RDONLY;
 	else if (!mm_strcmp(word, "rw"))
@@ -235,19 +238,6 @@ static void unpack_initramfs(void)
 	machine_initrd_free();
 }
 
-/* The disks that the machine has: /dev/vda and so on. */
-static void enter_disks(void)
-{
-	char name[] = "vda";
-	struct port_bdev *bdev;
-
-	for (u32 n = 0; n < 26 && (bdev = machine_bdev(n)) != NULL; n++) {
-		name[2] = (char)('a' + n);
-		if (blkdev_register(MKDEV(254, 16 * n), name, bdev))
-			pr_err("/dev/%s cannot be entered\n", name);
-	}
-}
-
 /* A kind of file system, or a part that fills one, that an image may lack. */
 #define OPTIONAL(fn) extern __attribute__((weak)) int fn(void)
 OPTIONAL(ext2_init);
@@ -272,10 +262,13 @@ void kernel_main(void)
 	must(time_init(), "clocks");
 	must(vfs_init(), "files");
 	must(event_init(), "terminals");
-	enter_disks();
 	filesystems_init();
 	unpack_initramfs();
+	syscall_trace(boot_sys.trace);
 	run_init();
+	/* The first thread has nothing left to do; it is nobody's to free. */
+	for (;;)
+		(void)port_park(UINT64_MAX);
 }
 
 void kernel_init_ended(int code)

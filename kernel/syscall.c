@@ -32,7 +32,28 @@ struct syscall_slot {
 static struct {
 	struct syscall_slot slots[NR_SYSCALLS];
 	u64 beyond; /* calls of numbers that have no slot */
+	bool trace;
 } syscall_sys;
+
+void syscall_trace(bool on)
+{
+	syscall_sys.trace = on;
+}
+
+/* One line for a call that has ended. */
+static void trace(const struct pt_regs *regs, const struct sys_args *s, s64 ret)
+{
+	u64 nr = (u32)regs->orig_rax;
+
+	pr_info("%d %s: %s(0x%llx, 0x%llx, 0x%llx, 0x%llx) = %lld\n",
+		port_current()->pid, port_current()->comm,
+		nr < NR_SYSCALLS && syscall_sys.slots[nr].name
+			? syscall_sys.slots[nr].name
+			: "?",
+		(unsigned long long)s->a[0], (unsigned long long)s->a[1],
+		(unsigned long long)s->a[2], (unsigned long long)s->a[3],
+		(long long)ret);
+}
 
 void syscall_register(const struct syscall_def *defs, u32 n)
 {
@@ -124,6 +145,8 @@ void kernel_syscall(struct pt_regs *regs)
 	t->syscalls++;
 	/* Numbers are 32 bits wide. */
 	ret = syscall_dispatch((u32)regs->orig_rax, &s);
+	if (unlikely(READ_ONCE(syscall_sys.trace)))
+		trace(regs, &s, ret);
 	regs->rax = (u64)ret;
 	if (is_restart(ret) || signal_pending(t) || t->restore_blocked)
 		exit_work(regs, true);

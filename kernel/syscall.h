@@ -42,6 +42,9 @@ void time_sys_init(void);  /* clocks, sleeping, timers, futex */
 void syscall_init(void);
 /* syscall_dispatch: call number NR; counts. */
 s64 syscall_dispatch(u64 nr, const struct sys_args *s);
+/* syscall_trace: a line in the log for each call, as it ends (the command
+ * line's word syscall_trace). */
+void syscall_trace(bool on);
 /* syscall_show: /proc/mmkit/syscalls: name, calls, and which are unknown. */
 struct seq_buf;
 void syscall_show(struct seq_buf *out);

@@ -176,7 +176,8 @@ static s64 rw_here(struct file *file, struct iov_iter *iter, bool write)
 	s64 n;
 
 	pos_lock(file);
-	pos = file->f_pos;
+	/* What does not seek may keep words of its own there. */
+	pos = file_seeks(file) ? file->f_pos : 0;
 	n = file_rw(file, iter, &pos, write);
 	if (n >= 0 && file_seeks(file))
 		file->f_pos = pos;

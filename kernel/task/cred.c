@@ -156,16 +156,6 @@ bool cred_may_signal(const struct cred *from, const struct cred *to)
 	       from->uid == to->suid || from->uid == to->uid;
 }
 
-bool in_group(const struct cred *c, u32 gid)
-{
-	if (gid == c->fsgid)
-		return true;
-	for (u32 i = 0; i < c->nr_groups; i++)
-		if (c->groups[i] == gid)
-			return true;
-	return false;
-}
-
 bool cred_exec(struct cred *c, u32 mode, u32 uid, u32 gid, bool no_new)
 {
 	u32 ruid = c->uid, rgid = c->gid;

@@ -192,7 +192,6 @@ void cred_init_root(struct cred *c);
 void caps_to_mm(struct task *t);
 s64 cred_capbset(u64 cap, bool drop); /* prctl(PR_CAPBSET_*) */
 bool cred_may_signal(const struct cred *from, const struct cred *to);
-bool in_group(const struct cred *c, u32 gid);
 /* What execve(2) makes of C for a file of MODE, UID, GID. True: the program
  * has more rights than its caller (AT_SECURE). */
 bool cred_exec(struct cred *c, u32 mode, u32 uid, u32 gid, bool no_new);
