@@ -681,6 +681,7 @@ static void run_program(void)
 
 int guest_main(int argc, char **argv, char **envp)
 {
+	u64 begin = ticks();
 	long n;
 
 	(void)argc;
@@ -697,6 +698,7 @@ int guest_main(int argc, char **argv, char **envp)
 	}
 	g.port = (int)n;
 	say("hello", "1");
+	REPORT("ticks", NULL, (s64)begin);
 	n = read_file("/mmkit/config", config, sizeof(config) - 1);
 	if (n < 0)
 		give_up("/mmkit/config", n);

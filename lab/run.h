@@ -199,8 +199,9 @@ struct run_result {
 	struct run_counter vm[RUN_MAX_COUNTERS];
 	u32 nr_vm;
 	u64 mem_total, mem_free_before, swap_total, swap_used;
-	u64 guest_ns; /* the program's life by the guest's clock */
-	u64 wall_ns;  /* of QEMU, by ours */
+	u64 boot_ticks; /* the time stamp counter when init began */
+	u64 guest_ns;	/* the program's life by the guest's clock */
+	u64 wall_ns;	/* of QEMU, by ours */
 	u64 user_us, sys_us, maxrss_kb, minflt, majflt;
 	char *audit, *syscalls, *zoneinfo; /* texts, or NULL */
 	bool leak, audit_missing;

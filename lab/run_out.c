@@ -214,6 +214,7 @@ void run_print_json(FILE *f, const struct run_about *a)
 	set(o, "maxrss_bytes", r->maxrss_kb * 1024);
 	set(o, "user_ns", r->user_us * 1000);
 	set(o, "sys_ns", r->sys_us * 1000);
+	set(o, "boot_ticks", r->boot_ticks);
 	set(o, "guest_ns", r->guest_ns);
 	set(o, "wall_ns", r->wall_ns);
 	set_end(o, a);

@@ -265,14 +265,16 @@ static void kernel_args(struct run_machine *m)
 	const struct run_opts *o = m->o;
 	/* A Linux has no console but the program's: it must be silent. */
 	const char *mute =
-		m->kernel->bzimage ? " quiet loglevel=1 edd=off reboot=t" : "";
+		m->kernel->bzimage
+			? " panic=-1 quiet loglevel=1 edd=off reboot=t"
+			: "";
 
 	arg(m, "-kernel");
 	arg(m, "%s", m->kernel->path);
 	arg(m, "-initrd");
 	arg(m, "%s", m->initrd);
 	arg(m, "-append");
-	arg(m, "console=ttyS0 panic=-1%s%s%s", mute, o->append ? " " : "",
+	arg(m, "console=ttyS0%s%s%s", mute, o->append ? " " : "",
 	    o->append ? o->append : "");
 }
 

@@ -5,6 +5,7 @@
  * Lines, written by guest/init.c:
  *
  *   hello 1                      the program of the guest is there
+ *   ticks N                      the time stamp counter at its start
  *   note TEXT ERRNO              something that is missing and not needed
  *   failed TEXT ERRNO            why the program cannot be run
  *   begin NS                     it runs
@@ -289,6 +290,8 @@ static void take_line(struct run_parser *p)
 		take_note(rest);
 	else if (!strcmp(p->line, "time"))
 		p->time_ns = strtoull(rest, NULL, 10);
+	else if (!strcmp(p->line, "ticks"))
+		r->boot_ticks = strtoull(rest, NULL, 10);
 	else if (!strcmp(p->line, "begin"))
 		r->began = true;
 	else if (!strcmp(p->line, "usage"))

@@ -11,6 +11,11 @@ $(BUILD)/guest/%: guest/%.c $(wildcard guest/*.h) $(FLAGS_MK) tools/make/guest.m
 	@mkdir -p $(@D)
 	$(SAY) "  LD $@"
 	$(Q)$(CC) $(GUEST_FLAGS) -o $@ $<
+$(BUILD)/guest/%: bench/metal/%.c $(wildcard guest/*.h) $(FLAGS_MK) tools/make/guest.mk
+	@mkdir -p $(@D)
+	$(SAY) "  LD $@"
+	$(Q)$(CC) $(GUEST_FLAGS) -Iguest -o $@ $<
+GUEST += $(patsubst bench/metal/%.c,$(BUILD)/guest/%,$(wildcard bench/metal/*.c))
 all: $(GUEST)
 
 .PHONY: qemu
@@ -18,3 +23,13 @@ qemu: ## a shell on our kernel under QEMU (Ctrl-A x ends it)
 	$(Q)tools/deps run
 	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/mmkit $(GUEST) kernel
 	$(BUILD)/mmkit run --mem 64M --swap 128M --cpus 2 --shell
+
+.PHONY: bench-linux test-metal
+bench-linux: ## our kernel beside Debian's Linux, in instructions (minutes)
+	$(Q)tools/deps run bench-linux
+	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/mmkit $(GUEST) kernel
+	$(Q)tools/bench-linux
+test-metal: ## the long list of programs on our kernel (KERNEL=: another one)
+	$(Q)tools/deps run test-metal
+	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/release/mmkit $(GUEST) kernel
+	$(Q)tests/metal/all

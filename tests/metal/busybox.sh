@@ -1,0 +1,68 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# share: fast
+# Debian's busybox, statically linked: shell, pipes, files, /proc.
+# shellcheck source=tests/metal/lib
+. "$(dirname "$0")/lib"
+needs busybox
+alive
+
+m=$(mem 64M 160M)
+# shellcheck disable=SC2016 # the guest's shell
+guest_is "a session with files and /proc" 0 --mem "$m" --swap 128M -- \
+	/bin/busybox sh -c 'free; cat /proc/buddyinfo /proc/meminfo;
+	dd if=/dev/zero of=/tmp/x bs=1M count=16; md5sum /tmp/x;
+	sort /proc/vmstat | head'
+has "free shows memory" '^Mem: +[1-9][0-9]+'
+has "free shows swap" '^Swap: +131068 '
+has "buddyinfo has zones" '^Node 0, zone +DMA'
+has "meminfo has MemTotal" '^MemTotal: +[1-9][0-9]* kB'
+has "16 MiB of zeroes" '^2c7ab85a893283e98c931e9511add182  /tmp/x'
+has "vmstat is sorted" '^allocstall_'
+
+cat >"$work/script" <<'SCRIPT'
+set -u
+echo one two three | tr ' ' '\n' | sort -r
+x=$(seq 1 100 | awk '{ s += $1 } END { print s }'); echo "sum $x"
+cat <<END
+here $x
+END
+(cd /; pwd); (exit 3); echo "status $?"
+trap 'echo trapped' USR1; kill -USR1 $$
+sleep 0.1 & wait $!; echo "waited $?"
+sh -c 'kill -TERM $$'; echo "killed $?"
+cd "$(dirname "$0")" || exit 1
+mkdir -p d/e; echo text >d/e/f; mv d/e/f d/g
+ls d; cat d/g; ln -s g d/h; cat d/h; rm -r d
+ls d 2>/dev/null || echo gone
+seq 1 20000 | md5sum
+i=0; while [ $i -lt 30 ]; do /bin/busybox true & i=$((i + 1)); done; wait
+echo "$((1 << 40))"; printf '%05d|%x|%s\n' 42 255 end
+echo abc | sed 's/b/X/' | od -c | head -n 1
+exec 3>fd; echo three >&3; exec 3>&-; cat fd; rm fd
+test -c /dev/null && test -d /proc/self && echo devices
+SCRIPT
+same "a script of pipes, jobs, traps and files" --mem "$m" --cpus 2 \
+	--add "$work/script" -- busybox sh "$work/script"
+
+head -c 100000 /dev/urandom >"$work/bytes"
+stdin=$work/bytes
+same "bytes go through unchanged, with their end" --mem "$m" -- busybox cat
+stdin=
+# shellcheck disable=SC2016
+guest_is "a signal is status 128 and its number" 137 --mem "$m" -- \
+	busybox sh -c 'echo out; echo err >&2; kill -9 $$'
+has "what was written before it" '^out$'
+has "standard error is apart" '^err$' "$work/err"
+guest_is "an exit status" 42 --mem "$m" -- busybox sh -c 'exit 42'
+limit=3 guest_is "a time-out is status 124" 124 --mem "$m" -- \
+	busybox sleep 1000
+guest_is "a working directory and the environment" 0 --mem "$m" --dir /proc \
+	--env "COLOUR=dark green" -- busybox sh -c 'pwd; echo "$COLOUR"'
+has "the directory" '^/proc$'
+has "the variable" '^dark green$'
+guest_is "files on a disk" 0 --mem "$m" --disk 16M -- busybox sh -c \
+	'dd if=/dev/zero of=/var/x bs=64k count=128 2>/dev/null; sync;
+	md5sum /var/x; df -k / | tail -n 1; rm /var/x'
+has "8 MiB there and back" '^96995b58d4cbf6aaa9041b4f00c7f6ae  /var/x'
+finish
