@@ -672,6 +672,29 @@ static void print(const struct run_about *a)
 		run_fail("--report: %s: %s", o->report, strerror(errno));
 }
 
+/* The machine, once. A KVM that gave up before the program began is no reason
+ * to fail where nobody asked for KVM: the second time goes without it. */
+static int run_machine(struct plan *pl, struct run_machine *m,
+		       struct run_result *res, struct run_log *log)
+{
+	int ret;
+
+	run_machine_choose(m, folder);
+	run_machine_argv(m);
+	ret = run_relay(m, &pl->relay, res, log);
+	if (!res->kvm_failed || res->began || pl->o->accel)
+		return ret;
+	err_say("note: KVM did not get through this kernel: without it again");
+	run_machine_free(m);
+	run_result_free(res);
+	free(log->text);
+	*log = (struct run_log){0};
+	pl->o->accel = "tcg";
+	run_machine_choose(m, folder);
+	run_machine_argv(m);
+	return run_relay(m, &pl->relay, res, log);
+}
+
 static int run_plan(struct plan *pl)
 {
 	static struct run_machine m;
@@ -680,22 +703,23 @@ static int run_plan(struct plan *pl)
 	struct run_about about = {pl->o, &m, &res, 0};
 	int ret;
 
-	m.o = pl->o;
-	m.kernel = &pl->kernel;
-	run_machine_choose(&m, folder);
-	m.initrd = pl->initrd;
-	m.root = pl->root;
-	m.swap = pl->swap;
-	run_machine_argv(&m);
+	m = (struct run_machine){.o = pl->o,
+				 .kernel = &pl->kernel,
+				 .initrd = pl->initrd,
+				 .root = pl->root,
+				 .swap = pl->swap};
 	pl->relay.timeout_ms = pl->o->timeout_ms;
 	pl->relay.log = pl->o->log;
-	ret = run_relay(&m, &pl->relay, &res, &log);
+	pl->relay.log_console = pl->kernel.bzimage;
+	ret = run_machine(pl, &m, &res, &log);
 	remove_folder();
 	if (ret == RUN_TIMEOUT) {
 		err_say("stopped after %g s", (double)pl->o->timeout_ms / 1e3);
 		if (!res.began)
 			show_log(&log);
 	}
+	if (ret == RUN_FAILED && res.kvm_failed)
+		show_log(&log);
 	if (!ret)
 		ret = guest_status(&res, &log, pl->o->audit);
 	about.status = ret;

@@ -61,7 +61,8 @@ struct run_elf {
 
 /*
  * run_elf_read: look into PATH. 1: an ELF file for x86-64, *OUT is filled and
- * to be freed with run_elf_free(). 0: no ELF file. -1: an ELF file that cannot
+ * to be freed with run_elf_free(). 0: no ELF file, or one that nobody executes
+ * (an object file). -1: an ELF file that cannot
  * run here; the reason is in WHY.
  */
 int run_elf_read(const char *path, struct run_elf *out, char why[256]);
@@ -193,7 +194,7 @@ enum run_end { RUN_END_NONE, RUN_END_EXIT, RUN_END_SIGNAL, RUN_END_FAILED };
 struct run_result {
 	enum run_end end;
 	int status; /* exit status or signal */
-	bool core, began, bye;
+	bool core, began, bye, kvm_failed;
 	char failure[512]; /* what init could not do */
 	char version[256]; /* of the guest's kernel */
 	struct run_counter vm[RUN_MAX_COUNTERS];
@@ -234,6 +235,7 @@ u64 run_vmstat_in(const char *text, const char *name);
 
 struct run_relay_opts {
 	bool tty;	    /* the program has our terminal */
+	bool log_console;   /* the kernel has no other place for its log */
 	bool forward_stdin; /* framed, through the console */
 	char marker[64];
 	u64 timeout_ms;

@@ -67,9 +67,6 @@ static int check_header(struct image *im)
 		return refuse(im, "an ELF file that ends within its header");
 	if (eh->e_ident[EI_CLASS] != ELFCLASS64 || eh->e_machine != EM_X86_64)
 		return refuse(im, "not a program for x86-64");
-	if (eh->e_type != ET_EXEC && eh->e_type != ET_DYN)
-		return refuse(im, "an ELF file that cannot be executed (an "
-				  "object file or a core dump)");
 	if (eh->e_phnum && eh->e_phentsize != sizeof(Elf64_Phdr))
 		return refuse(im, "program headers of unknown size");
 	if (!at(im, eh->e_phoff, (u64)eh->e_phnum * sizeof(Elf64_Phdr)))
@@ -142,6 +139,11 @@ static int read_dynamic(const struct image *im, const Elf64_Phdr *ph,
 
 static int read_image(struct image *im, struct run_elf *out)
 {
+	u16 type = im->size < sizeof(Elf64_Ehdr) ? ET_EXEC : im->eh->e_type;
+
+	/* An object file, a kernel's module, a core dump: only data. */
+	if (type != ET_EXEC && type != ET_DYN)
+		return 0;
 	if (check_header(im))
 		return -1;
 	for (u32 i = 0; i < im->eh->e_phnum; i++) {

@@ -365,9 +365,7 @@ static void add_needs(struct run_pack *p, const char *path,
 	char why[256];
 	int kind = run_elf_read(path, &o.elf, why);
 
-	if (kind < 0 && strict)
-		run_fail("%s: %s", path, why);
-	if (kind <= 0)
+	if (kind <= 0) /* no program of our kind: data */
 		return;
 	if (o.elf.interp && access(o.elf.interp, R_OK) && strict)
 		run_fail("%s: its interpreter %s: %s", path, o.elf.interp,

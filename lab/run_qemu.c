@@ -2,10 +2,11 @@
 /*
  * run_qemu.c - the command line of QEMU, and whether KVM works here.
  *
- * A KVM may be there and yet refuse what QEMU asks of it at start. So it is
- * tried: a kernel of a few instructions is started under it, which leaves with
- * a status of its own through isa-debug-exit. What does not work is not used,
- * and QEMU's own translator takes its place.
+ * A KVM may be there and yet refuse what QEMU asks of it at start, or not get
+ * through instructions that every kernel has (loading the FPU's state was one).
+ * So it is tried: a kernel of a few instructions is started under it, which
+ * leaves with a status of its own through isa-debug-exit. What does not work is
+ * not used, and QEMU's own translator takes its place.
  */
 #include <elf.h>
 #include <errno.h>
@@ -15,7 +16,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,17 +38,32 @@ struct probe {
 		char name[4];
 		u32 entry, pad;
 	} pvh;
-	u8 code[16];
+	u8 code[64];
 };
 #define PROBE_BASE 0x100000UL
+#define PROBE_AREA 0x101000UL /* zeroes; the code has it as a number */
 
 static void make_probe(struct probe *p)
 {
-	static const u8 code[] = {0xb0, PROBE_STATUS, /* mov $.., %al */
-				  0x66, 0xba,	      0xf4,
-				  0x00, /* mov $0xf4, %dx */
-				  0xee, /* out %al, %dx */
-				  0xf4, 0xeb,	      0xfd}; /* hlt; jmp */
+	/* clang-format off */
+	static const u8 code[] = {
+		0xb8, 0x01, 0x00, 0x00, 0x00,	/* mov $1, %eax */
+		0x0f, 0xa2,			/* cpuid */
+		0x0f, 0xba, 0xe1, 0x1a,		/* bt $26, %ecx: XSAVE? */
+		0x73, 0x1f,			/* jnc 1f */
+		0x0f, 0x20, 0xe0,		/* mov %cr4, %eax */
+		0x0d, 0x00, 0x02, 0x04, 0x00,	/* or $OSXSAVE|OSFXSR, %eax */
+		0x0f, 0x22, 0xe0,		/* mov %eax, %cr4 */
+		0x31, 0xc9, 0x31, 0xd2,		/* xor %ecx, %ecx; %edx, %edx */
+		0xb8, 0x03, 0x00, 0x00, 0x00,	/* mov $3, %eax: x87, SSE */
+		0x0f, 0x01, 0xd1,		/* xsetbv */
+		0xbe, 0x00, 0x10, 0x10, 0x00,	/* mov $PROBE_AREA, %esi */
+		0x0f, 0xae, 0x2e,		/* xrstor (%esi) */
+		0xb0, PROBE_STATUS,		/* 1: mov $.., %al */
+		0x66, 0xba, 0xf4, 0x00,		/* mov $0xf4, %dx */
+		0xee,				/* out %al, %dx */
+		0xf4, 0xeb, 0xfd};		/* hlt; jmp */
+	/* clang-format on */
 
 	memset(p, 0, sizeof(*p));
 	memcpy(p->eh.e_ident, ELFMAG, SELFMAG);
@@ -68,7 +83,7 @@ static void make_probe(struct probe *p)
 			       .p_vaddr = PROBE_BASE,
 			       .p_paddr = PROBE_BASE,
 			       .p_filesz = sizeof(*p),
-			       .p_memsz = sizeof(*p),
+			       .p_memsz = PROBE_AREA + 4096 - PROBE_BASE,
 			       .p_align = 4096};
 	p->note = p->load;
 	p->note.p_type = PT_NOTE;
@@ -85,30 +100,53 @@ static void make_probe(struct probe *p)
 	memcpy(p->code, code, sizeof(code));
 }
 
-/* The exit status of ARGV, silenced, or -1 after PROBE_MS. */
+/* Until the process that writes to FD has closed it; true: what it wrote says
+ * that KVM failed, or it takes too long. (QEMU would stay, standing still.) */
+static bool gave_up(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	char text[1024];
+	size_t len = 0;
+	ssize_t n;
+
+	while (len < sizeof(text) - 1) {
+		if (poll(&p, 1, PROBE_MS) != 1)
+			return true;
+		n = read(fd, text + len, sizeof(text) - 1 - len);
+		if (n <= 0)
+			return false;
+		len += (size_t)n;
+		text[len] = 0;
+		if (strstr(text, "KVM internal error"))
+			return true;
+	}
+	return true; /* so many words are no success */
+}
+
+/* The exit status of ARGV, silenced, or -1. */
 static int quiet_status(char *const *argv)
 {
-	pid_t pid = fork();
-	struct pollfd pfd;
-	int status = -1, fd;
+	int ends[2], status = -1, fd;
+	pid_t pid;
 
+	if (pipe2(ends, O_CLOEXEC))
+		run_fail("cannot make a pipe: %s", strerror(errno));
+	pid = fork();
 	if (!pid) {
 		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 		dup2(fd, 0);
-		dup2(fd, 1);
-		dup2(fd, 2);
+		dup2(ends[1], 1);
+		dup2(ends[1], 2);
 		execvp(argv[0], argv);
 		_exit(127);
 	}
 	if (pid < 0)
 		run_fail("cannot fork: %s", strerror(errno));
-	fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	pfd = (struct pollfd){.fd = fd, .events = POLLIN};
-	if (fd < 0 || poll(&pfd, 1, PROBE_MS) != 1)
+	close(ends[1]);
+	if (gave_up(ends[0]))
 		kill(pid, SIGKILL);
+	close(ends[0]);
 	waitpid(pid, &status, 0);
-	if (fd >= 0)
-		close(fd);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 

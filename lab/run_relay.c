@@ -142,7 +142,7 @@ static void console_bytes(struct relay *r, const char *p, size_t n)
 {
 	if (r->markers == 1)
 		put(r, STDOUT_FILENO, p, n);
-	else
+	else if (r->o->log_console)
 		add_log(r, p, n);
 }
 
@@ -206,6 +206,11 @@ static void take(struct relay *r, u32 which)
 		put(r, STDERR_FILENO, buf, (size_t)n);
 	else
 		add_log(r, buf, (size_t)n);
+	/* QEMU would stay, with a machine that stands still. */
+	if (which == QEMU_ERR && strstr(r->log->text, "KVM internal error")) {
+		r->res->kvm_failed = true;
+		end_with(r, RUN_FAILED);
+	}
 	/* It has said its last word; it should go by itself. */
 	if (!r->deadline_ms && (r->res->bye || (which == LOG && panicked(r))))
 		r->deadline_ms = now_ms() + GRACE_MS;
@@ -436,6 +441,7 @@ int run_relay(const struct run_machine *m, const struct run_relay_opts *o,
 	u64 begin = now_ms();
 	int status = 0;
 
+	r = (struct relay){0};
 	r.o = o;
 	r.res = res;
 	r.log = log;

@@ -8,6 +8,8 @@
 needs sqlite3 sort
 alive
 
+export LC_ALL=C
+
 # only NAME... - ONLY="gcc redis" runs these alone
 only() {
 	for n in "$@"; do
@@ -84,8 +86,8 @@ sorting() {
 		} }' >"$work/unsorted"
 	same "sort: a file of $mib MiB in $2 of memory" --mem "$2" \
 		--swap "$3" --disk "$((3 * mib))M" --add "$work/unsorted" \
-		--env LC_ALL=C --env TMPDIR=/var/tmp -- \
-		env LC_ALL=C sort -S "$((mib / 2))M" "$work/unsorted"
+		--env LC_ALL=C -- \
+		sort -T /var/tmp -S "$((mib / 2))M" "$work/unsorted"
 }
 
 compiler() {
