@@ -109,6 +109,7 @@ void cpu_area_init(struct metal_cpu *c, int id, void *ist)
 	c->self = c;
 	c->id = id;
 	c->preempt = METAL_NO_RESCHED | METAL_PIN;
+	c->calm = METAL_CALM;
 	for (u64 i = 0; i < IST_STACKS; i++)
 		stacks[i] = (u64)ist + (i + 1) * IST_STACK_SIZE;
 	x86_tss64_init(&c->tss, 0, stacks);

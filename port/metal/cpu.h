@@ -54,6 +54,8 @@
 
 struct port_thread;
 
+#define METAL_CALM 0xffffffffu
+
 /* One CPU's threads that wait for it (sched.c). */
 struct metal_rq {
 	u32 word;  /* its lock; interrupts off */
@@ -74,8 +76,9 @@ struct metal_cpu {
 	u64 kernel_sp; /* top of the running thread's stack */
 	u64 user_sp;   /* scratch of the entry code */
 	s32 id;
+	u32 unused;
 	u32 preempt; /* see port_inline.h */
-	u64 scratch;
+	u32 calm;    /* METAL_CALM, or the running thread has work */
 	/* ---- from here on C alone */
 	struct metal_rq rq;
 	struct port_thread *idle;
@@ -93,8 +96,8 @@ MM_STATIC_ASSERT(offsetof(struct metal_cpu, kernel_sp) == CPU_KERNEL_SP, "asm");
 MM_STATIC_ASSERT(offsetof(struct metal_cpu, user_sp) == CPU_USER_SP, "asm");
 MM_STATIC_ASSERT(offsetof(struct metal_cpu, id) == CPU_ID, "asm");
 MM_STATIC_ASSERT(offsetof(struct metal_cpu, preempt) == CPU_PREEMPT, "asm");
-MM_STATIC_ASSERT(offsetof(struct metal_cpu, scratch) == CPU_SCRATCH, "asm");
-MM_STATIC_ASSERT(CPU_CURRENT == 8 && CPU_ID == 40 && CPU_PREEMPT == 44,
+MM_STATIC_ASSERT(offsetof(struct metal_cpu, calm) == CPU_CALM, "asm");
+MM_STATIC_ASSERT(CPU_CURRENT == 8 && CPU_ID == 40 && CPU_PREEMPT == 48,
 		 "the numbers in port_inline.h");
 MM_STATIC_ASSERT(offsetof(struct pt_regs, r11) == REGS_R11, "asm");
 MM_STATIC_ASSERT(offsetof(struct pt_regs, rax) == REGS_RAX, "asm");

@@ -54,6 +54,16 @@
 	popq %rdi
 .endm
 
+/* Into the frame at RSP: what C keeps. */
+.macro SAVE_REST
+	movq %r15, 0(%rsp)
+	movq %r14, 8(%rsp)
+	movq %r13, 16(%rsp)
+	movq %r12, 24(%rsp)
+	movq %rbp, 32(%rsp)
+	movq %rbx, 40(%rsp)
+.endm
+
 /* ---- system calls ------------------------------------------------------- */
 
 /*
@@ -72,17 +82,11 @@ FN metal_syscall_entry
 	pushq %rax
 	PUSH_REGS
 	movq %rsp, %rdi
-	xorl %ebp, %ebp
-	cld
 	sti
 	call kernel_syscall
-metal_syscall_return:
 	cli
-	movq %gs:CPU_THREAD, %rax
-	cmpl $0, THREAD_WORK(%rax)
+	cmpq $CPU_QUIET, %gs:CPU_PREEMPT
 	jne syscall_work
-	cmpl $0, %gs:CPU_PREEMPT
-	je syscall_work
 	/*
 	 * SYSRET takes RIP from RCX and flags from R11, so both must be what
 	 * the frame says; a RIP that is not canonical would fault in ring 0,
@@ -121,20 +125,16 @@ metal_syscall_return:
 syscall_work:
 	movq %rsp, %rdi
 	call metal_user_work
-	jmp metal_user_iret_checked
+	jmp metal_user_iret
 END metal_syscall_entry
 
 /* The end of each way to user mode; interrupts off, RSP: the frame. */
 FN metal_user_return
 	cli
-	movq %gs:CPU_THREAD, %rax
-	cmpl $0, THREAD_WORK(%rax)
-	jne 1f
-	cmpl $0, %gs:CPU_PREEMPT
-	jne metal_user_iret
-1:	movq %rsp, %rdi
+	cmpq $CPU_QUIET, %gs:CPU_PREEMPT
+	je metal_user_iret
+	movq %rsp, %rdi
 	call metal_user_work
-metal_user_iret_checked:
 metal_user_iret:
 	POP_REGS
 	addq $8, %rsp
@@ -225,16 +225,61 @@ metal_stubs:
 	movq %rsp, %rdi
 .endm
 
-/* A page fault: most are the user's, and meant. */
+/*
+ * A page fault: most are the user's, and the manager deals with them. Only
+ * what C may change is saved for that; the rest, which C gives back as it was,
+ * enters the frame if somebody else is to see it.
+ */
 	.align 16
 trap_fault:
 	testb $3, 24(%rsp) /* cs */
 	jz trap_kernel
 	swapgs
-	ENTER_REGS
-	movq %cr2, %rcx
-	xorl %ebp, %ebp
+	movq %rdi, (%rsp) /* over the vector */
+	pushq %rsi
+	pushq %rdx
+	pushq %rcx
+	pushq %rax
+	pushq %r8
+	pushq %r9
+	pushq %r10
+	pushq %r11
+	subq $REGS_R11, %rsp
+	movl REGS_ORIG_RAX(%rsp), %edx
+	movq %cr2, %rsi
+	movq %rsi, (%rsp) /* kept for a signal: CR2 will be another's */
+	movq %gs:CPU_CURRENT, %rdi
+	cld
+	sti
+	call *metal_fault_hook(%rip)
+	cli
+	testl %eax, %eax
+	jnz 1f
+	cmpq $CPU_QUIET, %gs:CPU_PREEMPT
+	jne 2f
+	addq $REGS_R11, %rsp
+	popq %r11
+	popq %r10
+	popq %r9
+	popq %r8
+	popq %rax
+	popq %rcx
+	popq %rdx
+	popq %rsi
+	popq %rdi
+	addq $8, %rsp
+	swapgs
+	jmp metal_iretq
+1:	movq (%rsp), %rdx
+	SAVE_REST
+	movl REGS_ORIG_RAX(%rsp), %esi
+	movq $-1, REGS_ORIG_RAX(%rsp)
+	movq %rsp, %rdi
+	sti
 	call metal_user_fault
+	jmp metal_user_return
+2:	SAVE_REST
+	movq $-1, REGS_ORIG_RAX(%rsp)
 	jmp metal_user_return
 
 	.align 16

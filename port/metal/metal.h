@@ -30,6 +30,8 @@ static inline phys_addr_t image_phys(const void *at)
 	return (phys_addr_t)at - KERNEL_BASE;
 }
 
+/* The manager's page-fault entry; called by entry.S. */
+extern int (*metal_fault_hook)(struct mm_task *task, uva_t va, u32 error);
 /* entry.S: by vector; the entry of SYSCALL. */
 extern const u64 metal_stubs[256];
 void metal_syscall_entry(void);

@@ -13,8 +13,10 @@
 #define CPU_KERNEL_SP 24
 #define CPU_USER_SP   32
 #define CPU_ID	      40
-#define CPU_PREEMPT   44
-#define CPU_SCRATCH   48
+#define CPU_PREEMPT   48
+#define CPU_CALM      52
+/* Both words at once: nobody waits for the CPU, no work for the thread. */
+#define CPU_QUIET -0x80000000
 
 /* struct pt_regs. */
 #define REGS_R15      0

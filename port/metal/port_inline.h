@@ -67,13 +67,13 @@ static inline struct mm_task *port_current(void)
 
 static inline void port_pin(void)
 {
-	__asm__ volatile("incl %%gs:44" ::: "memory", "cc");
+	__asm__ volatile("incl %%gs:48" ::: "memory", "cc");
 }
 
 /* The thunk keeps all registers. */
 static inline void port_unpin(void)
 {
-	__asm__ volatile("decl %%gs:44\n\t"
+	__asm__ volatile("decl %%gs:48\n\t"
 			 "jnz 1f\n\t"
 			 "call metal_preempt_thunk\n"
 			 "1:" ::
@@ -95,7 +95,7 @@ static inline void port_irq_restore(unsigned long flags)
 		return;
 	}
 	__asm__ volatile("sti\n\t"
-			 "cmpl $0, %%gs:44\n\t"
+			 "cmpl $0, %%gs:48\n\t"
 			 "jne 1f\n\t"
 			 "call metal_preempt_thunk\n"
 			 "1:" ::
@@ -106,19 +106,19 @@ static inline u32 metal_preempt_word(void)
 {
 	u32 word;
 
-	__asm__ volatile("movl %%gs:44, %0" : "=r"(word)::"memory");
+	__asm__ volatile("movl %%gs:48, %0" : "=r"(word)::"memory");
 	return word;
 }
 
 static inline void metal_preempt_set(u32 word)
 {
-	__asm__ volatile("movl %0, %%gs:44" ::"r"(word) : "memory");
+	__asm__ volatile("movl %0, %%gs:48" ::"r"(word) : "memory");
 }
 
 /* One instruction: what interrupts do in between is kept. */
 static inline void metal_preempt_add(u32 n)
 {
-	__asm__ volatile("addl %0, %%gs:44" ::"ri"(n) : "memory", "cc");
+	__asm__ volatile("addl %0, %%gs:48" ::"ri"(n) : "memory", "cc");
 }
 
 static inline bool port_in_irq(void)

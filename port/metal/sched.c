@@ -43,6 +43,7 @@
 
 #include <mmkit/errno.h>
 
+#include "base/atomic.h"
 #include "base/string.h"
 
 #define TICK_NS	      4000000ul /* 250 Hz */
@@ -145,7 +146,7 @@ static void charge(struct metal_rq *q)
 /* This CPU is to give way as soon as it may. */
 static void need_resched(void)
 {
-	__asm__ volatile("andl $0x7fffffff, %%gs:44" ::: "memory", "cc");
+	__asm__ volatile("andl $0x7fffffff, %%gs:48" ::: "memory", "cc");
 }
 
 void sched_resched(int cpu)
@@ -307,8 +308,11 @@ static void switch_threads(struct metal_cpu *c, struct port_thread *prev,
 		switch_hook(&prev->task, &next->task);
 	x86_cli();
 	c->times.switches++;
-	next->on_cpu = true;
-	next->cpu = c->id;
+	WRITE_ONCE(next->cpu, c->id);
+	WRITE_ONCE(next->on_cpu, true);
+	/* Either machine_kick() sees that, or we see its work. */
+	smp_mb();
+	c->calm = READ_ONCE(next->work) ? 0 : METAL_CALM;
 	user_switch(prev, next);
 	c->thread = next;
 	c->current = &next->task;

@@ -340,12 +340,18 @@ struct pt_regs *machine_regs(struct port_thread *t)
 	return thread_regs(t);
 }
 
+/* Who enters T's CPU, or runs there, looks at work: see switch_threads(). */
 void machine_kick(struct port_thread *t)
 {
 	unsigned long flags = port_irq_save();
 	int cpu;
 
 	__atomic_fetch_or(&t->work, WORK_EXIT, __ATOMIC_SEQ_CST);
+	if (t == port_self()) {
+		metal_this()->calm = 0;
+		port_irq_restore(flags);
+		return;
+	}
 	port_unpark(t);
 	cpu = READ_ONCE(t->cpu);
 	if (READ_ONCE(t->on_cpu) && cpu != port_cpu())

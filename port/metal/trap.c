@@ -49,15 +49,23 @@
 #define VEC_PF	14u
 #define VEC_MC	18u
 
-static int (*fault_hook)(struct mm_task *task, uva_t va, u32 error);
+static int no_hook(struct mm_task *task, uva_t va, u32 error)
+{
+	(void)task;
+	(void)va;
+	(void)error;
+	return 11;
+}
+
+int (*metal_fault_hook)(struct mm_task *task, uva_t va, u32 error) = no_hook;
 
 void port_set_fault_hook(int (*hook)(struct mm_task *task, uva_t va, u32 error))
 {
-	fault_hook = hook;
+	metal_fault_hook = hook ? hook : no_hook;
 }
 
 /* What entry.S calls. */
-void metal_user_fault(struct pt_regs *regs, u64 vector, u64 error, u64 va);
+void metal_user_fault(struct pt_regs *regs, u64 error, u64 va);
 void metal_user_trap(struct pt_regs *regs, u64 vector, u64 error);
 void metal_kernel_trap(struct pt_regs *regs, u64 vector, u64 error, u64 va);
 void metal_paranoid_trap(struct pt_regs *regs, u64 vector, u64 error, u64 va);
@@ -68,13 +76,10 @@ struct pt_regs *metal_bad_iret(const struct pt_regs *regs);
 /* ---- from user mode
  * ------------------------------------------------------------------- */
 
-void metal_user_fault(struct pt_regs *regs, u64 vector, u64 error, u64 va)
+/* The manager's hook (entry.S) gave a signal: the kernel finds out why. */
+void metal_user_fault(struct pt_regs *regs, u64 error, u64 va)
 {
-	x86_sti();
-	if (likely(fault_hook) &&
-	    likely(!fault_hook(port_current(), va, (u32)error)))
-		return;
-	kernel_user_trap(regs, (u32)vector, error, va);
+	kernel_user_trap(regs, VEC_PF, error, va);
 }
 
 void metal_user_trap(struct pt_regs *regs, u64 vector, u64 error)
@@ -97,6 +102,7 @@ void metal_user_work(struct pt_regs *regs)
 			metal_preempt_irq();
 			continue;
 		}
+		metal_this()->calm = METAL_CALM;
 		if (!READ_ONCE(t->work))
 			return;
 		__atomic_fetch_and(&t->work, ~WORK_EXIT, __ATOMIC_SEQ_CST);
@@ -233,7 +239,10 @@ void metal_interrupt(struct pt_regs *regs, u64 vector)
 	metal_preempt_add(METAL_IRQ);
 	metal_this()->irq_user = (regs->cs & 3) != 0;
 	dev_interrupt((u32)vector);
-	if (vector == VEC_RESCHED)
+	if (vector == VEC_RESCHED) {
 		sched_resched(port_cpu());
+		if (READ_ONCE(port_self()->work))
+			metal_this()->calm = 0;
+	}
 	metal_preempt_add(-METAL_IRQ);
 }

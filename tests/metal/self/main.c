@@ -18,6 +18,7 @@ static const struct {
 } tests[] = {
 	{"threads", self_threads},
 	{"user", self_user},
+	{"cost", self_cost},
 };
 
 static void audit_line(void *arg, const char *text, size_t len)

@@ -15,6 +15,7 @@
 
 void self_threads(void);
 void self_user(void);
+void self_cost(void);
 
 /* user.S: programs, position independent. */
 struct self_program {
@@ -26,6 +27,7 @@ extern const u8 prog_memory[], prog_memory_end[], prog_traps[],
 	prog_traps_end[];
 extern const u8 prog_loop[], prog_loop_end[], prog_bad_rip[],
 	prog_bad_rip_end[];
+extern const u8 prog_cost[], prog_cost_end[];
 extern const u8 prog_selectors[], prog_selectors_end[];
 
 /* Calls of the programs. */
@@ -35,6 +37,8 @@ extern const u8 prog_selectors[], prog_selectors_end[];
 #define CALL_NONCANON	 3u /* return to an address that is none */
 #define CALL_FRAME	 4u /* set other RCX and R11: must go by IRET */
 #define CALL_FSBASE	 5u
+#define CALL_NOTHING	 6u
+#define CALL_COSTS	 7u
 #define STATUS_UNTOUCHED 0xffffu
 
 #endif

@@ -211,4 +211,47 @@ PROG prog_selectors
 	syscall
 prog_selectors_end:
 
+/*
+ * Ticks of 1000 empty calls into word 0, of 1000 that a trap makes (int3) into
+ * word 1, of writing to 63 fresh pages into word 2.
+ */
+PROG prog_cost
+	movl $1000, %ebx
+	rdtsc
+	movl %eax, %r12d
+1:	movl $6, %eax
+	syscall
+	decl %ebx
+	jnz 1b
+	rdtsc
+	subl %r12d, %eax
+	movq %rax, (%r15)
+	movl $1000, %ebx
+	rdtsc
+	movl %eax, %r12d
+2:	int3
+	decl %ebx
+	jnz 2b
+	rdtsc
+	subl %r12d, %eax
+	movq %rax, 8(%r15)
+	movl $63, %ebx
+	movq %r15, %rdx
+	rdtsc
+	movl %eax, %r12d
+	movq %r15, %rdx
+3:	addq $4096, %rdx
+	movb $1, (%rdx)
+	decl %ebx
+	jnz 3b
+	rdtsc
+	subl %r12d, %eax
+	movq %rax, 16(%r15)
+	movl $7, %eax
+	syscall
+	xorl %edi, %edi
+	xorl %eax, %eax
+	syscall
+prog_cost_end:
+
 	.section .note.GNU-stack, "", @progbits
