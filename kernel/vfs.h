@@ -241,7 +241,15 @@ int chrdev_register(u32 rdev, u32 nr, const char *name, u32 mode,
 /* blkdev_register: /dev/NAME is BDEV, cached and mappable (flatfile). */
 int blkdev_register(u32 rdev, const char *name, struct port_bdev *bdev);
 /* blkdev_by_path: the disk that a path names; -ENOTBLK, -ENOENT, -ENXIO. */
-int blkdev_by_path(const char *path, struct port_bdev **out);
+int blkdev_by_path(
+	const char *path,
+	struct port_bdev *
+		*out); /* vfs_set_fifo_open: OPEN makes an open file of a fifo
+			* (S_IFIFO vnode) work: sets f_op and private_data; may
+			* sleep until the other side comes. At boot; until then
+			* opening one is -ENXIO. */
+void vfs_set_fifo_open(int (*open)(struct vnode *v, struct file *file));
+
 /*
  * iter_put / iter_get: N bytes from BUF to ITER (what a read gives), or from
  * ITER to BUF (what a write takes), user memory being faulted in. How many;

@@ -100,7 +100,7 @@ u32 fs_gid(void)
 	return current ? current->cred.fsgid : 0;
 }
 
-bool in_group(u32 gid)
+bool fs_in_group(u32 gid)
 {
 	const struct cred *c;
 
@@ -127,7 +127,7 @@ int vfs_permission(const struct vnode *v, u32 mask)
 
 	if (v->uid == fs_uid())
 		bits >>= 6;
-	else if (in_group(v->gid))
+	else if (fs_in_group(v->gid))
 		bits >>= 3;
 	mask &= MAY_READ | MAY_WRITE | MAY_EXEC;
 	if ((bits & mask) == mask)
@@ -286,7 +286,7 @@ int do_chmod(struct dentry *d, u32 mode)
 		return -EOPNOTSUPP;
 	if (!owner_or_capable(v))
 		return -EPERM;
-	if (!in_group(v->gid) && !fs_capable(CAP_FSETID))
+	if (!fs_in_group(v->gid) && !fs_capable(CAP_FSETID))
 		a.mode &= ~S_ISGID;
 	return vfs_setattr(v, &a);
 }
@@ -300,7 +300,8 @@ static bool may_chown(const struct vnode *v, u32 uid, u32 gid)
 		return true;
 	if (uid != UINT32_MAX && !(owner && uid == v->uid))
 		return false;
-	return gid == UINT32_MAX || (owner && (gid == v->gid || in_group(gid)));
+	return gid == UINT32_MAX ||
+	       (owner && (gid == v->gid || fs_in_group(gid)));
 }
 
 /* The bits that V loses when its owner or its contents change. */

@@ -41,6 +41,7 @@ struct blkdev {
 	struct port_bdev *bdev;
 	struct inode *inode;
 	struct super_block sb;
+	char name[16];
 };
 
 /* ---- finding ---------------------------------------------------------------

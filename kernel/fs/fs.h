@@ -247,7 +247,7 @@ int path_parent(struct walk *w, int dfd, const char *path, u32 flags);
 bool fs_capable(int cap); /* kernel threads: all */
 u32 fs_uid(void);
 u32 fs_gid(void);
-bool in_group(u32 gid);
+bool fs_in_group(u32 gid);
 bool owner_or_capable(const struct vnode *v);
 /* may_write_mount: 0; -EROFS. */
 int may_write_mount(const struct dentry *d);
@@ -430,12 +430,12 @@ struct fs_state {
 	struct fs_struct init_fs; /* the kernel's own */
 	spinlock_t lock_lock;	  /* locks.c */
 	struct list_head locks, blocked;
-	struct chrdev *chrdevs; /* at boot */
-	struct blkdev *blkdevs; /* at boot */
-	struct vfs_sb *dev_sb;	/* devtmpfs */
+	struct chrdev *chrdevs;				      /* at boot */
+	struct blkdev *blkdevs;				      /* at boot */
+	int (*fifo_open)(struct vnode *v, struct file *file); /* at boot */
+	struct vfs_sb *dev_sb;				      /* devtmpfs */
 	struct super_block anon_sb;
 	u64 anon_ino; /* (A) */
-	char disk_names[26][4];
 	struct shrinker shrinker;
 	bool has_shrinker, up;
 };

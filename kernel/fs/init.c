@@ -1,23 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * init.c - files at boot: caches, kinds, an empty root, /dev with what a
- * machine has; and the end of all of it, for tests.
- *
- * /dev is there from the start as a devtmpfs; vda, vdb ... are the machine's
- * disks (major 254, 16 minors each, as Linux numbers virtio's).
+ * init.c - files at boot: caches, kinds, an empty root, /dev as a devtmpfs;
+ * and the end of all of it, for tests.
  */
 #include <mmkit/errno.h>
 #include <mmkit/slab.h>
 
 #include "base/epoch.h"
 #include "base/printk.h"
-#include "base/string.h"
 #include "cache/filemap.h"
 #include "fs.h"
-#include "machine.h"
-
-#define VIRTBLK_MAJOR 254u
-#define DISKS_MOST    26u
 
 static int caches_init(void)
 {
@@ -33,19 +25,6 @@ static int caches_init(void)
 	return locks_init();
 }
 
-static int disks_init(void)
-{
-	int err = 0;
-
-	for (u32 n = 0; n < DISKS_MOST && machine_bdev(n) && !err; n++) {
-		mm_memcpy(fs_sys.disk_names[n], "vda", 4);
-		fs_sys.disk_names[n][2] = (char)('a' + n);
-		err = blkdev_register(MKDEV(VIRTBLK_MAJOR, n * 16),
-				      fs_sys.disk_names[n], machine_bdev(n));
-	}
-	return err;
-}
-
 static int names_init(void)
 {
 	int err = vfs_mkdir(AT_FDCWD, "/dev", 0755);
@@ -54,9 +33,7 @@ static int names_init(void)
 		err = dev_init();
 	if (!err)
 		err = vfs_mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
-	if (!err)
-		err = mem_dev_init();
-	return err ? err : disks_init();
+	return err ? err : mem_dev_init();
 }
 
 int vfs_init(void)

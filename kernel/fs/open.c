@@ -23,7 +23,6 @@
 
 #include "base/string.h"
 #include "cache/filemap.h"
-#include "event.h"
 #include "fs.h"
 
 /* ---- what goes with a file -------------------------------------------------
@@ -132,6 +131,11 @@ static void keep_path(struct file *file)
 	kmem_cache_free(fs_sys.names_cache, buf);
 }
 
+void vfs_set_fifo_open(int (*open)(struct vnode *v, struct file *file))
+{
+	fs_sys.fifo_open = open;
+}
+
 /* Its kind's way to open V. */
 static int kind_open(struct vnode *v, struct file *file)
 {
@@ -143,7 +147,7 @@ static int kind_open(struct vnode *v, struct file *file)
 	case S_IFBLK:
 		return device_open(v, file);
 	case S_IFIFO:
-		return fifo_open(v, file);
+		return fs_sys.fifo_open ? fs_sys.fifo_open(v, file) : -ENXIO;
 	case S_IFSOCK:
 		return -ENXIO;
 	default:

@@ -167,7 +167,7 @@ static struct tmpfs_node *node_new(struct tmpfs *fs, const struct vnode *dir,
 		if (S_ISDIR(mode))
 			n->vnode.mode |= S_ISGID;
 		else if ((mode & (S_ISGID | 010)) == (S_ISGID | 010) &&
-			 !in_group(dir->gid) && !fs_capable(CAP_FSETID))
+			 !fs_in_group(dir->gid) && !fs_capable(CAP_FSETID))
 			n->vnode.mode &= ~S_ISGID;
 	}
 	n->btime = n->vnode.mtime;

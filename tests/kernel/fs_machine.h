@@ -16,7 +16,6 @@
 
 #include <mmkit/uaccess.h>
 
-#include "event.h"
 #include "fs/fs.h"
 #include "syscall.h"
 #include "task_stub.h"
@@ -52,13 +51,6 @@ KT_WEAK int user_path(char *buf, uva_t from)
 	if (n < 0)
 		return (int)n;
 	return n == PATH_MAX ? -ENAMETOOLONG : 0;
-}
-
-KT_WEAK int fifo_open(struct vnode *v, struct file *file)
-{
-	(void)v;
-	(void)file;
-	return -ENXIO;
 }
 
 /* A string in user memory; the oldest are written over. */
