@@ -62,7 +62,9 @@ static struct ext2_dirent *entry_at(struct ext2_inode *dir,
 	    len >= EXT2_DIRENT_HEAD && len % 4 == 0 &&
 	    len <= fs->block_size - off &&
 	    EXT2_DIRENT_LEN(name_len(fs, de)) <= max(len, 12u) &&
-	    de->inode <= fs->inodes)
+	    de->inode <= fs->inodes &&
+	    (!de->inode ||
+	     (name_len(fs, de) > 0 && name_len(fs, de) <= EXT2_NAME_LEN)))
 		return de;
 	(void)ext2_error(fs, "directory %u: bad entry at %u of block %u",
 			 dir->ino, off, b->block);
@@ -363,7 +365,8 @@ int ext2_dir_empty(struct ext2_inode *dir)
 	return 1;
 }
 
-/* Entries of the block in B from byte FROM on; *POS moves. False: the taker is
+/* Entries of the block in B from byte FROM on but "." and "..", which the
+ * caller gives; *POS moves. False: the taker is
  * full. */
 static bool emit_block(struct ext2_inode *dir, const struct ext2_buf *b,
 		       struct dir_context *ctx, int *err)
@@ -381,7 +384,7 @@ static bool emit_block(struct ext2_inode *dir, const struct ext2_buf *b,
 		}
 		/* Names may have gone since the last call: what begins behind
 		 * FROM was not given yet. */
-		if (off >= from && de->inode &&
+		if (off >= from && de->inode && !is_dot(fs, de) &&
 		    !ctx->emit(ctx, de->name, name_len(fs, de), de->inode,
 			       dirent_type(fs, de)))
 			return false;

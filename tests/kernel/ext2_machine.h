@@ -421,7 +421,7 @@ MM_UNUSED static s64 xt_write(struct vfs_sb *sb, const char *path, u64 off,
 			      const void *buf, u64 len)
 {
 	struct vnode *v;
-	struct file *f;
+	struct file *f = NULL;
 	s64 n = xt_open_path(sb, path, &v, &f);
 
 	if (n)
