@@ -25,6 +25,12 @@ extern u64 boot_pml4[512], boot_pdpt_low[512], boot_pdpt_direct[512];
 extern u64 boot_pdpt_image[512], boot_pd[512], boot_io_pd[512], boot_io_pt[512];
 extern char boot_stack[], boot_stack_top[];
 
+/* A place that may fault, and where it goes on then (usercopy.S). */
+struct fixup {
+	u64 from, to;
+};
+extern const struct fixup __fixup_start[], __fixup_end[];
+
 static inline phys_addr_t image_phys(const void *at)
 {
 	return (phys_addr_t)at - KERNEL_BASE;

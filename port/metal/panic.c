@@ -258,10 +258,17 @@ u32 port_stack_trace(u64 *to, u32 max)
 /* ---- the last words
  * --------------------------------------------------------------------- */
 
-static void print_trace(u64 sp, u64 bp)
+static void print_frame(u64 addr)
+{
+	char text[128];
+
+	(void)port_symbol(addr, text, sizeof(text));
+	pr_emerg(" " TRACE_MARK "%s", text);
+}
+
+static void print_trace(u64 sp, u64 bp, bool no_frame)
 {
 	u64 trace[TRACE_MAX], stack = (u64)port_self()->stack;
-	char text[128];
 	u32 n;
 
 	/* After an overflow the stack's own words are what there is. */
@@ -269,10 +276,12 @@ static void print_trace(u64 sp, u64 bp)
 		sp = stack;
 	n = walk(sp, bp, trace, TRACE_MAX);
 	pr_emerg("Call trace:");
-	for (u32 i = 0; i < n; i++) {
-		(void)port_symbol(trace[i], text, sizeof(text));
-		pr_emerg(" " TRACE_MARK "%s", text);
-	}
+	/* Who jumped to what is no function has not made a frame. */
+	if (MM_DEBUG && no_frame && stack_end(sp) &&
+	    is_text(*(const u64 *)sp - 1))
+		print_frame(*(const u64 *)sp);
+	for (u32 i = 0; i < n; i++)
+		print_frame(trace[i]);
 }
 
 static void print_regs(const struct pt_regs *r)
@@ -353,7 +362,7 @@ static _Noreturn void panic(const char *message, const struct pt_regs *regs,
 	if (regs)
 		print_regs(regs);
 	if (metal_this()->thread)
-		print_trace(sp, bp);
+		print_trace(sp, bp, regs && !is_text(regs->rip));
 	if (phys_sys.booted)
 		show_free_areas(NODE_MASK_ALL);
 	pr_emerg("---[ end of panic: %s ]---", message);

@@ -170,15 +170,8 @@ static const char *fault_why(u64 error, u64 va)
 	return error & 1 ? ": protected" : ": nothing is mapped there";
 }
 
-/* A place that may fault, and where it goes on then. */
-struct fixup {
-	u64 from, to;
-};
-
 static bool fix_up(struct pt_regs *regs)
 {
-	extern const struct fixup __fixup_start[], __fixup_end[];
-
 	for (const struct fixup *f = __fixup_start; f < __fixup_end; f++)
 		if (f->from == regs->rip) {
 			regs->rip = f->to;

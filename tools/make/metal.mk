@@ -64,6 +64,7 @@ $(BUILD)/mmkit-kernel: $(BUILD)/release/mmkit-kernel
 	$(Q)$(OBJCOPY) --strip-debug $< $@
 $(BUILD)/mmkit-kernel-debug: $(BUILD)/debug/mmkit-kernel
 	$(Q)$(OBJCOPY) --strip-debug $< $@
-.PHONY: kernel kernel-debug
+.PHONY: kernel kernel-debug kernel-self
+kernel-self: $(foreach v,$(METAL_VARIANTS),$(BUILD)/$(v)/metal-self) ## images for tests/metal/machine.sh
 kernel: $(BUILD)/mmkit-kernel ## the kernel for QEMU: build/mmkit-kernel
 kernel-debug: $(BUILD)/mmkit-kernel-debug ## the same with asserts and the lock checker
