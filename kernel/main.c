@@ -238,6 +238,20 @@ static void unpack_initramfs(void)
 	machine_initrd_free();
 }
 
+/* The disks that the machine has: /dev/vda and so on, 16 minors each as Linux
+ * numbers virtio's. */
+static void enter_disks(void)
+{
+	char name[] = "vda";
+	struct port_bdev *bdev;
+
+	for (u32 n = 0; n < 26 && (bdev = machine_bdev(n)) != NULL; n++) {
+		name[2] = (char)('a' + n);
+		if (blkdev_register(MKDEV(254, 16 * n), name, bdev))
+			pr_err("/dev/%s cannot be entered\n", name);
+	}
+}
+
 /* A kind of file system, or a part that fills one, that an image may lack. */
 #define OPTIONAL(fn) extern __attribute__((weak)) int fn(void)
 OPTIONAL(ext2_init);
@@ -262,6 +276,7 @@ void kernel_main(void)
 	must(time_init(), "clocks");
 	must(vfs_init(), "files");
 	must(event_init(), "terminals");
+	enter_disks();
 	filesystems_init();
 	unpack_initramfs();
 	syscall_trace(boot_sys.trace);
