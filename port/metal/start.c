@@ -251,18 +251,25 @@ const void *machine_initrd(u64 *size)
 	return metal_boot.initrd_size ? port_ram(metal_boot.initrd) : NULL;
 }
 
+static void initrd_frames(phys_addr_t *start, u64 *size)
+{
+	phys_addr_t end = metal_boot.initrd + metal_boot.initrd_size;
+
+	*start = ALIGN_DOWN(metal_boot.initrd, PAGE_SIZE);
+	*size = metal_boot.initrd_size ? PAGE_ALIGN(end) - *start : 0;
+}
+
 void machine_initrd_free(void)
 {
-	phys_addr_t start = ALIGN_DOWN(metal_boot.initrd, PAGE_SIZE);
-	phys_addr_t end =
-		PAGE_ALIGN(metal_boot.initrd + metal_boot.initrd_size);
+	phys_addr_t start;
+	u64 size;
 
-	if (!metal_boot.initrd_size)
+	initrd_frames(&start, &size);
+	if (!size)
 		return;
 	metal_boot.initrd_size = 0;
-	memblock_free_late(start, end - start);
-	pr_info("Freeing initrd memory: %lluK",
-		(unsigned long long)(end - start) >> 10);
+	memblock_free_late(start, size);
+	pr_info("Freeing initrd memory: %lluK", (unsigned long long)size >> 10);
 }
 
 /* ---- the boot
@@ -305,10 +312,12 @@ static void boot_manager(void)
 		.map = &metal_boot.map,
 		.kernel_start = image_phys(__image_start),
 		.kernel_text_size = (u64)(__ro_end - __image_start),
-		.initrd_start = metal_boot.initrd,
-		.initrd_size = metal_boot.initrd_size,
 	};
 	int err;
+
+	/* Whole frames: they are freed as such, so the boot's own memory must
+	 * not lie in what the last one has left. */
+	initrd_frames(&p.initrd_start, &p.initrd_size);
 
 	acpi_boot_nodes(&p);
 	p.kernel_size = early_seal() - p.kernel_start;

@@ -85,6 +85,17 @@ passes by-instructions release -machine microvm -cpu qemu64 -m 32M \
 passes small release -machine microvm -cpu max -m 8M
 passes large release -machine q35 -cpu max -m 5G
 
+# The image does not end with a frame.
+if wanted initrd; then
+	yes 'mmkit initrd' | head -c 100001 >"$dir/initrd"
+	boot debug 'only=initrd' -machine microvm -cpu max -m 32M \
+		-initrd "$dir/initrd"
+	want 0
+	has 'self: initrd of 25 frames'
+	has 'verdict: clean'
+	verdict
+fi
+
 # dies KIND PATTERN: the last words name it, the registers, the way there
 dies() {
 	wanted "crash-$1" || return 0

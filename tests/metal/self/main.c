@@ -16,6 +16,7 @@ static const struct {
 	const char *name;
 	void (*fn)(void);
 } tests[] = {
+	{"initrd", self_initrd},
 	{"threads", self_threads},
 	{"user", self_user},
 	{"cost", self_cost},

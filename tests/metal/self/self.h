@@ -16,6 +16,7 @@
 void self_threads(void);
 void self_user(void);
 void self_cost(void);
+void self_initrd(void);
 
 /* user.S: programs, position independent. */
 struct self_program {
