@@ -243,7 +243,9 @@ void port_memmap_unback(u64 off, u64 len);
  * NEXT's table root. It must not sleep; it may take spinlocks. A CPU that
  * goes idle keeps PREV until another thread comes, unless PREV ends or leaves
  * the CPU: then HOOK is called with the CPU's idle task (PF_KTHREAD, no mm)
- * as NEXT, so that PREV is never a task that is gone. NULL: none.
+ * as NEXT, so that PREV is never a task that is gone. With PF_IDLE in the idle
+ * task's flags, which a world may set, HOOK is called whenever a CPU goes idle,
+ * and the CPU gives its table up. NULL: none.
  */
 void port_set_switch_hook(void (*hook)(struct mm_task *prev,
 				       struct mm_task *next));

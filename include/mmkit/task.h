@@ -28,6 +28,7 @@ struct vm_area_struct;
 #define PF_MEMALLOC_PIN	 0x00000080u /* frames must stay where they are */
 #define PF_MCE_PROCESS	 0x00000100u /* has a wish: PR_MCE_KILL */
 #define PF_MCE_EARLY	 0x00000200u /* tell at once of lost memory */
+#define PF_IDLE		 0x00000400u /* what a CPU runs that has no thread */
 
 /* mm_task.caps: what capabilities(7) allow beyond the limits. */
 #define MM_CAP_IPC_LOCK	    0x1u  /* RLIMIT_MEMLOCK does not bind */

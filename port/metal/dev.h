@@ -118,14 +118,6 @@ void tlb_init_cpu(void);
  * port_relax(). Any context.
  */
 void tlb_poll(void);
-/*
- * tlb_idle_enter: the running CPU goes idle: it leaves the process's table for
- * the kernel's, so that flushes need not wake it. tlb_idle_exit: the table is
- * back, flushed if it has to be; again: nothing. Interrupts off, around the
- * halt, and before the CPU leaves its idle thread for another.
- */
-void tlb_idle_enter(void);
-void tlb_idle_exit(void);
 
 /* tlb_stats: what all CPUs counted. Of the other CPUs that flushes named, ASKED
  * were interrupted and SKIPPED did not have that table loaded. */

@@ -299,9 +299,6 @@ void sched_left(struct port_thread *prev)
 static void switch_threads(struct metal_cpu *c, struct port_thread *prev,
 			   struct port_thread *next)
 {
-	/* The hook, and NEXT if it shares PREV's table, rely on that table. */
-	if (prev->idle)
-		tlb_idle_exit();
 	/* The manager's hook may take locks that flushes wait for. */
 	x86_sti();
 	if (switch_hook)
@@ -465,10 +462,8 @@ _Noreturn void sched_idle(void)
 			schedule(false);
 		if (!work_to_do(c)) {
 			since = port_now_ns();
-			tlb_idle_enter();
 			metal_idle_halt();
 			x86_cli();
-			tlb_idle_exit();
 			c->times.idle += port_now_ns() - since;
 		}
 		x86_sti();
@@ -582,7 +577,7 @@ void sched_init_cpu(struct metal_cpu *c, struct port_thread *t, void *stack)
 
 	(void)mm_scnprintf(name, sizeof(name), "idle/%d", c->id);
 	sched_thread_init(t, name, stack);
-	t->task.flags = PF_KTHREAD;
+	t->task.flags = PF_KTHREAD | PF_IDLE;
 	t->idle = true;
 	t->state = THREAD_RUNS;
 	t->on_cpu = true;

@@ -20,7 +20,7 @@
  *    reads another ASID knows that the CPU has left its table, and accesses
  *    that had begun with it are complete (writing CR3 serialises).
  *
- * An idle CPU loads the kernel's table (tlb_idle_enter()), so it is skipped by
+ * An idle CPU loads the kernel's table (PF_IDLE), so it is skipped by
  * the same rules, and the tables of a process that ended are not walked.
  *
  * Requests. Each CPU has one request of its own, which it fills in, and then
@@ -72,8 +72,6 @@ struct tlb_cpu {
 	u64 asked;     /* CPUs whose requests wait for this one */
 	u32 loaded;    /* ASID, or TRANSIT */
 	u64 root;      /* frame; both belong to this CPU */
-	u64 idle_root; /* what tlb_idle_exit() goes back to */
-	u32 idle_asid;
 	struct tlb_stats stats;
 	u64 stale[NR_ASIDS / 64];
 } MM_ALIGNED(MM_CACHELINE);
@@ -167,7 +165,6 @@ void port_load_root(u64 root, u32 asid)
 	unsigned long flags = port_irq_save();
 
 	mm_assert_lt(asid, NR_ASIDS);
-	tlb_sys.cpu[port_cpu()].idle_asid = 0;
 	load(&tlb_sys.cpu[port_cpu()], root, asid);
 	port_irq_restore(flags);
 }
@@ -398,28 +395,6 @@ void port_load_kernel_root(u64 root)
 	port_irq_restore(flags);
 	ask_all(TLB_ROOT, 0, 0);
 	port_unpin();
-}
-
-/* ---- idle -------------------------------------------------------------------
- */
-
-void tlb_idle_enter(void)
-{
-	struct tlb_cpu *c = &tlb_sys.cpu[port_cpu()];
-
-	c->idle_root = c->root;
-	c->idle_asid = c->loaded;
-	if (c->loaded)
-		load(c, tlb_sys.kernel_root, 0);
-}
-
-void tlb_idle_exit(void)
-{
-	struct tlb_cpu *c = &tlb_sys.cpu[port_cpu()];
-
-	if (c->idle_asid && c->loaded == 0)
-		load(c, c->idle_root, c->idle_asid);
-	c->idle_asid = 0;
 }
 
 /* ---- setting up -------------------------------------------------------------

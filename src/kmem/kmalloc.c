@@ -110,6 +110,9 @@ static void *kmalloc_large(const struct slab_request *rq)
 				       rq->nid);
 	if (!page)
 		return NULL;
+	set_page_index(page, PAGE_INDEX_KMALLOC);
+	__atomic_fetch_add(&kmem_sys.large_pages, BIT(compound_order(page)),
+			   __ATOMIC_RELAXED);
 	obj = page_view(page);
 	trace_emit(KMALLOC, rq->caller, (u64)(uintptr_t)obj, rq->size,
 		   PAGE_SIZE << compound_order(page), rq->gfp,
@@ -204,8 +207,10 @@ static bool is_large(const struct page *page, const void *obj)
 {
 	return !PageSlab(page) && !PageTail(page) && page_count(page) == 1 &&
 	       !PageReserved(page) && !PageBuddy(page) &&
-	       page_view(page) == obj && frame_mark(page) == -1 &&
-	       !PageTable(page) && !PageLRU(page) && !PageBlock(page);
+	       page_view(page) == obj &&
+	       page_index(page) == PAGE_INDEX_KMALLOC &&
+	       frame_mark(page) == -1 && !PageTable(page) && !PageLRU(page) &&
+	       !PageBlock(page);
 }
 
 static void kfree_any(const void *obj, u64 caller)
@@ -219,6 +224,9 @@ static void kfree_any(const void *obj, u64 caller)
 	if (pfn < phys_sys.memmap_frames && pfn_valid(pfn)) {
 		page = pfn_to_page(pfn);
 		if (is_large(page, obj)) {
+			__atomic_fetch_sub(&kmem_sys.large_pages,
+					   BIT(compound_order(page)),
+					   __ATOMIC_RELAXED);
 			__free_pages(page, compound_order(page));
 			return;
 		}

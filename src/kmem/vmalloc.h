@@ -55,6 +55,8 @@ struct vmalloc_state {
 #define PAGE_INDEX_VMALLOC 0x766d616cu
 /* And those of the per-CPU allocator this. */
 #define PAGE_INDEX_PERCPU 0x70637075u
+/* And the first of a block that kmalloc() gave as it is. */
+#define PAGE_INDEX_KMALLOC 0x6b6d616cu
 
 /*
  * vmalloc_init: from here on vmalloc() works. Needs slab and the kernel's page

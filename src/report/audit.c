@@ -159,6 +159,8 @@ static void compare_frames(struct audit *a)
 		    READ_ONCE(pgtable_sys.nr_tables), a->kernel_tables);
 	audit_equal(a, "slab frames", slab, a->slab);
 	audit_equal(a, "frames of vmalloc", vmalloc_nr_pages(), a->vmalloc);
+	audit_equal(a, "frames of large kmalloc",
+		    READ_ONCE(kmem_sys.large_pages), a->kmalloc);
 	audit_equal(a, "frames of alloc_percpu", pcpu_nr_pages(), a->percpu);
 	audit_equal(a, "nr_anon_pages", global_node_page_state(NR_ANON_MAPPED),
 		    a->mapped);
@@ -223,7 +225,7 @@ static u64 owned_frames(const struct audit *a)
 {
 	return a->free + a->stored + a->reserved + a->tables + a->slab +
 	       a->kernel_tables + a->anon + a->swapcache + a->file + a->zero +
-	       a->kernel + a->vmalloc + a->percpu + a->unknown;
+	       a->kernel + a->vmalloc + a->percpu + a->kmalloc + a->unknown;
 }
 
 static void audit_run(struct audit *a)
@@ -260,6 +262,7 @@ static void put_frames(struct seq_buf *out, const struct audit *a)
 	put(out, "slab", a->slab);
 	put(out, "vmalloc", a->vmalloc);
 	put(out, "percpu_objects", a->percpu);
+	put(out, "kmalloc_large", a->kmalloc);
 	put(out, "anon", a->anon);
 	put(out, "swapcache", a->swapcache);
 	put(out, "file", a->file);

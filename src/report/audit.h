@@ -27,7 +27,7 @@ struct audit {
 	u64 present, free, deferred, stored, reserved, tables, slab;
 	u64 kernel_tables; /* of the master, which all spaces share */
 	u64 anon, swapcache, file, zero, kernel, unknown;
-	u64 vmalloc, percpu;
+	u64 vmalloc, percpu, kmalloc;
 	u64 guard;		/* kept unused beside frames in use */
 	u64 mapped;		/* anonymous frames with mappings */
 	u64 file_mapped, dirty; /* of frames of files */

@@ -153,6 +153,8 @@ static u64 count_kernel(struct audit *a, const struct page *page, u64 pfn)
 		a->vmalloc += frames;
 	else if (page_index(page) == PAGE_INDEX_PERCPU)
 		a->percpu += frames;
+	else if (page_index(page) == PAGE_INDEX_KMALLOC)
+		a->kmalloc += frames;
 	else {
 		a->unknown += frames;
 		audit_note(a, "references without an owner", pfn, 0,

@@ -369,6 +369,10 @@ void mm_switch(struct mm_task *prev, struct mm_task *next)
 	if (next->mm) {
 		mm_borrow(next, next->mm);
 		mm_load(next->mm);
+	} else if (next->flags & PF_IDLE) {
+		/* Flushes need not wake it, nor does it keep the dead. */
+		if (prev->active_mm)
+			port_load_root(pgtable_sys.idle_root, 0);
 	} else {
 		mm_borrow(next, prev->active_mm);
 	}

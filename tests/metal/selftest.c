@@ -9,8 +9,8 @@
  *
  * 2. One boot runs one case: "selftest=PROGRAM case=N" on the command line,
  *    SEED= and ITERS= as in the environment. The machine's manager is up when
- *    a case begins, so mm_boot(), mm_reset() and base_reset() of the case do
- *    nothing.
+ *    a case begins, with the RAM that it has: mm_boot(), mm_reset() and
+ *    base_reset() of the case do nothing.
  *
  * 3. Result. The last line is "selftest PROGRAM N NAME: ok" with status 0,
  *    "selftest PROGRAM N: no such case" with status 2, or "FAILED ..." with
@@ -26,22 +26,35 @@
 #include <mmkit/boot.h>
 #include <mmkit/errno.h>
 #include <mmkit/mm.h>
+#include <mmkit/page_alloc.h>
 #include <mmkit/uaccess.h>
 
 #include "base/printk.h"
 #include "base/seqbuf.h"
 #include "base/string.h"
 #include "base/system.h"
+#include "base/wait.h"
 #include "host.h"
 #include "machine.h"
+#include "phys/page.h"
+#include "phys/phys.h"
 #include "selftest.h"
 
-#define SELFTEST_POOL (8u << 20)
+#define SELFTEST_POOL  (48u << 20)
+#define SELFTEST_DISKS 6u
+#define SELFTEST_WARM  48u
+
+struct chunk;
 
 static struct {
 	char pool[SELFTEST_POOL] MM_ALIGNED(16);
 	size_t used;
-	u32 next_disk;
+	struct chunk *free[32];
+	u32 nr_disks;
+	struct disk {
+		struct port_bdev *bdev;
+		u64 size; /* what the case knows of it, bytes */
+	} disk[SELFTEST_DISKS];
 	u64 want_case;
 	const char *program;
 	char value[64];
@@ -105,13 +118,37 @@ int fflush(FILE *f)
 /* ---- memory, words, time ---------------------------------------------------
  */
 
-/* Never given back: a case is one boot. */
+/* What malloc() gave out is one of these and the bytes behind it. */
+struct chunk {
+	u64 class;
+	struct chunk *next;
+};
+
+static u32 chunk_class(size_t size)
+{
+	u32 class = 5;
+
+	while ((1ul << class) < size + sizeof(struct chunk))
+		class ++;
+	return class;
+}
+
 void *malloc(size_t size)
 {
-	size_t at = __atomic_fetch_add(&st.used, (size + 15) & ~15ul,
-				       __ATOMIC_RELAXED);
+	u32 class = chunk_class(size);
+	struct chunk *c;
 
-	return at + size <= SELFTEST_POOL ? st.pool + at : NULL;
+	pthread_mutex_lock(&st.lock);
+	c = st.free[class];
+	if (c) {
+		st.free[class] = c->next;
+	} else if (st.used + (1ul << class) <= SELFTEST_POOL) {
+		c = (struct chunk *)(st.pool + st.used);
+		st.used += 1ul << class;
+		c->class = class;
+	}
+	pthread_mutex_unlock(&st.lock);
+	return c ? c + 1 : NULL;
 }
 
 void *calloc(size_t n, size_t size)
@@ -125,7 +162,14 @@ void *calloc(size_t n, size_t size)
 
 void free(void *p)
 {
-	(void)p;
+	struct chunk *c = (struct chunk *)p - 1;
+
+	if (!p)
+		return;
+	pthread_mutex_lock(&st.lock);
+	c->next = st.free[c->class];
+	st.free[c->class] = c;
+	pthread_mutex_unlock(&st.lock);
 }
 
 /* The pool's values are looked up one after another by one thread. */
@@ -264,9 +308,28 @@ void base_reset(void)
 {
 }
 
+static struct completion warm;
+
+static void warm_thread(void *arg)
+{
+	(void)arg;
+	wait_for_completion(&warm);
+}
+
+/* This world keeps stacks of threads that ended; cases count frames. */
 int host_init(const struct host_config *cfg)
 {
+	struct port_thread *t[SELFTEST_WARM];
+
 	(void)cfg;
+	init_completion(&warm);
+	for (u32 i = 0; i < SELFTEST_WARM; i++)
+		assert_int_equal(
+			port_thread_start(&t[i], "warm", -1, warm_thread, NULL),
+			0);
+	complete_all(&warm);
+	for (u32 i = 0; i < SELFTEST_WARM; i++)
+		port_thread_join(t[i]);
 	return 0;
 }
 
@@ -344,23 +407,113 @@ int host_copy_from_user(void *to, uva_t from, size_t len)
 	return 0;
 }
 
-int host_disk_open(struct port_bdev **out, const struct host_disk_config *cfg,
-		   char *err)
-{
-	struct port_bdev *disk = machine_bdev(st.next_disk);
+/* ---- disks: the machine's, with a size that can be changed
+ * -------------------- */
 
-	(void)err;
-	if (!disk || port_bdev_size(disk) < cfg->size_bytes) {
-		print_message("selftest: disk %u of %llu bytes is wanted\n",
-			      st.next_disk,
-			      (unsigned long long)cfg->size_bytes);
-		return -ENODEV;
+void __real_port_bio_submit(struct port_bio *bio);
+void __wrap_port_bio_submit(struct port_bio *bio);
+u64 __real_port_bdev_size(const struct port_bdev *bdev);
+u64 __wrap_port_bdev_size(const struct port_bdev *bdev);
+int __wrap_port_bdev_resize(struct port_bdev *bdev, u64 bytes);
+
+static struct disk *disk_of(const struct port_bdev *bdev)
+{
+	for (u32 i = 0; i < st.nr_disks; i++)
+		if (st.disk[i].bdev == bdev)
+			return &st.disk[i];
+	return NULL;
+}
+
+u64 __wrap_port_bdev_size(const struct port_bdev *bdev)
+{
+	const struct disk *d = disk_of(bdev);
+
+	return d ? READ_ONCE(d->size) : __real_port_bdev_size(bdev);
+}
+
+void __wrap_port_bio_submit(struct port_bio *bio)
+{
+	const struct disk *d = disk_of(bio->bdev);
+	u64 pages = d ? (READ_ONCE(d->size) + PAGE_SIZE - 1) >> PAGE_SHIFT : 0;
+
+	if (d && bio->op <= PORT_BIO_WRITE &&
+	    bio->sector / (PAGE_SIZE / PORT_SECTOR_SIZE) + bio->nr_pages >
+		    pages) {
+		bio->status = -EIO;
+		bio->end_io(bio);
+		return;
 	}
-	st.next_disk++;
-	*out = disk;
+	__real_port_bio_submit(bio);
+}
+
+static void disk_done(struct port_bio *bio)
+{
+	complete(bio->private);
+}
+
+static void disk_page(struct port_bdev *bdev, enum port_bio_op op, u64 page,
+		      struct page *frame)
+{
+	struct port_bio bio = {.bdev = bdev,
+			       .op = op,
+			       .sector = page * (PAGE_SIZE / PORT_SECTOR_SIZE),
+			       .nr_pages = 1,
+			       .end_io = disk_done};
+	struct completion done;
+
+	init_completion(&done);
+	bio.private = &done;
+	bio.pfn[0] = page_to_pfn(frame);
+	__real_port_bio_submit(&bio);
+	wait_for_completion(&done);
+	if (bio.status)
+		selftest_failed(__FILE__, __LINE__, "the machine's disk");
+}
+
+/* What appears reads as zero. */
+int __wrap_port_bdev_resize(struct port_bdev *bdev, u64 bytes)
+{
+	struct disk *d = disk_of(bdev);
+	struct page *frame;
+	u64 at, off;
+
+	if (!d || bytes > __real_port_bdev_size(bdev))
+		return d ? -ENOSPC : -EOPNOTSUPP;
+	frame = alloc_pages(GFP_KERNEL, 0);
+	if (!frame)
+		return -ENOMEM;
+	at = d->size >> PAGE_SHIFT;
+	off = d->size & (PAGE_SIZE - 1);
+	if (off && bytes > d->size)
+		disk_page(bdev, PORT_BIO_READ, at, frame);
+	for (; at << PAGE_SHIFT < bytes; at++, off = 0) {
+		mm_memset((char *)page_view(frame) + off, 0, PAGE_SIZE - off);
+		disk_page(bdev, PORT_BIO_WRITE, at, frame);
+	}
+	__free_pages(frame, 0);
+	WRITE_ONCE(d->size, bytes);
 	return 0;
 }
 
+int host_disk_open(struct port_bdev **out, const struct host_disk_config *cfg,
+		   char *err)
+{
+	struct port_bdev *bdev = machine_bdev(st.nr_disks);
+
+	(void)err;
+	if (st.nr_disks >= SELFTEST_DISKS || !bdev ||
+	    __real_port_bdev_size(bdev) < cfg->size_bytes) {
+		print_message("selftest: disk %u of %llu bytes is wanted",
+			      st.nr_disks, (unsigned long long)cfg->size_bytes);
+		return -ENODEV;
+	}
+	st.disk[st.nr_disks].bdev = bdev;
+	st.disk[st.nr_disks++].size = cfg->size_bytes;
+	*out = bdev;
+	return 0;
+}
+
+/* It may still be in use for swap: the next one that is opened is another. */
 void host_disk_close(struct port_bdev *disk)
 {
 	(void)disk;

@@ -7,7 +7,6 @@
 	X(test_base_containers)     \
 	X(test_slab_layout)         \
 	X(test_kernel_layout)       \
-	X(test_base_locks_host)     \
 	X(test_slab_threads)        \
 	X(test_vmalloc_threads)     \
 	X(test_filemap_threads)     \

@@ -8,6 +8,8 @@ SELFTEST_FLAGS := -nostdinc -isystem $(shell $(CC) -print-file-name=include) \
 	-Wno-missing-prototypes
 # What a case asks for at its begin and end goes to tests/metal/selftest.c.
 SELFTEST_NAMES := -Dmm_boot=selftest_boot -Dmm_reset=selftest_reset -Dbase_reset=selftest_base_reset
+# Its disks have a size that can be changed.
+SELFTEST_WRAP := -Wl,--wrap=port_bio_submit,--wrap=port_bdev_size,--wrap=port_bdev_resize
 
 # $(1) variant
 define selftest_rules
@@ -18,10 +20,10 @@ $(BUILD)/$(1)/selftest/%.o: %.c $(FLAGS_MK) tools/make/metal.mk tools/make/selft
 	$$(Q)$$(CC) $$(STD) $$(WARN) $$(CFLAGS_$(1)) $$(SELFTEST_FLAGS) $$(INC) $$(SELFTEST_NAMES) $$(if $$(filter test_%,$$(notdir $$*)),-Dmain=$$(notdir $$*)_main) -MMD -MP -c $$< -o $$@
 $(BUILD)/$(1)/selftest-kernel: $$(SELFTEST_OBJS_$(1)) $$(METAL_BARE_$(1)) $(METAL_LD)
 	$$(SAY) "  LD $$@"
-	$$(Q)$$(CC) $$(METAL_LINK) -Wl,-T,$(METAL_LD) -o $$@.tmp $$(filter %.o,$$^)
+	$$(Q)$$(CC) $$(METAL_LINK) $$(SELFTEST_WRAP) -Wl,-T,$(METAL_LD) -o $$@.tmp $$(filter %.o,$$^)
 	$$(Q)$$(NM) -n $$@.tmp | tools/symbols >$(BUILD)/$(1)/selftest/symbols.S
 	$$(Q)$$(CC) $$(METAL_FLAGS) -c $(BUILD)/$(1)/selftest/symbols.S -o $(BUILD)/$(1)/selftest/symbols.o
-	$$(Q)$$(CC) $$(METAL_LINK) -Wl,-T,$(METAL_LD) -o $$@ $$(filter %.o,$$^) $(BUILD)/$(1)/selftest/symbols.o
+	$$(Q)$$(CC) $$(METAL_LINK) $$(SELFTEST_WRAP) -Wl,-T,$(METAL_LD) -o $$@ $$(filter %.o,$$^) $(BUILD)/$(1)/selftest/symbols.o
 	@rm -f $$@.tmp
 -include $$(SELFTEST_OBJS_$(1):.o=.d)
 endef
