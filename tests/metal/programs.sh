@@ -123,7 +123,7 @@ SH
 		--add "$work/p.c" --add "$work/build" --add "$(command -v gcc-12)" \
 		--add $lib/cc1 --add $lib/collect2 --add $lib/crtbegin.o \
 		--add $lib/crtbeginS.o --add $lib/crtendS.o \
-		--add $lib/crtend.o --add $lib/libgcc.a --add $lib/libgcc_s.so \
+		--add $lib/crtend.o --add $lib/liblto_plugin.so --add $lib/libgcc.a --add $lib/libgcc_s.so \
 		--add $lib/include --add /usr/bin/as --add /usr/bin/ld \
 		--add $crt/crt1.o --add $crt/Scrt1.o --add $crt/crti.o \
 		--add $crt/crtn.o --add $crt/libc.so \

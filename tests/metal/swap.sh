@@ -1,0 +1,102 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# share: fast
+# Swap: areas made by Debian's mkswap, turned on and off under load; a machine
+# that dies while it swaps leaves files that it did not write as they were.
+# shellcheck source=tests/metal/lib
+. "$(dirname "$0")/lib"
+needs busybox mkswap mke2fs awk
+alive
+
+m=$(mem 32M 128M)
+load=$(mem 40 110)
+
+# An area that Debian's mkswap made on a second disk, off while in use.
+truncate -s 96M "$work/area"
+mkswap -L area "$work/area" >/dev/null 2>&1
+cat >"$work/load" <<'SH'
+dev=$1 pages=$2
+awk -v n="$pages" 'BEGIN {
+	for (i = 0; i < n; i++) a[i] = sprintf("%064d", i)
+	print "full"; fflush()
+	for (k = 0; k < 3; k++)
+		for (i = 0; i < n; i++)
+			if (a[i] + 0 != i) { print "bad", i; exit 1 }
+	print "good"
+}' &
+pid=$!
+for i in 1 2 3; do
+	swapon $dev && echo "on $i"
+	sleep 0.5
+	swapoff $dev && echo "off $i"
+done
+swapon $dev
+wait $pid; echo "load $?"
+cat /proc/swaps | grep -c "$dev"
+swapoff $dev && echo "off at the end"
+SH
+in_guest --mem "$(mem 64M 192M)" --swap 128M --cpus 2 --add "$work/load" \
+	--qemu -drive \
+	--qemu "if=none,id=area,format=raw,cache=unsafe,file=$work/area" \
+	--qemu -device --qemu "$(
+		[ -n "$ours" ] && echo virtio-blk-device,drive=area ||
+			echo virtio-blk-pci,drive=area
+	)" -- \
+	busybox sh -c 'for d in /dev/vda /dev/vdb; do
+		busybox grep -q $d /proc/swaps || dev=$d; done
+		exec busybox sh '"$work/load"' $dev '$((load * 1200))
+has "turned on" '^on 3$'
+has "turned off under load" '^off 3$'
+has "the load found every value" '^load 0$'
+has "in use at the end" '^1$'
+has "and off" '^off at the end$'
+
+# Twice what fits, in a program that checks every page.
+guest_is "twice the memory, every page checked" 0 --mem "$m" --swap 256M -- \
+	"$top/build/guest/mmbench" swap "$((load * 2))"
+has "no page was wrong" '^BAD pages 0$'
+n=$(counter pswpin)
+holds "it swapped: ${n:-0} pages in" "${n:-0}" -gt 500
+
+# Killed at random moments while it swaps, its root on a disk of its own.
+rounds=3
+[ -z "${LONG:-}" ] || rounds=15
+mkdir "$work/files"
+for i in 1 2 3 4 5 6 7 8; do
+	head -c $((i * 30000)) /dev/urandom >"$work/files/f$i"
+done
+(cd "$work/files" && md5sum f*) >"$work/sums"
+mke2fs -q -F -t ext2 -b 4096 -O '^resize_inode,^dir_index,^ext_attr' \
+	-d "$work/files" "$work/disk" 16M
+device=$([ -n "$ours" ] && echo virtio-blk-device || echo virtio-blk-pci)
+# with_disk OPTION... - $work/disk as one more disk
+with_disk() {
+	in_guest --mem "$m" --swap 256M --qemu -drive --qemu \
+		"if=none,id=files,format=raw,cache=writethrough,file=$work/disk" \
+		--qemu -device --qemu "$device,drive=files" "$@"
+}
+find_disk='mkdir -p /mnt; for d in /dev/vda /dev/vdb /dev/vdc; do
+	mount -t ext2 $d /mnt 2>/dev/null && [ -e /mnt/f1 ] && break; done;'
+if [ -n "$ours" ] || [ -n "${LONG:-}" ]; then
+	bad=0 i=0
+	while [ $i -lt $rounds ]; do
+		i=$((i + 1))
+		ms=$(awk -v s="$$$i$(date +%N)" 'BEGIN { srand(s)
+			printf "%.2f", 1 + rand() * 4 }')
+		limit=$ms with_disk --add "$top/build/guest/mmbench:/mmbench" -- \
+			busybox sh -c "$find_disk"' cat /mnt/f* >/dev/null
+			echo x >/mnt/new; exec /mmbench swap '$((load * 2))
+		[ "$status" -eq 124 ] || [ "$status" -eq 0 ] ||
+			{ not_ok "killed after $ms s" "$(metal_why)"; break; }
+		with_disk -- busybox sh -c \
+			"$find_disk"' cd /mnt && md5sum f1 f2 f3 f4 f5 f6 f7 f8'
+		if [ "$status" -ne 0 ] || ! cmp -s "$work/out" "$work/sums"; then
+			not_ok "files after a death at $ms s" "$(metal_why)"
+			bad=1
+			break
+		fi
+	done
+	[ "$bad" -ne 0 ] || [ $i -lt $rounds ] ||
+		ok "files are as they were after $rounds sudden deaths"
+fi
+finish
