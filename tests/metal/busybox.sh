@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: MIT
 # share: fast
 # Debian's busybox, statically linked: shell, pipes, files, /proc.
+# shellcheck disable=SC2016 # the dollars are the guest's
 # shellcheck source=tests/metal/lib
 . "$(dirname "$0")/lib"
 needs busybox
 alive
 
 m=$(mem 64M 160M)
-# shellcheck disable=SC2016 # the guest's shell
 guest_is "a session with files and /proc" 0 --mem "$m" --swap 128M -- \
 	/bin/busybox sh -c 'free; cat /proc/buddyinfo /proc/meminfo;
 	dd if=/dev/zero of=/tmp/x bs=1M count=16; md5sum /tmp/x;
@@ -49,7 +49,6 @@ head -c 100000 /dev/urandom >"$work/bytes"
 stdin=$work/bytes
 same "bytes go through unchanged, with their end" --mem "$m" -- busybox cat
 stdin=
-# shellcheck disable=SC2016
 guest_is "a signal is status 128 and its number" 137 --mem "$m" -- \
 	busybox sh -c 'echo out; echo err >&2; kill -9 $$'
 has "what was written before it" '^out$'

@@ -3,6 +3,7 @@
 # share: fast
 # Swap: areas made by Debian's mkswap, turned on and off under load; a machine
 # that dies while it swaps leaves files that it did not write as they were.
+# shellcheck disable=SC2016 # the dollars are the guest's
 # shellcheck source=tests/metal/lib
 . "$(dirname "$0")/lib"
 needs busybox mkswap mke2fs awk
