@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * proc.c - the root of /proc.
+ *
+ * 1. Purpose. Everything that the kernel tells about itself, by the names of
+ *    proc(5). What the memory manager knows comes from its report
+ *    (src/report/report.c); system.c adds CPUs, time and disks, proc_task.c
+ *    the tasks, sysctl.c the tunables. A file that is not here has nothing
+ *    behind it.
+ *
+ * 2. Large reports that change something (mmkit/audit) run when they are read.
+ *
+ * References: proc(5).
+ */
+#include <mmkit/report.h>
+
+#include "base/string.h"
+#include "procfs/procfs.h"
+#include "procfs/procfs_state.h"
+#include "syscall.h"
+
+struct procfs_state proc_sys;
+
+/* ---- self ------------------------------------------------------------------
+ */
+
+static s64 readlink_self(const struct pnode *n, char *buf, size_t size)
+{
+	char text[48];
+	int len;
+
+	if (!current)
+		return -ENOENT;
+	if (n->e->arg)
+		len = mm_scnprintf(text, sizeof(text), "%d/task/%d",
+				   current->proc->tgid, current->tid);
+	else
+		len = mm_scnprintf(text, sizeof(text), "%d",
+				   current->proc->tgid);
+	len = min(len, (int)size);
+	mm_memcpy(buf, text, (size_t)len);
+	return len;
+}
+
+static s64 readlink_text(const struct pnode *n, char *buf, size_t size)
+{
+	size_t len = min(mm_strlen(n->e->source), size);
+
+	mm_memcpy(buf, n->e->source, len);
+	return (s64)len;
+}
+
+static int show_syscalls(const struct pnode *n, struct seq_buf *out)
+{
+	(void)n;
+	syscall_show(out);
+	return 0;
+}
+
+/* ---- the tables ------------------------------------------------------------
+ */
+
+#define REPORT(n)                                                       \
+	{                                                               \
+		.name = n, .mode = S_IFREG | 0444, .show = show_source, \
+		.source = "/proc/" n                                    \
+	}
+#define TEXT(n, f)                                           \
+	{                                                    \
+		.name = n, .mode = S_IFREG | 0444, .show = f \
+	}
+#define WORDS(n)                                                        \
+	{                                                               \
+		.name = n, .mode = S_IFREG | 0400, .read = read_source, \
+		.source = "/proc/" n                                    \
+	}
+
+static const struct pentry mmkit_entries[] = {
+	{.name = "audit",
+	 .mode = S_IFREG | 0400,
+	 .show = show_source,
+	 .source = "/proc/mmkit/audit"},
+	TEXT("syscalls", show_syscalls),
+};
+static const struct pdir mmkit_dir = PDIR(mmkit_entries);
+
+static const struct pentry ipc_entries[] = {
+	{.name = "shm",
+	 .mode = S_IFREG | 0444,
+	 .show = show_source,
+	 .source = "/proc/sysvipc/shm"},
+};
+static const struct pdir ipc_dir = PDIR(ipc_entries);
+
+static const struct pentry root_entries[] = {
+	REPORT("meminfo"),
+	REPORT("vmstat"),
+	REPORT("buddyinfo"),
+	REPORT("pagetypeinfo"),
+	REPORT("zoneinfo"),
+	REPORT("slabinfo"),
+	REPORT("vmallocinfo"),
+	REPORT("iomem"),
+	REPORT("swaps"),
+	WORDS("kpageflags"),
+	WORDS("kpagecount"),
+	WORDS("kpagecgroup"),
+	TEXT("stat", show_stat),
+	TEXT("uptime", show_uptime),
+	TEXT("loadavg", show_loadavg),
+	TEXT("cpuinfo", show_cpuinfo),
+	TEXT("version", show_version),
+	TEXT("cmdline", show_cmdline),
+	TEXT("partitions", show_partitions),
+	TEXT("interrupts", show_interrupts),
+	TEXT("filesystems", show_filesystems),
+	{.name = "mounts",
+	 .mode = S_IFLNK | 0777,
+	 .readlink = readlink_text,
+	 .source = "self/mounts"},
+	{.name = "self", .mode = S_IFLNK | 0777, .readlink = readlink_self},
+	{.name = "thread-self",
+	 .mode = S_IFLNK | 0777,
+	 .arg = 1,
+	 .readlink = readlink_self},
+	{.name = "sys", .mode = S_IFDIR | 0555, .dir = &proc_sys_dir},
+	{.name = "sysvipc", .mode = S_IFDIR | 0555, .dir = &ipc_dir},
+	{.name = "mmkit", .mode = S_IFDIR | 0555, .dir = &mmkit_dir},
+};
+
+static const struct pdir root_dir =
+	PDIR(root_entries, .find = pid_find, .next = pid_next);
+const struct pentry proc_root_entry = {.mode = S_IFDIR | 0555,
+				       .dir = &root_dir};
+
+/* ---- boot ------------------------------------------------------------------
+ */
+
+static int proc_mount(const char *dev, u32 flags, const char *data,
+		      struct vfs_sb **out)
+{
+	(void)dev;
+	(void)data;
+	return pseudo_mount("proc", vfs_anon_dev(), flags, &proc_root_entry,
+			    out);
+}
+
+static int sysfs_mount(const char *dev, u32 flags, const char *data,
+		       struct vfs_sb **out)
+{
+	(void)dev;
+	(void)data;
+	return pseudo_mount("sysfs", vfs_anon_dev(), flags, &sysfs_root_entry,
+			    out);
+}
+
+int procfs_init(void)
+{
+	proc_sys.types[0] =
+		(struct vfs_fstype){.name = "proc", .mount = proc_mount};
+	proc_sys.types[1] =
+		(struct vfs_fstype){.name = "sysfs", .mount = sysfs_mount};
+	vfs_register_fs(&proc_sys.types[0]);
+	vfs_register_fs(&proc_sys.types[1]);
+	loadavg_start();
+	return 0;
+}
+
+void procfs_exit(void)
+{
+	loadavg_stop();
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * procfs.h - /proc and /sys, for the rest of the kernel and between their
+ * files. Theory: pseudo.c (files made when read), proc.c, sysfs.c.
+ */
+#ifndef KERNEL_PROCFS_PROCFS_H
+#define KERNEL_PROCFS_PROCFS_H
+
+#include "procfs/pseudo.h"
+#include "task.h"
+
+/* procfs_init: register "proc" and "sysfs", begin to count the load. At boot,
+ * once the clock's timers go. 0. */
+int procfs_init(void) MM_MUST_CHECK;
+/* procfs_exit: timers are off. For tests. */
+void procfs_exit(void);
+
+/* loadavg_get: the load averages of 1, 5 and 15 minutes, in 1/65536 as
+ * sysinfo(2) has them. Any context. */
+void loadavg_get(u64 out[3]);
+
+/* What uname(2) and /proc/version say. */
+#define KERNEL_SYSNAME "Linux"
+#define KERNEL_RELEASE "6.1.0-mmkit"
+
+/* ---- between the files ------------------------------------------------------
+ */
+
+extern const struct pentry proc_root_entry;
+extern const struct pentry sysfs_root_entry;
+
+/* Entries of the root by file. */
+extern const struct pdir proc_sys_dir; /* sysctl.c */
+
+/* system.c */
+int show_stat(const struct pnode *n, struct seq_buf *out);
+int show_uptime(const struct pnode *n, struct seq_buf *out);
+int show_loadavg(const struct pnode *n, struct seq_buf *out);
+int show_cpuinfo(const struct pnode *n, struct seq_buf *out);
+int show_version(const struct pnode *n, struct seq_buf *out);
+int show_cmdline(const struct pnode *n, struct seq_buf *out);
+int show_partitions(const struct pnode *n, struct seq_buf *out);
+int show_interrupts(const struct pnode *n, struct seq_buf *out);
+
+int show_filesystems(const struct pnode *n,
+		     struct seq_buf *out); /* proc_fd.c */
+
+/* show_source: the report's file that the entry's source names. read_source:
+ * the same of words. */
+int show_source(const struct pnode *n, struct seq_buf *out);
+s64 read_source(const struct pnode *n, u64 off, void *buf, size_t len);
+
+/* pid_find: the entry of process NAME, its number in CHILD. pid_next: the
+ * processes by number. */
+const struct pentry *pid_find(const struct pkey *key, const char *name,
+			      struct pkey *child);
+const struct pentry *pid_next(const struct pkey *key, u64 *cursor, char *name);
+
+/* put_list: "0-2,5" for the bits of BITS[NR]. */
+void put_list(struct seq_buf *out, const u64 *bits, u32 nr);
+/* put_mask: "3,ffffffff": 32 bits a word, the highest first; NR bits. */
+void put_mask(struct seq_buf *out, const u64 *bits, u32 nr);
+
+#define LLU(x) ((unsigned long long)(x))
+
+#endif

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sysctl.c - /proc/sys: tunables as files.
+ *
+ * vm/ is the memory manager's table (mmkit/sysctl.h), name by name. kernel/ and
+ * fs/ are what the kernel around it can tell; files are writable where writing
+ * does something.
+ *
+ * References: proc(5), sysctl(8); Linux documentation, admin-guide/sysctl.
+ */
+#include <mmkit/shm.h>
+#include <mmkit/sysctl.h>
+
+#include "base/string.h"
+#include "procfs/procfs.h"
+#include "task/task_priv.h"
+
+/* ---- vm --------------------------------------------------------------------
+ */
+
+/* Finds by name, or the name behind a number. */
+struct vm_search {
+	const char *want;
+	char *name;
+	u64 at, from;
+	bool found;
+};
+
+static void vm_take(const char *name, void *arg)
+{
+	struct vm_search *s = arg;
+	u64 at = s->at++;
+
+	if (s->found || mm_strncmp(name, "vm.", 3) != 0)
+		return;
+	if (s->want) {
+		s->found = mm_strcmp(name + 3, s->want) == 0;
+		return;
+	}
+	if (at < s->from)
+		return;
+	(void)mm_strscpy(s->name, name + 3, PNAME_MAX);
+	s->from = at + 1;
+	s->found = true;
+}
+
+static void vm_name(const struct pnode *n, char name[PKEY_NAME + 4])
+{
+	(void)mm_scnprintf(name, PKEY_NAME + 4, "vm.%s", n->key.name);
+}
+
+static int show_vm(const struct pnode *n, struct seq_buf *out)
+{
+	char name[PKEY_NAME + 4];
+	int err;
+
+	vm_name(n, name);
+	err = mm_sysctl_get(name, out);
+	if (!err)
+		seq_putc(out, '\n');
+	return err;
+}
+
+static s64 write_vm(const struct pnode *n, const char *text, size_t len)
+{
+	char name[PKEY_NAME + 4], value[256];
+	size_t used = len;
+	int err;
+
+	while (used && (text[used - 1] == '\n' || text[used - 1] == ' '))
+		used--;
+	if (used >= sizeof(value))
+		return -EINVAL;
+	mm_memcpy(value, text, used);
+	value[used] = '\0';
+	vm_name(n, name);
+	err = mm_sysctl_set(name, value);
+	/* Linux says EINVAL of numbers out of range as well. */
+	return err ? (err == -ERANGE ? -EINVAL : err) : (s64)len;
+}
+
+static const struct pentry vm_entry = {
+	.mode = S_IFREG | 0644, .show = show_vm, .write = write_vm};
+
+static const struct pentry *vm_find(const struct pkey *key, const char *name,
+				    struct pkey *child)
+{
+	struct vm_search s = {.want = name};
+
+	(void)key;
+	mm_sysctl_list(vm_take, &s);
+	if (!s.found || mm_strscpy(child->name, name, PKEY_NAME) < 0)
+		return NULL;
+	return &vm_entry;
+}
+
+static const struct pentry *vm_next(const struct pkey *key, u64 *cursor,
+				    char *name)
+{
+	struct vm_search s = {.name = name, .from = *cursor};
+
+	(void)key;
+	mm_sysctl_list(vm_take, &s);
+	*cursor = s.from;
+	return s.found ? &vm_entry : NULL;
+}
+
+static const struct pdir vm_dir = {.find = vm_find, .next = vm_next};
+
+/* ---- kernel, fs ------------------------------------------------------------
+ */
+
+static int show_text(const struct pnode *n, struct seq_buf *out)
+{
+	seq_printf(out, "%s\n", n->e->source);
+	return 0;
+}
+
+static int show_hostname(const struct pnode *n, struct seq_buf *out)
+{
+	(void)n;
+	seq_printf(out, "%s\n", uts_hostname());
+	return 0;
+}
+
+static int show_number(const struct pnode *n, struct seq_buf *out)
+{
+	seq_printf(out, "%u\n", n->e->arg);
+	return 0;
+}
+
+static int show_shm_limit(const struct pnode *n, struct seq_buf *out)
+{
+	struct shm_limits l;
+
+	shm_get_limits(NULL, &l);
+	seq_printf(out, "%llu\n",
+		   LLU(n->e->arg == 0	? l.shmmax
+		       : n->e->arg == 1 ? l.shmall
+					: l.shmmni));
+	return 0;
+}
+
+static s64 write_shm_limit(const struct pnode *n, const char *text, size_t len)
+{
+	struct shm_limits l;
+	char word[24];
+	size_t used = len;
+	s64 v;
+	int err;
+
+	while (used && text[used - 1] == '\n')
+		used--;
+	if (!used || used >= sizeof(word))
+		return -EINVAL;
+	mm_memcpy(word, text, used);
+	word[used] = '\0';
+	v = pseudo_number(word, INT64_MAX / 16);
+	if (v < 0)
+		return -EINVAL;
+	shm_get_limits(NULL, &l);
+	if (n->e->arg == 0)
+		l.shmmax = (u64)v;
+	else if (n->e->arg == 1)
+		l.shmall = (u64)v;
+	else
+		l.shmmni = (u32)min(v, (s64)UINT32_MAX);
+	err = shm_set_limits(NULL, &l);
+	return err ? err : (s64)len;
+}
+
+static int show_pid_max(const struct pnode *n, struct seq_buf *out)
+{
+	(void)n;
+	seq_printf(out, "%d\n", task_sys.pid_max);
+	return 0;
+}
+
+static void put_uuid(struct seq_buf *out)
+{
+	u64 a = port_entropy(), b = port_entropy();
+
+	/* Version 4, variant 1 (RFC 4122). */
+	a = (a & ~0xf000UL) | 0x4000UL;
+	b = (b & ~(3UL << 62)) | 2UL << 62;
+	seq_printf(out, "%08llx-%04llx-%04llx-%04llx-%012llx\n", LLU(a >> 32),
+		   LLU(a >> 16 & 0xffff), LLU(a & 0xffff), LLU(b >> 48),
+		   LLU(b & 0xffffffffffffUL));
+}
+
+static int show_uuid(const struct pnode *n, struct seq_buf *out)
+{
+	(void)n;
+	put_uuid(out);
+	return 0;
+}
+
+#define TEXT_OF(n, t)                                                 \
+	{                                                             \
+		.name = n, .mode = S_IFREG | 0444, .show = show_text, \
+		.source = t                                           \
+	}
+#define NUMBER(n, v)                                                    \
+	{                                                               \
+		.name = n, .mode = S_IFREG | 0444, .show = show_number, \
+		.arg = v                                                \
+	}
+#define SHM_LIMIT(n, v)                                                    \
+	{                                                                  \
+		.name = n, .mode = S_IFREG | 0644, .show = show_shm_limit, \
+		.arg = v, .write = write_shm_limit                         \
+	}
+
+static const struct pentry random_entries[] = {
+	{.name = "uuid", .mode = S_IFREG | 0444, .show = show_uuid},
+};
+static const struct pdir random_dir = PDIR(random_entries);
+
+static const struct pentry kernel_entries[] = {
+	TEXT_OF("ostype", KERNEL_SYSNAME),
+	TEXT_OF("osrelease", KERNEL_RELEASE),
+	TEXT_OF("version", "#1 SMP mmkit"),
+	{.name = "hostname", .mode = S_IFREG | 0444, .show = show_hostname},
+	{.name = "pid_max", .mode = S_IFREG | 0444, .show = show_pid_max},
+	{.name = "threads-max", .mode = S_IFREG | 0444, .show = show_pid_max},
+	NUMBER("tainted", 0),
+	NUMBER("ngroups_max", NGROUPS_KEPT),
+	NUMBER("cap_last_cap", 40),
+	SHM_LIMIT("shmmax", 0),
+	SHM_LIMIT("shmall", 1),
+	SHM_LIMIT("shmmni", 2),
+	{.name = "random", .mode = S_IFDIR | 0555, .dir = &random_dir},
+};
+static const struct pdir kernel_dir = PDIR(kernel_entries);
+
+static const struct pentry fs_entries[] = {
+	TEXT_OF("file-max", "9223372036854775807"),
+	NUMBER("nr_open", 1048576),
+	NUMBER("pipe-max-size", 1048576),
+};
+static const struct pdir fs_dir = PDIR(fs_entries);
+
+static const struct pentry sys_entries[] = {
+	{.name = "vm", .mode = S_IFDIR | 0555, .dir = &vm_dir},
+	{.name = "kernel", .mode = S_IFDIR | 0555, .dir = &kernel_dir},
+	{.name = "fs", .mode = S_IFDIR | 0555, .dir = &fs_dir},
+};
+const struct pdir proc_sys_dir = PDIR(sys_entries);

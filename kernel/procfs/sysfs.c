@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sysfs.c - /sys: CPUs, NUMA nodes, slab caches, disks.
+ *
+ * What is here exists: a directory of a feature that this kernel lacks
+ * (huge page pools, KSM, control groups) is not there, so programs that look
+ * for it go without. CPUs are shown as cores of their own; which node they
+ * belong to is the machine's word, and counts as their package.
+ *
+ * References: sysfs(5), numa(7), slabinfo(5); Linux documentation,
+ * ABI/stable/sysfs-devices-node, ABI/testing/sysfs-devices-system-cpu,
+ * ABI/testing/sysfs-kernel-slab.
+ */
+#include <mmkit/page_alloc.h>
+#include <mmkit/report.h>
+
+#include "base/string.h"
+#include "kmem/slab.h"
+#include "phys/mmzone.h"
+#include "phys/vmstat.h"
+#include "procfs/procfs.h"
+
+/* ---- sets ------------------------------------------------------------------
+ */
+
+static void cpus_all(u64 bits[1])
+{
+	bits[0] = 0;
+	for (int i = 0; i < port_nr_cpus(); i++)
+		bits[0] |= 1UL << i;
+}
+
+static void cpus_of_node(int nid, u64 bits[1])
+{
+	bits[0] = 0;
+	for (int i = 0; i < port_nr_cpus(); i++)
+		if (port_cpu_node(i) == nid)
+			bits[0] |= 1UL << i;
+}
+
+MM_STATIC_ASSERT(MM_NR_CPUS <= 64 && MM_MAX_NODES <= 64, "sets are one word");
+
+/* entry->arg of the sets of nodes. */
+enum { NODES_ONLINE, NODES_MEMORY, NODES_CPU };
+
+static void nodes_set(u32 which, u64 bits[1])
+{
+	const pg_data_t *pgdat;
+	u64 cpus[1];
+
+	bits[0] = 0;
+	for_each_online_pgdat(pgdat)
+	{
+		cpus_of_node(pgdat->node_id, cpus);
+		if (which == NODES_ONLINE ||
+		    (which == NODES_MEMORY && pgdat->node_present_pages) ||
+		    (which == NODES_CPU && cpus[0]))
+			bits[0] |= 1UL << pgdat->node_id;
+	}
+}
+
+static int show_cpus(const struct pnode *n, struct seq_buf *out)
+{
+	u64 bits[1];
+
+	(void)n;
+	cpus_all(bits);
+	put_list(out, bits, 64);
+	seq_putc(out, '\n');
+	return 0;
+}
+
+static int show_nodes(const struct pnode *n, struct seq_buf *out)
+{
+	u64 bits[1];
+
+	nodes_set(n->e->arg, bits);
+	put_list(out, bits, 64);
+	seq_putc(out, '\n');
+	return 0;
+}
+
+/* ---- CPUs ------------------------------------------------------------------
+ */
+
+enum {
+	TOPO_CORE,
+	TOPO_PACKAGE,
+	TOPO_SELF,
+	TOPO_SELF_LIST,
+	TOPO_NODE,
+	TOPO_NODE_LIST
+};
+
+static int show_topology(const struct pnode *n, struct seq_buf *out)
+{
+	int cpu = (int)n->key.num, nid = port_cpu_node(cpu);
+	u64 bits[1] = {1UL << cpu};
+
+	if (n->e->arg >= TOPO_NODE)
+		cpus_of_node(nid, bits);
+	switch (n->e->arg) {
+	case TOPO_CORE:
+		seq_printf(out, "%d", cpu);
+		break;
+	case TOPO_PACKAGE:
+		seq_printf(out, "%d", nid);
+		break;
+	case TOPO_SELF:
+	case TOPO_NODE:
+		put_mask(out, bits, (u32)port_nr_cpus());
+		break;
+	default:
+		put_list(out, bits, 64);
+	}
+	seq_putc(out, '\n');
+	return 0;
+}
+
+#define NUMBERED(n, f, a)                                              \
+	{                                                              \
+		.name = n, .mode = S_IFREG | 0444, .show = f, .arg = a \
+	}
+
+static const struct pentry topology_entries[] = {
+	NUMBERED("core_id", show_topology, TOPO_CORE),
+	NUMBERED("physical_package_id", show_topology, TOPO_PACKAGE),
+	NUMBERED("thread_siblings", show_topology, TOPO_SELF),
+	NUMBERED("thread_siblings_list", show_topology, TOPO_SELF_LIST),
+	NUMBERED("core_cpus", show_topology, TOPO_SELF),
+	NUMBERED("core_cpus_list", show_topology, TOPO_SELF_LIST),
+	NUMBERED("core_siblings", show_topology, TOPO_NODE),
+	NUMBERED("core_siblings_list", show_topology, TOPO_NODE_LIST),
+	NUMBERED("package_cpus", show_topology, TOPO_NODE),
+	NUMBERED("package_cpus_list", show_topology, TOPO_NODE_LIST),
+};
+static const struct pdir topology_dir = PDIR(topology_entries);
+static const struct pentry one_cpu_entries[] = {
+	{.name = "topology", .mode = S_IFDIR | 0755, .dir = &topology_dir},
+};
+static const struct pdir one_cpu_dir = PDIR(one_cpu_entries);
+static const struct pentry one_cpu = {.mode = S_IFDIR | 0755,
+				      .dir = &one_cpu_dir};
+
+/* WORD and a number below NR. */
+static s64 numbered(const char *name, const char *word, s64 nr)
+{
+	size_t len = mm_strlen(word);
+
+	if (mm_strncmp(name, word, len) != 0)
+		return -1;
+	return pseudo_number(name + len, nr - 1);
+}
+
+static const struct pentry *cpu_find(const struct pkey *key, const char *name,
+				     struct pkey *child)
+{
+	(void)key;
+	child->num = numbered(name, "cpu", port_nr_cpus());
+	return child->num >= 0 ? &one_cpu : NULL;
+}
+
+static const struct pentry *cpu_next(const struct pkey *key, u64 *cursor,
+				     char *name)
+{
+	(void)key;
+	if (*cursor >= (u64)port_nr_cpus())
+		return NULL;
+	(void)mm_scnprintf(name, PNAME_MAX, "cpu%llu", LLU(*cursor));
+	++*cursor;
+	return &one_cpu;
+}
+
+static int show_kernel_max(const struct pnode *n, struct seq_buf *out)
+{
+	(void)n;
+	seq_printf(out, "%d\n", MM_NR_CPUS - 1);
+	return 0;
+}
+
+static const struct pentry cpu_entries[] = {
+	NUMBERED("online", show_cpus, 0),
+	NUMBERED("possible", show_cpus, 0),
+	NUMBERED("present", show_cpus, 0),
+	NUMBERED("kernel_max", show_kernel_max, 0),
+};
+static const struct pdir cpu_dir =
+	PDIR(cpu_entries, .find = cpu_find, .next = cpu_next);
+
+/* ---- nodes -----------------------------------------------------------------
+ */
+
+static pg_data_t *pnode_node(const struct pnode *n)
+{
+	return NODE_DATA((int)n->key.num);
+}
+
+static u64 zones_sum(const pg_data_t *pgdat, int item)
+{
+	struct zone *zone;
+	u64 sum = 0;
+
+	for_each_zone (zone)
+		if (zone->zone_pgdat == pgdat)
+			sum += zone_page_state(zone, item);
+	return sum;
+}
+
+static void put_node_kb(struct seq_buf *out, int nid, const char *name,
+			u64 pages)
+{
+	seq_printf(out, "Node %d %-15s %8llu kB\n", nid, name,
+		   LLU(pages << (PAGE_SHIFT - 10)));
+}
+
+static u64 node_managed(const pg_data_t *pgdat)
+{
+	struct zone *zone;
+	u64 sum = 0;
+
+	for_each_zone (zone)
+		if (zone->zone_pgdat == pgdat)
+			sum += zone_managed_pages(zone);
+	return sum;
+}
+
+static int show_node_meminfo(const struct pnode *n, struct seq_buf *out)
+{
+	static const struct {
+		const char *name;
+		int a, b; /* b: added, or -1 */
+	} rows[] = {
+		{"Active:", NR_ACTIVE_ANON, NR_ACTIVE_FILE},
+		{"Inactive:", NR_INACTIVE_ANON, NR_INACTIVE_FILE},
+		{"Active(anon):", NR_ACTIVE_ANON, -1},
+		{"Inactive(anon):", NR_INACTIVE_ANON, -1},
+		{"Active(file):", NR_ACTIVE_FILE, -1},
+		{"Inactive(file):", NR_INACTIVE_FILE, -1},
+		{"Unevictable:", NR_UNEVICTABLE, -1},
+		{"Dirty:", NR_FILE_DIRTY, -1},
+		{"Writeback:", NR_WRITEBACK, -1},
+		{"FilePages:", NR_FILE_PAGES, -1},
+		{"Mapped:", NR_FILE_MAPPED, -1},
+		{"AnonPages:", NR_ANON_MAPPED, -1},
+		{"Shmem:", NR_SHMEM, -1},
+		{"PageTables:", NR_PAGETABLE, -1},
+		{"Slab:", NR_SLAB_RECLAIMABLE_B, NR_SLAB_UNRECLAIMABLE_B},
+		{"SReclaimable:", NR_SLAB_RECLAIMABLE_B, -1},
+		{"SUnreclaim:", NR_SLAB_UNRECLAIMABLE_B, -1},
+	};
+	const pg_data_t *pgdat = pnode_node(n);
+	int nid = (int)n->key.num;
+	u64 total, free;
+
+	if (!pgdat)
+		return -ENODEV;
+	total = node_managed(pgdat);
+	free = zones_sum(pgdat, NR_FREE_PAGES);
+	put_node_kb(out, nid, "MemTotal:", total);
+	put_node_kb(out, nid, "MemFree:", free);
+	put_node_kb(out, nid, "MemUsed:", total > free ? total - free : 0);
+	put_node_kb(out, nid, "Mlocked:", zones_sum(pgdat, NR_MLOCK));
+	for (u32 i = 0; i < ARRAY_SIZE(rows); i++) {
+		u64 v = node_page_state(pgdat, rows[i].a);
+
+		if (rows[i].b >= 0)
+			v += node_page_state(pgdat, rows[i].b);
+		put_node_kb(out, nid, rows[i].name, v);
+	}
+	return 0;
+}
+
+static int show_node_numastat(const struct pnode *n, struct seq_buf *out)
+{
+	static const struct {
+		const char *name;
+		int item;
+	} rows[] = {
+		{"numa_hit", NUMA_HIT},
+		{"numa_miss", NUMA_MISS},
+		{"numa_foreign", NUMA_FOREIGN},
+		{"interleave_hit", NUMA_INTERLEAVE_HIT},
+		{"local_node", NUMA_LOCAL},
+		{"other_node", NUMA_OTHER},
+	};
+	const pg_data_t *pgdat = pnode_node(n);
+
+	if (!pgdat)
+		return -ENODEV;
+	for (u32 i = 0; i < ARRAY_SIZE(rows); i++)
+		seq_printf(out, "%s %llu\n", rows[i].name,
+			   LLU(zones_sum(pgdat, rows[i].item)));
+	return 0;
+}
+
+static int show_node_distance(const struct pnode *n, struct seq_buf *out)
+{
+	const pg_data_t *pgdat;
+	const char *sep = "";
+
+	for_each_online_pgdat(pgdat)
+	{
+		seq_printf(out, "%s%d", sep,
+			   node_distance((int)n->key.num, pgdat->node_id));
+		sep = " ";
+	}
+	seq_putc(out, '\n');
+	return 0;
+}
+
+static int show_node_cpus(const struct pnode *n, struct seq_buf *out)
+{
+	u64 bits[1];
+
+	cpus_of_node((int)n->key.num, bits);
+	if (n->e->arg)
+		put_mask(out, bits, (u32)port_nr_cpus());
+	else
+		put_list(out, bits, 64);
+	seq_putc(out, '\n');
+	return 0;
+}
+
+static const struct pentry one_node_entries[] = {
+	NUMBERED("meminfo", show_node_meminfo, 0),
+	NUMBERED("numastat", show_node_numastat, 0),
+	NUMBERED("distance", show_node_distance, 0),
+	NUMBERED("cpulist", show_node_cpus, 0),
+	NUMBERED("cpumap", show_node_cpus, 1),
+};
+static const struct pdir one_node_dir = PDIR(one_node_entries);
+static const struct pentry one_node = {.mode = S_IFDIR | 0755,
+				       .dir = &one_node_dir};
+
+static const struct pentry *node_find(const struct pkey *key, const char *name,
+				      struct pkey *child)
+{
+	(void)key;
+	child->num = numbered(name, "node", MM_MAX_NODES);
+	return child->num >= 0 && NODE_DATA((int)child->num) ? &one_node : NULL;
+}
+
+static const struct pentry *node_next(const struct pkey *key, u64 *cursor,
+				      char *name)
+{
+	(void)key;
+	while (*cursor < MM_MAX_NODES && !NODE_DATA((int)*cursor))
+		++*cursor;
+	if (*cursor >= MM_MAX_NODES)
+		return NULL;
+	(void)mm_scnprintf(name, PNAME_MAX, "node%llu", LLU(*cursor));
+	++*cursor;
+	return &one_node;
+}
+
+static const struct pentry node_entries[] = {
+	NUMBERED("online", show_nodes, NODES_ONLINE),
+	NUMBERED("possible", show_nodes, NODES_ONLINE),
+	NUMBERED("has_memory", show_nodes, NODES_MEMORY),
+	NUMBERED("has_normal_memory", show_nodes, NODES_MEMORY),
+	NUMBERED("has_cpu", show_nodes, NODES_CPU),
+};
+static const struct pdir node_dir =
+	PDIR(node_entries, .find = node_find, .next = node_next);
+
+/* ---- slab caches -----------------------------------------------------------
+ */
+
+static int show_slab(const struct pnode *n, struct seq_buf *out)
+{
+	char path[2 * PKEY_NAME + 24];
+
+	(void)mm_scnprintf(path, sizeof(path), "/sys/kernel/slab/%s/%s",
+			   n->key.name, n->e->name);
+	return mm_show(path, out);
+}
+
+#define SLAB(n) NUMBERED(n, show_slab, 0)
+static const struct pentry slab_entries[] = {
+	SLAB("align"),		 SLAB("aliases"),	SLAB("cache_dma"),
+	SLAB("cpu_partial"),	 SLAB("cpu_slabs"),	SLAB("ctor"),
+	SLAB("destroy_by_rcu"),	 SLAB("hwcache_align"), SLAB("min_partial"),
+	SLAB("object_size"),	 SLAB("objects"),	SLAB("objs_per_slab"),
+	SLAB("order"),		 SLAB("partial"),	SLAB("poison"),
+	SLAB("reclaim_account"), SLAB("red_zone"),	SLAB("sanity_checks"),
+	SLAB("slab_size"),	 SLAB("slabs"),		SLAB("store_user"),
+	SLAB("total_objects"),	 SLAB("trace"),
+};
+static const struct pdir slab_dir = PDIR(slab_entries);
+static const struct pentry one_slab = {.mode = S_IFDIR | 0755,
+				       .dir = &slab_dir};
+
+struct slab_walk {
+	const char *want;
+	char *name;
+	u64 at, from;
+	bool found;
+};
+
+static void slab_take(struct kmem_cache *s, void *arg)
+{
+	struct slab_walk *w = arg;
+	u64 at = w->at++;
+
+	if (w->found)
+		return;
+	if (w->want) {
+		w->found = mm_strcmp(s->name, w->want) == 0;
+	} else if (at >= w->from) {
+		(void)mm_strscpy(w->name, s->name, PNAME_MAX);
+		w->from = at + 1;
+		w->found = true;
+	}
+}
+
+static const struct pentry *slab_find(const struct pkey *key, const char *name,
+				      struct pkey *child)
+{
+	struct slab_walk w = {.want = name};
+
+	(void)key;
+	slab_for_each(slab_take, &w);
+	if (!w.found || mm_strscpy(child->name, name, PKEY_NAME) < 0)
+		return NULL;
+	return &one_slab;
+}
+
+static const struct pentry *slab_next(const struct pkey *key, u64 *cursor,
+				      char *name)
+{
+	struct slab_walk w = {.name = name, .from = *cursor};
+
+	(void)key;
+	slab_for_each(slab_take, &w);
+	*cursor = w.from;
+	return w.found ? &one_slab : NULL;
+}
+
+static const struct pdir slabs_dir = {.find = slab_find, .next = slab_next};
+
+/* ---- disks -----------------------------------------------------------------
+ */
+
+static int show_disk(const struct pnode *n, struct seq_buf *out)
+{
+	struct port_bdev *bdev = machine_bdev((u32)n->key.num);
+
+	if (!bdev)
+		return -ENODEV;
+	if (n->e->arg)
+		seq_printf(out, "254:%u\n", (u32)n->key.num * 16);
+	else
+		seq_printf(out, "%llu\n", LLU(port_bdev_size(bdev) / 512));
+	return 0;
+}
+
+static const struct pentry disk_entries[] = {
+	NUMBERED("size", show_disk, 0),
+	NUMBERED("dev", show_disk, 1),
+};
+static const struct pdir disk_dir = PDIR(disk_entries);
+static const struct pentry one_disk = {.mode = S_IFDIR | 0755,
+				       .dir = &disk_dir};
+
+static const struct pentry *disk_find(const struct pkey *key, const char *name,
+				      struct pkey *child)
+{
+	(void)key;
+	if (mm_strncmp(name, "vd", 2) != 0 || name[2] < 'a' || name[2] > 'z' ||
+	    name[3] || !machine_bdev((u32)(name[2] - 'a')))
+		return NULL;
+	child->num = name[2] - 'a';
+	return &one_disk;
+}
+
+static const struct pentry *disk_next(const struct pkey *key, u64 *cursor,
+				      char *name)
+{
+	(void)key;
+	if (*cursor >= 26 || !machine_bdev((u32)*cursor))
+		return NULL;
+	(void)mm_scnprintf(name, PNAME_MAX, "vd%c", (char)('a' + *cursor));
+	++*cursor;
+	return &one_disk;
+}
+
+static const struct pdir block_dir = {.find = disk_find, .next = disk_next};
+
+/* ---- the directories above -------------------------------------------------
+ */
+
+#define DIR_OF(n, d)                                        \
+	{                                                   \
+		.name = n, .mode = S_IFDIR | 0755, .dir = d \
+	}
+
+static const struct pentry system_entries[] = {
+	DIR_OF("cpu", &cpu_dir),
+	DIR_OF("node", &node_dir),
+};
+static const struct pdir system_dir = PDIR(system_entries);
+static const struct pentry devices_entries[] = {
+	DIR_OF("system", &system_dir),
+};
+static const struct pdir devices_dir = PDIR(devices_entries);
+static const struct pentry kernel_entries[] = {
+	DIR_OF("slab", &slabs_dir),
+};
+static const struct pdir kernel_dir = PDIR(kernel_entries);
+static const struct pentry root_entries[] = {
+	DIR_OF("devices", &devices_dir),
+	DIR_OF("kernel", &kernel_dir),
+	DIR_OF("block", &block_dir),
+};
+static const struct pdir root_dir = PDIR(root_entries);
+
+const struct pentry sysfs_root_entry = {.mode = S_IFDIR | 0755,
+					.dir = &root_dir};

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: MIT */
+/* /proc and /sys as programs read them: by paths and system calls, in pieces,
+ * with a process that may end. */
+#include "fs_machine.h"
+
+#include "procfs/procfs.h"
+#include "task/task_priv.h"
+
+/* ---- the tasks there are ---------------------------------------------------
+ */
+
+static bool ended; /* process 1 is gone */
+
+KT_WEAK struct task_state task_sys;
+
+KT_WEAK struct process *process_find(s32 tgid)
+{
+	return tgid == 1 && !ended ? &ft.proc : NULL;
+}
+KT_WEAK void process_put(struct process *p)
+{
+	(void)p;
+}
+KT_WEAK struct task *task_find(s32 tid)
+{
+	return tid == 1 && !ended ? &ft.task : NULL;
+}
+KT_WEAK void task_put(struct task *t)
+{
+	(void)t;
+}
+KT_WEAK struct process *process_next(s32 after)
+{
+	return after < 1 ? process_find(1) : NULL;
+}
+KT_WEAK struct task *task_next(struct process *p, s32 after)
+{
+	(void)p;
+	return after < 1 ? task_find(1) : NULL;
+}
+KT_WEAK struct files_struct *task_files(struct task *t)
+{
+	return files_get(t->files);
+}
+KT_WEAK struct fs_struct *task_fs(struct task *t)
+{
+	return fs_get(t->fs);
+}
+KT_WEAK struct mm_struct *task_mm(struct task *t)
+{
+	mm_get(t->mt->mm);
+	return t->mt->mm;
+}
+KT_WEAK int may_ptrace(struct task *t)
+{
+	(void)t;
+	return current->cred.uid ? -EPERM : 0;
+}
+KT_WEAK int process_set_oom_score_adj(struct process *p, int adj)
+{
+	if (adj < -1000 || adj > 1000)
+		return -EINVAL;
+	p->oom_score_adj = adj;
+	return 0;
+}
+KT_WEAK const char *uts_hostname(void)
+{
+	return "thehost";
+}
+KT_WEAK void task_counts_get(struct task_counts *out)
+{
+	*out = (struct task_counts){
+		.forks = 77, .threads = 5, .processes = 3, .last_pid = 99};
+}
+KT_WEAK void task_stat_get(struct task *t, struct task_stat *out)
+{
+	*out = (struct task_stat){.comm = "a b) c",
+				  .tid = t->tid,
+				  .tgid = 1,
+				  .state = 'R',
+				  .nr_threads = 1,
+				  .utime = 1230000000,
+				  .start_ns = 4560000000,
+				  .cred = t->cred};
+}
+KT_WEAK void syscall_show(struct seq_buf *out)
+{
+	seq_puts(out, "read 5\n");
+}
+
+/* ---- reading ---------------------------------------------------------------
+ */
+
+static char text[1 << 20];
+
+/* All of PATH by reads of STEP; its length or -errno. */
+static s64 slurp(const char *path, u64 step)
+{
+	s64 fd = OPEN(path, 0, 0), n, total = 0;
+
+	if (fd < 0)
+		return fd;
+	while ((n = ft_read((int)fd, text + total, step)) > 0) {
+		total += n;
+		CHECK(total < (s64)sizeof(text) - 40000);
+	}
+	CHECK_EQ(CLOSE(fd), 0);
+	text[total] = '\0';
+	return n < 0 ? n : total;
+}
+
+static void has(const char *path, const char *what)
+{
+	s64 n = slurp(path, 30000);
+
+	snprintf(tm_context, sizeof(tm_context), "%s: \"%s\"", path, what);
+	CHECK(n > 0);
+	if (!strstr(text, what))
+		fprintf(stderr, "%s", text);
+	CHECK(strstr(text, what));
+}
+
+static s64 put(const char *path, const char *what)
+{
+	s64 fd = OPEN(path, 1, 0), n;
+
+	if (fd < 0)
+		return fd;
+	n = ft_write((int)fd, what, strlen(what));
+	CHECK_EQ(CLOSE(fd), 0);
+	return n;
+}
+
+static u32 files_seen;
+
+/* Each file below PATH opens and reads to its end; each link has a text. */
+static void read_tree(const char *path, u32 depth)
+{
+	static char names[4][8192];
+	s64 fd = OPEN(path, 0200000, 0), n;
+	char *buf = names[depth];
+
+	CHECK(fd >= 0);
+	while ((n = SYS(217, fd, FT_AT, 8000)) > 0) {
+		ft_get(buf, (u64)n, 0);
+		for (s64 at = 0; at < n;) {
+			char *rec = buf + at, *name = rec + 19, sub[512];
+			struct ft_stat st;
+			u64 ino;
+
+			memcpy(&ino, rec, 8);
+			at += *(u16 *)(void *)(rec + 16);
+			if (!strcmp(name, ".") || !strcmp(name, ".."))
+				continue;
+			snprintf(sub, sizeof(sub), "%s/%s", path, name);
+			snprintf(tm_context, sizeof(tm_context), "%.200s", sub);
+			CHECK_EQ(ft_stat(sub, false, &st), 0);
+			CHECK_EQ(st.ino, ino);
+			CHECK_EQ(st.mode >> 12, rec[18]);
+			files_seen++;
+			if ((st.mode & S_IFMT) == S_IFLNK)
+				CHECK(*ft_readlink(sub) ||
+				      !strcmp(name, "exe"));
+			else if ((st.mode & S_IFMT) == S_IFDIR && depth < 3)
+				read_tree(sub, depth + 1);
+			else if ((st.mode & S_IFMT) == S_IFREG &&
+				 (st.mode & 0400) && strcmp(name, "mem") &&
+				 strcmp(name, "pagemap"))
+				CHECK(slurp(sub, 32768) >= 0);
+		}
+	}
+	CHECK_EQ(n, 0);
+	CHECK_EQ(CLOSE(fd), 0);
+}
+
+static void mount_both(void)
+{
+	CHECK_EQ(procfs_init(), 0);
+	CHECK_EQ(MKDIR("/proc", 0755), 0);
+	CHECK_EQ(MKDIR("/sys", 0755), 0);
+	CHECK_EQ(MOUNT("proc", "/proc", "proc", 0, ""), 0);
+	CHECK_EQ(MOUNT("sysfs", "/sys", "sysfs", 0, ""), 0);
+	ended = false;
+	ft.proc.start_ns = 4560000000;
+	ft.proc.rlim[7] = (struct krlimit){1024, RLIM_INFINITY};
+	task_sys.pid_max = 32768;
+	mm_task_register_as(port_current(), "test", 1);
+}
+
+/* The shrinker may be at one of its names just now. */
+static void umount_one_of(const char *dir)
+{
+	s64 err = -EBUSY;
+
+	for (int i = 0; i < 100 && err == -EBUSY; i++) {
+		err = UMOUNT(dir, 0);
+		if (err == -EBUSY)
+			port_park(1000000);
+	}
+	CHECK_EQ(err, 0);
+}
+
+static void umount_both(void)
+{
+	umount_one_of("/proc");
+	umount_one_of("/sys");
+	procfs_exit();
+	mm_task_unregister(port_current());
+}
+
+static int tree_body(void *arg)
+{
+	(void)arg;
+	mount_both();
+	files_seen = 0;
+	read_tree("/proc", 0);
+	CHECK(files_seen > 120);
+	files_seen = 0;
+	read_tree("/sys", 0);
+	CHECK(files_seen > 200);
+	umount_both();
+	return 0;
+}
+
+static void trees(void **state)
+{
+	(void)state;
+	FS_RUN(tree_body, .cpus = 2, .nodes = 2);
+}
+
+/* ---- the machine's files ---------------------------------------------------
+ */
+
+static int system_body(void *arg)
+{
+	static char whole[1 << 16];
+	s64 n, fd;
+
+	(void)arg;
+	mount_both();
+	/* In pieces the same text as at once. */
+	n = slurp("/proc/slabinfo", 30000);
+	CHECK(n > 2000);
+	memcpy(whole, text, (size_t)n);
+	CHECK_EQ(strncmp(text, "slabinfo - version: 2.1\n", 24), 0);
+	fd = OPEN("/proc/meminfo", 0, 0);
+	n = ft_read((int)fd, text, 7);
+	CHECK_EQ(n, 7);
+	CHECK_EQ(memcmp(text, "MemTota", 7), 0);
+	/* From the start again: made anew. */
+	CHECK_EQ(SYS(8, fd, 0, 0), 0);
+	CHECK(ft_read((int)fd, text, 30000) > 1000);
+	CHECK_EQ(SYS(8, fd, 0, 2), -EINVAL);
+	CHECK_EQ(CLOSE(fd), 0);
+	has("/proc/meminfo", "MemAvailable:");
+	has("/proc/stat", "cpu1 ");
+	has("/proc/stat", "\nprocesses 77\n");
+	has("/proc/stat", "\nbtime ");
+	has("/proc/loadavg", "/5 99\n");
+	has("/proc/uptime", ".");
+	has("/proc/version", "Linux version 6.1.0-mmkit");
+	has("/proc/filesystems", "nodev\tsysfs\n");
+	has("/proc/mounts", "proc /proc proc rw");
+	has("/proc/mmkit/audit", "verdict");
+	has("/proc/mmkit/syscalls", "read 5");
+	has("/proc/vmstat", "nr_free_pages ");
+	has("/sys/devices/system/cpu/online", "0-1\n");
+	has("/sys/devices/system/cpu/cpu1/topology/thread_siblings", "2\n");
+	has("/sys/devices/system/node/online", "0-1\n");
+	has("/sys/devices/system/node/node1/cpulist", "1\n");
+	has("/sys/devices/system/node/node0/distance", "10 20\n");
+	has("/sys/devices/system/node/node0/meminfo", "Node 0 MemFree:");
+	has("/sys/devices/system/node/node1/numastat", "numa_hit ");
+	has("/sys/kernel/slab/filp/objs_per_slab", "\n");
+	CHECK_EQ(slurp("/sys/kernel/slab/nosuch/order", 10), -ENOENT);
+	CHECK_EQ(slurp("/sys/devices/system/cpu/cpu2", 10), -ENOENT);
+	CHECK_EQ(slurp("/proc/nosuch", 10), -ENOENT);
+	CHECK_EQ(OPEN("/proc/new", 0102, 0644), -EACCES);
+	/* Words are asked for in words. */
+	fd = OPEN("/proc/kpagecount", 0, 0);
+	CHECK_EQ(ft_read((int)fd, text, 16), 16);
+	CHECK_EQ(ft_read((int)fd, text, 3), -EINVAL);
+	CHECK_EQ(CLOSE(fd), 0);
+	umount_both();
+	return 0;
+}
+
+static void system_files(void **state)
+{
+	(void)state;
+	FS_RUN(system_body, .cpus = 2, .nodes = 2);
+}
+
+/* ---- tunables --------------------------------------------------------------
+ */
+
+static int sysctl_body(void *arg)
+{
+	(void)arg;
+	mount_both();
+	CHECK_EQ(put("/proc/sys/vm/swappiness", "77\n"), 3);
+	has("/proc/sys/vm/swappiness", "77\n");
+	CHECK_EQ(put("/proc/sys/vm/swappiness", "900"), -EINVAL);
+	CHECK_EQ(put("/proc/sys/vm/swappiness", "x"), -EINVAL);
+	has("/proc/sys/vm/swappiness", "77\n");
+	CHECK_EQ(put("/proc/sys/vm/drop_caches", "1\n"), 2);
+	CHECK_EQ(put("/proc/sys/vm/nosuch", "1"), -ENOENT);
+	has("/proc/sys/kernel/osrelease", "6.1.0-mmkit\n");
+	has("/proc/sys/kernel/hostname", "thehost\n");
+	has("/proc/sys/kernel/pid_max", "32768\n");
+	CHECK_EQ(put("/proc/sys/kernel/shmmax", "123456\n"), 7);
+	has("/proc/sys/kernel/shmmax", "123456\n");
+	CHECK_EQ(put("/proc/sys/kernel/shmmax", "-1"), -EINVAL);
+	CHECK_EQ(put("/proc/sys/kernel/tainted", "1"), -EINVAL);
+	CHECK_EQ(slurp("/proc/sys/kernel/random/uuid", 99), 37);
+	CHECK(text[8] == '-' && text[14] == '4' && text[18] == '-');
+	ft_become(1000);
+	CHECK_EQ(put("/proc/sys/vm/swappiness", "5"), -EACCES);
+	ft_become(0);
+	umount_both();
+	return 0;
+}
+
+static void sysctls(void **state)
+{
+	(void)state;
+	FS_RUN(sysctl_body);
+}
+
+/* ---- a task's --------------------------------------------------------------
+ */
+
+static void stat_has_52_fields(void)
+{
+	char *p;
+	u32 fields = 2;
+
+	CHECK(slurp("/proc/self/stat", 13) > 0);
+	CHECK_EQ(strncmp(text, "1 (a b) c) R ", 13), 0);
+	p = strrchr(text, ')') + 1;
+	for (; *p; p++)
+		fields += *p == ' ';
+	CHECK_EQ(fields, 52);
+	/* utime is field 14, starttime 22. */
+	CHECK(strstr(text, " 123 0 0 0 20 0 1 0 456 "));
+}
+
+static int task_body(void *arg)
+{
+	char word[32] = {0};
+	s64 fd, out;
+
+	(void)arg;
+	mount_both();
+	CHECK_EQ(strcmp(ft_readlink("/proc/self"), "1"), 0);
+	CHECK_EQ(strcmp(ft_readlink("/proc/thread-self"), "1/task/1"), 0);
+	stat_has_52_fields();
+	has("/proc/1/task/1/stat", "1 (a b) c) R");
+	has("/proc/self/status", "VmRSS:\t");
+	has("/proc/self/status", "\nUid:\t0\t0\t0\t0\n");
+	has("/proc/self/status", "Cpus_allowed_list:\t0");
+	has("/proc/self/limits",
+	    "Max open files            1024                 unlimited");
+	has("/proc/self/maps", "rw-p");
+	has("/proc/self/smaps_rollup", "[rollup]");
+	/* Directories and descriptors. */
+	CHECK_EQ(MKDIR("/here", 0755), 0);
+	CHECK_EQ(CHDIR("/here"), 0);
+	CHECK_EQ(strcmp(ft_readlink("/proc/self/cwd"), "/here"), 0);
+	CHECK_EQ(strcmp(ft_readlink("/proc/self/root"), "/"), 0);
+	fd = OPEN("file", 0102, 0600);
+	CHECK_EQ(ft_write((int)fd, "gone soon", 9), 9);
+	snprintf(word, sizeof(word), "/proc/self/fd/%d", (int)fd);
+	CHECK_EQ(strcmp(ft_readlink(word), "/here/file"), 0);
+	CHECK_EQ(UNLINK("/here/file"), 0);
+	CHECK_EQ(strcmp(ft_readlink(word), "/here/file (deleted)"), 0);
+	/* The link leads to what has no name. */
+	CHECK_EQ(slurp(word, 100), 9);
+	CHECK_EQ(strcmp(text, "gone soon"), 0);
+	snprintf(word, sizeof(word), "/proc/self/fdinfo/%d", (int)fd);
+	has(word, "pos:\t9\n");
+	CHECK_EQ(CLOSE(fd), 0);
+	CHECK_EQ(slurp(word, 10), -ENOENT);
+	/* Memory. */
+	fd = OPEN("/proc/self/mem", 2, 0);
+	ft_put("before", 7, 4096);
+	CHECK_EQ(SYS(17, fd, FT_AT, 6, FT_AT + 4096), 6);
+	ft_get(word, 6, 0);
+	CHECK_EQ(memcmp(word, "before", 6), 0);
+	ft_put("after!", 7, 0);
+	CHECK_EQ(SYS(18, fd, FT_AT, 6, FT_AT + 4096), 6);
+	ft_get(word, 6, 4096);
+	CHECK_EQ(memcmp(word, "after!", 6), 0);
+	CHECK_EQ(SYS(17, fd, FT_AT, 6, 0x10), -EIO);
+	CHECK_EQ(CLOSE(fd), 0);
+	/* Wishes. */
+	CHECK_EQ(put("/proc/self/oom_score_adj", "-500\n"), 5);
+	has("/proc/self/oom_score_adj", "-500\n");
+	has("/proc/self/oom_adj", "-8\n");
+	CHECK_EQ(put("/proc/self/oom_score_adj", "1001"), -EINVAL);
+	CHECK_EQ(put("/proc/self/clear_refs", "4\n"), 2);
+	CHECK_EQ(put("/proc/self/clear_refs", "9"), -EINVAL);
+	CHECK_EQ(put("/proc/self/comm", "renamed\n"), 8);
+	has("/proc/self/comm", "renamed\n");
+	ft_become(1000);
+	CHECK_EQ(slurp("/proc/1/environ", 10), -EACCES);
+	CHECK_EQ(slurp("/proc/1/maps", 10), -EACCES);
+	CHECK_EQ(put("/proc/1/oom_score_adj", "-600"), -EACCES);
+	ft_become(0);
+	/* It ends while its files are open, and another gets its number. */
+	fd = OPEN("/proc/1/status", 0, 0);
+	out = OPEN("/proc/1", 0200000, 0);
+	CHECK(fd >= 0 && out >= 0);
+	ended = true;
+	CHECK_EQ(ft_read((int)fd, word, 10), -ESRCH);
+	CHECK_EQ(slurp("/proc/1/stat", 10), -ENOENT);
+	ended = false;
+	ft.proc.start_ns++;
+	CHECK_EQ(ft_read((int)fd, word, 10), -ESRCH);
+	CHECK(slurp("/proc/1/stat", 10) > 0);
+	CHECK_EQ(CLOSE(fd), 0);
+	CHECK_EQ(CLOSE(out), 0);
+	CHECK_EQ(CHDIR("/"), 0);
+	umount_both();
+	return 0;
+}
+
+static void task_files_(void **state)
+{
+	(void)state;
+	FS_RUN(task_body);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(trees),
+		cmocka_unit_test(system_files),
+		cmocka_unit_test(sysctls),
+		cmocka_unit_test(task_files_),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
