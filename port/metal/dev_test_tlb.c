@@ -23,9 +23,10 @@
 /* How entries are flushed, and what the others do meanwhile. */
 enum mode {
 	FLUSH_PAGE,
+	FLUSH_FEW,   /* pages, the changed one the last of them */
 	FLUSH_RANGE, /* more pages than go one by one */
 	FLUSH_ALL,
-	FLUSH_LOCKED, /* with a lock that others wait for, interrupts off */
+	FLUSH_LOCKED, /* by one, with a lock that others want, interrupts off */
 	FLUSH_AWAY,   /* others change tables all the time */
 	FLUSH_GLOBAL, /* global entries, as the kernel's */
 	NR_MODES
@@ -42,6 +43,17 @@ static struct {
 	u32 lock;
 	struct port_cpumask all;
 } tt;
+
+/* CPU's page, not the first of its table. */
+static u32 index_of(int cpu)
+{
+	return (u32)cpu + 4;
+}
+
+static u64 va_of(int cpu)
+{
+	return TEST_VA + index_of(cpu) * PAGE_SIZE;
+}
 
 static u64 entry_of(struct page *page)
 {
@@ -80,7 +92,7 @@ static bool make_frames(void)
 			if (!tt.frames[cpu][i])
 				return false;
 		}
-		tt.table[cpu] = entry_of(tt.frames[cpu][0]);
+		tt.table[index_of(cpu)] = entry_of(tt.frames[cpu][0]);
 	}
 	return true;
 }
@@ -101,9 +113,13 @@ static void free_all(void)
 
 static void flush(int cpu, enum mode mode)
 {
-	u64 va = TEST_VA + (u64)cpu * PAGE_SIZE;
+	u64 va = va_of(cpu);
 
 	switch (mode) {
+	case FLUSH_FEW:
+		port_tlb_flush(&tt.all, TEST_ASID, va - 3 * PAGE_SIZE,
+			       va + PAGE_SIZE);
+		break;
 	case FLUSH_RANGE:
 		port_tlb_flush(&tt.all, TEST_ASID, TEST_VA,
 			       TEST_VA + TEST_SPAN);
@@ -130,7 +146,7 @@ static void change(int cpu, enum mode mode)
 	if (mode == FLUSH_LOCKED)
 		port_spin_lock(&tt.lock);
 	WRITE_ONCE(*(u64 *)page_view(frame), g);
-	WRITE_ONCE(tt.table[cpu],
+	WRITE_ONCE(tt.table[index_of(cpu)],
 		   entry_of(frame) | (mode == FLUSH_GLOBAL ? ENTRY_G : 0));
 	flush(cpu, mode);
 	smp_store_release(&tt.epoch[cpu], g);
@@ -142,7 +158,7 @@ static void look(int self, enum mode mode)
 {
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
 		u64 least = smp_load_acquire(&tt.epoch[cpu]);
-		u64 v = READ_ONCE(*(u64 *)(TEST_VA + (u64)cpu * PAGE_SIZE));
+		u64 v = READ_ONCE(*(u64 *)va_of(cpu));
 
 		if (v < least)
 			test_fail("mode %d: CPU %d reads %llu of CPU %d, "
@@ -174,7 +190,8 @@ static void tlb_member(int cpu, void *arg)
 	for (u32 i = 0; test_good() && READ_ONCE(tt.done) < nr; i++) {
 		if (i == CHANGES / nr)
 			mm_fetch_add(&tt.done, 1);
-		change(cpu, mode);
+		if (mode != FLUSH_LOCKED || cpu == 0)
+			change(cpu, mode);
 		if (mode == FLUSH_LOCKED)
 			look_locked(cpu);
 		else
