@@ -93,6 +93,7 @@ struct vblk {
 	const char *name;
 	u32 lock;
 	bool up, dead;
+	bool known; /* its interrupt handler is */
 	bool read_only, write_back;
 	bool slow_told; /* "does not answer" was said */
 	u32 max_segs;	/* frames or runs of them in a request */
@@ -351,7 +352,8 @@ static bool request_done(struct vblk *d, struct vblk_slot *s, int status)
 	s->bio = NULL;
 	s->next = d->free;
 	d->free = s;
-	if (!status && bio->port_data < bio->nr_pages) {
+	if (!status && bio->op != PORT_BIO_FLUSH &&
+	    bio->port_data < bio->nr_pages) {
 		bio->next = d->head; /* the rest, before all others */
 		d->head = bio;
 		if (!d->tail)
@@ -521,6 +523,7 @@ static int bring_up(struct vblk *d)
 		pr_warn("%s: has no interrupt: it is asked instead", d->name);
 		d->lost = 3;
 	}
+	d->known = true;
 	err = virtq_init(&d->q, d->dev, 0);
 	if (err)
 		return err;
@@ -542,8 +545,11 @@ int vblk_open(struct vblk **out, struct virtio_dev *dev, const char *name)
 	d->watch.private = d;
 	err = bring_up(d);
 	if (err) {
-		/* The handler stays known: the disk, not up, stays as well. */
 		virtio_reset(dev);
+		kfree(d->slots);
+		kfree(d->q.mem);
+		if (!d->known) /* a handler is known for ever */
+			kfree(d);
 		return err;
 	}
 	smp_store_release(&d->up, true);
