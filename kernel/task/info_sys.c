@@ -326,6 +326,34 @@ static s64 sys_getcpu(const struct sys_args *s)
 	return 0;
 }
 
+#define GRND_NONBLOCK 1u
+#define GRND_RANDOM   2u
+#define GRND_INSECURE 4u
+
+/* getrandom(2): the machine's entropy is there from the start. */
+static s64 sys_getrandom(const struct sys_args *s)
+{
+	u64 len = min(s->a[1], (u64)INT32_MAX), done = 0;
+	u64 w[32];
+
+	if (s->a[2] & ~(u64)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE) ||
+	    (s->a[2] & (GRND_RANDOM | GRND_INSECURE)) ==
+		    (GRND_RANDOM | GRND_INSECURE))
+		return -EINVAL;
+	while (done < len) {
+		u64 n = min(len - done, (u64)sizeof(w));
+
+		for (u32 i = 0; i < DIV_ROUND_UP(n, sizeof(w[0])); i++)
+			w[i] = port_entropy();
+		if (user_write(s->a[0] + done, w, n))
+			return done ? (s64)done : -EFAULT;
+		done += n;
+		if (signal_pending(current))
+			break;
+	}
+	return (s64)done;
+}
+
 /* ---- for /proc -------------------------------------------------------------
  */
 
@@ -500,6 +528,7 @@ void info_sys_init(void)
 		{171, "setdomainname", sys_setdomainname},
 		{186, "gettid", sys_gettid},
 		{309, "getcpu", sys_getcpu},
+		{318, "getrandom", sys_getrandom},
 	};
 
 	syscall_register(defs, ARRAY_SIZE(defs));

@@ -291,6 +291,10 @@ void futex_exit(struct task *t)
 	    copy_to_user(t->mt->mm, t->clear_child_tid, &zero, 4))
 		return;
 }
+void futex_exec(struct task *t)
+{
+	futex_exit(t);
+}
 int user_read_timespec(struct ktimespec *out, u64 from)
 {
 	return user_read(out, from, sizeof(*out));
@@ -471,7 +475,10 @@ static void pw_user_mode(struct pt_regs *regs)
 		kernel_exit_work(regs);
 	while (pw_in(regs->rip, PW_HANDLERS))
 		pw_run_handler(regs);
-	CHECK(pw_in(regs->rip, PW_BASE));
+	/* A program that is not one of ours: nothing to run there. */
+	if (!pw_in(regs->rip, PW_BASE) ||
+	    (regs->rip - PW_BASE) / 16 >= pw.nr_progs)
+		pw_exit(111);
 	pw.prog[(regs->rip - PW_BASE) / 16](regs);
 	pw_exit(0);
 }
