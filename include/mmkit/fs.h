@@ -251,6 +251,10 @@ struct file {
 	const char *f_path; /* as /proc/PID/maps shows it; the opener's */
 	void *private_data;
 	void *f_dentry; /* (C) the kernel's: the name it was opened by */
+	/* (f_lock) who watches the file (epoll), and what is called before its
+	 * release, with no reference left; NULL: nobody ever did. */
+	void *f_watch;
+	void (*f_gone)(struct file *file);
 };
 
 struct poll_table;

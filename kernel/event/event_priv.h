@@ -20,9 +20,9 @@
 
 /* open(2), fcntl(2) */
 #define O_RDONLY   0u
-#define O_WRONLY   01u
-#define O_RDWR	   02u
-#define O_ACCMODE  03u
+#define O_WRONLY   1u
+#define O_RDWR	   2u
+#define O_ACCMODE  3u
 #define O_NOCTTY   0400u
 #define O_NONBLOCK 04000u
 #define O_DIRECT   040000u
@@ -38,7 +38,9 @@
 #define SIGTTOU	 22
 #define SIGWINCH 28
 
-#define RLIMIT_NOFILE 7u
+#define POLLWRBAND 0x200u
+
+#define RLIMIT_NOFILE 7
 
 #define FIONREAD 0x541bu
 #define FIONBIO	 0x5421u

@@ -1,59 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * event_sys.c - the calls of kernel/event, its beginning, small helpers.
+ * event_sys.c - the calls of kernel/event and its beginning.
  */
 #include "event_priv.h"
 #include "pipe.h"
 #include "tty.h"
 
-s64 event_no_seek(struct file *file, s64 off, int whence)
-{
-	(void)file;
-	(void)off;
-	(void)whence;
-	return -ESPIPE;
-}
-
-s64 event_install(struct file *file, u32 flags)
-{
-	int fd;
-
-	if (IS_ERR(file))
-		return PTR_ERR(file);
-	fd = fd_install(file, 0, (flags & O_CLOEXEC) != 0);
-	if (fd < 0)
-		fput(file);
-	return fd;
-}
-
-s64 event_install2(struct file *a, struct file *b, u32 flags, u64 to)
-{
-	s64 fd[2];
-	s32 out[2];
-
-	fd[0] = event_install(a, flags);
-	if (fd[0] < 0) {
-		fput(b);
-		return fd[0];
-	}
-	fd[1] = event_install(b, flags);
-	if (fd[1] < 0) {
-		(void)fd_close((int)fd[0]);
-		return fd[1];
-	}
-	out[0] = (s32)fd[0];
-	out[1] = (s32)fd[1];
-	if (!user_write(to, out, sizeof(out)))
-		return 0;
-	(void)fd_close(out[0]);
-	(void)fd_close(out[1]);
-	return -EFAULT;
-}
-
 void event_sys_init(void)
 {
 	pipe_sys_init();
 	poll_sys_init();
+	epoll_sys_init();
+	eventfd_sys_init();
+	timerfd_sys_init();
+	signalfd_sys_init();
+	socket_sys_init();
 }
 
 int event_init(void)

@@ -44,6 +44,7 @@
 
 #define F_SETPIPE_SZ	 1031u
 #define F_GETPIPE_SZ	 1032u
+#define FIFO_SEEN	 0xffffffffUL /* file.f_pos: had a writer */
 #define CAP_SYS_RESOURCE 24
 
 static struct {
@@ -246,6 +247,7 @@ static s64 read_ready(struct pipe *p, struct iov_iter *iter)
 static s64 pipe_read(struct file *file, struct iov_iter *iter, u64 *pos)
 {
 	struct pipe *p = file->private_data;
+	bool room = false;
 	s64 ret;
 
 	(void)pos;
@@ -254,11 +256,14 @@ static s64 pipe_read(struct file *file, struct iov_iter *iter, u64 *pos)
 	mutex_lock(&p->mutex);
 	ret = pipe_wait_data(p, file_nonblock(file));
 	if (ret > 0) {
+		room = pipe_full(p);
 		ret = read_ready(p, iter);
 		ret = ret ? ret : -EFAULT;
+		room &= !pipe_full(p);
 	}
 	mutex_unlock(&p->mutex);
-	if (ret > 0)
+	/* Nobody waits for more room than there was. */
+	if (room)
 		event_wake(&p->wr);
 	return ret;
 }
@@ -579,10 +584,10 @@ int fifo_open(struct vnode *v, struct file *file)
 		return -ENOMEM;
 	mutex_lock(&p->mutex);
 	/* Writers before this one are no end of file to it. */
-	file->f_pos = p->writers ? ~0UL : p->w_opens;
+	file->f_pos = p->writers ? FIFO_SEEN : p->w_opens;
 	err = fifo_enter(p, mode, file_nonblock(file));
 	if (p->writers)
-		file->f_pos = ~0UL;
+		file->f_pos = FIFO_SEEN;
 	mutex_unlock(&p->mutex);
 	if (err == -ENXIO) {
 		pipe_put(p);
@@ -604,7 +609,7 @@ static struct file *pipe_file(struct pipe *p, u32 mode, u32 flags)
 				      S_IFIFO | 0600);
 
 	if (!IS_ERR(file))
-		file->f_pos = ~0UL;
+		file->f_pos = FIFO_SEEN;
 	return file;
 }
 

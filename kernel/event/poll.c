@@ -51,6 +51,13 @@ struct poller {
 	struct poll_entry entry[POLL_INLINE];
 };
 
+u32 vfs_poll(struct file *file, struct poll_table *pt)
+{
+	if (!file->f_op || !file->f_op->poll)
+		return POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM;
+	return file->f_op->poll(file, pt);
+}
+
 /* ---- entries ---------------------------------------------------------------
  */
 
@@ -361,7 +368,7 @@ static s64 sys_ppoll(const struct sys_args *s)
  */
 
 #define SEL_IN	(POLLRDNORM | POLLRDBAND | POLLIN | POLLHUP | POLLERR)
-#define SEL_OUT (POLLWRNORM | POLLOUT | POLLERR)
+#define SEL_OUT (POLLWRBAND | POLLWRNORM | POLLOUT | POLLERR)
 #define SEL_EX	POLLPRI
 
 static const u32 sel_mask[3] = {SEL_IN, SEL_OUT, SEL_EX};

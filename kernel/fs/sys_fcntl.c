@@ -12,6 +12,7 @@
 #include <mmkit/shmem.h>
 
 #include "cache/filemap.h"
+#include "event.h"
 #include "sys.h"
 
 #define F_DUPFD		0u
@@ -82,16 +83,6 @@ static s64 fcntl_lock(struct file *file, u32 cmd, uva_t arg)
 	return err;
 }
 
-/* A pipe answers these as ioctls of the same number. */
-static s64 fcntl_pipe(struct file *file, u32 cmd, u64 arg)
-{
-	s64 n = -ENOTTY;
-
-	if ((file->f_inode->i_mode & S_IFMT) == S_IFIFO && file->f_op->ioctl)
-		n = file->f_op->ioctl(file, cmd, arg);
-	return n == -ENOTTY ? -EBADF : n;
-}
-
 /* What O_PATH files may be asked as well. */
 static bool for_paths(u32 cmd)
 {
@@ -117,7 +108,7 @@ static s64 fcntl_file(struct file *file, int fd, u32 cmd, u64 arg)
 		return set_flags(file, (u32)arg);
 	case F_SETPIPE_SZ:
 	case F_GETPIPE_SZ:
-		return fcntl_pipe(file, cmd, arg);
+		return pipe_fcntl(file, cmd, arg);
 	case F_ADD_SEALS:
 		return shmem_add_seals(file, (u32)arg);
 	case F_GET_SEALS:

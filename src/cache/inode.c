@@ -296,6 +296,8 @@ void fput(struct file *file)
 
 	if (__atomic_sub_fetch(&file->f_count, 1, __ATOMIC_ACQ_REL))
 		return;
+	if (READ_ONCE(file->f_gone))
+		file->f_gone(file);
 	if (file->f_op && file->f_op->release)
 		file->f_op->release(inode, file);
 	if (cache_sys.fm.file_put_hook)

@@ -9,10 +9,12 @@
 
 #include <string.h>
 
+#include "event.h"
 #include "ktime.h"
 #include "machine_test.h"
 #include "syscall.h"
 #include "task.h"
+#include "vfs.h"
 
 #define ES_WEAK	 __attribute__((weak))
 #define ES_TASKS 64
@@ -81,6 +83,7 @@ ES_WEAK int send_sig_task(struct task *t, int sig, const struct ksiginfo *info)
 	(void)info;
 	(void)mm_fetch_add(&es.sent[sig], 1UL);
 	(void)mm_fetch_or(&es_of(t)->pending, SIGSET(sig));
+	wake_up_all(&t->proc->signal_wait);
 	machine_kick(t->thread);
 	return 0;
 }
@@ -185,6 +188,7 @@ static inline struct es_task *es_new(struct process *proc)
 			proc->count = 1;
 			proc->tgid = proc->pgid = proc->sid = 100 + (s32)i;
 			time_process_init(proc);
+			init_waitqueue_head(&proc->signal_wait);
 		}
 		proc->nr_threads++;
 		e->t.proc = proc;
@@ -225,6 +229,10 @@ static inline void es_main(void *arg)
 		mm_task_attach(port_current(), e->mm);
 	e->fn(e->arg);
 	e->t.dead = true;
+	if (e->t.files) {
+		files_put(e->t.files);
+		fs_put(e->t.fs);
+	}
 	if (e->mm)
 		mm_task_exit(port_current());
 }
@@ -263,6 +271,87 @@ static inline void es_stop(void)
 	time_process_exit(es.task[0].t.proc);
 	time_exit();
 	kt_stop();
+}
+
+/* ---- files ------------------------------------------------------------------
+ */
+
+/* user_path: as the table of calls has it. */
+ES_WEAK int user_path(char *buf, uva_t from)
+{
+	s64 n = strncpy_from_user(current->mt->mm, buf, from, PATH_MAX);
+
+	if (n < 0)
+		return (int)n;
+	return n == PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+ES_WEAK int signal_take(u64 mask, struct ksiginfo *out)
+{
+	u64 *pending = &es_of(current)->pending;
+
+	for (int sig = 1; sig <= NSIG; sig++) {
+		if (!(READ_ONCE(*pending) & mask & SIGSET(sig)))
+			continue;
+		(void)mm_fetch_and(pending, ~SIGSET(sig));
+		memset(out, 0, sizeof(*out));
+		out->signo = sig;
+		return sig;
+	}
+	return 0;
+}
+ES_WEAK u64 signal_pending_set(void)
+{
+	return READ_ONCE(es_of(current)->pending);
+}
+
+/* Everything of files and events; the first task has descriptors. */
+static inline struct es_task *es_start_files(struct mm_struct *mm)
+{
+	struct es_task *e = es_start(mm);
+
+	kt_set_wall_ns(1700000000UL * 1000000000UL);
+	CHECK_EQ(vfs_init(), 0);
+	fs_sys_init();
+	event_sys_init();
+	time_sys_init();
+	CHECK_EQ(event_init(), 0);
+	e->t.cred.cap_effective = e->t.cred.cap_permitted = ~0UL;
+	e->t.files = files_new();
+	e->t.fs = fs_new();
+	CHECK(e->t.files && e->t.fs);
+	return e;
+}
+
+static inline void es_stop_files(void)
+{
+	struct es_task *e = &es.task[0];
+
+	files_put(e->t.files);
+	fs_put(e->t.fs);
+	e->t.files = NULL;
+	kt_set_owner(NULL);
+	vfs_shutdown();
+	es_stop();
+}
+
+/* A task that shares FROM's descriptors. */
+static inline struct es_task *es_spawn_files(struct es_task *from,
+					     void (*fn)(void *arg), void *arg)
+{
+	struct es_task *e = es_new(from->t.proc);
+
+	e->fn = fn;
+	e->arg = arg;
+	e->mm = from->mm;
+	e->t.files = files_get(from->t.files);
+	e->t.fs = fs_get(from->t.fs);
+	e->t.cred = from->t.cred;
+	CHECK_EQ(machine_thread_create(&e->thread, "task", es_main, e, &e->t),
+		 0);
+	e->t.thread = e->thread;
+	machine_thread_start(e->thread);
+	return e;
 }
 
 /* A signal has been dealt with. */
