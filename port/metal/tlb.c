@@ -40,7 +40,7 @@
  *
  * References: Intel SDM vol. 3A, 4.10 (caching translation information).
  */
-#include "metal.h"
+#include "tlb_hw.h"
 
 #include "apic.h"
 #include "base/assert.h"
@@ -48,7 +48,6 @@
 #include "base/bitops.h"
 #include "base/printk.h"
 #include "clock.h"
-#include "io.h"
 
 #define NR_ASIDS    4096u
 #define TRANSIT	    0xffffffffu
@@ -69,9 +68,9 @@ struct tlb_request {
 } MM_ALIGNED(MM_CACHELINE);
 
 struct tlb_cpu {
-	u64 asked;     /* CPUs whose requests wait for this one */
-	u32 loaded;    /* ASID, or TRANSIT */
-	u64 root;      /* frame; both belong to this CPU */
+	u64 asked;  /* CPUs whose requests wait for this one */
+	u32 loaded; /* ASID, or TRANSIT */
+	u64 root;   /* frame; both belong to this CPU */
 	struct tlb_stats stats;
 	u64 stale[NR_ASIDS / 64];
 } MM_ALIGNED(MM_CACHELINE);
@@ -85,20 +84,6 @@ static struct {
 
 /* ---- the running CPU --------------------------------------------------------
  */
-
-static void invlpg(u64 va)
-{
-	__asm__ volatile("invlpg (%0)" ::"r"(va) : "memory");
-}
-
-static void invpcid_all(void)
-{
-	struct {
-		u64 pcid, va;
-	} all = {0, 0};
-
-	__asm__ volatile("invpcid %0, %1" ::"m"(all), "r"(2ul) : "memory");
-}
 
 /* All entries of all tags, global ones too. */
 static void flush_everything(void)

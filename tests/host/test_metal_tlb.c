@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The protocol by which CPUs of the metal world forget translations
+ * (port/metal/tlb.c), with and without tags, on CPUs that are played: each
+ * thread has a TLB of its own, filled by its accesses and emptied only by what
+ * the instructions would. An access may never see an entry that is older than
+ * the last change whose flush has returned.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "base_seed.h"
+#include "host.h"
+
+#define CPUS   6
+#define ASIDS  5u /* 1 .. ASIDS - 1; 0 is the kernel's */
+#define PAGES  40u
+#define KEEP   (1ul << 63)
+#define STRIDE 4096ul
+
+/* ---- the CPUs ---------------------------------------------------------------
+ */
+
+static struct cpu {
+	u64 cr3, cr4;
+	u64 entry[ASIDS][PAGES]; /* 0: none */
+	u32 ipi;
+	u64 dropped;
+} MM_ALIGNED(64) fake[CPUS];
+
+static bool tags; /* CPUs have them */
+
+static struct cpu *self(void)
+{
+	return &fake[port_cpu()];
+}
+
+static u32 tag_of(const struct cpu *c)
+{
+	return tags ? (u32)(c->cr3 & 0xfff) : 0;
+}
+
+static void x86_write_cr3(u64 v)
+{
+	struct cpu *c = self();
+
+	c->cr3 = v & ~KEEP;
+	if (!(v & KEEP)) {
+		c->dropped++;
+		memset(c->entry[tag_of(c)], 0, sizeof(c->entry[0]));
+	}
+}
+
+static u64 x86_read_cr3(void)
+{
+	return self()->cr3;
+}
+
+static u64 x86_read_cr4(void)
+{
+	return self()->cr4;
+}
+
+static void x86_write_cr4(u64 v)
+{
+	self()->cr4 = v;
+}
+
+static void x86_cpuid(u32 leaf, u32 sub, u32 out[4])
+{
+	(void)sub;
+	out[0] = leaf == 0 ? 7 : 0;
+	out[1] = 0;
+	out[2] = leaf == 1 && tags ? 1u << 17 : 0;
+	out[3] = 0;
+}
+
+static void invlpg(u64 va)
+{
+	struct cpu *c = self();
+
+	if (va / STRIDE < PAGES)
+		c->entry[tag_of(c)][va / STRIDE] = 0;
+}
+
+static void invpcid_all(void)
+{
+	memset(self()->entry, 0, sizeof(self()->entry));
+}
+
+static bool x86_irqs_on(void)
+{
+	return !host_self.irq_off;
+}
+
+static void x86_pause(void)
+{
+	host_yield();
+}
+
+#define CR4_PGE	  (1ul << 7)
+#define CR4_PCIDE (1ul << 17)
+
+void metal_master_ready(u64 root_pfn);
+void metal_master_ready(u64 root_pfn)
+{
+	(void)root_pfn;
+}
+
+/* The host world has functions of these names. */
+#define METAL_TLB_HW_H
+#define port_tlb_flush		   metal_tlb_flush
+#define port_tlb_flush_kernel	   metal_tlb_flush_kernel
+#define port_tlb_flush_kernel_self metal_tlb_flush_kernel_self
+#define port_load_root		   metal_load_root
+#define port_load_kernel_root	   metal_load_kernel_root
+
+void metal_tlb_flush(const struct port_cpumask *set, u32 asid, uva_t start,
+		     uva_t end);
+void metal_tlb_flush_kernel(kva_t start, kva_t end);
+void metal_tlb_flush_kernel_self(kva_t start, kva_t end);
+void metal_load_root(u64 root_pfn, u32 asid);
+void metal_load_kernel_root(u64 root_pfn);
+
+#include "../../port/metal/tlb.c"
+
+int smp_nr_cpus(void)
+{
+	return CPUS;
+}
+
+u64 clock_now_ns(void)
+{
+	return port_now_ns();
+}
+
+bool smp_stopping(void)
+{
+	return false;
+}
+
+void apic_ipi(int cpu, u32 vector)
+{
+	assert_int_equal(vector, VEC_TLB);
+	assert_true(cpu != port_cpu());
+	__atomic_store_n(&fake[cpu].ipi, 1, __ATOMIC_RELEASE);
+}
+
+/* A place where an interrupt can come. */
+static void interrupts(void)
+{
+	struct cpu *c = self();
+
+	if (__atomic_exchange_n(&c->ipi, 0, __ATOMIC_ACQUIRE))
+		tlb_poll();
+}
+
+/* ---- tables, and who changes them -------------------------------------------
+ */
+
+static u64 table[ASIDS][PAGES]; /* what the entry maps: a number that grows */
+static u64 epoch[ASIDS][PAGES]; /* no access sees less */
+
+static struct {
+	struct port_cpumask all;
+	u32 started, done, nr;
+	u64 rounds, seed, skipped, asked;
+} run;
+
+static void touch(struct prng *rng)
+{
+	struct cpu *c = self();
+	u32 asid = tlb_sys.cpu[port_cpu()].loaded, tag = tag_of(c);
+	u32 page = (u32)prng_below(rng, PAGES);
+	u64 least = __atomic_load_n(&epoch[asid][page], __ATOMIC_ACQUIRE);
+
+	if (!c->entry[tag][page])
+		c->entry[tag][page] =
+			__atomic_load_n(&table[asid][page], __ATOMIC_ACQUIRE);
+	assert_true(c->entry[tag][page] >= least);
+}
+
+/* Each thread changes pages of its own, in all tables. */
+static void change(struct prng *rng, u32 me)
+{
+	u32 asid = (u32)prng_range(rng, 1, ASIDS - 1);
+	u32 page = me + run.nr * (u32)prng_below(rng, PAGES / run.nr);
+	u64 va = page * STRIDE, now = table[asid][page] + 1;
+
+	__atomic_store_n(&table[asid][page], now, __ATOMIC_RELEASE);
+	switch (prng_below(rng, 4)) {
+	case 0:
+		metal_tlb_flush(&run.all, asid, 0, 0);
+		break;
+	case 1: /* more than go one by one */
+		metal_tlb_flush(&run.all, asid, 0, PAGES * STRIDE);
+		break;
+	case 2:
+		metal_tlb_flush(&run.all, asid, va > STRIDE ? va - STRIDE : 0,
+				va + STRIDE);
+		break;
+	default:
+		metal_tlb_flush(&run.all, asid, va, va + STRIDE);
+		break;
+	}
+	__atomic_store_n(&epoch[asid][page], now, __ATOMIC_RELEASE);
+}
+
+static void one_round(struct prng *rng, u32 me)
+{
+	u32 asid = (u32)prng_below(rng, ASIDS);
+
+	switch (prng_below(rng, 8)) {
+	case 0:
+		metal_load_root(100 + asid, asid);
+		break;
+	case 1:
+	case 2:
+		change(rng, me);
+		break;
+	default:
+		touch(rng);
+		break;
+	}
+	interrupts();
+}
+
+static void cpu_main(void *arg)
+{
+	u32 me = (u32)(size_t)arg;
+	struct prng rng;
+
+	prng_seed(&rng, run.seed + me);
+	tlb_init_cpu();
+	__atomic_fetch_or(&run.all.bits[0], 1ul << port_cpu(),
+			  __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(&run.started, 1, __ATOMIC_SEQ_CST);
+	while (__atomic_load_n(&run.started, __ATOMIC_SEQ_CST) < run.nr)
+		host_yield();
+	for (u64 i = 0; i < run.rounds; i++)
+		one_round(&rng, me);
+	__atomic_fetch_add(&run.done, 1, __ATOMIC_SEQ_CST);
+	/* Others may still ask. */
+	while (__atomic_load_n(&run.done, __ATOMIC_SEQ_CST) < run.nr) {
+		interrupts();
+		host_yield();
+	}
+}
+
+static void race(bool with_tags)
+{
+	struct port_thread *t[CPUS - 1];
+	struct host_config cfg = {.cpus = CPUS, .ram_max = 1UL << 30};
+	struct tlb_stats s;
+	struct prng rng;
+
+	test_seed(&rng, with_tags ? "tagged" : "untagged");
+	assert_int_equal(host_init(&cfg), 0);
+	memset(&run, 0, sizeof(run));
+	memset(&tlb_sys, 0, sizeof(tlb_sys));
+	memset(fake, 0, sizeof(fake));
+	memset(epoch, 0, sizeof(epoch));
+	for (u32 i = 0; i < ASIDS * PAGES; i++)
+		table[i / PAGES][i % PAGES] = 1;
+	tags = with_tags;
+	run.seed = prng_u64(&rng);
+	run.rounds = test_iters(20000);
+	run.nr = ARRAY_SIZE(t);
+	tlb_init(1);
+	assert_int_equal(tlb_sys.pcid, with_tags);
+	for (u32 i = 0; i < run.nr; i++)
+		assert_int_equal(port_thread_start(&t[i], "cpu", -1, cpu_main,
+						   (void *)(size_t)i),
+				 0);
+	for (u32 i = 0; i < run.nr; i++)
+		port_thread_join(t[i]);
+	tlb_stats(&s);
+	/* About a fifth of the CPUs has the ASID of a change loaded. */
+	assert_true(s.asked > 0 && s.skipped > s.asked);
+	assert_int_equal(host_shutdown(), 0);
+}
+
+static void tagged(void **state)
+{
+	(void)state;
+	race(true);
+}
+
+static void untagged(void **state)
+{
+	(void)state;
+	race(false);
+}
+
+/* With tags nothing is forgotten at a change of table that need not be. */
+static void tags_keep(void **state)
+{
+	struct host_config cfg = {.cpus = CPUS, .ram_max = 1UL << 30};
+	struct port_cpumask me = {{1}};
+	u64 dropped;
+
+	(void)state;
+	assert_int_equal(host_init(&cfg), 0);
+	assert_int_equal(port_cpu(), 0);
+	memset(&tlb_sys, 0, sizeof(tlb_sys));
+	memset(fake, 0, sizeof(fake));
+	tags = true;
+	tlb_init(1);
+	metal_load_root(101, 1);
+	metal_load_root(102, 2);
+	dropped = fake[0].dropped;
+	fake[0].entry[1][3] = 77;
+	metal_load_root(101, 1);
+	assert_int_equal(fake[0].entry[1][3], 77);
+	metal_load_root(102, 2);
+	metal_tlb_flush(&me, 1, 0, 0); /* not loaded: later */
+	assert_int_equal(fake[0].entry[1][3], 77);
+	assert_int_equal(fake[0].dropped, dropped);
+	metal_load_root(101, 1);
+	assert_int_equal(fake[0].entry[1][3], 0);
+	assert_int_equal(fake[0].dropped, dropped + 1);
+	metal_load_root(102, 2);
+	metal_load_root(101, 1); /* once is enough */
+	assert_int_equal(fake[0].dropped, dropped + 1);
+	/* A page of the loaded one alone. */
+	fake[0].entry[1][3] = 77;
+	fake[0].entry[1][4] = 78;
+	metal_tlb_flush(&me, 1, 3 * STRIDE, 4 * STRIDE);
+	assert_int_equal(fake[0].entry[1][3], 0);
+	assert_int_equal(fake[0].entry[1][4], 78);
+	assert_int_equal(host_shutdown(), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tags_keep),
+		cmocka_unit_test(tagged),
+		cmocka_unit_test(untagged),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
