@@ -363,8 +363,8 @@ static s64 pipe_write(struct file *file, struct iov_iter *iter, u64 *pos)
 	mutex_lock(&p->mutex);
 	ret = write_locked(p, iter, READ_ONCE(file->f_flags));
 	mutex_unlock(&p->mutex);
-	if (ret > 0)
-		event_wake(&p->rd);
+	/* Even one that failed: edges that epoll(7) tells are Linux's. */
+	event_wake(&p->rd);
 	return ret;
 }
 
