@@ -39,6 +39,7 @@
 #include <mmkit/page_alloc.h>
 
 #include "base/bitops.h"
+#include "kmem/vmalloc.h"
 #include "phys/page.h"
 #include "pipe.h"
 
@@ -77,6 +78,15 @@ void pipe_push(struct pipe *p, const struct pipe_buf *b)
 	p->used++;
 }
 
+/* Pages of ours are marked for the audit; pages of files have an index of
+ * their own. */
+static void drop_page(struct page *page)
+{
+	if (page_index(page) == PAGE_INDEX_KERNEL && page_count(page) == 1)
+		set_page_index(page, 0);
+	put_page(page);
+}
+
 /* A page of ours that nobody else has is kept for the next write. */
 static void buf_release(struct pipe *p, struct pipe_buf *b)
 {
@@ -84,7 +94,7 @@ static void buf_release(struct pipe *p, struct pipe_buf *b)
 	    page_count(b->page) == 1)
 		p->spare = b->page;
 	else
-		put_page(b->page);
+		drop_page(b->page);
 	b->page = NULL;
 }
 
@@ -101,7 +111,12 @@ static struct page *take_page(struct pipe *p)
 	struct page *page = p->spare;
 
 	p->spare = NULL;
-	return page ? page : alloc_page(GFP_USER);
+	if (page)
+		return page;
+	page = alloc_page(GFP_USER);
+	if (page)
+		set_page_index(page, PAGE_INDEX_KERNEL);
+	return page;
 }
 
 static struct pipe *pipe_new(void)
@@ -128,7 +143,7 @@ static void pipe_free(struct pipe *p)
 	while (p->used)
 		pipe_pop(p);
 	if (p->spare)
-		put_page(p->spare);
+		drop_page(p->spare);
 	kfree(p->bufs);
 	kfree(p);
 }

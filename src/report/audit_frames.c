@@ -147,7 +147,8 @@ static u64 count_kernel(struct audit *a, const struct page *page, u64 pfn)
 	else if (pfn == space_sys.zero_pfn)
 		a->zero += frames;
 	else if (is_boot_node(pfn) || is_swap_table(pfn) || mpol_owns(pfn) ||
-		 stack_depot_owns(page_view(page)))
+		 stack_depot_owns(page_view(page)) ||
+		 page_index(page) == PAGE_INDEX_KERNEL)
 		a->kernel += frames;
 	else if (page_index(page) == PAGE_INDEX_VMALLOC)
 		a->vmalloc += frames;
