@@ -30,6 +30,7 @@ static struct cpu {
 	u64 entry[ASIDS][PAGES]; /* 0: none */
 	u32 ipi;
 	u64 dropped;
+	u32 loads;
 } MM_ALIGNED(64) fake[CPUS];
 
 static bool tags; /* CPUs have them */
@@ -44,15 +45,39 @@ static u32 tag_of(const struct cpu *c)
 	return tags ? (u32)(c->cr3 & 0xfff) : 0;
 }
 
+static u64 table[ASIDS][PAGES]; /* what entries map: numbers that grow */
+static u64 epoch[ASIDS][PAGES]; /* no access sees less */
+
+/* An access of the running CPU by the table in CR3. */
+static void access_page(struct cpu *c, u32 page)
+{
+	u32 asid = (u32)(c->cr3 >> 12) % 100, tag = tag_of(c);
+	u64 least = __atomic_load_n(&epoch[asid][page], __ATOMIC_ACQUIRE);
+
+	if (!c->entry[tag][page])
+		c->entry[tag][page] =
+			__atomic_load_n(&table[asid][page], __ATOMIC_ACQUIRE);
+	if (!asid) /* the kernel's: nobody changes it */
+		return;
+	assert_true(c->entry[tag][page] >= least);
+}
+
+/* Until the last moment the CPU may walk the old table, by speculation. */
 static void x86_write_cr3(u64 v)
 {
 	struct cpu *c = self();
 
+	if (++c->loads % 4 == 0)
+		host_yield();
+	for (u32 i = 0; i < PAGES && c->cr3; i += 3)
+		access_page(c, i);
 	c->cr3 = v & ~KEEP;
 	if (!(v & KEEP)) {
 		c->dropped++;
 		memset(c->entry[tag_of(c)], 0, sizeof(c->entry[0]));
 	}
+	if (c->loads % 8 == 0)
+		host_yield();
 }
 
 static u64 x86_read_cr3(void)
@@ -162,9 +187,6 @@ static void interrupts(void)
 /* ---- tables, and who changes them -------------------------------------------
  */
 
-static u64 table[ASIDS][PAGES]; /* what the entry maps: a number that grows */
-static u64 epoch[ASIDS][PAGES]; /* no access sees less */
-
 static struct {
 	struct port_cpumask all;
 	u32 started, done, nr;
@@ -173,15 +195,11 @@ static struct {
 
 static void touch(struct prng *rng)
 {
-	struct cpu *c = self();
-	u32 asid = tlb_sys.cpu[port_cpu()].loaded, tag = tag_of(c);
-	u32 page = (u32)prng_below(rng, PAGES);
-	u64 least = __atomic_load_n(&epoch[asid][page], __ATOMIC_ACQUIRE);
-
-	if (!c->entry[tag][page])
-		c->entry[tag][page] =
-			__atomic_load_n(&table[asid][page], __ATOMIC_ACQUIRE);
-	assert_true(c->entry[tag][page] >= least);
+	for (u32 i = 0; i < 4; i++)
+		access_page(self(), (u32)prng_below(rng, PAGES));
+	if (prng_one_in(rng, 16))
+		host_yield();
+	access_page(self(), (u32)prng_below(rng, PAGES));
 }
 
 /* Each thread changes pages of its own, in all tables. */
@@ -226,7 +244,8 @@ static void one_round(struct prng *rng, u32 me)
 		touch(rng);
 		break;
 	}
-	interrupts();
+	if (prng_one_in(rng, 4))
+		interrupts();
 }
 
 static void cpu_main(void *arg)
@@ -270,7 +289,7 @@ static void race(bool with_tags)
 	run.seed = prng_u64(&rng);
 	run.rounds = test_iters(20000);
 	run.nr = ARRAY_SIZE(t);
-	tlb_init(1);
+	tlb_init(200);
 	assert_int_equal(tlb_sys.pcid, with_tags);
 	for (u32 i = 0; i < run.nr; i++)
 		assert_int_equal(port_thread_start(&t[i], "cpu", -1, cpu_main,
@@ -309,7 +328,7 @@ static void tags_keep(void **state)
 	memset(&tlb_sys, 0, sizeof(tlb_sys));
 	memset(fake, 0, sizeof(fake));
 	tags = true;
-	tlb_init(1);
+	tlb_init(200);
 	metal_load_root(101, 1);
 	metal_load_root(102, 2);
 	dropped = fake[0].dropped;
