@@ -57,13 +57,13 @@ static bool task_copy(struct mm_task *task, void *arg)
 	struct proc_task *t = arg;
 
 	if (task->pid != t->pid)
-		return true;
+		return false;
 	mm_memcpy(t->comm, task->comm, sizeof(t->comm));
 	t->min_flt = READ_ONCE(task->min_flt);
 	t->maj_flt = READ_ONCE(task->maj_flt);
 	t->mm = task->mm && mm_get_not_zero(task->mm) ? task->mm : NULL;
 	t->mempolicy = mpol_task_get(task);
-	return false;
+	return true;
 }
 
 /* True if there is a task of that number; then the caller drops t->mm. */

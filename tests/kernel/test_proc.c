@@ -180,6 +180,17 @@ static void test_vfork(void **state)
 	PW_RUN(vforks, .cpus = 2);
 }
 
+/* The report finds each of several tasks by its number. */
+static bool shown(s64 pid)
+{
+	char path[32], text[256];
+	struct seq_buf s;
+
+	snprintf(path, sizeof(path), "/proc/%lld/statm", (long long)pid);
+	seq_buf_init(&s, text, sizeof(text));
+	return mm_show(path, &s) == 0 && strtoull(seq_buf_str(&s), NULL, 10);
+}
+
 /* ---- wait ------------------------------------------------------------------
  */
 
@@ -193,6 +204,7 @@ static void waits(struct pt_regs *regs)
 	(void)regs;
 	a = pw_fork(sleeper);
 	b = pw_fork(child_7);
+	CHECK(shown(1) && shown(a) && !shown(12345));
 	CHECK_EQ(pw_wait(a, &status, 1 /* WNOHANG */), 0);
 	CHECK_EQ(pw_wait(-1, &status, 0), b);
 	/* WNOWAIT leaves it; stopped and continued are told once each. */
