@@ -10,6 +10,7 @@
  */
 
 static bool ended; /* process 1 is gone */
+static struct mm_task other;
 
 KT_WEAK struct task_state task_sys;
 
@@ -185,6 +186,9 @@ static void mount_both(void)
 	ft.proc.rlim[7] = (struct krlimit){1024, RLIM_INFINITY};
 	task_sys.pid_max = 32768;
 	mm_task_register_as(port_current(), "test", 1);
+	/* Not the only one, and not the newest. */
+	other = (struct mm_task){.flags = PF_KTHREAD};
+	mm_task_register_as(&other, "other", 2);
 }
 
 /* The shrinker may be at one of its names just now. */
@@ -205,6 +209,7 @@ static void umount_both(void)
 	umount_one_of("/proc");
 	umount_one_of("/sys");
 	procfs_exit();
+	mm_task_unregister(&other);
 	mm_task_unregister(port_current());
 }
 
