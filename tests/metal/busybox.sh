@@ -6,7 +6,7 @@
 # shellcheck source=tests/metal/lib
 . "$(dirname "$0")/lib"
 needs busybox
-alive
+alive "$@"
 
 m=$(mem 64M 160M)
 guest_is "a session with files and /proc" 0 --mem "$m" --swap 128M -- \

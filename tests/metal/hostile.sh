@@ -6,7 +6,7 @@
 # shellcheck source=tests/metal/lib
 . "$(dirname "$0")/lib"
 needs busybox
-alive
+alive "$@"
 
 m=$(mem 96M 256M)
 guest_is "programs that are wrong" 0 --mem "$m" -- "$top/build/guest/badelf"

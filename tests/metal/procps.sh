@@ -5,7 +5,7 @@
 # shellcheck source=tests/metal/lib
 . "$(dirname "$0")/lib"
 needs free vmstat slabtop ps pmap
-alive
+alive /proc/meminfo /proc/slabinfo /proc/self/maps
 
 m=$(mem 64M 192M)
 guest_is "free" 0 --mem "$m" --swap 32M -- free -b

@@ -6,7 +6,7 @@
 # shellcheck source=tests/metal/lib
 . "$(dirname "$0")/lib"
 needs sqlite3 sort
-alive
+alive "$@"
 
 export LC_ALL=C
 

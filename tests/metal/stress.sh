@@ -6,7 +6,7 @@
 # shellcheck source=tests/metal/lib
 . "$(dirname "$0")/lib"
 needs stress-ng
-alive
+alive "$@"
 
 secs=${SECONDS_EACH:-10}
 limit=$((secs * 12 + 60))
@@ -17,7 +17,7 @@ for s in ${STRESSORS:-vm mmap mremap brk madvise fork bigheap stack mlock \
 	vm) set -- --vm-bytes 96M ;;
 	mmap) set -- --mmap-bytes 96M ;;
 	mremap) set -- --mremap-bytes 48M ;;
-	bigheap) set -- --bigheap-growth 4M --bigheap-bytes 96M ;;
+	bigheap) set -- --bigheap-growth 4M ;;
 	shm) set -- --shm-bytes 16M ;;
 	shm-sysv) set -- --shm-sysv-bytes 16M ;;
 	memfd) set -- --memfd-bytes 64M ;;

@@ -7,7 +7,7 @@
 # shellcheck source=tests/metal/lib
 . "$(dirname "$0")/lib"
 needs busybox mkswap mke2fs awk
-alive
+alive "$@"
 
 m=$(mem 32M 128M)
 load=$(mem 40 110)
