@@ -633,6 +633,13 @@ static void end_others(void)
 	       (g.err == HOW_PIPE && !g.err_done) ||
 	       (g.sampling && !g.sampler_done))
 		sleep_ms(1);
+	/* The audit is to find nothing of the program's. */
+	if (g.out == HOW_PIPE)
+		SYS(close, (u64)g.pipe_out[0]);
+	if (g.err == HOW_PIPE)
+		SYS(close, (u64)g.pipe_err[0]);
+	if (g.in == HOW_PIPE)
+		SYS(close, (u64)g.pipe_in[1]);
 }
 
 static void report_end(int status, const struct usage *ru, u64 end_ns)
