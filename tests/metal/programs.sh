@@ -139,7 +139,8 @@ redis() {
 	fi
 	cat >"$work/redis" <<'SH'
 redis-server --unixsocket /tmp/redis.sock --port 0 --daemonize no --save "" \
-	--appendonly no --dir /tmp >/tmp/redis.log 2>&1 &
+	--appendonly no --dir /tmp --dbfilename "mmkit-$$.rdb" \
+	>/tmp/redis.log 2>&1 &
 server=$!
 cli() { redis-cli -s /tmp/redis.sock "$@"; }
 i=0
@@ -164,6 +165,7 @@ SH
 		--add "$(command -v redis-cli)" --add "$(command -v grep)" \
 		--add "$(command -v tr)" --add "$(command -v sleep)" \
 		--add "$(command -v cat)" -- sh "$work/redis"
+	rm -f /tmp/mmkit-*.rdb # of the run here
 }
 
 if [ -n "${LONG:-}" ]; then
