@@ -13,15 +13,9 @@
  * earlier of the root and the scheduler's tick; no tick is asked for by a CPU
  * that has nothing to switch to, so an idle CPU sleeps until something is due.
  *
- * Heap: CHILD is a node's first child, NEXT its younger sibling, PPREV the
- * word that points to it (the parent's child or a sibling's next). No child
- * expires before its parent.
- *
  * Locking: the queue's word, interrupts off. A timer's cpu is changed under the
  * old queue's lock when it is not armed. Functions are called without a lock;
  * who cancels waits for a function that runs on another CPU.
- *
- * Reference: Fredman, Sedgewick, Sleator, Tarjan, "The pairing heap", 1986.
  */
 #include "machine.h"
 
@@ -31,6 +25,7 @@
 #include "base/printk.h"
 #include "clock.h"
 #include "io.h"
+#include "timer_heap.h"
 
 #define NEVER	 (~0ull)
 #define MIN_NS	 1000ull       /* the hardware is not set for less */
@@ -121,84 +116,6 @@ void machine_set_wall_ns(u64 ns)
 	WRITE_ONCE(clock_sys.wall, ns - clock_now_ns());
 }
 
-/* ---- the heap ---------------------------------------------------------------
- */
-
-/* One heap of A and B, neither NULL nor anybody's child. */
-static struct machine_timer *meld(struct machine_timer *a,
-				  struct machine_timer *b)
-{
-	struct machine_timer *t;
-
-	if (b->expires < a->expires) {
-		t = a;
-		a = b;
-		b = t;
-	}
-	b->next = a->child;
-	if (b->next)
-		b->next->pprev = &b->next;
-	b->pprev = &a->child;
-	a->child = b;
-	return a;
-}
-
-/* The siblings from LIST on become one heap: in pairs, then from the back. */
-static struct machine_timer *meld_all(struct machine_timer *list)
-{
-	struct machine_timer *pairs = NULL, *a, *b, *rest;
-
-	while (list) {
-		a = list;
-		b = a->next;
-		rest = b ? b->next : NULL;
-		a->next = NULL;
-		if (b) {
-			b->next = NULL;
-			a = meld(a, b);
-		}
-		a->next = pairs;
-		pairs = a;
-		list = rest;
-	}
-	while (pairs && pairs->next) {
-		a = pairs;
-		b = a->next;
-		rest = b->next;
-		a->next = b->next = NULL;
-		a = meld(a, b);
-		a->next = rest;
-		pairs = a;
-	}
-	return pairs;
-}
-
-static void set_root(struct timer_queue *q, struct machine_timer *t)
-{
-	q->root = t;
-	if (t)
-		t->pprev = &q->root;
-}
-
-static void heap_add(struct timer_queue *q, struct machine_timer *t)
-{
-	t->child = t->next = NULL;
-	set_root(q, q->root ? meld(q->root, t) : t);
-}
-
-static void heap_del(struct timer_queue *q, struct machine_timer *t)
-{
-	struct machine_timer *below = meld_all(t->child);
-
-	*t->pprev = t->next;
-	if (t->next)
-		t->next->pprev = t->pprev;
-	if (below)
-		set_root(q, q->root ? meld(q->root, below) : below);
-	t->child = t->next = NULL;
-	t->pprev = NULL;
-}
-
 /* ---- setting the hardware ---------------------------------------------------
  */
 
@@ -278,7 +195,7 @@ void machine_timer_arm(struct machine_timer *timer)
 	struct timer_queue *mine = &queues[port_cpu()];
 
 	if (timer->armed)
-		heap_del(q, timer);
+		heap_del(&q->root, timer);
 	timer->armed = false;
 	/* Where its function runs it stays, so that who cancels waits there. */
 	if (q != mine && q->running != timer) {
@@ -289,7 +206,7 @@ void machine_timer_arm(struct machine_timer *timer)
 		q = mine;
 	}
 	timer->armed = true;
-	heap_add(q, timer);
+	heap_add(&q->root, timer);
 	if (q == mine) /* the other one is about to look at its queue */
 		program(q);
 	unlock(q, flags);
@@ -305,7 +222,7 @@ bool machine_timer_cancel(struct machine_timer *timer)
 		q = lock_of(timer, &flags);
 		was = timer->armed;
 		if (was) {
-			heap_del(q, timer);
+			heap_del(&q->root, timer);
 			timer->armed = false;
 		}
 		/* In its own function there is nothing to wait for. */
@@ -324,7 +241,7 @@ static void run_timers(struct timer_queue *q)
 
 	port_spin_lock(&q->lock);
 	while ((t = q->root) && t->expires <= clock_now_ns()) {
-		heap_del(q, t);
+		heap_del(&q->root, t);
 		t->armed = false;
 		q->running = t;
 		port_spin_unlock(&q->lock);
