@@ -22,7 +22,7 @@ awk -v n="$pages" 'BEGIN {
 	print "full"; fflush()
 	for (k = 0; k < 3; k++)
 		for (i = 0; i < n; i++)
-			if (a[i] + 0 != i) { print "bad", i; exit 1 }
+			if (a[i] != sprintf("%064d", i)) { print "bad", i; exit 1 }
 	print "good"
 }' &
 pid=$!
