@@ -304,11 +304,15 @@ static bool may_chown(const struct vnode *v, u32 uid, u32 gid)
 	       (owner && (gid == v->gid || fs_in_group(gid)));
 }
 
-/* The bits that V loses when its owner or its contents change. */
-static u32 mode_without_suid(u32 mode)
+/* V's mode without what it loses when its owner or its contents change. */
+static u32 mode_without_suid(const struct vnode *v)
 {
-	mode &= ~S_ISUID;
-	if ((mode & (S_ISGID | 010)) == (S_ISGID | 010))
+	u32 mode = v->mode & ~S_ISUID;
+
+	/* Without x for the group it is a mark, and members may keep it. */
+	if ((mode & S_ISGID) &&
+	    ((mode & 010) ||
+	     (!fs_in_group(v->gid) && !fs_capable(CAP_FSETID))))
 		mode &= ~S_ISGID;
 	return mode;
 }
@@ -331,9 +335,9 @@ int do_chown(struct dentry *d, u32 uid, u32 gid)
 		a.valid |= ATTR_GID;
 		a.gid = gid;
 	}
-	if (!S_ISDIR(v->mode) && mode_without_suid(v->mode) != v->mode) {
+	if (!S_ISDIR(v->mode) && mode_without_suid(v) != v->mode) {
 		a.valid |= ATTR_MODE;
-		a.mode = mode_without_suid(v->mode) & 07777;
+		a.mode = mode_without_suid(v) & 07777;
 	}
 	return vfs_setattr(v, &a);
 }
@@ -391,9 +395,9 @@ int do_truncate(struct vnode *v, u64 size)
 		(void)send_sig_task(current, 25 /* SIGXFSZ */, NULL);
 		return -EFBIG;
 	}
-	if (mode_without_suid(v->mode) != v->mode && !fs_capable(CAP_FSETID)) {
+	if (mode_without_suid(v) != v->mode && !fs_capable(CAP_FSETID)) {
 		a.valid |= ATTR_MODE;
-		a.mode = mode_without_suid(v->mode) & 07777;
+		a.mode = mode_without_suid(v) & 07777;
 	}
 	return vfs_setattr(v, &a);
 }
@@ -442,10 +446,10 @@ void file_modified(struct file *file)
 	if (!v)
 		return;
 	a.mtime = a.ctime = vfs_now();
-	if (S_ISREG(v->mode) && mode_without_suid(v->mode) != v->mode &&
+	if (S_ISREG(v->mode) && mode_without_suid(v) != v->mode &&
 	    !fs_capable(CAP_FSETID)) {
 		a.valid |= ATTR_MODE;
-		a.mode = mode_without_suid(v->mode) & 07777;
+		a.mode = mode_without_suid(v) & 07777;
 	}
 	(void)vfs_setattr(v, &a);
 }

@@ -200,6 +200,9 @@ struct file *open_dentry(struct dentry *d, u32 flags)
 
 	if ((d->mnt->sb->flags & MS_SYNCHRONOUS) && S_ISREG(d->vnode->mode))
 		keep |= O_SYNC;
+	/* As fcntl(2) shows it of a program of 64 bits. */
+	if (!(flags & O_PATH))
+		keep |= O_LARGEFILE;
 	/* A terminal's open looks at O_NOCTTY. */
 	file = file_open(d->vnode->inode, open_fmode(flags),
 			 keep | (flags & O_NOCTTY), NULL);
@@ -357,6 +360,8 @@ static struct file *create_step(struct walk *w, const struct open_how *how)
 	struct file *file;
 	int err;
 
+	if (w->type != LAST_NAME && (how->flags & O_EXCL))
+		return ERR_PTR(-EEXIST);
 	if (w->type != LAST_NAME || w->slash)
 		return ERR_PTR(-EISDIR);
 	err = lookup_create(w, how, &d, &made);

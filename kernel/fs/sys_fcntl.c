@@ -328,21 +328,12 @@ static s64 sys_sync_file_range(const struct sys_args *s)
 
 static s64 fallocate_file(struct file *file, u32 mode, s64 off, s64 len)
 {
-	const struct vnode *v = file_node(file);
 	s64 err;
 
-	if (off < 0 || len <= 0)
-		return -EINVAL;
-	if (!(file->f_mode & FMODE_WRITE))
-		return -EBADF;
-	if (!file_seeks(file))
-		return -ESPIPE;
-	if (v && S_ISDIR(v->mode))
-		return -EISDIR;
 	err = vfs_fallocate(file, mode, off, len);
 	if (!err)
 		file_modified(file);
-	return err;
+	return err == -ENODEV && !file_seeks(file) ? -ESPIPE : err;
 }
 
 static s64 sys_fallocate(const struct sys_args *s)

@@ -369,6 +369,9 @@ static s64 utimes_at(int dfd, uva_t upath, const struct vfs_time *t, u32 flags)
 
 	if (t && (!time_ok(&t[0]) || !time_ok(&t[1])))
 		return -EINVAL;
+	/* Nothing to do: the path is not even looked at. */
+	if (t && t[0].nsec == UTIME_OMIT && t[1].nsec == UTIME_OMIT)
+		return 0;
 	if (!upath && dfd != AT_FDCWD) {
 		if (flags)
 			return -EINVAL;

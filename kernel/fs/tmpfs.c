@@ -171,8 +171,10 @@ static struct tmpfs_node *node_new(struct tmpfs *fs, const struct vnode *dir,
 			n->vnode.mode &= ~S_ISGID;
 	}
 	n->btime = n->vnode.mtime;
-	if (S_ISDIR(mode))
+	if (S_ISDIR(mode)) {
 		n->vnode.nlink = 2;
+		i_size_write(inode, 2 * BOGO_DIRENT_SIZE);
+	}
 	n->names = RB_ROOT;
 	INIT_LIST_HEAD(&n->order);
 	n->last_cookie = 2;

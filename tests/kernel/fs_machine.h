@@ -236,7 +236,7 @@ MM_UNUSED static int ft_main(void *arg)
 	do {                                                     \
 		ft.body = (fn);                                  \
 		ft.arg = NULL;                                   \
-		TM_RUN(ft_main, .mem = 16UL << 20, __VA_ARGS__); \
+		TM_RUN(ft_main, __VA_ARGS__); \
 	} while (0)
 
 #endif
