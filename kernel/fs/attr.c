@@ -311,8 +311,7 @@ static u32 mode_without_suid(const struct vnode *v)
 
 	/* Without x for the group it is a mark, and members may keep it. */
 	if ((mode & S_ISGID) &&
-	    ((mode & 010) ||
-	     (!fs_in_group(v->gid) && !fs_capable(CAP_FSETID))))
+	    ((mode & 010) || (!fs_in_group(v->gid) && !fs_capable(CAP_FSETID))))
 		mode &= ~S_ISGID;
 	return mode;
 }
@@ -336,6 +335,8 @@ int do_chown(struct dentry *d, u32 uid, u32 gid)
 		a.gid = gid;
 	}
 	if (!S_ISDIR(v->mode) && mode_without_suid(v) != v->mode) {
+		if (!owner_or_capable(v))
+			return -EPERM;
 		a.valid |= ATTR_MODE;
 		a.mode = mode_without_suid(v) & 07777;
 	}

@@ -205,6 +205,12 @@ void sync_sbs(void);
 
 enum last_type { LAST_NAME, LAST_DOT, LAST_DOTDOT, LAST_ROOT };
 
+/* Where to go on when a link's text is at its end. */
+struct walk_text {
+	char *buf;
+	const char *rest;
+};
+
 /* A walk: where it is and what is left. The caller zeroes it. */
 struct walk {
 	u32 flags; /* LOOKUP_* */
@@ -212,6 +218,8 @@ struct walk {
 	struct dentry *root, *cur;
 	const char *rest; /* of the path */
 	char *buf;	  /* a link's text that REST points into */
+	u32 depth;	  /* texts that were left in the middle: */
+	struct walk_text *left;
 	struct qstr last;
 	enum last_type type;
 	bool slash; /* LAST is followed by slashes */
@@ -305,6 +313,9 @@ int do_link(const struct link_args *a);
 int do_rename(const struct link_args *a);
 /* may_create / may_delete: in DIR, whose lock is held. */
 int may_create(const struct dentry *dir);
+/* create_mode: what of MODE a new object in DIR has: without the umask's bits,
+ * and no set-group-ID for a group that is DIR's and not the maker's. */
+u32 create_mode(const struct vnode *dir, u32 mode);
 int may_delete(const struct dentry *dir, const struct dentry *d, bool is_dir);
 /* vnode_gone: V lost a name. */
 void dir_changed(struct vnode *dir);

@@ -8,11 +8,11 @@
  * root), a name is looked up in the cache and then in the directory. On each
  * name a mount is stepped onto the root of what is mounted there.
  *
- * A link's text takes the place of the component; what was left is appended
- * to it. No more than 40 links are followed, and no text is longer than
- * PATH_MAX. The last component is a link to be followed if it is asked for,
- * or if slashes follow it. walk_parent() stops before the last component,
- * which is what creating and removing need; walk_link() goes on from there.
+ * A link's text comes next; what was left of the one before waits until it
+ * is at its end. No more than 40 links are followed. The last component is a
+ * link to be followed if it is asked for, or if slashes follow it.
+ * walk_parent() stops before the last component, which is what creating and
+ * removing need; walk_link() goes on from there.
  *
  * Names may change while a walk goes on: each step was true when it was made,
  * and that is all that path_resolution(7) promises.
@@ -40,10 +40,10 @@ int lookup_locked(struct dentry *dir, const struct qstr *q, struct dentry **out)
 	struct dentry *d;
 	int err;
 
-	if (q->len > NAME_MAX)
-		return -ENAMETOOLONG;
 	if (deleted_dir(dir))
 		return -ENOENT;
+	if (q->len > NAME_MAX)
+		return -ENAMETOOLONG;
 	d = dentry_find(dir, q);
 	if (!d) {
 		if (!dv->ops->lookup)
@@ -79,9 +79,7 @@ int walk_lookup(struct walk *w, struct dentry *dir, const struct qstr *q,
 	struct dentry *d;
 	int err = 0;
 
-	if (q->len > NAME_MAX)
-		return -ENAMETOOLONG;
-	d = deleted_dir(dir) ? NULL : dentry_find(dir, q);
+	d = deleted_dir(dir) || q->len > NAME_MAX ? NULL : dentry_find(dir, q);
 	if (!d)
 		err = lookup_slow(dir, q, &d);
 	if (err)
@@ -150,20 +148,55 @@ static int magic_link(struct walk *w, struct vnode *v)
 	return 0;
 }
 
-/* BUF holds the link's text of N bytes; what is left of the path follows it. */
-static int splice_rest(struct walk *w, char *buf, s64 n)
+static void text_free(char *buf)
 {
-	size_t left = mm_strlen(w->rest);
+	if (buf)
+		kmem_cache_free(fs_sys.names_cache, buf);
+}
+
+/* What is left of the path is for later. */
+static int push_rest(struct walk *w)
+{
+	if (!*w->rest) {
+		text_free(w->buf);
+		w->buf = NULL;
+		return 0;
+	}
+	if (!w->left)
+		w->left = kmalloc_array(SYMLINKS_MAX + 1, sizeof(*w->left),
+					GFP_KERNEL);
+	if (!w->left)
+		return -ENOMEM;
+	w->left[w->depth++] = (struct walk_text){w->buf, w->rest};
+	w->buf = NULL;
+	return 0;
+}
+
+static void pop_rest(struct walk *w)
+{
+	text_free(w->buf);
+	w->depth--;
+	w->buf = w->left[w->depth].buf;
+	w->rest = w->left[w->depth].rest;
+}
+
+/* BUF holds the link's text of N bytes: it comes next. */
+static int take_text(struct walk *w, char *buf, s64 n)
+{
+	bool slash = w->slash && !*w->rest;
+	int err;
 
 	if (n <= 0)
 		return n ? (int)n : -ENOENT;
-	if ((u64)n + left + 2 > PATH_MAX)
+	if (n >= (s64)PATH_MAX - 1)
 		return -ENAMETOOLONG;
-	if (w->slash)
+	err = push_rest(w);
+	if (err)
+		return err;
+	/* Slashes behind the link ask for a directory. */
+	if (slash)
 		buf[n++] = '/';
-	mm_memcpy(buf + n, w->rest, left + 1);
-	if (w->buf)
-		kmem_cache_free(fs_sys.names_cache, w->buf);
+	buf[n] = 0;
 	w->rest = w->buf = buf;
 	return 0;
 }
@@ -178,7 +211,7 @@ static int follow_text(struct walk *w, struct vnode *v)
 		return -ENOMEM;
 	if (v->ops->readlink)
 		n = v->ops->readlink(v, buf, PATH_MAX);
-	err = splice_rest(w, buf, n);
+	err = take_text(w, buf, n);
 	if (err) {
 		kmem_cache_free(fs_sys.names_cache, buf);
 		return err;
@@ -250,17 +283,25 @@ void walk_end(struct walk *w)
 	if (w->cur)
 		dput(w->cur);
 	dput(w->root);
-	if (w->buf)
-		kmem_cache_free(fs_sys.names_cache, w->buf);
+	while (w->depth)
+		pop_rest(w);
+	text_free(w->buf);
+	kfree(w->left);
 }
 
 /* The next component of W->rest into W->last; false: there is none. */
 static bool next_component(struct walk *w)
 {
-	const char *at = w->rest, *end;
+	const char *at, *end;
 
-	while (*at == '/')
-		at++;
+	for (;;) {
+		at = w->rest;
+		while (*at == '/')
+			at++;
+		if (*at || !w->depth)
+			break;
+		pop_rest(w);
+	}
 	for (end = at; *end && *end != '/';)
 		end++;
 	w->last = (struct qstr){at, (u32)(end - at)};
@@ -308,7 +349,7 @@ int walk_parent(struct walk *w)
 		if (!S_ISDIR(w->cur->vnode->mode))
 			return -ENOTDIR;
 		err = vfs_permission(w->cur->vnode, MAY_EXEC);
-		if (err || !*w->rest)
+		if (err || (!*w->rest && !w->depth))
 			return err;
 		err = walk_middle(w);
 		if (err)

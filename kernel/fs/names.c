@@ -44,6 +44,15 @@ int may_create(const struct dentry *dir)
 	return dentry_permission(dir, MAY_WRITE | MAY_EXEC);
 }
 
+u32 create_mode(const struct vnode *dir, u32 mode)
+{
+	if (!S_ISDIR(mode) && (dir->mode & S_ISGID) &&
+	    (mode & (S_ISGID | 010)) == (S_ISGID | 010) &&
+	    !fs_in_group(dir->gid) && !fs_capable(CAP_FSETID))
+		mode &= ~S_ISGID;
+	return mode & ~READ_ONCE(fs_current()->umask);
+}
+
 static bool sticky_forbids(const struct vnode *dir, const struct vnode *v)
 {
 	u32 uid = fs_uid();
@@ -82,6 +91,17 @@ struct making {
 	struct dentry *from; /* link */
 };
 
+/* fs.protected_hardlinks as Debian has it, 1: who is not the owner may name
+ * again only what he could read and write, and what lends nobody's rights. */
+static bool protected_link(const struct vnode *v)
+{
+	if (owner_or_capable(v))
+		return false;
+	return !S_ISREG(v->mode) || (v->mode & S_ISUID) ||
+	       (v->mode & (S_ISGID | 010)) == (S_ISGID | 010) ||
+	       vfs_permission(v, MAY_READ | MAY_WRITE);
+}
+
 /* Another name for M->from. */
 static int link_locked(struct vnode *dv, struct dentry *d,
 		       const struct making *m, struct vnode **out)
@@ -117,8 +137,8 @@ static int make_locked(struct dentry *dir, struct dentry *d,
 	} else {
 		if (!dv->ops->create)
 			return -EPERM;
-		err = dv->ops->create(dv, d->name, d->len, m->mode, m->rdev,
-				      &v);
+		err = dv->ops->create(dv, d->name, d->len,
+				      create_mode(dv, m->mode), m->rdev, &v);
 	}
 	if (err)
 		return err;
@@ -141,6 +161,8 @@ static int make_named(struct walk *w, const struct making *m)
 		err = -ENOENT;
 	else if (m->from && m->from->mnt != dir->mnt)
 		err = -EXDEV;
+	else if (m->from && protected_link(m->from->vnode))
+		err = -EPERM;
 	else
 		err = may_create(dir);
 	if (!err)
@@ -168,14 +190,9 @@ static int make_at(int dfd, const char *path, const struct making *m)
 	return err;
 }
 
-static u32 masked(u32 mode)
-{
-	return mode & ~READ_ONCE(fs_current()->umask);
-}
-
 int do_mkdir(int dfd, const char *path, u32 mode)
 {
-	struct making m = {.mode = S_IFDIR | masked(mode & 01777)};
+	struct making m = {.mode = S_IFDIR | (mode & 01777)};
 
 	return make_at(dfd, path, &m);
 }
@@ -203,7 +220,7 @@ int do_mknod(int dfd, const char *path, u32 mode, u32 rdev)
 	default:
 		return -EINVAL;
 	}
-	m.mode = fmt | masked(mode & 07777);
+	m.mode = fmt | (mode & 07777);
 	if (fmt != S_IFCHR && fmt != S_IFBLK)
 		m.rdev = 0;
 	return make_at(dfd, path, &m);
@@ -393,8 +410,6 @@ static int rename_shape(const struct renaming *r)
 {
 	bool exchange = r->flags & RENAME_EXCHANGE;
 
-	if (!r->old->vnode)
-		return -ENOENT;
 	if (r->new->vnode && (r->flags & RENAME_NOREPLACE))
 		return -EEXIST;
 	if (!r->new->vnode && exchange)
@@ -496,6 +511,8 @@ static int rename_locked(struct renaming *r)
 {
 	int err = lookup_locked(r->from.cur, &r->from.last, &r->old);
 
+	if (!err && !r->old->vnode)
+		err = -ENOENT;
 	if (!err)
 		err = lookup_locked(r->to.cur, &r->to.last, &r->new);
 	if (!err)

@@ -316,8 +316,7 @@ static int lookup_create(struct walk *w, const struct open_how *how,
 			 struct dentry **out, bool *made)
 {
 	struct dentry *dir = w->cur, *d;
-	u32 mode =
-		(how->mode & 07777 & ~READ_ONCE(fs_current()->umask)) | S_IFREG;
+	u32 mode = create_mode(dir->vnode, S_IFREG | (how->mode & 07777));
 	unsigned int nofs;
 	int err;
 
@@ -341,6 +340,16 @@ static int lookup_create(struct walk *w, const struct open_how *how,
 	if (!err)
 		*out = dentry_follow_mounts(d);
 	return err;
+}
+
+/* In a sticky directory that all may write, O_CREAT does not open somebody
+ * else's device, socket or link (fs.protected_regular, _fifos: 0). */
+static bool sticky_refuses(const struct dentry *dir, const struct vnode *v)
+{
+	const struct vnode *dv = dir->vnode;
+
+	return (dv->mode & S_ISVTX) && (dv->mode & 02) && !S_ISREG(v->mode) &&
+	       !S_ISFIFO(v->mode) && v->uid != dv->uid && v->uid != fs_uid();
 }
 
 static struct file *open_made(struct dentry *d, u32 flags)
@@ -376,6 +385,8 @@ static struct file *create_step(struct walk *w, const struct open_how *how)
 		return err ? ERR_PTR(err) : NULL;
 	} else if (S_ISDIR(d->vnode->mode)) {
 		file = ERR_PTR(-EISDIR);
+	} else if (sticky_refuses(w->cur, d->vnode)) {
+		file = ERR_PTR(-EACCES);
 	} else {
 		file = open_found(d, how->flags);
 	}
@@ -386,7 +397,7 @@ static struct file *create_step(struct walk *w, const struct open_how *how)
 /* A magic link led W to its end: there is no name to make. */
 static bool at_magic_end(const struct walk *w)
 {
-	return w->type == LAST_ROOT && w->links && !*w->rest &&
+	return w->type == LAST_ROOT && w->links && !*w->rest && !w->depth &&
 	       !S_ISDIR(w->cur->vnode->mode);
 }
 
@@ -414,7 +425,7 @@ static struct file *open_create(const struct open_how *how)
 /* O_TMPFILE: a file in directory D without a name there. */
 static struct file *open_tmpfile(const struct open_how *how, struct dentry *d)
 {
-	u32 mode = how->mode & 07777 & ~READ_ONCE(fs_current()->umask);
+	u32 mode = create_mode(d->vnode, S_IFREG | (how->mode & 07777));
 	static const struct qstr name = {"#tmpfile", 8};
 	struct vnode *dv = d->vnode, *v;
 	struct dentry *nd;
@@ -426,7 +437,7 @@ static struct file *open_tmpfile(const struct open_how *how, struct dentry *d)
 	if (!dv->ops->tmpfile)
 		return ERR_PTR(-EOPNOTSUPP);
 	down_write(&dv->lock);
-	err = dv->ops->tmpfile(dv, S_IFREG | mode, &v);
+	err = dv->ops->tmpfile(dv, mode, &v);
 	up_write(&dv->lock);
 	if (err)
 		return ERR_PTR(err);

@@ -430,7 +430,7 @@ static int copy_check(const struct file *in, const struct file *out, u32 flags)
 static s64 copy_files(struct file *in, struct file *out,
 		      const struct sys_args *s)
 {
-	u64 ipos, opos, n = min(s->a[4], (u64)INT32_MAX & PAGE_MASK);
+	u64 ipos, opos, n = min(s->a[4], (u64)INT32_MAX & PAGE_MASK), size;
 	int err = copy_check(in, out, SYS_U(5));
 	s64 done;
 
@@ -442,6 +442,8 @@ static s64 copy_files(struct file *in, struct file *out,
 		return err;
 	if (ipos + n < ipos || opos + n < opos)
 		return -EOVERFLOW;
+	size = i_size_read(in->f_inode);
+	n = min(n, size - min(size, ipos));
 	if (in->f_inode == out->f_inode && ipos < opos + n && opos < ipos + n)
 		return -EINVAL;
 	done = file_copy(in, &ipos, out, &opos, n);

@@ -166,9 +166,6 @@ static struct tmpfs_node *node_new(struct tmpfs *fs, const struct vnode *dir,
 		n->vnode.gid = dir->gid;
 		if (S_ISDIR(mode))
 			n->vnode.mode |= S_ISGID;
-		else if ((mode & (S_ISGID | 010)) == (S_ISGID | 010) &&
-			 !fs_in_group(dir->gid) && !fs_capable(CAP_FSETID))
-			n->vnode.mode &= ~S_ISGID;
 	}
 	n->btime = n->vnode.mtime;
 	if (S_ISDIR(mode)) {

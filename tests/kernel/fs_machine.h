@@ -232,10 +232,10 @@ MM_UNUSED static int ft_main(void *arg)
 	return ret;
 }
 
-#define FS_RUN(fn, ...)                                          \
-	do {                                                     \
-		ft.body = (fn);                                  \
-		ft.arg = NULL;                                   \
+#define FS_RUN(fn, ...)                       \
+	do {                                  \
+		ft.body = (fn);               \
+		ft.arg = NULL;                \
 		TM_RUN(ft_main, __VA_ARGS__); \
 	} while (0)
 

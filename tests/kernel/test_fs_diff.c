@@ -26,7 +26,9 @@ static struct {
 	struct prng p;
 	int host[SLOTS], ours[SLOTS]; /* -1: none */
 	bool tmpfs;
-	u64 step;
+	bool fallocated; /* pages that nobody wrote: hole or data, as it likes
+			  */
+	u64 step, iters;
 	u64 counts[64], errors[64];
 	char what[600];
 } d;
@@ -42,10 +44,10 @@ static bool one_in(u64 n)
 }
 
 /* What a call says on this Linux: value or -errno. */
-#define HOST(...)                                                   \
-	({                                                          \
-		long r_ = syscall(__VA_ARGS__);                     \
-		r_ < 0 ? -(long)errno : r_;                         \
+#define HOST(...)                               \
+	({                                      \
+		long r_ = syscall(__VA_ARGS__); \
+		r_ < 0 ? -(long)errno : r_;     \
 	})
 
 static void same(s64 ours, s64 host, u32 op)
@@ -53,8 +55,8 @@ static void same(s64 ours, s64 host, u32 op)
 	d.counts[op]++;
 	d.errors[op] += host < 0;
 	if (getenv("VERBOSE"))
-		fprintf(stderr, "%llu: %s = %lld\n",
-			(unsigned long long)d.step, d.what, (long long)host);
+		fprintf(stderr, "%llu: %s = %lld\n", (unsigned long long)d.step,
+			d.what, (long long)host);
 	if (ours == host)
 		return;
 	fprintf(stderr, "step %llu: %s: ours %lld, Linux %lld\n",
@@ -118,10 +120,9 @@ static int slot(void)
 
 static void op_open(u32 op)
 {
-	static const u32 bits[] = {O_CREAT,	O_CREAT,     O_EXCL,
-				   O_TRUNC,	O_APPEND,    O_DIRECTORY,
-				   O_NOFOLLOW,	O_PATH,	     O_NONBLOCK,
-				   O_CLOEXEC};
+	static const u32 bits[] = {O_CREAT,    O_CREAT,	    O_EXCL,	O_TRUNC,
+				   O_APPEND,   O_DIRECTORY, O_NOFOLLOW, O_PATH,
+				   O_NONBLOCK, O_CLOEXEC};
 	u32 flags = (u32)rnd(3), mode = (u32)rnd(010000);
 	const char *p = path(0);
 	int i = slot();
@@ -361,7 +362,7 @@ static void op_readv(u32 op)
 
 static void op_lseek(u32 op)
 {
-	int whence = (int)rnd(6), i = slot();
+	int whence = (int)rnd(d.fallocated ? 3 : 6), i = slot();
 	s64 off = (s64)rnd(50000) - 1000;
 	struct ft_stat st;
 
@@ -402,6 +403,10 @@ static void op_fallocate(u32 op)
 	u32 mode = (u32)rnd(4);
 	s64 off = (s64)rnd(20000), n = (s64)rnd(20000) - 10;
 
+	/* In the second half of a run. */
+	if (d.step < d.iters / 2)
+		return;
+	d.fallocated = true;
 	WHAT("fallocate(slot %d, %u, %lld, %lld)", i, mode, (long long)off,
 	     (long long)n);
 	same(SYS(285, d.ours[i], mode, off, n),
@@ -594,15 +599,28 @@ static void op_copy(u32 op)
 }
 
 static void (*const ops[])(u32 op) = {
-	op_open,     op_open,	  op_open,     op_close,    op_mkdir,
-	op_mkdir,    op_mknod,	  op_rmdir,    op_unlink,   op_rename,
-	op_rename,   op_link,	  op_symlink,  op_readlink, op_stat,
-	op_stat,     op_fstat,	  op_write,    op_pwrite,   op_read,
-	op_readv,    op_lseek,	  op_truncate, op_ftruncate, op_fallocate,
-	op_chmod,    op_chown,	  op_chdir,    op_access,   op_utimes,
-	op_getdents, op_fcntl,	  op_fchdir,   op_umask,    op_identity,
+	op_open,     op_open,  op_open,	    op_close,	  op_mkdir,
+	op_mkdir,    op_mknod, op_rmdir,    op_unlink,	  op_rename,
+	op_rename,   op_link,  op_symlink,  op_readlink,  op_stat,
+	op_stat,     op_fstat, op_write,    op_pwrite,	  op_read,
+	op_readv,    op_lseek, op_truncate, op_ftruncate, op_fallocate,
+	op_chmod,    op_chown, op_chdir,    op_access,	  op_utimes,
+	op_getdents, op_fcntl, op_fchdir,   op_umask,	  op_identity,
 	op_copy,
 };
+
+/* WATCH=/a/b: when do the two begin to differ there? */
+static void watch(const char *p)
+{
+	struct ft_stat o, h;
+	char was[sizeof(d.what)];
+	s64 err = ft_stat(p, false, &o);
+
+	memcpy(was, d.what, sizeof(was));
+	if (!err && !HOST(SYS_lstat, p, &h) && o.mode != h.mode)
+		fprintf(stderr, "%s differs since %s: ours %o, Linux %o\n", p,
+			was, o.mode, h.mode);
+}
 
 static int diff_body(void *arg)
 {
@@ -620,10 +638,13 @@ static int diff_body(void *arg)
 	(void)HOST(SYS_umask, 022);
 	for (int i = 0; i < SLOTS; i++)
 		d.host[i] = d.ours[i] = -1;
+	d.iters = iters;
 	for (d.step = 0; d.step < iters; d.step++) {
 		u32 op = (u32)rnd(ARRAY_SIZE(ops));
 
 		ops[op](op);
+		if (getenv("WATCH"))
+			watch(getenv("WATCH"));
 		if (!(d.step % 500))
 			dcache_check();
 	}
