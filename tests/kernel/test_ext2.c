@@ -280,7 +280,11 @@ static int write_body(void *arg)
 	write_files(sb);
 	move_names(sb);
 	/* Shrunk and grown again: what was cut off is zero. */
+	CHECK_EQ(sb->ops->sync(sb), 0);
+	(void)drop_pagecache();
 	CHECK_EQ(xt_truncate(sb, "d/f9", 100001), 0);
+	CHECK_EQ(sb->ops->sync(sb), 0);
+	(void)drop_pagecache();
 	CHECK_EQ(xt_truncate(sb, "d/f9", 200000), 0);
 	/* Used without a name. */
 	CHECK_EQ(xt_open_path(sb, "gone", &v, &f), 0);
