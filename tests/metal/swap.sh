@@ -33,7 +33,7 @@ for i in 1 2 3; do
 done
 swapon $dev
 wait $pid; echo "load $?"
-cat /proc/swaps | grep -c "$dev"
+grep -c "${dev#/dev/} " /proc/swaps
 swapoff $dev && echo "off at the end"
 SH
 in_guest --mem "$(mem 64M 192M)" --swap 128M --cpus 2 --add "$work/load" \
