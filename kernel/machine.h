@@ -48,6 +48,15 @@ void machine_thread_free(struct port_thread *t);
 
 /* Any context: what belongs to a thread. */
 void *machine_owner(const struct port_thread *t);
+/* machine_current_owner: of the running thread; a port may know a short way. */
+static inline void *machine_current_owner(void)
+{
+#ifdef PORT_OWNER
+	return port_owner();
+#else
+	return machine_owner(port_self());
+#endif
+}
 struct mm_task *machine_mm_task(struct port_thread *t);
 struct pt_regs *machine_regs(struct port_thread *t);
 

@@ -176,7 +176,7 @@ struct task {
 /* The running task; NULL in kernel threads. */
 static inline struct task *current_task(void)
 {
-	return (struct task *)machine_owner(port_self());
+	return (struct task *)machine_current_owner();
 }
 #define current current_task()
 

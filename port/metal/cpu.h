@@ -79,6 +79,7 @@ struct metal_cpu {
 	u32 unused;
 	u32 preempt; /* see port_inline.h */
 	u32 calm;    /* METAL_CALM, or the running thread has work */
+	void *owner; /* the running thread's: machine_owner() */
 	/* ---- from here on C alone */
 	struct metal_rq rq;
 	struct port_thread *idle;
@@ -97,7 +98,9 @@ MM_STATIC_ASSERT(offsetof(struct metal_cpu, user_sp) == CPU_USER_SP, "asm");
 MM_STATIC_ASSERT(offsetof(struct metal_cpu, id) == CPU_ID, "asm");
 MM_STATIC_ASSERT(offsetof(struct metal_cpu, preempt) == CPU_PREEMPT, "asm");
 MM_STATIC_ASSERT(offsetof(struct metal_cpu, calm) == CPU_CALM, "asm");
-MM_STATIC_ASSERT(CPU_CURRENT == 8 && CPU_ID == 40 && CPU_PREEMPT == 48,
+MM_STATIC_ASSERT(offsetof(struct metal_cpu, owner) == CPU_OWNER, "asm");
+MM_STATIC_ASSERT(CPU_CURRENT == 8 && CPU_ID == 40 && CPU_PREEMPT == 48 &&
+			 CPU_OWNER == 56,
 		 "the numbers in port_inline.h");
 MM_STATIC_ASSERT(offsetof(struct pt_regs, r11) == REGS_R11, "asm");
 MM_STATIC_ASSERT(offsetof(struct pt_regs, rax) == REGS_RAX, "asm");

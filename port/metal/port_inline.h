@@ -65,6 +65,17 @@ static inline struct mm_task *port_current(void)
 	return *(struct mm_task * __seg_gs *)(8ul);
 }
 
+/* machine_owner(port_self()), as kernel/machine.h may ask. */
+#define PORT_OWNER 1
+
+static inline void *port_owner(void)
+{
+	void *owner;
+
+	__asm__("movq %%gs:56, %0" : "=r"(owner));
+	return owner;
+}
+
 static inline void port_pin(void)
 {
 	__asm__ volatile("incl %%gs:48" ::: "memory", "cc");

@@ -313,6 +313,7 @@ static void switch_threads(struct metal_cpu *c, struct port_thread *prev,
 	user_switch(prev, next);
 	c->thread = next;
 	c->current = &next->task;
+	c->owner = next->owner;
 	c->kernel_sp = (u64)next->stack + STACK_SIZE;
 	c->tss.sp0 = c->kernel_sp;
 	start_tick(&c->rq, next);
