@@ -65,6 +65,7 @@
 #define PAGE_SECTORS (PAGE_SIZE / PORT_SECTOR_SIZE)
 #define MAX_SEGS     (PORT_BIO_MAX_PAGES + 2)
 #define WATCH_NS     1000000000ull
+#define WATCH_SOON   10000000ull
 #define WATCH_FAST   2000000ull
 #define STUCK_NS     30000000000ull
 #define TRUSTED	     16u /* interrupts that did work */
@@ -100,7 +101,8 @@ struct vblk {
 	u64 bytes;
 	u32 busy; /* bios that have not ended */
 	u64 lost;
-	u32 trusted;		      /* interrupts that found something done */
+	u32 suspect; /* done, not told of at the last look: its place + 1 */
+	u32 trusted; /* interrupts that found something done */
 	struct port_bio *head, *tail; /* wait for room */
 	struct port_bio *refused;     /* end in a soft interrupt, with status */
 	struct irq_soft soft;
@@ -261,8 +263,9 @@ static void issue_waiting(struct vblk *d)
 /* Look whether an interrupt was missed, in a while. */
 static void arm_watch(struct vblk *d)
 {
-	d->watch.expires =
-		port_now_ns() + (d->lost >= 3 ? WATCH_FAST : WATCH_NS);
+	u64 in = d->lost >= 3 ? WATCH_FAST : d->suspect ? WATCH_SOON : WATCH_NS;
+
+	d->watch.expires = port_now_ns() + in;
 	machine_timer_arm(&d->watch);
 }
 
@@ -468,11 +471,21 @@ static u64 oldest_age(struct vblk *d)
 	return now - oldest;
 }
 
+/* Something is done, and was at the last look: its interrupt had its time. */
+static bool overdue(struct vblk *d)
+{
+	u32 at = virtq_more(&d->q) ? d->q.seen + 1u : 0;
+	bool again = at && (at == d->suspect || d->lost >= 3);
+
+	d->suspect = again ? 0 : at;
+	return again;
+}
+
 static void watch(struct machine_timer *timer)
 {
 	struct vblk *d = timer->private;
 
-	if (virtq_more(&d->q) && vblk_poll(d) && ++d->lost == 3)
+	if (overdue(d) && vblk_poll(d) && ++d->lost == 3)
 		pr_warn("%s: interrupts get lost; it is asked instead",
 			d->name);
 	if (oldest_age(d) > STUCK_NS && !d->slow_told) {
