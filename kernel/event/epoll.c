@@ -142,6 +142,14 @@ static bool something_ready(struct eventpoll *ep)
 	return ready;
 }
 
+/* Others of epoll_wait(): what was not taken is theirs. */
+static void pass_on(struct eventpoll *ep)
+{
+	smp_mb();
+	if (something_ready(ep) && waitqueue_active(&ep->wq))
+		wake_up(&ep->wq);
+}
+
 static void wake_waiters(struct eventpoll *ep)
 {
 	smp_mb();
@@ -611,9 +619,7 @@ static s64 fetch(struct eventpoll *ep, u64 to, u32 max)
 	}
 	put_back(&again);
 	mutex_unlock(&ep->mutex);
-	/* Others may take what is left. */
-	if (something_ready(ep))
-		wake_waiters(ep);
+	pass_on(ep);
 	return n ? n : err;
 }
 
@@ -640,8 +646,8 @@ static int wait_ready(struct eventpoll *ep, u64 deadline)
 	}
 	finish_wait(&ep->wq, &wait);
 	/* A wake-up that we do not use is another's. */
-	if (err && something_ready(ep))
-		wake_waiters(ep);
+	if (err)
+		pass_on(ep);
 	return err;
 }
 

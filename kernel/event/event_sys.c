@@ -9,6 +9,7 @@
 void event_sys_init(void)
 {
 	pipe_sys_init();
+	splice_sys_init();
 	poll_sys_init();
 	epoll_sys_init();
 	eventfd_sys_init();

@@ -12,10 +12,9 @@
  *    O_NONBLOCK and poll() need to know. A longer write gives the mutex back
  *    where it must wait for room.
  *
- * 3. Merging. Bytes are added to the last buffer only if it is a page of the
- *    pipe's own that nobody else refers to (PIPE_BUF_MERGE; tee and splice give
- *    buffers without it), and only as a whole piece: what a write has beyond
- *    full pages.
+ * 3. Merging. Bytes are added to the last buffer only if it has its page's end
+ *    to itself (PIPE_BUF_MERGE: what tee and splice share of a page ends where
+ *    it did), and only as a whole piece: what a write has beyond full pages.
  *
  * 4. Invariants.
  *    PIPE-1  used <= ring; each of the used buffers has a page and
@@ -297,8 +296,7 @@ static s64 write_merge(struct pipe *p, struct iov_iter *iter)
 	if (!n || !p->used)
 		return 0;
 	b = pipe_at(p, p->used - 1);
-	if (!(b->flags & PIPE_BUF_MERGE) || page_count(b->page) != 1 ||
-	    b->off + b->len + n > PAGE_SIZE)
+	if (!(b->flags & PIPE_BUF_MERGE) || b->off + b->len + n > PAGE_SIZE)
 		return 0;
 	view = page_map(b->page);
 	done = iter_get(iter, view + b->off + b->len, n);

@@ -16,7 +16,7 @@ struct pipe_buf {
 	u32 off, len;
 	u32 flags;
 };
-#define PIPE_BUF_MERGE	0x1u /* ours alone: bytes may be added behind */
+#define PIPE_BUF_MERGE	0x1u /* bytes may be added behind */
 #define PIPE_BUF_PACKET 0x2u /* read(2) takes it whole, alone */
 
 #define PIPE_BUFS_DEFAULT 16u

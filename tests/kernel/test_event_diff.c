@@ -78,6 +78,14 @@ static long linux_pipe_size(int fd, long size)
 {
 	return linux_ret(fcntl(fd, F_SETPIPE_SZ, size));
 }
+static long linux_splice(int in, int out, size_t n)
+{
+	return linux_ret(splice(in, NULL, out, NULL, n, SPLICE_F_NONBLOCK));
+}
+static long linux_tee(int in, int out, size_t n)
+{
+	return linux_ret(tee(in, out, n, SPLICE_F_NONBLOCK));
+}
 static long linux_ctl(int ep, int op, int fd, unsigned events,
 		      unsigned long data)
 {
@@ -298,7 +306,9 @@ static void do_write(int i)
 	s64 ours, theirs;
 	u32 f = (u32)prng_below(&d.rnd, 2);
 
-	if (!may_send(s, n))
+	/* Whether an unread message of no bytes resets who sent it depends on
+	 * the kernel's version. */
+	if (!may_send(s, n) || (s->kind == SEQ && !n))
 		return;
 	fill(n);
 	if (sock && f) {
@@ -406,6 +416,27 @@ static void do_size(int i)
 	CHECK_EQ(CALL(72, s->ours, 1031, size), theirs);
 }
 
+/* Between pipes: buffers move, or are shared. */
+static void do_splice(int i, int k)
+{
+	u64 n = prng_below(&d.rnd, 12000);
+	bool share = prng_one_in(&d.rnd, 2);
+	struct slot *s, *t;
+	s64 theirs;
+
+	if (i < 0 || k < 0)
+		return;
+	s = &d.slot[i];
+	t = &d.slot[k];
+
+	theirs = share ? linux_tee(s->theirs, t->theirs, n)
+		       : linux_splice(s->theirs, t->theirs, n);
+	said(share ? "tee" : "splice", i, k, (long)theirs);
+	CHECK_EQ(share ? CALL(276, s->ours, t->ours, n, 2)
+		       : CALL(275, s->ours, 0, t->ours, 0, n, 2),
+		 theirs);
+}
+
 static void do_shutdown(int i)
 {
 	struct slot *s = &d.slot[i];
@@ -433,12 +464,18 @@ static void do_ctl(int ep, int i)
 	struct slot *e = &d.slot[ep], *s = &d.slot[i];
 	s64 theirs;
 
+	/* When an instance inside another is ready again is not compared. */
+	if (s->kind == EPOLL && i != ep)
+		return;
 	ev.events = (u32)prng_below(&d.rnd, 8) & 5;
 	ev.events |= flags[prng_below(&d.rnd, ARRAY_SIZE(flags))];
 	ev.data = ++d.serial;
 	CHECK_EQ(sim_copy_to_user(d.mem, &ev, sizeof(ev)), 0);
 	theirs = linux_ctl(e->theirs, op, s->theirs, ev.events, ev.data);
-	said("epoll_ctl", i, op, (long)theirs);
+	said("epoll_ctl", i, ep * 10 + op, (long)theirs);
+	if (getenv("TRACE"))
+		fprintf(stderr, " events %x data %llu\n", ev.events,
+			(unsigned long long)ev.data);
 	CHECK_EQ(CALL(233, e->ours, op, s->ours, d.mem), theirs);
 }
 
@@ -512,7 +549,7 @@ static void step(void)
 		close_slot(i);
 		return;
 	}
-	switch (prng_below(&d.rnd, 14)) {
+	switch (prng_below(&d.rnd, 15)) {
 	case 0 ... 3:
 		do_write(i);
 		break;
@@ -537,6 +574,9 @@ static void step(void)
 		if (ep >= 0)
 			do_wait(ep);
 		break;
+	case 13:
+		do_splice(some_slot(PIPE_R), some_slot(PIPE_W));
+		break;
 	default:
 		do_poll(i);
 	}
@@ -560,17 +600,21 @@ static void one_walk(u64 steps)
 	mm_put(d.mm);
 }
 
-/* Twice the same: the second time nothing is new to the caches, so not a frame
- * may be missing after it. */
+/* The same again and again: caches of objects keep structures that they made
+ * when they were first needed, but what is lost at each walk is a leak. */
 static int walk_body(void *arg)
 {
 	u64 steps = test_iters(tm_soak() ? 100000 : 6000), left;
 
 	(void)arg;
 	one_walk(steps);
-	left = tm_settle();
-	one_walk(steps);
-	CHECK_EQ(tm_settle(), left);
+	for (u32 again = 0; again < 4; again++) {
+		left = tm_settle();
+		one_walk(steps);
+		if (tm_settle() == left)
+			return 0;
+	}
+	CHECK(!"each walk loses frames");
 	return 0;
 }
 
