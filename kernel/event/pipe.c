@@ -44,7 +44,7 @@
 
 #define F_SETPIPE_SZ	 1031u
 #define F_GETPIPE_SZ	 1032u
-#define FIFO_SEEN	 0xffffffffUL /* file.f_pos: had a writer */
+#define FIFO_SEEN	 0xffffffffUL /* file.f_ra.start: had a writer */
 #define CAP_SYS_RESOURCE 24
 
 static struct {
@@ -398,7 +398,7 @@ static u32 pipe_poll(struct file *file, struct poll_table *pt)
 		if (p->used)
 			mask |= POLLIN | POLLRDNORM;
 		/* A FIFO whose writer has not come yet is not at its end. */
-		if (!p->writers && (u32)file->f_pos != p->w_opens)
+		if (!p->writers && (u32)file->f_ra.start != p->w_opens)
 			mask |= POLLHUP;
 	}
 	if (file->f_mode & FMODE_WRITE) {
@@ -597,10 +597,10 @@ int fifo_open(struct vnode *v, struct file *file)
 		return -ENOMEM;
 	mutex_lock(&p->mutex);
 	/* Writers before this one are no end of file to it. */
-	file->f_pos = p->writers ? FIFO_SEEN : p->w_opens;
+	file->f_ra.start = p->writers ? FIFO_SEEN : p->w_opens;
 	err = fifo_enter(p, mode, file_nonblock(file));
 	if (p->writers)
-		file->f_pos = FIFO_SEEN;
+		file->f_ra.start = FIFO_SEEN;
 	mutex_unlock(&p->mutex);
 	if (err == -ENXIO) {
 		pipe_put(p);
@@ -622,7 +622,7 @@ static struct file *pipe_file(struct pipe *p, u32 mode, u32 flags)
 				      S_IFIFO | 0600);
 
 	if (!IS_ERR(file))
-		file->f_pos = FIFO_SEEN;
+		file->f_ra.start = FIFO_SEEN;
 	return file;
 }
 

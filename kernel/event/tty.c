@@ -14,8 +14,8 @@
  *    writes at a time, so writes do not mix.
  *
  * 4. Hanging up. Open files remember how often the terminal had been hung up
- *    when they were opened (f_pos, which terminals do not use): older ones are
- *    at end of file for ever.
+ *    when they were opened (f_ra.start, which only the page cache uses): older
+ * ones are at end of file for ever.
  *
  * 5. Locking. tty_sys.lock (tty_job.c); tty.lock,
  *    interrupts off, inside it what drivers take.
@@ -98,7 +98,7 @@ u32 tty_rdev(const struct tty *tty)
 
 bool tty_file_dead(const struct tty *tty, const struct file *file)
 {
-	return READ_ONCE(tty->hangups) != (u32)file->f_pos;
+	return READ_ONCE(tty->hangups) != (u32)file->f_ra.start;
 }
 
 void tty_hangup(struct tty *tty)

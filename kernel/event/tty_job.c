@@ -159,7 +159,7 @@ void tty_attach(struct file *file, struct tty *tty, bool may_control)
 {
 	file->private_data = tty;
 	file->f_op = &tty_fops;
-	file->f_pos = READ_ONCE(tty->hangups);
+	file->f_ra.start = READ_ONCE(tty->hangups);
 	/* That it cannot be is no error of open(2). */
 	if (may_control && !(file->f_flags & O_NOCTTY) &&
 	    (file->f_mode & FMODE_READ) && !READ_ONCE(tty->session))
