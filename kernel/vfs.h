@@ -31,6 +31,9 @@ struct vnode;
 struct vfs_mount;
 struct vfs_sb;
 
+/* file.f_mode, beside those of mmkit/fs.h. */
+#define FMODE_STREAM 0x80000u /* no position: pipes, sockets, ttys */
+
 #define NAME_MAX 255u
 #define PATH_MAX 4096u
 

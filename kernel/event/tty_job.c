@@ -159,6 +159,7 @@ void tty_attach(struct file *file, struct tty *tty, bool may_control)
 {
 	file->private_data = tty;
 	file->f_op = &tty_fops;
+	file->f_mode |= FMODE_STREAM;
 	file->f_ra.start = READ_ONCE(tty->hangups);
 	/* That it cannot be is no error of open(2). */
 	if (may_control && !(file->f_flags & O_NOCTTY) &&

@@ -64,7 +64,6 @@
 #define FMODE_WRITER	0x8000u	 /* counted in vnode.writers */
 #define FMODE_DENYWRITE 0x10000u /* taken from vnode.writers: it is run */
 #define FMODE_OWNPATH	0x40000u /* f_path is kmalloc()ed for it */
-#define FMODE_STREAM	0x80000u /* no position: pipes, sockets, ttys */
 
 #ifndef S_ISUID
 #define S_ISUID	    04000u
