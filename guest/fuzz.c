@@ -374,6 +374,19 @@ static void reap(void)
 		sleep_ms(2);
 }
 
+/* System V segments outlive who made them, locked ones fill the machine. */
+static void remove_segments(void)
+{
+	char info[256];
+
+	for (u64 i = 0; i < 64; i++) {
+		long id = SYS(shmctl, i, 13 /* SHM_STAT */, U64(info));
+
+		if (id >= 0)
+			SYS(shmctl, (u64)id, 0 /* IPC_RMID */, 0);
+	}
+}
+
 int guest_main(int argc, char **argv, char **envp)
 {
 	const char *s = argc > 1 ? argv[1] : "5";
@@ -390,8 +403,10 @@ int guest_main(int argc, char **argv, char **envp)
 		all.most = 1;
 	end = now_ns() + seconds * 1000000000UL;
 	while (now_ns() < end && !(argc > 4 && all.started)) {
-		if (all.running < all.most)
+		if (all.running < all.most) {
+			remove_segments();
 			start(seed + all.started);
+		}
 		reap();
 	}
 	while (all.running)

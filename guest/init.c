@@ -288,7 +288,8 @@ static void mount_all(void)
 	SYS(chmod, U64("/tmp"), 01777);
 	if (!g.keep_run)
 		mount_one("tmpfs", "/run");
-	/* Not every kernel has terminals of this kind; few programs want one. */
+	/* Not every kernel has terminals of this kind; few programs want one.
+	 */
 	SYS(mkdir, U64("/dev/pts"), 0755);
 	SYS(mount, U64("devpts"), U64("/dev/pts"), U64("devpts"), 0, 0);
 	mount_one("tmpfs", "/dev/shm");
