@@ -347,8 +347,8 @@ struct file *get_file(struct file *file);
 /* fput: a reference less; the last one calls release and iput(). May sleep. */
 void fput(struct file *file);
 /* file_set_put_hook: HOOK(file) is called for each file whose last reference
- * is gone, after release and while it still holds its inode. At boot; NULL:
- * none. */
+ * is gone, after release and while it still holds its inode; if it gives that
+ * reference up, it makes f_inode NULL. At boot; NULL: none. */
 void file_set_put_hook(void (*hook)(struct file *file));
 
 /* generic_file_mmap: f_op->mmap of files whose pages are in the cache. 0 or

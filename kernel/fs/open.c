@@ -58,8 +58,12 @@ void file_last_put(struct file *file)
 		writers_put(v, true);
 	if (file->f_mode & FMODE_OWNPATH)
 		kfree(file->f_path);
-	if (file->f_dentry)
+	/* The name may be the last thing that keeps a file system. */
+	if (file->f_dentry) {
+		iput(file->f_inode);
+		file->f_inode = NULL;
 		dput(file->f_dentry);
+	}
 }
 
 /* ---- a file for a dentry ---------------------------------------------------

@@ -302,8 +302,10 @@ void fput(struct file *file)
 		file->f_op->release(inode, file);
 	if (cache_sys.fm.file_put_hook)
 		cache_sys.fm.file_put_hook(file);
+	inode = file->f_inode;
 	kmem_cache_free(cache_sys.fm.file_cache, file);
-	iput(inode);
+	if (inode)
+		iput(inode);
 }
 
 void file_set_put_hook(void (*hook)(struct file *file))
