@@ -111,7 +111,7 @@ static void threads(void **state)
 {
 	struct host_config cfg = {
 		.cpus = 16, .ram_max = 1UL << 30, .quiet = true};
-	struct e820_table map;
+	static struct e820_table map;
 
 	(void)state;
 	the_seed = test_env("SEED", 1);

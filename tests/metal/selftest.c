@@ -41,7 +41,7 @@
 #include "selftest.h"
 
 #define SELFTEST_POOL  (48u << 20)
-#define SELFTEST_DISKS 6u
+#define SELFTEST_DISKS 10u
 #define SELFTEST_WARM  48u
 
 struct chunk;
