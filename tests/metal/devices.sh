@@ -1,14 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
+# share: fast
 # devices.sh [CASE...] - the kernel's devices in machines that QEMU plays: each
-# case boots build/mmkit-kernel (or $KERNEL) with "selftest=..." (port/metal/
+# case boots build/release/metal-self (or $KERNEL) with "selftest=..." (port/metal/
 # dev_test.c) on another machine. Prints "ok NAME", "not ok NAME: why" or "skip
 # NAME: why" for each; exit status 1 if one was not ok.
 #
 # ACCEL=kvm uses KVM instead of QEMU's own CPU.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-kernel=${KERNEL:-build/mmkit-kernel}
+kernel=${KERNEL:-build/release/metal-self}
 qemu="qemu-system-x86_64"
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT

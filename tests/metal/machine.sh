@@ -1,5 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
+# share: fast
 # machine.sh [CASE...] - the CPU's half of the metal world: boot, threads, user
 # mode, traps, last words (tests/metal/self) in machines that QEMU plays. Prints
 # "ok NAME", "not ok NAME: why" or "skip NAME: why" for each case; exit status
