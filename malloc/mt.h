@@ -27,16 +27,16 @@ struct kmem_cache;
  * All four of a frame say the same but in packs, whose objects are larger than
  * a grain, so that one at most begins there: its class is said.
  */
-#define MT_NONE	     0u
-#define MT_RUN	     1u
-#define MT_BODY	     2u
-#define MT_FIRST     3u
+#define MT_NONE	       0u
+#define MT_RUN	       1u
+#define MT_BODY	       2u
+#define MT_FIRST       3u
 #define MT_GRAIN_SHIFT 10u
 #define MT_PACK_OVER   1024u /* larger classes are in packs, ... */
 #define MT_PACK_END    8192u /* ... or runs of frames; from here on all are */
 #define MT_PACK_UNIT   128u
-#define MT_CLASS_MAX 32768u	       /* larger requests have no class */
-#define MT_RUN_MAX   (PAGE_SIZE << 10) /* larger requests are mappings */
+#define MT_CLASS_MAX   32768u		 /* larger requests have no class */
+#define MT_RUN_MAX     (PAGE_SIZE << 10) /* larger requests are mappings */
 /* 8; 16 .. 128 by 16; eight for each doubling up to 8 KiB; 12 .. 32 KiB. */
 #define MT_NR_CLASSES  (MT_FIRST + 1 + 8 + 6 * 8 + 6)
 #define MT_CLASS_TABLE (MT_CLASS_MAX / 8 + 1)
@@ -124,7 +124,7 @@ struct mt_state {
 	u64 *live; /* hardened: a bit for each 8 bytes: an object begins */
 	u32 state; /* 0, 1 booting, 2 up, 3 failed */
 	u32 nr_slots;
-	u32 pack_over; /* sizes over this are in packs or runs */
+	u32 pack_over;	/* sizes over this are in packs or runs */
 	u32 nr_threads; /* (A) that ever allocated */
 	u32 grow_word, meta_word, threads_word;
 	struct mt_self *threads; /* (T) */
@@ -305,8 +305,8 @@ static inline mt_frame_map *mt_map_of(u64 f)
 /* mt_use: what mt_map says of P, which lies in the span. */
 static inline u32 mt_use(const void *p)
 {
-	return READ_ONCE(mt_map[(u64)((const char *)p - mt_base) >>
-				MT_GRAIN_SHIFT]);
+	return READ_ONCE(
+		mt_map[(u64)((const char *)p - mt_base) >> MT_GRAIN_SHIFT]);
 }
 
 /* mt_mark: frame F is used for USE from now on, and dirty. */

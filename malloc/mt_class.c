@@ -234,10 +234,10 @@ static const void *put_runs(u32 c, void **objs, u32 nr)
 		mt_frame_map was = MT_ALL_GRAINS(c);
 
 		if ((uintptr_t)objs[i] % PAGE_SIZE ||
-		    !__atomic_compare_exchange_n(
-			    mt_map_of(mt_frame(objs[i])), &was,
-			    MT_ALL_GRAINS(MT_BODY), false, __ATOMIC_RELAXED,
-			    __ATOMIC_RELAXED)) {
+		    !__atomic_compare_exchange_n(mt_map_of(mt_frame(objs[i])),
+						 &was, MT_ALL_GRAINS(MT_BODY),
+						 false, __ATOMIC_RELAXED,
+						 __ATOMIC_RELAXED)) {
 			bad = objs[i];
 			continue;
 		}

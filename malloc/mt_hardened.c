@@ -335,8 +335,8 @@ static u64 check_live(void *p)
 	struct mt_finding f = {
 		.func = "check", .what = "overflow", .p = p, .of = &r};
 
-	if (likely(read_tail(&f, &r, mt_use(p))) ||
-	    !is_live(p) || read_tail(&f, &r, mt_use(p)))
+	if (likely(read_tail(&f, &r, mt_use(p))) || !is_live(p) ||
+	    read_tail(&f, &r, mt_use(p)))
 		return 0;
 	mt_report(&f);
 	return 1;

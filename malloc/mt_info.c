@@ -102,8 +102,8 @@ static void count_classes(struct class_info *info)
 			slab_counts(s, &n);
 		if (!mt_in_slabs(c))
 			n.active = n.objects = mt_class_objects(c);
-		info[c].in_depot = (u64)READ_ONCE(mt_sys.depot[c].nr) *
-				   mt_sys.cap_of[c];
+		info[c].in_depot =
+			(u64)READ_ONCE(mt_sys.depot[c].nr) * mt_sys.cap_of[c];
 		info[c].in_use = n.active - min(n.active, info[c].in_depot);
 		info[c].in_slabs = n.objects - min(n.objects, n.active);
 	}

@@ -15,8 +15,8 @@
  *    begins in each: so the map tells its class, as for slabs. What packs are
  *    is said outside of them, by number of the block of frames: nothing in a
  *    freed object is believed. Packs with room are in a list for the longest
- *    run of units that may be free. The lowest list that will do is asked, which
- *    keeps full what is full; in the pack the lowest runs are taken.
+ *    run of units that may be free. The lowest list that will do is asked,
+ * which keeps full what is full; in the pack the lowest runs are taken.
  *
  * 3. Alignment. To a unit. Powers of two, which would be aligned to their size,
  *    are not here: two of 2 KiB fill the page of a slab, and 4 and 8 KiB are
@@ -59,7 +59,7 @@
 #define NR_UNITS   ((u32)(PACK_BYTES / UNIT))
 #define NR_WORDS   (NR_UNITS / 64)
 #define PAGE_UNITS ((u32)(PAGE_SIZE / UNIT))
-#define LEAST	   (MT_PACK_OVER / UNIT + 1)	    /* units of the smallest */
+#define LEAST	   (MT_PACK_OVER / UNIT + 1)	  /* units of the smallest */
 #define MOST	   (MT_PACK_END / UNIT * 15 / 16) /* ... of the largest */
 
 /* Lists by the longest free run, up to MOST. */

@@ -30,8 +30,8 @@ static void count_free(struct mt_counts *out)
 		if (s)
 			slab_counts(s, &n);
 		out->nr_free += n.objects - min(n.objects, n.active);
-		out->nr_depot += (u64)READ_ONCE(mt_sys.depot[c].nr) *
-				 mt_sys.cap_of[c];
+		out->nr_depot +=
+			(u64)READ_ONCE(mt_sys.depot[c].nr) * mt_sys.cap_of[c];
 	}
 }
 
@@ -76,8 +76,8 @@ static void put_classes(struct seq_buf *s)
 	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++) {
 		struct kmem_cache *k =
 			__atomic_load_n(&mt_sys.cache[c], __ATOMIC_ACQUIRE);
-		u64 depot = (u64)READ_ONCE(mt_sys.depot[c].nr) *
-			    mt_sys.cap_of[c];
+		u64 depot =
+			(u64)READ_ONCE(mt_sys.depot[c].nr) * mt_sys.cap_of[c];
 		u64 nr = k ? kmem_cache_active(k) : 0;
 
 		if (!mt_in_slabs(c))

@@ -138,7 +138,7 @@ struct kmem_state {
 	u32 nr_rules;
 	bool debug_keep_order; /* (B) slub_debug=O */
 	u64 nr_bugs;	       /* (A) reports of corruption or misuse */
-	u64 large_pages; /* (A) that kmalloc() gave as they are */
+	u64 large_pages;       /* (A) that kmalloc() gave as they are */
 	u64 nr_quarantined;    /* (A) slabs set aside */
 	u64 nr_depot;	       /* (A) frames that the stack depot was fed */
 	const struct kvmalloc_ops *kvmalloc; /* (B) */

@@ -687,9 +687,8 @@ u64 clear_user(struct mm_struct *mm, uva_t to, u64 n)
 s64 strncpy_from_user(struct mm_struct *mm, char *to, uva_t from, u64 n)
 {
 	for (u64 done = 0; done < n;) {
-		u64 part = min(n - done, STRING_STEP -
-						 ((from + done) &
-						  (STRING_STEP - 1)));
+		u64 part = min(n - done, STRING_STEP - ((from + done) &
+							(STRING_STEP - 1)));
 
 		/* What is behind the end may be no memory, and long. */
 		if (copy_from_user(mm, to + done, from + done, part))

@@ -21,6 +21,7 @@ else
 	exit 1
 fi
 # Of its zeroed data the tables are placed so that few pages are written.
+# shellcheck disable=SC2002 # the maps are those of cat
 kept=$(LD_PRELOAD=$PWD/build/libmmkit-malloc.so cat /proc/self/smaps |
 	awk '/^[0-9a-f]+-/ { mine = data && / 00:00 0/
 			     data = /libmmkit-malloc/ && / rw-p / }

@@ -348,9 +348,8 @@ static void test_places(void **arg)
 	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++) {
 		u32 size = mt_sys.size_of[c];
 
-		assert_int_equal(mt_in_slabs(c) + mt_in_packs(c) +
-					 mt_in_runs(c),
-				 1);
+		assert_int_equal(
+			mt_in_slabs(c) + mt_in_packs(c) + mt_in_runs(c), 1);
 		if (mt_in_packs(c)) {
 			assert_true(size > 1u << MT_GRAIN_SHIFT);
 			nr++;

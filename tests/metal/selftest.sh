@@ -6,7 +6,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 image=build/release/selftest-kernel
-export TIMEOUT=${METAL_LIMIT:-300}
+export TIMEOUT="${METAL_LIMIT:-300}"
 if [ -n "${LONG:-}" ]; then
 	bad=0
 	for cpus in 1 2 4; do
