@@ -29,6 +29,7 @@ struct vm_area_struct;
 #define PF_MCE_PROCESS	 0x00000100u /* has a wish: PR_MCE_KILL */
 #define PF_MCE_EARLY	 0x00000200u /* tell at once of lost memory */
 #define PF_IDLE		 0x00000400u /* what a CPU runs that has no thread */
+#define PF_INIT		 0x00000800u /* of process 1: never a victim of OOM */
 
 /* mm_task.caps: what capabilities(7) allow beyond the limits. */
 #define MM_CAP_IPC_LOCK	    0x1u  /* RLIMIT_MEMLOCK does not bind */

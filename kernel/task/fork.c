@@ -469,6 +469,8 @@ static s64 clone_run(struct birth *b)
 		return err;
 	if (b->fresh)
 		tty_inherit(b->fresh, b->parent->proc);
+	if (b->a->flags & CLONE_THREAD)
+		c->mt->flags |= b->parent->mt->flags & PF_INIT;
 	mm_task_register_as(c->mt, b->parent->mt->comm, tid);
 	caps_to_mm(c);
 	/* Before anybody can know the number, and before the child can look. */

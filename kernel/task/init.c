@@ -153,6 +153,7 @@ static int init_run(struct task *t, struct init_start *s)
 		return err;
 	}
 	t->mt = machine_mm_task(t->thread);
+	t->mt->flags |= PF_INIT;
 	mm_task_register_as(t->mt, "init", 1);
 	caps_to_mm(t);
 	init_link(t);

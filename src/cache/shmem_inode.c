@@ -304,7 +304,8 @@ static int change_size(struct inode *inode, u64 size)
 	if (err)
 		return err;
 	i_size_write(inode, size);
-	if (size >= old && size_pages(size) >= size_pages(old))
+	/* Of the same size: what fallocate() put behind the end goes. */
+	if (size > old)
 		return 0;
 	/* Once before, for the many; once after for private copies that were
 	 * made in between. */

@@ -45,7 +45,7 @@ u64 oom_badness(const struct mm_task *task)
 {
 	s64 points;
 
-	if (!task->mm || (task->flags & (PF_KTHREAD | PF_EXITING)) ||
+	if (!task->mm || (task->flags & (PF_KTHREAD | PF_EXITING | PF_INIT)) ||
 	    task->oom_score_adj == -1000 ||
 	    (READ_ONCE(task->mm->flags) & MMF_OOM_SKIP))
 		return 0;

@@ -593,7 +593,7 @@ static void read_all(const char *path, u32 depth)
 	if (S_ISDIR(v->mode) && depth) {
 		l = xt_list(v, 7, &err);
 		for (u32 i = 0; i < l->nr && i < 40; i++) {
-			char sub[512];
+			char sub[1024];
 
 			if (strchr(l->name[i], '/') ||
 			    strlen(path) + strlen(l->name[i]) > 500)
