@@ -230,7 +230,7 @@ static int tree_body(void *arg)
 static void trees(void **state)
 {
 	(void)state;
-	FS_RUN(tree_body, .cpus = 2, .nodes = 2);
+	FS_RUN(tree_body, .mem = 64UL << 20, .cpus = 2, .nodes = 2);
 }
 
 /* ---- the machine's files ---------------------------------------------------
@@ -293,7 +293,7 @@ static int system_body(void *arg)
 static void system_files(void **state)
 {
 	(void)state;
-	FS_RUN(system_body, .cpus = 2, .nodes = 2);
+	FS_RUN(system_body, .mem = 64UL << 20, .cpus = 2, .nodes = 2);
 }
 
 /* ---- tunables --------------------------------------------------------------
