@@ -226,3 +226,18 @@ void args_run(const struct argp *argp, int argc, char **argv, unsigned flags,
 		exit(EXIT_USAGE);
 	argv[0] = verb;
 }
+
+void args_size_text(char buf[24], u64 bytes)
+{
+	static const char unit[] = "BKMGTP";
+	u32 u = 0;
+
+	while (bytes >= 1024 && bytes % 1024 == 0 && u < 5) {
+		bytes /= 1024;
+		u++;
+	}
+	if (u)
+		snprintf(buf, 24, "%llu%c", (unsigned long long)bytes, unit[u]);
+	else
+		snprintf(buf, 24, "%llu", (unsigned long long)bytes);
+}

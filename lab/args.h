@@ -56,4 +56,7 @@ bool args_pair(const char *s, struct args_pair *out,
 void args_run(const struct argp *argp, int argc, char **argv, unsigned flags,
 	      void *input);
 
+/* args_size_text: BYTES as args_size() reads them, "64M"; exact. */
+void args_size_text(char buf[24], u64 bytes);
+
 #endif

@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "args.h"
 #include "phys/layout.h"
 #include "replay.h"
 
@@ -16,21 +17,6 @@ static unsigned long long ull(u64 v)
 
 /* ---- the table --------------------------------------------------------------
  */
-
-static void size_text(char buf[24], u64 bytes)
-{
-	static const char unit[] = "BKMGTP";
-	u32 u = 0;
-
-	while (bytes >= 1024 && bytes % 1024 == 0 && u < 5) {
-		bytes /= 1024;
-		u++;
-	}
-	if (u)
-		snprintf(buf, 24, "%llu%c", ull(bytes), unit[u]);
-	else
-		snprintf(buf, 24, "%llu", ull(bytes));
-}
 
 static void over_min_text(char buf[24], const struct replay_result *r)
 {
@@ -178,7 +164,7 @@ static void cell(char buf[24], enum row_kind kind, u64 v)
 {
 	switch (kind) {
 	case ROW_SIZE:
-		size_text(buf, v);
+		args_size_text(buf, v);
 		break;
 	case ROW_MS:
 		snprintf(buf, 24, "%.1f", (double)v / 1e6);
@@ -214,8 +200,8 @@ static void print_anomalies(const struct replay_result *runs, u32 nr)
 
 		if (l->mem_bytes <= s->mem_bytes || l->pageins <= s->pageins)
 			continue;
-		size_text(a, s->mem_bytes);
-		size_text(b, l->mem_bytes);
+		args_size_text(a, s->mem_bytes);
+		args_size_text(b, l->mem_bytes);
 		printf("note: %s of memory took more page-ins (%llu) than %s "
 		       "(%llu): this policy is not a stack algorithm, and "
 		       "read-ahead counts\n",

@@ -12,26 +12,12 @@
 
 #include <jansson.h>
 
+#include "args.h"
 #include "run.h"
 
 static unsigned long long ull(u64 v)
 {
 	return v;
-}
-
-static void size_text(char buf[24], u64 bytes)
-{
-	static const char unit[] = "BKMGTP";
-	u32 u = 0;
-
-	while (bytes >= 1024 && bytes % 1024 == 0 && u < 5) {
-		bytes /= 1024;
-		u++;
-	}
-	if (u)
-		snprintf(buf, 24, "%llu%c", ull(bytes), unit[u]);
-	else
-		snprintf(buf, 24, "%llu", ull(bytes));
 }
 
 /* Swap-ins and pages of files; pgpgin counts both, in KiB. */
@@ -57,7 +43,7 @@ static void row_size(FILE *f, const char *name, u64 v)
 {
 	char buf[24];
 
-	size_text(buf, v);
+	args_size_text(buf, v);
 	fprintf(f, "%-22s %16s\n", name, buf);
 }
 
