@@ -779,16 +779,14 @@ static void cpu_flush_array(struct kmem_cache *s, struct kmem_cache_cpu *c)
 	} while (top > 0);
 }
 
-void cpu_flush(struct kmem_cache *s, struct kmem_cache_cpu *c)
+/* The slabs that C has to itself go to their nodes. */
+static void cpu_flush_slabs(struct kmem_cache *s, struct kmem_cache_cpu *c)
 {
 	struct page *slab;
 	unsigned long flags;
 	void *list;
 	u32 nr;
 
-	if (c == &kmem_sys.cpu_none)
-		return;
-	cpu_flush_array(s, c);
 	spin_lock_irqsave(&c->lock, flags);
 	cpu_link_fresh(s, c);
 	slab = c->slab;
@@ -804,12 +802,26 @@ void cpu_flush(struct kmem_cache *s, struct kmem_cache_cpu *c)
 	cpu_unfreeze_partial(s, c);
 }
 
+/*
+ * Slabs that objects go back to may be frozen, for the CPU that runs this,
+ * whichever that is by then. So all objects go first, of all CPUs, and then
+ * the slabs, which freezes nothing.
+ */
 void slab_drain(struct kmem_cache *s)
 {
-	/* First: what it gives back, CPUs may freeze. */
+	struct kmem_cache_cpu *c;
+
 	barn_drain(s);
-	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
-		cpu_flush(s, smp_load_acquire(&s->cpu[cpu]));
+	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
+		c = smp_load_acquire(&s->cpu[cpu]);
+		if (c != &kmem_sys.cpu_none)
+			cpu_flush_array(s, c);
+	}
+	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
+		c = smp_load_acquire(&s->cpu[cpu]);
+		if (c != &kmem_sys.cpu_none)
+			cpu_flush_slabs(s, c);
+	}
 }
 
 /* Empty slabs of N go to OUT, the others into an order: fullest first. */

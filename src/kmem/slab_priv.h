@@ -308,8 +308,6 @@ void slab_unfreeze(struct kmem_cache *s, struct page *slab, void *freelist,
 void node_list_slab(struct kmem_cache *s, struct kmem_cache_node *n,
 		    struct page *slab, union slab_word w);
 
-/* cpu_flush: all that C keeps goes to the nodes. */
-void cpu_flush(struct kmem_cache *s, struct kmem_cache_cpu *c);
 /* cpu_unfreeze_partial: C's frozen slabs but the current one. */
 void cpu_unfreeze_partial(struct kmem_cache *s, struct kmem_cache_cpu *c);
 

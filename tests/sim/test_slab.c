@@ -216,6 +216,68 @@ static void across_cpus(void **state)
 		       .mem = i % 3 ? 80UL << 20 : 0);
 }
 
+/* ---- giving all back
+ */
+
+/* A part of S for each of the first CPUS, and S empty. */
+static void warm_cpus(struct kmem_cache *s, int cpus)
+{
+	void *p[100];
+
+	for (int cpu = 0; cpu < cpus; cpu++) {
+		sim_set_cpu(port_self(), cpu);
+		for (u32 i = 0; i < ARRAY_SIZE(p); i++)
+			CHECK((p[i] = kmem_cache_alloc(s, GFP_KERNEL)));
+		for (u32 i = 0; i < ARRAY_SIZE(p); i++)
+			kmem_cache_free(s, p[i]);
+		CHECK(s->cpu[cpu] != &kmem_sys.cpu_none);
+	}
+	kmem_cache_shrink(s);
+}
+
+/*
+ * All objects of one slab lie in the arrays of two CPUs: giving the first's
+ * back freezes the slab, for a CPU whose slabs may have gone before.
+ */
+static int spread_body(void *arg)
+{
+	struct kmem_cache *s =
+		kmem_cache_create("spread", 256, 0, SLAB_NO_MERGE, NULL);
+	struct page *slab;
+	struct slab_count n;
+	void *p[200];
+	int left = 0;
+
+	(void)arg;
+	warm_cpus(s, 3);
+	sim_set_cpu(port_self(), 0);
+	for (u32 i = 0; i < ARRAY_SIZE(p); i++)
+		CHECK((p[i] = kmem_cache_alloc(s, GFP_KERNEL)));
+	slab = compound_head(view_to_page(p[0]));
+	for (u32 i = 0; i < ARRAY_SIZE(p); i++)
+		if (compound_head(view_to_page(p[i])) != slab)
+			kmem_cache_free(s, p[i]);
+		else
+			p[left++] = p[i];
+	kmem_cache_shrink(s);
+	slab_counts(s, &n);
+	CHECK_EQ(n.slabs, 1);
+	CHECK_EQ(n.active, n.objects);
+	while (left--) {
+		sim_set_cpu(port_self(), 1 + left % 2);
+		kmem_cache_free(s, p[left]);
+	}
+	sim_set_cpu(port_self(), 0);
+	CHECK_EQ(kmem_cache_destroy(s), 0);
+	return 0;
+}
+
+static void spread(void **state)
+{
+	(void)state;
+	TM_RUN(spread_body, .cpus = 3);
+}
+
 /* ---- an array that is in use
  * ------------------------------------------------------------ */
 
@@ -570,6 +632,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_caches),
 		cmocka_unit_test(across_cpus),
+		cmocka_unit_test(spread),
 		cmocka_unit_test(array_in_use),
 		cmocka_unit_test(rivals),
 		cmocka_unit_test(caches),
