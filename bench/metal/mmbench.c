@@ -31,7 +31,7 @@ enum {
 	ANY_FD = -1
 };
 
-static char *self; /* our own path */
+static char self[] = "/proc/self/exe";
 static u64 overhead;
 
 /* ---- output ----------------------------------------------------------------
@@ -250,13 +250,16 @@ static void bench_file(void)
 
 static void wait_child(long pid)
 {
+	int status = -1;
 	long got;
 
 	do
-		got = SYS(wait4, (u64)pid, 0, 0, 0);
+		got = SYS(wait4, (u64)pid, U64(&status), 0, 0);
 	while (got == -E_INTR);
 	if (got != pid)
 		fail("wait4", got);
+	if (status)
+		fail("child", status);
 }
 
 static long fork_or_fail(void)
@@ -624,7 +627,6 @@ static void bench_swap(u64 mib)
 int guest_main(int argc, char **argv, char **envp)
 {
 	(void)envp;
-	self = argv[0];
 	if (argc > 1 && same_text(argv[1], "nop"))
 		return 0;
 	if (argc > 2 && same_text(argv[1], "swap")) {

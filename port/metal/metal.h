@@ -165,6 +165,9 @@ _Noreturn void sched_idle(void);
 /* sched_block: the running thread, whose state is not THREAD_RUNS, leaves.
  * Interrupts off, pinned by nobody. */
 void sched_block(void);
+/* sched_place_new: T, which never ran, is due after who runs on its CPU: who
+ * starts a thread goes on. Interrupts off. */
+void sched_place_new(struct port_thread *t);
 /* sched_enqueue: T, off all CPUs and runnable, waits for one. Interrupts off.
  * WAKE: it slept. */
 void sched_enqueue(struct port_thread *t, bool wake);

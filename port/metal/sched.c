@@ -218,6 +218,19 @@ void sched_enqueue(struct port_thread *t, bool wake)
 		sched_resched(cpu);
 }
 
+void sched_place_new(struct port_thread *t)
+{
+	struct metal_rq *q = &metal_cpus[t->cpu]->rq;
+
+	port_spin_lock(&q->word);
+	if (q == &metal_this()->rq)
+		charge(q);
+	t->vtime = q->floor;
+	if (!q->curr->idle && before(t->vtime, q->curr->vtime))
+		t->vtime = q->curr->vtime;
+	port_spin_unlock(&q->word);
+}
+
 /* A thread that waits for another CPU and may run here; NULL: none. */
 static struct port_thread *steal(int cpu)
 {

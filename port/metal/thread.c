@@ -130,7 +130,7 @@ void machine_thread_start(struct port_thread *t)
 
 	mm_verify(t->state == THREAD_NEW);
 	t->state = THREAD_RUNS;
-	t->vtime = metal_cpus[t->cpu]->rq.floor;
+	sched_place_new(t);
 	sched_enqueue(t, true);
 	port_irq_restore(flags);
 }

@@ -310,7 +310,9 @@ void xa_destroy(struct xarray *xa, struct xa_preload *pl)
 /* ---- search
  * ----------------------------------------------------------------------- */
 
-void *xa_find(const struct xarray *xa, u64 *index, u64 max, enum xa_mark filter)
+/* The leaf and, in *INDEX, the number of what xa_find() finds; NULL: none. */
+static const struct xa_node *find_slot(const struct xarray *xa, u64 *index,
+				       u64 max, enum xa_mark filter)
 {
 	const struct xa_node *node = xa->top;
 	u64 at = *index;
@@ -337,12 +339,43 @@ void *xa_find(const struct xarray *xa, u64 *index, u64 max, enum xa_mark filter)
 			return NULL;
 		if (node->height == 1) {
 			*index = at;
-			return node->slots[slot];
+			return node;
 		}
 		node = node->slots[slot];
 		from = digit(at, node->height);
 	}
 	return NULL;
+}
+
+void *xa_find(const struct xarray *xa, u64 *index, u64 max, enum xa_mark filter)
+{
+	const struct xa_node *leaf = find_slot(xa, index, max, filter);
+
+	return leaf ? leaf->slots[digit(*index, 1)] : NULL;
+}
+
+u32 xa_extract(const struct xarray *xa, u64 *index, u64 max,
+	       enum xa_mark filter, void **entries, u32 nr)
+{
+	u64 at = *index, base, row;
+	const struct xa_node *leaf;
+	u32 n = 0;
+
+	mm_assert(max < UINT64_MAX);
+	leaf = nr ? find_slot(xa, &at, max, filter) : NULL;
+	if (!leaf)
+		return 0;
+	base = at & ~(u64)(XA_SLOTS - 1);
+	row = leaf->marks[filter] & (~0UL << (at - base));
+	if (max - base < XA_SLOTS - 1)
+		row &= ~(~0UL << (max - base + 1));
+	for (; row && n < nr; row &= row - 1) {
+		u32 slot = __ffs(row);
+
+		entries[n++] = leaf->slots[slot];
+		*index = base + slot + 1;
+	}
+	return n;
 }
 
 void *xa_find_after(const struct xarray *xa, u64 *index, u64 max,

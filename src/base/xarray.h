@@ -158,6 +158,15 @@ void *xa_find(const struct xarray *xa, u64 *index, u64 max,
 void *xa_find_after(const struct xarray *xa, u64 *index, u64 max,
 		    enum xa_mark filter);
 
+/*
+ * xa_extract: up to NR entries with the mark FILTER at or above *INDEX, up to
+ * MAX (below UINT64_MAX), lowest first, into ENTRIES. Stops early, but not
+ * before the first, where a node ends. Returns how many and moves *INDEX
+ * behind the last; 0, and *INDEX as it was: there are none.
+ */
+u32 xa_extract(const struct xarray *xa, u64 *index, u64 max,
+	       enum xa_mark filter, void **entries, u32 nr);
+
 /* Marks of the entry at INDEX; setting has no effect where none is present. */
 void xa_set_mark(struct xarray *xa, u64 index, enum xa_mark mark);
 void xa_clear_mark(struct xarray *xa, u64 index, enum xa_mark mark);

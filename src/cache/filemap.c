@@ -177,26 +177,35 @@ struct page *pagecache_get_page(struct address_space *mapping, u64 index,
 	return page;
 }
 
+/* Of ENTRIES[NR] the pages, each with a reference, to the front. */
+static u32 get_pages_of(struct page **entries, u32 nr)
+{
+	u32 n = 0;
+
+	for (u32 i = 0; i < nr; i++) {
+		if (xa_is_value(entries[i]))
+			continue;
+		get_page(entries[i]);
+		entries[n++] = entries[i];
+	}
+	return n;
+}
+
 u32 find_get_pages_range_tag(struct address_space *mapping, u64 *first,
 			     u64 last, enum xa_mark mark, u32 nr,
 			     struct page **pages)
 {
 	unsigned long flags;
-	u64 index = *first;
-	u32 n = 0;
-	void *entry;
+	u32 n = 0, got;
 
-	if (index > last)
-		return 0;
+	last = min(last, UINT64_MAX - 1);
 	mapping_lock(mapping, &flags);
-	for (entry = xa_find(&mapping->i_pages, &index, last, mark);
-	     entry && n < nr;
-	     entry = xa_find_after(&mapping->i_pages, &index, last, mark)) {
-		if (xa_is_value(entry))
-			continue;
-		get_page(entry);
-		pages[n++] = entry;
-		*first = index + 1;
+	while (n < nr && *first <= last) {
+		got = xa_extract(&mapping->i_pages, first, last, mark,
+				 (void **)pages + n, nr - n);
+		if (!got)
+			break;
+		n += get_pages_of(pages + n, got);
 	}
 	mapping_unlock(mapping, flags);
 	return n;

@@ -142,13 +142,9 @@ void kernel_join(struct pgtable *pt)
 	from = root_entry(&pgtable_sys.master, first);
 	to = root_entry(pt, first);
 	spin_lock(&pgtable_sys.lock);
-	for (u32 i = first; i < nr; i++, pt_next(&from), pt_next(&to)) {
-		pte_t e = pt_get(&from);
-
-		/* The fresh root holds none anywhere. */
-		if (!pte_none(e))
-			pt_set(&to, e);
-	}
+	/* Of one format, and nobody has the fresh root yet. */
+	mm_memcpy(to.entry, from.entry,
+		  (size_t)(nr - first) * pt->fmt->entry_bytes);
 	list_add_tail(&pt->sharing, &pgtable_sys.roots);
 	spin_unlock(&pgtable_sys.lock);
 }

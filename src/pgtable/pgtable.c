@@ -477,8 +477,11 @@ static u32 next_used(const struct paging_format *f, const struct page *table,
 
 	if (f->entry_bytes != sizeof(*entry))
 		return first;
-	while (first <= last && !READ_ONCE(entry[first]))
-		first++;
+	while (first <= last && !READ_ONCE(entry[first])) {
+		bool eight = first % 8 == 0 && first + 7 <= last;
+
+		first += eight && !OR_OF_8(entry + first) ? 8 : 1;
+	}
 	return first;
 }
 
@@ -494,8 +497,10 @@ static void free_below(struct pgtable *pt, struct page *table, int level,
 	uva_t end = min(base + (span << f->bits[level]) - 1, r->end - 1);
 	u32 last = pt_index(f, level, end);
 	u32 i = pt_index(f, level, max(base, r->start));
+	/* The tables that it links to: after so many there are none. */
+	u64 left = page_private(table);
 
-	for (; (i = next_used(f, table, i, last)) <= last; i++) {
+	for (; left && (i = next_used(f, table, i, last)) <= last; i++) {
 		uva_t va = base + i * span;
 		struct pt_slot slot = slot_in(f, table, level, va);
 		pte_t e = pt_get(&slot);
@@ -503,6 +508,7 @@ static void free_below(struct pgtable *pt, struct page *table, int level,
 
 		if (!pte_present(e))
 			continue;
+		left--;
 		child = pfn_to_page(pte_pfn(e));
 		if (level > 1)
 			free_below(pt, child, level - 1, va, r);

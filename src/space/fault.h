@@ -91,9 +91,12 @@ void fault_put_page(struct vm_fault *vmf);
 vm_fault_t fault_map_page(struct vm_fault *vmf, bool write);
 
 /* set_file_entry: SLOT, none, of vmf's table, locked, maps PAGE, locked, of a
- * file, whose reference goes to it. */
+ * file, whose reference goes to it. _uncounted: the caller counts it, with
+ * others, before the table is unlocked. */
 void set_file_entry(struct vm_fault *vmf, const struct pt_slot *slot,
 		    struct page *page, bool write, bool young);
+void set_file_entry_uncounted(struct vm_fault *vmf, const struct pt_slot *slot,
+			      struct page *page, bool write, bool young);
 
 /* The page cache as a provider (filemap_fault.c). */
 vm_fault_t filemap_fault(struct vm_fault *vmf);

@@ -61,14 +61,13 @@ void fault_put_page(struct vm_fault *vmf)
 	vmf->page = NULL;
 }
 
-void set_file_entry(struct vm_fault *vmf, const struct pt_slot *slot,
-		    struct page *page, bool write, bool young)
+void set_file_entry_uncounted(struct vm_fault *vmf, const struct pt_slot *slot,
+			      struct page *page, bool write, bool young)
 {
-	struct vm_area_struct *vma = vmf->vma;
+	const struct vm_area_struct *vma = vmf->vma;
 	pte_t e = pte_make(page_to_pfn(page), vma->vm_page_prot);
 
 	mm_assert(PageLocked(page));
-	mm_counter_add(vma->vm_mm, mm_counter(page), 1);
 	page_add_file_rmap(page);
 	if (unlikely(vma->vm_flags & VM_LOCKED))
 		mlock_page(page);
@@ -78,6 +77,13 @@ void set_file_entry(struct vm_fault *vmf, const struct pt_slot *slot,
 		e = pte_wrprotect(e);
 	e = young ? pte_mkyoung(e) : e;
 	pt_set(slot, pte_keep_watch(e, pt_get(slot)));
+}
+
+void set_file_entry(struct vm_fault *vmf, const struct pt_slot *slot,
+		    struct page *page, bool write, bool young)
+{
+	mm_counter_add(vmf->vma->vm_mm, mm_counter(page), 1);
+	set_file_entry_uncounted(vmf, slot, page, write, young);
 }
 
 /* The OOM reaper was here: fresh contents must not appear. Table locked. */

@@ -39,15 +39,22 @@ vm_fault_t filemap_fault(struct vm_fault *vmf)
 	}
 }
 
-/* May PAGE, found and tried, be mapped as it is? Locked then. */
-static bool map_pages_ready(struct address_space *mapping, struct page *page)
-{
-	u64 isize = i_size_read(mapping->host);
+/* What is mapped around a fault. Of NR_PAGES, as long as the table is locked:
+ * a truncation that changes it empties the table after. */
+struct around {
+	struct vm_fault *vmf;
+	const struct address_space *mapping;
+	u64 nr_pages; /* of the file */
+	bool faulted; /* the page of the fault itself was mapped */
+};
 
+/* May PAGE, found and tried, be mapped as it is? Locked then. */
+static bool map_pages_ready(const struct around *a, struct page *page)
+{
 	if (PageReadahead(page) || !PageUptodate(page) || !trylock_page(page))
 		return false;
-	if (page_mapping(page) == mapping && PageUptodate(page) &&
-	    (u64)page_index(page) << PAGE_SHIFT < isize)
+	if (page_mapping(page) == a->mapping && PageUptodate(page) &&
+	    page_index(page) < a->nr_pages)
 		return true;
 	unlock_page(page);
 	return false;
@@ -55,18 +62,38 @@ static bool map_pages_ready(struct address_space *mapping, struct page *page)
 
 /* Map PAGE, which carries a reference, if its place is free. True: the entry
  * has the reference. Table locked. */
-static bool map_one(struct vm_fault *vmf, struct page *page)
+static bool map_one(struct around *a, struct page *page)
 {
-	struct pt_slot slot = vmf->slot;
-	s64 at = (s64)page_index(page) - (s64)vmf->pgoff;
+	struct pt_slot slot = a->vmf->slot;
+	s64 at = (s64)page_index(page) - (s64)a->vmf->pgoff;
 
 	slot.entry = (char *)slot.entry + at * slot.fmt->entry_bytes;
-	if (!pte_none(pt_get(&slot)) ||
-	    !map_pages_ready(vmf->vma->vm_file->f_mapping, page))
+	if (!pte_none(pt_get(&slot)) || !map_pages_ready(a, page))
 		return false;
-	set_file_entry(vmf, &slot, page, false, at == 0);
+	set_file_entry_uncounted(a->vmf, &slot, page, false, at == 0);
 	unlock_page(page);
+	a->faulted |= at == 0;
 	return true;
+}
+
+/* Map what may be of PAGES[N]; those are NULL then. How many. Table locked. */
+static u32 map_batch(struct around *a, struct page **pages, u32 n)
+{
+	struct mm_struct *mm = a->vmf->vma->vm_mm;
+	enum mm_counter kind = MM_FILEPAGES;
+	u32 mapped = 0;
+
+	for (u32 i = 0; i < n; i++) {
+		if (!map_one(a, pages[i]))
+			continue;
+		kind = mm_counter(pages[i]);
+		pages[i] = NULL;
+		mapped++;
+	}
+	/* A mapping's pages are all of one kind. */
+	if (mapped)
+		mm_counter_add(mm, kind, mapped);
+	return mapped;
 }
 
 #define MAP_PAGES_BATCH 16u
@@ -74,29 +101,19 @@ static bool map_one(struct vm_fault *vmf, struct page *page)
 vm_fault_t filemap_map_pages(struct vm_fault *vmf, u64 start, u64 end)
 {
 	struct file *file = vmf->vma->vm_file;
+	struct around a = {.vmf = vmf, .mapping = file->f_mapping};
 	struct page *pages[MAP_PAGES_BATCH];
 	u32 n, mapped = 0, misses;
-	vm_fault_t ret = 0;
 
 	mm_assert(start <= vmf->pgoff && vmf->pgoff <= end);
 	n = find_get_pages_range(file->f_mapping, &start, end, MAP_PAGES_BATCH,
 				 pages);
 	pt_lock(&vmf->slot);
+	a.nr_pages = PFN_UP(i_size_read(a.mapping->host));
 	/* The OOM reaper empties private mappings: nothing comes back. */
-	if (!(vmf->vma->vm_flags & VM_SHARED) &&
-	    (READ_ONCE(vmf->vma->vm_mm->flags) & MMF_UNSTABLE))
-		goto out;
-	for (u32 i = 0; i < n; i++) {
-		u64 index = page_index(pages[i]);
-
-		if (!map_one(vmf, pages[i]))
-			continue;
-		pages[i] = NULL;
-		mapped++;
-		if (index == vmf->pgoff)
-			ret = VM_FAULT_NOPAGE;
-	}
-out:
+	if ((vmf->vma->vm_flags & VM_SHARED) ||
+	    !(READ_ONCE(vmf->vma->vm_mm->flags) & MMF_UNSTABLE))
+		mapped = map_batch(&a, pages, n);
 	pt_unlock(&vmf->slot);
 	for (u32 i = 0; i < n; i++)
 		if (pages[i])
@@ -105,7 +122,7 @@ out:
 	misses = READ_ONCE(file->f_ra.mmap_miss);
 	if (mapped && misses)
 		WRITE_ONCE(file->f_ra.mmap_miss, misses - min(misses, mapped));
-	return ret;
+	return a.faulted ? VM_FAULT_NOPAGE : 0;
 }
 
 vm_fault_t filemap_page_mkwrite(struct vm_fault *vmf)

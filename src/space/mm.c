@@ -216,31 +216,54 @@ void mm_hiwater_update(struct mm_struct *mm)
 		WRITE_ONCE(mm->hiwater_rss, now);
 }
 
+/* Mappings with less between them than this are looked for tables together. */
+#define CLUSTER_GAP (1UL << 30)
+
+/*
+ * The tables of MM, whose mappings have nothing in them any more. Where there
+ * is no mapping there is no table: upper ones need not be searched there.
+ */
+static void exit_tables(struct mm_struct *mm, struct mmu_gather *tlb)
+{
+	struct pt_free_range r = {.free = tlb_remove_table, .arg = tlb};
+	struct vm_area_struct *vma;
+
+	for_each_vma (vma, mm) {
+		if (r.end && vma->vm_start - r.end >= CLUSTER_GAP) {
+			r.ceiling = vma->vm_start;
+			pgtable_free_range(&mm->pt, &r);
+			r.end = 0;
+		}
+		if (!r.end)
+			r.start = vma->vm_start;
+		r.end = vma->vm_end;
+	}
+	r.ceiling = 0;
+	if (r.end)
+		pgtable_free_range(&mm->pt, &r);
+}
+
 /* Everything that is mapped goes, in one gather with one flush at the end. */
 static void exit_mmap(struct mm_struct *mm)
 {
-	struct pt_free_range all = {0, mm->layout.task_size, 0,
-				    0, tlb_remove_table,     NULL};
-	struct vm_area_struct *vma, *next;
+	struct vm_area_struct *vma;
 	struct mmu_gather tlb;
 
 	mmap_write_lock(mm);
 	mm_gather_init(&tlb, mm);
 	tlb.full = true;
-	all.arg = &tlb;
 	for_each_vma (vma, mm)
 		zap_range(&tlb, vma, vma->vm_start, vma->vm_end);
-	list_for_each_entry_safe (vma, next, &mm->mmap, vm_list) {
+	for_each_vma (vma, mm) {
 		unlink_anon_vmas(vma);
 		vma_file_unlink(vma);
 		vma_close(vma);
 		if (vma_accountable(vma->vm_flags))
 			vm_unaccount(vma_pages(vma));
 		vm_stat_account(mm, vma->vm_flags, -(s64)vma_pages(vma));
-		vma_unlink(mm, vma);
-		vma_retire(vma);
 	}
-	pgtable_free_range(&mm->pt, &all);
+	exit_tables(mm, &tlb);
+	vma_retire_all(mm);
 	tlb_finish(&tlb);
 	mmap_write_unlock(mm);
 	mm_verify(mm->total_vm == 0 && mm->map_count == 0);

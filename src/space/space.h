@@ -257,6 +257,8 @@ void vma_mark(struct vm_area_struct *vma);
 void vma_set_flags(struct vm_area_struct *vma, u64 flags);
 /* vma_wait_unseen: VMA left the tree; until no fault even looks at it. */
 void vma_wait_unseen(struct vm_area_struct *vma);
+/* The same for all that MM had. */
+void mm_wait_unseen(struct mm_struct *mm);
 
 /*
  * vma_assert_changing: debug builds stop unless VMA may be changed by who
@@ -293,6 +295,8 @@ void vma_free(struct vm_area_struct *vma);
 /* vma_retire: the same for one that was, and left it: once nobody can still
  * look at it. (M) for writing. May sleep. */
 void vma_retire(struct vm_area_struct *vma);
+/* vma_retire_all: vma_unlink() and vma_retire() for all of MM's. */
+void vma_retire_all(struct mm_struct *mm);
 /* vma_link / vma_unlink: into and out of tree and list. (M) for writing. */
 void vma_link(struct mm_struct *mm, struct vm_area_struct *vma);
 void vma_unlink(struct mm_struct *mm, struct vm_area_struct *vma);

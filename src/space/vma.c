@@ -238,11 +238,35 @@ static void vma_free_epoch(struct epoch_head *head)
 	kmem_cache_free(space_sys.vma_cache, vma);
 }
 
+/* VMA is out of the tree, and no claim on it is left. */
+static void vma_free_later(struct vm_area_struct *vma)
+{
+	vma_put_refs(vma);
+	epoch_defer(&vma->epoch, vma_free_epoch);
+}
+
 void vma_retire(struct vm_area_struct *vma)
 {
 	vma_wait_unseen(vma);
-	vma_put_refs(vma);
-	epoch_defer(&vma->epoch, vma_free_epoch);
+	vma_free_later(vma);
+}
+
+void vma_retire_all(struct mm_struct *mm)
+{
+	struct vm_area_struct *vma, *next;
+
+	mm_start_write_all(mm);
+	tree_change_begin(mm);
+	mm->mm_rb = RB_ROOT;
+	tree_change_end(mm);
+	for_each_vma (vma, mm)
+		WRITE_ONCE(vma->vm_life, VMA_LEFT);
+	mm->map_count = 0;
+	mm_wait_unseen(mm);
+	list_for_each_entry_safe (vma, next, &mm->mmap, vm_list) {
+		list_del_init(&vma->vm_list);
+		vma_free_later(vma);
+	}
 }
 
 void vma_link(struct mm_struct *mm, struct vm_area_struct *vma)

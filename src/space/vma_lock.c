@@ -252,6 +252,12 @@ void vma_wait_unseen(struct vm_area_struct *vma)
 	wait_for_claims(vma->vm_mm, vma);
 }
 
+void mm_wait_unseen(struct mm_struct *mm)
+{
+	smp_mb();
+	wait_for_claims(mm, NULL);
+}
+
 void vma_set_flags(struct vm_area_struct *vma, u64 flags)
 {
 	vma_start_write(vma);

@@ -616,6 +616,33 @@ static void xa_do_find(struct xa_run *run, u64 from)
 	assert_ptr_equal(got, m ? m->entry : NULL);
 }
 
+/* Entries come as xa_find() finds them, one after the other, of one leaf. */
+static void xa_do_extract(struct xa_run *run, u64 from)
+{
+	u32 filter = (u32)prng_below(&run->r, XA_PRESENT + 1);
+	u32 nr = (u32)prng_below(&run->r, 20), n;
+	u64 max = prng_one_in(&run->r, 2) ? UINT64_MAX - 1
+					  : from + prng_below(&run->r, 200);
+	u64 at = from, seek = from;
+	void *got[20];
+	struct model *m;
+
+	max = min(max, UINT64_MAX - 1);
+	n = xa_extract(&run->xa, &at, max, (enum xa_mark)filter, got, nr);
+	assert_true(n <= nr);
+	for (u32 i = 0; i < n; i++) {
+		m = model_next(run, seek, max, filter);
+		assert_non_null(m);
+		assert_ptr_equal(got[i], m->entry);
+		seek = m->index + 1;
+	}
+	assert_int_equal(at, seek);
+	m = model_next(run, seek, max, filter);
+	/* There is more, and room: a leaf ended. */
+	if (m && n < nr)
+		assert_true(n && m->index / XA_SLOTS > (seek - 1) / XA_SLOTS);
+}
+
 static void xa_compare_all(struct xa_run *run)
 {
 	u64 index, n = 0, before = 0;
@@ -660,8 +687,10 @@ static void xarray_random(void **state)
 			xa_do_erase(run, index);
 		else if (op < 8)
 			xa_do_mark(run, index);
-		else
+		else if (op == 8)
 			xa_do_find(run, index);
+		else
+			xa_do_extract(run, index);
 		if (k % 200 == 0)
 			xa_compare_all(run);
 	}
