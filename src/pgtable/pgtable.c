@@ -527,10 +527,28 @@ static void free_below(struct pgtable *pt, struct page *table, int level,
 	}
 }
 
+/* Does a leaf table's whole span touch R and lie within its limits? If none
+ * does, neither does an upper one's. */
+static bool may_free_any(const struct paging_format *f,
+			 const struct pt_free_range *r)
+{
+	u64 span = pt_span(f, 1);
+	uva_t first = ALIGN_DOWN(r->start, span);
+	uva_t last = ALIGN_DOWN(r->end - 1, span);
+
+	if (first < r->floor)
+		first += span;
+	if (r->ceiling && r->ceiling - last < span)
+		last -= span;
+	return first <= last;
+}
+
 void pgtable_free_range(struct pgtable *pt, const struct pt_free_range *r)
 {
 	mm_assert(r->start < r->end);
 	mm_assert(r->floor <= r->start);
+	if (!may_free_any(pt->fmt, r))
+		return;
 	free_below(pt, pfn_to_page(pt->root_pfn), pt->fmt->levels - 1, 0, r);
 }
 
