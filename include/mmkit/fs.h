@@ -145,6 +145,8 @@ struct inode {
 	void *i_vnode;	 /* (C) the kernel's: names, owner, times; or NULL */
 };
 
+struct port_bdev;
+
 /* One task's, or one daemon's, wish about write-back. */
 enum writeback_sync_modes {
 	WB_SYNC_NONE, /* start what can be started without waiting */
@@ -199,6 +201,11 @@ struct address_space_operations {
 	bool (*releasepage)(struct page *page, gfp_t gfp);
 	/* PAGE has left the cache; its mapping is gone. May be NULL. */
 	void (*freepage)(struct page *page);
+	/* Page INDEX of the file is page *DISK of *BDEV, and nowhere else until
+	 * somebody writes the file or cuts it (i_rwsem held). 0; -ENXIO: a
+	 * hole; -EXDEV: not a whole page there; -EIO. NULL: no such place. */
+	int (*bmap)(struct address_space *mapping, u64 index,
+		    struct port_bdev **bdev, u64 *disk);
 	/* Contents and state of PAGE go to NEWPAGE, both locked (move/). */
 	int (*migratepage)(struct address_space *mapping, struct page *newpage,
 			   struct page *page, int mode);

@@ -622,6 +622,35 @@ static int ext2_fsync(struct file *file, u64 start, u64 end, bool datasync)
 	return err ? err : err2;
 }
 
+/* ---- where it lies ---------------------------------------------------------
+ */
+
+/* As a_ops->bmap: of small blocks a page must be a whole page of the disk. */
+static int ext2_bmap(struct address_space *mapping, u64 index,
+		     struct port_bdev **bdev, u64 *disk)
+{
+	struct ext2_inode *ei = ext2_of_inode(mapping->host);
+	u32 n = blocks_per_page(ei->fs), first = 0;
+
+	for (u32 i = 0; i < n; i++) {
+		u32 block;
+		bool fresh;
+		int err = ext2_map(ei, index * n + i, false, &block, &fresh);
+
+		if (err)
+			return err;
+		if (!block)
+			return -ENXIO;
+		if (i == 0)
+			first = block;
+		else if (block != first + i)
+			return -EXDEV;
+	}
+	*bdev = ei->fs->bdev;
+	*disk = first / n;
+	return first % n ? -EXDEV : 0;
+}
+
 /* ---- inodes ----------------------------------------------------------------
  */
 
@@ -642,6 +671,7 @@ const struct address_space_operations ext2_aops = {
 	.writepages = ext2_writepages,
 	.write_begin = ext2_write_begin,
 	.write_end = ext2_write_end,
+	.bmap = ext2_bmap,
 };
 
 const struct file_operations ext2_fops = {

@@ -389,6 +389,8 @@ int do_truncate(struct vnode *v, u64 size)
 			  .mtime = now,
 			  .ctime = now};
 
+	if (v->inode->i_flags & S_SWAPFILE)
+		return -ETXTBSY;
 	if (size > v->inode->i_sb->s_maxbytes)
 		return -EFBIG;
 	if (size > i_size_read(v->inode) && current &&

@@ -69,6 +69,8 @@ int may_delete(const struct dentry *dir, const struct dentry *d, bool is_dir)
 		return err;
 	if (sticky_forbids(dir->vnode, d->vnode))
 		return -EPERM;
+	if (d->vnode->inode && (d->vnode->inode->i_flags & S_SWAPFILE))
+		return -EPERM;
 	if (is_dir && !S_ISDIR(d->vnode->mode))
 		return -ENOTDIR;
 	if (!is_dir && S_ISDIR(d->vnode->mode))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * swap_sys.c - swapon(2) and swapoff(2) of block devices. A swap file in a file
- * system is refused with EINVAL: pages in it may be anywhere on the disk.
+ * swap_sys.c - swapon(2) and swapoff(2) of block devices, and of files in a
+ * file system that can say where on its disk they lie (ext2). Files elsewhere,
+ * and with holes, are refused with EINVAL.
  */
 #include <mmkit/slab.h>
 
@@ -11,6 +12,7 @@
 #include "vfs.h"
 
 #define CAP_SYS_ADMIN	    21
+#define O_RDWR		    2u
 #define SWAP_FLAG_PREFER    0x8000u
 #define SWAP_FLAG_PRIO_MASK 0x7fffu
 #define SWAP_FLAG_DISCARD   0x70000u /* no disk here forgets */
@@ -18,40 +20,77 @@
 /* Without a priority: each lower than the one before. */
 static s16 next_priority = -2;
 
-/* The disk that the user's PATH names. */
-static int swap_disk(uva_t path, struct port_bdev **out)
+/* What the user's path names: a disk, or a regular file. */
+struct swap_at {
+	char path[PATH_MAX];
+	struct port_bdev *bdev; /* NULL: the file */
+	struct file *file;	/* open for writing */
+};
+
+/* Fill AT, ours to give back by swap_put(), from the user's PATH. */
+static int swap_find(uva_t path, struct swap_at **out)
 {
-	char *buf;
+	struct swap_at *at;
 	int err;
 
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
-	buf = kmalloc(PATH_MAX, GFP_KERNEL);
-	if (!buf)
+	at = kzalloc(sizeof(*at), GFP_KERNEL);
+	if (!at)
 		return -ENOMEM;
-	err = user_path(buf, path);
+	err = user_path(at->path, path);
 	if (!err)
-		err = blkdev_by_path(buf, out);
-	kfree(buf);
-	return err == -ENOTBLK ? -EINVAL : err;
+		err = blkdev_by_path(at->path, &at->bdev);
+	if (err == -ENOTBLK) {
+		at->file = vfs_open(AT_FDCWD, at->path, O_RDWR, 0);
+		err = IS_ERR(at->file) ? (int)PTR_ERR(at->file) : 0;
+	}
+	if (err)
+		kfree(at);
+	else
+		*out = at;
+	return err == -EISDIR ? -EINVAL : err;
+}
+
+static void swap_put(struct swap_at *at)
+{
+	if (at->file)
+		fput(at->file);
+	kfree(at);
+}
+
+/* The file's whole name, as /proc/swaps has it. */
+static int swapon_named(struct swap_at *at, s16 prio)
+{
+	char *name = kzalloc(PATH_MAX, GFP_KERNEL);
+	int err;
+
+	if (!name)
+		return -ENOMEM;
+	err = (int)file_path(at->file, name, PATH_MAX);
+	if (err >= 0)
+		err = swapon_file(at->file, name, prio);
+	kfree(name);
+	return err;
 }
 
 static s64 sys_swapon(const struct sys_args *s)
 {
 	u32 flags = (u32)s->a[1];
-	struct port_bdev *bdev;
+	struct swap_at *at;
 	s16 prio;
 	int err;
 
 	if (flags &
 	    ~(SWAP_FLAG_PREFER | SWAP_FLAG_PRIO_MASK | SWAP_FLAG_DISCARD))
 		return -EINVAL;
-	err = swap_disk(s->a[0], &bdev);
+	err = swap_find(s->a[0], &at);
 	if (err)
 		return err;
 	prio = flags & SWAP_FLAG_PREFER ? (s16)(flags & SWAP_FLAG_PRIO_MASK)
 					: READ_ONCE(next_priority);
-	err = swapon(bdev, prio);
+	err = at->bdev ? swapon(at->bdev, prio) : swapon_named(at, prio);
+	swap_put(at);
 	if (err < 0)
 		return err;
 	if (!(flags & SWAP_FLAG_PREFER))
@@ -61,10 +100,14 @@ static s64 sys_swapon(const struct sys_args *s)
 
 static s64 sys_swapoff(const struct sys_args *s)
 {
-	struct port_bdev *bdev;
-	int err = swap_disk(s->a[0], &bdev);
+	struct swap_at *at;
+	int err = swap_find(s->a[0], &at);
 
-	return err ? err : swapoff(bdev);
+	if (err)
+		return err;
+	err = at->bdev ? swapoff(at->bdev) : swapoff_file(at->file->f_inode);
+	swap_put(at);
+	return err;
 }
 
 void swap_sys_init(void)

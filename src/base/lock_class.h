@@ -67,6 +67,7 @@
 	X(F_LOCK, "f_lock") /* errors told to one open file */                 \
 	X(INODE_LIST, "inode_list") /* all inodes, dirty inodes */             \
 	X(I_PAGES, "i_pages")	    /* page cache of one mapping */            \
+	X(SWAP_SLOTS, "swap_slots") /* slots that one CPU keeps */             \
 	X(SWAP_INFO, "swap_info")                                              \
 	X(SWAP_CACHE, "swap_cache")                                            \
 	X(SWAP_AVAIL, "swap_avail")                                            \

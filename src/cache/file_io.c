@@ -397,12 +397,15 @@ s64 generic_perform_write(struct file *file, struct iov_iter *iter, u64 *pos)
 	return total ? total : n;
 }
 
-/* Where a write may go and how much: 0 or -EFBIG. */
+/* Where a write may go and how much: 0, -EFBIG, -ETXTBSY (swap lies there).
+ */
 static int write_checks(struct file *file, struct iov_iter *iter, u64 *pos)
 {
 	struct inode *inode = file->f_mapping->host;
 	u64 max_bytes = inode->i_sb->s_maxbytes;
 
+	if (inode->i_flags & S_SWAPFILE)
+		return -ETXTBSY;
 	if (file->f_flags & O_APPEND)
 		*pos = i_size_read(inode);
 	if (*pos >= max_bytes)

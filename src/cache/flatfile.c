@@ -378,6 +378,15 @@ static void flat_release(struct inode *inode)
 			container_of(inode, struct flat_inode, inode));
 }
 
+/* Page N is page N. */
+static int flat_bmap(struct address_space *mapping, u64 index,
+		     struct port_bdev **bdev, u64 *disk)
+{
+	*bdev = flatfile_bdev(mapping->host);
+	*disk = index;
+	return 0;
+}
+
 static const struct inode_operations flat_iops = {
 	.release = flat_release,
 	.setsize = flat_setsize,
@@ -389,6 +398,7 @@ static const struct address_space_operations flat_aops = {
 	.writepage = flat_writepage,
 	.writepages = flat_writepages,
 	.write_begin = flat_write_begin,
+	.bmap = flat_bmap,
 };
 
 static const struct file_operations flat_fops = {

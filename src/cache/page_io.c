@@ -28,14 +28,16 @@ static struct port_bio *bio_new(struct page *page, enum port_bio_op op,
 				gfp_t gfp)
 {
 	swp_entry_t entry = page_swap_entry(page);
+	const struct swap_info *si = cache_sys.swap[swp_type(entry)];
 	struct port_bio *bio =
 		kmem_cache_alloc(cache_sys.bio_cache, gfp | __GFP_NOWARN);
 
 	if (!bio)
 		return NULL;
-	bio->bdev = cache_sys.swap[swp_type(entry)]->bdev;
+	bio->bdev = si->bdev;
 	bio->op = op;
-	bio->sector = swp_offset(entry) * SECTORS_PER_PAGE;
+	bio->sector =
+		swap_disk_page(si, (u32)swp_offset(entry)) * SECTORS_PER_PAGE;
 	bio->nr_pages = 1;
 	bio->pfn[0] = page_to_pfn(page);
 	bio->private = page;

@@ -22,25 +22,49 @@
 #define SWAP_MAX_PAGES	   (1u << 27) /* what struct page's private holds */
 #define SWAP_MAP_PER_CHUNK (PAGE_SIZE / sizeof(u16))
 
-/* A slot's word in the map: entries that refer to it, and the cache bit. */
-#define SWAP_HAS_CACHE 0x8000u
-#define SWAP_MAP_BAD   0x7fffu
-#define SWAP_MAP_MAX   0x7ffeu
+/* A slot's word in the map: entries that refer to it, the cache bit, and that
+ * there are more entries than the word has room for: struct swap_more. */
+#define SWAP_HAS_CACHE	0x8000u
+#define SWAP_CONTINUED	0x4000u
+#define SWAP_MAP_BAD	0x3fffu
+#define SWAP_MAP_MAX	0x3ffeu
+#define SWAP_COUNT_MASK 0x3fffu
+#define SWAP_MORE_STEP	0x2000u /* of a count that goes on elsewhere */
+
+/* The rest of a slot's count. */
+struct swap_more {
+	struct swap_more *next;
+	u32 offset;
+	u64 count; /* a multiple of SWAP_MORE_STEP */
+};
+
+/* Slots [START, START + NR) of an area lie at pages DISK on of its device. */
+struct swap_extent {
+	u32 start, nr;
+	u64 disk;
+};
 
 /* One swap area. (S) lock, (K) cache_lock. */
 struct swap_info {
 	spinlock_t lock;
-	u32 type;	 /* constant */
-	s16 prio;	 /* constant while in use */
-	bool in_use;	 /* (S) entries may be allocated */
-	bool going;	 /* (A) nothing is left: no new user */
-	u32 users;	 /* (A) read-ins under way, which hold no slot */
-	u32 max;	 /* slots, the header's included */
-	u32 pages;	 /* usable slots */
-	u32 inuse_pages; /* (S) */
+	u32 type;	  /* constant */
+	s16 prio;	  /* constant while in use */
+	bool in_use;	  /* (S) entries may be allocated */
+	bool going;	  /* (A) nothing is left: no new user */
+	u32 users;	  /* (A) read-ins under way, which hold no slot */
+	u32 max;	  /* slots, the header's included */
+	u32 pages;	  /* usable slots */
+	u32 inuse_pages;  /* (S) */
+	u32 slots_cached; /* (A) of them, in CPUs' caches: nobody's yet */
+	u64 turn;	  /* (A) when it last was this area's */
 	struct port_bdev *bdev;
-	u16 **map;	    /* (S) chunks of SWAP_MAP_PER_CHUNK words */
-	u16 *cluster_count; /* (S) slots taken in each cluster */
+	struct inode *file; /* it lies in this file, held; NULL: a device */
+	char *name;	    /* the file's path, ours; NULL: the device's name */
+	struct swap_extent *extents; /* of a file, by start; constant */
+	u32 nr_extents;
+	u16 **map;		/* (S) chunks of SWAP_MAP_PER_CHUNK words */
+	struct swap_more *more; /* (S) counts that went beyond their words */
+	u16 *cluster_count;	/* (S) slots taken in each cluster */
 	u32 nr_clusters;
 	u32 cluster_rotor; /* (S) where the search for a cluster goes on */
 	u32 cpu_next[MM_NR_CPUS]; /* (S) next slot to try; 0: need a cluster */
@@ -57,6 +81,14 @@ struct swap_ra_state {
 	u64 last;   /* entry of the last fault */
 };
 
+/* One CPU's slots to come. Under lock. */
+#define SWAP_BATCH 64u
+struct swap_slots {
+	spinlock_t lock;
+	u32 next, nr, type; /* slot[next .. nr) of area TYPE are there */
+	u32 slot[SWAP_BATCH];
+};
+
 struct cache_state {
 	struct mutex swapon_mutex; /* one swapon at a time */
 	struct swap_info *swap[MAX_SWAPFILES];
@@ -64,6 +96,8 @@ struct cache_state {
 	u32 max_slots; /* of one area; constant */
 	u64 nr_swap_pages;    /* atomic: free slots of all areas */
 	u64 total_swap_pages; /* atomic */
+	u64 swap_turns;	      /* (A) given so far */
+	struct swap_slots slots[MM_NR_CPUS];
 	struct swap_ra_state ra;
 	u32 page_cluster; /* tunable: log2 of the read-ahead limit */
 	struct kmem_cache *node_cache, *bio_cache;
@@ -87,7 +121,7 @@ static inline u32 nr_swap_areas(void)
 void cache_reset(void);
 int cache_init(const struct paging_format *format) MM_MUST_CHECK;
 
-/* ---- areas (swapfile.c)
+/* ---- areas (swapon.c)
  * ------------------------------------------------------ */
 
 /*
@@ -101,19 +135,38 @@ int cache_init(const struct paging_format *format) MM_MUST_CHECK;
 int swapon(struct port_bdev *bdev, s16 prio) MM_MUST_CHECK;
 
 /*
+ * swapon_file: the same in FILE, open for writing, of a file system that says
+ * where its pages lie (a_ops.bmap); NAME is copied, for /proc/swaps. Pages of
+ * the file that are no whole pages of the disk are bad slots. The file is
+ * S_SWAPFILE until swapoff: it cannot be written, cut or removed (ETXTBSY,
+ * EPERM), and must not be when it is called. Errors as swapon(), and -EINVAL:
+ * no regular file, a file system without bmap, a file with holes or in pieces
+ * of several disks; -EBUSY: it is a swap file already. May sleep.
+ */
+int swapon_file(struct file *file, const char *name, s16 prio) MM_MUST_CHECK;
+
+/* swap_disk_page: the page of SI's device where slot OFFSET lies. */
+u64 swap_disk_page(const struct swap_info *si, u32 offset);
+
+/* swap_area_name: as /proc/swaps has it. */
+const char *swap_area_name(const struct swap_info *si);
+
+/*
  * swap_header_init: write into PAGE_BYTES (one page) a header for an area of
  * PAGES pages, the header included, as mkswap(8) would.
  */
 void swap_header_init(void *page_bytes, u32 pages);
 
 /*
- * The area's part of swapoff() (src/space/swapoff.c). begin: BDEV's area gives
- * out no slot more, and its slots do not count as swap; NULL: there is none, or
- * somebody is at it. cancel: as before begin. drop_cached: slots that only the
- * cache has are freed; how many slots are left. finish: none is left; the area
- * is gone when it returns. Context: may sleep.
+ * The area's part of swapoff() (src/space/swapoff.c). begin: the area in FILE
+ * (NULL: on BDEV itself) gives out no slot more, and its slots do not count as
+ * swap; NULL: there is none, or somebody is at it. cancel: as before begin.
+ * drop_cached: slots that only the cache has are freed; how many slots are
+ * left. finish: none is left; the area is gone when it returns. Context: may
+ * sleep.
  */
-struct swap_info *swapoff_begin(struct port_bdev *bdev);
+struct swap_info *swapoff_begin(const struct port_bdev *bdev,
+				const struct inode *file);
 void swapoff_cancel(struct swap_info *si);
 u32 swapoff_drop_cached(struct swap_info *si);
 void swapoff_finish(struct swap_info *si);
@@ -135,26 +188,46 @@ void swap_area_put(swp_entry_t entry);
  * entry is left in any page table or cache (verified). */
 void swap_areas_release(void);
 
+/* ---- slots (swap_slots.c: which; swapfile.c: whose)
+ * ------------------------------------------------------ */
+
+void swap_slots_init(void);
+
+/* swap_slots_drain: what CPUs keep goes back to the areas. How many slots. Any
+ * context that may take a lock. */
+u32 swap_slots_drain(void);
+
+/* swap_slot_word: OFFSET's word, for SI's lock's holder. swap_slot_take: it
+ * is free and becomes WORD. swap_slot_entries: how many entries refer to it. */
+static inline u16 *swap_slot_word(const struct swap_info *si, u64 offset)
+{
+	return &si->map[offset / SWAP_MAP_PER_CHUNK]
+		       [offset % SWAP_MAP_PER_CHUNK];
+}
+void swap_slot_take(struct swap_info *si, u32 offset, u16 word);
+u64 swap_slot_entries(const struct swap_info *si, u32 offset);
+
 /*
  * get_swap_page: a free slot, marked as cached, with no entries; val 0 when
  * there is none. Fault injection: FAIL_SWAP_SLOT.
  */
 swp_entry_t get_swap_page(void);
 
-/* swap_duplicate: one entry more refers to ENTRY. 0, -ENOMEM at the limit. */
+/* swap_duplicate: one entry more refers to ENTRY. 0, or -ENOMEM: its count
+ * needs a continuation, and there is no memory without waiting. Any context. */
 int swap_duplicate(swp_entry_t entry) MM_MUST_CHECK;
 
 /* swap_free: one entry less; a slot without entries and cache is free. */
 void swap_free(swp_entry_t entry);
 
 /* swapcache_prepare: reserve the cache bit to read ENTRY in. 0, -EEXIST
- * (somebody has it or is at it), -ENOENT (the slot is free by now). */
+ * (somebody has it or is at it), -ENOENT (no entry names the slot by now). */
 int swapcache_prepare(swp_entry_t entry) MM_MUST_CHECK;
 
 /* swapcache_free: give the cache bit back. */
 void swapcache_free(swp_entry_t entry);
 
-/* swap_count: entries that refer to ENTRY now. */
+/* swap_count: entries that refer to ENTRY now, 2^32 - 1 at most. */
 u32 swap_count(swp_entry_t entry);
 
 /* swap_slot_used: ENTRY names a slot of an area, taken, not bad: for

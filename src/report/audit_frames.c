@@ -47,7 +47,8 @@ static bool is_swap_table(u64 pfn)
 		const struct swap_info *si = swap_area(t);
 
 		if (si && (in_frame(si->map, pfn) ||
-			   in_frame(si->cluster_count, pfn)))
+			   in_frame(si->cluster_count, pfn) ||
+			   in_frame(si->extents, pfn)))
 			return true;
 	}
 	return false;

@@ -64,15 +64,16 @@ static void count_swap_map(struct audit *a, struct swap_info *si)
 	mm_assert(si && si->map && si->inuse_pages <= si->pages);
 	spin_lock(&si->lock);
 	for (u32 off = 0; off < si->max; off++) {
-		u16 w = si->map[off / SWAP_MAP_PER_CHUNK]
-			       [off % SWAP_MAP_PER_CHUNK];
+		u16 w = *swap_slot_word(si, off);
 
 		if (w == 0 || w == SWAP_MAP_BAD)
 			continue;
 		a->swap_cached += (w & SWAP_HAS_CACHE) != 0;
 		audit_set_add(&a->swap_counts, swp_entry(si->type, off).val,
-			      w & ~SWAP_HAS_CACHE);
+			      swap_slot_entries(si, off));
 	}
+	/* Slots that CPUs keep are nobody's, and have no page. */
+	a->swap_cached -= READ_ONCE(si->slots_cached);
 	spin_unlock(&si->lock);
 }
 

@@ -73,12 +73,15 @@ static size_t put_escaped(struct seq_buf *out, const char *name)
 static void put_swap(struct seq_buf *out, const struct swap_info *si)
 {
 	u64 kb = (u64)si->pages << (PAGE_SHIFT - 10);
-	u64 used = (u64)READ_ONCE(si->inuse_pages) << (PAGE_SHIFT - 10);
-	size_t len = put_escaped(out, port_bdev_name(si->bdev));
+	u32 cached = READ_ONCE(si->slots_cached);
+	u64 used = (u64)(READ_ONCE(si->inuse_pages) - cached)
+		   << (PAGE_SHIFT - 10);
+	size_t len = put_escaped(out, swap_area_name(si));
 
 	mm_assert_le(used, kb);
 	seq_printf(out, "%*s%s\t%llu\t%s%llu\t%s%d\n",
-		   len < 40 ? (int)(40 - len) : 1, " ", "partition", LLU(kb),
+		   len < 40 ? (int)(40 - len) : 1, " ",
+		   si->file ? "file\t" : "partition", LLU(kb),
 		   kb < 10000000 ? "\t" : "", LLU(used),
 		   used < 10000000 ? "\t" : "", si->prio);
 }

@@ -32,7 +32,8 @@ struct copy {
 /*
  * What E of the parent's, not present, is in the child; it holds what an entry
  * does. Of swap and of poisoned frames: the same; of a marker: the kinds that
- * the child has a use for. -ENOMEM: a swap slot has too many users.
+ * the child has a use for. -ENOMEM: a swap slot has many users, and no
+ * memory to count them.
  */
 static int copy_absent(struct copy *c, pte_t *e)
 {
@@ -46,6 +47,7 @@ static int copy_absent(struct copy *c, pte_t *e)
 	if (pte_in_swap(*e)) {
 		if (swap_duplicate(pte_to_swp_entry(*e)))
 			return -ENOMEM;
+		mm_note_swap(c->vma->vm_mm, swp_type(pte_to_swp_entry(*e)));
 		c->rss[MM_SWAPENTS]++;
 	}
 	if (!c->watched)

@@ -193,6 +193,7 @@ static pte_t lost_entry(struct page *page, struct mm_struct *mm, pte_t old,
 		return (pte_t){0};
 	if (!poison && !swap_duplicate(page_swap_entry(page))) {
 		entry = page_swap_entry(page);
+		mm_note_swap(mm, swp_type(entry));
 		mm_counter_add(mm, MM_SWAPENTS, 1);
 	}
 	return pte_swp_keep(swp_entry_to_pte(entry), old);

@@ -436,6 +436,7 @@ static bool unmap_one(struct page *page, struct vm_area_struct *vma, uva_t addr,
 		pt_unlock(&slot);
 		return false;
 	}
+	mm_note_swap(mm, swp_type(entry));
 	old = pt_xchg(&slot, (pte_t){0});
 	port_tlb_flush(&mm->cpus, mm->asid, addr, addr + PAGE_SIZE);
 	if (pte_dirty(old))

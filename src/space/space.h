@@ -154,6 +154,7 @@ struct mm_struct {
 	struct mm_exec *exec;	      /* (A) set once; PR_SET_MM: prctl_mm.c */
 	spinlock_t anon_lock;	      /* linking a VMA's first anon_vma */
 	struct list_head mmlist;      /* (S) all address spaces */
+	u32 swap_areas;		      /* (A) bit: may have entries of it */
 	struct list_head uffd_events; /* (M) to be told: userfaultfd.h */
 	struct epoch_head epoch;      /* for the deferred free */
 	wait_queue_head_t fault_wait; /* writers, for claims to go */
@@ -175,6 +176,7 @@ struct space_state {
 #define SPACE_NR_ASIDS 4096u		/* what 12-bit PCIDs allow */
 	u64 asids[SPACE_NR_ASIDS / 64]; /* taken; 0 is never given out */
 	u64 nr_mms;
+	u64 swapoff_walks;     /* spaces that swapoff looked through */
 	u64 zero_pfn;	       /* the shared zero page */
 	u64 committed;	       /* (A) pages accounted by VM_ACCOUNT */
 	u64 max_map_count;     /* tunable */
@@ -439,9 +441,11 @@ vm_fault_t shmem_fault(struct vm_fault *vmf);
  * -EINTR (the caller is being killed); after an error the area is in use as
  * before and nothing is lost. A page that cannot be read is lost: who touches
  * it gets SIGBUS, who reads it from a file -EIO. May sleep. (swapoff.c)
+ * swapoff_file: the same of the area in the file INODE.
  */
 struct port_bdev;
 int swapoff(struct port_bdev *bdev) MM_MUST_CHECK;
+int swapoff_file(struct inode *inode) MM_MUST_CHECK;
 
 /* shm_init: the first namespace. At boot: 0 or -ENOMEM. (shm.c) */
 int shm_init(void) MM_MUST_CHECK;
@@ -557,6 +561,17 @@ static inline void mm_counter_add(struct mm_struct *mm, enum mm_counter c,
 				  s64 n)
 {
 	__atomic_fetch_add(&mm_line_here(mm)->counters[c], n, __ATOMIC_RELAXED);
+}
+
+/*
+ * mm_note_swap: MM gets an entry of the area TYPE; before the entry is there,
+ * while its slot is held. The bit stays until the area is empty (swapoff.c).
+ */
+static inline void mm_note_swap(struct mm_struct *mm, u32 type)
+{
+	if (!(READ_ONCE(mm->swap_areas) >> type & 1))
+		__atomic_fetch_or(&mm->swap_areas, 1u << type,
+				  __ATOMIC_RELAXED);
 }
 
 /* mm_counter_get: pages of kind C. mm_rss: resident pages of all kinds. */

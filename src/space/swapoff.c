@@ -8,7 +8,9 @@
  *    the swap cache has are freed. What forks, exits, moves or is being written
  *    meanwhile may be missed by one round and is met by the next: there are
  *    only ever fewer entries, but for forks, whose children come at the end of
- *    the list that is walked.
+ *    the list that is walked. A space has a bit for each area of which it ever
+ *    got an entry; who has not got this one's is left alone. Bits go when the
+ *    area is empty, and nobody can put an entry of it anywhere.
  *
  * 2. Locks. The mmap lock of one space, shared, for a mapping's part at a time;
  *    no lock over the whole.
@@ -167,6 +169,9 @@ static int unuse_spaces(u32 type)
 	int err = 0;
 
 	for (mm = next_space(NULL); mm; mm = next_space(mm)) {
+		if (!(READ_ONCE(mm->swap_areas) >> type & 1))
+			continue;
+		space_sys.swapoff_walks++;
 		err = unuse_mm(mm, type);
 		if (!err)
 			continue;
@@ -174,6 +179,16 @@ static int unuse_spaces(u32 type)
 		break;
 	}
 	return err;
+}
+
+/* No slot of TYPE is taken, and none can be: no space has an entry of it. */
+static void forget_area(u32 type)
+{
+	struct mm_struct *mm;
+
+	for (mm = next_space(NULL); mm; mm = next_space(mm))
+		__atomic_fetch_and(&mm->swap_areas, ~(1u << type),
+				   __ATOMIC_RELAXED);
 }
 
 /* Until nothing is in SI. Who is late (exiting, reading) gets time. */
@@ -195,23 +210,35 @@ static int unuse_all(struct swap_info *si)
 	}
 }
 
-int swapoff(struct port_bdev *bdev)
+static int swapoff_area(struct port_bdev *bdev, struct inode *file)
 {
 	struct swap_info *si;
 	int err;
 
 	if (!mm_capable(MM_CAP_SYS_ADMIN))
 		return -EPERM;
-	si = swapoff_begin(bdev);
+	si = swapoff_begin(bdev, file);
 	if (!si)
 		return -EINVAL;
 	/* Its slots count no more: mode 2 looks at what is left. */
 	err = vm_enough_memory(port_current()->mm, 0);
 	if (!err)
 		err = unuse_all(si);
-	if (err)
+	if (err) {
 		swapoff_cancel(si);
-	else
-		swapoff_finish(si);
-	return err;
+		return err;
+	}
+	forget_area(si->type);
+	swapoff_finish(si);
+	return 0;
+}
+
+int swapoff(struct port_bdev *bdev)
+{
+	return swapoff_area(bdev, NULL);
+}
+
+int swapoff_file(struct inode *inode)
+{
+	return swapoff_area(NULL, inode);
 }

@@ -52,6 +52,35 @@ has "the load found every value" '^load 0$'
 has "in use at the end" '^1$'
 has "and off" '^off at the end$'
 
+# A file of the root, which is an ext2 image: with holes it is refused; while
+# swap is in it, it cannot be changed. Off under load.
+cat >"$work/file" <<'SH'
+mib=$1
+truncate -s 30M /holes; mkswap /holes >/dev/null 2>&1
+swapon /holes 2>/dev/null || echo "holes refused"
+dd if=/dev/zero of=/swapfile bs=4096 count=11000 2>/dev/null
+mkswap /swapfile >/dev/null 2>&1; sync
+swapoff /dev/vd[bc] 2>/dev/null
+swapon /swapfile && echo "file on"
+awk '$2 == "file" { print "shown", $1 }' /proc/swaps
+(echo x >>/swapfile) 2>/dev/null || echo "not written"
+rm -f /swapfile 2>/dev/null || echo "not removed"
+mv /swapfile /other 2>/dev/null || echo "not moved"
+(: >/swapfile) 2>/dev/null || echo "not cut"
+/mmbench swap "$mib" >/dev/null; echo "load $?"
+awk '$1 == "pswpin" { print ($2 > 200 ? "it swapped" : "it did not swap " $2) }' /proc/vmstat
+swapoff /swapfile && echo "file off"
+rm /swapfile && echo "removed"
+SH
+in_guest --disk 64M --mem "$(mem 40M 150M)" --swap 8M --add "$work/file" \
+	--add "$top/build/guest/mmbench:/mmbench" -- \
+	busybox sh "$work/file" "$(mem 60 160)"
+for what in "holes refused" "file on" "shown /swapfile" "not written" \
+	"not removed" "not moved" "not cut" "load 0" "it swapped" "file off" \
+	"removed"; do
+	has "a swap file: $what" "^$what\$"
+done
+
 # Twice what fits, in a program that checks every page.
 guest_is "twice the memory, every page checked" 0 --mem "$m" --swap 256M -- \
 	"$top/build/guest/mmbench" swap "$((load * 2))"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Swap areas: header, slot map against a model, the cache, I/O errors. */
+#include "base/fail.h"
 #include "sim_machine.h"
 
 #include <unistd.h>
@@ -217,6 +218,14 @@ static void map_compare(const struct slot_model *m)
 {
 	u32 used = 0;
 
+	/* A slot in a CPU's cache looks taken from inside, not from outside. */
+	for (u32 off = 1; off < SLOTS; off++)
+		used += m[off].count || m[off].cache;
+	CHECK_EQ(get_nr_swap_pages(), SLOTS - 1 - used);
+	swap_check();
+	(void)swap_slots_drain();
+	used = 0;
+
 	for (u32 off = 1; off < SLOTS; off++) {
 		swp_entry_t e = swp_entry(0, off);
 
@@ -262,9 +271,9 @@ static void map_step(struct prng *r, struct slot_model *m, u32 grow)
 		}
 		break;
 	case 2:
-		CHECK_EQ(swapcache_prepare(e), m[off].cache   ? -EEXIST
-					       : m[off].count ? 0
-							      : -ENOENT);
+		CHECK_EQ(swapcache_prepare(e), !m[off].count  ? -ENOENT
+					       : m[off].cache ? -EEXIST
+							      : 0);
 		m[off].cache |= m[off].count > 0;
 		break;
 	default:
@@ -315,27 +324,148 @@ static void slot_map(void **state)
 	}
 }
 
-/* A slot has room for 32766 entries and refuses more. */
-static int count_limit_body(void *arg)
+/* Many slots with more entries than a word holds: counts go up and down across
+ * the edge, and nothing is left of them. */
+#define MANY 5u
+
+static int many_entries_body(void *arg)
+{
+	static const u32 top[MANY] = {SWAP_MAP_MAX, SWAP_MAP_MAX + 1,
+				      2 * SWAP_MAP_MAX + 7, 60000, 1};
+	swp_entry_t e[MANY];
+
+	(void)arg;
+	for (u32 i = 0; i < MANY; i++)
+		e[i] = get_swap_page();
+	for (u32 n = 0; n < 60000; n++)
+		for (u32 i = 0; i < MANY; i++)
+			if (n < top[i])
+				CHECK_EQ(swap_duplicate(e[i]), 0);
+	swap_check();
+	for (u32 i = 0; i < MANY; i++) {
+		CHECK_EQ(swap_count(e[i]), top[i]);
+		CHECK(swap_slot_cached(e[i]));
+		swapcache_free(e[i]);
+	}
+	CHECK(cache_sys.swap[0]->more && cache_sys.swap[0]->more->next);
+	for (u32 n = 0; n < 60000; n++)
+		for (u32 i = 0; i < MANY; i++) {
+			if (n >= top[i])
+				continue;
+			CHECK_EQ(swap_count(e[i]), top[i] - n);
+			swap_free(e[i]);
+		}
+	CHECK(!cache_sys.swap[0]->more);
+	for (u32 i = 0; i < MANY; i++)
+		CHECK(!swap_slot_used(e[i]));
+	return 0;
+}
+
+static void many_entries(void **state)
+{
+	(void)state;
+	TM_RUN(many_entries_body, .swap_pages = 20);
+}
+
+/* Without memory for a continuation nothing is counted, and the next try does.
+ */
+static int count_memory_body(void *arg)
 {
 	swp_entry_t e = get_swap_page();
 
 	(void)arg;
 	for (u32 i = 0; i < SWAP_MAP_MAX; i++)
 		CHECK_EQ(swap_duplicate(e), 0);
+	fail_arm_nth(FAIL_MASK(FAIL_SLAB), 1, false);
 	CHECK_EQ(swap_duplicate(e), -ENOMEM);
+	CHECK_EQ(fail_disarm().fired, 1);
 	CHECK_EQ(swap_count(e), SWAP_MAP_MAX);
+	CHECK_EQ(swap_duplicate(e), 0);
+	CHECK_EQ(swap_count(e), SWAP_MAP_MAX + 1);
 	swapcache_free(e);
-	for (u32 i = 0; i < SWAP_MAP_MAX; i++)
+	for (u32 i = 0; i <= SWAP_MAP_MAX; i++)
 		swap_free(e);
-	CHECK(!swap_slot_used(e));
 	return 0;
 }
 
-static void count_limit(void **state)
+static void count_memory(void **state)
 {
 	(void)state;
-	TM_RUN(count_limit_body, .swap_pages = 20);
+	TM_RUN(count_memory_body, .swap_pages = 20);
+}
+
+/* ---- who gets which slot ---------------------------------------------------
+ */
+
+/* Areas of equal priority take turns by batches, a higher one comes first, and
+ * what CPUs keep is nobody's. */
+static int turns_body(void *arg)
+{
+	static swp_entry_t e[3000];
+	u32 n[3] = {0}, runs = 0, beside = 0;
+
+	(void)arg;
+	for (u32 i = 0; i < 3; i++)
+		CHECK_EQ(swapon(tm_swap_disk(1001), i == 1 ? 4 : 3), (int)i);
+	for (u32 i = 0; i < 3000; i++) {
+		e[i] = get_swap_page();
+		CHECK(e[i].val);
+		n[swp_type(e[i])]++;
+		CHECK_EQ(get_nr_swap_pages(), 3000 - i - 1);
+		if (i && swp_type(e[i]) != swp_type(e[i - 1]))
+			runs++;
+		if (i == 999)
+			CHECK(n[1] == 1000);
+		if (i >= 1000 && i < 2000)
+			CHECK(n[0] <= n[2] + 64 && n[2] <= n[0] + 64);
+		/* A run's neighbours are neighbours on the disk, but where the
+		 * area's first cluster, of which the header is, comes last. */
+		if (i && swp_type(e[i]) == swp_type(e[i - 1]) &&
+		    swp_offset(e[i]) != 1)
+			beside += swp_offset(e[i]) == swp_offset(e[i - 1]) + 1;
+	}
+	CHECK(beside + runs > 2900);
+	CHECK(n[0] == 1000 && n[2] == 1000 && runs >= 2000 / 64 - 1);
+	CHECK_EQ(get_swap_page().val, 0);
+	for (u32 i = 0; i < 3000; i++)
+		swapcache_free(e[i]);
+	swap_check();
+	swap_areas_release();
+	return 0;
+}
+
+/* What one CPU keeps another one can have when nothing else is left. */
+static int lend_body(void *arg)
+{
+	static swp_entry_t e[SLOTS];
+	u32 got = 0;
+
+	(void)arg;
+	for (int cpu = 0; cpu < tm.cfg.cpus; cpu++) {
+		sim_set_cpu(port_self(), cpu);
+		e[got++] = get_swap_page();
+	}
+	CHECK_EQ(cache_sys.swap[0]->slots_cached, 63 * (u32)tm.cfg.cpus);
+	/* Each CPU has a run of its own. */
+	CHECK(swp_offset(e[1]) / SWAPFILE_CLUSTER !=
+	      swp_offset(e[0]) / SWAPFILE_CLUSTER);
+	for (; got < SLOTS - 1; got++) {
+		e[got] = get_swap_page();
+		CHECK(e[got].val);
+	}
+	CHECK_EQ(get_swap_page().val, 0);
+	CHECK_EQ(cache_sys.swap[0]->slots_cached, 0);
+	while (got)
+		swapcache_free(e[--got]);
+	sim_set_cpu(port_self(), 0);
+	return 0;
+}
+
+static void turns(void **state)
+{
+	(void)state;
+	TM_RUN(turns_body);
+	TM_RUN(lend_body, .cpus = 4, .swap_pages = SLOTS);
 }
 
 /* ---- pages out and in
@@ -575,7 +705,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(headers),	 cmocka_unit_test(bad_pages),
 		cmocka_unit_test(mkswap_agrees), cmocka_unit_test(areas),
-		cmocka_unit_test(slot_map),	 cmocka_unit_test(count_limit),
+		cmocka_unit_test(slot_map),	 cmocka_unit_test(many_entries),
+		cmocka_unit_test(count_memory),	 cmocka_unit_test(turns),
 		cmocka_unit_test(shared_page),	 cmocka_unit_test(clean_page),
 		cmocka_unit_test(write_error),	 cmocka_unit_test(read_error),
 		cmocka_unit_test(read_again),	 cmocka_unit_test(flaky_disk),
