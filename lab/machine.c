@@ -21,6 +21,7 @@
 #include "cache/swap.h"
 #include "err.h"
 #include "phys/numa_text.h"
+#include "reclaim/reclaim.h"
 
 #define MAX_RAM	     (16UL << 40)
 #define MAX_MAP_FILE (1u << 20)
@@ -726,6 +727,29 @@ static void check_nodes(const struct machine_opts *o)
 			  "--movablecore");
 }
 
+static bool machine_policy_known(const char *name)
+{
+	const struct lru_ops *ops;
+
+	for (u32 i = 0; (ops = reclaim_policy(i)); i++)
+		if (!strcmp(ops->name, name))
+			return true;
+	return false;
+}
+
+_Noreturn static void machine_policy_die(const char *name)
+{
+	const struct lru_ops *ops;
+	char names[256] = "";
+	size_t at = 0;
+
+	for (u32 i = 0; (ops = reclaim_policy(i)) && at < sizeof(names); i++)
+		at += (size_t)snprintf(names + at, sizeof(names) - at, "%s%s",
+				       i ? ", " : "", ops->name);
+	err_usage("--policy: no policy is called '%s' (there are: %s)", name,
+		  names);
+}
+
 void machine_check(const struct machine_opts *o)
 {
 	check_nodes(o);
@@ -737,10 +761,8 @@ void machine_check(const struct machine_opts *o)
 			  (unsigned long long)o->mem_bytes);
 	check_arch(o);
 	check_swap(o);
-	if (o->policy && strcmp(o->policy, "classic"))
-		err_usage("--policy: no policy is called '%s' (there is: "
-			  "classic)",
-			  o->policy);
+	if (o->policy && !machine_policy_known(o->policy))
+		machine_policy_die(o->policy);
 }
 
 static const char *why_no_boot(const struct machine_opts *o, int err)

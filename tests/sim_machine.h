@@ -58,6 +58,7 @@ struct tm_config {
 	bool no_audit;	 /* BODY leaves frames behind on purpose */
 	bool shared_ram; /* frames can be mapped twice: vmalloc works */
 	const struct paging_format *format; /* NULL: x86-64 */
+	const char *policy;		    /* NULL: classic */
 	int (*body)(void *arg);
 	void *arg;
 };
@@ -317,8 +318,10 @@ static inline int tm_main(void *arg)
 {
 	static struct mm_boot_node nodes[MM_MAX_NODES];
 	struct e820_table *map = arg;
-	struct mm_boot_params bp = {
-		.map = map, .arch = tm.cfg.format ? tm.cfg.format->name : NULL};
+	struct mm_boot_params bp = {.map = map,
+				    .policy = tm.cfg.policy,
+				    .arch = tm.cfg.format ? tm.cfg.format->name
+							  : NULL};
 	u64 free_end, part, tables;
 	struct slab_count areas;
 	int ret;

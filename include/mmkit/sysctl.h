@@ -13,7 +13,8 @@ struct seq_buf;
 /*
  * mm_sysctl_set: set NAME ("vm.swappiness"; "vm/swappiness" is the same) to
  * VALUE, a decimal number; a list ("vm.lowmem_reserve_ratio") takes up to as
- * many numbers as it has, separated by blanks, commas or tabs, the rest stays.
+ * many numbers as it has, separated by blanks, commas or tabs, the rest stays;
+ * "vm.reclaim_policy" takes a policy's name, and its pages move over at once.
  * What depends on the value (watermarks, per-CPU list sizes) is computed anew;
  * a daemon's interval counts from its next round on.
  * After mm_boot(). Context: takes locks, does not sleep.
@@ -28,7 +29,8 @@ int mm_sysctl_set(const char *name, const char *value) MM_MUST_CHECK;
  */
 int mm_sysctl_get(const char *name, struct seq_buf *out);
 
-/* mm_sysctl_range: the smallest and largest value of NAME. 0 or -ENOENT. */
+/* mm_sysctl_range: the smallest and largest value of NAME; both 0 if it is a
+ * word. 0 or -ENOENT. */
 int mm_sysctl_range(const char *name, u64 *lo, u64 *hi);
 
 /* mm_sysctl_list: call FN with each name, in fixed order. */

@@ -99,8 +99,20 @@ static void dirty_bytes_changed(void)
 #define ONE(name, field, lo, hi, zero_or, changed)                         \
 	{                                                                  \
 		name, {&(field)}, sizeof(field), lo, hi, zero_or, changed, \
-			NULL                                               \
+			NULL, NULL, NULL                                   \
 	}
+/* A word. */
+#define WORD(name, set, get)                                       \
+	{                                                          \
+		name, {NULL}, 0, 0, 0, 0, NULL, NULL, (set), (get) \
+	}
+
+static const char *policy_name(void)
+{
+	const struct lru_ops *ops = lru_policy();
+
+	return ops ? ops->name : "";
+}
 
 static const struct sysctl_entry sysctl_table[] = {
 	ONE("vm.admin_reserve_kbytes", space_sys.admin_reserve_kbytes, 0,
@@ -129,7 +141,9 @@ static const struct sysctl_entry sysctl_table[] = {
 	 ANY_COUNT,
 	 0,
 	 wmarks_changed,
-	 zone_exists},
+	 zone_exists,
+	 NULL,
+	 NULL},
 	ONE("vm.max_map_count", space_sys.max_map_count, 0, ANY_COUNT, 0, NULL),
 	ONE("vm.memfd_noexec", cache_sys.shmem.memfd_noexec, 0, 2, 0, NULL),
 	ONE("vm.memory_failure_early_kill", space_sys.memory_failure_early_kill,
@@ -154,6 +168,7 @@ static const struct sysctl_entry sysctl_table[] = {
 	ONE("vm.percpu_pagelist_high_fraction",
 	    phys_sys.tunables.percpu_pagelist_high_fraction, 0, ANY_COUNT, 8,
 	    wmarks_changed),
+	WORD("vm.reclaim_policy", reclaim_select, policy_name),
 	ONE("vm.stack_guard_gap", space_sys.stack_guard_gap, 0,
 	    USER_END >> PAGE_SHIFT, 0, NULL),
 	ONE("vm.swappiness", reclaim_sys.swappiness, 0, 200, 0, NULL),
@@ -288,6 +303,27 @@ static int parse_values(const struct sysctl_entry *e, const char *text,
 	return n ? n : -EINVAL;
 }
 
+/* TEXT, a word with blanks around it, to the tunable's own parser. */
+static int set_word(const struct sysctl_entry *e, const char *text)
+{
+	char word[32];
+	size_t n = 0;
+
+	while (is_blank(*text))
+		text++;
+	while (*text && !is_blank(*text)) {
+		if (n + 1 == sizeof(word))
+			return -EINVAL;
+		word[n++] = *text++;
+	}
+	while (is_blank(*text))
+		text++;
+	if (*text || !n)
+		return -EINVAL;
+	word[n] = '\0';
+	return e->set_word(word);
+}
+
 /* ---- the calls --------------------------------------------------------- */
 
 int mm_sysctl_set(const char *name, const char *value)
@@ -299,6 +335,8 @@ int mm_sysctl_set(const char *name, const char *value)
 	mm_assert(value != NULL);
 	if (!e)
 		return -ENOENT;
+	if (e->set_word)
+		return set_word(e, value);
 	n = parse_values(e, value, v);
 	if (n < 0)
 		return n;
@@ -315,6 +353,8 @@ int mm_sysctl_get(const char *name, struct seq_buf *out)
 
 	if (!e)
 		return -ENOENT;
+	if (e->get_word)
+		seq_printf(out, "%s", e->get_word());
 	for (int n = 0; value_at(e, n); n++)
 		seq_printf(out, "%s%llu", n ? "\t" : "",
 			   (unsigned long long)load_value(e, value_at(e, n)));

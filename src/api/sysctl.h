@@ -20,6 +20,9 @@ struct sysctl_entry {
 	void (*changed)(void);	     /* what to compute anew; may be NULL */
 	/* Does number I of the list exist on this machine? NULL: all do. */
 	bool (*exists)(int i);
+	/* Or a word in place of numbers: 0 or a negative errno; the word. */
+	int (*set_word)(const char *word);
+	const char *(*get_word)(void);
 };
 
 #endif

@@ -76,6 +76,7 @@
 	X(SLAB_NODE, "slab_node")                                              \
 	X(SLAB_BARN, "slab_barn")                                              \
 	X(CMA_AREA, "cma_area") /* one area's bitmap */                        \
+	X(LRU_ALL, "lru_all")	/* the list of all lruvecs */                  \
 	X(LRUVEC, "lruvec")                                                    \
 	X(PCP, "pcp") /* one CPU's free pages */                               \
 	X(ZONE, "zone")                                                        \

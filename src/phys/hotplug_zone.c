@@ -423,6 +423,7 @@ void node_publish(pg_data_t *pgdat)
 void node_free(pg_data_t *pgdat)
 {
 	mm_assert(node_data(pgdat->node_id) != pgdat);
+	lruvec_exit(&pgdat->lruvec);
 	pairs_free(first_pair(pgdat));
 	hotplug_free(pgdat->per_cpu_nodestats, nodestats_bytes(pgdat));
 	hotplug_free(pgdat, sizeof(*pgdat));

@@ -41,14 +41,28 @@
 void lru_init(void)
 {
 	phys_sys.lru.ops = NULL;
+	spin_lock_init(&phys_sys.lru.all_lock, LOCK_CLASS_LRU_ALL);
+	INIT_LIST_HEAD(&phys_sys.lru.all);
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
 		spin_lock_init(&phys_sys.lru.add[cpu].lock, LOCK_CLASS_PCP);
 		phys_sys.lru.add[cpu].nr = 0;
 	}
 }
 
+/* LRUVEC, without evictable pages, is OPS's from now on. */
+static void lruvec_adopt(struct lruvec *lruvec, const struct lru_ops *ops)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(lruvec->room); i++)
+		lruvec->room[i] = 0;
+	WRITE_ONCE(lruvec->ops, ops);
+	if (ops && ops->init)
+		ops->init(lruvec);
+}
+
 void lruvec_init(struct lruvec *lruvec, struct pglist_data *pgdat)
 {
+	unsigned long flags;
+
 	spin_lock_init(&lruvec->lock, LOCK_CLASS_LRUVEC);
 	for (int l = 0; l < NR_LRU_LISTS; l++)
 		page_list_init(&lruvec->lists[l]);
@@ -60,12 +74,21 @@ void lruvec_init(struct lruvec *lruvec, struct pglist_data *pgdat)
 		for (int l = 0; l < NR_LRU_LISTS; l++)
 			lruvec->zone_nr[zt][l] = 0;
 	lruvec->pgdat = pgdat;
+	spin_lock_irqsave(&phys_sys.lru.all_lock, flags);
+	list_add_tail(&lruvec->all, &phys_sys.lru.all);
+	lruvec_adopt(lruvec, phys_sys.lru.ops);
+	spin_unlock_irqrestore(&phys_sys.lru.all_lock, flags);
 }
 
-void lru_register(const struct lru_ops *ops)
+void lruvec_exit(struct lruvec *lruvec)
 {
-	mm_verify(ops && ops->add && ops->del && ops->activate);
-	phys_sys.lru.ops = ops;
+	unsigned long flags;
+
+	for (int l = 0; l < NR_LRU_LISTS; l++)
+		mm_verify(lruvec_size(lruvec, (enum lru_list)l) == 0);
+	spin_lock_irqsave(&phys_sys.lru.all_lock, flags);
+	list_del(&lruvec->all);
+	spin_unlock_irqrestore(&phys_sys.lru.all_lock, flags);
 }
 
 const struct lru_ops *lru_policy(void)
@@ -134,9 +157,37 @@ void lruvec_del_page(struct lruvec *lruvec, struct page *page)
 	lru_count(lruvec, page, lru, -1);
 }
 
+void lruvec_own_add(struct lruvec *lruvec, struct page_list *list,
+		    struct page *page)
+{
+	assert_spin_locked(&lruvec->lock);
+	page_list_add(list, page);
+	lru_count(lruvec, page, page_lru(page), 1);
+}
+
+void lruvec_own_add_tail(struct lruvec *lruvec, struct page_list *list,
+			 struct page *page)
+{
+	assert_spin_locked(&lruvec->lock);
+	page_list_add_tail(list, page);
+	lru_count(lruvec, page, page_lru(page), 1);
+}
+
+void lruvec_own_del(struct lruvec *lruvec, struct page_list *list,
+		    struct page *page)
+{
+	assert_spin_locked(&lruvec->lock);
+	page_list_del(list, page);
+	lru_count(lruvec, page, page_lru(page), -1);
+}
+
 u64 lruvec_size(const struct lruvec *lruvec, enum lru_list lru)
 {
-	return READ_ONCE(lruvec->lists[lru].count);
+	u64 n = 0;
+
+	for (int zt = 0; zt < LRU_NR_ZONES; zt++)
+		n += READ_ONCE(lruvec->zone_nr[zt][lru]);
+	return n;
 }
 
 void lru_judge_evictable(struct page *page)
@@ -152,29 +203,86 @@ void lru_judge_evictable(struct page *page)
 	}
 }
 
-/* PAGE is on no list, and PG_lru is set now. */
-static void lru_place(struct lruvec *lruvec, struct page *page)
+void lruvec_place(struct lruvec *lruvec, struct page *page)
 {
-	const struct lru_ops *ops = phys_sys.lru.ops;
-	u32 was = page_flags_set(page, BIT(PG_lru));
+	const struct lru_ops *ops = lruvec->ops;
 
-	mm_verify(!(was & BIT(PG_lru)));
-	if (unlikely(was & (BIT(PG_mlocked) | BIT(PG_unevictable))))
-		lru_judge_evictable(page);
-	if (ops && unlikely(ops->add != lruvec_add_page))
+	if (ops && unlikely(ops->add != lruvec_add_page) &&
+	    likely(!PageUnevictable(page)))
 		ops->add(lruvec, page);
 	else
 		lruvec_add_page(lruvec, page);
 }
 
-static inline void lru_unplace(struct lruvec *lruvec, struct page *page)
+void lruvec_unplace(struct lruvec *lruvec, struct page *page)
 {
-	const struct lru_ops *ops = phys_sys.lru.ops;
+	const struct lru_ops *ops = lruvec->ops;
 
-	if (ops && unlikely(ops->del != lruvec_del_page))
+	if (ops && unlikely(ops->del != lruvec_del_page) &&
+	    likely(!PageUnevictable(page)))
 		ops->del(lruvec, page);
 	else
 		lruvec_del_page(lruvec, page);
+}
+
+/* PAGE is on no list, and PG_lru is set now. */
+static void lru_place(struct lruvec *lruvec, struct page *page)
+{
+	u32 was = page_flags_set(page, BIT(PG_lru));
+
+	mm_verify(!(was & BIT(PG_lru)));
+	if (unlikely(was & (BIT(PG_mlocked) | BIT(PG_unevictable))))
+		lru_judge_evictable(page);
+	lruvec_place(lruvec, page);
+}
+
+/* ---- changing the policy ---------------------------------------------------
+ */
+
+/* The coldest page of LRUVEC's policy; active ones last. */
+static struct page *lruvec_coldest(struct lruvec *lruvec)
+{
+	static const u8 order[] = {LRU_INACTIVE_FILE, LRU_INACTIVE_ANON,
+				   LRU_ACTIVE_FILE, LRU_ACTIVE_ANON};
+	struct page *page = NULL;
+
+	if (lruvec->ops && lruvec->ops->coldest)
+		page = lruvec->ops->coldest(lruvec);
+	for (u32 i = 0; !page && i < ARRAY_SIZE(order); i++)
+		page = page_list_last(&lruvec->lists[order[i]]);
+	return page;
+}
+
+static void lruvec_switch(struct lruvec *lruvec, const struct lru_ops *ops)
+{
+	struct page_list pages;
+	struct page *page;
+	unsigned long flags;
+
+	page_list_init(&pages);
+	spin_lock_irqsave(&lruvec->lock, flags);
+	while ((page = lruvec_coldest(lruvec))) {
+		lruvec_unplace(lruvec, page);
+		page->policy = 0;
+		page_list_add(&pages, page);
+	}
+	lruvec_adopt(lruvec, ops);
+	while ((page = page_list_pop_tail(&pages)))
+		lruvec_place(lruvec, page);
+	spin_unlock_irqrestore(&lruvec->lock, flags);
+}
+
+void lru_register(const struct lru_ops *ops)
+{
+	struct lruvec *lruvec;
+	unsigned long flags;
+
+	mm_verify(ops && ops->add && ops->del && ops->activate);
+	spin_lock_irqsave(&phys_sys.lru.all_lock, flags);
+	phys_sys.lru.ops = ops;
+	list_for_each_entry (lruvec, &phys_sys.lru.all, all)
+		lruvec_switch(lruvec, ops);
+	spin_unlock_irqrestore(&phys_sys.lru.all_lock, flags);
 }
 
 /* ---- runs: pages that come and go together ----------------------------------
@@ -184,9 +292,9 @@ static inline void lru_unplace(struct lruvec *lruvec, struct page *page)
  */
 
 /* Does the policy keep pages as lruvec_add_page() and _del_page() do? */
-static bool lists_plain(void)
+static bool lists_plain(const struct lruvec *lruvec)
 {
-	const struct lru_ops *ops = phys_sys.lru.ops;
+	const struct lru_ops *ops = lruvec->ops;
 
 	return !ops ||
 	       (ops->add == lruvec_add_page && ops->del == lruvec_del_page);
@@ -283,9 +391,9 @@ static u32 place_run(struct lruvec *lruvec, struct page **pages, u32 nr)
 
 void lru_cache_add_pages(struct page **pages, u32 nr)
 {
-	bool plain = lists_plain();
 	struct lruvec *locked = NULL;
 	unsigned long flags = 0;
+	bool plain = false;
 
 	for (u32 i = 0; i < nr;) {
 		struct lruvec *lruvec = lruvec_of(pages[i]);
@@ -295,6 +403,7 @@ void lru_cache_add_pages(struct page **pages, u32 nr)
 				spin_unlock_irqrestore(&locked->lock, flags);
 			spin_lock_irqsave(&lruvec->lock, flags);
 			locked = lruvec;
+			plain = lists_plain(lruvec);
 		}
 		if (likely(plain))
 			i += place_run(lruvec, pages + i, nr - i);
@@ -403,8 +512,8 @@ void activate_page(struct page *page)
 
 	spin_lock_irqsave(&lruvec->lock, flags);
 	if (PageLRU(page) && !PageActive(page) && !PageUnevictable(page)) {
-		if (phys_sys.lru.ops) {
-			phys_sys.lru.ops->activate(lruvec, page);
+		if (lruvec->ops) {
+			lruvec->ops->activate(lruvec, page);
 		} else {
 			lruvec_del_page(lruvec, page);
 			SetPageActive(page);
@@ -440,7 +549,7 @@ bool lru_isolate_page(struct page *page)
 		return false;
 	get_page(page);
 	spin_lock_irqsave(&lruvec->lock, flags);
-	lru_unplace(lruvec, page);
+	lruvec_unplace(lruvec, page);
 	spin_unlock_irqrestore(&lruvec->lock, flags);
 	return true;
 }
@@ -482,8 +591,8 @@ void lru_rotate_reclaimable(struct page *page)
 	spin_lock_irqsave(&lruvec->lock, flags);
 	if (PageLRU(page) && !PageActive(page) && !PageUnevictable(page) &&
 	    !PageDirty(page)) {
-		if (phys_sys.lru.ops && phys_sys.lru.ops->rotate) {
-			phys_sys.lru.ops->rotate(lruvec, page);
+		if (lruvec->ops && lruvec->ops->rotate) {
+			lruvec->ops->rotate(lruvec, page);
 		} else {
 			lruvec_del_page(lruvec, page);
 			lruvec_add_page_tail(lruvec, page);
@@ -499,7 +608,7 @@ void lru_rotate_reclaimable(struct page *page)
 static void release_locked(struct lruvec *lruvec, struct page *page)
 {
 	mm_verify(PageLRU(page) && page_count(page) == 0);
-	lru_unplace(lruvec, page);
+	lruvec_unplace(lruvec, page);
 	page_flags_clear(page, RELEASED);
 }
 
@@ -551,10 +660,10 @@ static u32 release_run(struct lruvec *lruvec, struct page **pages, u32 nr)
 
 void lru_release_pages(struct page **pages, u32 nr)
 {
-	bool plain = lists_plain();
 	struct lruvec *locked = NULL;
 	unsigned long flags = 0;
 	u32 i = 0, hold = 0;
+	bool plain = false;
 
 	while (i < nr) {
 		struct lruvec *lruvec = lruvec_of(pages[i]);
@@ -568,6 +677,7 @@ void lru_release_pages(struct page **pages, u32 nr)
 				spin_unlock_irqrestore(&locked->lock, flags);
 			spin_lock_irqsave(&lruvec->lock, flags);
 			locked = lruvec;
+			plain = lists_plain(lruvec);
 			hold = min(i + RELEASE_HOLD, nr);
 		}
 		if (likely(plain))
@@ -579,11 +689,10 @@ void lru_release_pages(struct page **pages, u32 nr)
 		spin_unlock_irqrestore(&locked->lock, flags);
 }
 
-/* One list: links both ways, count, and each page names this list. */
-static void lru_check_list(const struct lruvec *lruvec, enum lru_list lru)
+/* One list: links both ways, and its count. */
+static void check_links(const struct lruvec *lruvec, const struct page_list *l,
+			struct lru_census *census)
 {
-	const struct page_list *l = &lruvec->lists[lru];
-	u64 of_zone[LRU_NR_ZONES] = {0};
 	u32 prev = PFN_NONE;
 	u64 n = 0;
 
@@ -591,24 +700,48 @@ static void lru_check_list(const struct lruvec *lruvec, enum lru_list lru)
 	     p = page_list_next(p)) {
 		mm_verify(p->prev == prev);
 		mm_verify(!PageBuddy(p));
-		mm_verify(page_lru(p) == lru);
 		mm_verify(page_lruvec(p) == lruvec);
 		prev = (u32)page_to_pfn(p);
-		of_zone[page_zone_idx(p)]++;
+		census->nr[page_zone_idx(p)][page_lru(p)]++;
 		n++;
 	}
 	mm_verify(l->tail == prev);
 	mm_verify(l->count == n);
-	for (int zt = 0; zt < LRU_NR_ZONES; zt++)
-		mm_verify(of_zone[zt] == lruvec->zone_nr[zt][lru]);
+}
+
+void lru_check_own(const struct lruvec *lruvec, const struct page_list *list,
+		   struct lru_census *census)
+{
+	check_links(lruvec, list, census);
+	for (const struct page *p = page_list_first(list); p;
+	     p = page_list_next(p))
+		mm_verify(page_lru(p) != LRU_UNEVICTABLE);
+}
+
+/* One of the lruvec's lists: each page names this list. */
+static void lru_check_list(const struct lruvec *lruvec, enum lru_list lru,
+			   struct lru_census *census)
+{
+	const struct page_list *l = &lruvec->lists[lru];
+
+	check_links(lruvec, l, census);
+	for (const struct page *p = page_list_first(l); p;
+	     p = page_list_next(p))
+		mm_verify(page_lru(p) == lru);
 }
 
 void lru_check(struct lruvec *lruvec)
 {
+	struct lru_census census = {0};
 	unsigned long flags;
 
 	spin_lock_irqsave(&lruvec->lock, flags);
 	for (int l = 0; l < NR_LRU_LISTS; l++)
-		lru_check_list(lruvec, (enum lru_list)l);
+		lru_check_list(lruvec, (enum lru_list)l, &census);
+	if (lruvec->ops && lruvec->ops->check)
+		lruvec->ops->check(lruvec, &census);
+	for (int zt = 0; zt < LRU_NR_ZONES; zt++)
+		for (int l = 0; l < NR_LRU_LISTS; l++)
+			mm_verify(census.nr[zt][l] == lruvec->zone_nr[zt][l]);
 	spin_unlock_irqrestore(&lruvec->lock, flags);
 }

@@ -13,11 +13,14 @@
 #ifndef MM_PHYS_LRU_H
 #define MM_PHYS_LRU_H
 
+#include "base/list.h"
 #include "base/spinlock.h"
 #include "phys/page.h"
 
 struct pglist_data;
 struct scan_control;
+struct lru_ops;
+struct lru_census;
 
 enum lru_list {
 	LRU_INACTIVE_ANON,
@@ -36,6 +39,9 @@ enum lru_list {
 /* Zones of a node: MAX_NR_ZONES of phys/mmzone.h. */
 #define LRU_NR_ZONES 5
 
+/* Bytes that a policy has for itself in each lruvec. */
+#define LRU_POLICY_ROOM 1024
+
 /*
  * One set of lists. (L) lock, taken with interrupts off because the end of a
  * page's write rotates it; (A) atomic.
@@ -49,14 +55,30 @@ struct lruvec {
 	u64 nonresident_age;	  /* (A) evictions + activations */
 	u64 refaults[2];	  /* (L) anon, file, at last look */
 	struct pglist_data *pgdat;
+	const struct lru_ops *ops;     /* (L) whose the evictable pages are */
+	struct list_head all;	       /* lru_state.all_lock */
+	u64 room[LRU_POLICY_ROOM / 8]; /* (L) the policy's own */
 };
 
+/* Bits of what a policy wants to know about a page when it comes back. */
+#define LRU_COOKIE_BITS 32
+
 /*
- * The door of a replacement policy. All but scan are called with the lruvec
- * lock held; none may sleep except scan.
+ * The door of a replacement policy. All but scan and pageout are called with
+ * the lruvec lock held; none may sleep except those two. What may be NULL says
+ * so. A policy never sees unevictable pages.
+ *
+ * A policy keeps pages on the lruvec's lists or on lists of its own in room[];
+ * page.policy is its own for each page, and begins as 0. Both are void once
+ * lruvec->ops is not the policy any more, which a scan must look at whenever it
+ * has taken the lock: policies are exchanged at run time. A page on no list
+ * (isolated meanwhile) may bring a byte that another policy wrote.
  */
 struct lru_ops {
 	const char *name;
+	/* LRUVEC, without evictable pages, becomes the policy's. NULL: no room
+	 * is used. */
+	void (*init)(struct lruvec *lruvec);
 	/* Put PAGE, not on any list, on the right one. */
 	void (*add)(struct lruvec *lruvec, struct page *page);
 	/* Take PAGE off (it is being freed or isolated). */
@@ -73,6 +95,23 @@ struct lru_ops {
 	 * an mmap lock held. Pages freed.
 	 */
 	u64 (*pageout)(struct page_list *pages);
+	/*
+	 * PAGE, isolated, is evicted now: what is to be known of it when it
+	 * comes back, below 1 << LRU_COOKIE_BITS. NULL: the age of LRUVEC.
+	 */
+	u64 (*evict)(struct lruvec *lruvec, struct page *page);
+	/*
+	 * PAGE, new and on no list, was evicted with COOKIE. True: it should
+	 * have stayed; it is added as an active page. NULL: as the distance of
+	 * its ages says (workingset.c).
+	 */
+	bool (*refault)(struct lruvec *lruvec, struct page *page, u64 cookie);
+	/* The page that would be missed least; NULL: none is left. NULL: pages
+	 * are on the lruvec's lists alone. */
+	struct page *(*coldest)(struct lruvec *lruvec);
+	/* Verify what the policy keeps of its own, and count the pages on its
+	 * own lists with lru_check_own(). NULL: nothing. */
+	void (*check)(struct lruvec *lruvec, struct lru_census *census);
 };
 
 #define LRU_BATCH 15
@@ -85,19 +124,25 @@ struct lru_batch {
 } MM_ALIGNED(MM_CACHELINE);
 
 struct lru_state {
-	const struct lru_ops *ops;
+	const struct lru_ops *ops; /* (all_lock) what new lruvecs get */
+	spinlock_t all_lock;	   /* taken before any lruvec's lock */
+	struct list_head all;	   /* lruvecs */
 	struct lru_batch add[MM_NR_CPUS];
 };
 
 /* lru_init: empty batches, no policy. Called once at boot. */
 void lru_init(void);
 
-/* lruvec_init: empty lists for node PGDAT. */
+/* lruvec_init: empty lists for node PGDAT, of the policy of the day. _exit:
+ * LRUVEC, which is empty, goes away. */
 void lruvec_init(struct lruvec *lruvec, struct pglist_data *pgdat);
+void lruvec_exit(struct lruvec *lruvec);
 
 /*
- * lru_register: make OPS the policy. At boot, before the first page is added;
- * the table must outlive the machine.
+ * lru_register: make OPS the policy of every lruvec; the table must outlive the
+ * machine. Pages move over from the coldest to the hottest, active ones as
+ * such; each lruvec's lock is held for all of its pages, with interrupts off.
+ * Any context that may take that lock; does not fail.
  */
 void lru_register(const struct lru_ops *ops);
 const struct lru_ops *lru_policy(void);
@@ -177,11 +222,35 @@ void lruvec_add_page(struct lruvec *lruvec, struct page *page);
 void lruvec_add_page_tail(struct lruvec *lruvec, struct page *page);
 void lruvec_del_page(struct lruvec *lruvec, struct page *page);
 u64 lruvec_size(const struct lruvec *lruvec, enum lru_list lru);
+/* The same for a list of the policy's own, counted as its flags say: to the
+ * head, to the tail, off. Who changes the flags takes the page off before. */
+void lruvec_own_add(struct lruvec *lruvec, struct page_list *list,
+		    struct page *page);
+void lruvec_own_add_tail(struct lruvec *lruvec, struct page_list *list,
+			 struct page *page);
+void lruvec_own_del(struct lruvec *lruvec, struct page_list *list,
+		    struct page *page);
+
+/* lruvec_place, lruvec_unplace: PAGE, on no list, onto the one that the policy
+ * of LRUVEC chooses (the unevictable one, if its flags say that); and off.
+ * Lock held. */
+void lruvec_place(struct lruvec *lruvec, struct page *page);
+void lruvec_unplace(struct lruvec *lruvec, struct page *page);
 
 /*
  * lru_check: walk every list of LRUVEC: links both ways, counts, flags of
  * each page. Panics with the finding. Takes the lruvec lock.
  */
 void lru_check(struct lruvec *lruvec);
+
+/* What a check has counted: pages by zone and list. */
+struct lru_census {
+	u64 nr[LRU_NR_ZONES][NR_LRU_LISTS];
+};
+
+/* lru_check_own: LIST of LRUVEC's policy: links, count, LRU-1; its pages are
+ * counted in CENSUS. Lock held. */
+void lru_check_own(const struct lruvec *lruvec, const struct page_list *list,
+		   struct lru_census *census);
 
 #endif

@@ -50,7 +50,9 @@ static void classic_rotate(struct lruvec *lruvec, struct page *page)
 	lruvec_add_page_tail(lruvec, page);
 }
 
-/* ---- taking off and putting back
+static u64 classic_scan(struct lruvec *lruvec, struct scan_control *sc);
+
+/* ---- taking off
  * ------------------------------------------------ */
 
 struct isolated {
@@ -64,25 +66,12 @@ static void isolate_one(struct lruvec *lruvec, struct page *page,
 			enum lru_list lru, const struct scan_control *sc,
 			struct isolated *iso)
 {
-	if (page_zone_idx(page) > sc->reclaim_idx)
-		count_vm_event((enum vm_event_item)(PGSCAN_SKIP_DMA +
-						    page_zone_idx(page)));
-	if (page_zone_idx(page) > sc->reclaim_idx ||
-	    !get_page_unless_zero(page)) {
-		page_list_del(&lruvec->lists[lru], page);
-		page_list_add(&lruvec->lists[lru], page);
+	if (reclaim_isolate(lruvec, page, sc)) {
+		page_list_add(&iso->pages, page);
 		return;
 	}
-	if (!TestClearPageLRU(page)) {
-		/* Somebody else is taking it off, and waits for our lock. */
-		page_list_del(&lruvec->lists[lru], page);
-		page_list_add(&lruvec->lists[lru], page);
-		/* Not the last reference: the other one holds one. */
-		mm_verify(!put_page_testzero(page));
-		return;
-	}
-	lruvec_del_page(lruvec, page);
-	page_list_add(&iso->pages, page);
+	page_list_del(&lruvec->lists[lru], page);
+	page_list_add(&lruvec->lists[lru], page);
 }
 
 static void isolate_pages(struct lruvec *lruvec, enum lru_list lru, u64 nr,
@@ -92,7 +81,10 @@ static void isolate_pages(struct lruvec *lruvec, enum lru_list lru, u64 nr,
 
 	page_list_init(&iso->pages);
 	spin_lock_irqsave(&lruvec->lock, flags);
-	nr = min(nr, lruvec->lists[lru].count);
+	/* With another policy the lists are not ours. */
+	nr = lruvec->ops->scan == classic_scan
+		     ? min(nr, lruvec->lists[lru].count)
+		     : 0;
 	for (iso->scanned = 0; iso->scanned < nr; iso->scanned++) {
 		struct page *page = page_list_last(&lruvec->lists[lru]);
 
@@ -105,47 +97,6 @@ static void isolate_pages(struct lruvec *lruvec, enum lru_list lru, u64 nr,
 			    (long)iso->pages.count);
 	trace_emit(MM_VMSCAN_LRU_ISOLATE, (u64)lruvec->pgdat->node_id, lru, nr,
 		   iso->scanned, iso->pages.count, sc->priority);
-}
-
-/* Back to the lists that their flags name, most recently isolated last, and
- * drop the isolation's references. */
-static void putback_pages(struct lruvec *lruvec, struct page_list *pages,
-			  bool file)
-{
-	struct page_list release;
-	unsigned long flags;
-	struct page *page;
-	u64 n = pages->count;
-
-	page_list_init(&release);
-	spin_lock_irqsave(&lruvec->lock, flags);
-	while ((page = page_list_pop_tail(pages))) {
-		if (page_ref_freeze(page, 1)) {
-			/* Its last user went while it was isolated. */
-			page_list_add(&release, page);
-			continue;
-		}
-		SetPageLRU(page);
-		lru_judge_evictable(page);
-		lruvec_add_page(lruvec, page);
-		if (!put_page_testzero(page))
-			continue;
-		/* Its last user went just now: off again, and free it. */
-		ClearPageLRU(page);
-		lruvec_del_page(lruvec, page);
-		ClearPageUnevictable(page);
-		page_list_add(&release, page);
-	}
-	spin_unlock_irqrestore(&lruvec->lock, flags);
-	mod_node_page_state(lruvec->pgdat,
-			    file ? NR_ISOLATED_FILE : NR_ISOLATED_ANON,
-			    -(long)n);
-	while ((page = page_list_pop(&release))) {
-		page_ref_unfreeze(page, 1);
-		ClearPageActive(page);
-		ClearPageUnevictable(page);
-		put_page(page);
-	}
 }
 
 /* ---- the two lists
@@ -200,21 +151,9 @@ static void shrink_active_list(struct lruvec *lruvec, enum lru_list lru, u64 nr,
 		SetPageWorkingset(page);
 	}
 	count_vm_events(PGDEACTIVATE, taken - rotated);
-	putback_pages(lruvec, &iso.pages, (lru & LRU_FILE) != 0);
+	reclaim_putback(lruvec, &iso.pages, (lru & LRU_FILE) != 0);
 	trace_emit(MM_VMSCAN_LRU_SHRINK_ACTIVE, (u64)lruvec->pgdat->node_id,
 		   lru, taken, rotated, taken - rotated, sc->priority);
-}
-
-static void count_scan(const struct scan_control *sc, u64 scanned, u64 freed,
-		       bool file)
-{
-	bool kswapd = (port_current()->flags & PF_KSWAPD) != 0;
-
-	(void)sc;
-	count_vm_events(kswapd ? PGSCAN_KSWAPD : PGSCAN_DIRECT, scanned);
-	count_vm_events(kswapd ? PGSTEAL_KSWAPD : PGSTEAL_DIRECT, freed);
-	count_vm_events(file ? PGSCAN_FILE : PGSCAN_ANON, scanned);
-	count_vm_events(file ? PGSTEAL_FILE : PGSTEAL_ANON, freed);
 }
 
 /* Reclaim of this kind costs what it has to write and to activate. */
@@ -253,8 +192,8 @@ static u64 shrink_inactive_list(struct lruvec *lruvec, enum lru_list lru,
 	mod_node_page_state(lruvec->pgdat,
 			    file ? NR_ISOLATED_FILE : NR_ISOLATED_ANON,
 			    -(long)freed);
-	putback_pages(lruvec, &iso.pages, file);
-	count_scan(sc, iso.scanned, freed, file);
+	reclaim_putback(lruvec, &iso.pages, file);
+	reclaim_count(iso.scanned, freed, file);
 	count_vm_events(PGACTIVATE, stat.nr_activate);
 	note_cost(lruvec, file, &stat);
 	/* Nothing but dirty pages that nobody writes: that must change. */
@@ -338,15 +277,6 @@ static void shrink_list(struct lruvec *lruvec, enum lru_list lru, u64 nr,
 	sc->nr_reclaimed += shrink_inactive_list(lruvec, lru, nr, sc);
 }
 
-/* Direct reclaim stops when it has enough; kswapd finishes its round. */
-static bool scan_enough(const struct scan_control *sc, u64 nr_before)
-{
-	if (sc->nr_reclaimed - nr_before < sc->nr_to_reclaim)
-		return false;
-	return sc->priority != DEF_PRIORITY ||
-	       !(port_current()->flags & PF_KSWAPD);
-}
-
 static u64 classic_scan(struct lruvec *lruvec, struct scan_control *sc)
 {
 	u64 nr[NR_LRU_LISTS], before = sc->nr_reclaimed;
@@ -354,7 +284,7 @@ static u64 classic_scan(struct lruvec *lruvec, struct scan_control *sc)
 	int l;
 
 	scan_targets(lruvec, sc, nr);
-	while (more && !scan_enough(sc, before)) {
+	while (more && !reclaim_enough(sc, before)) {
 		more = false;
 		for_each_evictable_lru(l)
 		{

@@ -24,6 +24,7 @@ struct scan_control {
 	int reclaim_idx;  /* highest zone whose pages help */
 	u16 target_group; /* 0: everybody's pages */
 	bool may_writepage, may_unmap, may_swap;
+	bool judged; /* the policy has asked for references: pages are unused */
 	nodemask_t nodemask; /* try_to_free_pages(): nodes that help */
 	/* Changed between passes. */
 	int priority; /* scan size >> priority; 12 .. 0 */
@@ -59,8 +60,8 @@ extern struct reclaim_state reclaim_sys;
 void reclaim_reset(void);
 void reclaim_init(void);
 
-/* reclaim_select: the policy called NAME ("classic"); -EINVAL if unknown.
- * Only while no page is on a list. */
+/* reclaim_select: every lruvec gets the policy called NAME ("classic"), its
+ * pages move over; -EINVAL if unknown. At any time; does not sleep. */
 int reclaim_select(const char *name) MM_MUST_CHECK;
 
 /*
@@ -113,7 +114,42 @@ u64 shrink_page_list(struct page_list *list, pg_data_t *pgdat,
 /* reclaim_pages: the answer to lru_ops.pageout, for every policy. */
 u64 reclaim_pages(struct page_list *pages);
 
-/* classic_ops: two lists and a second chance (classic.c). */
-extern const struct lru_ops classic_ops;
+/* ---- what policies share (isolate.c)
+ * ------------------------------------------------------ */
+
+/*
+ * reclaim_isolate: take PAGE, on a list of LRUVEC's policy, off it with a
+ * reference. False, and it is still there: not of a zone that SC wants, or
+ * somebody else is taking it off; the caller moves it out of its way. Lock
+ * held.
+ */
+bool reclaim_isolate(struct lruvec *lruvec, struct page *page,
+		     const struct scan_control *sc);
+
+/* reclaim_putback: isolated PAGES, last one first, go where the policy places
+ * them, the isolation's references drop. FILE: how they were counted as
+ * isolated. Takes the lock. */
+void reclaim_putback(struct lruvec *lruvec, struct page_list *pages, bool file);
+/* reclaim_place: the same for one page; lock held. False: nobody uses it any
+ * more: it is on no list, for reclaim_release(). */
+bool reclaim_place(struct lruvec *lruvec, struct page *page);
+/* reclaim_release: free those; no lock held. */
+void reclaim_release(struct page_list *pages);
+
+/* reclaim_count: SCANNED pages of a kind were judged, FREED of them freed. */
+void reclaim_count(u64 scanned, u64 freed, bool file);
+
+/* reclaim_enough: direct reclaim stops when it has what it wants since
+ * NR_BEFORE; kswapd finishes its round. */
+bool reclaim_enough(const struct scan_control *sc, u64 nr_before);
+
+/* ---- the policies: one file each
+ * ------------------------------------------------------ */
+
+extern const struct lru_ops classic_ops, clock_ops, sieve_ops, s3fifo_ops,
+	arc_ops;
+
+/* reclaim_policy: the policy of number I, from 0; NULL: there are no more. */
+const struct lru_ops *reclaim_policy(u32 i);
 
 #endif

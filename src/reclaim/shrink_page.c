@@ -54,13 +54,19 @@ enum verdict {
 };
 
 /* Did anybody use PAGE since the last look? */
-static enum verdict check_references(struct page *page, bool *reclaim)
+static enum verdict check_references(struct page *page,
+				     const struct scan_control *sc,
+				     bool *reclaim)
 {
+	bool page_flag;
 	u64 vm_flags;
-	int ptes = page_referenced(page, true, &vm_flags);
-	bool page_flag = TestClearPageReferenced(page);
+	int ptes;
 
-	*reclaim = false;
+	*reclaim = sc->judged;
+	if (sc->judged)
+		return KEEP;
+	ptes = page_referenced(page, true, &vm_flags);
+	page_flag = TestClearPageReferenced(page);
 	if (vm_flags & VM_LOCKED)
 		return ACTIVATE;
 	if (ptes) {
@@ -188,14 +194,20 @@ static enum verdict judge_cold(struct page *page, struct scan_control *sc,
  * Did anybody use PAGE of a file? *RECLAIM: no; *CLEAN_ONLY: it was read or
  * written once, which is worth keeping it while that would cost a write.
  */
-static enum verdict check_file_references(struct page *page, bool *reclaim,
-					  bool *clean_only)
+static enum verdict check_file_references(struct page *page,
+					  const struct scan_control *sc,
+					  bool *reclaim, bool *clean_only)
 {
+	bool page_flag;
 	u64 vm_flags;
-	int ptes = page_referenced(page, true, &vm_flags);
-	bool page_flag = TestClearPageReferenced(page);
+	int ptes;
 
-	*reclaim = false;
+	*reclaim = sc->judged;
+	*clean_only = false;
+	if (sc->judged)
+		return KEEP;
+	ptes = page_referenced(page, true, &vm_flags);
+	page_flag = TestClearPageReferenced(page);
 	*clean_only = page_flag;
 	if (vm_flags & VM_LOCKED)
 		return ACTIVATE;
@@ -281,7 +293,7 @@ static enum verdict judge_file(struct page *page, struct scan_control *sc,
 		stat->nr_dirty++;
 		stat->nr_unqueued_dirty++;
 	}
-	v = check_file_references(page, &reclaim, &clean_only);
+	v = check_file_references(page, sc, &reclaim, &clean_only);
 	if (!reclaim) {
 		stat->nr_ref_keep += v == KEEP;
 		return v;
@@ -336,7 +348,7 @@ static enum verdict judge_shmem(struct page *page, struct scan_control *sc,
 	/* SHM_LOCK: it waits where it is looked at least. */
 	if (mapping_flag(page_mapping(page), AS_UNEVICTABLE))
 		return ACTIVATE;
-	v = check_references(page, &reclaim);
+	v = check_references(page, sc, &reclaim);
 	if (!reclaim) {
 		stat->nr_ref_keep += v == KEEP;
 		return v;
@@ -385,7 +397,7 @@ static enum verdict judge_page(struct page *page, struct scan_control *sc,
 				       PageUptodate(page)
 			       ? judge_cold(page, sc, stat)
 			       : KEEP;
-	v = check_references(page, &reclaim);
+	v = check_references(page, sc, &reclaim);
 	if (!reclaim) {
 		stat->nr_ref_keep += v == KEEP;
 		return v;

@@ -32,7 +32,14 @@ void reclaim_init(void)
 	lru_register(&classic_ops);
 }
 
-static const struct lru_ops *const policies[] = {&classic_ops};
+static const struct lru_ops *const policies[] = {
+	&classic_ops, &clock_ops, &sieve_ops, &s3fifo_ops, &arc_ops,
+};
+
+const struct lru_ops *reclaim_policy(u32 i)
+{
+	return i < ARRAY_SIZE(policies) ? policies[i] : NULL;
+}
 
 int reclaim_select(const char *name)
 {
@@ -86,7 +93,7 @@ static void note_node(const pg_data_t *pgdat, const struct scan_control *sc)
 
 void shrink_node(pg_data_t *pgdat, struct scan_control *sc)
 {
-	const struct lru_ops *ops = lru_policy();
+	const struct lru_ops *ops = READ_ONCE(pgdat->lruvec.ops);
 	u64 freed;
 
 	mm_assert(port_current()->flags & PF_MEMALLOC);

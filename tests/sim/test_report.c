@@ -919,6 +919,11 @@ static void sysctl_errors(void)
 		{"vm.dirty_ratio", "101", -ERANGE},
 		{"vm.lowmem_reserve_ratio", "1 2 3 4 5", -EINVAL},
 		{"vm.lowmem_reserve_ratio", "1 2 x", -EINVAL},
+		{"vm.reclaim_policy", "", -EINVAL},
+		{"vm.reclaim_policy", "lru", -EINVAL},
+		{"vm.reclaim_policy", "clock sieve", -EINVAL},
+		{"vm.reclaim_policy", "a-name-that-is-longer-than-any-policy's",
+		 -EINVAL},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
@@ -939,7 +944,7 @@ static void set_again(const char *name, void *arg)
 	before[strlen(before) - 1] = '\0';
 	assert_string_equal(get(name), before);
 	assert_int_equal(mm_sysctl_range(name, &lo, &hi), 0);
-	assert_true(lo < hi);
+	assert_true(lo < hi || !strcmp(name, "vm.reclaim_policy"));
 }
 
 static int sysctl_body(void)
@@ -950,7 +955,10 @@ static int sysctl_body(void)
 
 	sysctl_errors();
 	mm_sysctl_list(set_again, &n);
-	assert_int_equal(n, 30);
+	assert_int_equal(n, 31);
+	assert_int_equal(mm_sysctl_set("vm.reclaim_policy", " arc\n"), 0);
+	assert_string_equal(get("vm.reclaim_policy"), "arc");
+	assert_int_equal(mm_sysctl_set("vm.reclaim_policy", "classic"), 0);
 	assert_int_equal(min_wmark_pages(zone), min_before);
 	/* Bytes and ratio replace each other. */
 	assert_int_equal(mm_sysctl_set("vm.dirty_bytes", "8192"), 0);

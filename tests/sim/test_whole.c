@@ -12,10 +12,13 @@
 #define WL_UNLOCK()		((void)0)
 
 #include "model_whole.h"
+#include "reclaim/reclaim.h"
 
 struct whole {
 	u32 procs, ops, fill, live;
 	u64 seed;
+	bool exchange; /* the policy, all the time */
+	volatile bool done;
 };
 
 static void whole_thread(void *arg)
@@ -38,20 +41,55 @@ static int wl_start(struct wl_proc *p)
 
 static u64 swapped_out, swapped_in;
 
-static int whole_body(void *arg)
+static u32 nr_policies(void)
+{
+	u32 n = 0;
+
+	while (reclaim_policy(n))
+		n++;
+	return n;
+}
+
+/* Pages move from policy to policy while all goes on. */
+static void exchange_thread(void *arg)
 {
 	const struct whole *w = arg;
+	struct prng r;
+	int nid = 0;
 
+	prng_seed(&r, w->seed);
+	while (!w->done) {
+		u32 i = (u32)prng_below(&r, nr_policies());
+
+		CHECK_EQ(reclaim_select(reclaim_policy(i)->name), 0);
+		lru_check(&NODE_DATA(nid)->lruvec);
+		port_park(prng_range(&r, 1000, 3000000));
+	}
+}
+
+static int whole_body(void *arg)
+{
+	struct whole *w = arg;
+	struct port_thread *t = NULL;
+
+	if (w->exchange)
+		CHECK_EQ(sim_thread_start_on(&t, "exchange", 0, exchange_thread,
+					     w),
+			 0);
 	wl_run(w->procs, w->ops, w->fill, w->live, w->seed);
+	w->done = true;
+	if (t)
+		port_thread_join(t);
+	lru_check(&NODE_DATA(0)->lruvec);
 	swapped_out = sum_vm_event(PSWPOUT);
 	swapped_in = sum_vm_event(PSWPIN);
 	return 0;
 }
 
-/* One seed chooses everything about a run. */
-static void run_seed(u64 seed, u32 ops)
+/* One seed chooses everything about a run but the POLICY. */
+static void run_policy(u64 seed, u32 ops, const char *policy, bool exchange)
 {
-	struct whole w = {.ops = ops, .seed = seed};
+	struct whole w = {.ops = ops, .seed = seed, .exchange = exchange};
 	struct tm_config cfg = {.body = whole_body, .arg = &w};
 	struct prng r;
 
@@ -65,9 +103,17 @@ static void run_seed(u64 seed, u32 ops)
 	cfg.cpus = (int)prng_range(&r, 1, 4);
 	cfg.explore = prng_one_in(&r, 2);
 	cfg.seed = seed;
-	snprintf(tm_context, sizeof(tm_context), "(replay: SEED=%llu ITERS=1)",
-		 (unsigned long long)seed);
+	cfg.policy = policy;
+	snprintf(tm_context, sizeof(tm_context),
+		 "(replay: SEED=%llu ITERS=1, policy %s%s)",
+		 (unsigned long long)seed, policy ? policy : "classic",
+		 exchange ? ", exchanged" : "");
 	tm_run(&cfg);
+}
+
+static void run_seed(u64 seed, u32 ops)
+{
+	run_policy(seed, ops, NULL, false);
 }
 
 static void random_processes(void **state)
@@ -98,6 +144,23 @@ static void random_processes(void **state)
 		(unsigned long long)bytes, (unsigned long long)out,
 		(unsigned long long)in);
 	assert_true(bytes > 0 && out > 1000 * n && in > 100 * n);
+}
+
+/* The same under each of the other policies, and while they change. */
+static void every_policy(void **state)
+{
+	u64 seed = test_env("SEED", 1), n = test_iters(tm_soak() ? 50 : 3);
+
+	(void)state;
+	for (u64 i = 0; i < n; i++) {
+		for (u32 k = 1; k < nr_policies(); k++) {
+			run_policy(seed + i, 100, reclaim_policy(k)->name,
+				   false);
+			assert_true(swapped_out > 500 && swapped_in > 50);
+		}
+		run_policy(seed + i, 100, NULL, true);
+		assert_true(swapped_out > 500 && swapped_in > 50);
+	}
 }
 
 /* Equal seeds: equal counters and equal virtual time; others differ. */
@@ -159,6 +222,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_processes),
+		cmocka_unit_test(every_policy),
 		cmocka_unit_test(sharers),
 		cmocka_unit_test(determinism),
 	};

@@ -1,0 +1,582 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The policies made of queues against models in arrays: pages come, are used,
+ * go, come back as ghosts, and are scanned, at random; after each scan every
+ * queue holds the same pages in the same order. The pages are nobody's, so what
+ * a policy evicts cannot be freed and stays where victims wait, to be compared.
+ * And: which kinds of pages a scan takes, and an exchange of the policy.
+ */
+#include "phys/lru.h"
+#include "reclaim/queue.h"
+#include "sim_machine.h"
+
+#define NR_PAGES 400u
+
+enum { CLOCK, SIEVE, S3FIFO, ARC, NR_MODELS };
+enum { A, B, NEWBORN, VICTIM, NQ };
+
+struct mpage {
+	struct page *page;
+	bool there, used, own;
+};
+
+struct mlist {
+	u32 v[NR_PAGES], nr; /* v[0] is the head */
+};
+
+struct model {
+	u32 policy;
+	struct mpage page[NR_PAGES];
+	struct mlist q[NQ];
+	/* SIEVE as in the paper: one queue, oldest first, and a hand. */
+	u32 queue[NR_PAGES], nr_queue, hand;
+	u64 small_evicted;	      /* s3fifo */
+	u64 p, ghosts[2], evicted[2]; /* arc */
+};
+
+static struct lruvec *vec(void)
+{
+	return &NODE_DATA(0)->lruvec;
+}
+
+/* ---- lists ------------------------------------------------------------------
+ */
+
+static void push(struct mlist *l, u32 n)
+{
+	memmove(&l->v[1], &l->v[0], l->nr * sizeof(u32));
+	l->v[0] = n;
+	l->nr++;
+}
+
+static u32 pop(struct mlist *l)
+{
+	CHECK(l->nr > 0);
+	return l->v[--l->nr];
+}
+
+static bool drop(struct mlist *l, u32 n)
+{
+	for (u32 i = 0; i < l->nr; i++) {
+		if (l->v[i] != n)
+			continue;
+		memmove(&l->v[i], &l->v[i + 1], (l->nr - i - 1) * sizeof(u32));
+		l->nr--;
+		return true;
+	}
+	return false;
+}
+
+static u64 total(const struct model *m)
+{
+	return m->q[A].nr + m->q[B].nr + m->q[NEWBORN].nr + m->q[VICTIM].nr +
+	       m->nr_queue;
+}
+
+static void sieve_drop(struct model *m, u32 n)
+{
+	for (u32 i = 0; i < m->nr_queue; i++) {
+		if (m->queue[i] != n)
+			continue;
+		memmove(&m->queue[i], &m->queue[i + 1],
+			(m->nr_queue - i - 1) * sizeof(u32));
+		m->nr_queue--;
+		m->hand -= m->hand > i;
+		return;
+	}
+}
+
+/* ---- the rules --------------------------------------------------------------
+ */
+
+/* A page that nobody knows, or whose fate is HOT, gets its first queue. */
+static void settle(struct model *m, u32 n, bool hot)
+{
+	m->page[n].own = false;
+	if (m->policy == SIEVE)
+		m->queue[m->nr_queue++] = n;
+	else
+		push(&m->q[m->policy != CLOCK && hot ? B : A], n);
+}
+
+static u32 choose(const struct model *m)
+{
+	u32 a = m->q[A].nr, b = m->q[B].nr;
+
+	switch (m->policy) {
+	case S3FIFO:
+		return b == 0 || (a && a > (a + b) / 10) ? A : B;
+	case ARC:
+		return b == 0 || (a && a >= max(m->p, 1UL)) ? A : B;
+	default:
+		return A;
+	}
+}
+
+/* N, from FROM, stays somewhere; or false: it is a victim. */
+static bool judge(struct model *m, u32 n, u32 from)
+{
+	struct mpage *p = &m->page[n];
+	bool used = p->used, counted = p->own;
+
+	p->own = false;
+	switch (m->policy) {
+	case S3FIFO:
+		if (from == A && !used)
+			p->own = true;
+		if (from == B && used)
+			p->own = true;
+		if (used || (from == B && counted))
+			push(&m->q[B], n);
+		return used || (from == B && counted);
+	case ARC:
+		p->own = !used && from == B;
+		if (used)
+			push(&m->q[B], n);
+		return used;
+	default:
+		if (used)
+			push(&m->q[A], n);
+		return used;
+	}
+}
+
+static void scan_victims(struct model *m)
+{
+	u32 left = m->q[VICTIM].nr;
+
+	while (left) {
+		u32 nr = min(left, SWAP_CLUSTER_MAX), kept[32], k = 0;
+
+		left -= nr;
+		for (u32 i = 0; i < nr; i++) {
+			u32 n = m->q[VICTIM].v[m->q[VICTIM].nr - 1 - i];
+
+			if (!m->page[n].used)
+				kept[k++] = n;
+			else
+				settle(m, n, true);
+			m->page[n].used = false;
+		}
+		m->q[VICTIM].nr -= nr;
+		for (u32 i = 0; i < k; i++)
+			push(&m->q[VICTIM], kept[i]);
+	}
+}
+
+static void scan_newborn(struct model *m, u64 share)
+{
+	for (;;) {
+		u64 limit = share ? total(m) / share : 0;
+		u64 nr = m->q[NEWBORN].nr - min((u64)m->q[NEWBORN].nr, limit);
+
+		nr = min(nr, 32UL);
+		if (!nr)
+			return;
+		for (u64 i = 0; i < nr; i++) {
+			u32 n = pop(&m->q[NEWBORN]);
+			bool hot = m->page[n].own && m->page[n].used;
+
+			m->page[n].used = false;
+			settle(m, n, hot);
+		}
+	}
+}
+
+/* The hand passes up to NR pages, or comes to the head. */
+static u32 sieve_round(struct model *m, u32 nr)
+{
+	u32 seen = 0;
+
+	if (m->hand == m->nr_queue)
+		m->hand = 0;
+	for (; seen < nr && m->hand < m->nr_queue; seen++) {
+		u32 n = m->queue[m->hand];
+
+		if (m->page[n].used) {
+			m->page[n].used = false;
+			m->hand++;
+			continue;
+		}
+		sieve_drop(m, n);
+		push(&m->q[VICTIM], n);
+	}
+	return seen;
+}
+
+static u32 queue_round(struct model *m, u32 nr)
+{
+	u32 n[32], from[32], seen = 0, victims[32], v = 0;
+
+	if (m->policy == SIEVE)
+		return m->nr_queue ? sieve_round(m, nr) : 0;
+	for (; seen < nr && m->q[A].nr + m->q[B].nr; seen++) {
+		from[seen] = choose(m);
+		n[seen] = pop(&m->q[from[seen]]);
+	}
+	for (u32 i = 0; i < seen; i++) {
+		if (!judge(m, n[i], from[i]))
+			victims[v++] = n[i];
+		m->page[n[i]].used = false;
+	}
+	for (u32 i = 0; i < v; i++)
+		push(&m->q[VICTIM], victims[i]);
+	return seen;
+}
+
+static void model_scan(struct model *m)
+{
+	u32 nr = 32;
+
+	scan_victims(m);
+	while (nr) {
+		u32 n;
+
+		scan_newborn(m, 32);
+		n = queue_round(m, nr);
+		if (!n) {
+			scan_newborn(m, 0);
+			n = queue_round(m, nr);
+		}
+		if (!n)
+			break;
+		nr -= n;
+	}
+}
+
+/* What a victim leaves behind, and what that is worth. */
+static u64 model_evict(struct model *m, u32 n)
+{
+	u64 c = total(m) + 1, t1 = m->q[A].nr, number;
+	u32 list = m->page[n].own;
+
+	if (m->policy == S3FIFO)
+		return list ? m->small_evicted++ << 1 | 1 : 0;
+	if (m->policy != ARC)
+		return 0;
+	c--; /* it is on no queue any more */
+	number = m->evicted[list]++;
+	m->ghosts[list]++;
+	c = max(c, 1UL);
+	m->ghosts[0] = min(m->ghosts[0], c - min(c, t1));
+	m->ghosts[1] = min(m->ghosts[1], c - min(c, m->ghosts[0]));
+	m->p = min(m->p, c);
+	return number << 1 | list;
+}
+
+static bool model_refault(struct model *m, u64 cookie)
+{
+	u32 l = cookie & 1;
+	u64 step, c = max(total(m), 1UL);
+
+	if (m->policy == S3FIFO)
+		return l && m->small_evicted - (cookie >> 1) <= m->q[B].nr;
+	if (m->policy != ARC || m->evicted[l] - (cookie >> 1) > m->ghosts[l])
+		return false;
+	step = max(m->ghosts[!l] / max(m->ghosts[l], 1UL), 1UL);
+	m->p = l ? m->p - min(m->p, step) : m->p + step;
+	m->ghosts[l] -= m->ghosts[l] > 0;
+	m->ghosts[0] = min(m->ghosts[0], c - min(c, (u64)m->q[A].nr));
+	m->ghosts[1] = min(m->ghosts[1], c - min(c, m->ghosts[0]));
+	m->p = min(m->p, c);
+	return true;
+}
+
+/* ---- comparing --------------------------------------------------------------
+ */
+
+static const struct page_list *real_list(u32 id)
+{
+	struct queue_room *room = queue_room(vec());
+
+	return &room->q[id <= B ? id ^ room->flip : id].of[1];
+}
+
+static void compare_list(const struct model *m, u32 id, const struct mlist *l)
+{
+	const struct page *p = page_list_first(real_list(id));
+
+	CHECK_EQ(real_list(id)->count, l->nr);
+	for (u32 i = 0; i < l->nr; i++, p = page_list_next(p))
+		CHECK(p == m->page[l->v[i]].page);
+	CHECK(!p);
+}
+
+/* The paper's queue, newest first: what the hand has before it, then what it
+ * has passed. */
+static void sieve_lists(const struct model *m, struct mlist *a, struct mlist *b)
+{
+	a->nr = b->nr = 0;
+	for (u32 i = 0; i < m->nr_queue; i++)
+		push(i < m->hand ? b : a, m->queue[i]);
+}
+
+static void compare(const struct model *m)
+{
+	const struct queue_room *room = queue_room(vec());
+	static struct mlist a, b;
+
+	lru_check(vec());
+	compare_list(m, NEWBORN, &m->q[NEWBORN]);
+	compare_list(m, VICTIM, &m->q[VICTIM]);
+	a = m->q[A];
+	b = m->q[B];
+	if (m->policy == SIEVE)
+		sieve_lists(m, &a, &b);
+	compare_list(m, A, &a);
+	compare_list(m, B, &b);
+	if (m->policy == S3FIFO)
+		CHECK_EQ(room->own[0], m->small_evicted);
+	for (u32 i = 0; m->policy == ARC && i < 2; i++) {
+		CHECK_EQ(room->own[0], m->p);
+		CHECK_EQ(room->own[1 + i], m->ghosts[i]);
+		CHECK_EQ(room->own[3 + i], m->evicted[i]);
+	}
+	CHECK_EQ(node_page_state(NODE_DATA(0), NR_ISOLATED_FILE), 0);
+}
+
+/* ---- operations -------------------------------------------------------------
+ */
+
+static void op_add(struct model *m, u32 n, bool hot)
+{
+	struct mpage *p = &m->page[n];
+
+	*p = (struct mpage){.page = p->page, .there = true, .own = hot};
+	lru_cache_add(p->page);
+	lru_add_drain();
+	if (m->policy == CLOCK)
+		settle(m, n, false);
+	else
+		push(&m->q[NEWBORN], n);
+}
+
+static void op_new(struct model *m, u32 n)
+{
+	m->page[n].page = alloc_page(GFP_KERNEL);
+	CHECK(m->page[n].page);
+	op_add(m, n, false);
+}
+
+static void op_use(struct model *m, u32 n)
+{
+	mark_page_accessed(m->page[n].page);
+	m->page[n].used = true;
+}
+
+static void op_free(struct model *m, u32 n)
+{
+	ClearPageReferenced(m->page[n].page);
+	put_page(m->page[n].page);
+	m->page[n].there = false;
+	for (u32 i = 0; i < NQ; i++)
+		drop(&m->q[i], n);
+	if (m->policy == SIEVE)
+		sieve_drop(m, n);
+}
+
+/* A victim is really evicted, and its contents come back in another frame. */
+static void op_refault(struct model *m, struct prng *r)
+{
+	struct page *old;
+	void *shadow;
+	u64 cookie;
+	bool hot;
+	u32 n;
+
+	if (!m->q[VICTIM].nr)
+		return;
+	n = m->q[VICTIM].v[prng_below(r, m->q[VICTIM].nr)];
+	old = m->page[n].page;
+	CHECK(lru_isolate_page(old));
+	drop(&m->q[VICTIM], n);
+	cookie = model_evict(m, n);
+	shadow = workingset_eviction(old);
+	put_page(old);
+	m->page[n].there = false;
+	ClearPageReferenced(old);
+	put_page(old);
+	m->page[n].page = alloc_page(GFP_KERNEL);
+	CHECK(m->page[n].page);
+	/* Others like it go meanwhile. */
+	m->page[n].page->policy = m->page[n].own ? QUEUE_OWN : 0;
+	for (u64 i = prng_below(r, 30); i > 0; i--) {
+		(void)workingset_eviction(m->page[n].page);
+		(void)model_evict(m, n);
+	}
+	m->page[n].page->policy = 0;
+	workingset_refault(m->page[n].page, shadow);
+	hot = model_refault(m, cookie);
+	CHECK_EQ(PageActive(m->page[n].page), hot);
+	op_add(m, n, hot);
+}
+
+static void op_scan(struct model *m)
+{
+	struct scan_control sc = {.nr_to_reclaim = 1,
+				  .gfp = GFP_KERNEL,
+				  .reclaim_idx = MAX_NR_ZONES - 1,
+				  .priority = DEF_PRIORITY};
+	struct mm_task *task = port_current();
+
+	task->flags |= PF_MEMALLOC;
+	CHECK_EQ(vec()->ops->scan(vec(), &sc), 0);
+	task->flags &= ~(u32)PF_MEMALLOC;
+	model_scan(m);
+}
+
+static void step(struct model *m, struct prng *r)
+{
+	u32 n = (u32)prng_below(r, NR_PAGES);
+
+	/* Some pages are hot. */
+	if (prng_one_in(r, 2))
+		n %= 40;
+	if (prng_one_in(r, 60)) {
+		op_scan(m);
+		compare(m);
+	} else if (prng_one_in(r, 12)) {
+		op_refault(m, r);
+	} else if (!m->page[n].there) {
+		op_new(m, n);
+	} else if (prng_one_in(r, 10)) {
+		op_free(m, n);
+	} else {
+		op_use(m, n);
+	}
+}
+
+static const char *const names[NR_MODELS] = {"clock", "sieve", "s3fifo", "arc"};
+
+static int model_body(void *arg)
+{
+	static struct model m;
+	struct prng r;
+
+	memset(&m, 0, sizeof(m));
+	m.policy = *(u32 *)arg;
+	prng_seed(&r, tm.cfg.seed);
+	for (u32 i = 0; i < 4000; i++)
+		step(&m, &r);
+	CHECK(total(&m) > 50);
+	/* What it leaves is somebody else's, and again. */
+	for (u32 i = 0; i < 3; i++) {
+		CHECK_EQ(reclaim_select(i == 1 ? names[m.policy] : "classic"),
+			 0);
+		lru_check(vec());
+		CHECK_EQ(lruvec_size(vec(), LRU_INACTIVE_FILE) +
+				 lruvec_size(vec(), LRU_ACTIVE_FILE),
+			 total(&m));
+	}
+	for (u32 n = 0; n < NR_PAGES; n++)
+		if (m.page[n].there)
+			op_free(&m, n);
+	return 0;
+}
+
+static void models(void **state)
+{
+	u64 seed = test_env("SEED", 1), n = test_iters(tm_soak() ? 500 : 8);
+
+	(void)state;
+	for (u64 i = 0; i < n; i++)
+		for (u32 k = 0; k < NR_MODELS; k++) {
+			snprintf(tm_context, sizeof(tm_context),
+				 "(policy %s, SEED=%llu)", names[k],
+				 (unsigned long long)(seed + i));
+			TM_RUN(model_body, .arg = &k, .seed = seed + i,
+			       .policy = names[k]);
+		}
+}
+
+/* ---- kinds ------------------------------------------------------------------
+ */
+
+static struct page *kinds[2][64]; /* anon, file */
+
+static u32 victims_of(u32 kind)
+{
+	return (u32)queue_room(vec())->q[QUEUE_VICTIM].of[kind].count;
+}
+
+/* Where do 32 looks go with this swappiness? */
+static void kinds_scan(const char *name, u32 swappiness, bool may_swap)
+{
+	struct scan_control sc = {.nr_to_reclaim = 1,
+				  .gfp = GFP_KERNEL,
+				  .reclaim_idx = MAX_NR_ZONES - 1,
+				  .may_swap = may_swap,
+				  .priority = DEF_PRIORITY};
+
+	reclaim_sys.swappiness = swappiness;
+	/* All pages anew: first all anonymous ones, then all of files. */
+	CHECK_EQ(reclaim_select("classic"), 0);
+	for (u32 k = 0; k < 2; k++)
+		for (u32 i = 0; i < 64; i++) {
+			struct page *p = kinds[k][i];
+
+			CHECK(lru_isolate_page(p));
+			ClearPageActive(p);
+			lru_putback_page(p);
+			lru_add_drain();
+		}
+	CHECK_EQ(reclaim_select(name), 0);
+	/* Twice: newborn ones first become old. */
+	for (u32 i = 0; i < 3; i++) {
+		struct mm_task *task = port_current();
+
+		task->flags |= PF_MEMALLOC;
+		CHECK_EQ(vec()->ops->scan(vec(), &sc), 0);
+		task->flags &= ~(u32)PF_MEMALLOC;
+	}
+	lru_check(vec());
+}
+
+static int kinds_body(void *arg)
+{
+	const char *name = arg;
+
+	for (u32 k = 0; k < 2; k++)
+		for (u32 i = 0; i < 64; i++) {
+			kinds[k][i] = alloc_page(GFP_KERNEL);
+			CHECK(kinds[k][i]);
+			if (k == 0)
+				SetPageSwapBacked(kinds[k][i]);
+			lru_cache_add(kinds[k][i]);
+		}
+	lru_add_drain();
+	kinds_scan(name, 60, false);
+	CHECK(victims_of(0) == 0 && victims_of(1) > 30);
+	kinds_scan(name, 0, true);
+	CHECK(victims_of(0) == 0 && victims_of(1) > 30);
+	kinds_scan(name, 200, true);
+	CHECK(victims_of(0) > 30 && victims_of(1) == 0);
+	kinds_scan(name, 100, true);
+	CHECK(victims_of(0) > 10 && victims_of(1) > 10);
+	reclaim_sys.swappiness = 60;
+	for (u32 k = 0; k < 2; k++)
+		for (u32 i = 0; i < 64; i++)
+			put_page(kinds[k][i]);
+	return 0;
+}
+
+static void kinds_taken(void **state)
+{
+	(void)state;
+	for (u32 k = 0; k < NR_MODELS; k++) {
+		snprintf(tm_context, sizeof(tm_context), "(policy %s)",
+			 names[k]);
+		TM_RUN(kinds_body, .arg = (void *)(uintptr_t)names[k],
+		       .swap_pages = 1024);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(models),
+		cmocka_unit_test(kinds_taken),
+	};
+
+	return cmocka_run_group_tests_name("policy", tests, NULL, NULL);
+}
