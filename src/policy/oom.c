@@ -6,13 +6,16 @@
  *    others live: the one whose death frees most, shifted by the operator's
  *    oom_score_adj (1000 points are all of RAM and swap).
  *
- * 2. Way. The victim, and all tasks that share its address space, get a
- *    pending SIGKILL and may use part of the reserves to get out. A victim
- *    may be blocked for long, so the reaper empties its anonymous memory at
- *    once; from then on its faults fail (MMF_UNSTABLE), so that it never sees
- *    zeroes where its data was. One victim at a time.
+ * 2. Way. Memory may have come while the asker found none: it looks once more
+ *    before anybody dies. The victim, and all tasks that share its address
+ *    space, get a pending SIGKILL and may use part of the reserves to get out.
+ *    A victim may be blocked for long, so the reaper empties its private
+ *    memory at once, locked or not; from then on its faults fail
+ *    (MMF_UNSTABLE), so that it never sees zeroes where its data was. One
+ *    victim at a time.
  *
- * 3. Failure. If there are user tasks but none may be killed, the machine is
+ * 3. Failure. If there are user tasks but none may be killed, and no victim's
+ *    space is on its way out (it has ten seconds for that), the machine is
  *    deadlocked on memory and stops, as Linux does. If there are none, the
  *    allocation fails.
  *
@@ -29,6 +32,9 @@
 #include "phys/vmstat.h"
 #include "policy/policy.h"
 #include "space/space.h"
+
+/* What a victim has to get out of its space before others stop waiting. */
+#define VICTIM_NS (10ULL * 1000 * 1000 * 1000)
 
 static u64 total_pages(void)
 {
@@ -156,7 +162,8 @@ static void oom_kill(const struct oom_choice *c)
 {
 	struct mm_struct *mm = c->mm;
 
-	__atomic_fetch_or(&mm->flags, MMF_OOM_VICTIM, __ATOMIC_ACQ_REL);
+	mm_oom_victim(mm);
+	policy_sys.last_kill_ns = port_now_ns();
 	report_kill(c);
 	trace_emit(OOM_KILL, (u64)c->pid, c->points, mm->total_vm,
 		   mm_counter_get(mm, MM_ANONPAGES));
@@ -187,7 +194,31 @@ static bool grab_victim(struct mm_task *task, void *arg)
 	return true;
 }
 
-static bool oom_locked(gfp_t gfp, unsigned int order)
+/* Somebody gave back what is enough even for the high mark. */
+static bool memory_came(const struct alloc_context *ac, unsigned int order)
+{
+	struct zoneref *z;
+	struct zone *zone;
+
+	for_each_zone_context(zone, z, ac)
+	{
+		if (zone_watermark_ok(zone, order, high_wmark_pages(zone),
+				      (int)ac->highest_zoneidx, 0))
+			return true;
+	}
+	return false;
+}
+
+/* Spaces of victims are being given back: that may take the lock of a file, or
+ * a CPU that others have. */
+static bool victims_leaving(void)
+{
+	return READ_ONCE(space_sys.oom_victims) > 0 &&
+	       port_now_ns() - policy_sys.last_kill_ns < VICTIM_NS;
+}
+
+static bool oom_locked(gfp_t gfp, unsigned int order,
+		       const struct alloc_context *ac)
 {
 	struct oom_choice c = {0};
 
@@ -196,8 +227,10 @@ static bool oom_locked(gfp_t gfp, unsigned int order)
 	if (policy_sys.reap_mm &&
 	    !(READ_ONCE(policy_sys.reap_mm->flags) & MMF_OOM_SKIP))
 		return true;
+	if (memory_came(ac, order))
+		return true;
 	task_for_each(choose_one, &c);
-	if (c.victim_pending)
+	if (c.victim_pending || (!c.victim && victims_leaving()))
 		return true;
 	if (!c.victim) {
 		if (c.user_tasks) {
@@ -214,7 +247,8 @@ static bool oom_locked(gfp_t gfp, unsigned int order)
 	return true;
 }
 
-bool out_of_memory(gfp_t gfp, unsigned int order)
+bool out_of_memory(gfp_t gfp, unsigned int order,
+		   const struct alloc_context *ac)
 {
 	bool again = true;
 
@@ -224,7 +258,7 @@ bool out_of_memory(gfp_t gfp, unsigned int order)
 		return true;
 	}
 	if (mutex_trylock(&policy_sys.oom_lock)) {
-		again = oom_locked(gfp, order);
+		again = oom_locked(gfp, order, ac);
 		mutex_unlock(&policy_sys.oom_lock);
 	}
 	if (again)
@@ -242,7 +276,7 @@ static void reap_vmas(struct mm_struct *mm)
 	for_each_vma (vma, mm) {
 		struct mmu_gather tlb;
 
-		if (vma->vm_flags & (VM_LOCKED | VM_SHARED))
+		if (vma->vm_flags & VM_SHARED)
 			continue;
 		mm_gather_init(&tlb, mm);
 		zap_range(&tlb, vma, vma->vm_start, vma->vm_end);

@@ -20,6 +20,7 @@ struct mm_struct;
 struct policy_state {
 	struct mutex oom_lock;
 	u64 oom_kills;		       /* (oom_lock) */
+	u64 last_kill_ns;	       /* (oom_lock) port_now_ns() of it */
 	struct mm_struct *reap_mm;     /* (oom_lock) next for the reaper */
 	bool stop;		       /* daemons must end; read anywhere */
 	u32 dirty_writeback_centisecs; /* tunable: the flusher's round */
@@ -64,10 +65,12 @@ void kswapd_watch(bool on);
 
 /*
  * out_of_memory: nothing can be reclaimed. Kills the task that gains most, or
- * waits for one that is going. True: memory will come, try again. False:
- * there is nobody to kill. Context: may sleep.
+ * waits for one that is going. AC: where the caller looked, which is looked at
+ * once more before. True: memory will come, try again. False: there is nobody
+ * to kill. Context: may sleep.
  */
-bool out_of_memory(gfp_t gfp, unsigned int order);
+bool out_of_memory(gfp_t gfp, unsigned int order,
+		   const struct alloc_context *ac);
 
 /* oom_badness: what killing TASK would gain, pages; 0: not to be killed. */
 u64 oom_badness(const struct mm_task *task);

@@ -172,7 +172,7 @@ static bool may_kill(const struct slow_alloc *sa)
 /* True: try again. */
 static bool kill_and_retry(struct slow_alloc *sa)
 {
-	if (!may_kill(sa) || !out_of_memory(sa->gfp, sa->order))
+	if (!may_kill(sa) || !out_of_memory(sa->gfp, sa->order, sa->ac))
 		return false;
 	sa->no_progress_loops = 0;
 	return true;

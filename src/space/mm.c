@@ -292,6 +292,24 @@ bool mm_get_not_zero(struct mm_struct *mm)
 	return true;
 }
 
+void mm_oom_victim(struct mm_struct *mm)
+{
+	u64 old = __atomic_fetch_or(&mm->flags, MMF_OOM_VICTIM,
+				    __ATOMIC_ACQ_REL);
+
+	if (!(old & (MMF_OOM_VICTIM | MMF_GONE)))
+		__atomic_fetch_add(&space_sys.oom_victims, 1, __ATOMIC_RELAXED);
+}
+
+/* Whoever of the killer and us comes second sees the other's flag. */
+static void mm_gone(struct mm_struct *mm)
+{
+	u64 old = __atomic_fetch_or(&mm->flags, MMF_GONE, __ATOMIC_ACQ_REL);
+
+	if (old & MMF_OOM_VICTIM)
+		__atomic_fetch_sub(&space_sys.oom_victims, 1, __ATOMIC_RELAXED);
+}
+
 void mm_put(struct mm_struct *mm)
 {
 	u32 left = __atomic_sub_fetch(&mm->mm_users, 1, __ATOMIC_ACQ_REL);
@@ -300,6 +318,7 @@ void mm_put(struct mm_struct *mm)
 	if (left)
 		return;
 	exit_mmap(mm);
+	mm_gone(mm);
 	mm_exec_free(mm);
 	mm_delist(mm);
 	mm_drop(mm);

@@ -122,6 +122,7 @@ MM_STATIC_ASSERT(sizeof(struct mm_line) == MM_CACHELINE, "a line each");
 #define MMF_OOM_SKIP   0x1UL /* nothing more to gain from killing it */
 #define MMF_OOM_VICTIM 0x2UL
 #define MMF_UNSTABLE   0x4UL /* the reaper took pages away: faults must fail */
+#define MMF_GONE       0x8UL /* exit_mmap() is over */
 
 /* (M) mmap_lock, (A) atomic, (C) constant, (S) space_sys.lock. */
 struct mm_struct {
@@ -177,6 +178,7 @@ struct space_state {
 	u64 asids[SPACE_NR_ASIDS / 64]; /* taken; 0 is never given out */
 	u64 nr_mms;
 	u64 swapoff_walks;     /* spaces that swapoff looked through */
+	s64 oom_victims;       /* (A) spaces of victims that are not gone */
 	u64 zero_pfn;	       /* the shared zero page */
 	u64 committed;	       /* (A) pages accounted by VM_ACCOUNT */
 	u64 max_map_count;     /* tunable */
@@ -587,6 +589,13 @@ static inline enum mm_counter mm_counter(const struct page *page)
 		return MM_ANONPAGES;
 	return PageSwapBacked(page) ? MM_SHMEMPAGES : MM_FILEPAGES;
 }
+
+/*
+ * mm_oom_victim: the OOM killer chose MM, of which the caller has a reference.
+ * Until its last user has left and it is empty it counts in oom_victims. Any
+ * context.
+ */
+void mm_oom_victim(struct mm_struct *mm);
 
 /* ---- references to the structure (mm_count); users are mm_get/mm_put
  * --------- */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Out of memory: an orderly end for one, nothing worse for the others. */
+#include "policy/policy.h"
 #include "sim_machine.h"
 
 #define P(n) ((u64)(n) << PAGE_SHIFT)
@@ -219,6 +220,132 @@ static void several(void **state)
 		       .cpus = 1 + (int)(seed % 3), .explore = seed % 2);
 }
 
+/* ---- a victim that does not go by itself
+ * --------------------------------------------------------------------------- */
+
+struct sleeper {
+	u64 pages, ns;
+	bool holds_lock;
+	int filled;
+	struct port_thread *thread;
+};
+
+/* It fills and locks most of RAM, and then waits for something for NS. */
+static void sleeper_thread(void *arg)
+{
+	struct sleeper *s = arg;
+	struct mm_task *task = port_current();
+	struct mm_struct *mm = tm_mm();
+	s64 at;
+
+	mm_task_register(task, "sleeper");
+	mm_task_attach(task, mm);
+	mm->rlimit_memlock = ~0ULL;
+	at = do_mmap(mm, 0, P(s->pages), TM_RW, TM_ANON);
+	CHECK(at > 0);
+	CHECK_EQ(do_mlock(mm, (uva_t)at, P(s->pages), 0), 0);
+	CHECK_EQ(mm_counter_get(mm, MM_ANONPAGES), s->pages);
+	if (s->holds_lock)
+		mmap_write_lock(mm);
+	WRITE_ONCE(s->filled, 1);
+	for (u64 end = port_now_ns() + s->ns; port_now_ns() < end;)
+		port_park(10 * 1000 * 1000);
+	if (s->holds_lock)
+		mmap_write_unlock(mm);
+	CHECK(task->fatal_signal == MM_SIGKILL);
+	if (!s->holds_lock)
+		CHECK_EQ(mm_counter_get(mm, MM_ANONPAGES), 0);
+	mm_task_exit(task);
+	mm_put(mm);
+	mm_task_unregister(task);
+}
+
+/* The only one that may be killed sleeps: who must live gets its memory. */
+static void sleeper_body(struct sleeper *s)
+{
+	struct user precious = {.name = "precious",
+				.pages = ram_pages() / 3,
+				.rounds = 4,
+				.adj = -1000};
+
+	s->pages = ram_pages() * 6 / 10;
+	CHECK_EQ(sim_thread_start_on(&s->thread, "sleeper", 0, sleeper_thread,
+				     s),
+		 0);
+	while (!READ_ONCE(s->filled))
+		port_park(1000 * 1000);
+	start(&precious, tm.cfg.cpus - 1);
+	port_thread_join(precious.thread);
+	port_thread_join(s->thread);
+	CHECK_EQ(precious.signal, 0);
+	CHECK_EQ(sum_vm_event(OOM_KILL), 1);
+	CHECK(strstr(mm_last_oom(), "(sleeper)"));
+	CHECK_EQ(space_sys.oom_victims, 0);
+}
+
+static int locked_body(void *arg)
+{
+	struct sleeper s = {.ns = 60ULL * 1000 * 1000 * 1000};
+
+	(void)arg;
+	sleeper_body(&s);
+	return 0;
+}
+
+/* Regression: the reaper left locked memory, and with nobody else to kill the
+ * machine stopped. */
+static void locked_memory_is_reaped(void **state)
+{
+	(void)state;
+	TM_RUN(locked_body, .mem = 6UL << 20, .seed = 1);
+	TM_RUN(locked_body, .mem = 6UL << 20, .seed = 2, .cpus = 2,
+	       .explore = true);
+}
+
+/* Regression: the reaper gave up, and while the victim was on its way the next
+ * one who asked found nobody. */
+static int busy_body(void *arg)
+{
+	struct sleeper s = {.ns = 2ULL * 1000 * 1000 * 1000,
+			    .holds_lock = true};
+
+	(void)arg;
+	sleeper_body(&s);
+	CHECK(tm_logged("oom_reaper: unable to reap"));
+	return 0;
+}
+
+static void a_victim_has_time(void **state)
+{
+	(void)state;
+	TM_RUN(busy_body, .mem = 6UL << 20, .seed = 1);
+	TM_RUN(busy_body, .mem = 6UL << 20, .seed = 2, .cpus = 2);
+}
+
+/* Who asks late, when there is memory again, kills nobody. */
+static int late_body(void *arg)
+{
+	struct mm_task *task = port_current();
+	struct mm_struct *mm = tm_mm();
+	struct alloc_context ac;
+
+	(void)arg;
+	mm_task_attach(task, mm);
+	mm_put(mm);
+	prepare_alloc_context(&ac, GFP_KERNEL, 0);
+	CHECK(out_of_memory(GFP_KERNEL, 0, &ac));
+	CHECK_EQ(sum_vm_event(OOM_KILL), 0);
+	CHECK_EQ(task->fatal_signal, 0);
+	mm_task_exit(task);
+	return 0;
+}
+
+static void memory_came_back(void **state)
+{
+	(void)state;
+	TM_RUN(late_body, .mem = 6UL << 20);
+}
+
 /* ---- nobody to kill
  * ------------------------------------------------------------------ */
 
@@ -253,6 +380,9 @@ int main(void)
 		cmocka_unit_test(score_adj),
 		cmocka_unit_test(threads_die_together),
 		cmocka_unit_test(several),
+		cmocka_unit_test(locked_memory_is_reaped),
+		cmocka_unit_test(a_victim_has_time),
+		cmocka_unit_test(memory_came_back),
 		cmocka_unit_test(kernel_only),
 	};
 
