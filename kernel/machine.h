@@ -100,6 +100,10 @@ int machine_thread_cpu(const struct port_thread *t);
 bool machine_thread_running(const struct port_thread *t);
 /* CPU time of T in user mode and in the kernel. */
 void machine_thread_times(const struct port_thread *t, u64 *user, u64 *sys);
+/* machine_thread_switches: how often T gave its CPU up because it waited, and
+ * how often it was taken from it (or given to others: sched_yield(2)). */
+void machine_thread_switches(const struct port_thread *t, u64 *voluntary,
+			     u64 *involuntary);
 struct machine_cpu_times {
 	u64 user, nice, sys, idle, iowait, irq;
 	u64 switches; /* of threads */

@@ -21,9 +21,10 @@
 #include "base/seqbuf.h"
 #include "base/string.h"
 #include "event.h"
+#include "ext2/ext2.h"
 #include "ktime.h"
 #include "machine.h"
-#include "main.h"
+#include "procfs/procfs.h"
 #include "syscall.h"
 #include "task/task_priv.h"
 #include "vfs.h"
@@ -129,7 +130,8 @@ static char *next_word(char **at)
 	return word;
 }
 
-void cmdline_parse(const char *text)
+/* TEXT is the machine's command line. */
+static void cmdline_parse(const char *text)
 {
 	char *at = boot_sys.text, *word;
 	bool for_init = false;
@@ -228,13 +230,18 @@ static void must(int err, const char *what)
 
 static void unpack_initramfs(void)
 {
+	char why[200], line[240];
 	u64 size;
 	const void *image = machine_initrd(&size);
 
 	if (!image)
 		return;
-	if (initramfs_unpack(image, size))
-		pr_err("the initramfs is not whole\n");
+	/* Half of a system is none: init may be there and what it needs not. */
+	if (initramfs_unpack(image, size, why, sizeof(why))) {
+		(void)mm_scnprintf(line, sizeof(line),
+				   "the initramfs cannot be used: %s", why);
+		port_panic(line);
+	}
 	machine_initrd_free();
 }
 
@@ -252,20 +259,10 @@ static void enter_disks(void)
 	}
 }
 
-/* A kind of file system, or a part that fills one, that an image may lack. */
-#define OPTIONAL(fn) extern __attribute__((weak)) int fn(void)
-OPTIONAL(ext2_init);
-OPTIONAL(procfs_init);
-OPTIONAL(sysfs_init);
-
-void filesystems_init(void)
+static void filesystems_init(void)
 {
-	if (ext2_init)
-		must(ext2_init(), "ext2");
-	if (procfs_init)
-		must(procfs_init(), "/proc");
-	if (sysfs_init)
-		must(sysfs_init(), "/sys");
+	must(ext2_init(), "ext2");
+	must(procfs_init(), "/proc and /sys");
 }
 
 void kernel_main(void)

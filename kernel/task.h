@@ -123,7 +123,8 @@ struct process {
 	struct krlimit rlim[RLIM_NLIMITS]; /* (S) */
 	u64 utime, stime, cutime, cstime;  /* (T) of threads gone; children */
 	u64 min_flt, maj_flt, cmin_flt, cmaj_flt; /* (T) the same */
-	u64 nvcsw, nivcsw, maxrss, cmaxrss;
+	u64 nvcsw, nivcsw, cnvcsw, cnivcsw;	  /* (T) the same */
+	u64 maxrss, cmaxrss;
 	u64 start_ns; /* (C) */
 	/* setitimer(2): ITIMER_REAL (alarm(2)), _VIRTUAL, _PROF: ktime.h. */
 	struct ktimer itimer[3];

@@ -244,13 +244,14 @@ int chrdev_register(u32 rdev, u32 nr, const char *name, u32 mode,
 /* blkdev_register: /dev/NAME is BDEV, cached and mappable (flatfile). */
 int blkdev_register(u32 rdev, const char *name, struct port_bdev *bdev);
 /* blkdev_by_path: the disk that a path names; -ENOTBLK, -ENOENT, -ENXIO. */
-int blkdev_by_path(
-	const char *path,
-	struct port_bdev *
-		*out); /* vfs_set_fifo_open: OPEN makes an open file of a fifo
-			* (S_IFIFO vnode) work: sets f_op and private_data; may
-			* sleep until the other side comes. At boot; until then
-			* opening one is -ENXIO. */
+int blkdev_by_path(const char *path, struct port_bdev **out);
+/* vfs_realpath: what PATH leads to, links followed, as the current task sees
+ * it from its root, into BUF[SIZE]; the text is at its end, *TEXT. Its length;
+ * -ENOENT, -ENAMETOOLONG and what a walk fails with. */
+s64 vfs_realpath(const char *path, char *buf, size_t size, char **text);
+/* vfs_set_fifo_open: OPEN makes an open file of a fifo (S_IFIFO vnode) work:
+ * sets f_op and private_data; may sleep until the other side comes. At boot;
+ * until then opening one is -ENXIO. */
 void vfs_set_fifo_open(int (*open)(struct vnode *v, struct file *file));
 
 /*
@@ -384,7 +385,8 @@ int vfs_setattr(struct vnode *v, const struct vattr *a);
 
 /* Boot order of this part: root (an empty tmpfs), /dev, what the initramfs
  * holds. initramfs_unpack: cpio "newc", concatenated, gzip or plain; messages
- * name the archive's offset. 0 or -EINVAL, -ENOSPC, -ENOMEM. */
+ * name the archive's offset. 0 or -EINVAL, -ENOSPC, -ENOMEM; then WHY[WHY_SIZE]
+ * says in words what it was, and what was unpacked so far is there. */
 int vfs_init(void) MM_MUST_CHECK;
 /* vfs_shutdown: everything is given back; no task has files. For tests. */
 void vfs_shutdown(void);
@@ -393,6 +395,7 @@ void vfs_shutdown(void);
  * flags MS_RDONLY or 0. The caller has no other tasks yet. Logs why it fails:
  * -errno. */
 int vfs_mount_root(const char *dev, const char *type, u32 flags) MM_MUST_CHECK;
-int initramfs_unpack(const void *image, u64 size) MM_MUST_CHECK;
+int initramfs_unpack(const void *image, u64 size, char *why,
+		     size_t why_size) MM_MUST_CHECK;
 
 #endif

@@ -24,9 +24,8 @@
  *    listener's line; where the line is full an inet client waits in the
  *    second line and whoever accepts connects it (sock_conn.c).
  *
- * 5. Files in messages keep references. Sockets that are sent over themselves
- *    and then closed are never found again: there is no collector of such
- *    cycles (docs/STATUS.md).
+ * 5. Files in messages keep references; sockets that are sent over themselves
+ *    and then closed are found by a collector (sock_files.c).
  *
  * 6. Locking. reader mutex; the families' tables; a socket's lock, two in order
  *    of addresses; queues.
@@ -71,6 +70,8 @@ struct sock *sock_new(u16 family, u32 type, int protocol)
 	INIT_LIST_HEAD(&sk->hopefuls);
 	INIT_LIST_HEAD(&sk->line);
 	INIT_LIST_HEAD(&sk->bound);
+	INIT_LIST_HEAD(&sk->flight);
+	INIT_LIST_HEAD(&sk->work);
 	init_waitqueue_head(&sk->rd);
 	init_waitqueue_head(&sk->wr);
 	init_waitqueue_head(&sk->room);
@@ -92,6 +93,7 @@ void sock_put(struct sock *sk)
 		return;
 	mm_assert(list_empty(&sk->queue) && list_empty(&sk->line));
 	mm_assert(!sk->peer && list_empty(&sk->bound));
+	mm_assert(!sk->flights && list_empty(&sk->work));
 	kfree(sk);
 }
 
@@ -357,8 +359,13 @@ static s64 sock_ioctl(struct file *file, u32 cmd, u64 arg)
 
 static void sock_release(struct inode *inode, struct file *file)
 {
+	struct sock *sk = file->private_data;
+	bool collect = sk->family == AF_UNIX;
+
 	(void)inode;
-	sock_end(file->private_data, false);
+	sock_end(sk, false);
+	if (collect)
+		sock_ended();
 }
 
 static const struct file_operations sock_fops = {
@@ -372,13 +379,19 @@ static const struct file_operations sock_fops = {
 
 struct file *sock_file(struct sock *sk, u32 flags)
 {
-	return anon_file("socket:[%d]", &sock_fops, sk,
-			 FMODE_READ | FMODE_WRITE,
-			 O_RDWR | (flags & O_NONBLOCK), S_IFSOCK | 0777);
+	struct file *file = anon_file("socket:[%d]", &sock_fops, sk,
+				      FMODE_READ | FMODE_WRITE,
+				      O_RDWR | (flags & O_NONBLOCK),
+				      S_IFSOCK | 0777);
+
+	if (!IS_ERR(file))
+		sk->file = file;
+	return file;
 }
 
 void sock_init(void)
 {
+	sock_files_init();
 	unix_init();
 	inet_init();
 }

@@ -71,6 +71,7 @@ struct sock_msg {
 	struct ucred cred;
 	u32 nr_files;
 	struct file **files;   /* references; NULL */
+	struct user *user;     /* a reference: whose files they count as */
 	struct sock_name from; /* datagrams */
 	u8 data[];
 };
@@ -131,6 +132,12 @@ struct sock {
 	struct list_head bound;		  /* the family's table */
 	struct dentry *dentry;		  /* AF_UNIX in the file system */
 	struct ucred cred, peer_cred;
+	/* In flight: sock_files.c, under its lock. */
+	struct file *file; /* (C) once it has one */
+	u32 flights;	   /* files of messages that it is */
+	u32 left;	   /* the search's */
+	bool suspect;
+	struct list_head flight, work;
 	/* Options. */
 	u32 sndbuf, rcvbuf;		   /* (A) */
 	u64 rcvtimeo, sndtimeo;		   /* (A) ns; 0: none */
@@ -189,12 +196,29 @@ struct sock_call {
 };
 s64 sock_send(struct sock *sk, struct sock_call *c);
 s64 sock_recv(struct sock *sk, struct sock_call *c);
-void sock_msg_free(struct sock_msg *m);
+void sock_dequeue(struct sock *sk, struct sock_msg *m); /* SK locked */
 /* sock_flush: everything that is queued at SK is dropped; was there any? */
 bool sock_flush(struct sock *sk);
 u64 sock_room_limit(const struct sock *sk, const struct sock *to);
 struct ucred sock_my_cred(void);
 u64 sock_readable(struct sock *sk);
+
+/* sock_files.c: sock_files_fly: M's files, which it has, are in flight from
+ * now on; -ETOOMANYREFS: they are not. sock_files_land: they are not any more,
+ * and still M's. sock_files_peek: references for the caller. */
+int sock_files_fly(struct sock_msg *m) MM_MUST_CHECK;
+void sock_files_land(struct sock_msg *m);
+void sock_files_peek(const struct sock_msg *m, struct file **out);
+/* sock_msg_free: M, in no queue, goes with its files. May sleep. */
+void sock_msg_free(struct sock_msg *m);
+/* sock_collect: sockets that are referred to by nothing but messages in each
+ * other's queues are closed. May sleep. */
+void sock_collect(void);
+/* sock_ended: an AF_UNIX socket has: perhaps others can be collected. */
+void sock_ended(void);
+/* sock_collected: how many were found so far. */
+u64 sock_collected(void);
+void sock_files_init(void);
 
 s64 sock_setopt(struct sock *sk, int level, int opt, u64 val, u32 len);
 s64 sock_getopt(struct sock *sk, int level, int opt, u64 val, u64 len_at);

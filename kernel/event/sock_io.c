@@ -21,15 +21,6 @@
 /* ---- messages --------------------------------------------------------------
  */
 
-void sock_msg_free(struct sock_msg *m)
-{
-	for (u32 i = 0; i < m->nr_files; i++)
-		fput(m->files[i]);
-	kfree(m->files);
-	sock_put(m->sender);
-	kvfree(m);
-}
-
 /* N bytes of C as a message; ERR_PTR. */
 static struct sock_msg *msg_new(struct sock *sk, struct sock_call *c, u32 n)
 {
@@ -50,13 +41,22 @@ static struct sock_msg *msg_new(struct sock *sk, struct sock_call *c, u32 n)
 	return m;
 }
 
-/* The files of C go along with M. */
-static void give_files(struct sock_msg *m, struct sock_call *c)
+/* The files of C go along with M. -ETOOMANYREFS: they stay C's. */
+static int give_files(struct sock_msg *m, struct sock_call *c)
 {
+	int err;
+
 	m->files = c->files;
 	m->nr_files = c->nr_files;
+	err = sock_files_fly(m);
+	if (err) {
+		m->files = NULL;
+		m->nr_files = 0;
+		return err;
+	}
 	c->files = NULL;
 	c->nr_files = 0;
+	return 0;
 }
 
 u64 sock_room_limit(const struct sock *sk, const struct sock *to)
@@ -73,7 +73,7 @@ static void enqueue(struct sock *to, struct sock_msg *m)
 	to->nr_queued++;
 }
 
-static void dequeue(struct sock *sk, struct sock_msg *m)
+void sock_dequeue(struct sock *sk, struct sock_msg *m)
 {
 	list_del(&m->entry);
 	sk->queued -= m->weight;
@@ -90,7 +90,7 @@ bool sock_flush(struct sock *sk)
 		m = list_first_entry_or_null(&sk->queue, struct sock_msg,
 					     entry);
 		if (m)
-			dequeue(sk, m);
+			sock_dequeue(sk, m);
 		spin_unlock(&sk->lock);
 		if (!m)
 			return any;
@@ -224,8 +224,9 @@ static s64 send_piece(struct sock *sk, struct sock_call *c, bool nonblock)
 		sock_put(peer);
 		return PTR_ERR(m);
 	}
-	give_files(m, c);
-	err = send_msg(sk, peer, m, nonblock);
+	err = give_files(m, c);
+	if (!err)
+		err = send_msg(sk, peer, m, nonblock);
 	if (err)
 		sock_msg_free(m);
 	sock_put(peer);
@@ -383,8 +384,9 @@ static s64 send_dgram(struct sock *sk, struct sock_call *c)
 		return PTR_ERR(m);
 	}
 	sk->ops->source(sk, to, &m->from);
-	give_files(m, c);
-	err = send_dgram_msg(sk, to, m, c->flags & MSG_DONTWAIT);
+	err = give_files(m, c);
+	if (!err)
+		err = send_dgram_msg(sk, to, m, c->flags & MSG_DONTWAIT);
 	if (err)
 		sock_msg_free(m);
 	sock_put(to);
@@ -479,7 +481,7 @@ static void consume(struct sock *sk, struct sock_msg *m)
 	bool room;
 
 	spin_lock(&sk->lock);
-	dequeue(sk, m);
+	sock_dequeue(sk, m);
 	room = sk->type == SOCK_DGRAM ||
 	       sk->queued * 2UL < sock_room_limit(sender, sk);
 	spin_unlock(&sk->lock);
@@ -503,6 +505,7 @@ static int take_along(struct sock *sk, struct sock_call *c, struct sock_msg *m)
 	if (!m->nr_files)
 		return 0;
 	if (!peek) {
+		sock_files_land(m);
 		c->files = m->files;
 		c->nr_files = m->nr_files;
 		m->files = NULL;
@@ -512,8 +515,7 @@ static int take_along(struct sock *sk, struct sock_call *c, struct sock_msg *m)
 	c->files = kmalloc_array(m->nr_files, sizeof(*c->files), GFP_KERNEL);
 	if (!c->files)
 		return -ENOMEM;
-	for (u32 i = 0; i < m->nr_files; i++)
-		c->files[i] = get_file(m->files[i]);
+	sock_files_peek(m, c->files);
 	c->nr_files = m->nr_files;
 	return 0;
 }

@@ -21,12 +21,13 @@
  *    so change an earlier one's files.
  *
  * 5. Failure ends the unpacking with a line that says where in the image and
- *    what; what was unpacked stays.
+ *    what; what was unpacked stays, for the caller to refuse.
  *
  * References: cpio(5) (new ASCII format); Linux documentation, driver-api/
  * early-userspace/buffer-format.
  */
 #include <mmkit/errno.h>
+#include <mmkit/page_alloc.h>
 #include <mmkit/slab.h>
 
 #include "base/printk.h"
@@ -75,7 +76,8 @@ struct cpio {
 	u64 left; /* CP_DATA */
 	struct file *file;
 	u32 f[C_FIELDS];
-	u64 nr; /* entries */
+	u64 nr;	   /* entries */
+	u64 bytes; /* of contents that were written */
 	const char *why;
 	struct cpio_first *first[LINK_BUCKETS];
 	char name[NAME_MOST + 4];
@@ -441,6 +443,7 @@ static s64 take_some(struct cpio *c, const u8 *data, u64 n)
 		pos = c->file->f_pos;
 		done = kernel_write(c->file, data, part, &pos);
 		c->file->f_pos = pos;
+		c->bytes += done > 0 ? (u64)done : 0;
 		if (done >= 0 && (u64)done != part)
 			done = -ENOSPC;
 		return done;
@@ -536,29 +539,51 @@ static int unpack_all(struct cpio *c, const u8 *image, u64 size, u64 *at)
 	return 0;
 }
 
-int initramfs_unpack(const void *image, u64 size)
+/* What ERR was, for who has to do without the image. */
+static void say_why(const struct cpio *c, int err, u64 at, char *why,
+		    size_t why_size)
+{
+	if (err == -ENOSPC || err == -ENOMEM)
+		(void)mm_scnprintf(
+			why, why_size,
+			"it does not fit: %s has no room after %llu KiB of "
+			"files; files may take half of the memory, %llu KiB",
+			c->name[0] ? c->name : "an entry",
+			(unsigned long long)c->bytes >> 10,
+			(unsigned long long)totalram_pages() << PAGE_SHIFT >>
+				11);
+	else
+		(void)mm_scnprintf(
+			why, why_size,
+			"archive at byte %llu, byte %llu of it: %s (error %d)",
+			(unsigned long long)at, (unsigned long long)c->offset,
+			c->why ? c->why : "cannot be unpacked", err);
+}
+
+int initramfs_unpack(const void *image, u64 size, char *why, size_t why_size)
 {
 	struct cpio *c = kvzalloc(sizeof(*c), GFP_KERNEL);
 	u64 at = 0;
 	u32 mask;
 	int err;
 
-	if (!c)
+	if (!c) {
+		(void)mm_strscpy(why, "no memory to read it", why_size);
 		return -ENOMEM;
+	}
 	c->sink.take = cpio_take;
 	mask = __atomic_exchange_n(&fs_current()->umask, 0, __ATOMIC_RELAXED);
 	err = unpack_all(c, image, size, &at);
 	__atomic_store_n(&fs_current()->umask, mask, __ATOMIC_RELAXED);
 	if (c->file)
 		fput(c->file);
-	if (err)
-		pr_err("initramfs: archive at byte %llu, byte %llu of it: %s "
-		       "(error %d)\n",
-		       (unsigned long long)at, (unsigned long long)c->offset,
-		       c->why ? c->why : "cannot be unpacked", err);
-	else
+	if (err) {
+		say_why(c, err, at, why, why_size);
+		pr_err("initramfs: %s\n", why);
+	} else {
 		pr_info("initramfs: %llu entries of %llu bytes\n",
 			(unsigned long long)c->nr, (unsigned long long)size);
+	}
 	first_forget(c);
 	kvfree(c);
 	return err;

@@ -26,7 +26,13 @@
  *
  * 5. Failure. No memory for a dentry: the walk fails with -ENOMEM.
  *
- * 6. Rejected. One lock for all buckets is a bottleneck for many CPUs; reading
+ * 6. The shrinker takes a name off the lists first and gives its references to
+ *    its parent and its vnode up then, which may take long. In between they
+ *    look like somebody's who uses the mount. So it does both with prune_lock
+ *    held, shared, and umount(2), which decides by such references, holds it
+ *    alone. The shrinker only tries: umount itself may want memory.
+ *
+ * 7. Rejected. One lock for all buckets is a bottleneck for many CPUs; reading
  *    without a lock (epochs and sequence counts) is the known way out, and
  *    changes dentry_find() alone.
  *
@@ -498,10 +504,23 @@ static u64 dcache_scan(struct shrinker *s, struct shrink_control *sc)
 	/* The end of a vnode is the file system's. */
 	if (!(sc->gfp_mask & __GFP_FS))
 		return SHRINK_STOP;
+	if (!down_read_trylock(&fs_sys.prune_lock))
+		return SHRINK_STOP;
 	while (free_one(NULL, &scan, false))
 		freed++;
+	up_read(&fs_sys.prune_lock);
 	sc->nr_scanned = sc->nr_to_scan - scan;
 	return freed;
+}
+
+void dcache_quiet(void)
+{
+	down_write(&fs_sys.prune_lock);
+}
+
+void dcache_unquiet(void)
+{
+	up_write(&fs_sys.prune_lock);
 }
 
 void dcache_prune_mount(struct vfs_mount *mnt)
@@ -580,6 +599,7 @@ int dcache_init(void)
 	int err;
 
 	spin_lock_init(&fs_sys.dcache_lock, LOCK_CLASS_DCACHE);
+	init_rwsem(&fs_sys.prune_lock, LOCK_CLASS_PRUNE);
 	INIT_LIST_HEAD(&fs_sys.lru);
 	fs_sys.hash =
 		kvcalloc(DCACHE_BUCKETS, sizeof(*fs_sys.hash), GFP_KERNEL);

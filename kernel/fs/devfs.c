@@ -122,6 +122,21 @@ int blkdev_by_path(const char *path, struct port_bdev **out)
 	return err;
 }
 
+s64 vfs_realpath(const char *path, char *buf, size_t size, char **text)
+{
+	struct dentry *d, *root;
+	bool reached;
+	s64 ret = vfs_lookup(AT_FDCWD, path, LOOKUP_FOLLOW, &d);
+
+	if (ret)
+		return ret;
+	root = fs_root_get();
+	ret = dentry_text(d, root, buf, size, text, &reached);
+	dput(root);
+	dput(d);
+	return ret;
+}
+
 /* ---- devtmpfs --------------------------------------------------------------
  */
 
@@ -226,10 +241,11 @@ int blkdev_register(u32 rdev, const char *name, struct port_bdev *bdev)
 	b = kzalloc(sizeof(*b), GFP_KERNEL);
 	if (!b)
 		return -ENOMEM;
+	(void)mm_strscpy(b->name, name, sizeof(b->name));
 	b->rdev = rdev;
 	b->bdev = bdev;
 	b->sb = (struct super_block){
-		.s_dev = rdev, .s_id = name, .s_maxbytes = MAX_LFS_FILESIZE};
+		.s_dev = rdev, .s_id = b->name, .s_maxbytes = MAX_LFS_FILESIZE};
 	err = flatfile_new(&b->sb, bdev, rdev, S_IFBLK | 0600, &b->inode);
 	if (!err) {
 		err = devnode_make(name, S_IFBLK | 0660, rdev);

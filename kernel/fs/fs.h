@@ -159,8 +159,12 @@ bool dentry_is_below(struct dentry *d, const struct dentry *top);
  * taken over, or the root of what is mounted on it. */
 struct dentry *dentry_parent(struct dentry *d);
 struct dentry *dentry_follow_mounts(struct dentry *d);
-/* dcache_prune_mount: names of MNT that nobody uses go. */
+/* dcache_prune_mount: names of MNT that nobody uses go. Between dcache_quiet()
+ * and dcache_unquiet() nobody else frees such names, nor is in the middle of
+ * that: what refers to a mount then is in use. */
 void dcache_prune_mount(struct vfs_mount *mnt);
+void dcache_quiet(void);
+void dcache_unquiet(void);
 /* dentry_text: the path of D as seen from ROOT into BUF[SIZE]; the text is at
  * its end, *TEXT. -ENAMETOOLONG, or the length. *REACHED: ROOT was met. */
 s64 dentry_text(struct dentry *d, struct dentry *root, char *buf, size_t size,
@@ -432,6 +436,7 @@ struct fs_state {
 	struct list_head lru;	    /* (dcache_lock) oldest first */
 	u64 nr_dentries, nr_unused; /* (dcache_lock) */
 	struct mutex rename_lock, mount_lock;
+	struct rw_semaphore prune_lock; /* dcache.c, 6 */
 	struct list_head mounts, sbs; /* (mount_lock) */
 	s32 next_mount_id;	      /* (mount_lock) */
 	u32 next_anon_dev;	      /* (A) */

@@ -447,30 +447,42 @@ again:
 	mount_drop(m);
 }
 
+/* M, whose unused names are gone, off its place *AT if nobody uses it. Quiet.
+ */
+static int detach_unused(struct vfs_mount *m, u32 flags, struct dentry **at)
+{
+	int err = 0;
+
+	spin_lock(&fs_sys.dcache_lock);
+	if (m->root->count != 2 || !list_empty(&m->root->children) ||
+	    m->nr_mounted) {
+		err = -EBUSY;
+	} else if ((flags & MNT_EXPIRE) && !m->expire_asked) {
+		m->expire_asked = true;
+		err = -EAGAIN;
+	} else {
+		*at = mount_detach_locked(m);
+	}
+	spin_unlock(&fs_sys.dcache_lock);
+	return err;
+}
+
 /* umount(2) of M, to whose root one reference of the caller's leads. */
 static int umount_one(struct vfs_mount *m, u32 flags)
 {
-	struct dentry *at = NULL;
-	bool busy;
+	struct dentry *at;
+	int err;
 
 	if (flags & MNT_DETACH) {
 		detach_all(m);
 		return 0;
 	}
+	dcache_quiet();
 	dcache_prune_mount(m);
-	spin_lock(&fs_sys.dcache_lock);
-	busy = m->root->count != 2 || !list_empty(&m->root->children) ||
-	       m->nr_mounted;
-	if (!busy && (flags & MNT_EXPIRE) && !m->expire_asked) {
-		m->expire_asked = true;
-		spin_unlock(&fs_sys.dcache_lock);
-		return -EAGAIN;
-	}
-	if (!busy)
-		at = mount_detach_locked(m);
-	spin_unlock(&fs_sys.dcache_lock);
-	if (busy)
-		return -EBUSY;
+	err = detach_unused(m, flags, &at);
+	dcache_unquiet();
+	if (err)
+		return err;
 	dput(at);
 	mount_drop(m);
 	return 0;

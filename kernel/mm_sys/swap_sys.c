@@ -59,19 +59,23 @@ static void swap_put(struct swap_at *at)
 	kfree(at);
 }
 
-/* The file's whole name, as /proc/swaps has it. */
+/* With the whole name of the file, or of the disk's node, in /proc/swaps. */
 static int swapon_named(struct swap_at *at, s16 prio)
 {
-	char *name = kzalloc(PATH_MAX, GFP_KERNEL);
-	int err;
+	char *buf = kzalloc(PATH_MAX, GFP_KERNEL), *name = buf;
+	s64 err;
 
-	if (!name)
+	if (!buf)
 		return -ENOMEM;
-	err = (int)file_path(at->file, name, PATH_MAX);
+	if (at->bdev)
+		err = vfs_realpath(at->path, buf, PATH_MAX, &name);
+	else
+		err = file_path(at->file, buf, PATH_MAX);
 	if (err >= 0)
-		err = swapon_file(at->file, name, prio);
-	kfree(name);
-	return err;
+		err = at->bdev ? swapon_as(at->bdev, name, prio)
+			       : swapon_file(at->file, name, prio);
+	kfree(buf);
+	return (int)err;
 }
 
 static s64 sys_swapon(const struct sys_args *s)
@@ -89,7 +93,7 @@ static s64 sys_swapon(const struct sys_args *s)
 		return err;
 	prio = flags & SWAP_FLAG_PREFER ? (s16)(flags & SWAP_FLAG_PRIO_MASK)
 					: READ_ONCE(next_priority);
-	err = at->bdev ? swapon(at->bdev, prio) : swapon_named(at, prio);
+	err = swapon_named(at, prio);
 	swap_put(at);
 	if (err < 0)
 		return err;

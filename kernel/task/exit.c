@@ -51,11 +51,14 @@ static struct task *leader_of(struct process *p);
 static void account_thread(struct task *t)
 {
 	struct process *p = t->proc;
-	u64 user, sys;
+	u64 user, sys, wait, lost;
 
 	machine_thread_times(t->thread, &user, &sys);
+	machine_thread_switches(t->thread, &wait, &lost);
 	p->utime += user;
 	p->stime += sys;
+	p->nvcsw += wait;
+	p->nivcsw += lost;
 	p->min_flt += t->mt->min_flt;
 	p->maj_flt += t->mt->maj_flt;
 }
@@ -323,8 +326,8 @@ static void found(struct waiting *w, struct process *c, int code, int status)
 				      max(c->maxrss, c->cmaxrss),
 				      c->min_flt + c->cmin_flt,
 				      c->maj_flt + c->cmaj_flt,
-				      c->nvcsw,
-				      c->nivcsw};
+				      c->nvcsw + c->cnvcsw,
+				      c->nivcsw + c->cnivcsw};
 }
 
 /* C's times become its parent's children's. */
@@ -334,6 +337,8 @@ static void account_child(struct process *p, const struct process *c)
 	p->cstime += c->stime + c->cstime;
 	p->cmin_flt += c->min_flt + c->cmin_flt;
 	p->cmaj_flt += c->maj_flt + c->cmaj_flt;
+	p->cnvcsw += c->nvcsw + c->cnvcsw;
+	p->cnivcsw += c->nivcsw + c->cnivcsw;
 	p->cmaxrss = max(p->cmaxrss, max(c->maxrss, c->cmaxrss));
 }
 

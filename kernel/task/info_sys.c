@@ -14,6 +14,7 @@
 #include "event.h"
 #include "ktime.h"
 #include "phys/vmstat.h"
+#include "procfs/procfs.h"
 #include "space/space.h"
 #include "syscall.h"
 #include "task/task_priv.h"
@@ -173,13 +174,16 @@ static void usage_self(struct process *p, struct rusage_words *r)
 	*r = (struct rusage_words){p->utime,   p->stime, p->maxrss, p->min_flt,
 				   p->maj_flt, p->nvcsw, p->nivcsw};
 	list_for_each_entry (t, &p->threads, group_entry) {
-		u64 user, sys;
+		u64 user, sys, wait, lost;
 
 		if (t->dead)
 			continue;
 		machine_thread_times(t->thread, &user, &sys);
+		machine_thread_switches(t->thread, &wait, &lost);
 		r->utime += user;
 		r->stime += sys;
+		r->nvcsw += wait;
+		r->nivcsw += lost;
 		r->min_flt += READ_ONCE(t->mt->min_flt);
 		r->maj_flt += READ_ONCE(t->mt->maj_flt);
 	}
@@ -194,7 +198,7 @@ static void usage_children(struct process *p, struct rusage_words *r)
 	task_lock(flags);
 	*r = (struct rusage_words){
 		p->cutime,   p->cstime, p->cmaxrss, p->cmin_flt,
-		p->cmaj_flt, 0,		0};
+		p->cmaj_flt, p->cnvcsw, p->cnivcsw};
 	task_unlock(flags);
 }
 
@@ -214,6 +218,7 @@ static s64 sys_getrusage(const struct sys_args *s)
 		machine_thread_times(current->thread, &r.utime, &r.stime);
 		r.min_flt = current->mt->min_flt;
 		r.maj_flt = current->mt->maj_flt;
+		machine_thread_switches(current->thread, &r.nvcsw, &r.nivcsw);
 		break;
 	default:
 		return -EINVAL;
@@ -312,6 +317,7 @@ static s64 sys_sysinfo(const struct sys_args *s)
 		.mem_unit = 1,
 	};
 
+	loadavg_get(w.loads);
 	return user_write(s->a[0], &w, sizeof(w));
 }
 
@@ -469,8 +475,11 @@ void task_stat_get(struct task *t, struct task_stat *out)
 	out->nr_threads = (int)p->nr_threads;
 	out->exit_signal = p->exit_signal;
 	out->cred = t->cred;
+	/* Each thread's own; of one that is gone what its process has. */
 	out->nvcsw = p->nvcsw;
 	out->nivcsw = p->nivcsw;
+	if (!t->dead)
+		machine_thread_switches(t->thread, &out->nvcsw, &out->nivcsw);
 	out->oom_score_adj = p->oom_score_adj;
 	out->no_new_privs = t->no_new_privs;
 	task_unlock(flags);

@@ -117,6 +117,7 @@ struct user {
 	u32 count;	/* (T) references */
 	u32 threads;	/* (A) RLIMIT_NPROC */
 	u32 sigpending; /* (A) RLIMIT_SIGPENDING */
+	u32 flights;	/* (A) files in messages of sockets */
 };
 
 /* A number in use: as somebody's tid, as a group, as a session. (T) */

@@ -344,8 +344,13 @@ static void schedule(bool blocked)
 		port_spin_lock(&c->rq.word);
 		next = pick(c, blocked);
 		port_spin_unlock(&c->rq.word);
-		if (next != prev)
+		if (next != prev) {
+			if (blocked)
+				prev->nvcsw++;
+			else
+				prev->nivcsw++;
 			switch_threads(c, prev, next);
+		}
 		blocked = false;
 		metal_preempt_add(-METAL_PIN);
 	} while (metal_preempt_word() == 0);
@@ -448,6 +453,13 @@ void machine_thread_times(const struct port_thread *t, u64 *user, u64 *sys)
 	part = min(part, ticks);
 	*user = ticks ? ran / ticks * part + ran % ticks * part / ticks : 0;
 	*sys = ran - *user;
+}
+
+void machine_thread_switches(const struct port_thread *t, u64 *voluntary,
+			     u64 *involuntary)
+{
+	*voluntary = READ_ONCE(t->nvcsw);
+	*involuntary = READ_ONCE(t->nivcsw);
 }
 
 /* ---- idle

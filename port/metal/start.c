@@ -339,11 +339,9 @@ static bool is_selftest(const char *name)
 	return s && !mm_strncmp(s, name, len) && word_end(s[len]);
 }
 
-static void first_thread(void *arg)
+static void main_thread(void *arg)
 {
 	(void)arg;
-	boot_manager();
-	print_costs();
 	metal_crash_option();
 	blk_init();
 	if (is_selftest("devs"))
@@ -356,6 +354,19 @@ static void first_thread(void *arg)
 		machine_restart();
 	kernel_main();
 	metal_fatal("kernel_main() returned");
+}
+
+/* On a stack of the image's, without a guard page: there is no vmalloc() yet.
+ * Once there is, all else runs on one that has. */
+static void first_thread(void *arg)
+{
+	struct port_thread *t;
+
+	(void)arg;
+	boot_manager();
+	print_costs();
+	if (port_thread_start(&t, "kernel", -1, main_thread, NULL))
+		metal_fatal("too little memory for the first thread's stack");
 }
 
 _Noreturn void metal_start(u64 info);

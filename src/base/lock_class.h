@@ -21,6 +21,7 @@
 	X(TEST_C, "test_c")                                                    \
 	X(F_POS, "f_pos")	  /* position of an open file */               \
 	X(MOUNT, "mount")	  /* a kernel's: who is mounted where */       \
+	X(PRUNE, "prune")	  /* a kernel's: unused names go */            \
 	X(RENAME, "rename")	  /* a kernel's: directories change parents */ \
 	X(VNODE, "vnode")	  /* a kernel's: names and attributes */       \
 	X(PROC_TEXT, "proc_text") /* a kernel's: text of an open file */       \

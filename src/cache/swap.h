@@ -59,7 +59,7 @@ struct swap_info {
 	u64 turn;	  /* (A) when it last was this area's */
 	struct port_bdev *bdev;
 	struct inode *file; /* it lies in this file, held; NULL: a device */
-	char *name;	    /* the file's path, ours; NULL: the device's name */
+	char *name;	    /* its path, ours; NULL: the device's name */
 	struct swap_extent *extents; /* of a file, by start; constant */
 	u32 nr_extents;
 	u16 **map;		/* (S) chunks of SWAP_MAP_PER_CHUNK words */
@@ -133,6 +133,10 @@ int cache_init(const struct paging_format *format) MM_MUST_CHECK;
  * -EPERM (all areas taken).
  */
 int swapon(struct port_bdev *bdev, s16 prio) MM_MUST_CHECK;
+/* swapon_as: the same; BDEV is NAME (copied) in /proc/swaps, where a kernel
+ * knows it by a path. swapon() takes the port's name. */
+int swapon_as(struct port_bdev *bdev, const char *name,
+	      s16 prio) MM_MUST_CHECK;
 
 /*
  * swapon_file: the same in FILE, open for writing, of a file system that says

@@ -260,7 +260,7 @@ static int area_publish(struct swap_info *si)
 struct swapon {
 	struct port_bdev *bdev;
 	struct inode *file; /* NULL: all of BDEV */
-	const char *name;   /* of the file */
+	const char *name;   /* of the file, or the device; NULL: the port's */
 	s16 prio;
 	u64 pages; /* how many there are */
 	struct swap_extent *extents;
@@ -274,12 +274,12 @@ static int area_place(struct swap_info *si, struct swapon *on)
 	si->bdev = on->bdev;
 	si->prio = on->prio;
 	si->file = on->file;
-	if (!on->file)
-		return 0;
-	si->name = kstrdup(on->name, GFP_KERNEL);
 	si->extents = on->extents;
 	si->nr_extents = on->nr_extents;
 	on->extents = NULL;
+	if (!on->name)
+		return 0;
+	si->name = kstrdup(on->name, GFP_KERNEL);
 	return si->name ? 0 : -ENOMEM;
 }
 
@@ -340,7 +340,12 @@ static int swapon_at(struct swapon *on, u64 disk)
 
 int swapon(struct port_bdev *bdev, s16 prio)
 {
-	struct swapon on = {.bdev = bdev, .prio = prio};
+	return swapon_as(bdev, NULL, prio);
+}
+
+int swapon_as(struct port_bdev *bdev, const char *name, s16 prio)
+{
+	struct swapon on = {.bdev = bdev, .name = name, .prio = prio};
 
 	on.pages = port_bdev_size(bdev) >> PAGE_SHIFT;
 	return swapon_at(&on, 0);

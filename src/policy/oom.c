@@ -12,7 +12,8 @@
  *    A victim may be blocked for long, so the reaper empties its private
  *    memory at once, locked or not; from then on its faults fail
  *    (MMF_UNSTABLE), so that it never sees zeroes where its data was. One
- *    victim at a time.
+ *    victim at a time. Process 1 is none, nor is who shares its memory (a
+ *    child of its vfork()).
  *
  * 3. Failure. If there are user tasks but none may be killed, and no victim's
  *    space is on its way out (it has ten seconds for that), the machine is
@@ -67,15 +68,30 @@ struct oom_choice {
 	s32 pid;
 	s16 oom_score_adj;
 	char comm[MM_TASK_COMM];
-	bool victim_pending; /* one is on its way out */
+	const struct mm_struct *init_mm; /* process 1's: only compared */
+	bool victim_pending;		 /* one is on its way out */
 	u32 user_tasks;
 };
+
+static bool find_init(struct mm_task *task, void *arg)
+{
+	struct oom_choice *c = arg;
+
+	if (!task->mm || !(task->flags & PF_INIT))
+		return false;
+	c->init_mm = task->mm;
+	return true;
+}
 
 static bool choose_one(struct mm_task *task, void *arg)
 {
 	struct oom_choice *c = arg;
 	u64 points = oom_badness(task);
 
+	/* A child that vfork() made: killing it would take the parent along,
+	 * whose memory it runs on. */
+	if (task->mm && task->mm == c->init_mm)
+		points = 0;
 	if (task->mm)
 		c->user_tasks++;
 	if (task->mm && (READ_ONCE(task->mm->flags) & MMF_OOM_VICTIM) &&
@@ -229,6 +245,7 @@ static bool oom_locked(gfp_t gfp, unsigned int order,
 		return true;
 	if (memory_came(ac, order))
 		return true;
+	task_for_each(find_init, &c);
 	task_for_each(choose_one, &c);
 	if (c.victim_pending || (!c.victim && victims_leaving()))
 		return true;

@@ -36,6 +36,7 @@ static struct {
 	s32 last_pgrp;
 	syscall_fn call[NR_SYSCALLS];
 	u64 nofile;
+	s64 user_holds;
 	bool may; /* capable() */
 } es;
 
@@ -121,6 +122,18 @@ ES_WEAK bool capable(int cap)
 {
 	(void)cap;
 	return es.may;
+}
+struct user *user_hold(struct user *u);
+void user_put(struct user *u);
+ES_WEAK struct user *user_hold(struct user *u)
+{
+	es.user_holds++;
+	return u;
+}
+ES_WEAK void user_put(struct user *u)
+{
+	(void)u;
+	es.user_holds--;
 }
 ES_WEAK struct task *task_find(s32 tid)
 {

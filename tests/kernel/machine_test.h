@@ -27,6 +27,9 @@ void kt_user_mode(void (*fn)(struct pt_regs *regs));
 /* kt_kicked: has T been kicked since this was last asked? */
 bool kt_kicked(struct port_thread *t);
 
+/* kt_switched: T is counted so many more switches. */
+void kt_switched(struct port_thread *t, u64 voluntary, u64 involuntary);
+
 /* The console's bytes so far; kt_console_type: somebody types. */
 const char *kt_console_text(size_t *len);
 void kt_console_clear(void);

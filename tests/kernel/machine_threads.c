@@ -26,7 +26,7 @@ struct kt_thread {
 	void (*fn)(void *arg);
 	void *arg;
 	struct pt_regs regs;
-	u64 fsbase, gsbase;
+	u64 fsbase, gsbase, nvcsw, nivcsw;
 	struct port_cpumask mask;
 	int nice;
 	bool go, cancel; /* by who made it */
@@ -278,7 +278,29 @@ void machine_fpu_copy(struct port_thread *child)
 
 void machine_yield(void)
 {
+	struct kt_thread *t = kt_find(port_self());
+
+	if (t)
+		t->nivcsw++;
 	port_sched_point();
+}
+
+/* The worlds below count no switches: yields are, and what a test says. */
+void kt_switched(struct port_thread *p, u64 voluntary, u64 involuntary)
+{
+	struct kt_thread *t = kt_find(p);
+
+	t->nvcsw += voluntary;
+	t->nivcsw += involuntary;
+}
+
+void machine_thread_switches(const struct port_thread *p, u64 *voluntary,
+			     u64 *involuntary)
+{
+	const struct kt_thread *t = kt_find(p);
+
+	*voluntary = t ? t->nvcsw : 0;
+	*involuntary = t ? t->nivcsw : 0;
 }
 
 int machine_set_affinity(struct port_thread *p, const struct port_cpumask *mask)

@@ -195,11 +195,13 @@ static void check_tree(void)
 
 static int archive_body(void *arg)
 {
+	char why[200];
+
 	(void)arg;
-	CHECK_EQ(initramfs_unpack(image, image_len), 0);
+	CHECK_EQ(initramfs_unpack(image, image_len, why, sizeof(why)), 0);
 	check_tree();
 	/* Again over what is there. */
-	CHECK_EQ(initramfs_unpack(image, image_len), 0);
+	CHECK_EQ(initramfs_unpack(image, image_len, why, sizeof(why)), 0);
 	check_tree();
 	return 0;
 }
@@ -231,6 +233,7 @@ static void archives(void **state)
 static int damage_body(void *arg)
 {
 	struct prng *p = arg;
+	char why[200];
 	u64 errors = 0;
 
 	p = ft.arg;
@@ -244,11 +247,11 @@ static int damage_body(void *arg)
 			image[at] = (u8)prng_u64(p);
 		else
 			len = at;
-		err = initramfs_unpack(image, len);
+		err = initramfs_unpack(image, len, why, sizeof(why));
 		errors += err != 0;
 		CHECK(err <= 0);
 		if (err)
-			CHECK(tm_logged("initramfs: archive at byte "));
+			CHECK(tm_logged(why));
 		image[at] = was;
 	}
 	CHECK(errors > 5);
@@ -269,6 +272,50 @@ static void damage(void **state)
 	ft.body = damage_body;
 	ft.arg = &p;
 	TM_RUN(ft_main, .mem = 32UL << 20);
+}
+
+/* Cut anywhere it is not whole; and one that does not fit says so. */
+static int cut_body(void *arg)
+{
+	char why[200] = "";
+
+	(void)arg;
+	CHECK_EQ(initramfs_unpack(image, image_len, why, sizeof(why)), 0);
+	/* What follows the last entry's name is padding. */
+	for (u64 len = 1; len < image_len - 512; len += 61) {
+		memset(why, 0, sizeof(why));
+		CHECK_EQ(initramfs_unpack(image, len, why, sizeof(why)),
+			 -EINVAL);
+		CHECK(strstr(why, "archive at byte 0, byte "));
+		CHECK(strstr(why, ": the image ends within an entry"));
+	}
+	return 0;
+}
+
+static int big_body(void *arg)
+{
+	char why[200] = "";
+
+	(void)arg;
+	CHECK_EQ(initramfs_unpack(image, image_len, why, sizeof(why)), -ENOSPC);
+	CHECK(strstr(why, "it does not fit: /big has no room after "));
+	CHECK(tm_logged(why));
+	return 0;
+}
+
+static void cut_and_big(void **state)
+{
+	char cmd[1024];
+
+	(void)state;
+	if (!have("cpio") || !have("gzip"))
+		skip();
+	snprintf(cmd, sizeof(cmd), "%s rm -rf $d", make_tree);
+	run(cmd);
+	FS_RUN(cut_body);
+	run("d=$(mktemp -d); cd $d; head -c 100000000 /dev/zero >big; "
+	    "echo big | cpio -o -H newc --quiet | gzip -1; rm -rf $d");
+	FS_RUN(big_body);
 }
 
 /* ---- devices ---------------------------------------------------------------
@@ -328,6 +375,7 @@ int main(void)
 		cmocka_unit_test(gunzip),
 		cmocka_unit_test(archives),
 		cmocka_unit_test(damage),
+		cmocka_unit_test(cut_and_big),
 		cmocka_unit_test(devices),
 	};
 

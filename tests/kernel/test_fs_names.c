@@ -2,6 +2,8 @@
 /* Names: walks, making, removing, renaming, links, rights, mounts. */
 #include "fs_machine.h"
 
+#include <mmkit/shrinker.h>
+
 static int walks_body(void *arg)
 {
 	struct ft_stat st;
@@ -114,11 +116,70 @@ static void links(void **state)
 	FS_RUN(links_body);
 }
 
+/* ---- umount while names are given up ---------------------------------------
+ */
+
+static bool shrinker_stop;
+static u64 shrunk;
+
+static void shrinker_main(void *arg)
+{
+	(void)arg;
+	while (!READ_ONCE(shrinker_stop)) {
+		shrunk += shrink_slab(GFP_KERNEL, 0, 0);
+		port_sched_point();
+	}
+}
+
+/* Nobody uses the mount: that the shrinker has some of its names in its hands
+ * is not use. */
+static int umount_body(void *arg)
+{
+	struct port_thread *t;
+	char name[32];
+
+	(void)arg;
+	CHECK_EQ(MKDIR("/m", 0755), 0);
+	CHECK_EQ(port_thread_start(&t, "shrinker", -1, shrinker_main, NULL), 0);
+	for (u64 i = 0; i < test_iters(40); i++) {
+		CHECK_EQ(MOUNT("x", "/m", "tmpfs", 0, ""), 0);
+		CHECK_EQ(MKDIR("/m/d", 0755), 0);
+		for (u64 k = 0; k < 1 + i % 5; k++) {
+			snprintf(name, sizeof(name), "/m/d/f%d", (int)k);
+			CHECK_EQ(CLOSE(OPEN(name, O_CREAT | O_RDWR, 0600)), 0);
+		}
+		for (u64 k = 0; k < i % 7; k++)
+			port_sched_point();
+		if (i % 8 == 0) {
+			CHECK_EQ(CHDIR("/m/d"), 0);
+			CHECK_EQ(UMOUNT("/m", 0), -EBUSY);
+			CHECK_EQ(CHDIR("/"), 0);
+		}
+		CHECK_EQ(UMOUNT("/m", 0), 0);
+	}
+	WRITE_ONCE(shrinker_stop, true);
+	port_thread_join(t);
+	CHECK(shrunk > 0);
+	return 0;
+}
+
+static void umounts(void **state)
+{
+	(void)state;
+	for (u64 seed = 1; seed <= 10; seed++) {
+		shrinker_stop = false;
+		FS_RUN(umount_body, .cpus = 2, .explore = true,
+		       .stall = 50,
+		       .seed = seed);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(walks),
 		cmocka_unit_test(links),
+		cmocka_unit_test(umounts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,6 +40,85 @@ static void test_forks(void **state)
 	PW_RUN(forks, .cpus = 2);
 }
 
+/* ---- what is counted of them ------------------------------------------------
+ */
+
+/* ru_nvcsw and ru_nivcsw of getrusage(WHO), or (WHO 2) of what stands at AT. */
+static void switches(int who, uva_t at, u64 out[2])
+{
+	u64 w[18];
+
+	if (who != 2)
+		CHECK_EQ(pw_sys(98, (u64)who, at), 0);
+	CHECK_EQ(user_read(w, at, sizeof(w)), 0);
+	out[0] = w[16];
+	out[1] = w[17];
+}
+
+static void switched_thread(struct pt_regs *regs)
+{
+	(void)regs;
+	kt_switched(port_self(), 300, 40);
+	pw_sys(60, 0);
+}
+
+static void switched_child(struct pt_regs *regs)
+{
+	uva_t at = pw_map(PAGE_SIZE);
+	u64 was[2], is[2], own[2];
+
+	(void)regs;
+	switches(0, at, was);
+	CHECK(pw_clone(switched_thread, CLONE_THREAD_FLAGS, 0x8800, at, at + 4,
+		       0x7000) > 0);
+	kt_switched(port_self(), 5000, 600);
+	while (READ_ONCE(current->proc->nr_threads) > 1)
+		pw_sys(24);
+	switches(0, at, is);
+	CHECK_EQ(is[0] - was[0], 5300);
+	CHECK(is[1] - was[1] >= 640);
+	/* RUSAGE_THREAD, and /proc/PID/status: this thread's. */
+	switches(1, at, own);
+	CHECK_EQ(own[0], 5000);
+	CHECK(own[1] >= 600 && own[1] <= is[1] - 40);
+	pw_exit(0);
+}
+
+static void switches_counted(struct pt_regs *regs)
+{
+	uva_t at = pw_map(PAGE_SIZE);
+	u64 was[2], ru[2], is[2], loads[4];
+	struct task_stat s;
+	s64 pid;
+
+	(void)regs;
+	switches(-1, at, was);
+	CHECK_EQ(was[0], 0);
+	pid = pw_fork(switched_child);
+	CHECK_EQ(pw_sys(61, (u64)pid, 0, 0, at), pid);
+	switches(2, at, ru);
+	CHECK_EQ(ru[0], 5300);
+	CHECK(ru[1] >= 640);
+	switches(-1, at, is);
+	CHECK_EQ(is[0], ru[0]);
+	CHECK_EQ(is[1], ru[1]);
+	kt_switched(port_self(), 7, 0);
+	task_stat_get(current, &s);
+	CHECK_EQ(s.nvcsw, 7);
+	/* sysinfo(2)'s loads are the kernel's. */
+	CHECK_EQ(pw_sys(99, at), 0);
+	CHECK_EQ(user_read(loads, at, sizeof(loads)), 0);
+	for (u64 i = 1; i < 4; i++)
+		CHECK_EQ(loads[i], i << 16);
+	pw_exit(0);
+}
+
+static void test_switches(void **state)
+{
+	(void)state;
+	PW_RUN(switches_counted, .cpus = 2);
+}
+
 /* ---- threads ---------------------------------------------------------------
  */
 
@@ -340,7 +419,7 @@ static void new_program(struct pt_regs *regs)
 }
 
 /* Strings S, ended by NULL, at AT as an argument list behind them. */
-static uva_t put_list(uva_t at, const char *const *s, uva_t strings)
+static uva_t put_strings(uva_t at, const char *const *s, uva_t strings)
 {
 	u64 words[16] = {0};
 
@@ -360,8 +439,8 @@ static uva_t put_exec(const char *path, const char *const *argv,
 	uva_t at = pw_map(2 * PAGE_SIZE);
 
 	CHECK_EQ(user_write(at, path, strlen(path) + 1), 0);
-	put_list(at + 256, argv, at + 512);
-	put_list(at + PAGE_SIZE, envp, at + PAGE_SIZE + 512);
+	put_strings(at + 256, argv, at + 512);
+	put_strings(at + PAGE_SIZE, envp, at + PAGE_SIZE + 512);
 	return at;
 }
 
@@ -632,6 +711,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_forks),
+		cmocka_unit_test(test_switches),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_group_exit),
 		cmocka_unit_test(test_vfork),

@@ -34,17 +34,43 @@ if [ "$status" -eq 125 ] && [ -s "$work/err" ]; then
 else
 	not_ok "$name" "$(metal_why)"
 fi
-if [ -n "$ours" ]; then
-	timeout 20 qemu-system-x86_64 -nodefaults -no-reboot -display none \
-		-machine microvm -accel tcg -m 64M \
+
+# bare SIZE QEMU-OPTION... - our kernel alone: all it says is in $work/out
+bare() {
+	size=$1
+	shift
+	timeout 60 qemu-system-x86_64 -nodefaults -no-reboot -display none \
+		-machine microvm -accel tcg -m "$size" \
 		-kernel "$top/build/mmkit-kernel" \
 		-append 'console=ttyS0' -serial "file:$work/out" \
 		-device isa-debug-exit,iobase=0xf4 \
 		-chardev "file,id=l,path=$work/err" \
-		-device isa-debugcon,iobase=0xe9,chardev=l </dev/null \
+		-device isa-debugcon,iobase=0xe9,chardev=l "$@" </dev/null \
 		>/dev/null 2>&1
 	status=$?
 	cat "$work/err" >>"$work/out"
+}
+
+if [ -n "$ours" ] && command -v cpio >/dev/null 2>&1; then
+	mkdir "$work/root"
+	cp "$(command -v busybox)" "$work/root/init"
+	head -c 60000000 /dev/zero >"$work/root/zz"
+	(cd "$work/root" && printf 'init\nzz\n' |
+		cpio -o -H newc --quiet | gzip -1) >"$work/big"
+	head -c 900000 "$work/big" >"$work/cut"
+	bare 64M -initrd "$work/big"
+	has "an initramfs that does not fit is said" \
+		'the initramfs cannot be used: it does not fit: /zz has no room'
+	bare 64M -initrd "$work/cut"
+	has "an initramfs that is cut is said" \
+		'the initramfs cannot be used: archive at byte 0, '
+	holds "and nothing of it is run" \
+		"$(grep -c 'init is ' "$work/out")" -eq 0
+else
+	skip "an initramfs that does not fit is said" "no cpio here"
+fi
+if [ -n "$ours" ]; then
+	bare 64M
 	has "without an initramfs it is said" \
 		'(No init|no init|No working init|root|init).*' "$work/out"
 	holds "and it does not hang" "$status" -ne 124

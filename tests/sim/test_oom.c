@@ -9,6 +9,7 @@ struct user {
 	const char *name;
 	u64 pages, rounds;
 	s16 adj;
+	const struct user *until; /* process 1, which lives on until it ended */
 	int signal; /* what it ended with */
 	u64 done;   /* pages written */
 	s32 pid;
@@ -50,13 +51,16 @@ static void user_thread(void *arg)
 		mm = tm_mm();
 	mm_task_register(task, u->name);
 	task->oom_score_adj = u->adj;
+	task->flags |= u->until ? PF_INIT : 0;
 	u->pid = task->pid;
 	mm_task_attach(task, mm);
 	if (!u->shared)
 		mm_put(mm);
 	at = do_mmap(mm, 0, P(u->pages), TM_RW, TM_ANON | MAP_NORESERVE);
 	CHECK(at > 0);
-	u->signal = use_memory(u, (uva_t)at);
+	do
+		u->signal = use_memory(u, (uva_t)at);
+	while (u->until && !u->signal && !READ_ONCE(u->until->signal));
 	mm_task_exit(task);
 	mm_task_unregister(task);
 }
@@ -156,6 +160,45 @@ static void score_adj(void **state)
 	(void)state;
 	TM_RUN(adj_body, .mem = 6UL << 20, .seed = 1);
 	TM_RUN(adj_body, .mem = 6UL << 20, .seed = 2, .explore = true);
+}
+
+/* A child that vfork() made runs on process 1's memory, the largest: whoever
+ * else it is that goes, these two do not. */
+static int vfork_body(void *arg)
+{
+	struct mm_struct *mm = tm_mm();
+	struct user users[3] = {
+		{.name = "init",
+		 .pages = ram_pages() / 3,
+		 .rounds = 1,
+		 .shared = mm,
+		 .until = &users[2]},
+		{.name = "vforked", .pages = 60, .rounds = 100, .shared = mm},
+		{.name = "hog", .pages = ram_pages() * 2, .rounds = 1},
+	};
+
+	(void)arg;
+	start(&users[0], 0);
+	port_park(20 * 1000 * 1000);
+	users[1].adj = 1000; /* it would be the first */
+	start(&users[1], 0);
+	start(&users[2], 1);
+	for (int i = 0; i < 3; i++)
+		port_thread_join(users[i].thread);
+	mm_put(mm);
+	CHECK_EQ(users[0].signal, 0);
+	CHECK_EQ(users[1].signal, 0);
+	CHECK_EQ(users[2].signal, MM_SIGKILL);
+	CHECK_EQ(sum_vm_event(OOM_KILL), 1);
+	return 0;
+}
+
+static void init_is_spared(void **state)
+{
+	(void)state;
+	for (u64 seed = 1; seed < 6; seed++)
+		TM_RUN(vfork_body, .mem = 6UL << 20, .seed = seed, .cpus = 2,
+		       .explore = seed % 2 == 0);
 }
 
 /* Threads of one space die together. */
@@ -378,6 +421,7 @@ int main(void)
 		cmocka_unit_test(hog_is_killed),
 		cmocka_unit_test(swap_then_killed),
 		cmocka_unit_test(score_adj),
+		cmocka_unit_test(init_is_spared),
 		cmocka_unit_test(threads_die_together),
 		cmocka_unit_test(several),
 		cmocka_unit_test(locked_memory_is_reaped),
