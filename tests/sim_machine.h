@@ -38,6 +38,7 @@
 #include "books.h"
 #include "cache/swap.h"
 #include "kmem/slab.h"
+#include "memcg/memcg.h"
 #include "pgtable/kernel.h"
 #include "phys/lru.h"
 #include "phys/mmzone.h"
@@ -281,6 +282,7 @@ static inline void tm_check_all(void)
 		if (pgdat)
 			lru_check(&pgdat->lruvec);
 	}
+	memcg_check();
 }
 
 static inline void tm_audit(void)
@@ -359,6 +361,9 @@ static inline int tm_main(void *arg)
 		/* Tables of the kernel stay once they were needed. */
 		free_end += pgtable_sys.nr_tables - tables;
 		free_end += tm_more_frames(&areas);
+		/* So does the list of groups by id. */
+		for (u32 i = 0; i < GROUP_LEAFS; i++)
+			free_end += phys_sys.hot.groups[i] != NULL;
 		CHECK_EQ(free_end, tm.free_start);
 		CHECK_EQ(books_close(&tm.books), 0);
 	}

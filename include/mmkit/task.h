@@ -68,11 +68,14 @@ struct mm_task {
 	s32 fatal_signal;
 	s16 oom_score_adj; /* -1000 .. 1000 */
 	u16 group;	   /* memory control group id; 0 is the root */
+	u32 over_high;	   /* pages charged above memory.high, not paid for */
 	u16 il_prev;	   /* node of the last turn of interleaving */
 	u8 il_left;	   /* turns that it has left */
 	struct mempolicy *mempolicy; /* NULL: default (mmkit/mempolicy.h) */
 	u64 min_flt, maj_flt;	     /* faults without / with I/O, own thread */
-	u32 nr_dirtied; /* pages of files since it last looked at limits */
+	bool in_memstall; /* it loses time for lack of memory, which is counted
+			   */
+	u32 nr_dirtied;	  /* pages of files since it last looked at limits */
 	struct vm_area_struct *fault_vma; /* of the last fault, and when it */
 	u64 fault_seq;			  /* was found (space/vma_lock.c) */
 	struct mm_leaf fault_leaf;	  /* its table of the last fault */

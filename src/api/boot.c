@@ -19,6 +19,7 @@
 #include "base/system.h"
 #include "cache/swap.h"
 #include "kmem/slab.h"
+#include "memcg/memcg.h"
 #include "pgtable/kernel.h"
 #include "phys/phys.h"
 #include "phys/vmstat.h"
@@ -34,6 +35,7 @@ void mm_reset(void)
 	cache_reset();
 	kmem_reset();
 	pgtable_reset();
+	memcg_reset();
 	phys_reset();
 	base_reset();
 }
@@ -104,6 +106,7 @@ static int boot_objects(const struct mm_boot_params *p)
 	int err;
 
 	mm_verify(f != NULL);
+	memcg_init();
 	err = kernel_tables_init(f, &image);
 	if (err)
 		return err;

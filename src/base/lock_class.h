@@ -72,7 +72,8 @@
 	X(SWAP_INFO, "swap_info")                                              \
 	X(SWAP_CACHE, "swap_cache")                                            \
 	X(SWAP_AVAIL, "swap_avail")                                            \
-	X(CHARGE, "charge")	/* group counters */                           \
+	X(MEMCG, "memcg")	/* the tree of groups */                       \
+	X(CHARGE, "charge")	/* a group's stock, its lost time */           \
 	X(SLAB_CPU, "slab_cpu") /* one CPU's slabs of a cache */               \
 	X(SLAB_NODE, "slab_node")                                              \
 	X(SLAB_BARN, "slab_barn")                                              \

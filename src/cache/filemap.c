@@ -45,6 +45,7 @@
 #include "base/trace_ring.h"
 #include "cache/filemap.h"
 #include "cache/swap.h"
+#include "phys/group.h"
 #include "phys/lru.h"
 #include "phys/mmzone.h"
 #include "phys/vmstat.h"
@@ -76,11 +77,9 @@ static void node_free(void *arg, void *node)
 static void count_page(const struct address_space *mapping, struct page *page,
 		       long n)
 {
-	struct pglist_data *pgdat = page_zone(page)->zone_pgdat;
-
-	mod_node_page_state(pgdat, NR_FILE_PAGES, n);
+	page_stat_add(page, NR_FILE_PAGES, n);
 	if (PageSwapBacked(page))
-		mod_node_page_state(pgdat, NR_SHMEM, n);
+		page_stat_add(page, NR_SHMEM, n);
 	if (mapping->host && S_ISBLK(mapping->host->i_mode))
 		__atomic_fetch_add(&cache_sys.fm.nr_blockdev_pages, (u64)n,
 				   __ATOMIC_RELAXED);

@@ -18,6 +18,7 @@
 #include "base/trace_ring.h"
 #include "base/wait.h"
 #include "cache/swap.h"
+#include "phys/group.h"
 #include "phys/lru.h"
 #include "phys/mmzone.h"
 #include "phys/vmstat.h"
@@ -50,7 +51,7 @@ static void count_writeback(struct page *page, long n)
 {
 	struct zone *zone = page_zone(page);
 
-	mod_node_page_state(zone->zone_pgdat, NR_WRITEBACK, n);
+	page_stat_add(page, NR_WRITEBACK, n);
 	mod_zone_page_state(zone, NR_ZONE_WRITE_PENDING, n);
 }
 

@@ -42,6 +42,7 @@
 #include "base/trace_ring.h"
 #include "cache/filemap.h"
 #include "cache/swap.h"
+#include "phys/group.h"
 #include "phys/lru.h"
 #include "phys/mmzone.h"
 #include "phys/vmstat.h"
@@ -53,7 +54,7 @@ static void count_dirty(struct page *page, long n)
 {
 	struct zone *zone = page_zone(page);
 
-	mod_node_page_state(zone->zone_pgdat, NR_FILE_DIRTY, n);
+	page_stat_add(page, NR_FILE_DIRTY, n);
 	mod_zone_page_state(zone, NR_ZONE_WRITE_PENDING, n);
 	if (n > 0)
 		mod_node_page_state(zone->zone_pgdat, NR_DIRTIED, n);
@@ -126,12 +127,13 @@ void filemap_move_dirty(const struct address_space *mapping, struct page *old,
 	if (!TestClearPageDirty(old))
 		return;
 	SetPageDirty(new);
-	if (from == to || mapping_flag(mapping, AS_NO_WRITEBACK))
+	if (mapping_flag(mapping, AS_NO_WRITEBACK) ||
+	    (from == to && page_group(old) == page_group(new)))
 		return;
 	/* It is the same data: NR_DIRTIED has it already. */
-	mod_node_page_state(from->zone_pgdat, NR_FILE_DIRTY, -1);
+	page_stat_add(old, NR_FILE_DIRTY, -1);
 	mod_zone_page_state(from, NR_ZONE_WRITE_PENDING, -1);
-	mod_node_page_state(to->zone_pgdat, NR_FILE_DIRTY, 1);
+	page_stat_add(new, NR_FILE_DIRTY, 1);
 	mod_zone_page_state(to, NR_ZONE_WRITE_PENDING, 1);
 }
 
@@ -169,7 +171,7 @@ static void count_writeback(struct page *page, long n)
 {
 	struct zone *zone = page_zone(page);
 
-	mod_node_page_state(zone->zone_pgdat, NR_WRITEBACK, n);
+	page_stat_add(page, NR_WRITEBACK, n);
 	mod_zone_page_state(zone, NR_ZONE_WRITE_PENDING, n);
 }
 

@@ -29,6 +29,7 @@
 #include "base/epoch.h"
 #include "base/trace_ring.h"
 #include "cache/swap.h"
+#include "phys/group.h"
 #include "phys/lru.h"
 #include "phys/mmzone.h"
 #include "phys/vmstat.h"
@@ -55,10 +56,8 @@ static struct swap_info *entry_area(swp_entry_t entry)
 
 static void count_cached(struct page *page, long n)
 {
-	struct pglist_data *pgdat = page_zone(page)->zone_pgdat;
-
-	mod_node_page_state(pgdat, NR_FILE_PAGES, n);
-	mod_node_page_state(pgdat, NR_SWAPCACHE, n);
+	page_stat_add(page, NR_FILE_PAGES, n);
+	page_stat_add(page, NR_SWAPCACHE, n);
 }
 
 /* ---- in and out of the array

@@ -55,9 +55,6 @@ struct vmalloc_state {
 #define PAGE_INDEX_VMALLOC 0x766d616cu
 /* And those of the per-CPU allocator this. */
 #define PAGE_INDEX_PERCPU 0x70637075u
-/* A kernel's own frame, of alloc_page(), that the audit is to know: who marks
- * it takes the mark off before the last reference goes. */
-#define PAGE_INDEX_KERNEL 0x6b65726eu
 /* And the first of a block that kmalloc() gave as it is. */
 #define PAGE_INDEX_KMALLOC 0x6b6d616cu
 

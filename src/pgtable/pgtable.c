@@ -55,12 +55,13 @@
 #include "base/fail.h"
 #include "pgtable/kernel.h"
 #include "phys/alloc.h"
+#include "phys/group.h"
 #include "phys/mmzone.h"
 #include "phys/vmstat.h"
 
 static void table_account(const struct page *table, long n)
 {
-	mod_node_page_state(page_zone(table)->zone_pgdat, NR_PAGETABLE, n);
+	page_stat_add(table, NR_PAGETABLE, n);
 }
 
 static struct page *table_new(void)

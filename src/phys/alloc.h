@@ -80,12 +80,15 @@ struct pressure_ops {
 /*
  * charge_ops: accounting by group. charge is called for each allocation with
  * __GFP_ACCOUNT or for users (__GFP_HARDWALL) when a group other than the
- * root is charged; it returns 0 or -ENOMEM (the allocation fails). Both run
- * in any context. With none, only the root's counter moves.
+ * root is charged; it returns 0, with the page's group set (it may be the root:
+ * the group is gone), or -ENOMEM (the allocation fails). It may sleep if GFP
+ * has __GFP_DIRECT_RECLAIM. uncharge: NR frames of GROUP are free. Any context.
+ * With no table, only the root's counter moves.
  */
 struct charge_ops {
-	int (*charge)(struct page *page, unsigned int order, u16 group);
-	void (*uncharge)(struct page *page, unsigned int order);
+	int (*charge)(struct page *page, unsigned int order, u16 group,
+		      gfp_t gfp);
+	void (*uncharge)(u16 group, u64 nr);
 };
 
 /*
@@ -102,6 +105,13 @@ struct migrate_ops {
 void page_alloc_set_migrate_ops(const struct migrate_ops *ops);
 void page_alloc_set_pressure_ops(const struct pressure_ops *ops);
 void page_alloc_set_charge_ops(const struct charge_ops *ops);
+
+/*
+ * charge_page_to: PAGE, single, allocated without __GFP_ACCOUNT and
+ * __GFP_HARDWALL, is charged to GROUP, who may not be the running task's.
+ * False: over its limit. Context as an allocation with GFP.
+ */
+bool charge_page_to(struct page *page, u16 group, gfp_t gfp) MM_MUST_CHECK;
 
 /* root_charged_pages: frames charged to the root group or below. */
 u64 root_charged_pages(void);

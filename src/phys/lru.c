@@ -3,8 +3,8 @@
  * lru.c - storage of the LRU lists and the ways onto and off them.
  *
  * 1. Purpose. Every page that reclaim may take waits on one of five lists of
- *    its node: inactive and active, anonymous and file, and unevictable. This
- *    file keeps lists and counters; the order in them is the policy's.
+ *    its node and group: inactive and active, anonymous and file, unevictable.
+ * This file keeps lists and counters; the order in them is the policy's.
  *
  * 2. Structures. lists[] are page_lists, so a page's position costs the two
  *    links in struct page. A per-CPU batch of fifteen pages stands in front,
@@ -19,7 +19,10 @@
  *    LRU-3  PG_active and PG_unevictable change only with PG_lru clear or
  *           under the lruvec lock: they choose the list.
  *    LRU-4  zone_nr[] of a list add up to its length. Node and zone counters
- *           of lists are these two; there are no others.
+ *           of lists are these two, and lru_grouped, the sum of those of all
+ *           groups; there are no others.
+ *    LRU-5  page_lruvec() of a page is the same from its charge to its end: a
+ *           page never changes its group.
  *
  * 4. Locking. batch lock -> (dropped) -> lruvec lock, with interrupts off: the
  *    completion of a write rotates its page.
@@ -34,6 +37,7 @@
  */
 #include "phys/lru.h"
 
+#include "phys/group.h"
 #include "phys/mmzone.h"
 #include "phys/phys.h"
 #include "phys/vmstat.h"
@@ -59,7 +63,8 @@ static void lruvec_adopt(struct lruvec *lruvec, const struct lru_ops *ops)
 		ops->init(lruvec);
 }
 
-void lruvec_init(struct lruvec *lruvec, struct pglist_data *pgdat)
+void lruvec_init(struct lruvec *lruvec, struct pglist_data *pgdat,
+		 struct page_group *group)
 {
 	unsigned long flags;
 
@@ -74,6 +79,7 @@ void lruvec_init(struct lruvec *lruvec, struct pglist_data *pgdat)
 		for (int l = 0; l < NR_LRU_LISTS; l++)
 			lruvec->zone_nr[zt][l] = 0;
 	lruvec->pgdat = pgdat;
+	lruvec->group = group;
 	spin_lock_irqsave(&phys_sys.lru.all_lock, flags);
 	list_add_tail(&lruvec->all, &phys_sys.lru.all);
 	lruvec_adopt(lruvec, phys_sys.lru.ops);
@@ -98,7 +104,12 @@ const struct lru_ops *lru_policy(void)
 
 static inline struct lruvec *lruvec_of(const struct page *page)
 {
-	return &page_zone(page)->zone_pgdat->lruvec;
+	struct pglist_data *pgdat = page_zone(page)->zone_pgdat;
+	u16 group = page_group(page);
+
+	if (likely(!group))
+		return &pgdat->lruvec;
+	return group_lruvec(group_of_id(group), pgdat);
 }
 
 struct lruvec *page_lruvec(const struct page *page)
@@ -123,9 +134,29 @@ enum lru_list page_lru(const struct page *page)
 static inline void lru_count(struct lruvec *lruvec, const struct page *page,
 			     enum lru_list lru, long n)
 {
-	u64 *nr = &lruvec->zone_nr[page_zone_idx(page)][lru];
+	int zt = page_zone_idx(page);
+	u64 *nr = &lruvec->zone_nr[zt][lru];
 
 	WRITE_ONCE(*nr, *nr + (u64)n);
+	if (unlikely(lruvec->group))
+		__atomic_fetch_add(&lruvec->pgdat->lru_grouped[zt][lru], n,
+				   __ATOMIC_RELAXED);
+}
+
+u64 zone_lru_pages(const struct pglist_data *pgdat, int zt, enum lru_list lru)
+{
+	s64 n = READ_ONCE(pgdat->lru_grouped[zt][lru]);
+
+	return READ_ONCE(pgdat->lruvec.zone_nr[zt][lru]) + (u64)max(n, (s64)0);
+}
+
+u64 node_lru_pages(const struct pglist_data *pgdat, enum lru_list lru)
+{
+	s64 n = 0;
+
+	for (int zt = 0; zt < MAX_NR_ZONES; zt++)
+		n += READ_ONCE(pgdat->lru_grouped[zt][lru]);
+	return lruvec_size(&pgdat->lruvec, lru) + (u64)max(n, (s64)0);
 }
 
 void lruvec_add_page(struct lruvec *lruvec, struct page *page)
@@ -351,18 +382,20 @@ static void run_unlink(struct lruvec *lruvec, enum lru_list lru,
 static u32 place_run(struct lruvec *lruvec, struct page **pages, u32 nr)
 {
 	u32 odd = BIT(PG_mlocked) | BIT(PG_unevictable), below = PFN_NONE;
-	u32 choosing = odd | BIT(PG_swapbacked) | BIT(PG_active);
-	u32 flags = READ_ONCE(pages[0]->flags), want = flags & choosing & ~odd;
-	enum lru_list lru = flags_lru(flags);
-	u8 zone_id = page_zone_id(pages[0]);
+	u64 choosing = PAGE_HEAD_ZONE | PAGE_HEAD_GROUP | odd |
+		       BIT(PG_swapbacked) | BIT(PG_active);
+	u64 head = READ_ONCE(pages[0]->head),
+	    want = head & choosing & ~(u64)odd;
+	enum lru_list lru = flags_lru((u32)head);
 	struct page *last = NULL;
 	u32 n = 0, was = 0;
 
-	for (; n < nr && page_zone_id(pages[n]) == zone_id; n++) {
+	for (; n < nr; n++) {
 		struct page *page = pages[n];
 
-		/* What its list depends on (flags_lru()) is as the first's. */
-		if ((READ_ONCE(page->flags) & choosing) != want)
+		/* What its list depends on is as the first's: its place, its
+		 * group, what flags_lru() looks at. */
+		if ((READ_ONCE(page->head) & choosing) != want)
 			break;
 		was = page_flags_set(page, BIT(PG_lru));
 		mm_verify(!(was & BIT(PG_lru)));

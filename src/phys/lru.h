@@ -17,6 +17,7 @@
 #include "base/spinlock.h"
 #include "phys/page.h"
 
+struct page_group;
 struct pglist_data;
 struct scan_control;
 struct lru_ops;
@@ -58,6 +59,7 @@ struct lruvec {
 	const struct lru_ops *ops;     /* (L) whose the evictable pages are */
 	struct list_head all;	       /* lru_state.all_lock */
 	u64 room[LRU_POLICY_ROOM / 8]; /* (L) the policy's own */
+	struct page_group *group; /* constant; NULL: the node's own lists */
 };
 
 /* Bits of what a policy wants to know about a page when it comes back. */
@@ -133,9 +135,10 @@ struct lru_state {
 /* lru_init: empty batches, no policy. Called once at boot. */
 void lru_init(void);
 
-/* lruvec_init: empty lists for node PGDAT, of the policy of the day. _exit:
- * LRUVEC, which is empty, goes away. */
-void lruvec_init(struct lruvec *lruvec, struct pglist_data *pgdat);
+/* lruvec_init: empty lists for node PGDAT, of GROUP or (NULL) of the root, of
+ * the policy of the day. _exit: LRUVEC, which is empty, goes away. */
+void lruvec_init(struct lruvec *lruvec, struct pglist_data *pgdat,
+		 struct page_group *group);
 void lruvec_exit(struct lruvec *lruvec);
 
 /*
@@ -149,6 +152,11 @@ const struct lru_ops *lru_policy(void);
 
 /* page_lruvec: the lists that PAGE belongs to, by its node and group. */
 struct lruvec *page_lruvec(const struct page *page);
+
+/* node_lru_pages: pages of list LRU on PGDAT, of all groups; zone_lru_pages:
+ * those that are frames of its zone ZT. */
+u64 node_lru_pages(const struct pglist_data *pgdat, enum lru_list lru);
+u64 zone_lru_pages(const struct pglist_data *pgdat, int zt, enum lru_list lru);
 
 /* page_lru: the list that PAGE's flags name. */
 enum lru_list page_lru(const struct page *page);

@@ -194,6 +194,8 @@ typedef struct pglist_data {
 	wait_queue_head_t reclaim_wait;
 	u64 nr_reclaim_waiters, reclaim_written; /* (A) */
 	struct lruvec lruvec;
+	/* (A) pages on the lists of groups, by zone and list. */
+	s64 lru_grouped[MAX_NR_ZONES][NR_LRU_LISTS];
 	struct per_cpu_nodestat *per_cpu_nodestats; /* (B) [port_nr_cpus()] */
 	s64 vm_stat[NR_VM_NODE_STAT_ITEMS];	    /* (A) folded-in changes */
 } pg_data_t;

@@ -11,7 +11,7 @@
  *   flags      atomic bit operations, any holder of a reference
  *   zone_id    constant after memmap initialisation
  *   policy     lruvec lock (generation and tier bits of the policy in use)
- *   group      owner at allocation; lruvec lock to change it later
+ *   group      whoever allocates it; constant until it is freed
  *   refcount   atomic
  *   mapcount   atomic; page-table lock of the entry that is set or cleared
  *   next, prev the lock of the list that the page is on
@@ -92,6 +92,8 @@ struct page {
 
 /* All of the head that a free frame has: its zone. */
 #define PAGE_HEAD_ZONE 0xff00000000UL
+/* Its group. */
+#define PAGE_HEAD_GROUP 0xffff000000000000UL
 MM_STATIC_ASSERT(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 		 "flags are the low half of the head");
 
@@ -99,6 +101,11 @@ MM_STATIC_ASSERT(sizeof(struct page) <= 40, "descriptor within 40 bytes");
 
 #define PFN_NONE 0u
 
+/* A kernel's own frame, of alloc_page(), that the audit is to know: who marks
+ * it takes the mark off before the last reference goes. */
+#define PAGE_INDEX_KERNEL 0x6b65726eu
+
+struct page_group;
 struct zone;
 
 /* Zones of one machine that hold frames, over all nodes. */
@@ -119,6 +126,8 @@ struct phys_hot {
 	u8 nid_of[PHYS_MAX_ZONES];
 	u8 gfp_zone[16]; /* by the four zone bits of a request */
 	u64 high_pfn;	 /* frames from here on have no direct map */
+	/* Control groups by id (group.h): leaves of 512. */
+	struct page_group **groups[128];
 };
 
 struct phys_state;

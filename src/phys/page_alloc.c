@@ -158,34 +158,65 @@ u64 root_charged_pages(void)
 	return sum > 0 ? (u64)sum : 0;
 }
 
+/* What the running task's scopes make of GFP (mmkit/memalloc.h). */
+static gfp_t current_gfp_context(gfp_t gfp)
+{
+	u32 flags;
+
+	if (port_in_irq())
+		return gfp;
+	flags = port_current()->flags;
+	if (flags & PF_MEMALLOC_NOIO)
+		gfp &= ~(__GFP_IO | __GFP_FS);
+	if (flags & PF_MEMALLOC_NOFS)
+		gfp &= ~__GFP_FS;
+	if (flags & PF_MEMALLOC_PIN)
+		gfp &= ~__GFP_MOVABLE;
+	return gfp;
+}
+
 /* Charge the block at PAGE to GROUP, not the root. False: over its limit. */
 static MM_NOINLINE bool charge_group(struct page *page, unsigned int order,
-				     u16 group)
+				     u16 group, gfp_t gfp)
 {
 	const struct charge_ops *ops = READ_ONCE(phys_sys.charge);
 
-	if (ops && ops->charge(page, order, group))
-		return false;
+	if (ops)
+		return !ops->charge(page, order, group,
+				    current_gfp_context(gfp));
 	page->group = group;
 	return true;
 }
 
-/* Charge the block at PAGE to the running task's group. False: over limit. */
-static bool charge_block(struct page *page, unsigned int order, gfp_t gfp)
+/* Charge the block at PAGE to GROUP. False: over limit. */
+static bool charge_block_to(struct page *page, unsigned int order, u16 group,
+			    gfp_t gfp)
 {
-	u16 group = port_in_irq() ? 0 : port_current()->group;
-
 	if (!(gfp & (__GFP_NOFAIL | __GFP_SKIP_FAIL)) &&
 	    fail_should(FAIL_CHARGE))
 		return false;
 	/* Who must have it gets it, at the root's expense. */
-	if (unlikely(group) && !charge_group(page, order, group) &&
+	if (unlikely(group) && !charge_group(page, order, group, gfp) &&
 	    !(gfp & __GFP_NOFAIL))
 		return false;
 	/* Nobody else knows the block yet. */
 	WRITE_ONCE(page->flags, page->flags | 1u << PG_charged);
 	root_charge((s64)(1L << order));
 	return true;
+}
+
+/* The same to the running task's group. */
+static bool charge_block(struct page *page, unsigned int order, gfp_t gfp)
+{
+	u16 group = port_in_irq() ? 0 : port_current()->group;
+
+	return charge_block_to(page, order, group, gfp);
+}
+
+bool charge_page_to(struct page *page, u16 group, gfp_t gfp)
+{
+	mm_assert(!PageCharged(page) && !page_group(page));
+	return charge_block_to(page, 0, group, gfp);
 }
 
 /* ---- making a block ready
@@ -475,23 +506,6 @@ struct page *get_page_from_freelist(gfp_t gfp, unsigned int order,
 /* ---- alloc_pages
  * ----------------------------------------------------------------------------
  */
-
-/* What the running task's scopes make of GFP (mmkit/memalloc.h). */
-static gfp_t current_gfp_context(gfp_t gfp)
-{
-	u32 flags;
-
-	if (port_in_irq())
-		return gfp;
-	flags = port_current()->flags;
-	if (flags & PF_MEMALLOC_NOIO)
-		gfp &= ~(__GFP_IO | __GFP_FS);
-	if (flags & PF_MEMALLOC_NOFS)
-		gfp &= ~__GFP_FS;
-	if (flags & PF_MEMALLOC_PIN)
-		gfp &= ~__GFP_MOVABLE;
-	return gfp;
-}
 
 /* Who cannot do without should not ask for what is hard to find. */
 static void warn_large_nofail(gfp_t gfp, unsigned int order)

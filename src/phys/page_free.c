@@ -18,7 +18,7 @@ static void uncharge_block(struct page *page, unsigned int order)
 	const struct charge_ops *ops = READ_ONCE(phys_sys.charge);
 
 	if (page->group && ops)
-		ops->uncharge(page, order);
+		ops->uncharge(page->group, 1UL << order);
 	root_charge(-(s64)(1L << order));
 }
 

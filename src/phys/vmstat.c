@@ -315,8 +315,8 @@ u64 zone_page_state(const struct zone *zone, int item)
 	mm_assert(item >= 0 && item < NR_VM_ZONE_STAT_ITEMS);
 	if (lru >= 0 && lru < NR_LRU_LISTS)
 		return zone->zone_pgdat
-			       ? READ_ONCE(zone->zone_pgdat->lruvec
-						   .zone_nr[zone->idx][lru])
+			       ? zone_lru_pages(zone->zone_pgdat, zone->idx,
+						(enum lru_list)lru)
 			       : 0;
 	if (item == NR_FREE_PAGES) {
 		sum = READ_ONCE(zone->nr_free_pages);
@@ -360,8 +360,8 @@ u64 node_page_state(const struct pglist_data *pgdat, int item)
 
 	mm_assert(item >= 0 && item < NR_VM_NODE_STAT_ITEMS);
 	if ((u32)(item - NR_LRU_BASE) < NR_LRU_LISTS)
-		return lruvec_size(&pgdat->lruvec,
-				   (enum lru_list)(item - NR_LRU_BASE));
+		return node_lru_pages(pgdat,
+				      (enum lru_list)(item - NR_LRU_BASE));
 	sum = READ_ONCE(pgdat->vm_stat[item]);
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
 		sum += READ_ONCE(pgdat->per_cpu_nodestats[cpu].diff[item]);

@@ -198,7 +198,7 @@ void node_setup(pg_data_t *pgdat, int nid)
 	init_waitqueue_head(&pgdat->kswapd_wait);
 	init_waitqueue_head(&pgdat->pfmemalloc_wait);
 	init_waitqueue_head(&pgdat->reclaim_wait);
-	lruvec_init(&pgdat->lruvec, pgdat);
+	lruvec_init(&pgdat->lruvec, pgdat, NULL);
 	for (int zt = 0; zt < MAX_NR_ZONES; zt++) {
 		struct zone *zone = &pgdat->node_zones[zt];
 

@@ -159,6 +159,12 @@ static u64 balance_pgdat(pg_data_t *pgdat, unsigned int order,
 			sc.priority--;
 		else if (sc.nr_reclaimed == before)
 			sc.priority--;
+		/* What is only wished to be kept goes when nothing else did. */
+		if (sc.priority < 1 && !sc.nr_reclaimed && sc.low_skipped &&
+		    !sc.low_reclaim) {
+			sc.low_reclaim = true;
+			sc.priority = DEF_PRIORITY;
+		}
 	} while (sc.priority >= 1);
 	if (!sc.nr_reclaimed && !pgdat_balanced(pgdat, order, highest))
 		WRITE_ONCE(pgdat->kswapd_failures,

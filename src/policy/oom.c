@@ -15,8 +15,14 @@
  *    victim at a time. Process 1 is none, nor is who shares its memory (a
  *    child of its vfork()).
  *
- * 3. Failure. If there are user tasks but none may be killed, and no victim's
- *    space is on its way out (it has ten seconds for that), the machine is
+ *    A group at its limit that cannot be reclaimed has the same done to it
+ *    alone: only tasks in it and below may be victims. If a group between the
+ *    victim's and the one at its limit has memory.oom.group set, all in the
+ *    highest such go with the victim.
+ *
+ * 3. Failure. A group that has nobody to kill is told so: the charge fails. If
+ *    there are user tasks but none may be killed, and no victim's space is on
+ *    its way out (it has ten seconds for that), the machine is
  *    deadlocked on memory and stops, as Linux does. If there are none, the
  *    allocation fails.
  *
@@ -25,11 +31,13 @@
  */
 #include <mmkit/errno.h>
 
+#include "base/epoch.h"
 #include "base/printk.h"
 #include "base/seqbuf.h"
 #include "base/string.h"
 #include "base/trace_ring.h"
 #include "cache/swap.h"
+#include "memcg/memcg.h"
 #include "phys/vmstat.h"
 #include "policy/policy.h"
 #include "space/space.h"
@@ -37,9 +45,17 @@
 /* What a victim has to get out of its space before others stop waiting. */
 #define VICTIM_NS (10ULL * 1000 * 1000 * 1000)
 
-static u64 total_pages(void)
+/* What can be had at all, in ROOT or (NULL) in the machine. */
+static u64 total_pages(const struct memcg *root)
 {
-	return totalram_pages() + READ_ONCE(cache_sys.total_swap_pages);
+	u64 ram = totalram_pages();
+	u64 swap = READ_ONCE(cache_sys.total_swap_pages);
+
+	if (root) {
+		ram = min(ram, READ_ONCE(root->memory.max));
+		swap = min(swap, READ_ONCE(root->swap.max));
+	}
+	return ram + swap;
 }
 
 static u64 mm_pages(const struct mm_struct *mm)
@@ -48,7 +64,7 @@ static u64 mm_pages(const struct mm_struct *mm)
 	       READ_ONCE(mm->pt.table_bytes) / PAGE_SIZE;
 }
 
-u64 oom_badness(const struct mm_task *task)
+static u64 badness(const struct mm_task *task, const struct memcg *root)
 {
 	s64 points;
 
@@ -57,11 +73,18 @@ u64 oom_badness(const struct mm_task *task)
 	    (READ_ONCE(task->mm->flags) & MMF_OOM_SKIP))
 		return 0;
 	points = (s64)mm_pages(task->mm) +
-		 task->oom_score_adj * (s64)(total_pages() / 1000);
+		 task->oom_score_adj * (s64)(total_pages(root) / 1000);
 	return points > 0 ? (u64)points : 1;
 }
 
+u64 oom_badness(const struct mm_task *task)
+{
+	return badness(task, NULL);
+}
+
 struct oom_choice {
+	struct memcg *root;	/* whose limit it is; NULL: the machine's */
+	struct memcg *together; /* who dies with the victim; a reference */
 	struct mm_task *victim; /* only compared once the lock is dropped */
 	struct mm_struct *mm;	/* the victim's, with a reference */
 	u64 points;
@@ -83,11 +106,28 @@ static bool find_init(struct mm_task *task, void *arg)
 	return true;
 }
 
+/* Is TASK in ROOT or below? */
+static bool task_below(const struct mm_task *task, const struct memcg *root)
+{
+	bool below;
+
+	if (!root)
+		return true;
+	epoch_enter();
+	below = memcg_below(memcg_of(group_of_id(READ_ONCE(task->group))),
+			    root);
+	epoch_exit();
+	return below;
+}
+
 static bool choose_one(struct mm_task *task, void *arg)
 {
 	struct oom_choice *c = arg;
-	u64 points = oom_badness(task);
+	u64 points;
 
+	if (!task_below(task, c->root))
+		return false;
+	points = badness(task, c->root);
 	/* A child that vfork() made: killing it would take the parent along,
 	 * whose memory it runs on. */
 	if (task->mm && task->mm == c->init_mm)
@@ -124,8 +164,7 @@ static bool dump_task(struct mm_task *task, void *arg)
 {
 	const struct mm_struct *mm = task->mm;
 
-	(void)arg;
-	if (!mm)
+	if (!mm || !task_below(task, arg))
 		return false;
 	pr_info("[%7d] %8llu %8llu %8llu %8llu         %5d %s\n", task->pid,
 		(unsigned long long)mm->total_vm,
@@ -136,23 +175,38 @@ static bool dump_task(struct mm_task *task, void *arg)
 	return false;
 }
 
-static void dump_header(gfp_t gfp, unsigned int order)
+static unsigned long long kib(u64 pages)
+{
+	return (unsigned long long)pages * (PAGE_SIZE / 1024);
+}
+
+/* What the group at its limit has. */
+static void dump_group(const struct memcg *m)
+{
+	pr_info("memory: usage %llukB, limit %llukB, failcnt %llu\n",
+		kib(memcg_usage(&m->memory)), kib(READ_ONCE(m->memory.max)),
+		(unsigned long long)READ_ONCE(m->events_local[MEMCG_MAX]));
+	pr_info("swap: usage %llukB, limit %llukB, failcnt %llu\n",
+		kib(memcg_usage(&m->swap)), kib(READ_ONCE(m->swap.max)),
+		(unsigned long long)READ_ONCE(m->events_local[MEMCG_SWAP_MAX]));
+}
+
+static void dump_header(const struct oom_choice *c, gfp_t gfp,
+			unsigned int order)
 {
 	const struct mm_task *task = port_current();
 
 	pr_warn("%s invoked oom-killer: gfp_mask=0x%x, order=%u, "
 		"oom_score_adj=%d\n",
 		task->comm, gfp, order, task->oom_score_adj);
-	show_free_areas(NODE_MASK_ALL);
+	if (c->root)
+		dump_group(c->root);
+	else
+		show_free_areas(NODE_MASK_ALL);
 	pr_info("Tasks state (memory values in pages):\n");
 	pr_info("[  pid  ] total_vm      rss pgtables_bytes swapents "
 		"oom_score_adj name\n");
-	task_for_each(dump_task, NULL);
-}
-
-static unsigned long long kib(u64 pages)
-{
-	return (unsigned long long)pages * (PAGE_SIZE / 1024);
+	task_for_each(dump_task, c->root);
 }
 
 /* The report's last line, kept for whoever asks how the run ended. */
@@ -168,9 +222,47 @@ static void report_kill(const struct oom_choice *c)
 		    kib(mm_counter_get(mm, MM_FILEPAGES)),
 		    kib(mm_counter_get(mm, MM_SHMEMPAGES)),
 		    kib(mm_counter_get(mm, MM_SWAPENTS)));
-	pr_err("Out of memory: %s, pgtables:%llukB oom_score_adj:%d\n",
+	pr_err("%s: %s, pgtables:%llukB oom_score_adj:%d\n",
+	       c->root ? "Memory cgroup out of memory" : "Out of memory",
 	       policy_sys.last_oom,
 	       (unsigned long long)mm->pt.table_bytes / 1024, c->oom_score_adj);
+}
+
+/* One that belongs to the group which is killed as a whole. */
+static bool kill_together(struct mm_task *task, void *arg)
+{
+	const struct oom_choice *c = arg;
+
+	if (!task->mm || task->mm == c->mm || task->mm == c->init_mm ||
+	    task->oom_score_adj == -1000 ||
+	    (task->flags & (PF_KTHREAD | PF_EXITING | PF_INIT)) ||
+	    READ_ONCE(task->fatal_signal) || !task_below(task, c->together))
+		return false;
+	/* Not the reaper's: if one cannot leave, it is the next victim. */
+	pr_err("Memory cgroup: killed process %d (%s) with its group\n",
+	       task->pid, task->comm);
+	count_vm_event(OOM_KILL);
+	memcg_event(memcg_of(group_of_id(READ_ONCE(task->group))),
+		    MEMCG_OOM_KILL);
+	(void)kill_sharing(task, task->mm);
+	return false;
+}
+
+/* The highest group, from the victim's up to the one at its limit, that is to
+ * be killed as a whole, with a reference. */
+static struct memcg *oom_group_of(struct memcg *memcg, const struct memcg *root)
+{
+	struct memcg *found = NULL;
+
+	for (; memcg; memcg = memcg->parent) {
+		if (READ_ONCE(memcg->oom_group))
+			found = memcg;
+		if (memcg == root)
+			break;
+	}
+	if (found)
+		memcg_hold(found, 1);
+	return found;
 }
 
 /* oom_lock held. Our reference to the victim's space becomes the reaper's. */
@@ -186,6 +278,10 @@ static void oom_kill(const struct oom_choice *c)
 	count_vm_event(OOM_KILL);
 	policy_sys.oom_kills++;
 	task_for_each(kill_sharing, mm);
+	if (c->together) {
+		memcg_event(c->together, MEMCG_OOM_GROUP_KILL);
+		task_for_each(kill_together, (void *)(uintptr_t)c);
+	}
 	if (policy_sys.reap_mm)
 		mm_drop(policy_sys.reap_mm);
 	WRITE_ONCE(policy_sys.reap_mm, mm);
@@ -197,11 +293,17 @@ static void oom_kill(const struct oom_choice *c)
 static bool grab_victim(struct mm_task *task, void *arg)
 {
 	struct oom_choice *c = arg;
+	struct memcg *memcg;
 
 	if (task != c->victim)
 		return false;
 	if (!task->mm)
 		return true;
+	memcg = memcg_task_group(task);
+	c->together = oom_group_of(memcg, c->root);
+	memcg_event(memcg, MEMCG_OOM_KILL);
+	if (memcg)
+		memcg_put(memcg, 1);
 	mm_grab(task->mm);
 	c->mm = task->mm;
 	c->pid = task->pid;
@@ -210,12 +312,16 @@ static bool grab_victim(struct mm_task *task, void *arg)
 	return true;
 }
 
-/* Somebody gave back what is enough even for the high mark. */
-static bool memory_came(const struct alloc_context *ac, unsigned int order)
+/* Somebody gave back what is enough even for the high mark; or (AC NULL) for
+ * the group ROOT. */
+static bool memory_came(const struct memcg *root,
+			const struct alloc_context *ac, unsigned int order)
 {
 	struct zoneref *z;
 	struct zone *zone;
 
+	if (root)
+		return memcg_margin(root) >= MEMCG_BATCH + (1UL << order);
 	for_each_zone_context(zone, z, ac)
 	{
 		if (zone_watermark_ok(zone, order, high_wmark_pages(zone),
@@ -233,25 +339,25 @@ static bool victims_leaving(void)
 	       port_now_ns() - policy_sys.last_kill_ns < VICTIM_NS;
 }
 
-static bool oom_locked(gfp_t gfp, unsigned int order,
+static bool oom_locked(struct memcg *root, gfp_t gfp, unsigned int order,
 		       const struct alloc_context *ac)
 {
-	struct oom_choice c = {0};
+	struct oom_choice c = {.root = root};
 
 	/* The last victim's task may have left its space already, while its
 	 * pages are still being given back: wait for them. */
 	if (policy_sys.reap_mm &&
 	    !(READ_ONCE(policy_sys.reap_mm->flags) & MMF_OOM_SKIP))
 		return true;
-	if (memory_came(ac, order))
+	if (memory_came(root, ac, order))
 		return true;
 	task_for_each(find_init, &c);
 	task_for_each(choose_one, &c);
 	if (c.victim_pending || (!c.victim && victims_leaving()))
 		return true;
 	if (!c.victim) {
-		if (c.user_tasks) {
-			dump_header(gfp, order);
+		if (c.user_tasks && !root) {
+			dump_header(&c, gfp, order);
 			port_panic("Out of memory and no killable processes");
 		}
 		return false;
@@ -259,13 +365,15 @@ static bool oom_locked(gfp_t gfp, unsigned int order,
 	task_for_each(grab_victim, &c);
 	if (!c.mm)
 		return true; /* it went by itself */
-	dump_header(gfp, order);
+	dump_header(&c, gfp, order);
 	oom_kill(&c);
+	if (c.together)
+		memcg_put(c.together, 1);
 	return true;
 }
 
-bool out_of_memory(gfp_t gfp, unsigned int order,
-		   const struct alloc_context *ac)
+static bool oom_for(struct memcg *root, gfp_t gfp, unsigned int order,
+		    const struct alloc_context *ac)
 {
 	bool again = true;
 
@@ -275,12 +383,23 @@ bool out_of_memory(gfp_t gfp, unsigned int order,
 		return true;
 	}
 	if (mutex_trylock(&policy_sys.oom_lock)) {
-		again = oom_locked(gfp, order, ac);
+		again = oom_locked(root, gfp, order, ac);
 		mutex_unlock(&policy_sys.oom_lock);
 	}
 	if (again)
 		port_park(1000 * 1000);
 	return again;
+}
+
+bool out_of_memory(gfp_t gfp, unsigned int order,
+		   const struct alloc_context *ac)
+{
+	return oom_for(NULL, gfp, order, ac);
+}
+
+bool memcg_out_of_memory(struct memcg *memcg, gfp_t gfp, unsigned int order)
+{
+	return oom_for(memcg, gfp, order, NULL);
 }
 
 /* ---- the reaper

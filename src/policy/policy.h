@@ -72,6 +72,11 @@ void kswapd_watch(bool on);
 bool out_of_memory(gfp_t gfp, unsigned int order,
 		   const struct alloc_context *ac);
 
+/* memcg_out_of_memory: the same for MEMCG at its limit, among its own tasks:
+ * memcg_ops' oom (memcg/memcg.h). */
+struct memcg;
+bool memcg_out_of_memory(struct memcg *memcg, gfp_t gfp, unsigned int order);
+
 /* oom_badness: what killing TASK would gain, pages; 0: not to be killed. */
 u64 oom_badness(const struct mm_task *task);
 

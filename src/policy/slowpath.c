@@ -268,6 +268,11 @@ static const struct pressure_ops pressure = {
 	.show_swap = show_swap,
 };
 
+static const struct memcg_ops group_ops = {
+	.reclaim = try_to_free_memcg,
+	.oom = memcg_out_of_memory,
+};
+
 void policy_reset(void)
 {
 	mm_memset(&policy_sys, 0, sizeof(policy_sys));
@@ -279,6 +284,7 @@ void policy_init(void)
 	init_waitqueue_head(&policy_sys.reaper_wait);
 	policy_sys.dirty_writeback_centisecs = 500;
 	page_alloc_set_pressure_ops(&pressure);
+	memcg_set_ops(&group_ops);
 }
 
 /* ---- daemons together

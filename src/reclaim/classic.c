@@ -135,7 +135,7 @@ static void shrink_active_list(struct lruvec *lruvec, enum lru_list lru, u64 nr,
 
 	isolate_pages(lruvec, lru, nr, sc, &iso);
 	taken = iso.pages.count;
-	count_vm_events(PGREFILL, iso.scanned);
+	reclaim_count_event(lruvec, PGREFILL, GROUP_PGREFILL, iso.scanned);
 	for (page = page_list_first(&iso.pages); page;
 	     page = page_list_next(page)) {
 		/* Start with a clean slate: what counts is the use from now.
@@ -150,7 +150,8 @@ static void shrink_active_list(struct lruvec *lruvec, enum lru_list lru, u64 nr,
 		ClearPageActive(page);
 		SetPageWorkingset(page);
 	}
-	count_vm_events(PGDEACTIVATE, taken - rotated);
+	reclaim_count_event(lruvec, PGDEACTIVATE, GROUP_PGDEACTIVATE,
+			    taken - rotated);
 	reclaim_putback(lruvec, &iso.pages, (lru & LRU_FILE) != 0);
 	trace_emit(MM_VMSCAN_LRU_SHRINK_ACTIVE, (u64)lruvec->pgdat->node_id,
 		   lru, taken, rotated, taken - rotated, sc->priority);
@@ -193,8 +194,9 @@ static u64 shrink_inactive_list(struct lruvec *lruvec, enum lru_list lru,
 			    file ? NR_ISOLATED_FILE : NR_ISOLATED_ANON,
 			    -(long)freed);
 	reclaim_putback(lruvec, &iso.pages, file);
-	reclaim_count(iso.scanned, freed, file);
-	count_vm_events(PGACTIVATE, stat.nr_activate);
+	reclaim_count(lruvec, iso.scanned, freed, file);
+	reclaim_count_event(lruvec, PGACTIVATE, GROUP_PGACTIVATE,
+			    stat.nr_activate);
 	note_cost(lruvec, file, &stat);
 	/* Nothing but dirty pages that nobody writes: that must change. */
 	if (stat.nr_unqueued_dirty && stat.nr_unqueued_dirty == taken)
@@ -221,7 +223,7 @@ static bool cache_trim_mode(const struct lruvec *lruvec,
 			    const struct scan_control *sc)
 {
 	u64 inactive = lruvec_size(lruvec, LRU_INACTIVE_FILE);
-	u64 refaults = node_page_state(lruvec->pgdat, WORKINGSET_ACTIVATE_FILE);
+	u64 refaults = scan_refaults(lruvec);
 
 	return inactive >> sc->priority && !inactive_is_low(lruvec, true) &&
 	       refaults == READ_ONCE(lruvec->refaults[1]);
@@ -232,7 +234,7 @@ static void scan_targets(struct lruvec *lruvec, const struct scan_control *sc,
 			 u64 nr[NR_LRU_LISTS])
 {
 	u64 swappiness = READ_ONCE(reclaim_sys.swappiness);
-	bool swap = sc->may_swap && get_nr_swap_pages() > 0 &&
+	bool swap = scan_may_swap(lruvec, sc) &&
 		    (sc->priority == 0 || !cache_trim_mode(lruvec, sc));
 	u64 anon_cost = READ_ONCE(lruvec->anon_cost);
 	u64 file_cost = READ_ONCE(lruvec->file_cost);
@@ -246,7 +248,7 @@ static void scan_targets(struct lruvec *lruvec, const struct scan_control *sc,
 
 	for_each_evictable_lru(l)
 	{
-		u64 size = lruvec_size(lruvec, (enum lru_list)l);
+		u64 size = scan_size(lruvec, (enum lru_list)l, sc);
 		u64 scan = size >> sc->priority;
 		bool file = (l & LRU_FILE) != 0;
 
@@ -298,8 +300,7 @@ static u64 classic_scan(struct lruvec *lruvec, struct scan_control *sc)
 		}
 		port_sched_point();
 	}
-	WRITE_ONCE(lruvec->refaults[1],
-		   node_page_state(lruvec->pgdat, WORKINGSET_ACTIVATE_FILE));
+	WRITE_ONCE(lruvec->refaults[1], scan_refaults(lruvec));
 	/* Aging goes on even if nothing had to be scanned. */
 	if (inactive_is_low(lruvec, false) && get_nr_swap_pages())
 		shrink_active_list(lruvec, LRU_ACTIVE_ANON, SWAP_CLUSTER_MAX,

@@ -84,7 +84,23 @@ void reclaim_putback(struct lruvec *lruvec, struct page_list *pages, bool file)
 	reclaim_release(&release);
 }
 
-void reclaim_count(u64 scanned, u64 freed, bool file)
+/* N times ITEM (enum group_event_item) to LRUVEC's group. */
+static void count_group(const struct lruvec *lruvec, int item, u64 n)
+{
+	if (n)
+		group_stat_add(lruvec->group->id, item, (s64)n);
+}
+
+void reclaim_count_event(const struct lruvec *lruvec, enum vm_event_item event,
+			 int item, u64 n)
+{
+	count_vm_events(event, n);
+	if (lruvec->group)
+		count_group(lruvec, item, n);
+}
+
+void reclaim_count(const struct lruvec *lruvec, u64 scanned, u64 freed,
+		   bool file)
 {
 	bool kswapd = (port_current()->flags & PF_KSWAPD) != 0;
 
@@ -92,6 +108,13 @@ void reclaim_count(u64 scanned, u64 freed, bool file)
 	count_vm_events(kswapd ? PGSTEAL_KSWAPD : PGSTEAL_DIRECT, freed);
 	count_vm_events(file ? PGSCAN_FILE : PGSCAN_ANON, scanned);
 	count_vm_events(file ? PGSTEAL_FILE : PGSTEAL_ANON, freed);
+	if (!lruvec->group)
+		return;
+	count_group(lruvec, kswapd ? GROUP_PGSCAN_KSWAPD : GROUP_PGSCAN_DIRECT,
+		    scanned);
+	count_group(lruvec,
+		    kswapd ? GROUP_PGSTEAL_KSWAPD : GROUP_PGSTEAL_DIRECT,
+		    freed);
 }
 
 bool reclaim_enough(const struct scan_control *sc, u64 nr_before)

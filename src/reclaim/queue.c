@@ -449,7 +449,7 @@ static void round_shrink(struct round *r, enum kind kind)
 		round_stat(r, kind, taken, &stat);
 		round_keep(r, pages);
 	}
-	reclaim_count(r->scanned[kind], freed, kind == FILE_);
+	reclaim_count(r->lruvec, r->scanned[kind], freed, kind == FILE_);
 	if (r->scanned[kind])
 		trace_emit(MM_VMSCAN_LRU_SHRINK_INACTIVE,
 			   (u64)r->lruvec->pgdat->node_id,
@@ -578,7 +578,7 @@ static u32 kinds_allowed(const struct lruvec *lruvec,
 	u64 file = lruvec_size(lruvec, LRU_INACTIVE_FILE) +
 		   lruvec_size(lruvec, LRU_ACTIVE_FILE);
 
-	if (!sc->may_swap || get_nr_swap_pages() == 0)
+	if (!scan_may_swap(lruvec, sc))
 		return QUEUE_FILE;
 	if (!swappiness && file && sc->priority)
 		return QUEUE_FILE;
@@ -600,8 +600,9 @@ u64 queue_scan(struct lruvec *lruvec, struct scan_control *sc,
 	u64 before = sc->nr_reclaimed, nr = 0;
 	int l;
 
-	for_each_evictable_lru(l) nr += lruvec_size(lruvec, (enum lru_list)l);
-	nr = max(nr >> sc->priority, (u64)SWAP_CLUSTER_MAX);
+	for_each_evictable_lru(l) nr += scan_size(lruvec, (enum lru_list)l, sc);
+	if (nr)
+		nr = max(nr >> sc->priority, (u64)SWAP_CLUSTER_MAX);
 	lru_add_drain();
 	reap_victims(&scan);
 	while (nr && !reclaim_enough(sc, before)) {

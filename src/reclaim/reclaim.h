@@ -9,6 +9,7 @@
 #include <mmkit/gfp.h>
 #include <mmkit/mempolicy.h>
 
+#include "memcg/memcg.h"
 #include "phys/lru.h"
 #include "phys/mmzone.h"
 
@@ -21,15 +22,19 @@ struct scan_control {
 	u64 nr_to_reclaim;
 	gfp_t gfp;
 	u32 order;
-	int reclaim_idx;  /* highest zone whose pages help */
-	u16 target_group; /* 0: everybody's pages */
+	int reclaim_idx;      /* highest zone whose pages help */
+	struct memcg *target; /* its pages and those below; NULL: all */
 	bool may_writepage, may_unmap, may_swap;
 	bool judged; /* the policy has asked for references: pages are unused */
+	bool low_reclaim;    /* memory.low does not protect any more */
 	nodemask_t nodemask; /* try_to_free_pages(): nodes that help */
 	/* Changed between passes. */
 	int priority; /* scan size >> priority; 12 .. 0 */
+	/* Of the group whose lists are scanned: frames, and those to keep. */
+	u64 group_usage, group_keep;
 	/* Results. */
 	u64 nr_scanned, nr_reclaimed;
+	bool low_skipped; /* a group was passed over for its memory.low */
 	struct {
 		u64 dirty, unqueued_dirty, writeback, immediate, taken;
 		u64 file_taken;
@@ -91,6 +96,24 @@ bool reclaim_in_vain(const pg_data_t *pgdat, const struct scan_control *sc,
  */
 void reclaim_throttle(pg_data_t *pgdat, const struct scan_control *sc);
 
+/*
+ * What a policy asks of the lists it scans for SC (groups.c). scan_size: pages
+ * of LRU that are subject to the scan: those that the group's protection does
+ * not keep. scan_may_swap: can anonymous pages of LRUVEC go anywhere?
+ * scan_refaults: file pages of it that came back and were needed, so far.
+ */
+u64 scan_size(const struct lruvec *lruvec, enum lru_list lru,
+	      const struct scan_control *sc);
+bool scan_may_swap(const struct lruvec *lruvec, const struct scan_control *sc);
+u64 scan_refaults(const struct lruvec *lruvec);
+
+/* shrink_groups: one pass of SC over PGDAT's lists of all groups that it is
+ * about, or as many as it takes. Pages freed. (groups.c) */
+u64 shrink_groups(pg_data_t *pgdat, struct scan_control *sc);
+
+/* try_to_free_memcg: memcg_ops' reclaim (memcg/memcg.h). (groups.c) */
+u64 try_to_free_memcg(struct memcg *memcg, u64 nr, gfp_t gfp, bool may_swap);
+
 struct alloc_context;
 
 /*
@@ -137,7 +160,12 @@ bool reclaim_place(struct lruvec *lruvec, struct page *page);
 void reclaim_release(struct page_list *pages);
 
 /* reclaim_count: SCANNED pages of a kind were judged, FREED of them freed. */
-void reclaim_count(u64 scanned, u64 freed, bool file);
+void reclaim_count(const struct lruvec *lruvec, u64 scanned, u64 freed,
+		   bool file);
+/* reclaim_count_event: EVENT happened to N pages of LRUVEC, whose group counts
+ * it as ITEM (enum group_event_item). */
+void reclaim_count_event(const struct lruvec *lruvec, enum vm_event_item event,
+			 int item, u64 n);
 
 /* reclaim_enough: direct reclaim stops when it has what it wants since
  * NR_BEFORE; kswapd finishes its round. */

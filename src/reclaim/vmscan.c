@@ -93,16 +93,14 @@ static void note_node(const pg_data_t *pgdat, const struct scan_control *sc)
 
 void shrink_node(pg_data_t *pgdat, struct scan_control *sc)
 {
-	const struct lru_ops *ops = READ_ONCE(pgdat->lruvec.ops);
 	u64 freed;
 
 	mm_assert(port_current()->flags & PF_MEMALLOC);
-	mm_verify(ops && ops->scan);
-	freed = ops->scan(&pgdat->lruvec, sc);
+	freed = shrink_groups(pgdat, sc);
 	if (port_current()->flags & PF_KSWAPD)
 		note_node(pgdat, sc);
 	/* Objects are everybody's: not for one group's limit. */
-	if (!sc->target_group)
+	if (!sc->target)
 		freed += shrink_node_slabs(pgdat, sc);
 	/* Anybody's success tells a kswapd that gave up to try again. */
 	if (freed > 0)
@@ -205,8 +203,7 @@ bool reclaim_in_vain(const pg_data_t *pgdat, const struct scan_control *sc,
 	       tail_in_flight(pgdat);
 }
 
-static u64 do_try_to_free_pages(struct zonelist *zonelist,
-				struct scan_control *sc)
+static u64 free_pages_passes(struct zonelist *zonelist, struct scan_control *sc)
 {
 	pg_data_t *node = preferred_node(zonelist, sc);
 
@@ -221,6 +218,18 @@ static u64 do_try_to_free_pages(struct zonelist *zonelist,
 			reclaim_throttle(node, sc);
 	}
 	return sc->nr_reclaimed;
+}
+
+static u64 do_try_to_free_pages(struct zonelist *zonelist,
+				struct scan_control *sc)
+{
+	u64 freed = free_pages_passes(zonelist, sc);
+
+	/* What is only wished to be kept goes before somebody dies. */
+	if (freed || !sc->low_skipped)
+		return freed;
+	sc->low_reclaim = true;
+	return free_pages_passes(zonelist, sc);
 }
 
 /* Stalls are counted by the highest zone that was asked for. */
@@ -246,14 +255,17 @@ u64 try_to_free_pages(const struct alloc_context *ac, u32 order, gfp_t gfp)
 		.may_unmap = true,
 		.may_swap = true,
 	};
+	struct memstall stall;
 	u64 freed;
 
 	mm_verify(!(task->flags & PF_MEMALLOC));
+	psi_memstall_enter(&stall);
 	task->flags |= PF_MEMALLOC;
 	count_vm_event(allocstall_event((int)ac->highest_zoneidx));
 	trace_emit(MM_VMSCAN_DIRECT_RECLAIM_BEGIN, order, gfp);
 	freed = do_try_to_free_pages(ac->zonelist, &sc);
 	trace_emit(MM_VMSCAN_DIRECT_RECLAIM_END, freed);
 	task->flags &= ~PF_MEMALLOC;
+	psi_memstall_leave(&stall);
 	return freed;
 }

@@ -43,7 +43,9 @@
 #include "base/string.h"
 #include "cache/swap.h"
 #include "kmem/slab.h"
+#include "memcg/memcg.h"
 #include "pgtable/kernel.h"
+#include "phys/alloc.h"
 #include "phys/phys.h"
 #include "space/space.h"
 
@@ -79,6 +81,7 @@ static void drain_cache(struct kmem_cache *s, void *arg)
 static void drain_stores(void)
 {
 	lru_add_drain_all();
+	memcg_drain(NULL);
 	epoch_drain();
 	slab_for_each_sleep(drain_cache, NULL);
 	drain_all_pages();
@@ -107,6 +110,8 @@ static u64 lru_listed(void)
 		for (int l = 0; l < NR_LRU_LISTS; l++)
 			sum += lruvec_size(&pgdat->lruvec, (enum lru_list)l);
 	}
+	for (int l = 0; l < NR_LRU_LISTS; l++)
+		sum += memcg_lru(NULL, (enum lru_list)l);
 	return sum;
 }
 
@@ -173,11 +178,30 @@ static void compare_frames(struct audit *a)
 	audit_equal(a, "nr_dirty", global_node_page_state(NR_FILE_DIRTY),
 		    a->dirty);
 	audit_equal(a, "nr_shmem", global_node_page_state(NR_SHMEM), a->shmem);
+	audit_equal(a, "frames charged", root_charged_pages(), a->charged);
 	audit_equal(a, "LRU counters", lru_counted(), a->lru);
 	audit_equal(a, "LRU list lengths", lru_listed(), a->lru);
 	if (READ_ONCE(phys_sys.nr_bad_pages))
 		audit_note(a, "bad frame reports", NO_PFN, 0,
 			   phys_sys.nr_bad_pages);
+}
+
+/* What each group is charged for, less the groups below it, are the frames that
+ * carry its id. */
+static void compare_groups(struct audit *a)
+{
+	struct memcg *m = NULL;
+	u64 grouped = 0;
+
+	while ((m = memcg_next(NULL, m))) {
+		u64 own = memcg_own_pages(m);
+
+		grouped += m->audit_pages;
+		if (own != m->audit_pages)
+			audit_note(a, "frames of a control group", NO_PFN,
+				   m->audit_pages, own);
+	}
+	audit_equal(a, "frames of control groups", grouped, a->grouped);
 }
 
 static void compare_sets(struct audit *a, const char *what,
@@ -230,8 +254,12 @@ static u64 owned_frames(const struct audit *a)
 
 static void audit_run(struct audit *a)
 {
+	struct memcg *m;
+
 	mm_memset(a, 0, sizeof(*a));
 	drain_stores();
+	for (m = NULL; (m = memcg_next(NULL, m));)
+		m->audit_pages = 0;
 	audit_frames(a);
 	mm_assert_eq(owned_frames(a), a->present);
 	mm_assert_le(a->deferred, a->free);
@@ -239,6 +267,7 @@ static void audit_run(struct audit *a)
 	mm_assert_le(a->mapped, a->anon + a->swapcache);
 	/* Only with all books full can they be compared. */
 	compare_frames(a);
+	compare_groups(a);
 	compare_spaces(a);
 	compare_objects(a);
 }
@@ -271,6 +300,8 @@ static void put_frames(struct seq_buf *out, const struct audit *a)
 	put(out, "unknown", a->unknown);
 	put(out, "guard", a->guard);
 	put(out, "set_aside", READ_ONCE(phys_sys.debug.nr_set_aside));
+	put(out, "charged", a->charged);
+	put(out, "charged_to_groups", a->grouped);
 	put(out, "lru", a->lru);
 	put(out, "writeback", a->writeback);
 }

@@ -33,6 +33,7 @@ struct audit {
 	u64 file_mapped, dirty; /* of frames of files */
 	u64 shmem;		/* of frames of files: in memory and swap */
 	u64 lru, writeback;
+	u64 charged, grouped;	    /* to anybody; to a group, not the root */
 	struct audit_set mapcounts; /* of all frames */
 	u64 next;		    /* frames below are counted */
 	/* From page tables and swap maps (audit_spaces.c). */

@@ -9,6 +9,7 @@
 #include "base/stack_depot.h"
 #include "cache/swap.h"
 #include "kmem/slab.h"
+#include "memcg/memcg.h"
 #include "phys/phys.h"
 #include "report/audit.h"
 #include "space/space.h"
@@ -173,6 +174,25 @@ static u64 count_block(struct audit *a, u64 *owner, u64 frames)
 	return frames;
 }
 
+/* PAGE is in use: who is charged for its block? */
+static void count_charge(struct audit *a, const struct page *page, u64 pfn)
+{
+	u64 frames = block_frames(page);
+	struct memcg *memcg;
+
+	if (PageCharged(page))
+		a->charged += frames;
+	if (!page_group(page))
+		return;
+	memcg = memcg_of(group_of_id(page_group(page)));
+	if (!memcg || !PageCharged(page)) {
+		audit_note(a, "charge to a group", pfn, 1, 0);
+		return;
+	}
+	a->grouped += frames;
+	memcg->audit_pages += frames;
+}
+
 /* One step of the walk; returns its frames. */
 static u64 count_frame(struct audit *a, u64 pfn)
 {
@@ -189,6 +209,7 @@ static u64 count_frame(struct audit *a, u64 pfn)
 	a->lru += PageLRU(page);
 	if (page_count(page) == 0)
 		return count_block(a, &a->stored, 1);
+	count_charge(a, page, pfn);
 	if (is_file_page(page))
 		frames = count_file(a, page, pfn);
 	else if (PageSwapCache(page) || page_mapped(page))

@@ -51,7 +51,7 @@ static void digest_node(u64 *h, const pg_data_t *pgdat)
 	for (int i = 0; i < NR_VM_NODE_STAT_ITEMS; i++)
 		digest_add(h, node_page_state(pgdat, i));
 	for (int l = 0; l < NR_LRU_LISTS; l++)
-		digest_add(h, lruvec_size(&pgdat->lruvec, (enum lru_list)l));
+		digest_add(h, node_lru_pages(pgdat, (enum lru_list)l));
 }
 
 static void digest_space(u64 *h, const struct mm_struct *mm)

@@ -48,6 +48,7 @@
 
 #include "base/trace_ring.h"
 #include "cache/filemap.h"
+#include "memcg/memcg.h"
 #include "phys/lru.h"
 #include "phys/phys.h"
 #include "phys/vmstat.h"
@@ -154,8 +155,11 @@ void fault_account(struct mm_task *task, vm_fault_t result)
 	if (result & VM_FAULT_ERROR)
 		return;
 	vm_event_add(PGFAULT, 1);
-	if (unlikely(result & VM_FAULT_MAJOR))
+	memcg_task_count(task, GROUP_PGFAULT, 1);
+	if (unlikely(result & VM_FAULT_MAJOR)) {
 		count_vm_event(PGMAJFAULT);
+		memcg_task_count(task, GROUP_PGMAJFAULT, 1);
+	}
 	/* Who had to wait for a monitor had no minor fault. */
 	if (result & (VM_FAULT_MAJOR | VM_FAULT_WAITED))
 		task->maj_flt++;
@@ -301,6 +305,8 @@ static int access_end(struct access *a, struct mm_siginfo *info)
 		fput(a->dirtied);
 	}
 	fault_account(a->task, a->result);
+	if (a->task == port_current())
+		memcg_return();
 	trace_emit(PAGE_FAULT_USER, a->va, 0, a->error_code, a->result);
 	return fault_signal(a, info);
 }
@@ -341,6 +347,14 @@ static MM_NOINLINE int access_more(const struct access *was,
 	return access_end(&a, info);
 }
 
+/* A minor fault of TASK, which is in a group. */
+static MM_NOINLINE void fault_grouped(struct mm_task *task)
+{
+	memcg_task_count(task, GROUP_PGFAULT, 1);
+	if (task == port_current())
+		memcg_return();
+}
+
 /*
  * The access that nothing stands in the way of is made here, and the rest by
  * functions of their own.
@@ -371,6 +385,8 @@ int mm_user_fault_info(struct mm_task *task, uva_t va, u32 error_code,
 				   vma, &claim, info);
 	vma_claim_end(&claim);
 	vm_event_add(PGFAULT, 1);
+	if (unlikely(task->group))
+		fault_grouped(task);
 	task->min_flt++;
 	trace_emit(PAGE_FAULT_USER, va, 0, error_code, 0);
 	*info = (struct mm_siginfo){.addr = va};

@@ -25,6 +25,7 @@
 #include "base/wait.h"
 #include "cache/filemap.h"
 #include "cache/shmem.h"
+#include "memcg/memcg.h"
 #include "pgtable/kernel.h"
 #include "phys/vmstat.h"
 #include "space/rmap.h"
@@ -523,6 +524,9 @@ void mm_task_register_as(struct mm_task *task, const char *comm, s32 pid)
 
 	if (task != parent && parent->mempolicy)
 		mpol_task_fork(task, parent);
+	if (task != parent)
+		memcg_fork(task, parent);
+	psi_tasks(NULL, 1);
 	for (i = 0; i + 1 < sizeof(task->comm) && comm[i]; i++)
 		task->comm[i] = comm[i];
 	task->comm[i] = 0;
@@ -557,6 +561,8 @@ void mm_task_unregister(struct mm_task *task)
 	task->next = NULL;
 	task->pprev = NULL;
 	spin_unlock(&space_sys.lock);
+	psi_tasks(NULL, -1);
+	memcg_task_leave(task);
 }
 
 void task_for_each(bool (*fn)(struct mm_task *task, void *arg), void *arg)

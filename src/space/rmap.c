@@ -33,6 +33,7 @@
 
 #include "cache/filemap.h"
 #include "cache/swap.h"
+#include "phys/group.h"
 #include "phys/lru.h"
 #include "phys/mmzone.h"
 #include "phys/vmstat.h"
@@ -43,7 +44,7 @@
 
 static void count_anon_mapped(struct page *page, long n)
 {
-	node_stat_add(page_zone(page)->zone_pgdat, NR_ANON_MAPPED, n);
+	page_stat_add(page, NR_ANON_MAPPED, n);
 }
 
 /* Another fault of this VMA may have linked it a moment ago. */
@@ -86,11 +87,9 @@ void page_add_new_anon_rmaps(struct page **pages, u32 nr,
 	struct rmap_batch b = {0};
 
 	for (u32 i = 0; i < nr; i++, addr += PAGE_SIZE) {
-		struct pglist_data *pgdat = page_zone(pages[i])->zone_pgdat;
-
 		add_new_anon(pages[i], vma, addr);
-		if (unlikely(b.pgdat != pgdat))
-			rmap_batch_turn(&b, pgdat);
+		if (unlikely(!rmap_batch_of(&b, pages[i])))
+			rmap_batch_turn(&b, pages[i]);
 		b.anon++;
 	}
 	rmap_batch_flush(&b);
@@ -116,7 +115,7 @@ void page_add_anon_rmap(struct page *page, struct vm_area_struct *vma,
 
 static void count_file_mapped(struct page *page, long n)
 {
-	node_stat_add(page_zone(page)->zone_pgdat, NR_FILE_MAPPED, n);
+	page_stat_add(page, NR_FILE_MAPPED, n);
 }
 
 void page_add_file_rmap(struct page *page)
@@ -141,13 +140,18 @@ void rmap_batch_flush(struct rmap_batch *b)
 		mod_node_page_state(b->pgdat, NR_ANON_MAPPED, b->anon);
 	if (b->file)
 		mod_node_page_state(b->pgdat, NR_FILE_MAPPED, b->file);
+	if (unlikely(b->group) && b->anon)
+		group_stat_add(b->group, NR_ANON_MAPPED, b->anon);
+	if (unlikely(b->group) && b->file)
+		group_stat_add(b->group, NR_FILE_MAPPED, b->file);
 	b->anon = b->file = 0;
 }
 
-void rmap_batch_turn(struct rmap_batch *b, struct pglist_data *pgdat)
+void rmap_batch_turn(struct rmap_batch *b, const struct page *page)
 {
 	rmap_batch_flush(b);
-	b->pgdat = pgdat;
+	b->pgdat = page_zone(page)->zone_pgdat;
+	b->group = page_group(page);
 }
 
 void page_move_anon_rmap(struct page *page, struct vm_area_struct *vma)

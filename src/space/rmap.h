@@ -116,12 +116,21 @@ static inline void page_dup_rmap(struct page *page)
  */
 struct rmap_batch {
 	struct pglist_data *pgdat; /* whose pages are counted here */
+	u16 group;		   /* and of which group */
 	s64 anon, file;		   /* how many more are mapped */
 };
 
-/* rmap_batch_flush: count, and begin anew. _turn: B is for PGDAT now. */
+/* rmap_batch_flush: count, and begin anew. _turn: B is for PAGE's node and
+ * group now. _of: is it already? */
 void rmap_batch_flush(struct rmap_batch *b);
-void rmap_batch_turn(struct rmap_batch *b, struct pglist_data *pgdat);
+void rmap_batch_turn(struct rmap_batch *b, const struct page *page);
+
+static inline bool rmap_batch_of(const struct rmap_batch *b,
+				 const struct page *page)
+{
+	return b->pgdat == page_zone(page)->zone_pgdat &&
+	       b->group == page_group(page);
+}
 
 /* page_add_new_anon_rmaps: page_add_new_anon_rmap() of NR pages, at ADDR and
  * after it, in one table, which is locked. */
@@ -133,14 +142,12 @@ static inline void page_remove_rmap_batch(struct page *page,
 					  struct rmap_batch *b)
 {
 	int left = page_mapcount_add(page, -1);
-	struct pglist_data *pgdat;
 
 	if (left > 0)
 		return;
 	mm_verify(left == 0);
-	pgdat = page_zone(page)->zone_pgdat;
-	if (unlikely(b->pgdat != pgdat))
-		rmap_batch_turn(b, pgdat);
+	if (unlikely(!rmap_batch_of(b, page)))
+		rmap_batch_turn(b, page);
 	if (likely(PageAnon(page)))
 		b->anon--;
 	else

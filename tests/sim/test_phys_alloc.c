@@ -699,22 +699,25 @@ static struct {
 	int slow_calls, wakes;
 } hooked;
 
-static int hook_charge(struct page *page, unsigned int order, u16 group)
+static int hook_charge(struct page *page, unsigned int order, u16 group,
+		       gfp_t gfp)
 {
+	assert_true(gfp != 0);
 	assert_int_equal(group, 7);
 	assert_non_null(page);
 	if (hooked.pages + (1 << order) > hooked.limit)
 		return -ENOMEM;
 	hooked.charges++;
 	hooked.pages += 1 << order;
+	set_page_group(page, group);
 	return 0;
 }
 
-static void hook_uncharge(struct page *page, unsigned int order)
+static void hook_uncharge(u16 group, u64 nr)
 {
-	assert_int_equal(page_group(page), 7);
+	assert_int_equal(group, 7);
 	hooked.uncharges++;
-	hooked.pages -= 1 << order;
+	hooked.pages -= (s64)nr;
 }
 
 static void test_charges(void **state)

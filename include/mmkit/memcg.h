@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * memcg.h - memory control groups (cgroup v2's memory controller).
+ *
+ * A group is known by a number, 1 .. 65535; 0 is the root, which always
+ * exists. Tasks belong to one group each; what they are the first to use is
+ * charged to it and to all groups above it, until it is freed. A group may
+ * have a limit (max), a point from which its tasks are slowed down (high), and
+ * amounts that others' needs do not take from it (min, low).
+ *
+ * Files and their text are those of Linux's admin-guide/cgroup-v2: amounts are
+ * bytes, multiples of a page; "max" is no limit.
+ */
+#ifndef MMKIT_MEMCG_H
+#define MMKIT_MEMCG_H
+
+#include <mmkit/types.h>
+
+struct mm_task;
+
+/* A limit that binds nobody. */
+#define MEMCG_NO_LIMIT (~0UL >> 13)
+
+/*
+ * memcg_create: a new group below the group PARENT. Its number to *ID.
+ * Context: may sleep. 0; -ENOMEM; -ENOENT: no such parent; -ENOSPC: no number
+ * is free, or it would be more than 255 deep. Source of the idea:
+ * mkdir(2) in cgroup2.
+ */
+int memcg_create(u16 parent, u16 *id) MM_MUST_CHECK;
+
+/*
+ * memcg_remove: the group ID ends. What is charged to it stays, and counts
+ * above, until it is freed; its number is not given out again before that.
+ * Context: any that may take locks. 0; -ENOENT; -EBUSY: tasks or groups are
+ * in it.
+ */
+int memcg_remove(u16 id) MM_MUST_CHECK;
+
+/*
+ * memcg_attach: TASK belongs to the group ID from now on. What it used before
+ * stays charged where it was. Context: any that may take locks; TASK may run.
+ * 0; -ENOENT.
+ */
+int memcg_attach(struct mm_task *task, u16 id) MM_MUST_CHECK;
+
+/*
+ * memcg_read: the text of the group's FILE ("memory.current", ...; the root
+ * has memory.stat and memory.pressure alone), at most LEN bytes and a 0 to
+ * BUF. Returns how long the whole text is; -ENOENT: no such group or file.
+ * Context: may sleep.
+ */
+s64 memcg_read(u16 id, const char *file, char *buf, size_t len);
+
+/*
+ * memcg_write: TEXT, as a user writes it, to the group's FILE. Context: may
+ * sleep, for as long as reclaim to a lower limit takes; a kill of the task ends
+ * it. 0; -ENOENT; -EINVAL: not such a text, or the file cannot be written;
+ * -EAGAIN: memory.reclaim got less than was asked for.
+ */
+int memcg_write(u16 id, const char *file, const char *text);
+
+/* memcg_file: names of the files by number, from 0; NULL after the last.
+ * *ROOT: the root has it. */
+const char *memcg_file(u32 i, bool *root, bool *writable);
+
+/* memcg_parent: the group above ID; 0 for the root itself. -ENOENT. */
+int memcg_parent(u16 id);
+
+#endif
