@@ -449,18 +449,20 @@ static u64 charged_by(gfp_t gfp, unsigned int order)
 	return n;
 }
 
-static int over_limit(struct page *page, unsigned int order, u16 group)
+static int over_limit(struct page *page, unsigned int order, u16 group,
+		      gfp_t gfp)
 {
 	(void)page;
 	(void)order;
+	CHECK(gfp & __GFP_ACCOUNT);
 	CHECK_EQ(group, 7);
 	return -ENOMEM;
 }
 
-static void no_uncharge(struct page *page, unsigned int order)
+static void no_uncharge(u16 group, u64 nr)
 {
-	(void)order;
-	CHECK(page->group != 7);
+	(void)nr;
+	CHECK(group != 7);
 }
 
 /* A group over its limit: the request fails, unless it may not. */
