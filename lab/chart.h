@@ -3,7 +3,7 @@
  * chart.h - line charts as inline SVG, with their legend and their table.
  *
  * Everything is text appended to a stdio stream. Colours are CSS classes
- * "s0" .. "s3" of the page around; each also has a dash pattern of its own,
+ * "s0" .. "s7" of the page around; each also has a dash pattern of its own,
  * so that no curve is told by colour alone. Stream errors are the caller's to
  * look for (ferror).
  */
@@ -14,7 +14,7 @@
 
 #include <mmkit/types.h>
 
-#define CHART_MAX_SERIES 4
+#define CHART_MAX_SERIES 8
 #define CHART_TEXT	 32
 
 enum chart_unit {

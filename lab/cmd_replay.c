@@ -2,8 +2,8 @@
 /*
  * cmd_replay.c - "mmkit replay": options, and one run for each size asked for.
  *
- * There is one machine per process: a list of sizes forks one process for
- * each run, which sends its result back through a pipe.
+ * There is one machine per process: a list of sizes or policies forks one
+ * process for each run, which sends its result back through a pipe.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -30,14 +30,21 @@ enum {
 
 struct cmd_opts {
 	struct replay_opts replay;
-	struct args_list mem;
+	u32 nr_mem, nr_policies;
+	struct mem_point {
+		u64 bytes;   /* 0: not known yet */
+		u32 percent; /* of the footprint; 0: bytes were given */
+	} mem[ARGS_LIST_MAX];
+	const char *policies[ARGS_LIST_MAX];
 	bool mem_given, json, quiet;
 	const char *report;
 };
 
 static const struct argp_option options[] = {
 	{"mem", OPT_MEM, "SIZE[,SIZE...]", 0,
-	 "RAM, e.g. 32M; one run for each of a list (1G)", 0},
+	 "RAM, e.g. 32M, or so much that the program has e.g. 25% of the memory "
+	 "that it would use; one run for each of a list (1G)",
+	 0},
 	{"swap", OPT_SWAP, "SIZE", 0, "swap space (none)", 0},
 	{"json", OPT_JSON, 0, 0, "print JSON (mmkit.replay/1)", 0},
 	{"report", OPT_REPORT, "FILE.html", 0, "write a page with charts", 0},
@@ -49,12 +56,72 @@ static const struct argp_option options[] = {
 	{"quiet", OPT_QUIET, 0, 0, "no progress on the terminal", 0},
 	{0}};
 
-static void parse_sizes(const char *arg, struct args_list *out)
+/* "32M" or "25%". */
+static void parse_mem_point(const char *word, struct mem_point *m)
 {
+	size_t len = strlen(word);
 	struct args_error e;
+	char number[64];
+	u64 v;
 
-	if (!args_size_list(arg, out, &e))
-		err_usage("--mem: %s", e.text);
+	*m = (struct mem_point){0};
+	if (!len || word[len - 1] != '%') {
+		if (!args_size(word, &m->bytes, &e))
+			err_usage("--mem: %s", e.text);
+		return;
+	}
+	snprintf(number, sizeof(number), "%.*s", (int)(len - 1), word);
+	if (!args_count(number, 1, 200, &v, &e))
+		err_usage("--mem: percent: %s", e.text);
+	m->percent = (u32)v;
+}
+
+/* The next word of *LIST, separated by commas, for good; NULL: no more. */
+static char *next_word(const char **list)
+{
+	size_t len;
+	char *word;
+
+	if (!*list)
+		return NULL;
+	len = strcspn(*list, ",");
+	word = strndup(*list, len);
+	if (!word)
+		err_die("no memory");
+	*list = (*list)[len] ? *list + len + 1 : NULL;
+	return word;
+}
+
+static void parse_sizes(const char *arg, struct cmd_opts *o)
+{
+	char *word;
+
+	o->nr_mem = 0;
+	while ((word = next_word(&arg))) {
+		if (o->nr_mem == ARGS_LIST_MAX)
+			err_usage("--mem: at most %d sizes", ARGS_LIST_MAX);
+		parse_mem_point(word, &o->mem[o->nr_mem++]);
+		free(word);
+	}
+}
+
+/* machine_opts.policy is a list here. */
+static void split_policies(struct cmd_opts *o)
+{
+	const char *list = o->replay.machine.policy;
+	char *word;
+
+	o->nr_policies = 0;
+	while ((word = next_word(&list))) {
+		for (u32 i = 0; i < o->nr_policies; i++)
+			if (!strcmp(o->policies[i], word))
+				err_usage("--policy: '%s' twice", word);
+		if (o->nr_policies == ARGS_LIST_MAX)
+			err_usage("--policy: at most %d", ARGS_LIST_MAX);
+		o->policies[o->nr_policies++] = word;
+	}
+	if (!o->nr_policies)
+		o->policies[o->nr_policies++] = NULL;
 }
 
 static u64 parse_size(const char *name, const char *arg)
@@ -85,7 +152,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		state->child_inputs[0] = &o->replay.machine;
 		return 0;
 	case OPT_MEM:
-		parse_sizes(arg, &o->mem);
+		parse_sizes(arg, o);
 		o->mem_given = true;
 		return 0;
 	case OPT_SWAP:
@@ -185,6 +252,90 @@ static void forked_run(const struct replay_opts *o, struct replay_result *res)
 		exit(EXIT_FAILED); /* the run has said why */
 }
 
+/* How near to a percentage is near enough, pages. */
+#define FIT_PAGES 4u
+
+/*
+ * So much RAM that the program has PERCENT of USE pages, which is what it has
+ * at once when there is plenty, in the run of the first policy: the machine's
+ * own needs come on top, and are not known before. Each try is as much nearer
+ * as the last one missed.
+ */
+static u64 fit_memory(struct replay_opts *o, u64 use, u32 percent)
+{
+	u64 target = max(use * percent / 100, 16UL), best_off = UINT64_MAX;
+	static struct replay_result res;
+	u64 pages = target + 300, best = 0;
+
+	for (int i = 0; i < 5 && best_off > FIT_PAGES; i++) {
+		u64 off;
+
+		pages = max(pages, (1UL << 20) >> PAGE_SHIFT);
+		o->machine.mem_bytes = pages << PAGE_SHIFT;
+		forked_run(o, &res);
+		off = target > res.peak_user_pages
+			      ? target - res.peak_user_pages
+			      : res.peak_user_pages - target;
+		if (off < best_off) {
+			best_off = off;
+			best = pages;
+		}
+		pages += target;
+		pages -= min(pages, res.peak_user_pages);
+	}
+	return best << PAGE_SHIFT;
+}
+
+/* Percentages become bytes. */
+static void fit_sizes(struct cmd_opts *o)
+{
+	static struct replay_result res;
+	struct replay_opts *r = &o->replay;
+	bool no_min = r->no_min;
+	u64 use = 0;
+
+	r->machine.policy = o->policies[0];
+	r->no_min = true;
+	for (u32 i = 0; i < o->nr_mem; i++) {
+		if (!o->mem[i].percent)
+			continue;
+		if (!use) {
+			r->machine.mem_bytes = 1UL << 30;
+			forked_run(r, &res);
+			use = res.peak_user_pages;
+		}
+		o->mem[i].bytes = fit_memory(r, use, o->mem[i].percent);
+	}
+	r->no_min = no_min;
+}
+
+static void run_point(struct cmd_opts *o, u32 policy, u32 mem, bool fork_it,
+		      struct replay_result *res)
+{
+	o->replay.machine.policy = o->policies[policy];
+	o->replay.machine.mem_bytes = o->mem[mem].bytes;
+	if (fork_it)
+		forked_run(&o->replay, res);
+	else
+		replay_run(&o->replay, res);
+	res->mem_percent = o->mem[mem].percent;
+}
+
+/* Every point is known to be right before the first run begins. */
+static void check_points(struct cmd_opts *o)
+{
+	for (u32 p = 0; p < o->nr_policies; p++)
+		for (u32 i = 0; i < o->nr_mem; i++) {
+			o->replay.machine.policy = o->policies[p];
+			o->replay.machine.mem_bytes =
+				o->mem[i].percent ? 1UL << 30 : o->mem[i].bytes;
+			machine_check(&o->replay.machine);
+			if (o->mem[i].percent && o->replay.machine.map)
+				err_usage("--mem in percent and --map: one or "
+					  "the other");
+		}
+}
+
 static bool run_failed(const struct replay_result *runs, u32 nr)
 {
 	for (u32 i = 0; i < nr; i++)
@@ -220,6 +371,8 @@ static void print(const struct cmd_opts *o, const struct replay_result *runs,
 {
 	if (o->json)
 		replay_print_json(runs, nr);
+	else if (o->nr_policies > 1)
+		replay_print_matrix(runs, nr, o->replay.trace);
 	else
 		replay_print_table(runs, nr, o->replay.trace);
 	if (!o->report)
@@ -246,37 +399,32 @@ int cmd_replay(int argc, char **argv)
 	static char command[1024];
 	struct replay_result *runs;
 	bool failed;
+	u32 nr;
 
 	machine_defaults(&o.replay.machine);
-	o.mem.nr = 1;
-	o.mem.v[0] = o.replay.machine.mem_bytes;
+	o.nr_mem = 1;
+	o.mem[0].bytes = o.replay.machine.mem_bytes;
 	note_command(command, sizeof(command), argc, argv);
 	args_run(&argp, argc, argv, 0, &o);
 	o.replay.machine.show_stderr = o.json;
 	if (o.replay.machine.map && o.mem_given)
 		err_usage("--mem and --map: one or the other says how much "
 			  "memory there is");
-	/* All sizes, before the first run begins. */
-	for (size_t i = 0; i < o.mem.nr; i++) {
-		o.replay.machine.mem_bytes = o.mem.v[i];
-		machine_check(&o.replay.machine);
-	}
+	split_policies(&o);
+	check_points(&o);
 	o.replay.progress = !o.quiet && isatty(STDERR_FILENO);
 	if (o.report)
 		check_report(o.report);
 	replay_fit_check(o.replay.trace, machine_format(&o.replay.machine));
-	runs = calloc(o.mem.nr + 1, sizeof(*runs));
+	nr = o.nr_policies * o.nr_mem;
+	runs = calloc(nr + 1UL, sizeof(*runs));
 	if (!runs)
 		err_die("no memory for the results");
-	for (size_t i = 0; i < o.mem.nr; i++) {
-		o.replay.machine.mem_bytes = o.mem.v[i];
-		if (o.mem.nr > 1)
-			forked_run(&o.replay, &runs[i]);
-		else
-			replay_run(&o.replay, &runs[i]);
-	}
-	print(&o, runs, (u32)o.mem.nr, command);
-	failed = run_failed(runs, (u32)o.mem.nr);
+	fit_sizes(&o);
+	for (u32 i = 0; i < nr; i++)
+		run_point(&o, i / o.nr_mem, i % o.nr_mem, nr > 1, &runs[i]);
+	print(&o, runs, nr, command);
+	failed = run_failed(runs, nr);
 	free(runs);
 	return failed ? EXIT_FAILED : 0;
 }

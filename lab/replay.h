@@ -5,6 +5,8 @@
 #ifndef LAB_REPLAY_H
 #define LAB_REPLAY_H
 
+#include <stdio.h>
+
 #include <mmkit/types.h>
 
 #include "machine.h"
@@ -57,6 +59,8 @@ struct replay_result {
 	u64 killed_tasks;
 	u64 unsupported_calls; /* counted, not replayed */
 	u64 virtual_ns, wall_ns;
+	u64 stall_ns; /* in faults that read pages in or reclaimed, all tasks */
+	u32 mem_percent; /* mem_bytes is that much of the footprint; 0: is not */
 	u64 digest;
 	u64 events[NR_VM_EVENT_ITEMS];
 	u64 refault_anon, refault_file;
@@ -98,6 +102,19 @@ void replay_run(const struct replay_opts *o, struct replay_result *out);
 
 /* ---- output (replay_out.c, replay_html.c)
  * -------------------------------------- */
+
+/* replay_nr_sizes: of NR runs, policy by policy, how many are the first one's.
+ * (replay_matrix.c) */
+u32 replay_nr_sizes(const struct replay_result *runs, u32 nr);
+/* EVENTS per page-in of the optimum; pages looked at per page freed; NAN: there
+ * is nothing to divide by. */
+double replay_over_min(const struct replay_result *r, u64 events);
+double replay_scan_cost(const struct replay_result *r);
+/* replay_print_matrix: policies against sizes, to standard output; _put_: as
+ * charts. */
+void replay_print_matrix(const struct replay_result *runs, u32 nr,
+			 const char *trace);
+void replay_put_policies(FILE *f, const struct replay_result *runs, u32 nr);
 
 void replay_print_table(const struct replay_result *runs, u32 nr,
 			const char *trace);

@@ -98,7 +98,8 @@ static void put_title(const struct page_out *o)
 		fputs(" on ", o->f);
 		put_bytes(o->f, (double)o->runs->mem_bytes);
 	} else {
-		fprintf(o->f, " on %u sizes of memory", o->nr);
+		fprintf(o->f, " on %u sizes of memory",
+			replay_nr_sizes(o->runs, o->nr));
 	}
 }
 
@@ -121,7 +122,10 @@ static void put_machine(const struct page_out *o)
 		r->cpus == 1 ? "" : "s");
 	html_text(o->f, r->arch);
 	fputs("</b>, replacement policy <b>", o->f);
-	html_text(o->f, r->policy);
+	for (u32 i = 0; i < o->nr; i += replay_nr_sizes(r, o->nr)) {
+		fputs(i ? ", " : "", o->f);
+		html_text(o->f, o->runs[i].policy);
+	}
 	fprintf(o->f,
 		"</b>, seed %" PRIu64 ". Time is virtual, so the same "
 		"command gives the same figures on any computer, the wall "
@@ -153,6 +157,8 @@ static void put_head(const struct page_out *o)
 	fputs("<nav>", o->f);
 	for (u32 i = 0; i < o->nr; i++) {
 		fprintf(o->f, "<a href=\"#run%u\">", i + 1);
+		if (replay_nr_sizes(o->runs, o->nr) < o->nr)
+			fprintf(o->f, "%s, ", o->runs[i].policy);
 		put_bytes(o->f, (double)o->runs[i].mem_bytes);
 		fputs("</a>", o->f);
 	}
@@ -672,6 +678,8 @@ static void put_run(struct page_out *o, u32 i)
 	const struct replay_result *r = &o->runs[i];
 
 	fprintf(o->f, "<section id=\"run%u\"><h2>", i + 1);
+	if (replay_nr_sizes(o->runs, o->nr) < o->nr)
+		fprintf(o->f, "%s on ", r->policy);
 	put_bytes(o->f, (double)r->mem_bytes);
 	fputs(" of memory</h2>\n<p>The program made ", o->f);
 	put_count(o->f, r->references);
@@ -700,7 +708,9 @@ static void put_run(struct page_out *o, u32 i)
 static void put_page(struct page_out *o)
 {
 	put_head(o);
-	if (o->nr > 1)
+	if (replay_nr_sizes(o->runs, o->nr) < o->nr)
+		replay_put_policies(o->f, o->runs, o->nr);
+	else if (o->nr > 1)
 		put_comparison(o);
 	for (u32 i = 0; i < o->nr; i++)
 		put_run(o, i);

@@ -2,6 +2,7 @@
 /*
  * replay_out.c - the table and the JSON of replay.
  */
+#include <math.h>
 #include <stdio.h>
 
 #include <jansson.h>
@@ -331,6 +332,13 @@ static json_t *run_json(const struct replay_result *r)
 	set_u64(o, "tlb_hits", r->tlb_hits);
 	set_u64(o, "tlb_misses", r->tlb_misses);
 	set_u64(o, "data_errors", r->data_errors);
+	set_u64(o, "stall_ns", r->stall_ns);
+	json_object_set_new(o, "scanned_per_reclaimed",
+			    isnan(replay_scan_cost(r))
+				    ? json_null()
+				    : json_real(replay_scan_cost(r)));
+	if (r->mem_percent)
+		set_u64(o, "mem_percent", r->mem_percent);
 	set_u64(o, "virtual_ns", r->virtual_ns);
 	set_u64(o, "wall_ns", r->wall_ns);
 	snprintf(digest, sizeof(digest), "%016llx", ull(r->digest));

@@ -237,11 +237,24 @@ static void check_tlbs(struct replay *rp)
 	sim_tlb_for_each(check_entry, rp);
 }
 
+/* Reasons for a fault to wait: pages that were read in, direct reclaim. */
+static u64 waits_so_far(void)
+{
+	u64 n = sum_vm_event(PGMAJFAULT);
+
+	for (int i = ALLOCSTALL_DMA; i <= ALLOCSTALL_MOVABLE; i++)
+		n += sum_vm_event((enum vm_event_item)i);
+	return n;
+}
+
 /* The manager's fault entry, and a look at what is resident afterwards. */
 static int fault_hook(struct mm_task *task, uva_t va, u32 error_code)
 {
+	u64 waits = waits_so_far(), start = sim_now_ns();
 	int sig = mm_user_fault(task, va, error_code);
 
+	if (waits_so_far() != waits)
+		hook_replay->res->stall_ns += sim_now_ns() - start;
 	replay_note_peak(hook_replay);
 	if (++hook_replay->faults % FAULTS_PER_CHECK == 0)
 		check_tlbs(hook_replay);
