@@ -60,7 +60,8 @@ struct replay_result {
 	u64 unsupported_calls; /* counted, not replayed */
 	u64 virtual_ns, wall_ns;
 	u64 stall_ns; /* in faults that read pages in or reclaimed, all tasks */
-	u32 mem_percent; /* mem_bytes is that much of the footprint; 0: is not */
+	u32 mem_percent; /* mem_bytes is that much of the footprint; 0: is not
+			  */
 	u64 digest;
 	u64 events[NR_VM_EVENT_ITEMS];
 	u64 refault_anon, refault_file;

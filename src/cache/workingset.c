@@ -143,6 +143,7 @@ void workingset_refault(struct page *page, const void *shadow)
 {
 	u64 v = xa_to_value(shadow);
 	pg_data_t *pgdat = NODE_DATA((int)(v >> 1 & (MM_MAX_NODES - 1)));
+	const struct lru_ops *ops = READ_ONCE(page_lruvec(page)->ops);
 	bool file = !PageSwapBacked(page);
 
 	if (!pgdat)
@@ -150,7 +151,12 @@ void workingset_refault(struct page *page, const void *shadow)
 	count_refault(page, pgdat, WORKINGSET_REFAULT_BASE + file);
 	if (!was_needed(page, pgdat, v, file))
 		return;
-	SetPageActive(page);
+	/* Read ahead, it may not be wanted at all: to be active it must be used
+	 * before it is looked at, as the page that was asked for is. */
+	if (ops && ops->refault)
+		SetPageActive(page);
+	else
+		SetPageReferenced(page);
 	workingset_age(page, 1);
 	count_refault(page, pgdat, WORKINGSET_ACTIVATE_BASE + file);
 	if (v & 1) {

@@ -63,6 +63,21 @@ for t in traces/*.trace; do
 		-gt 0
 done
 
+# Policies against sizes: a run for each point, policy by policy; sizes in
+# percent of what the program uses are met to a few pages.
+run replay traces/python.trace --policy clock,arc --mem 30%,4M --swap 64M --json
+holds policies-by-sizes "$status $(json 'join " ", map {
+	"$_->{policy}:" . ($_->{mem_percent} // ($_->{mem_bytes} >> 20)) }
+	@{$j->{runs}}')" = "0 clock:30 clock:4 arc:30 arc:4"
+run replay traces/python.trace --mem 1G --json --no-min
+all=$(json "$r{peak_user_pages}")
+run replay traces/python.trace --policy clock --mem 30% --swap 64M --json
+holds percent-of-use "$(json "abs($r{peak_user_pages} - $all * 0.3) <= 8 ? 1 : 0")" -eq 1
+holds policy-costs "$(json "$r{stall_ns} > 0 && $r{stall_ns} < $r{virtual_ns} \
+	&& $r{scanned_per_reclaimed} >= 1 ? 1 : 0")" -eq 1
+run replay traces/python.trace --policy clock,arc --mem 4M --swap 64M --no-min
+holds matrix-printed "$status $(grep -c '^clock ' "$work/out") $(grep -c '^arc ' "$work/out")" = "0 4 4"
+
 # Several CPUs and other seeds keep what was written as well.
 run replay $trace --mem 12M --swap 256M --cpus 4 --seed 3 --json --no-min
 holds four-cpus "$status $(json "$r{data_errors}, $r{cpus}")" = "0 0 4"

@@ -69,6 +69,11 @@ for v in poisson '' 'poison,' ',poison' guard=6 guard=x guard= guards \
 	refused 2 "replay-debug-'$v'" --debug replay $t --debug "$v"
 done
 refused 2 unknown-policy "'lru'" replay $t --policy lru
+refused 2 unknown-policy-of-list "'lru'" replay $t --policy clock,lru,arc
+refused 2 policy-twice "'arc' twice" replay $t --policy arc,clock,arc
+refused 2 empty-policy "''" replay $t --policy clock,
+refused 2 percent-of-nothing "percent" replay $t --mem 0%
+refused 2 percent-too-many "percent" replay $t --mem 201%
 refused 2 unknown-show "'/proc/nothing'" boot --show /proc/nothing
 refused 2 sysctl-without-value "'vm.swappiness'" \
 	boot --sysctl vm.swappiness

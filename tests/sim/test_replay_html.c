@@ -245,7 +245,8 @@ static void test_extremes(void **state)
 	memset(&x->runs[0], 0, sizeof(x->runs[0]));
 	x->runs[1].nr_samples = 1;
 	memset(&x->runs[2], 0xff, sizeof(x->runs[2]));
-	memset(x->runs[2].policy, 0, sizeof(x->runs[2].policy));
+	for (u32 i = 0; i < NR_RUNS; i++)
+		snprintf(x->runs[i].policy, sizeof(x->runs[i].policy), "arc");
 	memset(x->runs[2].oom, 0, sizeof(x->runs[2].oom));
 	x->runs[2].nr_samples = REPLAY_MAX_SAMPLES;
 	x->runs[0].mem_bytes = 4096;
@@ -253,6 +254,23 @@ static void test_extremes(void **state)
 	text = slurp(x->path);
 	check_nesting(text);
 	assert_int_equal(occurrences(text, "too short for a curve"), 12);
+	free(text);
+}
+
+/* Several policies: one chart for each measure, a curve for each policy. */
+static void test_policies_side_by_side(void **state)
+{
+	struct fixture *x = *state;
+	char *text;
+
+	snprintf(x->runs[0].policy, sizeof(x->runs[0].policy), "sieve");
+	write_report(x, 2);
+	text = slurp(x->path);
+	check_nesting(text);
+	assert_int_equal(occurrences(text, "<h2>All policies</h2>"), 1);
+	assert_int_equal(occurrences(text, "<h2>All sizes</h2>"), 0);
+	assert_non_null(strstr(text, "policy <b>sieve, classic</b>"));
+	assert_non_null(strstr(text, "page-ins / optimum"));
 	free(text);
 }
 
@@ -421,6 +439,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_hostile_text, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_extremes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_policies_side_by_side,
+						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inversion_is_said, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_lost_pages_are_said, setup,

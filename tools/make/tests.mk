@@ -64,7 +64,7 @@ $(foreach b,$(BENCH_C),$(eval $(call bench_rule,$(call bench_world,$(b)),$(basen
 $(BUILD)/release/bench/space: | $(BUILD)/release/bench/fault_threads
 BENCHES := $(patsubst bench/%.c,$(BUILD)/release/bench/%,$(BENCH_C))
 
-.PHONY: test soak mutate bench bench-build
+.PHONY: test soak mutate bench bench-build bench-policies
 test: ## all tests, in every variant they belong to
 	+$(Q)tools/deps test
 	+$(Q)WERROR=$(WERROR) tools/runtests
@@ -79,3 +79,5 @@ bench: ## the benchmarks; ratios against what was measured in the same run
 	$(Q)tools/deps bench
 	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) bench-build
 	$(Q)tools/runbench $(BENCHES)
+bench-policies: $(BUILD)/mmkit ## the distance to the optimum of each policy, into docs/POLICIES.md (minutes)
+	$(Q)tools/policy-table -o docs/POLICIES.md
