@@ -34,6 +34,19 @@ static u64 refaults(const struct run_result *r)
 	       run_counter(r, "workingset_refault_file");
 }
 
+/* Of all zones; Linux counts them by zone. */
+static u64 allocated(const struct run_result *r)
+{
+	static const char *const zones[] = {"pgalloc_dma", "pgalloc_dma32",
+					    "pgalloc_normal",
+					    "pgalloc_movable"};
+	u64 sum = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(zones); i++)
+		sum += run_counter(r, zones[i]);
+	return sum;
+}
+
 static void row(FILE *f, const char *name, u64 v)
 {
 	fprintf(f, "%-22s %16llu\n", name, ull(v));
@@ -57,9 +70,6 @@ static void counters(FILE *f, const struct run_result *r)
 	static const struct {
 		const char *name, *counter;
 	} rows[] = {
-		{"faults", "pgfault"},
-		{"major faults", "pgmajfault"},
-		{"frames allocated", "pgalloc_normal"},
 		{"page cache, pages", "nr_file_pages"},
 		{"  mapped", "nr_mapped"},
 		{"  dirty", "nr_dirty"},
@@ -71,6 +81,9 @@ static void counters(FILE *f, const struct run_result *r)
 		{"swapped out", "pswpout"},
 		{"swapped in", "pswpin"},
 	};
+	row(f, "faults", run_counter(r, "pgfault"));
+	row(f, "major faults", run_counter(r, "pgmajfault"));
+	row(f, "frames allocated", allocated(r));
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		row(f, rows[i].name, run_counter(r, rows[i].counter));
 	row(f, "refaults", refaults(r));

@@ -130,11 +130,16 @@ static void take_meminfo(struct run_result *r, const char *text, bool after)
 /* ---- blocks ----------------------------------------------------------------
  */
 
-/* When the room is full, every second one goes and half as many are kept. */
+/*
+ * When the room is full, every second one goes and half as many are kept. The
+ * last one stands for the end of a machine that does not come to report it.
+ */
 static void take_sample(struct run_parser *p)
 {
 	struct run_result *r = p->res;
 
+	take_vmstat(r, p->data, true);
+	r->guest_ns = p->time_ns;
 	if (p->seen_samples++ % (r->every ? r->every : 1))
 		return;
 	if (r->nr_samples == RUN_MAX_SAMPLES) {

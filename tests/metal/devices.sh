@@ -44,7 +44,7 @@ boot() {
 	what=$1
 	shift
 	# shellcheck disable=SC2086 # words
-	timeout "${TIMEOUT:-120}" $qemu $cpu -m 256M -kernel "$kernel" \
+	timeout "${TIMEOUT:-300}" $qemu $cpu -m 256M -kernel "$kernel" \
 		-append "earlycon $what" -nodefaults -no-user-config \
 		-nographic -serial stdio "$@" </dev/null >"$dir/log" 2>&1
 	status=$?
@@ -92,7 +92,7 @@ all_well() {
 boots_again() {
 	: >"$dir/log"
 	# shellcheck disable=SC2086 # words
-	timeout 60 $qemu $cpu -M "$1" -m 128M -kernel "$kernel" \
+	timeout "${TIMEOUT:-300}" $qemu $cpu -M "$1" -m 128M -kernel "$kernel" \
 		-append "earlycon selftest=restart" -nodefaults \
 		-no-user-config -nographic -serial stdio </dev/null \
 		>>"$dir/log" 2>&1 &
@@ -212,7 +212,7 @@ disk c 3M
 	if wanted console; then
 		: >"$dir/log"
 		typed "$dir/log" |
-			timeout 60 $qemu $cpu -M microvm -m 128M \
+			timeout "${TIMEOUT:-300}" $qemu $cpu -M microvm -m 128M \
 				-kernel "$kernel" -append "earlycon selftest=echo" \
 				-nodefaults -no-user-config -nographic \
 				-serial stdio $debug_exit >"$dir/log" 2>&1

@@ -39,7 +39,7 @@ fi
 bare() {
 	size=$1
 	shift
-	timeout 60 qemu-system-x86_64 -nodefaults -no-reboot -display none \
+	timeout "$limit" qemu-system-x86_64 -nodefaults -no-reboot -display none \
 		-machine microvm -accel tcg -m "$size" \
 		-kernel "$top/build/mmkit-kernel" \
 		-append 'console=ttyS0' -serial "file:$work/out" \

@@ -32,7 +32,7 @@ boot() {
 	variant=$1 words=$2
 	shift 2
 	: >"$dir/log"
-	timeout "${TIMEOUT:-120}" $qemu -nodefaults -no-user-config \
+	timeout "${TIMEOUT:-300}" $qemu -nodefaults -no-user-config \
 		-display none -no-reboot -accel tcg \
 		-device isa-debug-exit,iobase=0xf4,iosize=1 \
 		-chardev file,id=log,path="$dir/log" \

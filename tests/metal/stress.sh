@@ -18,7 +18,7 @@ limit=$((secs * 30 + ${METAL_LIMIT:-300}))
 # bogo NAME - operations of that stressor, of stress-ng's --metrics-brief
 bogo() {
 	cat "$work/out" "$work/err" 2>/dev/null | awk -v s="$1" \
-		'/metrc:/ && $4 == s { n = $5 } END { print n == "" ? "none" : n }'
+		'/metrc:/ && $4 == s && n == "" { n = $5 } END { print n == "" ? "none" : n }'
 }
 
 for s in ${ONLY:-${STRESSORS:-vm mmap mremap brk madvise fork bigheap stack \
@@ -27,15 +27,15 @@ for s in ${ONLY:-${STRESSORS:-vm mmap mremap brk madvise fork bigheap stack \
 	set --
 	case $s in
 	# Sizes are shared by the workers: twice the machine altogether.
-	vm) m=$(mem 64M 192M) && set -- --vm-bytes 128M ;;
-	mmap) m=$(mem 64M 192M) && set -- --mmap-bytes 128M ;;
-	mremap) m=$(mem 64M 192M) && set -- --mremap-bytes 128M ;;
-	shm) m=$(mem 64M 192M) && set -- --shm-bytes 128M ;;
+	vm) set -- --vm-bytes 64M ;;
+	mmap) set -- --mmap-bytes 64M ;;
+	mremap) set -- --mremap-bytes 64M ;;
+	shm) set -- --shm-bytes 64M ;;
 	# These are for each segment, of which a worker has eight.
-	shm-sysv) m=$(mem 64M 192M) && set -- --shm-sysv-bytes 8M ;;
-	memfd) m=$(mem 64M 192M) && set -- --memfd-bytes 128M ;;
+	shm-sysv) set -- --shm-sysv-bytes 8M ;;
+	memfd) set -- --memfd-bytes 64M ;;
 	# This one takes all that there is, and is killed for it.
-	bigheap) m=$(mem 64M 192M) && set -- --bigheap-growth 4M ;;
+	bigheap) set -- --bigheap-growth 4M ;;
 	esac
 	guest_is "stress-ng $s, $secs s" 0 --mem "$m" --swap 256M --cpus 2 -- \
 		stress-ng --"$s" 2 "$@" --verify --timeout "$secs" \

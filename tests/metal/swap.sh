@@ -87,10 +87,12 @@ guest_is "twice the memory, every page checked" 0 --mem "$m" --swap 256M -- \
 has "no page was wrong" '^BAD pages 0$'
 n=$(counter pswpin)
 holds "it swapped: ${n:-0} pages in" "${n:-0}" -gt 500
+whole=$(counter wall_ns)
 
-# Killed at random moments while it swaps, its root on a disk of its own.
-rounds=3
-[ -z "${LONG:-}" ] || rounds=15
+# Killed at random moments while it swaps, its root on a disk of its own. A
+# death counts if pages were swapped by then.
+deaths=${DEATHS:-3}
+[ -z "${LONG:-}" ] || deaths=${DEATHS:-15}
 mkdir "$work/files"
 for i in 1 2 3 4 5 6 7 8; do
 	head -c $((i * 30000)) /dev/urandom >"$work/files/f$i"
@@ -108,25 +110,35 @@ with_disk() {
 find_disk='mkdir -p /mnt; for d in /dev/vda /dev/vdb /dev/vdc; do
 	mount -t ext2 $d /mnt 2>/dev/null && [ -e /mnt/f1 ] && break; done;'
 if [ -n "$ours" ] || [ -n "${LONG:-}" ]; then
-	bad=0 i=0
-	while [ $i -lt $rounds ]; do
+	bad=0 i=0 died=0
+	while [ $died -lt "$deaths" ] && [ $bad -eq 0 ] &&
+		[ $i -lt $((deaths * 4)) ]; do
 		i=$((i + 1))
-		ms=$(awk -v s="$$$i$(date +%N)" 'BEGIN { srand(s)
-			printf "%.2f", 1 + rand() * 4 }')
-		limit=$ms with_disk --add "$top/build/guest/mmbench:/mmbench" -- \
+		s=$(od -An -N3 -tu4 /dev/urandom | awk \
+			-v w="${whole:-5000000000}" '{
+			printf "%.2f", w / 1e9 * (0.2 + 0.8 * $1 / 2 ^ 24) }')
+		limit=$s with_disk --report "$work/page" \
+			--add "$top/build/guest/mmbench:/mmbench" -- \
 			busybox sh -c "$find_disk"' cat /mnt/f* >/dev/null
 			echo x >/mnt/new; exec /mmbench swap '$((load * 2))
-		[ "$status" -eq 124 ] || [ "$status" -eq 0 ] ||
-			{ not_ok "killed after $ms s" "$(metal_why)"; break; }
+		n=$(counter pswpout)
+		if [ "$status" -eq 124 ]; then
+			[ "${n:-0}" -eq 0 ] || died=$((died + 1))
+		elif [ "$status" -ne 0 ]; then
+			not_ok "killed after $s s" "$(metal_why)"
+			bad=1
+		fi
 		with_disk -- busybox sh -c \
 			"$find_disk"' cd /mnt && md5sum f1 f2 f3 f4 f5 f6 f7 f8'
 		if [ "$status" -ne 0 ] || ! cmp -s "$work/out" "$work/sums"; then
-			not_ok "files after a death at $ms s" "$(metal_why)"
+			not_ok "files after a death at $s s" "$(metal_why)"
 			bad=1
-			break
 		fi
+		[ -z "${LONG:-}" ] ||
+			echo "   stopped after $s s, ${n:-0} pages swapped out"
 	done
-	[ "$bad" -ne 0 ] || [ $i -lt $rounds ] ||
-		ok "files are as they were after $rounds sudden deaths"
+	[ $bad -ne 0 ] || holds \
+		"files are as they were after $died sudden deaths while swapping" \
+		$died -eq "$deaths"
 fi
 finish

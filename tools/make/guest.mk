@@ -31,5 +31,5 @@ bench-linux: ## our kernel beside Debian's Linux, in instructions (minutes)
 	$(Q)tools/bench-linux
 test-metal: ## the long list of programs on our kernel (KERNEL=: another one)
 	$(Q)tools/deps run test-metal
-	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/release/mmkit $(GUEST) kernel
+	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/release/mmkit $(GUEST) kernel kernel-self $(BUILD)/release/selftest-kernel
 	$(Q)tests/metal/all
