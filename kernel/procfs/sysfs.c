@@ -507,7 +507,58 @@ static const struct pentry kernel_entries[] = {
 	DIR_OF("slab", &slabs_dir),
 };
 static const struct pdir kernel_dir = PDIR(kernel_entries);
+/* ---- parameters of zswap ----------------------------------------------------
+ */
+
+static void zswap_path(const struct pnode *n, char *path, size_t size)
+{
+	(void)mm_scnprintf(path, size, "/sys/module/zswap/parameters/%s",
+			   n->e->name);
+}
+
+static int show_zswap(const struct pnode *n, struct seq_buf *out)
+{
+	char path[80];
+
+	zswap_path(n, path, sizeof(path));
+	return mm_show(path, out);
+}
+
+static s64 write_zswap(const struct pnode *n, const char *text, size_t len)
+{
+	char path[80];
+
+	zswap_path(n, path, sizeof(path));
+	return mm_write(path, text, len);
+}
+
+#define ZSWAP(n)                                                       \
+	{                                                              \
+		.name = n, .mode = S_IFREG | 0644, .show = show_zswap, \
+		.write = write_zswap                                   \
+	}
+static const struct pentry zswap_entries[] = {
+	ZSWAP("accept_threshold_percent"),
+	{.name = "compressor", .mode = S_IFREG | 0444, .show = show_zswap},
+	ZSWAP("enabled"),
+	ZSWAP("max_pool_percent"),
+	ZSWAP("non_same_filled_pages_enabled"),
+	ZSWAP("same_filled_pages_enabled"),
+	ZSWAP("shrinker_enabled"),
+	{.name = "zpool", .mode = S_IFREG | 0444, .show = show_zswap},
+};
+static const struct pdir zswap_params_dir = PDIR(zswap_entries);
+static const struct pentry zswap_module[] = {
+	DIR_OF("parameters", &zswap_params_dir),
+};
+static const struct pdir zswap_dir = PDIR(zswap_module);
+static const struct pentry module_entries[] = {
+	DIR_OF("zswap", &zswap_dir),
+};
+static const struct pdir module_dir = PDIR(module_entries);
+
 static const struct pentry root_entries[] = {
+	DIR_OF("module", &module_dir),
 	DIR_OF("devices", &devices_dir),
 	DIR_OF("kernel", &kernel_dir),
 	DIR_OF("block", &block_dir),

@@ -71,6 +71,8 @@
 	X(SWAP_SLOTS, "swap_slots") /* slots that one CPU keeps */             \
 	X(SWAP_INFO, "swap_info")                                              \
 	X(SWAP_CACHE, "swap_cache")                                            \
+	X(ZSWAP_CPU, "zswap_cpu") /* one CPU's buffer */                       \
+	X(ZSWAP, "zswap")	  /* compressed pages */                       \
 	X(SWAP_AVAIL, "swap_avail")                                            \
 	X(MEMCG, "memcg")	/* the tree of groups */                       \
 	X(CHARGE, "charge")	/* a group's stock, its lost time */           \

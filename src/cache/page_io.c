@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * page_io.c - moving pages between frames and swap devices.
+ * page_io.c - moving pages between frames and swap devices, zswap between.
  *
  * A write marks the page PG_writeback and unlocks it; the end of the write,
  * in interrupt context, clears the bit and moves a page that reclaim waits
@@ -76,7 +76,27 @@ static void write_end(struct port_bio *bio)
 	kmem_cache_free(cache_sys.bio_cache, bio);
 }
 
+/* PAGE was kept: what the end of a write does. */
+static void kept_end(struct page *page)
+{
+	SetPageWriteback(page);
+	unlock_page(page);
+	if (TestClearPageReclaim(page))
+		lru_rotate_reclaimable(page);
+	end_page_writeback(page);
+}
+
 int swap_writepage(struct page *page)
+{
+	mm_assert(PageLocked(page) && PageSwapCache(page));
+	mm_assert(!PageWriteback(page));
+	if (!zswap_store(page))
+		return swap_write_disk(page);
+	kept_end(page);
+	return 0;
+}
+
+int swap_write_disk(struct page *page)
 {
 	swp_entry_t entry = page_swap_entry(page);
 	struct port_bio *bio;
@@ -124,6 +144,10 @@ int swap_readpage(struct page *page)
 
 	mm_assert(PageLocked(page) && PageSwapCache(page));
 	mm_assert(!PageUptodate(page));
+	if (zswap_load(page)) {
+		unlock_page(page);
+		return 0;
+	}
 	if (fail_should(FAIL_BIO_READ))
 		return -ENOMEM;
 	bio = bio_new(page, PORT_BIO_READ, GFP_NOIO);

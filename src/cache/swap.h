@@ -15,6 +15,7 @@
 #include "base/xarray.h"
 #include "cache/filemap.h"
 #include "cache/shmem.h"
+#include "cache/zswap.h"
 #include "phys/page.h"
 
 #define MAX_SWAPFILES	   ((u32)SWP_NR_AREAS)
@@ -101,6 +102,7 @@ struct cache_state {
 	struct swap_ra_state ra;
 	u32 page_cluster; /* tunable: log2 of the read-ahead limit */
 	struct kmem_cache *node_cache, *bio_cache;
+	struct zswap_state zswap; /* zswap.h */
 	struct filemap_state fm;  /* pages of files: filemap.h */
 	struct shmem_state shmem; /* shmem.h */
 };
@@ -135,8 +137,7 @@ int cache_init(const struct paging_format *format) MM_MUST_CHECK;
 int swapon(struct port_bdev *bdev, s16 prio) MM_MUST_CHECK;
 /* swapon_as: the same; BDEV is NAME (copied) in /proc/swaps, where a kernel
  * knows it by a path. swapon() takes the port's name. */
-int swapon_as(struct port_bdev *bdev, const char *name,
-	      s16 prio) MM_MUST_CHECK;
+int swapon_as(struct port_bdev *bdev, const char *name, s16 prio) MM_MUST_CHECK;
 
 /*
  * swapon_file: the same in FILE, open for writing, of a file system that says
@@ -302,6 +303,15 @@ struct page *swapin_readahead_place(swp_entry_t entry, gfp_t gfp,
 				    const struct mpol_place *place);
 
 /*
+ * swap_cache_new_page: a fresh page for ENTRY, locked, in the cache, with a
+ * reference, on the LRU lists, not yet read. NULL: no memory; ERR_PTR(-EEXIST):
+ * somebody else was there first; -ENOENT: the slot is free. The area is held.
+ * Context: as GFP.
+ */
+struct page *swap_cache_new_page(swp_entry_t entry, gfp_t gfp,
+				 const struct mpol_place *place);
+
+/*
  * swap_willneed: somebody says that ENTRY will be used (MADV_WILLNEED): start
  * reading it, and it alone: who knows what he needs teaches the read-ahead
  * nothing. PLACE: as above. True if a read was started; false:
@@ -315,11 +325,15 @@ bool swap_willneed(swp_entry_t entry, gfp_t gfp,
  * ---------------------------------------------------------------- */
 
 /*
- * swap_writepage: write PAGE, locked, dirty bit cleared, to its slot; unlocks
- * it. PG_writeback is set until the end. 0, or -ENOMEM: not started, still
+ * swap_writepage: keep PAGE, locked, dirty bit cleared, compressed (zswap.h),
+ * or write it to its slot; unlocks it. PG_writeback is set until the end; of a
+ * page that was kept that has come. 0, or -ENOMEM: not started, still
  * locked. On an I/O error the page is dirty again and stays.
  */
 int swap_writepage(struct page *page) MM_MUST_CHECK;
+
+/* swap_write_disk: the same, past zswap, which has nothing of the slot. */
+int swap_write_disk(struct page *page) MM_MUST_CHECK;
 
 /* swap_readpage: start reading PAGE, locked; it is unlocked at the end,
  * uptodate unless the read failed (then PG_error). 0 or -ENOMEM. */

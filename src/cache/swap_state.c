@@ -226,10 +226,8 @@ void free_page_and_swap_cache(struct page *page)
 /* ---- reading in
  * ------------------------------------------------------------------- */
 
-/* A fresh page for ENTRY, locked, in the cache; ERR_PTR(-EEXIST / -ENOENT) if
- * somebody else was there first or the slot is free, NULL without memory. */
-static struct page *cache_new_page(swp_entry_t entry, gfp_t gfp,
-				   const struct mpol_place *place)
+struct page *swap_cache_new_page(swp_entry_t entry, gfp_t gfp,
+				 const struct mpol_place *place)
 {
 	struct page *page = alloc_pages_place(gfp, 0, place);
 	void *shadow;
@@ -281,7 +279,7 @@ static struct page *read_swap_cache(swp_entry_t entry, gfp_t gfp,
 
 		if (page)
 			return page;
-		page = cache_new_page(entry, gfp, place);
+		page = swap_cache_new_page(entry, gfp, place);
 		if (!page || PTR_ERR(page) == -ENOENT)
 			return NULL;
 		if (PTR_ERR(page) == -EEXIST) {

@@ -58,6 +58,7 @@ int cache_init(const struct paging_format *format)
 		(u32)min((u64)SWAP_MAX_PAGES, 1UL << format->swp_offset_bits);
 	cache_sys.page_cluster = 3;
 	swap_slots_init();
+	zswap_init();
 	cache_sys.ra.window = 1;
 	spin_lock_init(&cache_sys.ra.lock, LOCK_CLASS_SEQ_STATS);
 	mutex_init(&cache_sys.swapon_mutex, LOCK_CLASS_SWAPON);
@@ -99,6 +100,7 @@ static void slot_release(struct swap_info *si, u32 offset,
 {
 	assert_spin_locked(&si->lock);
 	mm_verify(si->inuse_pages > 0);
+	zswap_invalidate(swp_entry(si->type, offset));
 	spin_lock(&si->cache_lock);
 	mm_verify(!xa_load(&si->cache, offset) ||
 		  xa_is_value(xa_load(&si->cache, offset)));
@@ -372,4 +374,5 @@ void swap_check(void)
 		free_slots += si->pages - READ_ONCE(si->inuse_pages);
 	}
 	mm_verify(free_slots == get_nr_swap_pages());
+	zswap_check();
 }

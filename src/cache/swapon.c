@@ -300,9 +300,8 @@ static void area_mark_gaps(struct swap_info *si)
 
 static int swapon_header(struct swapon *on, const struct swap_header *h)
 {
-	s64 slots = header_check(h, on->pages,
-				 on->name ? on->name
-					  : port_bdev_name(on->bdev));
+	s64 slots = header_check(
+		h, on->pages, on->name ? on->name : port_bdev_name(on->bdev));
 	struct swap_info *si;
 	int err;
 
@@ -600,4 +599,3 @@ void swap_areas_release(void)
 	}
 	cache_sys.nr_swap = 0;
 }
-

@@ -103,23 +103,6 @@ static enum verdict judge_writeback(struct page *page, struct scan_control *sc,
 	return KEEP_UNLOCKED;
 }
 
-/* Start the write. The page is clean and ours unless somebody wrote since. */
-static enum verdict pageout(struct page *page, struct reclaim_stat *stat)
-{
-	stat->nr_dirty++;
-	if (!TestClearPageDirty(page))
-		return KEEP;
-	SetPageReclaim(page);
-	if (swap_writepage(page)) {
-		SetPageDirty(page);
-		ClearPageReclaim(page);
-		return ACTIVATE;
-	}
-	mod_node_page_state(page_zone(page)->zone_pgdat, NR_VMSCAN_WRITE, 1);
-	stat->nr_pageout++;
-	return KEEP_UNLOCKED;
-}
-
 /* The last step: take it away from the swap cache if nobody else holds it. */
 static enum verdict remove_mapping(struct page *page)
 {
@@ -135,6 +118,28 @@ static enum verdict remove_mapping(struct page *page)
 	shadow = workingset_eviction(page);
 	swap_cache_evict(page, shadow);
 	return FREED;
+}
+
+/* Start the write. The page is clean and ours unless somebody wrote since. */
+static enum verdict pageout(struct page *page, struct reclaim_stat *stat)
+{
+	stat->nr_dirty++;
+	if (!TestClearPageDirty(page))
+		return KEEP;
+	SetPageReclaim(page);
+	if (swap_writepage(page)) {
+		SetPageDirty(page);
+		ClearPageReclaim(page);
+		return ACTIVATE;
+	}
+	mod_node_page_state(page_zone(page)->zone_pgdat, NR_VMSCAN_WRITE, 1);
+	stat->nr_pageout++;
+	/* One that was only compressed is clean already. */
+	if (PageWriteback(page) || PageDirty(page) || !trylock_page(page))
+		return KEEP_UNLOCKED;
+	return PageSwapCache(page) && !page_mapped(page) && !PageWriteback(page)
+		       ? remove_mapping(page)
+		       : KEEP;
 }
 
 /*

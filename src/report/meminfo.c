@@ -106,8 +106,8 @@ static void show_swap(struct seq_buf *out)
 {
 	put_pages(out, "SwapTotal:", READ_ONCE(cache_sys.total_swap_pages));
 	put_pages(out, "SwapFree:", get_nr_swap_pages());
-	put_pages(out, "Zswap:", 0);
-	put_pages(out, "Zswapped:", 0);
+	put_pages(out, "Zswap:", zswap_pool_pages());
+	put_pages(out, "Zswapped:", READ_ONCE(cache_sys.zswap.stored));
 }
 
 static void show_use(struct seq_buf *out)

@@ -37,6 +37,7 @@
 #include <mmkit/shrinker.h>
 
 #include "base/string.h"
+#include "cache/swap.h"
 #include "report/proc_pid.h"
 #include "report/report.h"
 #include "space/space.h"
@@ -82,9 +83,11 @@ static const struct word_file {
 	{"/proc/kpageflags", read_kpageflags},
 };
 
-#define PROC_PREFIX  "/proc/"
-#define SLAB_PREFIX  "/sys/kernel/slab/"
-#define TRACE_PREFIX "/sys/kernel/debug/slab/"
+#define PROC_PREFIX   "/proc/"
+#define SLAB_PREFIX   "/sys/kernel/slab/"
+#define TRACE_PREFIX  "/sys/kernel/debug/slab/"
+#define ZPARAM_PREFIX "/sys/module/zswap/parameters/"
+#define ZDEBUG_PREFIX "/sys/kernel/debug/zswap/"
 
 /* Is NAME the file at PATH? Files of /proc go by what follows that, too. */
 static bool names_file(const char *path, const char *name)
@@ -110,6 +113,10 @@ int mm_show(const char *path, struct seq_buf *out)
 		return show_slab_attr(path + sizeof(SLAB_PREFIX) - 1, out);
 	if (mm_strncmp(path, TRACE_PREFIX, sizeof(TRACE_PREFIX) - 1) == 0)
 		return show_slab_traces(path + sizeof(TRACE_PREFIX) - 1, out);
+	if (mm_strncmp(path, ZPARAM_PREFIX, sizeof(ZPARAM_PREFIX) - 1) == 0)
+		return zswap_param_show(path + sizeof(ZPARAM_PREFIX) - 1, out);
+	if (mm_strncmp(path, ZDEBUG_PREFIX, sizeof(ZDEBUG_PREFIX) - 1) == 0)
+		return zswap_debug_show(path + sizeof(ZDEBUG_PREFIX) - 1, out);
 	if (mm_strncmp(path, PROC_PREFIX, sizeof(PROC_PREFIX) - 1) == 0)
 		return proc_pid_show(path + sizeof(PROC_PREFIX) - 1, out);
 	return -ENOENT;
@@ -129,7 +136,14 @@ s64 mm_read(const char *path, u64 off, void *buf, size_t len)
 
 s64 mm_write(const char *path, const char *text, size_t len)
 {
+	int err;
+
 	mm_assert(path != NULL && (text != NULL || len == 0));
+	if (mm_strncmp(path, ZPARAM_PREFIX, sizeof(ZPARAM_PREFIX) - 1) == 0) {
+		err = zswap_param_store(path + sizeof(ZPARAM_PREFIX) - 1, text,
+					len);
+		return err ? err : (s64)len;
+	}
 	if (mm_strncmp(path, PROC_PREFIX, sizeof(PROC_PREFIX) - 1) == 0)
 		return proc_pid_write(path + sizeof(PROC_PREFIX) - 1, text,
 				      len);

@@ -71,8 +71,8 @@ static struct fm_inode *sf_inode(void)
 static int way_body(void *arg)
 {
 	struct fm_inode *fi = sf_inode();
-	struct file *f = file_open(&fi->inode, FMODE_READ | FMODE_WRITE, 0,
-				   "swapfile");
+	struct file *f =
+		file_open(&fi->inode, FMODE_READ | FMODE_WRITE, 0, "swapfile");
 	struct mm_struct *mm = tm_mm();
 	uva_t at = tm_map(mm, 300);
 	static char text[4096];
@@ -123,8 +123,8 @@ static int way_body(void *arg)
 static int refused_body(void *arg)
 {
 	struct fm_inode *fi = sf_inode();
-	struct file *f = file_open(&fi->inode, FMODE_READ | FMODE_WRITE, 0,
-				   "swapfile");
+	struct file *f =
+		file_open(&fi->inode, FMODE_READ | FMODE_WRITE, 0, "swapfile");
 
 	(void)arg;
 	sf.where[50] = NOWHERE;

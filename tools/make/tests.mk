@@ -7,7 +7,7 @@
 #     // world: sim        or        /* world: host */
 # and may say in its second that calls of some functions go through its own:
 #     /* wrap: F G */       F() calls __wrap_F(), which may call __real_F()
-TEST_LIBS := -lcmocka -lzstd -ljansson -lm -lpthread
+TEST_LIBS := -lcmocka -lzstd -llz4 -ljansson -lm -lpthread
 empty :=
 space := $(empty) $(empty)
 LAB_H := $(subst $(space),|,$(basename $(notdir $(wildcard lab/*.h))))
