@@ -64,6 +64,7 @@ struct swap_info {
 	struct swap_extent *extents; /* of a file, by start; constant */
 	u32 nr_extents;
 	u16 **map;		/* (S) chunks of SWAP_MAP_PER_CHUNK words */
+	u16 **owner; /* (S) likewise: the group that each slot is charged to */
 	struct swap_more *more; /* (S) counts that went beyond their words */
 	u16 *cluster_count;	/* (S) slots taken in each cluster */
 	u32 nr_clusters;
@@ -231,6 +232,13 @@ int swapcache_prepare(swp_entry_t entry) MM_MUST_CHECK;
 
 /* swapcache_free: give the cache bit back. */
 void swapcache_free(swp_entry_t entry);
+
+/* swap_slot_owner: the group that ENTRY's slot, taken, is charged to. */
+u16 swap_slot_owner(swp_entry_t entry);
+
+/* swap_slot_charge: ENTRY's slot, fresh, is the group's from now on. 0, -ENOMEM:
+ * the group is at its memory.swap.max. Until the slot is free. */
+int swap_slot_charge(swp_entry_t entry, u16 group) MM_MUST_CHECK;
 
 /* swap_count: entries that refer to ENTRY now, 2^32 - 1 at most. */
 u32 swap_count(swp_entry_t entry);

@@ -29,6 +29,8 @@
 #include "base/epoch.h"
 #include "base/trace_ring.h"
 #include "cache/swap.h"
+#include "memcg/memcg.h"
+#include "phys/alloc.h"
 #include "phys/group.h"
 #include "phys/lru.h"
 #include "phys/mmzone.h"
@@ -131,10 +133,13 @@ bool add_to_swap(struct page *page)
 	void *shadow;
 
 	mm_assert(PageUptodate(page));
-	if (!entry.val)
+	if (!entry.val) {
+		memcg_swap_failed(page_group(page));
 		return false;
+	}
 	/* Reclaim calls: reserves may be used, reclaim must not recurse. */
-	if (add_to_swap_cache(page, entry,
+	if ((page_group(page) && swap_slot_charge(entry, page_group(page))) ||
+	    add_to_swap_cache(page, entry,
 			      __GFP_HIGH | __GFP_NOMEMALLOC | __GFP_NOWARN,
 			      &shadow)) {
 		swapcache_free(entry);
@@ -226,10 +231,26 @@ void free_page_and_swap_cache(struct page *page)
 /* ---- reading in
  * ------------------------------------------------------------------- */
 
+/* A frame for ENTRY's contents, charged to whose they are, whoever reads them:
+ * the neighbours that are read ahead may be another group's. */
+static struct page *alloc_for_slot(swp_entry_t entry, gfp_t gfp,
+				   const struct mpol_place *place)
+{
+	gfp_t nobody = gfp & ~(__GFP_ACCOUNT | __GFP_HARDWALL);
+	struct page *page = alloc_pages_place(nobody, 0, place);
+
+	if (!page ||
+	    charge_page_to(page, memcg_swapin_group(swap_slot_owner(entry)),
+			   gfp))
+		return page;
+	put_page(page);
+	return NULL;
+}
+
 struct page *swap_cache_new_page(swp_entry_t entry, gfp_t gfp,
 				 const struct mpol_place *place)
 {
-	struct page *page = alloc_pages_place(gfp, 0, place);
+	struct page *page = alloc_for_slot(entry, gfp, place);
 	void *shadow;
 	int err;
 

@@ -43,6 +43,7 @@
 #include "base/epoch.h"
 #include "base/string.h"
 #include "cache/swap.h"
+#include "memcg/memcg.h"
 #include "phys/vmstat.h"
 
 struct cache_state cache_sys;
@@ -83,6 +84,28 @@ static struct swap_info *entry_area(swp_entry_t entry)
 	return si;
 }
 
+static u16 *owner_word(const struct swap_info *si, u64 offset)
+{
+	return &si->owner[offset / SWAP_MAP_PER_CHUNK]
+			 [offset % SWAP_MAP_PER_CHUNK];
+}
+
+u16 swap_slot_owner(swp_entry_t entry)
+{
+	return READ_ONCE(*owner_word(entry_area(entry), swp_offset(entry)));
+}
+
+int swap_slot_charge(swp_entry_t entry, u16 group)
+{
+	u16 *owner = owner_word(entry_area(entry), swp_offset(entry));
+	int err = memcg_swap_charge(group, 1);
+
+	mm_verify(*owner == 0);
+	if (!err)
+		WRITE_ONCE(*owner, group);
+	return err;
+}
+
 void swap_slot_take(struct swap_info *si, u32 offset, u16 word)
 {
 	u16 *w = swap_slot_word(si, offset);
@@ -107,6 +130,10 @@ static void slot_release(struct swap_info *si, u32 offset,
 	xa_erase(&si->cache, offset, freed);
 	spin_unlock(&si->cache_lock);
 	*swap_slot_word(si, offset) = 0;
+	if (unlikely(*owner_word(si, offset))) {
+		memcg_swap_uncharge(*owner_word(si, offset), 1);
+		WRITE_ONCE(*owner_word(si, offset), 0);
+	}
 	WRITE_ONCE(si->inuse_pages, si->inuse_pages - 1);
 	si->cluster_count[offset / SWAPFILE_CLUSTER]--;
 	/* One of an area that is going away is not to be had any more. */
@@ -341,6 +368,7 @@ static void area_check(struct swap_info *si)
 	for (u32 off = 0; off < si->max; off++) {
 		u16 w = *swap_slot_word(si, off);
 
+		mm_verify(w != 0 || *owner_word(si, off) == 0);
 		bad += w == SWAP_MAP_BAD;
 		more += w != SWAP_MAP_BAD && (w & SWAP_CONTINUED);
 		inuse += w != 0 && w != SWAP_MAP_BAD;

@@ -95,10 +95,15 @@ static void area_free_tables(struct swap_info *si)
 {
 	u32 chunks = DIV_ROUND_UP(si->max, (u32)SWAP_MAP_PER_CHUNK);
 
-	for (u32 i = 0; si->map && i < chunks; i++)
-		kfree(si->map[i]);
+	for (u32 i = 0; i < chunks; i++) {
+		if (si->map)
+			kfree(si->map[i]);
+		if (si->owner)
+			kfree(si->owner[i]);
+	}
 	mm_verify(!si->more);
 	kfree(si->map);
+	kfree(si->owner);
 	kfree(si->cluster_count);
 	kfree(si->extents);
 	kfree(si->name);
@@ -116,11 +121,13 @@ static struct swap_info *area_alloc(u32 slots)
 	si->nr_clusters = DIV_ROUND_UP(slots, SWAPFILE_CLUSTER);
 	si->map = kcalloc(chunks, sizeof(*si->map), GFP_KERNEL);
 	si->cluster_count = kcalloc(si->nr_clusters, sizeof(u16), GFP_KERNEL);
-	if (!si->map || !si->cluster_count)
+	si->owner = kcalloc(chunks, sizeof(*si->owner), GFP_KERNEL);
+	if (!si->map || !si->cluster_count || !si->owner)
 		goto fail;
 	for (u32 i = 0; i < chunks; i++) {
 		si->map[i] = kzalloc(PAGE_SIZE, GFP_KERNEL);
-		if (!si->map[i])
+		si->owner[i] = kzalloc(PAGE_SIZE, GFP_KERNEL);
+		if (!si->map[i] || !si->owner[i])
 			goto fail;
 	}
 	spin_lock_init(&si->lock, LOCK_CLASS_SWAP_INFO);

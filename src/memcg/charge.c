@@ -375,7 +375,7 @@ int memcg_swap_charge(u16 id, u64 nr)
 	over = swap_try_add(memcg, (s64)nr);
 	if (over) {
 		memcg_event(over, MEMCG_SWAP_MAX);
-		memcg_event(over, MEMCG_SWAP_FAIL);
+		memcg_event(memcg, MEMCG_SWAP_FAIL);
 		memcg_put(memcg, 1);
 		return -ENOMEM;
 	}
@@ -386,6 +386,16 @@ int memcg_swap_charge(u16 id, u64 nr)
 	__atomic_fetch_add(&memcg->own_swap, (s64)nr, __ATOMIC_RELAXED);
 	memcg_put(memcg, 1);
 	return 0;
+}
+
+void memcg_swap_failed(u16 id)
+{
+	struct memcg *memcg = memcg_get(id);
+
+	if (!memcg)
+		return;
+	memcg_event(memcg, MEMCG_SWAP_FAIL);
+	memcg_put(memcg, 1);
 }
 
 void memcg_swap_uncharge(u16 id, u64 nr)
@@ -399,6 +409,16 @@ void memcg_swap_uncharge(u16 id, u64 nr)
 		counter_sub(&m->swap, (s64)nr);
 	__atomic_fetch_sub(&memcg->own_swap, (s64)nr, __ATOMIC_RELAXED);
 	memcg_put(memcg, (s64)nr);
+}
+
+u16 memcg_swapin_group(u16 id)
+{
+	struct memcg *memcg = memcg_get(id);
+	bool online = memcg && READ_ONCE(memcg->online);
+
+	if (memcg)
+		memcg_put(memcg, 1);
+	return !id || online ? id : READ_ONCE(port_current()->group);
 }
 
 u64 memcg_swap_left(const struct memcg *memcg, u64 limit)

@@ -201,12 +201,18 @@ u64 memcg_margin(const struct memcg *memcg);
 
 /*
  * memcg_swap_charge: NR slots of swap to the group ID. 0, -ENOMEM: at swap.max.
- * memcg_swap_uncharge: they are free. Any context. memcg_swap_left: slots that
+ * memcg_swap_failed: there was no slot for it at all. memcg_swap_uncharge: they
+ * are free. Any context. memcg_swap_left: slots that
  * MEMCG may still take, at most LIMIT.
  */
 int memcg_swap_charge(u16 id, u64 nr) MM_MUST_CHECK;
+void memcg_swap_failed(u16 id);
 void memcg_swap_uncharge(u16 id, u64 nr);
 u64 memcg_swap_left(const struct memcg *memcg, u64 limit);
+
+/* memcg_swapin_group: who pays for a page that comes back from a slot of the
+ * group ID: that group, or the running task's if it was removed. */
+u16 memcg_swapin_group(u16 id);
 
 /* ---- limits (limits.c) ------------------------------------------------------
  */

@@ -47,7 +47,7 @@ static bool is_swap_table(u64 pfn)
 	for (u32 t = 0; t < nr_swap_areas(); t++) {
 		const struct swap_info *si = swap_area(t);
 
-		if (si && (in_frame(si->map, pfn) ||
+		if (si && (in_frame(si->map, pfn) || in_frame(si->owner, pfn) ||
 			   in_frame(si->cluster_count, pfn) ||
 			   in_frame(si->extents, pfn)))
 			return true;

@@ -391,6 +391,82 @@ static void max_reclaims_itself(void **state)
 		       .explore = seed % 3 == 0);
 }
 
+/* What is swapped out is charged to memory.swap, and comes back to whose it
+ * was, whoever reads it. */
+static int swap_body(void *arg)
+{
+	struct mm_task *task = port_current();
+	u16 a = make(0), b = make(a), c = make(0);
+	struct mm_struct *mm = tm_mm();
+	u64 v;
+	uva_t at;
+
+	(void)arg;
+	CHECK_EQ(memcg_attach(task, b), 0);
+	tm_use(mm);
+	at = tm_map(mm, 64);
+	for (u64 i = 0; i < 64; i++)
+		tm_store(at + P(i), i);
+	CHECK_EQ(memcg_attach(task, 0), 0);
+	CHECK_EQ(memcg_write(b, "memory.reclaim", "256K"), 0);
+	CHECK_EQ(get(b, "memory.stat", "anon"), 0);
+	CHECK(get(b, "memory.swap.current", NULL) >= P(63));
+	CHECK_EQ(get(a, "memory.swap.current", NULL),
+		 get(b, "memory.swap.current", NULL));
+	memcg_check();
+	CHECK_EQ(memcg_attach(task, c), 0);
+	for (u64 i = 0; i < 64; i++)
+		CHECK_EQ(tm_load(at + P(i)), i);
+	CHECK_EQ(get(b, "memory.stat", "anon"), P(64));
+	CHECK_EQ(get(c, "memory.stat", "anon"), 0);
+	CHECK(get(b, "memory.stat", "workingset_refault_anon") >= 60);
+	/* Written pages give their slots up: nothing is left. */
+	for (u64 i = 0; i < 64; i++)
+		tm_store(at + P(i), i + 1);
+	/* No swap for it: nothing can be taken. */
+	set(b, "memory.swap.max", 0);
+	CHECK_EQ(get(b, "memory.swap.current", NULL), 0);
+	CHECK_EQ(memcg_write(b, "memory.reclaim", "256K"), -EAGAIN);
+	CHECK_EQ(get(b, "memory.stat", "anon"), P(64));
+	/* Some: that many. */
+	set(a, "memory.swap.max", 10);
+	CHECK_EQ(memcg_write(b, "memory.swap.max", "max"), 0);
+	CHECK_EQ(memcg_write(b, "memory.reclaim", "256K"), -EAGAIN);
+	CHECK_EQ(get(a, "memory.swap.current", NULL), P(10));
+	CHECK_EQ(get(a, "memory.swap.peak", NULL) >= P(63), 1);
+	CHECK(get(b, "memory.swap.events", "fail") > 0);
+	CHECK_EQ(memcg_write(a, "memory.swap.max", "max"), 0);
+	CHECK_EQ(memcg_write(b, "memory.reclaim", "256K"), 0);
+	CHECK_EQ(get(b, "memory.stat", "anon"), 0);
+	/* A removed group keeps its slots; pages come to who reads them. */
+	CHECK_EQ(memcg_remove(b), 0);
+	end_all();
+	CHECK_EQ(memcg_sys.nr_groups, 3);
+	for (u64 i = 0; i < 64; i++) {
+		v = tm_load(at + P(i));
+		CHECK_EQ(v, i + 1);
+	}
+	CHECK_EQ(get(c, "memory.stat", "anon"), P(64));
+	tm_audit();
+	tm_use(NULL);
+	mm_put(mm);
+	CHECK_EQ(memcg_attach(task, 0), 0);
+	end_all();
+	CHECK_EQ(memcg_sys.nr_groups, 2);
+	CHECK_EQ(memcg_remove(a), 0);
+	CHECK_EQ(memcg_remove(c), 0);
+	end_all();
+	CHECK_EQ(memcg_sys.nr_groups, 0);
+	return 0;
+}
+
+static void swap_charges(void **state)
+{
+	(void)state;
+	TM_RUN(swap_body, .mem = 32UL << 20, .swap_pages = 2000, .seed = 1,
+	       .cpus = 1);
+}
+
 /* The limit above is the one that binds: both below it are reclaimed. */
 static int nested_body(void *arg)
 {
@@ -726,6 +802,7 @@ int main(void)
 		cmocka_unit_test(charges),
 		cmocka_unit_test(move),
 		cmocka_unit_test(max_reclaims_itself),
+		cmocka_unit_test(swap_charges),
 		cmocka_unit_test(nested_limits),
 		cmocka_unit_test(kill_inside),
 		cmocka_unit_test(killed_together),
