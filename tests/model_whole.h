@@ -61,6 +61,9 @@ struct wl_state {
 };
 
 static struct wl_state wl;
+
+#include "whole_groups.h"
+
 static void wl_life(struct wl_proc *p);
 static int wl_start(struct wl_proc *p);
 
@@ -612,6 +615,7 @@ static void wl_step(struct wl_proc *p)
 	} else {
 		p->doing = "check";
 		mm_check(mm);
+		wg_move(&p->rng);
 	}
 }
 
@@ -634,6 +638,7 @@ static void wl_life(struct wl_proc *p)
 	struct mm_task *task = port_current();
 
 	mm_task_register(task, "whole");
+	wg_move(&p->rng);
 	wl_enter(p->mm);
 	if (p->fill)
 		wl_fill(p, task->mm, p->fill);

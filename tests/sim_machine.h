@@ -231,6 +231,7 @@ static inline u64 tm_settle(void)
 		port_park(5 * 1000 * 1000);
 		tm_visit_cpus();
 		lru_add_drain_all();
+		memcg_drain(NULL);
 		books_drop_orphans();
 		epoch_drain();
 	}

@@ -100,7 +100,8 @@ void pt_tables_release_empty(struct page **tables, u32 nr)
 
 	for (u32 i = 0; i < nr; i++) {
 		table_unmake(tables[i]);
-		if (page_zone_id(tables[i]) == page_zone_id(tables[counted]))
+		if (page_zone_id(tables[i]) == page_zone_id(tables[counted]) &&
+		    page_group(tables[i]) == page_group(tables[counted]))
 			continue;
 		table_account(tables[counted], -(long)(i - counted));
 		counted = i;

@@ -13,12 +13,18 @@
 #include "phys/pcp_priv.h"
 #include "phys/phys.h"
 
-static void uncharge_block(struct page *page, unsigned int order)
+/* NR frames of GROUP (0: the root, which is counted apart) are free. */
+static void uncharge_group(u16 group, u64 nr)
 {
 	const struct charge_ops *ops = READ_ONCE(phys_sys.charge);
 
-	if (page->group && ops)
-		ops->uncharge(page->group, 1UL << order);
+	if (group && ops)
+		ops->uncharge(group, nr);
+}
+
+static void uncharge_block(struct page *page, unsigned int order)
+{
+	uncharge_group(page->group, 1UL << order);
 	root_charge(-(s64)(1L << order));
 }
 
@@ -433,11 +439,9 @@ void put_page(struct page *page)
  */
 
 /* In a head: something that must be looked at before the frame can be free. */
-#define HEAD_ODD \
-	((u64)(PAGE_FLAGS_CHECK_AT_FREE | FLAGS_LARGE) | 0xffffUL << 48)
+#define HEAD_ODD ((u64)(PAGE_FLAGS_CHECK_AT_FREE | FLAGS_LARGE))
 
-/* PAGE, of HEAD, is ordinary in all that a free block may not have, and of no
- * group. */
+/* PAGE, of HEAD, is ordinary in all that a free block may not have. */
 static inline bool free_is_ordinary(const struct page *page, u64 head)
 {
 	u64 word = READ_ONCE(page->word);
@@ -454,7 +458,8 @@ static inline bool free_is_ordinary(const struct page *page, u64 head)
 static u32 clean_batch(struct page **pages, u32 nr)
 {
 	bool watched = base_watched();
-	u32 good = 0, charged = 0;
+	u32 good = 0, charged = 0, grouped = 0;
+	u16 group = 0;
 
 	for (u32 i = 0; i < nr; i++) {
 		struct page *page = pages[i];
@@ -464,6 +469,12 @@ static u32 clean_batch(struct page **pages, u32 nr)
 			free_odd(page);
 			continue;
 		}
+		if (unlikely(head >> 48 != group)) {
+			uncharge_group(group, grouped);
+			group = (u16)(head >> 48);
+			grouped = 0;
+		}
+		grouped++;
 		charged += (u32)(head >> PG_charged & 1);
 		WRITE_ONCE(page->word, 0UL);
 		WRITE_ONCE(page->head, head & PAGE_HEAD_ZONE);
@@ -471,6 +482,8 @@ static u32 clean_batch(struct page **pages, u32 nr)
 	}
 	if (charged)
 		root_charge(-(s64)charged);
+	if (unlikely(group))
+		uncharge_group(group, grouped);
 	return good;
 }
 

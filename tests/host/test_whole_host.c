@@ -83,6 +83,7 @@ static void settle(const struct run *run)
 	for (int i = 0; i < 50; i++) {
 		usleep(2000);
 		lru_add_drain_all();
+		memcg_drain(NULL);
 		books_drop_orphans();
 		epoch_drain();
 		if (get_nr_swap_pages() == run->nr_swap)
@@ -111,6 +112,8 @@ static int run_main(void *arg)
 	phys_check();
 	swap_check();
 	lru_check(&NODE_DATA(0)->lruvec);
+	memcg_check();
+	CHECK(memcg_sys.nr_groups == 0);
 	mm_shutdown();
 	return 0;
 }
@@ -136,7 +139,7 @@ static void run_machine(u64 mem, u32 swap_pages, int (*body)(void))
 /* How far threads get beside each other differs from run to run, so that one
  * seed may get by without swapping; several together do not, unless the world
  * has more RAM than it was asked for. */
-static u64 swapped_out;
+static u64 swapped_out, limited;
 static bool ample;
 
 static int processes_body(void)
@@ -145,6 +148,28 @@ static int processes_body(void)
 	swapped_out += sum_vm_event(PSWPOUT);
 	ample = totalram_pages() > 64UL << 20 >> PAGE_SHIFT;
 	return 0;
+}
+
+static int groups_body(void)
+{
+	wg_open(7u << 20 >> PAGE_SHIFT);
+	wl_run(4, 60, 700, 6, the_seed);
+	limited += wg_close();
+	return 0;
+}
+
+/* In control groups with limits, between which they move. */
+static void in_groups(void **state)
+{
+	u64 seed = test_env("SEED", 1), n = test_iters(getenv("SOAK") ? 50 : 3);
+
+	(void)state;
+	for (u64 i = 0; i < n; i++) {
+		the_seed = seed + i;
+		run_machine(7UL << 20, 16384, groups_body);
+		assert_true(wl.checked_bytes > 0);
+	}
+	assert_true(n < 3 || limited > 0);
 }
 
 static void processes(void **state)
@@ -249,6 +274,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(processes),
+		cmocka_unit_test(in_groups),
 		cmocka_unit_test(sharers),
 		cmocka_unit_test(swapoff_under_them),
 	};

@@ -17,6 +17,8 @@
 struct whole {
 	u32 procs, ops, fill, live;
 	u64 seed;
+	bool groups;   /* in control groups */
+	u64 limited;   /* out: how often they were at a limit */
 	bool exchange; /* the policy, all the time */
 	volatile bool done;
 };
@@ -76,7 +78,10 @@ static int whole_body(void *arg)
 		CHECK_EQ(sim_thread_start_on(&t, "exchange", 0, exchange_thread,
 					     w),
 			 0);
+	if (w->groups)
+		wg_open((u32)(tm.cfg.mem >> PAGE_SHIFT));
 	wl_run(w->procs, w->ops, w->fill, w->live, w->seed);
+	w->limited = wg_close();
 	w->done = true;
 	if (t)
 		port_thread_join(t);
@@ -87,9 +92,13 @@ static int whole_body(void *arg)
 }
 
 /* One seed chooses everything about a run but the POLICY. */
-static void run_policy(u64 seed, u32 ops, const char *policy, bool exchange)
+static u64 run_whole(u64 seed, u32 ops, const char *policy, bool exchange,
+		     bool groups)
 {
-	struct whole w = {.ops = ops, .seed = seed, .exchange = exchange};
+	struct whole w = {.ops = ops,
+			  .seed = seed,
+			  .exchange = exchange,
+			  .groups = groups};
 	struct tm_config cfg = {.body = whole_body, .arg = &w};
 	struct prng r;
 
@@ -109,6 +118,21 @@ static void run_policy(u64 seed, u32 ops, const char *policy, bool exchange)
 		 (unsigned long long)seed, policy ? policy : "classic",
 		 exchange ? ", exchanged" : "");
 	tm_run(&cfg);
+	return w.limited;
+}
+
+static void run_policy(u64 seed, u32 ops, const char *policy, bool exchange)
+{
+	(void)run_whole(seed, ops, policy, exchange, false);
+}
+
+/* In control groups; the policy by the seed. How often a limit was met. */
+static u64 run_groups(u64 seed, u32 ops)
+{
+	u32 k = (u32)(seed % (2 * nr_policies()));
+	const char *policy = k < nr_policies() ? reclaim_policy(k)->name : NULL;
+
+	return run_whole(seed, ops, policy, seed % 5 == 0, true);
 }
 
 static void run_seed(u64 seed, u32 ops)
@@ -161,6 +185,21 @@ static void every_policy(void **state)
 		run_policy(seed + i, 100, NULL, true);
 		assert_true(swapped_out > 500 && swapped_in > 50);
 	}
+}
+
+/* The same in control groups with limits, and moving between them: no byte is
+ * lost, nobody is killed, nothing is left of a group. */
+static void in_groups(void **state)
+{
+	u64 seed = test_env("SEED", 1), n = test_iters(tm_soak() ? 100 : 8);
+	u64 limited = 0;
+
+	(void)state;
+	for (u64 i = 0; i < n; i++) {
+		limited += run_groups(seed + i, 150);
+		assert_true(wl.checked_bytes > 0);
+	}
+	assert_true(limited > 10 * n);
 }
 
 /* Equal seeds: equal counters and equal virtual time; others differ. */
@@ -223,6 +262,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_processes),
 		cmocka_unit_test(every_policy),
+		cmocka_unit_test(in_groups),
 		cmocka_unit_test(sharers),
 		cmocka_unit_test(determinism),
 	};
