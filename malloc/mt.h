@@ -39,6 +39,9 @@ struct kmem_cache;
 #define MT_RUN_MAX     (PAGE_SIZE << 10) /* larger requests are mappings */
 /* 8; 16 .. 128 by 16; eight for each doubling up to 8 KiB; 12 .. 32 KiB. */
 #define MT_NR_CLASSES  (MT_FIRST + 1 + 8 + 6 * 8 + 6)
+/* Classes of 48 to 1024 bytes are in pairs: see mt_class.c. */
+#define MT_JOIN_FIRST  (MT_FIRST + 3)
+#define MT_JOIN_LAST   (MT_FIRST + 8 + 3 * 8)
 #define MT_CLASS_TABLE (MT_CLASS_MAX / 8 + 1)
 
 /* ---- magazines -------------------------------------------------------------
@@ -69,6 +72,7 @@ struct mt_self {
 	u32 slot;	       /* where to look first */
 	u8 life;	       /* enum mt_life */
 	u8 cap[MT_NR_CLASSES]; /* places in the magazine; 0: has none yet */
+	u8 lent[MT_NR_CLASSES]; /* objects of other classes, up to LEND_MOST */
 	u8 booting;
 	u8 forking; /* holds all words */
 	u32 word;
@@ -146,6 +150,7 @@ struct mt_state {
 	char *meta_at, *meta_end; /* (M) */
 	u64 meta_bytes;		  /* (M) */
 	void **meta_free;	  /* (M) magazines */
+	u64 joined;		  /* (M) bit C: C + 1 serves its sizes */
 	u32 class_end;		  /* (M) entries of class_of that are in use */
 	struct kmem_cache *cache[MT_NR_CLASSES]; /* made when first used */
 	/* Full magazines that no thread owns, under their words. */
@@ -235,6 +240,11 @@ void mt_class_init(void);
 /* mt_class_objects: of class C, used or free; a hint. Any context. */
 u64 mt_class_objects(u32 c);
 
+/* mt_class_used: has class C a cache? mt_class_small: slabs, but so few that
+ * one more would tell? Hints. Any context. */
+bool mt_class_used(u32 c);
+bool mt_class_small(u32 c);
+
 /* mt_class_table: make the table of the short way anew, for sizes up to SIZE
  * at least: open as far as the tunables let it. */
 void mt_class_table(size_t size);
@@ -249,9 +259,10 @@ u32 mt_class_aligned(size_t size, size_t align);
 
 /*
  * mt_objects_get: up to NR objects of class C into OUT. Returns how many; 0:
- * no memory. mt_objects_put: NR objects of class C back to their slabs.
+ * no memory. *DRY, unless DRY is NULL: has the class, which is small, none
+ * left? mt_objects_put: NR objects of class C back to their slabs.
  */
-u32 mt_objects_get(u32 c, void **out, u32 nr);
+u32 mt_objects_get(u32 c, void **out, u32 nr, bool *dry);
 void mt_objects_put(u32 c, void **objs, u32 nr);
 
 /*

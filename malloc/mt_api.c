@@ -8,6 +8,8 @@
 
 #include "mt.h"
 
+#define GROW_TWICE 512u /* bytes */
+
 void *mt_malloc(size_t size)
 {
 	return mt_malloc_inline(size);
@@ -50,10 +52,13 @@ size_t mt_usable_size(const void *p)
 	return mt_sys.direct ? mt_guard_size(p) : mt_block_size(p);
 }
 
-/* Room for a block that grows step by step: part of its size in reserve. */
+/*
+ * Room for a block that grows step by step: part of its size in reserve. Of
+ * small ones as much again: each class on the way costs a page.
+ */
 static size_t grown(size_t old, size_t size)
 {
-	size_t more = old + old / 8 * 3;
+	size_t more = old < GROW_TWICE ? 2 * old : old + old / 8 * 3;
 
 	return size > old && size < more ? more : size;
 }
@@ -137,6 +142,22 @@ void *mt_realloc(void *p, size_t size)
 	return move(p, old, size);
 }
 
+/* One of a class. What is lent may be of another that is aligned to less. */
+static void *aligned_object(size_t align, size_t size)
+{
+	u32 c = mt_class_aligned(size, align);
+	void *p = mt_malloc_inline(mt_sys.size_of[c]);
+	bool zeroed;
+
+	if (likely(!((uintptr_t)p & (align - 1))))
+		return p;
+	mt_free_inline(p);
+	p = mt_block_get(size, align, &zeroed);
+	if (p && mt_sys.tune.perturb)
+		memset(p, (u8)~mt_sys.tune.perturb, size);
+	return p;
+}
+
 static void *aligned(size_t align, size_t size)
 {
 	bool zeroed;
@@ -148,8 +169,7 @@ static void *aligned(size_t align, size_t size)
 		return mt_guard_alloc(size, align, false);
 	if (align <= PAGE_SIZE && size <= MT_CLASS_MAX &&
 	    size < mt_sys.tune.mmap_threshold)
-		return mt_malloc_inline(
-			mt_sys.size_of[mt_class_aligned(size, align)]);
+		return aligned_object(align, size);
 	p = mt_large(size ? size : 1, align, &zeroed);
 	if (p && mt_sys.tune.perturb)
 		memset(p, (u8)~mt_sys.tune.perturb, size);

@@ -372,16 +372,21 @@ static MM_NOINLINE void after_boot(bool ok)
 }
 
 #ifdef MT_PRELOAD
-extern const char mt_cold[] MT_HIDDEN, mt_cold_end[] MT_HIDDEN;
+extern const char mt_warm[] MT_HIDDEN, mt_cold[] MT_HIDDEN;
+extern const char mt_cold_end[] MT_HIDDEN;
 
 /*
  * What only the boot runs is resident no longer; should it be needed, it comes
- * from the file again. The caller is not part of it (malloc.ld).
+ * from the file again. The caller is not part of it (malloc.ld). What many
+ * programs do not run comes then by itself: a fault brings what is around it in
+ * the same mapping. The advice that makes it one says nothing, for what a file
+ * has is in no core dump.
  */
 static void forget_boot(void)
 {
-	call(SYS_madvise, (long)mt_cold,
-	     (long)PAGE_ALIGN((u64)(mt_cold_end - mt_cold)), MADV_DONTNEED);
+	call(SYS_madvise, (long)mt_warm, mt_cold - mt_warm, MADV_DONTDUMP);
+	call(SYS_madvise, (long)mt_warm,
+	     (long)PAGE_ALIGN((u64)(mt_cold_end - mt_warm)), MADV_DONTNEED);
 }
 #else
 static void forget_boot(void)

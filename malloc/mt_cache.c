@@ -46,7 +46,15 @@
  *    object, at times when it costs dozens anyway. At exit and by
  *    malloc_trim() all that thread and depot have is looked at together.
  *
- * 8. Hardened and debug mode. No thread gets a magazine, so every call comes
+ * 8. Loans. What a small process wastes is half used slabs, and each class has
+ *    as many as it ever needed at once. So while a class has few slabs and all
+ *    of them are used up, or it was never used, it is served by what the thread
+ *    has at hand of larger classes, up to half as large again. Nothing remembers
+ *    a loan: the map says what the object is when it is freed. Who lacks objects
+ *    for long gets a slab after LEND_MOST of them, for a loan costs several times
+ *    what a magazine does.
+ *
+ * 9. Hardened and debug mode. No thread gets a magazine, so every call comes
  *    here and goes on to mt_guard.c.
  *
  * References: J. Bonwick, J. Adams, "Magazines and Vmem", USENIX 2001.
@@ -68,6 +76,7 @@
 #define LARGE_PART  7u
 #define SHELF_PART  16u
 #define LOOK_EACH   4u
+#define LEND_MOST   32u
 #define SPARES	    16u
 #define SHELF_BYTES (64u << 10)
 #define DEPOT_BYTES (512u << 10)
@@ -509,7 +518,8 @@ static bool take_full(u32 c)
 static bool fill(u32 c)
 {
 	void **top = mt_self.top[c], **mag;
-	u32 nr;
+	u32 nr, got;
+	bool dry;
 
 	mag = top == MT_NIL ? spare_get() : mag_of(top);
 	if (!mag)
@@ -519,8 +529,32 @@ static bool fill(u32 c)
 	nr = mt_self.cap[c];
 	if (nr < mt_sys.cap_of[c])
 		nr /= 2;
-	mt_self.top[c] = top + mt_objects_get(c, top, nr);
-	return mt_self.top[c] != top;
+	got = mt_objects_get(c, top, nr, &dry);
+	mt_self.lent[c] = dry ? 0 : LEND_MOST;
+	mt_self.top[c] = top + got;
+	return got != 0;
+}
+
+/*
+ * Class C has no object at hand, and its slabs had none left when it was filled
+ * last, or it was never used: one of the next classes that the thread has at
+ * hand, rather than a new slab for it; NULL. A loan costs several times what a
+ * magazine does, so who always lacks objects gets a slab in the end.
+ */
+static void *borrow(u32 c)
+{
+	u32 most = mt_sys.size_of[c] * 3u / 2;
+
+	if (mt_self.lent[c] >= LEND_MOST || !mt_class_small(c) ||
+	    (!mt_self.cap[c] && mt_class_used(c)))
+		return NULL;
+	for (u32 k = c + 1; mt_sys.size_of[k] <= most; k++) {
+		if (mt_self.top[k][-1]) {
+			mt_self.lent[c]++;
+			return *--mt_self.top[k];
+		}
+	}
+	return NULL;
 }
 
 /* One object with no magazine in between. */
@@ -528,7 +562,7 @@ static void *direct_get(u32 c)
 {
 	void *p;
 
-	return mt_objects_get(c, &p, 1) ? p : NULL;
+	return mt_objects_get(c, &p, 1, NULL) ? p : NULL;
 }
 
 static void *class_alloc(u32 c)
@@ -539,7 +573,9 @@ static void *class_alloc(u32 c)
 		return direct_get(c);
 	mt_lock(&mt_self.word);
 	/* Not empty: the short way is shut for this size. */
-	if (*(mt_self.top[c] - 1) || likely(take_full(c) || fill(c)))
+	if (!*(mt_self.top[c] - 1) && !take_full(c))
+		p = borrow(c);
+	if (!p && (*(mt_self.top[c] - 1) || fill(c)))
 		p = *--mt_self.top[c];
 	mt_unlock(&mt_self.word);
 	return p;
@@ -590,6 +626,7 @@ static void make_room_small(u32 c)
 		to = mag_empty_top(mag_of(from), mt_self.cap[c]);
 		out = 0;
 	} else {
+		mt_self.lent[c] = LEND_MOST;
 		mt_objects_put(c, from, check_twice(c, from, out));
 		to = from;
 	}

@@ -9,6 +9,13 @@
  * classes, in packs (mt_pack.c) and runs of frames, go through the same
  * magazines. Hardened and debug mode have slabs up to 4 KiB, for what they
  * catch there.
+ *
+ * Pairs. Eight classes to a doubling waste little of an object, but each has
+ * slabs that are half used. So of 48 to 1024 bytes two are one at first: the
+ * upper serves the sizes of both, which costs a sixteenth of the bytes, until it
+ * has JOIN_BYTES of objects. Then the table sends the sizes of the lower one to
+ * its own slabs; what was allocated before stays where it is. Powers of two are
+ * upper ones, and an upper one is aligned to twice what its lower one is.
  */
 #include <string.h>
 
@@ -23,6 +30,9 @@
 #define MT_GFP	       (GFP_NOWAIT | __GFP_NOWARN)
 #define TABLE_FIRST    1024u /* sizes whose classes stand in the table at once */
 #define TABLE_STEP     512u  /* entries that are made together */
+
+#define JOIN_BYTES     131072u /* of objects: then each class is by itself */
+#define SMALL_BYTES    65536u /* of objects: then a slab more does no harm */
 
 static char names[MT_NR_CLASSES][16];
 u32 mt_nr_out[MT_NR_CLASSES];
@@ -56,22 +66,53 @@ void mt_class_init(void)
 		seq_printf(&s, "malloc-%u", size);
 	}
 	mm_verify(c == MT_NR_CLASSES);
+	for (c = MT_JOIN_FIRST; c < MT_JOIN_LAST; c += 2)
+		mt_sys.joined |= 1ul << c;
 	mt_class_table(TABLE_FIRST);
+}
+
+/* Whose objects serve sizes of class C? */
+static u32 served_by(u32 c)
+{
+	return c < MT_JOIN_LAST && (READ_ONCE(mt_sys.joined) >> c & 1) ? c + 1
+								       : c;
+}
+
+/* The table anew, END entries; meta_word is held. */
+static void fill_table(u32 end)
+{
+	u32 open = mt_open_end(), c = MT_FIRST;
+
+	for (u32 at = 0; at < end; at++) {
+		if (mt_sys.size_of[c] < at * 8)
+			c++;
+		WRITE_ONCE(mt_sys.class_of[at],
+			   (u8)(at < open ? served_by(c) : MT_NONE));
+	}
+	WRITE_ONCE(mt_sys.class_end, end);
 }
 
 void mt_class_table(size_t size)
 {
 	u32 end = (u32)ALIGN((size + 7) / 8, (size_t)TABLE_STEP) + 1;
-	u32 open = mt_open_end(), c = MT_FIRST;
 
 	mt_lock(&mt_sys.meta_word);
-	end = clamp(end, mt_sys.class_end, MT_CLASS_TABLE);
-	for (u32 at = 0; at < end; at++) {
-		if (mt_sys.size_of[c] < at * 8)
-			c++;
-		WRITE_ONCE(mt_sys.class_of[at], (u8)(at < open ? c : MT_NONE));
-	}
-	WRITE_ONCE(mt_sys.class_end, end);
+	fill_table(clamp(end, mt_sys.class_end, MT_CLASS_TABLE));
+	mt_unlock(&mt_sys.meta_word);
+}
+
+/* Class C has a new slab. Has it so much that the one before it, whose sizes it
+ * serves, is worth having? */
+static void leave_pair(u32 c)
+{
+	u64 lower = 1ul << (c - 1);
+
+	if (c > MT_JOIN_LAST || !(READ_ONCE(mt_sys.joined) & lower) ||
+	    mt_class_objects(c) * mt_sys.size_of[c] <= JOIN_BYTES)
+		return;
+	mt_lock(&mt_sys.meta_word);
+	WRITE_ONCE(mt_sys.joined, mt_sys.joined & ~lower);
+	fill_table(mt_sys.class_end);
 	mt_unlock(&mt_sys.meta_word);
 }
 
@@ -92,7 +133,7 @@ u32 mt_class_for(size_t size)
 		else
 			lo = mid + 1;
 	}
-	return lo;
+	return served_by(lo);
 }
 
 static bool class_aligned(u32 c, size_t align)
@@ -167,6 +208,17 @@ u64 mt_class_objects(u32 c)
 		 : READ_ONCE(mt_nr_out[c]);
 }
 
+bool mt_class_small(u32 c)
+{
+	return mt_in_slabs(c) &&
+	       mt_class_objects(c) * mt_sys.size_of[c] < SMALL_BYTES;
+}
+
+bool mt_class_used(u32 c)
+{
+	return __atomic_load_n(&mt_sys.cache[c], __ATOMIC_RELAXED) != NULL;
+}
+
 /* NR objects of class C, or fewer, or none. */
 static u32 get_runs(u32 c, void **out, u32 nr)
 {
@@ -192,16 +244,17 @@ static u32 get_objects(u32 c, void **out, u32 nr)
 	if (mt_in_runs(c))
 		return get_runs(c, out, nr);
 	s = cache_of(c);
-	if (!s || !kmem_cache_alloc_bulk(s, MT_GFP, nr, out))
-		return 0;
+	nr = s ? slab_alloc_some(s, MT_GFP, nr, out) : 0;
 	for (u32 i = 0; i < nr; i++) {
-		if (unlikely(mt_use(out[i]) != c))
+		if (unlikely(mt_use(out[i]) != c)) {
 			mark_slab(out[i], c);
+			leave_pair(c);
+		}
 	}
 	return nr;
 }
 
-u32 mt_objects_get(u32 c, void **out, u32 nr)
+u32 mt_objects_get(u32 c, void **out, u32 nr, bool *dry)
 {
 	u64 seen, bugs = READ_ONCE(kmem_sys.nr_bugs);
 	bool due;
@@ -216,6 +269,9 @@ u32 mt_objects_get(u32 c, void **out, u32 nr)
 	if (unlikely(!n))
 		n = get_objects(c, out, 1);
 	due = mt_peak_due();
+	if (dry)
+		*dry = n < nr || (mt_class_small(c) &&
+				  !slab_has_free(mt_sys.cache[c]));
 	mt_leave();
 	if (unlikely(READ_ONCE(kmem_sys.nr_bugs) != bugs))
 		mt_bad("corrupted free object, see above", n ? out[0] : NULL);

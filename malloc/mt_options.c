@@ -235,6 +235,8 @@ void mt_options_init(void)
 	if (environ)
 		take_options(secure_getenv("MMKIT_OPTIONS"));
 	mt_sys.direct = mt_sys.opt.hardened || mt_sys.opt.debug;
+	if (mt_sys.direct)
+		mt_sys.joined = 0;
 }
 
 void mt_options_late(void)

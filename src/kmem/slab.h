@@ -215,6 +215,19 @@ void slab_for_each(void (*fn)(struct kmem_cache *s, void *arg), void *arg);
 void slab_for_each_sleep(void (*fn)(struct kmem_cache *s, void *arg),
 			 void *arg);
 
+/*
+ * slab_alloc_some: up to NR objects of S into P, past the arrays: those that
+ * the running CPU can have without a new slab, be they fewer; if there are
+ * none, of a new one. Returns how many; 0: no memory. Of what has no CPU part
+ * and of debug caches one at a time. Contents and context as
+ * kmem_cache_alloc_bulk().
+ */
+u32 slab_alloc_some(struct kmem_cache *s, gfp_t gfp, u32 nr, void **p);
+
+/* slab_has_free: could slab_alloc_some() do without a new slab on this CPU? A
+ * hint. Context: as kmem_cache_alloc_bulk(). */
+bool slab_has_free(struct kmem_cache *s);
+
 /* slab_drain: give what all CPUs keep of S back to its nodes. Other CPUs may
  * go on and keep new things. Context: thread. */
 void slab_drain(struct kmem_cache *s);

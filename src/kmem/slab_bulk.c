@@ -77,6 +77,35 @@ size_t kmem_cache_alloc_bulk(struct kmem_cache *s, gfp_t gfp, size_t nr,
 	return nr;
 }
 
+u32 slab_alloc_some(struct kmem_cache *s, gfp_t gfp, u32 nr, void **p)
+{
+	struct slab_request rq = {.gfp = gfp, .nid = -1, .caller = CALLER()};
+	struct kmem_cache_cpu *c = cpu_part(s);
+
+	if (c != &kmem_sys.cpu_none && !base_watched() && !slab_is_debug(s))
+		return cpu_alloc_objects(s, c, &rq, p, nr);
+	*p = slab_alloc(s, &rq);
+	return *p != NULL;
+}
+
+bool slab_has_free(struct kmem_cache *s)
+{
+	struct kmem_cache_cpu *c = this_cache_cpu(s);
+	const struct kmem_cache_node *n = smp_load_acquire(&s->node[c->nid]);
+	unsigned long flags;
+	bool has;
+
+	if (n && !page_list_empty(&n->partial))
+		return true;
+	if (c == &kmem_sys.cpu_none)
+		return false;
+	spin_lock_irqsave(&c->lock, flags);
+	has = c->freelist || c->fresh || c->partial ||
+	      (c->slab && slab_word(c->slab).head);
+	spin_unlock_irqrestore(&c->lock, flags);
+	return has;
+}
+
 /* May objects of S go to their slabs unseen: all of P[0 .. N) are of S? */
 static bool all_of(struct kmem_cache *s, u32 n, void **p)
 {

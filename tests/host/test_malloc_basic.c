@@ -142,6 +142,12 @@ static void test_classes(void **arg)
 		assert_int_equal(mt_sys.class_of[(size + 7) >> 3], c);
 		assert_true(c >= MT_FIRST && c < MT_NR_CLASSES);
 		assert_true(mt_sys.size_of[c] >= size);
+		/* The smallest that will do, or the one that is its pair. */
+		if (c > MT_FIRST && mt_sys.size_of[c - 1] >= size) {
+			c--;
+			assert_true(c >= MT_JOIN_FIRST && c < MT_JOIN_LAST);
+			assert_true(mt_sys.joined >> c & 1);
+		}
 		assert_true(c == MT_FIRST || mt_sys.size_of[c - 1] < size);
 		/* At least eight to a doubling up to 8 KiB. */
 		if (size > 128 && size <= MT_PACK_END)
@@ -437,13 +443,95 @@ static void *grow_thread(void *arg)
 	return NULL;
 }
 
+/* Two classes are one until that has 128 KiB; then each is by itself. */
+static void pair_parts(size_t small, size_t lower, size_t upper)
+{
+	static u64 *p[10000];
+	u32 c = mt_class_for(small);
+	size_t n = 0;
+
+	assert_int_equal(mt_sys.size_of[c], upper);
+	while (mt_class_objects(c) * upper <= 131072) {
+		assert_int_equal(mt_class_for(small), c);
+		p[n] = mt_malloc(small);
+		assert_true(mt_usable_size(p[n]) >= small);
+		*p[n] = n;
+		n++;
+	}
+	assert_int_equal(mt_sys.size_of[mt_class_for(small)], lower);
+	assert_int_equal(mt_class_for(lower + 1), c);
+	for (; n < ARRAY_SIZE(p); n++) {
+		p[n] = mt_malloc(small);
+		*p[n] = n;
+	}
+	assert_int_equal(mt_usable_size(p[n - 1]), lower);
+	while (n--) {
+		assert_int_equal(*p[n], n);
+		mt_free(p[n]);
+	}
+}
+
+static void *pair_thread(void *arg)
+{
+	(void)arg;
+	pair_parts(40, 48, 64);
+	pair_parts(270, 288, 320);
+	pair_parts(950, 960, 1024);
+	/* No other's: 16 bytes are not served by 32. */
+	assert_int_equal(mt_sys.size_of[mt_class_for(16)], 16);
+	return NULL;
+}
+
+/* Objects of LENDER serve SIZE while the class for that has nothing, so often
+ * and no more. */
+static void loans(size_t size, size_t lender, int most)
+{
+	u32 c = mt_class_for(size), k = mt_class_for(lender);
+	void *kept = mt_malloc(lender), *p;
+
+	assert_true(c < k && !mt_class_used(c));
+	for (int i = 0; i < most; i++) {
+		p = mt_malloc(size);
+		assert_int_equal(mt_usable_size(p), mt_sys.size_of[k]);
+		mt_free(p);
+	}
+	p = mt_malloc(size);
+	assert_int_equal(mt_usable_size(p), mt_sys.size_of[c]);
+	mt_free(p);
+	mt_free(kept);
+}
+
+/* What is aligned is, whoever would lend. */
+static void no_loan_aligned(void)
+{
+	void *kept = mt_malloc(320), *p;
+
+	assert_true(!mt_class_used(mt_class_for(256)));
+	for (int i = 0; i < 100; i++) {
+		p = mt_memalign(256, 256);
+		assert_int_equal((uintptr_t)p % 256, 0);
+		mt_free(p);
+	}
+	mt_free(kept);
+}
+
+static void *loan_thread(void *arg)
+{
+	(void)arg;
+	loans(440, 512, 32);
+	loans(600, 896, 32);
+	no_loan_aligned();
+	/* More than half as large again is too much. */
+	loans(100, 200, 0);
+	return NULL;
+}
+
 /* In a process where nobody used the classes before. */
-static void test_magazines_grow(void **arg)
+static void alone(void *(*body)(void *arg))
 {
 	pid_t pid;
 	int status;
 
-	(void)arg;
 	mt_free(mt_malloc(1));
 	if (mt_sys.direct)
 		return;
@@ -453,13 +541,31 @@ static void test_magazines_grow(void **arg)
 	if (!pid) {
 		pthread_t t;
 
-		if (pthread_create(&t, NULL, grow_thread, NULL))
+		if (pthread_create(&t, NULL, body, NULL))
 			_exit(1);
 		pthread_join(t, NULL);
 		_exit(0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
+}
+
+static void test_magazines_grow(void **arg)
+{
+	(void)arg;
+	alone(grow_thread);
+}
+
+static void test_pairs(void **arg)
+{
+	(void)arg;
+	alone(pair_thread);
+}
+
+static void test_loans(void **arg)
+{
+	(void)arg;
+	alone(loan_thread);
 }
 
 /* ---- fork
@@ -677,6 +783,9 @@ static void test_misuse(void **arg)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		/* First, while no class is used. */
+		cmocka_unit_test(test_loans),
+		cmocka_unit_test(test_pairs),
 		cmocka_unit_test(test_classes),
 		cmocka_unit_test(test_contents),
 		cmocka_unit_test(test_zeroed),

@@ -6,6 +6,7 @@
  */
 #include "sim_machine.h"
 
+#include "base/fail.h"
 #include "kmem/slab_priv.h"
 #include "phys/phys.h"
 
@@ -51,9 +52,14 @@ static void take(struct run *run, u32 c)
 	void *p[MOST];
 
 	n = min(n, NR_SLOTS - at);
-	if (!n || !kmem_cache_alloc_bulk(run->cache[c],
-					 GFP_NOWAIT | __GFP_NOWARN, n, p))
+	if (!n)
 		return;
+	if (run->lazy && prng_one_in(&run->r, 2))
+		n = slab_alloc_some(run->cache[c], GFP_NOWAIT | __GFP_NOWARN, n,
+				    p);
+	else
+		n = (u32)kmem_cache_alloc_bulk(
+			run->cache[c], GFP_NOWAIT | __GFP_NOWARN, n, p);
 	for (u32 i = 0; i < n; i++) {
 		u64 *obj = p[i];
 
@@ -413,6 +419,61 @@ static void few(void **state)
 	in_machine(few_body, &run);
 }
 
+/* What there is comes before a slab more, and only of that there may be less
+ * than was asked for. */
+static int some_body(void *arg)
+{
+	struct run *run = arg;
+	struct kmem_cache *s;
+	struct kmem_cache_node *n;
+	void *p[64];
+	u32 per;
+
+	boot_small(run, 16UL << 20);
+	make_caches(run);
+	s = run->cache[2];
+	n = s->node[0];
+	CHECK(!slab_has_free(s));
+	CHECK_EQ(slab_alloc_some(s, GFP_NOWAIT, 2, p), 2);
+	CHECK_EQ(n->nr_slabs, 1);
+	CHECK(slab_has_free(s));
+	per = (u32)n->nr_objects;
+	CHECK(per > 4 && per < 30);
+	CHECK_EQ(slab_alloc_some(s, GFP_NOWAIT, per, p + 2), per - 2);
+	CHECK_EQ(n->nr_slabs, 1);
+	CHECK(!slab_has_free(s));
+	CHECK_EQ(slab_alloc_some(s, GFP_NOWAIT, per, p + per), per);
+	CHECK_EQ(n->nr_slabs, 2);
+	/* Of both slabs: one is on no list, the other the CPU's. */
+	kmem_cache_free_bulk(s, 2, p);
+	CHECK(slab_has_free(s));
+	kmem_cache_free_bulk(s, 2, p + per);
+	CHECK_EQ(slab_alloc_some(s, GFP_NOWAIT, 30, p + 2 * per), 4);
+	CHECK(!slab_has_free(s));
+	CHECK_EQ(n->nr_slabs, 2);
+	for (u32 i = 0; i < 4; i++)
+		p[i < 2 ? i : per + i - 2] = p[2 * per + i];
+	/* No frames: nothing, and nothing changed. */
+	fail_arm_nth(FAIL_MASK(FAIL_PAGE_ALLOC), 1, true);
+	CHECK_EQ(slab_alloc_some(s, GFP_NOWAIT | __GFP_NOWARN, 3, p + 2 * per),
+		 0);
+	CHECK(fail_disarm().fired > 0);
+	slab_check(s);
+	CHECK_EQ(kmem_cache_active(s), 2 * per);
+	kmem_cache_free_bulk(s, 2 * per, p);
+	CHECK_EQ(kmem_cache_active(s), 0);
+	CHECK_EQ(kmem_cache_destroy(s), 0);
+	return 0;
+}
+
+static void some(void **state)
+{
+	struct run run = {.lazy = true};
+
+	(void)state;
+	in_machine(some_body, &run);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -420,6 +481,7 @@ int main(void)
 		cmocka_unit_test(touches),
 		cmocka_unit_test(few),
 		cmocka_unit_test(grows),
+		cmocka_unit_test(some),
 	};
 
 	return cmocka_run_group_tests_name("slab_small", tests, NULL, NULL);
