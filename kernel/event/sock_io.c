@@ -95,6 +95,9 @@ bool sock_flush(struct sock *sk)
 		if (!m)
 			return any;
 		any = true;
+		/* Senders of datagrams learn of the room as if it were read. */
+		if (sk->type == SOCK_DGRAM)
+			event_wake(&m->sender->wr);
 		sock_msg_free(m);
 	}
 }
@@ -258,6 +261,14 @@ static s64 send_connected(struct sock *sk, struct sock_call *c)
 /* ---- sending datagrams -----------------------------------------------------
  */
 
+/* A datagram took room of SK and is not sent: who waits for an edge hears of
+ * it, as on Linux. */
+static void room_again(struct sock *sk)
+{
+	if (sk->family == AF_UNIX)
+		event_wake(&sk->wr);
+}
+
 static int dgram_target(struct sock *sk, const struct sock_call *c,
 			struct sock **to)
 {
@@ -279,8 +290,12 @@ static int dgram_target(struct sock *sk, const struct sock_call *c,
 	if (err || *to)
 		return err;
 	if (!c->name.len && sk->state != SS_CONNECTED)
-		return sk->family == AF_UNIX ? -ENOTCONN : -EDESTADDRREQ;
-	return sk->ops->find(sk, &name, to);
+		err = sk->family == AF_UNIX ? -ENOTCONN : -EDESTADDRREQ;
+	else
+		err = sk->ops->find(sk, &name, to);
+	if (err)
+		room_again(sk);
+	return err;
 }
 
 /* Does TO take datagrams from SK? It may have a default of its own. */
@@ -387,8 +402,10 @@ static s64 send_dgram(struct sock *sk, struct sock_call *c)
 	err = give_files(m, c);
 	if (!err)
 		err = send_dgram_msg(sk, to, m, c->flags & MSG_DONTWAIT);
-	if (err)
+	if (err) {
 		sock_msg_free(m);
+		room_again(sk);
+	}
 	sock_put(to);
 	return err ? dgram_lost(sk, c, err) : (s64)n;
 }
