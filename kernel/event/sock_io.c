@@ -284,7 +284,7 @@ static int dgram_target(struct sock *sk, const struct sock_call *c,
 		err = -EPIPE;
 	}
 	name = c->name.len ? c->name : sk->peer_name;
-	if (!c->name.len && sk->peer)
+	if (!err && !c->name.len && sk->peer)
 		*to = sock_get(sk->peer);
 	spin_unlock(&sk->lock);
 	if (err || *to)

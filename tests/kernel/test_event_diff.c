@@ -464,9 +464,6 @@ static void do_ctl(int ep, int i)
 	struct slot *e = &d.slot[ep], *s = &d.slot[i];
 	s64 theirs;
 
-	/* When an instance inside another is ready again is not compared. */
-	if (s->kind == EPOLL && i != ep)
-		return;
 	ev.events = (u32)prng_below(&d.rnd, 8) & 5;
 	ev.events |= flags[prng_below(&d.rnd, ARRAY_SIZE(flags))];
 	ev.data = ++d.serial;

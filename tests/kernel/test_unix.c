@@ -144,10 +144,27 @@ static int arrive_body(void *arg)
 	return 0;
 }
 
+/* Who may not send any more does not keep who he would send to. */
+static int shut_body(void *arg)
+{
+	s32 a[2];
+
+	(void)arg;
+	for (u32 i = 0; i < 100; i++) {
+		CHECK_EQ(pair(SOCK_DGRAM, a), 0);
+		CHECK_EQ(CALL(48, a[0], 1), 0);
+		CHECK_EQ(send_fds(a[0], a, 1), -EPIPE);
+		shut(a[0]);
+		shut(a[1]);
+	}
+	return 0;
+}
+
 static void arrive(void **state)
 {
 	(void)state;
 	UNIX_RUN(arrive_body);
+	UNIX_RUN(shut_body);
 }
 
 /* ---- who cannot be reached -------------------------------------------------
