@@ -271,6 +271,9 @@ int do_chown(struct dentry *d, u32 uid, u32 gid);
 /* TIMES NULL: now. tv_nsec as utimensat(2). */
 int do_utimes(struct dentry *d, const struct vfs_time *times);
 int do_truncate(struct vnode *v, u64 size);
+/* truncate_as_writer: by name, where no descriptor counts as a writer yet:
+ * -ETXTBSY while V runs. */
+int truncate_as_writer(struct vnode *v, u64 size);
 /* The marks that reading and writing leave. */
 void file_accessed(struct file *file);
 void file_modified(struct file *file);

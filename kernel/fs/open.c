@@ -47,6 +47,17 @@ static void writers_put(struct vnode *v, bool deny)
 	__atomic_add_fetch(&v->writers, deny ? 1 : -1, __ATOMIC_ACQ_REL);
 }
 
+int truncate_as_writer(struct vnode *v, u64 size)
+{
+	int err = writers_get(v, false);
+
+	if (err)
+		return err;
+	err = do_truncate(v, size);
+	writers_put(v, false);
+	return err;
+}
+
 void file_last_put(struct file *file)
 {
 	struct vnode *v = file_node(file);
@@ -287,7 +298,7 @@ static struct file *open_found(struct dentry *d, u32 flags)
 	file = open_dentry(d, flags);
 	if (IS_ERR(file) || !(flags & O_TRUNC) || !S_ISREG(d->vnode->mode))
 		return file;
-	err = do_truncate(d->vnode, 0);
+	err = truncate_as_writer(d->vnode, 0);
 	if (!err)
 		return file;
 	fput(file);

@@ -468,9 +468,7 @@ static s64 truncate_dentry(struct dentry *d, s64 len)
 		return err;
 	if (v->inode->i_flags & S_APPEND)
 		return -EPERM;
-	if (READ_ONCE(v->writers) < 0)
-		return -ETXTBSY;
-	return do_truncate(v, (u64)len);
+	return truncate_as_writer(v, (u64)len);
 }
 
 static s64 sys_truncate(const struct sys_args *s)

@@ -39,8 +39,16 @@ static int fds_body(void *arg)
 		CHECK(!IS_ERR(x));
 		CHECK_EQ(OPEN("/f", O_RDWR, 0), -ETXTBSY);
 		CHECK_EQ(SYS(76, ft_str("/f"), 0), -ETXTBSY);
+		/* Regression: to read it, but empty. */
+		CHECK_EQ(OPEN("/f", O_RDONLY | O_TRUNC, 0), -ETXTBSY);
 		fput(x);
 	}
+	/* Who only cuts it is no writer afterwards. */
+	CHECK_EQ(SYS(76, ft_str("/f"), 5), 0);
+	fd = (int)OPEN("/f", O_RDONLY | O_TRUNC, 0);
+	CHECK_EQ(fd, 0);
+	CHECK_EQ(CLOSE(fd), 0);
+	fput(vfs_open_exec(AT_FDCWD, "/f"));
 	fd = (int)OPEN("/f", O_RDWR, 0);
 	CHECK_EQ(fd, 0);
 	CHECK_EQ(PTR_ERR(vfs_open_exec(AT_FDCWD, "/f")), -ETXTBSY);
