@@ -209,8 +209,11 @@ void vfs_register_fs(struct vfs_fstype *type);
 
 /* vfs_anon_dev: a device number for a file system without a disk. */
 u32 vfs_anon_dev(void);
-/* vfs_show_mounts: /proc/mounts, as the current task sees it. */
+/* vfs_show_mounts: /proc/mounts, as the current task sees it.
+ * vfs_show_mountinfo: /proc/PID/mountinfo. vfs_show_devices: /proc/devices. */
 void vfs_show_mounts(struct seq_buf *out);
+void vfs_show_mountinfo(struct seq_buf *out);
+void vfs_show_devices(struct seq_buf *out);
 /* vfs_now: the time that vnodes are stamped with. */
 struct vfs_time vfs_now(void);
 
@@ -243,6 +246,10 @@ int chrdev_register(u32 rdev, u32 nr, const char *name, u32 mode,
 		    int (*open)(struct vnode *v, struct file *file));
 /* blkdev_register: /dev/NAME is BDEV, cached and mappable (flatfile). */
 int blkdev_register(u32 rdev, const char *name, struct port_bdev *bdev);
+/* devpts_add: /dev/pts/INDEX is character device RDEV, the current task's.
+ * -ENOMEM, -ENOSPC, -EEXIST. devpts_remove: not any more. May sleep. */
+int devpts_add(u32 index, u32 rdev);
+void devpts_remove(u32 index);
 /* blkdev_by_path: the disk that a path names; -ENOTBLK, -ENOENT, -ENXIO. */
 int blkdev_by_path(const char *path, struct port_bdev **out);
 /* vfs_realpath: what PATH leads to, links followed, as the current task sees

@@ -20,6 +20,9 @@ void event_sys_init(void)
 
 int event_init(void)
 {
+	int err;
+
 	vfs_set_fifo_open(fifo_open);
-	return tty_devices_init();
+	err = tty_devices_init();
+	return err ? err : pty_init();
 }

@@ -133,6 +133,12 @@ static struct tty_notes take_notes(struct tty *tty)
 	return n;
 }
 
+static void kick(struct tty *tty)
+{
+	if (tty->driver->kick)
+		tty->driver->kick(tty);
+}
+
 static void act_on(struct tty *tty, const struct tty_notes *n)
 {
 	for (int sig = 1; n->signals >> (sig - 1); sig++)
@@ -142,6 +148,7 @@ static void act_on(struct tty *tty, const struct tty_notes *n)
 		event_wake(&tty->rd);
 	if (n->went_on)
 		event_wake(&tty->wr);
+	kick(tty);
 }
 
 void tty_input(struct tty *tty, const u8 *bytes, u32 n)
@@ -312,6 +319,7 @@ static s64 output(struct tty *tty, const struct file *file, const u8 *bytes,
 	else
 		ret = n_tty_output(tty, bytes, n);
 	spin_unlock_irqrestore(&tty->lock, flags);
+	kick(tty);
 	return ret;
 }
 
@@ -514,6 +522,7 @@ static s64 flow(struct tty *tty, u64 arg)
 	if (c && tty->driver->room(tty))
 		tty->driver->put(tty, &c, 1);
 	spin_unlock_irqrestore(&tty->lock, flags);
+	kick(tty);
 	event_wake(&tty->wr);
 	return 0;
 }
@@ -602,7 +611,7 @@ static s64 discipline(u32 cmd, u64 arg)
 	return n ? -EINVAL : 0;
 }
 
-static s64 settings_ioctl(struct tty *tty, struct file *file, u32 cmd, u64 arg)
+s64 tty_settings_ioctl(struct tty *tty, struct file *file, u32 cmd, u64 arg)
 {
 	s32 n;
 
@@ -651,13 +660,17 @@ s64 tty_ioctl(struct file *file, u32 cmd, u64 arg)
 	if (tty_file_dead(tty, file))
 		return -EIO;
 	ret = tty_session_ioctl(tty, file, cmd, arg);
-	return ret == -ENOTTY ? settings_ioctl(tty, file, cmd, arg) : ret;
+	return ret == -ENOTTY ? tty_settings_ioctl(tty, file, cmd, arg) : ret;
 }
 
 static void tty_release(struct inode *inode, struct file *file)
 {
+	struct tty *tty = file->private_data;
+
 	(void)inode;
-	tty_put(file->private_data);
+	if (tty->driver->closed)
+		tty->driver->closed(tty);
+	tty_put(tty);
 }
 
 const struct file_operations tty_fops = {

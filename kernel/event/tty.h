@@ -88,6 +88,11 @@ struct tty_driver {
 	/* Output that has not reached anybody; may be NULL: 0. */
 	u32 (*pending)(struct tty *tty);
 	void (*flush)(struct tty *tty); /* drop it; NULL: nothing to drop */
+	/* No lock held; each may be NULL. kick: put() may have been called.
+	 * opened, closed: an open file more, less. */
+	void (*kick)(struct tty *tty);
+	void (*opened)(struct tty *tty);
+	void (*closed)(struct tty *tty);
 	/* The last reference went; no lock. NULL: it stays for ever. */
 	void (*free)(struct tty *tty);
 	bool console; /* open(2) never makes it a controlling terminal by
@@ -129,6 +134,9 @@ void tty_input(struct tty *tty, const u8 *bytes, u32 n);
 u32 tty_input_room(struct tty *tty);
 /* tty_hangup: files that are open get end of file. May sleep. */
 void tty_hangup(struct tty *tty);
+/* tty_lose_line: nobody is at the other end any more: the session that it
+ * controls loses it, its leader gets SIGHUP. tty_job.c. May sleep. */
+void tty_lose_line(struct tty *tty);
 /* tty_attach: FILE is a new open file of TTY, whose reference it takes over;
  * the current process's controlling terminal if all else is so. */
 void tty_attach(struct file *file, struct tty *tty, bool may_control);
@@ -142,6 +150,8 @@ int tty_job_control(struct tty *tty, int sig);
 /* Is TTY dead for FILE? */
 bool tty_file_dead(const struct tty *tty, const struct file *file);
 s64 tty_ioctl(struct file *file, u32 cmd, u64 arg);
+/* tty_settings_ioctl: those of termios and sizes; -ENOTTY: another. */
+s64 tty_settings_ioctl(struct tty *tty, struct file *file, u32 cmd, u64 arg);
 /* tty_session_ioctl: TIOCSCTTY and kin; -ENOTTY: another. tty_job.c. */
 s64 tty_session_ioctl(struct tty *tty, struct file *file, u32 cmd, u64 arg);
 
@@ -158,6 +168,7 @@ void n_tty_set_termios(struct tty *tty, const struct ktermios *t);
 void n_tty_check(const struct tty *tty);
 
 int tty_devices_init(void) MM_MUST_CHECK;
+int pty_init(void) MM_MUST_CHECK; /* /dev/ptmx */
 struct tty *console_tty(void);
 
 #endif

@@ -117,6 +117,23 @@ static void leader_leaves(struct process *leader, struct tty *tty)
 		tty_hangup(tty);
 }
 
+void tty_lose_line(struct tty *tty)
+{
+	s32 sid = READ_ONCE(tty->session);
+	struct process *leader = sid ? process_find(sid) : NULL;
+
+	if (leader) {
+		(void)send_sig_process(leader, SIGHUP, NULL);
+		(void)send_sig_process(leader, SIGCONT, NULL);
+		process_put(leader);
+	}
+	if (sid) {
+		(void)give_up(tty, sid);
+		drop_session(sid, tty);
+	}
+	tty_hangup(tty);
+}
+
 void tty_process_exit(struct process *p)
 {
 	struct tty *tty = tty_of_process(p);
@@ -161,6 +178,8 @@ void tty_attach(struct file *file, struct tty *tty, bool may_control)
 	file->f_op = &tty_fops;
 	file->f_mode |= FMODE_STREAM;
 	file->f_ra.start = READ_ONCE(tty->hangups);
+	if (tty->driver->opened)
+		tty->driver->opened(tty);
 	/* That it cannot be is no error of open(2). */
 	if (may_control && !(file->f_flags & O_NOCTTY) &&
 	    (file->f_mode & FMODE_READ) && !READ_ONCE(tty->session))

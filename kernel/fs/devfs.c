@@ -24,6 +24,7 @@
 #include <mmkit/slab.h>
 
 #include "base/printk.h"
+#include "base/seqbuf.h"
 #include "base/string.h"
 #include "cache/filemap.h"
 #include "tmpfs.h"
@@ -120,6 +121,35 @@ int blkdev_by_path(const char *path, struct port_bdev **out)
 	}
 	dput(d);
 	return err;
+}
+
+/* Majors by their names, where something is registered. */
+void vfs_show_devices(struct seq_buf *out)
+{
+	static const struct {
+		u32 major;
+		const char *name;
+	} names[] = {{1, "mem"},	{4, "ttyS"},	     {5, "/dev/tty"},
+		     {5, "/dev/console"}, {5, "/dev/ptmx"}, {136, "pts"}};
+	const u32 minor[] = {0, 0, 0, 1, 2, 0};
+	const struct chrdev *c;
+
+	seq_puts(out, "Character devices:\n");
+	for (u32 i = 0; i < ARRAY_SIZE(names); i++) {
+		u32 from = MKDEV(names[i].major, minor[i]);
+
+		for (c = fs_sys.chrdevs; c; c = c->next)
+			if (names[i].major == 5 ? c->rdev == from
+						: c->rdev >> 8 == from >> 8)
+				break;
+		if (c)
+			seq_printf(out, "%3u %s\n", names[i].major,
+				   names[i].name);
+	}
+	seq_puts(out, "\nBlock devices:\n");
+	if (fs_sys.blkdevs)
+		seq_printf(out, "%3u virtblk\n",
+			   fs_sys.blkdevs->rdev >> 8 & 0xfffu);
 }
 
 s64 vfs_realpath(const char *path, char *buf, size_t size, char **text)

@@ -185,6 +185,7 @@ struct vfs_mount {
 	u32 flags;		   /* MS_* of this mount */
 	u32 nr_mounted;		   /* (D) on names of it */
 	char *dev;		   /* (C) as /proc/mounts shows it */
+	char *bound; /* (C) where in its file system ROOT was; NULL: "/" */
 	s32 id;
 	bool detached;	   /* (D) goes with its last name */
 	bool expire_asked; /* (mount lock) MNT_EXPIRE saw it unused */
@@ -394,6 +395,8 @@ void tmpfs_shutdown(void);
 int dev_init(void) MM_MUST_CHECK;
 void dev_shutdown(void);
 int mem_dev_init(void) MM_MUST_CHECK;
+int devpts_init(void) MM_MUST_CHECK;
+void devpts_shutdown(void);
 
 /* ---- vectors (iter.c) ------------------------------------------------------
  */

@@ -33,6 +33,8 @@ static int names_init(void)
 		err = dev_init();
 	if (!err)
 		err = vfs_mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
+	if (!err)
+		err = devpts_init();
 	return err ? err : mem_dev_init();
 }
 
@@ -73,6 +75,7 @@ void vfs_shutdown(void)
 		return;
 	mounts_shutdown();
 	dev_shutdown();
+	devpts_shutdown();
 	file_set_put_hook(NULL);
 	dcache_shutdown();
 	tmpfs_shutdown();

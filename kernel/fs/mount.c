@@ -207,6 +207,7 @@ void mount_free_detached(struct vfs_mount *mnt)
 {
 	sb_put(mnt->sb);
 	kfree(mnt->dev);
+	kfree(mnt->bound);
 	kmem_cache_free(fs_sys.mount_cache, mnt);
 }
 
@@ -300,20 +301,60 @@ static int mount_kind(const char *dev, const char *dir, const char *type,
 	return m ? mount_on(m, dir) : -ENOMEM;
 }
 
+/* Where D is in its file system, as it is named now: *OUT, NULL: its root. */
+static int bound_path(struct dentry *d, char **out)
+{
+	const char *above = d->mnt->bound ? d->mnt->bound : "";
+	size_t n = mm_strlen(above);
+	bool reached;
+	char *buf, *text;
+	s64 len;
+
+	*out = NULL;
+	if (d == d->mnt->root) {
+		if (n)
+			*out = kstrdup(above, GFP_KERNEL_ACCOUNT);
+		return n && !*out ? -ENOMEM : 0;
+	}
+	buf = kmem_cache_alloc(fs_sys.names_cache, GFP_KERNEL);
+	if (!buf)
+		return -ENOMEM;
+	len = dentry_text(d, d->mnt->root, buf, PATH_MAX, &text, &reached);
+	if (len >= 0)
+		*out = kmalloc(n + (size_t)len + 1, GFP_KERNEL_ACCOUNT);
+	if (*out) {
+		mm_memcpy(*out, above, n);
+		mm_memcpy(*out + n, text, (size_t)len + 1);
+	}
+	kmem_cache_free(fs_sys.names_cache, buf);
+	return len < 0 ? (int)len : *out ? 0 : -ENOMEM;
+}
+
 static int mount_bind(const char *from, const char *dir, u32 flags)
 {
 	struct vfs_mount *m;
 	struct dentry *d;
+	char *bound;
 	int err = target(from, &d);
 
 	if (err)
 		return err;
+	err = bound_path(d, &bound);
+	if (err) {
+		dput(d);
+		return err;
+	}
 	spin_lock(&fs_sys.dcache_lock);
 	d->mnt->sb->mounts++;
 	spin_unlock(&fs_sys.dcache_lock);
 	m = mount_new(d->mnt->sb, d->vnode, d->mnt->dev, d->mnt->flags | flags);
 	dput(d);
-	return m ? mount_on(m, dir) : -ENOMEM;
+	if (!m) {
+		kfree(bound);
+		return -ENOMEM;
+	}
+	m->bound = bound;
+	return mount_on(m, dir);
 }
 
 static int mount_move(const char *from, const char *dir)
@@ -627,7 +668,7 @@ int vfs_mount_root(const char *dev, const char *type, u32 flags)
 /* ---- text ------------------------------------------------------------------
  */
 
-static void show_flags(const struct vfs_mount *m, struct seq_buf *out)
+static void show_mount_flags(const struct vfs_mount *m, struct seq_buf *out)
 {
 	static const struct {
 		u32 flag;
@@ -638,29 +679,23 @@ static void show_flags(const struct vfs_mount *m, struct seq_buf *out)
 		{MS_NODIRATIME, ",nodiratime"},
 	};
 
-	seq_puts(out, mount_readonly(m) ? "ro" : "rw");
-	if (m->sb->flags & MS_SYNCHRONOUS)
-		seq_puts(out, ",sync");
 	for (u32 i = 0; i < ARRAY_SIZE(names); i++) {
 		if (m->flags & names[i].flag)
 			seq_puts(out, names[i].name);
 	}
 	if (!(m->flags & (MS_NOATIME | MS_STRICTATIME)))
 		seq_puts(out, ",relatime");
+}
+
+static void show_sb_options(const struct vfs_mount *m, struct seq_buf *out)
+{
 	if (m->sb->ops->show)
 		m->sb->ops->show(m->sb, out);
 }
 
-static void show_one(const struct vfs_mount *m, struct dentry *root, char *buf,
-		     struct seq_buf *out)
+/* Blanks and backslashes as octal. */
+static void show_path(const char *text, struct seq_buf *out)
 {
-	bool reached;
-	char *text;
-
-	if (dentry_text(m->root, root, buf, PATH_MAX, &text, &reached) < 0 ||
-	    !reached)
-		return;
-	seq_printf(out, "%s ", m->dev);
 	for (; *text; text++) {
 		if (*text == ' ' || *text == '\t' || *text == '\n' ||
 		    *text == '\\')
@@ -668,25 +703,74 @@ static void show_one(const struct vfs_mount *m, struct dentry *root, char *buf,
 		else
 			seq_putc(out, *text);
 	}
-	seq_printf(out, " %s ", m->sb->type);
-	show_flags(m, out);
+}
+
+/* M, which is at TEXT. */
+static void show_in_mounts(const struct vfs_mount *m, const char *text,
+			   struct seq_buf *out)
+{
+	seq_printf(out, "%s ", m->dev);
+	show_path(text, out);
+	seq_printf(out, " %s %s%s", m->sb->type,
+		   mount_readonly(m) ? "ro" : "rw",
+		   m->sb->flags & MS_SYNCHRONOUS ? ",sync" : "");
+	show_mount_flags(m, out);
+	show_sb_options(m, out);
 	seq_puts(out, " 0 0\n");
 }
 
-void vfs_show_mounts(struct seq_buf *out)
+static void show_in_mountinfo(const struct vfs_mount *m, const char *text,
+			      struct seq_buf *out)
+{
+	const struct vfs_mount *up = m->mountpoint ? m->mountpoint->mnt : m;
+	u32 dev = m->sb->sb->s_dev;
+
+	seq_printf(out, "%d %d %u:%u ", m->id, up->id, dev >> 8 & 0xfffu,
+		   (dev & 0xffu) | (dev >> 12 & ~0xffu));
+	show_path(m->bound ? m->bound : "/", out);
+	seq_putc(out, ' ');
+	show_path(text, out);
+	seq_puts(out, READ_ONCE(m->flags) & MS_RDONLY ? " ro" : " rw");
+	show_mount_flags(m, out);
+	seq_printf(out, " - %s %s %s%s", m->sb->type, m->dev,
+		   m->sb->flags & MS_RDONLY ? "ro" : "rw",
+		   m->sb->flags & MS_SYNCHRONOUS ? ",sync" : "");
+	show_sb_options(m, out);
+	seq_putc(out, '\n');
+}
+
+/* Each mount that can be reached, by SHOW. */
+static void show_all(void (*show)(const struct vfs_mount *m, const char *text,
+				  struct seq_buf *out),
+		     struct seq_buf *out)
 {
 	char *buf = kmem_cache_alloc(fs_sys.names_cache, GFP_KERNEL);
 	struct dentry *root = fs_root_get();
 	const struct vfs_mount *m;
+	bool reached;
+	char *text;
 
 	mutex_lock(&fs_sys.mount_lock);
 	if (buf)
 		list_for_each_entry (m, &fs_sys.mounts, all)
-			show_one(m, root, buf, out);
+			if (dentry_text(m->root, root, buf, PATH_MAX, &text,
+					&reached) >= 0 &&
+			    reached)
+				show(m, text, out);
 	mutex_unlock(&fs_sys.mount_lock);
 	dput(root);
 	if (buf)
 		kmem_cache_free(fs_sys.names_cache, buf);
+}
+
+void vfs_show_mounts(struct seq_buf *out)
+{
+	show_all(show_in_mounts, out);
+}
+
+void vfs_show_mountinfo(struct seq_buf *out)
+{
+	show_all(show_in_mountinfo, out);
 }
 
 /* ---- boot ------------------------------------------------------------------

@@ -50,6 +50,13 @@ static s64 readlink_text(const struct pnode *n, char *buf, size_t size)
 	return (s64)len;
 }
 
+static int show_devices(const struct pnode *n, struct seq_buf *out)
+{
+	(void)n;
+	vfs_show_devices(out);
+	return 0;
+}
+
 static int show_syscalls(const struct pnode *n, struct seq_buf *out)
 {
 	(void)n;
@@ -114,6 +121,7 @@ static const struct pentry root_entries[] = {
 	TEXT("partitions", show_partitions),
 	TEXT("interrupts", show_interrupts),
 	TEXT("filesystems", show_filesystems),
+	TEXT("devices", show_devices),
 	{.name = "mounts",
 	 .mode = S_IFLNK | 0777,
 	 .readlink = readlink_text,

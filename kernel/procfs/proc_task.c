@@ -448,6 +448,13 @@ static int show_mounts_of(const struct pnode *n, struct seq_buf *out)
 	return 0;
 }
 
+static int show_mountinfo(const struct pnode *n, struct seq_buf *out)
+{
+	(void)n;
+	vfs_show_mountinfo(out);
+	return 0;
+}
+
 /* ---- the tables ------------------------------------------------------------
  */
 
@@ -528,7 +535,9 @@ static int show_mounts_of(const struct pnode *n, struct seq_buf *out)
 		{.name = "fdinfo",                                           \
 		 .mode = S_IFDIR | 0500,                                     \
 		 .dir = &proc_fdinfo_dir},                                   \
-		TEXT("mounts", show_mounts_of), TEXT("wchan", show_wchan),   \
+		TEXT("mounts", show_mounts_of),                              \
+		TEXT("mountinfo", show_mountinfo),                           \
+		TEXT("wchan", show_wchan),                                   \
 	{                                                                    \
 		.name = "personality", .mode = S_IFREG | 0400,               \
 		.show = show_personality, .may_open = task_may_look          \

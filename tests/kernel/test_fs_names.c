@@ -4,6 +4,8 @@
 
 #include <mmkit/shrinker.h>
 
+#include "base/seqbuf.h"
+
 static int walks_body(void *arg)
 {
 	struct ft_stat st;
@@ -116,6 +118,48 @@ static void links(void **state)
 	FS_RUN(links_body);
 }
 
+/* ---- what mounts are told as ------------------------------------------------
+ */
+
+static int mountinfo_body(void *arg)
+{
+	static char buf[4096];
+	struct seq_buf q;
+	const char *text;
+
+	(void)arg;
+	CHECK_EQ(MKDIR("/a", 0755), 0);
+	CHECK_EQ(MKDIR("/c", 0755), 0);
+	CHECK_EQ(MKDIR("/e f", 0755), 0);
+	CHECK_EQ(MOUNT("x", "/a", "tmpfs", MS_RDONLY, "size=1m"), 0);
+	CHECK_EQ(MOUNT("", "/a", "", MS_REMOUNT, ""), 0);
+	CHECK_EQ(MKDIR("/a/sub", 0755), 0);
+	CHECK_EQ(MKDIR("/a/sub/low", 0755), 0);
+	CHECK_EQ(MOUNT("/a/sub", "/c", "", MS_BIND, ""), 0);
+	/* Of a part of a part. */
+	CHECK_EQ(MOUNT("/c/low", "/e f", "", MS_BIND, ""), 0);
+	seq_buf_init(&q, buf, sizeof(buf));
+	vfs_show_mountinfo(&q);
+	text = seq_buf_str(&q);
+	CHECK(strstr(text, " / / rw,relatime - tmpfs rootfs rw"));
+	CHECK(strstr(text, " / /a rw,relatime - tmpfs x rw"));
+	CHECK(strstr(text, " /sub /c rw,relatime - tmpfs x rw"));
+	CHECK(strstr(text, " /sub/low /e\\040f rw,relatime - tmpfs x rw"));
+	CHECK_EQ(UMOUNT("/e f", 0), 0);
+	CHECK_EQ(UMOUNT("/c", 0), 0);
+	CHECK_EQ(UMOUNT("/a", 0), 0);
+	seq_buf_init(&q, buf, sizeof(buf));
+	vfs_show_devices(&q);
+	CHECK(strstr(seq_buf_str(&q), "Character devices:\n  1 mem\n"));
+	return 0;
+}
+
+static void mountinfo(void **state)
+{
+	(void)state;
+	FS_RUN(mountinfo_body);
+}
+
 /* ---- umount while names are given up ---------------------------------------
  */
 
@@ -179,6 +223,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(walks),
 		cmocka_unit_test(links),
+		cmocka_unit_test(mountinfo),
 		cmocka_unit_test(umounts),
 	};
 
