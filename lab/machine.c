@@ -21,7 +21,7 @@
 #include "cache/swap.h"
 #include "err.h"
 #include "phys/numa_text.h"
-#include "reclaim/reclaim.h"
+#include "policy.h"
 
 #define MAX_RAM	     (16UL << 40)
 #define MAX_MAP_FILE (1u << 20)
@@ -85,7 +85,10 @@ static const struct argp_option options[] = {
 	 "switch at random at every scheduling point", 0},
 	{"swap-file", OPT_SWAPFILE, "PATH", 0,
 	 "file to swap to (an unnamed temporary file)", 0},
-	{"policy", OPT_POLICY, "NAME", 0, "replacement policy (classic)", 0},
+	{"policy", OPT_POLICY, "NAME", 0,
+	 "replacement policy, or a file that has one, with a / in its name "
+	 "(classic)",
+	 0},
 	{"swappiness", OPT_SWAPPINESS, "N", 0, "vm.swappiness, 0..200", 0},
 	{"sysctl", OPT_SYSCTL, "K=V", 0,
 	 "set a tunable, e.g. vm.page-cluster=0", 0},
@@ -628,7 +631,7 @@ static int machine_main(void *arg)
 	struct mm_boot_params p = {
 		.map = &m->map,
 		.nodes = m->nodes,
-		.policy = m->o->policy,
+		.policy = m->o->policy ? policy_find(m->o->policy)->name : NULL,
 		.arch = m->o->arch,
 		.kernelcore = m->o->kernelcore,
 		.movablecore = m->o->movablecore,
@@ -727,29 +730,6 @@ static void check_nodes(const struct machine_opts *o)
 			  "--movablecore");
 }
 
-static bool machine_policy_known(const char *name)
-{
-	const struct lru_ops *ops;
-
-	for (u32 i = 0; (ops = reclaim_policy(i)); i++)
-		if (!strcmp(ops->name, name))
-			return true;
-	return false;
-}
-
-_Noreturn static void machine_policy_die(const char *name)
-{
-	const struct lru_ops *ops;
-	char names[256] = "";
-	size_t at = 0;
-
-	for (u32 i = 0; (ops = reclaim_policy(i)) && at < sizeof(names); i++)
-		at += (size_t)snprintf(names + at, sizeof(names) - at, "%s%s",
-				       i ? ", " : "", ops->name);
-	err_usage("--policy: no policy is called '%s' (there are: %s)", name,
-		  names);
-}
-
 void machine_check(const struct machine_opts *o)
 {
 	check_nodes(o);
@@ -761,8 +741,8 @@ void machine_check(const struct machine_opts *o)
 			  (unsigned long long)o->mem_bytes);
 	check_arch(o);
 	check_swap(o);
-	if (o->policy && !machine_policy_known(o->policy))
-		machine_policy_die(o->policy);
+	if (o->policy)
+		(void)policy_find(o->policy);
 }
 
 static const char *why_no_boot(const struct machine_opts *o, int err)
@@ -802,6 +782,8 @@ int machine_run(const struct machine_opts *o, int (*body)(void *arg), void *arg)
 	else
 		pc_map(&m.map, o->mem_bytes & PAGE_MASK);
 	mm_reset();
+	if (o->policy)
+		policy_join(policy_find(o->policy));
 	if (sim_init(&cfg))
 		err_die("cannot make the machine: no address space for it");
 	if (o->swap_bytes)

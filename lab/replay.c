@@ -32,6 +32,7 @@
 #include "base/seqbuf.h"
 #include "err.h"
 #include "phys/phys.h"
+#include "policy.h"
 #include "replay_priv.h"
 #include "sim_costs.h"
 
@@ -523,7 +524,7 @@ static void note_machine(const struct replay_opts *o, struct replay_result *res)
 	res->seed = m->seed;
 	snprintf(res->arch, sizeof(res->arch), "%s", machine_format(m)->name);
 	snprintf(res->policy, sizeof(res->policy), "%s",
-		 m->policy ? m->policy : "classic");
+		 m->policy ? policy_find(m->policy)->name : "classic");
 }
 
 static bool files_are_real(const struct replay_opts *o,

@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: MIT
 # Makes the committed traces again: traces/make-traces.sh [NAME...]
 # Run it from the project's root; needs build/mmkit (or MMKIT=path), valgrind,
-# sqlite3, python3 and gcc. sqlite takes some minutes, the others less than one
-# or two. The results differ in details with the versions of the programs.
+# sqlite3, python3, perl, mawk, bzip2 and gcc. sqlite and perl take some minutes,
+# the others less than one or two. The results differ in details with the versions of the programs.
 set -eu
+all="sort python cc sqlite perl awk bzip2 merge"
 MMKIT=${MMKIT:-build/mmkit}
 TEXT=/usr/share/common-licenses
-[ $# -gt 0 ] || set -- sort python cc sqlite
+[ $# -gt 0 ] || set -- $all
 
 for name; do
 	out=traces/$name.trace
@@ -27,8 +28,30 @@ for name; do
 	cc)
 		"$MMKIT" record -o "$out" --window 20000 -- \
 			gcc -O1 -Iinclude -c -o /dev/null lab/min.c ;;
+	perl)
+		"$MMKIT" record -o "$out" --window 40000 -- \
+			/usr/bin/perl traces/index.pl \
+			$TEXT/GPL-2 $TEXT/GPL-3 $TEXT/LGPL-2.1 ;;
+	awk)
+		"$MMKIT" record -o "$out" --window 5000 -- \
+			mawk -f traces/columns.awk $TEXT/GPL-1 $TEXT/GPL-2 \
+			$TEXT/GPL-3 $TEXT/LGPL-2.1 $TEXT/GFDL-1.3 \
+			$TEXT/MPL-1.1 ;;
+	bzip2)
+		"$MMKIT" record -o "$out" --window 5000 -- \
+			bzip2 -9 -c $TEXT/GPL-2 $TEXT/GPL-3 $TEXT/LGPL-2.1 \
+			$TEXT/MPL-1.1 >/dev/null ;;
+	merge)
+		big=$(mktemp)
+		trap 'rm -f "$big"' EXIT
+		for _ in 1 2 3 4 5 6; do
+			cat $TEXT/GPL-1 $TEXT/GPL-2 $TEXT/GPL-3 \
+				$TEXT/LGPL-2.1 $TEXT/GFDL-1.3 $TEXT/MPL-1.1
+		done >"$big"
+		LC_ALL=C "$MMKIT" record -o "$out" --window 5000 -- \
+			sort --parallel=1 -S 3M "$big" -o /dev/null ;;
 	*)
-		echo "$0: $name: one of sqlite, python, sort, cc" >&2
+		echo "$0: $name: one of $all" >&2
 		exit 2 ;;
 	esac
 	ls -l "$out"

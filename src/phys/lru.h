@@ -62,6 +62,10 @@ struct lruvec {
 	struct page_group *group; /* constant; NULL: the node's own lists */
 };
 
+/* Changes with struct lru_ops or struct lruvec: policies in files ask for it.
+ */
+#define LRU_OPS_VERSION 1u
+
 /* Bits of what a policy wants to know about a page when it comes back. */
 #define LRU_COOKIE_BITS 32
 

@@ -53,7 +53,10 @@ struct reclaim_stat {
 #define PGDAT_DIRTY	0x1u /* the tail is full of dirty pages of files */
 #define PGDAT_WRITEBACK 0x2u /* and of pages under write-back */
 
+#define RECLAIM_MORE_POLICIES 8
+
 struct reclaim_state {
+	const struct lru_ops *more[RECLAIM_MORE_POLICIES]; /* reclaim_add() */
 	u32 swappiness;	 /* tunable, 0 .. 200 */
 	u32 drop_caches; /* what was asked to be dropped last; 0: nothing */
 	u32 node_flags[MM_MAX_NODES]; /* PGDAT_*; that node's kswapd's */
@@ -176,6 +179,10 @@ bool reclaim_enough(const struct scan_control *sc, u64 nr_before);
 
 extern const struct lru_ops classic_ops, clock_ops, sieve_ops, s3fifo_ops,
 	arc_ops;
+
+/* reclaim_add: one more, which must outlive the machine; before mm_boot().
+ * -ENOSPC after RECLAIM_MORE_POLICIES. */
+int reclaim_add(const struct lru_ops *ops) MM_MUST_CHECK;
 
 /* reclaim_policy: the policy of number I, from 0; NULL: there are no more. */
 const struct lru_ops *reclaim_policy(u32 i);

@@ -38,15 +38,31 @@ static const struct lru_ops *const policies[] = {
 
 const struct lru_ops *reclaim_policy(u32 i)
 {
-	return i < ARRAY_SIZE(policies) ? policies[i] : NULL;
+	if (i < ARRAY_SIZE(policies))
+		return policies[i];
+	i -= (u32)ARRAY_SIZE(policies);
+	return i < RECLAIM_MORE_POLICIES ? reclaim_sys.more[i] : NULL;
+}
+
+int reclaim_add(const struct lru_ops *ops)
+{
+	for (u32 i = 0; i < RECLAIM_MORE_POLICIES; i++) {
+		if (reclaim_sys.more[i])
+			continue;
+		reclaim_sys.more[i] = ops;
+		return 0;
+	}
+	return -ENOSPC;
 }
 
 int reclaim_select(const char *name)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(policies); i++) {
-		if (mm_strcmp(policies[i]->name, name))
+	const struct lru_ops *ops;
+
+	for (u32 i = 0; (ops = reclaim_policy(i)); i++) {
+		if (mm_strcmp(ops->name, name))
 			continue;
-		lru_register(policies[i]);
+		lru_register(ops);
 		return 0;
 	}
 	return -EINVAL;

@@ -49,6 +49,8 @@ holds list-equals-single-run "$(json '$j->{runs}[1]{digest}')" = "$first"
 for t in traces/*.trace; do
 	case $t in
 	*sort*) sizes=1200K,1280K,2M ;;
+	*bzip2*) sizes=1600K,2M ;;
+	*awk* | *merge*) sizes=2M,4M ;;
 	*python*) sizes=2M,4M,6M,8M ;;
 	*) sizes=3M,6M,10M,20M ;;
 	esac

@@ -446,6 +446,24 @@ static void step(struct model *m, struct prng *r)
 	}
 }
 
+/* A scan that began under another policy finds nothing that is its own. */
+static void op_others_scan(const struct model *m)
+{
+	struct scan_control sc = {.nr_to_reclaim = 1,
+				  .gfp = GFP_KERNEL,
+				  .reclaim_idx = MAX_NR_ZONES - 1,
+				  .priority = 1};
+	struct mm_task *task = port_current();
+	const struct lru_ops *ops;
+
+	task->flags |= PF_MEMALLOC;
+	for (u32 i = 0; (ops = reclaim_policy(i)); i++)
+		if (ops != vec()->ops)
+			CHECK_EQ(ops->scan(vec(), &sc), 0);
+	task->flags &= ~(u32)PF_MEMALLOC;
+	compare(m);
+}
+
 static const char *const names[NR_MODELS] = {"clock", "sieve", "s3fifo", "arc"};
 
 static int model_body(void *arg)
@@ -459,6 +477,8 @@ static int model_body(void *arg)
 	for (u32 i = 0; i < 4000; i++)
 		step(&m, &r);
 	CHECK(total(&m) > 50);
+	op_scan(&m);
+	op_others_scan(&m);
 	/* What it leaves is somebody else's, and again. */
 	for (u32 i = 0; i < 3; i++) {
 		CHECK_EQ(reclaim_select(i == 1 ? names[m.policy] : "classic"),

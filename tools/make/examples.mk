@@ -53,3 +53,14 @@ $(EX_ARENA): examples/arena/main.c $(BUILD)/libmmkit-arena.a $(FLAGS_MK)
 -include $(EX_ARENA).d
 
 examples: $(EX_ARENA)
+
+# examples/policy: replacement policies for `mmkit replay --policy FILE`, with
+# the command's own view of src/.
+EX_POLICY := $(patsubst examples/policy/%.c,$(BUILD)/examples/%.so,$(wildcard examples/policy/*.c))
+$(BUILD)/examples/%.so: examples/policy/%.c $(FLAGS_MK)
+	@mkdir -p $(@D)
+	$(SAY) "  SO $@"
+	$(Q)$(CC) $(STD) $(WARN) $(CFLAGS_release) $(INC) -Iport/sim -fPIC -shared -MMD -MP -MF $@.d -o $@ $<
+-include $(EX_POLICY:=.d)
+
+examples: $(EX_POLICY)

@@ -50,7 +50,7 @@ $(BUILD)/$(1)/liblab.a: $$(filter-out %/main.o,$$(LABOBJS_$(1)))
 	$$(Q)$$(AR) rcs $$@ $$^
 $(BUILD)/$(1)/mmkit: $$(LABOBJS_$(1)) $(BUILD)/$(1)/libmm-sim.a
 	$$(SAY) "  LD $$@"
-	$$(Q)$$(CC) $$(LDFLAGS_$(1)) -o $$@ $$(LABOBJS_$(1)) $(BUILD)/$(1)/libmm-sim.a $$(LAB_LIBS)
+	$$(Q)$$(CC) $$(LDFLAGS_$(1)) -rdynamic -o $$@ $$(LABOBJS_$(1)) $(BUILD)/$(1)/libmm-sim.a $$(LAB_LIBS)
 -include $$(LABOBJS_$(1):.o=.d)
 endef
 $(foreach v,$(VARIANTS),$(eval $(call lab_rules,$(v))))
