@@ -177,7 +177,9 @@ int ext2_sync_meta(struct ext2_fs *fs, bool counts)
 		if (!err)
 			err = err2;
 	}
-	return err;
+	/* Data was waited for by the caller: nothing is kept back now. */
+	err2 = bdev_flush(fs->bdev);
+	return err ? err : err2;
 }
 
 /* ---- checking what is mounted ----------------------------------------------

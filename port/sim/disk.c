@@ -42,6 +42,9 @@ struct port_bdev {
 	struct port_bdev *channels; /* whose channels it uses */
 	void (*fill)(void *arg, u64 page, void *view);
 	void *fill_arg;
+	void (*watch)(void *arg, enum port_bio_op op, u64 page,
+		      const void *bytes);
+	void *watch_arg;
 	u64 fill_bytes; /* what lies behind was never filled */
 	u8 *seen;	/* with fill: bit per page that was moved */
 	u64 seen_room;	/* pages */
@@ -162,6 +165,16 @@ static int check_bio(const struct port_bdev *d, const struct port_bio *bio)
 	return 0;
 }
 
+/* BIO was done. */
+static void tell_watch(struct port_bdev *d, const struct port_bio *bio)
+{
+	if (bio->op == PORT_BIO_FLUSH)
+		d->watch(d->watch_arg, bio->op, 0, NULL);
+	for (u32 i = 0; bio->op == PORT_BIO_WRITE && i < bio->nr_pages; i++)
+		d->watch(d->watch_arg, bio->op, bio->sector / PAGE_SECTORS + i,
+			 sim_phys(PFN_PHYS(bio->pfn[i])));
+}
+
 /* Do what BIO asks; 0 or a negative errno. */
 static int transfer(struct port_bdev *d, struct port_bio *bio)
 {
@@ -175,6 +188,8 @@ static int transfer(struct port_bdev *d, struct port_bio *bio)
 	for (i = 0; bio->op != PORT_BIO_FLUSH && i < bio->nr_pages && !err; i++)
 		err = move_page(d, bio->op, sim_phys(PFN_PHYS(bio->pfn[i])),
 				off + i * PAGE_SIZE);
+	if (d->watch && !err)
+		tell_watch(d, bio);
 	d->stats.errors += err != 0;
 	return err;
 }
@@ -402,6 +417,15 @@ void sim_disk_fail(struct port_bdev *disk, const struct sim_disk_fault *rule)
 	disk->matched = 0;
 	if (rule)
 		disk->fault = *rule;
+}
+
+void sim_disk_watch(struct port_bdev *disk,
+		    void (*fn)(void *arg, enum port_bio_op op, u64 page,
+			       const void *bytes),
+		    void *arg)
+{
+	disk->watch = fn;
+	disk->watch_arg = arg;
 }
 
 void sim_disk_stats(const struct port_bdev *disk, struct sim_disk_stats *out)

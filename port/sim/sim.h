@@ -304,6 +304,16 @@ struct sim_disk_fault {
 	int error;	    /* status: -EIO, -ENOSPC */
 };
 
+/*
+ * sim_disk_watch: FN(ARG, op, page, bytes) for each page that is written, at
+ * the moment it is, and for each flush (bytes NULL); NULL: no more. It must not
+ * block.
+ */
+void sim_disk_watch(struct port_bdev *disk,
+		    void (*fn)(void *arg, enum port_bio_op op, u64 page,
+			       const void *bytes),
+		    void *arg);
+
 /* sim_disk_fail: install RULE, replacing any; NULL: none. */
 void sim_disk_fail(struct port_bdev *disk, const struct sim_disk_fault *rule);
 

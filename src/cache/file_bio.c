@@ -154,3 +154,30 @@ bool file_page_within(struct page *page, u64 isize)
 	page_unmap(page, view);
 	return true;
 }
+
+/* ---- what the disk keeps back ----------------------------------------------
+ */
+
+static void flush_end(struct port_bio *bio)
+{
+	complete(bio->private);
+}
+
+int bdev_flush(struct port_bdev *bdev)
+{
+	/* As for a write: one is always to be had. */
+	struct port_bio *bio = file_bio_get(bdev, PORT_BIO_WRITE, GFP_NOFS);
+	struct completion done;
+	int err;
+
+	init_completion(&done);
+	bio->op = PORT_BIO_FLUSH;
+	bio->sector = 0;
+	bio->end_io = flush_end;
+	bio->private = &done;
+	port_bio_submit(bio);
+	wait_for_completion(&done);
+	err = bio->status;
+	file_bio_put(bio);
+	return err;
+}

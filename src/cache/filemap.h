@@ -556,6 +556,12 @@ int file_bio_init(void) MM_MUST_CHECK;
 struct port_bio *file_bio_get(struct port_bdev *bdev, enum port_bio_op op,
 			      gfp_t gfp);
 void file_bio_put(struct port_bio *bio);
+
+/*
+ * bdev_flush: what BDEV has ended writing survives the loss of power from now
+ * on. 0, or the device's error: then nobody knows. May sleep; needs no memory.
+ */
+int bdev_flush(struct port_bdev *bdev) MM_MUST_CHECK;
 bool file_bio_is_reserve(const struct port_bio *bio);
 /* file_bio_fits: a page at SECTOR may be added to BIO, which has some. */
 bool file_bio_fits(const struct port_bio *bio, u64 sector);

@@ -17,6 +17,8 @@
  *    FF-1  Pages below i_size lie on the device; whole pages behind i_size are
  *          zero, and are not read.
  *    FF-2  Bytes behind i_size in the last page never reach the device.
+ *    FF-3  When fsync(2) has returned, the device was told to keep nothing
+ *          back.
  *
  * 5. Failure. A write needs no memory (file_bio.c). A read without fails.
  *
@@ -401,7 +403,17 @@ static const struct address_space_operations flat_aops = {
 	.bmap = flat_bmap,
 };
 
+/* As f_op->fsync. */
+static int flat_fsync(struct file *file, u64 start, u64 end, bool datasync)
+{
+	int err = generic_file_fsync(file, start, end, datasync);
+	int err2 = bdev_flush(flatfile_bdev(file->f_mapping->host));
+
+	return err ? err : err2;
+}
+
 static const struct file_operations flat_fops = {
+	.fsync = flat_fsync,
 	.write_iter = flat_write_iter,
 	.fallocate = flat_fallocate,
 };

@@ -20,6 +20,9 @@
  *    victim's and the one at its limit has memory.oom.group set, all in the
  *    highest such go with the victim.
  *
+ *    An allocation that is limited to some nodes (MPOL_BIND) takes nobody who
+ *    is bound to others.
+ *
  * 3. Failure. A group that has nobody to kill is told so: the charge fails. If
  *    there are user tasks but none may be killed, and no victim's space is on
  *    its way out (it has ten seconds for that), the machine is
@@ -38,6 +41,7 @@
 #include "base/trace_ring.h"
 #include "cache/swap.h"
 #include "memcg/memcg.h"
+#include "phys/mempolicy.h"
 #include "phys/vmstat.h"
 #include "policy/policy.h"
 #include "space/space.h"
@@ -87,6 +91,7 @@ struct oom_choice {
 	struct memcg *together; /* who dies with the victim; a reference */
 	struct mm_task *victim; /* only compared once the lock is dropped */
 	struct mm_struct *mm;	/* the victim's, with a reference */
+	nodemask_t nodes;	/* that the allocation is limited to */
 	u64 points;
 	s32 pid;
 	s16 oom_score_adj;
@@ -120,6 +125,16 @@ static bool task_below(const struct mm_task *task, const struct memcg *root)
 	return below;
 }
 
+/* Can TASK have pages on the nodes that memory is wanted from? Its policy is
+ * another's: a slot that is never freed, read as it is. */
+static bool task_on_nodes(const struct mm_task *task, nodemask_t nodes)
+{
+	const struct mempolicy *pol = READ_ONCE(task->mempolicy);
+
+	return !pol || READ_ONCE(pol->mode) != MPOL_BIND ||
+	       (READ_ONCE(pol->nodes) & nodes) != 0;
+}
+
 static bool choose_one(struct mm_task *task, void *arg)
 {
 	struct oom_choice *c = arg;
@@ -139,6 +154,8 @@ static bool choose_one(struct mm_task *task, void *arg)
 		c->victim_pending = true;
 		return true;
 	}
+	if (!task_on_nodes(task, c->nodes))
+		points = 0;
 	if (points > c->points) {
 		c->points = points;
 		c->victim = task;
@@ -202,11 +219,86 @@ static void dump_header(const struct oom_choice *c, gfp_t gfp,
 	if (c->root)
 		dump_group(c->root);
 	else
-		show_free_areas(NODE_MASK_ALL);
+		show_free_areas(c->nodes);
+	if (!READ_ONCE(policy_sys.oom_dump_tasks))
+		return;
 	pr_info("Tasks state (memory values in pages):\n");
 	pr_info("[  pid  ] total_vm      rss pgtables_bytes swapents "
 		"oom_score_adj name\n");
 	task_for_each(dump_task, c->root);
+}
+
+enum constraint { CONSTRAINT_NONE, CONSTRAINT_POLICY, CONSTRAINT_MEMCG };
+
+/* Does the allocation lack memory of some nodes or of a group only? */
+static enum constraint constrained(const struct oom_choice *c)
+{
+	if (c->root)
+		return CONSTRAINT_MEMCG;
+	for (int nid = 0; nid < MM_MAX_NODES; nid++) {
+		const pg_data_t *pgdat = NODE_DATA(nid);
+
+		if (pgdat && pgdat->node_present_pages &&
+		    !(c->nodes & NODE_MASK(nid)))
+			return CONSTRAINT_POLICY;
+	}
+	return CONSTRAINT_NONE;
+}
+
+/* NODES as a list: "0-1,3"; "(null)": all of them. */
+static void nodes_text(nodemask_t nodes, bool all, char *buf, size_t size)
+{
+	struct seq_buf s;
+
+	seq_buf_init(&s, buf, size - 1);
+	for (int i = 0, end; i < MM_MAX_NODES && !all; i = end + 1) {
+		end = i;
+		if (!(nodes & NODE_MASK(i)))
+			continue;
+		while (end + 1 < MM_MAX_NODES && (nodes & NODE_MASK(end + 1)))
+			end++;
+		seq_printf(&s, "%s%d", s.len ? "," : "", i);
+		if (end > i)
+			seq_printf(&s, "-%d", end);
+	}
+	if (all)
+		seq_puts(&s, "(null)");
+	buf[s.len] = 0;
+}
+
+/* The line that programs read. */
+static void report_constraint(const struct oom_choice *c)
+{
+	static const char *const names[] = {"CONSTRAINT_NONE",
+					    "CONSTRAINT_MEMORY_POLICY",
+					    "CONSTRAINT_MEMCG"};
+	enum constraint why = constrained(c);
+	nodemask_t online = 0;
+	char nodes[64], mems[64];
+	pg_data_t *pgdat;
+
+	for_each_online_pgdat(pgdat) online |= NODE_MASK(pgdat->node_id);
+	nodes_text(c->nodes, why != CONSTRAINT_POLICY, nodes, sizeof(nodes));
+	nodes_text(online, false, mems, sizeof(mems));
+	pr_info("oom-kill:constraint=%s,nodemask=%s,cpuset=/,mems_allowed=%s%s,"
+		"task=%s,pid=%d\n",
+		names[why], nodes, mems, c->root ? "" : ",global_oom", c->comm,
+		c->pid);
+}
+
+/* vm.panic_on_oom: 1: unless only some nodes or a group lack; 2: always. */
+static void panic_if_wanted(const struct oom_choice *c, gfp_t gfp,
+			    unsigned int order)
+{
+	u32 mode = READ_ONCE(policy_sys.panic_on_oom);
+
+	if (!mode || (mode != 2 && constrained(c) != CONSTRAINT_NONE))
+		return;
+	dump_header(c, gfp, order);
+	port_panic(mode == 2 ? "Out of memory: compulsory panic_on_oom is "
+			       "enabled"
+			     : "Out of memory: system-wide panic_on_oom is "
+			       "enabled");
 }
 
 /* The report's last line, kept for whoever asks how the run ended. */
@@ -272,6 +364,7 @@ static void oom_kill(const struct oom_choice *c)
 
 	mm_oom_victim(mm);
 	policy_sys.last_kill_ns = port_now_ns();
+	report_constraint(c);
 	report_kill(c);
 	trace_emit(OOM_KILL, (u64)c->pid, c->points, mm->total_vm,
 		   mm_counter_get(mm, MM_ANONPAGES));
@@ -339,10 +432,20 @@ static bool victims_leaving(void)
 	       port_now_ns() - policy_sys.last_kill_ns < VICTIM_NS;
 }
 
+/* vm.oom_kill_allocating_task: who asks goes, if it may be killed at all. */
+static bool may_take_me(const struct oom_choice *c)
+{
+	const struct mm_task *me = port_current();
+
+	return me->mm && me->mm != c->init_mm && badness(me, c->root) &&
+	       task_below(me, c->root) && task_on_nodes(me, c->nodes);
+}
+
 static bool oom_locked(struct memcg *root, gfp_t gfp, unsigned int order,
 		       const struct alloc_context *ac)
 {
-	struct oom_choice c = {.root = root};
+	struct oom_choice c = {.root = root,
+			       .nodes = ac ? ac->nodemask : NODE_MASK_ALL};
 
 	/* The last victim's task may have left its space already, while its
 	 * pages are still being given back: wait for them. */
@@ -352,7 +455,11 @@ static bool oom_locked(struct memcg *root, gfp_t gfp, unsigned int order,
 	if (memory_came(root, ac, order))
 		return true;
 	task_for_each(find_init, &c);
+	panic_if_wanted(&c, gfp, order);
 	task_for_each(choose_one, &c);
+	if (READ_ONCE(policy_sys.oom_kill_allocating_task) &&
+	    !c.victim_pending && may_take_me(&c))
+		c.victim = port_current();
 	if (c.victim_pending || (!c.victim && victims_leaving()))
 		return true;
 	if (!c.victim) {

@@ -24,6 +24,8 @@ struct policy_state {
 	struct mm_struct *reap_mm;     /* (oom_lock) next for the reaper */
 	bool stop;		       /* daemons must end; read anywhere */
 	u32 dirty_writeback_centisecs; /* tunable: the flusher's round */
+	/* tunables, as Linux's of these names */
+	u32 panic_on_oom, oom_kill_allocating_task, oom_dump_tasks;
 	struct port_thread *reaper, *flusher;
 	wait_queue_head_t reaper_wait;
 	char last_oom[192]; /* (oom_lock) the last kill in one line */

@@ -283,6 +283,7 @@ void policy_init(void)
 	mutex_init(&policy_sys.oom_lock, LOCK_CLASS_OOM);
 	init_waitqueue_head(&policy_sys.reaper_wait);
 	policy_sys.dirty_writeback_centisecs = 500;
+	policy_sys.oom_dump_tasks = 1;
 	page_alloc_set_pressure_ops(&pressure);
 	memcg_set_ops(&group_ops);
 }

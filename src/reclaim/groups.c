@@ -50,8 +50,12 @@ u64 scan_size(const struct lruvec *lruvec, enum lru_list lru,
 
 bool scan_may_swap(const struct lruvec *lruvec, const struct scan_control *sc)
 {
-	if (!sc->may_swap || !get_nr_swap_pages())
+	if (!sc->may_swap)
 		return false;
+	/* No slot is left, but many pages have theirs. */
+	if (!get_nr_swap_pages())
+		return node_page_state(lruvec->pgdat, NR_SWAPCACHE) >
+		       SWAP_CLUSTER_MAX;
 	return !lruvec->group || memcg_swap_left(memcg_of(lruvec->group), 1);
 }
 

@@ -443,6 +443,9 @@ u64 shrink_page_list(struct page_list *list, pg_data_t *pgdat,
 			page_list_add(&freed, page);
 			continue;
 		}
+		/* It stays: slots are too few to keep one for it. */
+		if (v == ACTIVATE && PageSwapCache(page) && vm_swap_full())
+			(void)try_to_free_swap(page);
 		/* What a mapping locks meanwhile is for no list of ours. */
 		if (v == ACTIVATE && !PageMlocked(page)) {
 			SetPageActive(page);

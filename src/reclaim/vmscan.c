@@ -72,11 +72,14 @@ u64 zone_reclaimable_pages(const struct zone *zone)
 {
 	u64 n = zone_page_state(zone, NR_ZONE_INACTIVE_FILE) +
 		zone_page_state(zone, NR_ZONE_ACTIVE_FILE);
+	u64 anon = zone_page_state(zone, NR_ZONE_INACTIVE_ANON) +
+		   zone_page_state(zone, NR_ZONE_ACTIVE_ANON);
 
-	if (get_nr_swap_pages() > 0)
-		n += zone_page_state(zone, NR_ZONE_INACTIVE_ANON) +
-		     zone_page_state(zone, NR_ZONE_ACTIVE_ANON);
-	return n;
+	/* Who has a slot needs none, also when they are all taken. */
+	if (!get_nr_swap_pages())
+		anon = min(anon,
+			   node_page_state(zone->zone_pgdat, NR_SWAPCACHE));
+	return n + anon;
 }
 
 u64 shrink_node_slabs(pg_data_t *pgdat, struct scan_control *sc)

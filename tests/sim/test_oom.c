@@ -3,6 +3,9 @@
 #include "policy/policy.h"
 #include "sim_machine.h"
 
+#include <mmkit/mempolicy.h>
+#include <mmkit/sysctl.h>
+
 #define P(n) ((u64)(n) << PAGE_SHIFT)
 
 struct user {
@@ -10,8 +13,9 @@ struct user {
 	u64 pages, rounds;
 	s16 adj;
 	const struct user *until; /* process 1, which lives on until it ended */
-	int signal; /* what it ended with */
-	u64 done;   /* pages written */
+	int signal;		  /* what it ended with */
+	u64 done;		  /* pages written */
+	u64 bind;		  /* nodes that it is bound to; 0: none */
 	s32 pid;
 	struct mm_struct
 		*shared; /* runs in this space, not in one of its own */
@@ -53,6 +57,8 @@ static void user_thread(void *arg)
 	task->oom_score_adj = u->adj;
 	task->flags |= u->until ? PF_INIT : 0;
 	u->pid = task->pid;
+	if (u->bind)
+		CHECK_EQ(do_set_mempolicy(MPOL_BIND, u->bind), 0);
 	mm_task_attach(task, mm);
 	if (!u->shared)
 		mm_put(mm);
@@ -61,6 +67,7 @@ static void user_thread(void *arg)
 	do
 		u->signal = use_memory(u, (uva_t)at);
 	while (u->until && !u->signal && !READ_ONCE(u->until->signal));
+	CHECK_EQ(do_set_mempolicy(MPOL_DEFAULT, 0), 0);
 	mm_task_exit(task);
 	mm_task_unregister(task);
 }
@@ -264,7 +271,8 @@ static void several(void **state)
 }
 
 /* ---- a victim that does not go by itself
- * --------------------------------------------------------------------------- */
+ * ---------------------------------------------------------------------------
+ */
 
 struct sleeper {
 	u64 pages, ns;
@@ -365,6 +373,67 @@ static void a_victim_has_time(void **state)
 	TM_RUN(busy_body, .mem = 6UL << 20, .seed = 2, .cpus = 2);
 }
 
+/* ---- what the operator wants -----------------------------------------------
+ */
+
+/* Who asks is taken, not the largest; without the table of tasks. */
+static int asker_body(void *arg)
+{
+	struct user users[2] = {
+		{.name = "large", .pages = ram_pages() / 2, .rounds = 8},
+		{.name = "asker", .pages = 2 * ram_pages(), .rounds = 1},
+	};
+
+	(void)arg;
+	CHECK_EQ(mm_sysctl_set("vm.oom_kill_allocating_task", "1"), 0);
+	CHECK_EQ(mm_sysctl_set("vm.oom_dump_tasks", "0"), 0);
+	start(&users[0], 0);
+	port_park(30 * 1000 * 1000);
+	users[1].adj = -900; /* far less bad than the other */
+	start(&users[1], 0);
+	port_thread_join(users[0].thread);
+	port_thread_join(users[1].thread);
+	CHECK_EQ(users[0].signal, 0);
+	CHECK_EQ(users[1].signal, MM_SIGKILL);
+	CHECK(!tm_logged("Tasks state"));
+	CHECK(tm_logged("oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),"
+			"cpuset=/,mems_allowed=0,global_oom,task="));
+	return 0;
+}
+
+/* Memory of node 1 alone is wanted: who is bound to node 0 is no help. */
+static int bound_body(void *arg)
+{
+	struct user users[2] = {
+		{.name = "on0",
+		 .pages = ram_pages() * 2 / 5,
+		 .rounds = 6,
+		 .bind = 1},
+		{.name = "on1", .pages = ram_pages(), .rounds = 1, .bind = 2},
+	};
+
+	(void)arg;
+	start(&users[0], 0);
+	port_park(20 * 1000 * 1000);
+	users[1].adj = -300;
+	start(&users[1], 1);
+	port_thread_join(users[0].thread);
+	port_thread_join(users[1].thread);
+	CHECK_EQ(users[0].signal, 0);
+	CHECK_EQ(users[1].signal, MM_SIGKILL);
+	CHECK(tm_logged("oom-kill:constraint=CONSTRAINT_MEMORY_POLICY,"
+			"nodemask=1,cpuset=/,mems_allowed=0-1,global_oom,"
+			"task=on1"));
+	return 0;
+}
+
+static void operator_says(void **state)
+{
+	(void)state;
+	TM_RUN(asker_body, .mem = 6UL << 20);
+	TM_RUN(bound_body, .mem = 12UL << 20, .cpus = 2, .nodes = 2);
+}
+
 /* Who asks late, when there is memory again, kills nobody. */
 static int late_body(void *arg)
 {
@@ -426,6 +495,7 @@ int main(void)
 		cmocka_unit_test(several),
 		cmocka_unit_test(locked_memory_is_reaped),
 		cmocka_unit_test(a_victim_has_time),
+		cmocka_unit_test(operator_says),
 		cmocka_unit_test(memory_came_back),
 		cmocka_unit_test(kernel_only),
 	};
