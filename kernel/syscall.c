@@ -19,6 +19,7 @@
 #include "base/printk.h"
 #include "base/seqbuf.h"
 #include "base/string.h"
+#include "memcg/memcg.h"
 #include "syscall_names.h"
 #include "task/task_priv.h"
 #include "vfs.h"
@@ -148,6 +149,7 @@ void kernel_syscall(struct pt_regs *regs)
 	if (unlikely(READ_ONCE(syscall_sys.trace)))
 		trace(regs, &s, ret);
 	regs->rax = (u64)ret;
+	memcg_return();
 	if (is_restart(ret) || signal_pending(t) || t->restore_blocked)
 		exit_work(regs, true);
 	regs->orig_rax = (u64)-1;

@@ -61,8 +61,11 @@ s64 memcg_read(u16 id, const char *file, char *buf, size_t len);
 int memcg_write(u16 id, const char *file, const char *text);
 
 /* memcg_file: names of the files by number, from 0; NULL after the last.
- * *ROOT: the root has it. */
-const char *memcg_file(u32 i, bool *root, bool *writable);
+ * *FLAGS: can it be read, and written; does the root have it? Any context. */
+#define MEMCG_FILE_READ	 0x1u
+#define MEMCG_FILE_WRITE 0x2u
+#define MEMCG_FILE_ROOT	 0x4u
+const char *memcg_file(u32 i, u32 *flags);
 
 /* memcg_parent: the group above ID; 0 for the root itself. -ENOENT. */
 int memcg_parent(u16 id);

@@ -15,6 +15,7 @@
 #include <mmkit/report.h>
 
 #include "base/string.h"
+#include "procfs/cgroup.h"
 #include "procfs/procfs.h"
 #include "procfs/procfs_state.h"
 #include "syscall.h"
@@ -170,6 +171,7 @@ int procfs_init(void)
 		(struct vfs_fstype){.name = "sysfs", .mount = sysfs_mount};
 	vfs_register_fs(&proc_sys.types[0]);
 	vfs_register_fs(&proc_sys.types[1]);
+	cgroup_init();
 	loadavg_start();
 	return 0;
 }
@@ -177,4 +179,5 @@ int procfs_init(void)
 void procfs_exit(void)
 {
 	loadavg_stop();
+	cgroup_exit();
 }

@@ -17,6 +17,7 @@
  * References: proc(5); Linux documentation, filesystems/proc.
  */
 #include "procfs/proc_task.h"
+#include "procfs/cgroup.h"
 
 #include <mmkit/mm.h>
 #include <mmkit/mman.h>
@@ -376,6 +377,18 @@ static int show_oom_score(const struct pnode *n, struct seq_buf *out)
 	return 0;
 }
 
+static int show_cgroup(const struct pnode *n, struct seq_buf *out)
+{
+	struct task *t = pkey_task(&n->key);
+	int err;
+
+	if (!t)
+		return -ESRCH;
+	err = cgroup_show_task(t, out);
+	task_put(t);
+	return err;
+}
+
 /* ---- links -----------------------------------------------------------------
  */
 
@@ -518,6 +531,7 @@ static int show_mountinfo(const struct pnode *n, struct seq_buf *out)
 		 .show = show_oom_adj,                                       \
 		 .write = write_oom_adj},                                    \
 		TEXT("oom_score", show_oom_score),                           \
+		TEXT("cgroup", show_cgroup),                                 \
 		{.name = "exe",                                              \
 		 .mode = S_IFLNK | 0777,                                     \
 		 .readlink = readlink_exe,                                   \

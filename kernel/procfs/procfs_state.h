@@ -1,17 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * procfs_state.h - all that /proc keeps itself: the load averages.
+ * procfs_state.h - all that /proc keeps itself: the load averages, names of
+ * control groups.
  */
 #ifndef KERNEL_PROCFS_STATE_H
 #define KERNEL_PROCFS_STATE_H
 
+#include "base/list.h"
+#include "base/mutex.h"
 #include "machine.h"
 #include "vfs.h"
 
 struct procfs_state {
 	u64 load[3]; /* (A) 1/65536 */
 	struct machine_timer load_timer;
-	struct vfs_fstype types[2]; /* proc, sysfs */
+	struct vfs_fstype types[3]; /* proc, sysfs, cgroup2 */
+	struct mutex cgroup_lock;
+	struct list_head cgroups; /* (cgroup_lock) by age: parents first */
+	bool cgroup_root_control; /* (cgroup_lock) as cgroup.control */
 };
 extern struct procfs_state proc_sys;
 

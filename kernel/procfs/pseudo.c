@@ -355,6 +355,38 @@ static int pseudo_lookup(struct vnode *v, const char *name, u32 len,
 	return 0;
 }
 
+static int pseudo_create(struct vnode *v, const char *name, u32 len, u32 mode,
+			 u32 rdev, struct vnode **out)
+{
+	const struct pnode *dir = pnode_of(v);
+	char word[PNAME_MAX];
+	int err;
+
+	(void)rdev;
+	if (!dir->e->dir->make || !S_ISDIR(mode))
+		return S_ISREG(mode) ? -EACCES : -EPERM;
+	if (len >= sizeof(word))
+		return -ENAMETOOLONG;
+	mm_memcpy(word, name, len);
+	word[len] = '\0';
+	err = dir->e->dir->make(&dir->key, word);
+	return err ? err : pseudo_lookup(v, name, len, out);
+}
+
+static int pseudo_rmdir(struct vnode *v, const char *name, u32 len,
+			struct vnode *victim)
+{
+	const struct pnode *dir = pnode_of(v);
+	char word[PNAME_MAX];
+
+	(void)victim;
+	if (!dir->e->dir->remove || len >= sizeof(word))
+		return -EPERM;
+	mm_memcpy(word, name, len);
+	word[len] = '\0';
+	return dir->e->dir->remove(&dir->key, word);
+}
+
 static bool pseudo_revalidate(struct vnode *dir, struct vnode *v)
 {
 	(void)dir;
@@ -451,6 +483,8 @@ static const struct vnode_ops pseudo_link_ops = {
 
 static const struct vnode_ops pseudo_vnode_ops = {
 	.lookup = pseudo_lookup,
+	.create = pseudo_create,
+	.rmdir = pseudo_rmdir,
 	.revalidate = pseudo_revalidate,
 	.readlink = pseudo_readlink,
 	.readdir = pseudo_readdir,
@@ -479,11 +513,14 @@ static int pseudo_sync(struct vfs_sb *vsb)
 
 static void pseudo_statfs(struct vfs_sb *vsb, struct vfs_statfs *out)
 {
-	bool proc = vsb->type[0] == 'p';
+	u64 magic = 0x62656572;
 
-	*out = (struct vfs_statfs){.type = proc ? 0x9fa0 : 0x62656572,
-				   .bsize = PAGE_SIZE,
-				   .namelen = NAME_MAX};
+	if (vsb->type[0] == 'p')
+		magic = 0x9fa0;
+	else if (vsb->type[0] == 'c')
+		magic = 0x63677270;
+	*out = (struct vfs_statfs){
+		.type = magic, .bsize = PAGE_SIZE, .namelen = NAME_MAX};
 }
 
 static const struct vfs_sb_ops pseudo_sb_ops = {

@@ -73,6 +73,10 @@ struct pdir {
 	 * *CURSOR is behind it then. NULL: no more. */
 	const struct pentry *(*next)(const struct pkey *key, u64 *cursor,
 				     char *name);
+	/* Directories that users make and remove here, found by FIND. NULL:
+	 * -EPERM. 0, -errno. */
+	int (*make)(const struct pkey *key, const char *name);
+	int (*remove)(const struct pkey *key, const char *name);
 };
 
 #define PDIR(table, ...)                                                   \

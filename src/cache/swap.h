@@ -63,7 +63,7 @@ struct swap_info {
 	char *name;	    /* its path, ours; NULL: the device's name */
 	struct swap_extent *extents; /* of a file, by start; constant */
 	u32 nr_extents;
-	u16 **map;		/* (S) chunks of SWAP_MAP_PER_CHUNK words */
+	u16 **map;   /* (S) chunks of SWAP_MAP_PER_CHUNK words */
 	u16 **owner; /* (S) likewise: the group that each slot is charged to */
 	struct swap_more *more; /* (S) counts that went beyond their words */
 	u16 *cluster_count;	/* (S) slots taken in each cluster */
@@ -236,8 +236,8 @@ void swapcache_free(swp_entry_t entry);
 /* swap_slot_owner: the group that ENTRY's slot, taken, is charged to. */
 u16 swap_slot_owner(swp_entry_t entry);
 
-/* swap_slot_charge: ENTRY's slot, fresh, is the group's from now on. 0, -ENOMEM:
- * the group is at its memory.swap.max. Until the slot is free. */
+/* swap_slot_charge: ENTRY's slot, fresh, is the group's from now on. 0,
+ * -ENOMEM: the group is at its memory.swap.max. Until the slot is free. */
 int swap_slot_charge(swp_entry_t entry, u16 group) MM_MUST_CHECK;
 
 /* swap_count: entries that refer to ENTRY now, 2^32 - 1 at most. */

@@ -383,14 +383,15 @@ static const struct memcg_file {
 	{"memory.pressure", FILE_ROOT, show_pressure, NULL, NULL},
 };
 
-const char *memcg_file(u32 i, bool *root, bool *writable)
+const char *memcg_file(u32 i, u32 *flags)
 {
 	const struct memcg_file *f = &memcg_files[i];
 
 	if (i >= ARRAY_SIZE(memcg_files))
 		return NULL;
-	*root = (f->flags & FILE_ROOT) != 0;
-	*writable = f->write || f->write_text;
+	*flags = (f->show ? MEMCG_FILE_READ : 0) |
+		 (f->write || f->write_text ? MEMCG_FILE_WRITE : 0) |
+		 (f->flags & FILE_ROOT ? MEMCG_FILE_ROOT : 0);
 	return f->name;
 }
 

@@ -436,13 +436,77 @@ static void task_files_(void **state)
 	FS_RUN(task_body);
 }
 
+/* ---- control groups --------------------------------------------------------
+ */
+
+static int cgroup_body(void *arg)
+{
+	(void)arg;
+	mount_both();
+	CHECK_EQ(MKDIR("/cg", 0755), 0);
+	CHECK_EQ(MOUNT("none", "/cg", "cgroup2", 0, ""), 0);
+	has("/cg/cgroup.controllers", "memory\n");
+	has("/cg/cgroup.procs", "1\n");
+	has("/cg/memory.stat", "anon ");
+	has("/proc/self/cgroup", "0::/\n");
+	CHECK_EQ(slurp("/cg/memory.max", 10), -ENOENT);
+	CHECK_EQ(OPEN("/cg/new", 0101, 0644), -EACCES);
+	/* No files of memory before the directory above has it on. */
+	CHECK_EQ(MKDIR("/cg/a", 0755), 0);
+	CHECK_EQ(MKDIR("/cg/a", 0755), -EEXIST);
+	CHECK_EQ(slurp("/cg/a/memory.max", 10), -ENOENT);
+	CHECK_EQ(slurp("/cg/a/cgroup.controllers", 10), 1);
+	CHECK_EQ(put("/cg/a/cgroup.subtree_control", "+memory"), -ENOENT);
+	CHECK_EQ(put("/cg/cgroup.subtree_control", "+cpu"), -EINVAL);
+	CHECK_EQ(put("/cg/cgroup.subtree_control", "+memory\n"), 8);
+	has("/cg/a/memory.max", "max\n");
+	has("/cg/a/cgroup.events", "populated 0\n");
+	CHECK_EQ(put("/cg/a/memory.max", "8M\n"), 3);
+	has("/cg/a/memory.max", "8388608\n");
+	CHECK_EQ(put("/cg/a/memory.max", "much"), -EINVAL);
+	CHECK_EQ(slurp("/cg/a/memory.reclaim", 10), -EINVAL);
+	CHECK_EQ(MKDIR("/cg/a/memory.max", 0755), -EEXIST);
+	/* Who is in it. */
+	CHECK_EQ(MKDIR("/cg/a/b", 0755), 0);
+	CHECK_EQ(put("/cg/a/b/cgroup.procs", "4711"), -ESRCH);
+	CHECK_EQ(put("/cg/a/b/cgroup.procs", "x"), -EINVAL);
+	CHECK_EQ(put("/cg/a/b/cgroup.procs", "0\n"), 2);
+	has("/proc/self/cgroup", "0::/a/b\n");
+	has("/cg/a/b/cgroup.procs", "1\n");
+	CHECK_EQ(slurp("/cg/cgroup.procs", 10), 0);
+	has("/cg/a/cgroup.events", "populated 1\n");
+	CHECK_EQ(RMDIR("/cg/a/b"), -EBUSY);
+	CHECK_EQ(RMDIR("/cg/a"), -EBUSY);
+	/* Processes, or controllers for those below: not both. */
+	CHECK_EQ(put("/cg/a/b/cgroup.subtree_control", "+memory"), -ENOENT);
+	CHECK_EQ(put("/cg/a/cgroup.subtree_control", "+memory"), 7);
+	CHECK_EQ(put("/cg/a/b/cgroup.subtree_control", "+memory"), -EBUSY);
+	CHECK_EQ(put("/cg/a/cgroup.procs", "1"), -EBUSY);
+	has("/cg/a/b/memory.events", "oom_kill 0\n");
+	files_seen = 0;
+	CHECK_EQ(put("/cg/cgroup.procs", "1"), 1);
+	has("/proc/1/cgroup", "0::/\n");
+	CHECK_EQ(RMDIR("/cg/a/b"), 0);
+	CHECK_EQ(slurp("/cg/a/b/cgroup.procs", 10), -ENOENT);
+	CHECK_EQ(RMDIR("/cg/a"), 0);
+	CHECK_EQ(RMDIR("/cg/a"), -ENOENT);
+	umount_one_of("/cg");
+	umount_both();
+	return 0;
+}
+
+static void cgroups(void **state)
+{
+	(void)state;
+	FS_RUN(cgroup_body);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(trees),
-		cmocka_unit_test(system_files),
-		cmocka_unit_test(sysctls),
-		cmocka_unit_test(task_files_),
+		cmocka_unit_test(trees),   cmocka_unit_test(system_files),
+		cmocka_unit_test(sysctls), cmocka_unit_test(task_files_),
+		cmocka_unit_test(cgroups),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
