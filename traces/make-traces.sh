@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: MIT
 # Makes the committed traces again: traces/make-traces.sh [NAME...]
 # Run it from the project's root; needs build/mmkit (or MMKIT=path), valgrind,
-# sqlite3, python3, perl, mawk, bzip2 and gcc. sqlite and perl take some minutes,
-# the others less than one or two. The results differ in details with the versions of the programs.
+# sqlite3, python3, mawk, bzip2 and gcc. sqlite takes some minutes, the
+# others less than one or two. The results differ in details with the
+# versions of the programs.
 set -eu
-all="sort python cc sqlite perl awk bzip2 merge"
+all="sort python cc sqlite awk bzip2 merge"
 MMKIT=${MMKIT:-build/mmkit}
 TEXT=/usr/share/common-licenses
+# shellcheck disable=SC2086 # words
 [ $# -gt 0 ] || set -- $all
 
 for name; do
@@ -28,10 +30,6 @@ for name; do
 	cc)
 		"$MMKIT" record -o "$out" --window 20000 -- \
 			gcc -O1 -Iinclude -c -o /dev/null lab/min.c ;;
-	perl)
-		"$MMKIT" record -o "$out" --window 40000 -- \
-			/usr/bin/perl traces/index.pl \
-			$TEXT/GPL-2 $TEXT/GPL-3 $TEXT/LGPL-2.1 ;;
 	awk)
 		"$MMKIT" record -o "$out" --window 5000 -- \
 			mawk -f traces/columns.awk $TEXT/GPL-1 $TEXT/GPL-2 \
