@@ -58,7 +58,7 @@ cat >"$work/file" <<'SH'
 mib=$1
 truncate -s 30M /holes; mkswap /holes >/dev/null 2>&1
 swapon /holes 2>/dev/null || echo "holes refused"
-dd if=/dev/zero of=/swapfile bs=4096 count=11000 2>/dev/null
+dd if=/dev/zero of=/swapfile bs=4096 count=16000 2>/dev/null
 mkswap /swapfile >/dev/null 2>&1; sync
 swapoff /dev/vd[bc] 2>/dev/null
 swapon /swapfile && echo "file on"
@@ -72,7 +72,7 @@ awk '$1 == "pswpin" { print ($2 > 200 ? "it swapped" : "it did not swap " $2) }'
 swapoff /swapfile && echo "file off"
 rm /swapfile && echo "removed"
 SH
-in_guest --disk 64M --mem "$(mem 40M 150M)" --swap 8M --add "$work/file" \
+in_guest --disk 96M --mem "$(mem 40M 150M)" --swap 8M --add "$work/file" \
 	--add "$top/build/guest/mmbench:/mmbench" -- \
 	busybox sh "$work/file" "$(mem 60 160)"
 for what in "holes refused" "file on" "shown /swapfile" "not written" \
