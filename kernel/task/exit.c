@@ -24,6 +24,7 @@
 #include "base/string.h"
 #include "event.h"
 #include "ktime.h"
+#include "memcg/memcg.h"
 #include "syscall.h"
 #include "task/task_priv.h"
 #include "vfs.h"
@@ -232,6 +233,8 @@ _Noreturn void do_exit(int code)
 	note_maxrss(t);
 	shm_task_exit(NULL, t->mt);
 	mm_task_exit(t->mt);
+	/* A dead process keeps nobody from removing its group. */
+	memcg_task_leave(t->mt);
 	exit_files(t);
 	if (last)
 		exit_process(t->proc);

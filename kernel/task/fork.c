@@ -232,7 +232,6 @@ static int copy_memory(struct birth *b)
 	}
 	mm_put(mm);
 	mt->oom_score_adj = b->parent->mt->oom_score_adj;
-	mt->group = b->parent->mt->group;
 	return 0;
 }
 
