@@ -80,7 +80,7 @@ static struct dentry *dget_locked(struct dentry *d)
 	    (d->flags & DENTRY_ON_LRU)) {
 		d->flags &= ~DENTRY_ON_LRU;
 		list_del_init(&d->lru);
-		fs_sys.nr_unused--;
+		WRITE_ONCE(fs_sys.nr_unused, fs_sys.nr_unused - 1);
 	}
 	return d;
 }
@@ -99,7 +99,7 @@ static void unlink_locked(struct dentry *d)
 	list_del_init(&d->sibling);
 	if (d->flags & DENTRY_ON_LRU) {
 		list_del_init(&d->lru);
-		fs_sys.nr_unused--;
+		WRITE_ONCE(fs_sys.nr_unused, fs_sys.nr_unused - 1);
 	}
 	fs_sys.nr_dentries--;
 }
@@ -155,7 +155,8 @@ static bool put_last(struct dentry *d)
 		} else {
 			d->flags |= DENTRY_ON_LRU;
 			list_add_tail(&d->lru, &fs_sys.lru);
-			fs_sys.nr_unused++;
+			WRITE_ONCE(fs_sys.nr_unused,
+				   fs_sys.nr_unused + 1);
 		}
 	}
 	spin_unlock(&fs_sys.dcache_lock);
@@ -234,7 +235,7 @@ static void link_locked(struct dentry *d, struct dentry *parent)
 static void hash_locked(struct dentry *d, u32 hash)
 {
 	d->hash = hash;
-	d->dirgen = READ_ONCE(d->parent->vnode->dirgen);
+	WRITE_ONCE(d->dirgen, READ_ONCE(d->parent->vnode->dirgen));
 	hlist_add_head(&d->in_hash, bucket(hash));
 }
 
@@ -381,7 +382,7 @@ void dentry_instantiate(struct dentry *d, struct vnode *vnode)
 	spin_lock(&fs_sys.dcache_lock);
 	mm_verify(!d->vnode);
 	WRITE_ONCE(d->vnode, vnode);
-	d->dirgen = d->parent->vnode->dirgen;
+	WRITE_ONCE(d->dirgen, READ_ONCE(d->parent->vnode->dirgen));
 	spin_unlock(&fs_sys.dcache_lock);
 }
 

@@ -132,10 +132,10 @@ static void keep_path(struct file *file)
 {
 	char *buf = kmem_cache_alloc(fs_sys.names_cache, GFP_KERNEL), *path;
 
-	file->f_path = file_dentry(file)->name;
+	/* Not the dentry's own text: a rename frees that. */
+	file->f_path = "?";
 	if (!buf)
 		return;
-	file->f_path = "?";
 	if (dentry_path(file_dentry(file), buf, PATH_MAX) >= 0) {
 		path = kstrdup(buf, GFP_KERNEL_ACCOUNT);
 		if (path) {

@@ -207,7 +207,7 @@ static void node_evict(struct vnode *v)
 	struct inode *inode = v->inode;
 
 	drop_names(n);
-	inode->i_nlink = 0;
+	WRITE_ONCE(inode->i_nlink, 0);
 	inode->i_vnode = NULL;
 	kfree(n->link);
 	kmem_cache_free(fs_sys.node_cache, n);
