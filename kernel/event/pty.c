@@ -331,8 +331,7 @@ static s64 ptm_write(struct file *file, struct iov_iter *iter, u64 *pos)
 		if (state < 0)
 			return total ? total : state;
 		n = min(tty_input_room(&p->tty), (u32)sizeof(part));
-		n = (u32)iter_get(iter, part,
-				  min((u64)n, iter->count));
+		n = (u32)iter_get(iter, part, min((u64)n, iter->count));
 		if (!n)
 			return total ? total : -EFAULT;
 		tty_input(&p->tty, part, n);

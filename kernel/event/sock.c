@@ -379,10 +379,9 @@ static const struct file_operations sock_fops = {
 
 struct file *sock_file(struct sock *sk, u32 flags)
 {
-	struct file *file = anon_file("socket:[%d]", &sock_fops, sk,
-				      FMODE_READ | FMODE_WRITE,
-				      O_RDWR | (flags & O_NONBLOCK),
-				      S_IFSOCK | 0777);
+	struct file *file = anon_file(
+		"socket:[%d]", &sock_fops, sk, FMODE_READ | FMODE_WRITE,
+		O_RDWR | (flags & O_NONBLOCK), S_IFSOCK | 0777);
 
 	if (!IS_ERR(file))
 		sk->file = file;

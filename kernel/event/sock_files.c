@@ -341,7 +341,8 @@ void sock_ended(void)
 {
 	u32 nr = READ_ONCE(fly_sys.nr);
 
-	if (nr && mm_fetch_add(&fly_sys.paid, COLLECT_PAID) + COLLECT_PAID >= nr)
+	if (nr &&
+	    mm_fetch_add(&fly_sys.paid, COLLECT_PAID) + COLLECT_PAID >= nr)
 		sock_collect();
 }
 

@@ -155,8 +155,7 @@ static bool put_last(struct dentry *d)
 		} else {
 			d->flags |= DENTRY_ON_LRU;
 			list_add_tail(&d->lru, &fs_sys.lru);
-			WRITE_ONCE(fs_sys.nr_unused,
-				   fs_sys.nr_unused + 1);
+			WRITE_ONCE(fs_sys.nr_unused, fs_sys.nr_unused + 1);
 		}
 	}
 	spin_unlock(&fs_sys.dcache_lock);

@@ -129,7 +129,7 @@ void vfs_show_devices(struct seq_buf *out)
 	static const struct {
 		u32 major;
 		const char *name;
-	} names[] = {{1, "mem"},	{4, "ttyS"},	     {5, "/dev/tty"},
+	} names[] = {{1, "mem"},	  {4, "ttyS"},	    {5, "/dev/tty"},
 		     {5, "/dev/console"}, {5, "/dev/ptmx"}, {136, "pts"}};
 	const u32 minor[] = {0, 0, 0, 1, 2, 0};
 	const struct chrdev *c;

@@ -98,7 +98,8 @@ static bool take_number(const char **s, const char *key, u32 base, u32 *out)
 	return true;
 }
 
-/* There is no ptmx here, whose mode ptmxmode= would be: /dev/ptmx is the one. */
+/* There is no ptmx here, whose mode ptmxmode= would be: /dev/ptmx is the one.
+ */
 static int devpts_options(const char *data)
 {
 	u32 gid = 0, mode = 0600, no_ptmx;

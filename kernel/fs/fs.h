@@ -443,10 +443,10 @@ struct fs_state {
 	u64 nr_dentries, nr_unused; /* (dcache_lock) */
 	struct mutex rename_lock, mount_lock;
 	struct rw_semaphore prune_lock; /* dcache.c, 6 */
-	struct list_head mounts, sbs; /* (mount_lock) */
-	s32 next_mount_id;	      /* (mount_lock) */
-	u32 next_anon_dev;	      /* (A) */
-	struct vfs_fstype *fstypes;   /* at boot */
+	struct list_head mounts, sbs;	/* (mount_lock) */
+	s32 next_mount_id;		/* (mount_lock) */
+	u32 next_anon_dev;		/* (A) */
+	struct vfs_fstype *fstypes;	/* at boot */
 	struct vfs_fstype tmpfs_type, ramfs_type, devtmpfs_type;
 	struct fs_struct init_fs; /* the kernel's own */
 	spinlock_t lock_lock;	  /* locks.c */

@@ -324,13 +324,11 @@ static void found(struct waiting *w, struct process *c, int code, int status)
 	w->uid = t ? t->cred.uid : 0;
 	w->code = code;
 	w->status = status;
-	w->ru = (struct rusage_words){c->utime + c->cutime,
-				      c->stime + c->cstime,
-				      max(c->maxrss, c->cmaxrss),
-				      c->min_flt + c->cmin_flt,
-				      c->maj_flt + c->cmaj_flt,
-				      c->nvcsw + c->cnvcsw,
-				      c->nivcsw + c->cnivcsw};
+	w->ru = (struct rusage_words){
+		c->utime + c->cutime,	    c->stime + c->cstime,
+		max(c->maxrss, c->cmaxrss), c->min_flt + c->cmin_flt,
+		c->maj_flt + c->cmaj_flt,   c->nvcsw + c->cnvcsw,
+		c->nivcsw + c->cnivcsw};
 }
 
 /* C's times become its parent's children's. */

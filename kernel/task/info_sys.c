@@ -196,9 +196,9 @@ static void usage_children(struct process *p, struct rusage_words *r)
 	unsigned long flags;
 
 	task_lock(flags);
-	*r = (struct rusage_words){
-		p->cutime,   p->cstime, p->cmaxrss, p->cmin_flt,
-		p->cmaj_flt, p->cnvcsw, p->cnivcsw};
+	*r = (struct rusage_words){p->cutime,	p->cstime,   p->cmaxrss,
+				   p->cmin_flt, p->cmaj_flt, p->cnvcsw,
+				   p->cnivcsw};
 	task_unlock(flags);
 }
 

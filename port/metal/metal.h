@@ -133,7 +133,7 @@ struct port_thread {
 	u64 vtime;   /* virtual run time; absolute within a queue */
 	u64 runtime; /* ns on a CPU */
 	u64 user_ticks, sys_ticks;
-	u64 nvcsw, nivcsw; /* switches: it waited; another was due */
+	u64 nvcsw, nivcsw;   /* switches: it waited; another was due */
 	struct rb_node node; /* (rq) */
 	struct port_cpumask allowed;
 	struct port_thread *joiner; /* (word) waits for THREAD_DEAD */

@@ -372,10 +372,8 @@ static void devices(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(gunzip),
-		cmocka_unit_test(archives),
-		cmocka_unit_test(damage),
-		cmocka_unit_test(cut_and_big),
+		cmocka_unit_test(gunzip),  cmocka_unit_test(archives),
+		cmocka_unit_test(damage),  cmocka_unit_test(cut_and_big),
 		cmocka_unit_test(devices),
 	};
 

@@ -212,8 +212,7 @@ static void umounts(void **state)
 	(void)state;
 	for (u64 seed = 1; seed <= 10; seed++) {
 		shrinker_stop = false;
-		FS_RUN(umount_body, .cpus = 2, .explore = true,
-		       .stall = 50,
+		FS_RUN(umount_body, .cpus = 2, .explore = true, .stall = 50,
 		       .seed = seed);
 	}
 }

@@ -20,7 +20,6 @@
 #include <mmkit/shrinker.h>
 #include <mmkit/slab.h>
 
-#include "phys/e820.h"
 #include "base/prng.h"
 #include "base_seed.h"
 #include "cache/filemap.h"
@@ -28,6 +27,7 @@
 #include "host.h"
 #include "host_check.h"
 #include "machine_test.h"
+#include "phys/e820.h"
 #include "task_stub.h"
 
 #define THREADS 4u
@@ -61,8 +61,8 @@ static bool allowed(int err, const int *errs, u32 n)
 	return err == 0;
 }
 
-#define ALLOWED(err, ...)                                          \
-	CHECK(allowed((err), (const int[]){__VA_ARGS__},           \
+#define ALLOWED(err, ...)                                \
+	CHECK(allowed((err), (const int[]){__VA_ARGS__}, \
 		      ARRAY_SIZE(((const int[]){__VA_ARGS__}))))
 
 static void write_tag(struct worker *w, struct file *f)
@@ -139,14 +139,14 @@ static void op_mkdir(struct worker *w)
 static void op_rename(struct worker *w)
 {
 	char from[32], to[32];
-	struct link_args a = {
-		.olddfd = AT_FDCWD,
-		.oldpath = from,
-		.newdfd = AT_FDCWD,
-		.newpath = to,
-		.flags = prng_one_in(&w->rnd, 4)   ? RENAME_EXCHANGE
-			 : prng_one_in(&w->rnd, 3) ? RENAME_NOREPLACE
-						   : 0};
+	struct link_args a = {.olddfd = AT_FDCWD,
+			      .oldpath = from,
+			      .newdfd = AT_FDCWD,
+			      .newpath = to,
+			      .flags = prng_one_in(&w->rnd, 4) ? RENAME_EXCHANGE
+				       : prng_one_in(&w->rnd, 3)
+					       ? RENAME_NOREPLACE
+					       : 0};
 	int err;
 
 	some_name(w, from, sizeof(from));

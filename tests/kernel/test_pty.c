@@ -90,8 +90,8 @@ static int pty_main(void *arg)
 	return ret;
 }
 
-#define PTY_RUN(fn, ...)                                         \
-	tm_run(&(struct tm_config){.body = pty_main,             \
+#define PTY_RUN(fn, ...)                                           \
+	tm_run(&(struct tm_config){.body = pty_main,               \
 				   .arg = (void *)(uintptr_t)(fn), \
 				   __VA_ARGS__})
 
@@ -276,8 +276,7 @@ static void receiver(void *arg)
 		CHECK(n > 0);
 		CHECK_EQ(user_read(part, area + r->at, (u64)n), 0);
 		for (s64 k = 0; k < n; k++)
-			CHECK_EQ(part[k],
-				 stream_byte(r->seed, i + (u64)k));
+			CHECK_EQ(part[k], stream_byte(r->seed, i + (u64)k));
 		i += (u64)n;
 	}
 }
@@ -293,8 +292,7 @@ static int through_body(void)
 	set_raw(s);
 	for (u64 i = 0; i < 2; i++) {
 		w[i] = (struct side){i ? s : m, 11 * (i + 1), 8192 * (i + 1)};
-		r[i] = (struct side){i ? m : s, 11 * (i + 1),
-				     8192 * (i + 3)};
+		r[i] = (struct side){i ? m : s, 11 * (i + 1), 8192 * (i + 3)};
 		t[i] = es_spawn_files(&es.task[0], sender, &w[i]);
 		t[2 + i] = es_spawn_files(&es.task[0], receiver, &r[i]);
 	}

@@ -33,8 +33,8 @@ static int unix_main(void *arg)
 	return ret;
 }
 
-#define UNIX_RUN(fn, ...)                                        \
-	tm_run(&(struct tm_config){.body = unix_main,            \
+#define UNIX_RUN(fn, ...)                                          \
+	tm_run(&(struct tm_config){.body = unix_main,              \
 				   .arg = (void *)(uintptr_t)(fn), \
 				   __VA_ARGS__})
 
@@ -381,8 +381,9 @@ static void md_check(void)
 			ret = CALL(44, md.fd[s], area + 600, 1,
 				   MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0);
 			/* It went with something unread: that comes first. */
-			CHECK(md.alive[o] ? ret == 1
-					  : ret == -EPIPE || ret == -ECONNRESET);
+			CHECK(md.alive[o]
+				      ? ret == 1
+				      : ret == -EPIPE || ret == -ECONNRESET);
 		}
 	}
 	/* Take the bytes away again. */
