@@ -226,7 +226,7 @@ static int follow_text(struct walk *w, struct vnode *v)
 
 int walk_link(struct walk *w, struct dentry *d)
 {
-	struct vnode *v = d->vnode;
+	struct vnode *v = dentry_vnode(d);
 	int err = 0;
 
 	if (++w->links > SYMLINKS_MAX || (w->flags & LOOKUP_NO_SYMLINKS))
@@ -330,7 +330,7 @@ static int walk_middle(struct walk *w)
 	err = walk_lookup(w, w->cur, &w->last, &d);
 	if (err)
 		return err;
-	if (!d->vnode) {
+	if (!dentry_vnode(d)) {
 		dput(d);
 		return -ENOENT;
 	}
@@ -374,7 +374,7 @@ static int walk_last(struct walk *w)
 	err = walk_lookup(w, w->cur, &w->last, &d);
 	if (err)
 		return err;
-	if (!d->vnode) {
+	if (!dentry_vnode(d)) {
 		dput(d);
 		return -ENOENT;
 	}

@@ -336,7 +336,7 @@ static int lookup_create(struct walk *w, const struct open_how *how,
 	int err;
 
 	err = walk_lookup(w, dir, &w->last, &d);
-	if (err || d->vnode) {
+	if (err || dentry_vnode(d)) {
 		*out = d;
 		return err;
 	}
