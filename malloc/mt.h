@@ -38,7 +38,7 @@ struct kmem_cache;
 #define MT_CLASS_MAX   32768u		 /* larger requests have no class */
 #define MT_RUN_MAX     (PAGE_SIZE << 10) /* larger requests are mappings */
 /* 8; 16 .. 128 by 16; eight for each doubling up to 8 KiB; 12 .. 32 KiB. */
-#define MT_NR_CLASSES  (MT_FIRST + 1 + 8 + 6 * 8 + 6)
+#define MT_NR_CLASSES (MT_FIRST + 1 + 8 + 6 * 8 + 6)
 /* Classes of 48 to 1024 bytes are in pairs: see mt_class.c. */
 #define MT_JOIN_FIRST  (MT_FIRST + 3)
 #define MT_JOIN_LAST   (MT_FIRST + 8 + 3 * 8)
@@ -68,10 +68,10 @@ struct mt_shelf {
 struct mt_self {
 	void **top[MT_NR_CLASSES];
 	struct mt_shelf shelf[MT_NR_CLASSES];
-	struct mt_shelf spare; /* empty magazines */
-	u32 slot;	       /* where to look first */
-	u8 life;	       /* enum mt_life */
-	u8 cap[MT_NR_CLASSES]; /* places in the magazine; 0: has none yet */
+	struct mt_shelf spare;	/* empty magazines */
+	u32 slot;		/* where to look first */
+	u8 life;		/* enum mt_life */
+	u8 cap[MT_NR_CLASSES];	/* places in the magazine; 0: has none yet */
 	u8 lent[MT_NR_CLASSES]; /* objects of other classes, up to LEND_MOST */
 	u8 booting;
 	u8 forking; /* holds all words */

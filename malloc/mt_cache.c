@@ -49,10 +49,10 @@
  * 8. Loans. What a small process wastes is half used slabs, and each class has
  *    as many as it ever needed at once. So while a class has few slabs and all
  *    of them are used up, or it was never used, it is served by what the thread
- *    has at hand of larger classes, up to half as large again. Nothing remembers
- *    a loan: the map says what the object is when it is freed. Who lacks objects
- *    for long gets a slab after LEND_MOST of them, for a loan costs several times
- *    what a magazine does.
+ *    has at hand of larger classes, up to half as large again. Nothing
+ * remembers a loan: the map says what the object is when it is freed. Who lacks
+ * objects for long gets a slab after LEND_MOST of them, for a loan costs
+ * several times what a magazine does.
  *
  * 9. Hardened and debug mode. No thread gets a magazine, so every call comes
  *    here and goes on to mt_guard.c.

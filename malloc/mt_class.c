@@ -12,10 +12,10 @@
  *
  * Pairs. Eight classes to a doubling waste little of an object, but each has
  * slabs that are half used. So of 48 to 1024 bytes two are one at first: the
- * upper serves the sizes of both, which costs a sixteenth of the bytes, until it
- * has JOIN_BYTES of objects. Then the table sends the sizes of the lower one to
- * its own slabs; what was allocated before stays where it is. Powers of two are
- * upper ones, and an upper one is aligned to twice what its lower one is.
+ * upper serves the sizes of both, which costs a sixteenth of the bytes, until
+ * it has JOIN_BYTES of objects. Then the table sends the sizes of the lower one
+ * to its own slabs; what was allocated before stays where it is. Powers of two
+ * are upper ones, and an upper one is aligned to twice what its lower one is.
  */
 #include <string.h>
 
@@ -31,8 +31,8 @@
 #define TABLE_FIRST    1024u /* sizes whose classes stand in the table at once */
 #define TABLE_STEP     512u  /* entries that are made together */
 
-#define JOIN_BYTES     131072u /* of objects: then each class is by itself */
-#define SMALL_BYTES    65536u /* of objects: then a slab more does no harm */
+#define JOIN_BYTES  131072u /* of objects: then each class is by itself */
+#define SMALL_BYTES 65536u  /* of objects: then a slab more does no harm */
 
 static char names[MT_NR_CLASSES][16];
 u32 mt_nr_out[MT_NR_CLASSES];
@@ -270,8 +270,8 @@ u32 mt_objects_get(u32 c, void **out, u32 nr, bool *dry)
 		n = get_objects(c, out, 1);
 	due = mt_peak_due();
 	if (dry)
-		*dry = n < nr || (mt_class_small(c) &&
-				  !slab_has_free(mt_sys.cache[c]));
+		*dry = n < nr ||
+		       (mt_class_small(c) && !slab_has_free(mt_sys.cache[c]));
 	mt_leave();
 	if (unlikely(READ_ONCE(kmem_sys.nr_bugs) != bugs))
 		mt_bad("corrupted free object, see above", n ? out[0] : NULL);

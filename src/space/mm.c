@@ -295,8 +295,8 @@ bool mm_get_not_zero(struct mm_struct *mm)
 
 void mm_oom_victim(struct mm_struct *mm)
 {
-	u64 old = __atomic_fetch_or(&mm->flags, MMF_OOM_VICTIM,
-				    __ATOMIC_ACQ_REL);
+	u64 old =
+		__atomic_fetch_or(&mm->flags, MMF_OOM_VICTIM, __ATOMIC_ACQ_REL);
 
 	if (!(old & (MMF_OOM_VICTIM | MMF_GONE)))
 		__atomic_fetch_add(&space_sys.oom_victims, 1, __ATOMIC_RELAXED);

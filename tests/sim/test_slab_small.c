@@ -58,8 +58,8 @@ static void take(struct run *run, u32 c)
 		n = slab_alloc_some(run->cache[c], GFP_NOWAIT | __GFP_NOWARN, n,
 				    p);
 	else
-		n = (u32)kmem_cache_alloc_bulk(
-			run->cache[c], GFP_NOWAIT | __GFP_NOWARN, n, p);
+		n = (u32)kmem_cache_alloc_bulk(run->cache[c],
+					       GFP_NOWAIT | __GFP_NOWARN, n, p);
 	for (u32 i = 0; i < n; i++) {
 		u64 *obj = p[i];
 
@@ -477,10 +477,8 @@ static void some(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(random_bulks),
-		cmocka_unit_test(touches),
-		cmocka_unit_test(few),
-		cmocka_unit_test(grows),
+		cmocka_unit_test(random_bulks), cmocka_unit_test(touches),
+		cmocka_unit_test(few),		cmocka_unit_test(grows),
 		cmocka_unit_test(some),
 	};
 
