@@ -43,6 +43,8 @@
 
 /* Rounds of reclaim before somebody is killed. */
 #define MEMCG_RETRIES 16
+/* The wait after the first round that brought nothing; others are longer. */
+#define MEMCG_WAIT_NS 1000000ul
 
 /* ---- counters
  * ----------------------------------------------------------------------- */
@@ -233,11 +235,18 @@ static bool make_room(struct memcg *over, u64 nr, gfp_t gfp, int *rounds)
 	memcg_event(over, MEMCG_MAX);
 	if (!(gfp & __GFP_DIRECT_RECLAIM) || !ops)
 		return false;
+	/* What comes may be taken by others: as long as something does, on. */
 	if (ops->reclaim(over, nr, gfp, true) >= nr || memcg_margin(over) >= nr)
-		return ++*rounds <= 4 * MEMCG_RETRIES;
+		return nr <= 1UL << PAGE_ALLOC_COSTLY_ORDER ||
+		       ++*rounds <= 4 * MEMCG_RETRIES;
 	memcg_drain(over);
-	if (memcg_margin(over) >= nr || ++*rounds < MEMCG_RETRIES)
+	if (memcg_margin(over) >= nr)
 		return true;
+	/* Others have its pages in hand, or disks do: they need a moment. */
+	if (++*rounds < MEMCG_RETRIES) {
+		port_park((u64)*rounds * MEMCG_WAIT_NS);
+		return true;
+	}
 	/* As in the slow path of allocation: nobody dies for a large block, or
 	 * for who can do without. */
 	if ((gfp & (__GFP_NORETRY | __GFP_RETRY_MAYFAIL)) ||
