@@ -2,12 +2,13 @@
 /*
  * malloc.c - the names under which programs find the library.
  *
- * Nothing else of it is visible. The C++ operators of the standard library
- * call malloc and free and so need nothing here.
+ * Nothing else of it is visible. The C++ operators of the standard library call
+ * malloc and free and so need nothing here. Why fork is here: see mt_fork.c.
  */
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "mt.h"
 
@@ -96,6 +97,11 @@ EXPORT void malloc_stats(void)
 EXPORT int mallopt(int param, int value)
 {
 	return mt_mallopt(param, value);
+}
+
+EXPORT pid_t fork(void)
+{
+	return mt_fork();
 }
 
 /* Ours alone: look at everything that hardened and debug mode know. */

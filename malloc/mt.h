@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "host_priv.h"
 
@@ -75,6 +76,7 @@ struct mt_self {
 	u8 lent[MT_NR_CLASSES]; /* objects of other classes, up to LEND_MOST */
 	u8 booting;
 	u8 forking; /* holds all words */
+	u8 at_gate; /* forks before the library is up */
 	u32 word;
 	u32 nr_missed;		     /* fills and spills of small ones */
 	u32 nr_shelved;		     /* magazines put on shelves, ever */
@@ -129,7 +131,8 @@ struct mt_state {
 	u32 state; /* 0, 1 booting, 2 up, 3 failed */
 	u32 nr_slots;
 	u32 pack_over;	/* sizes over this are in packs or runs */
-	u32 nr_threads; /* (A) that ever allocated */
+	u32 nr_threads; /* (A) that ever allocated, or forked before */
+	u32 at_gate;	/* (A) threads that fork before the library is up */
 	u32 grow_word, meta_word, threads_word;
 	struct mt_self *threads; /* (T) */
 	u64 span;		 /* bytes of RAM there may come to be */
@@ -146,6 +149,7 @@ struct mt_state {
 	int stats_fd;
 	bool direct; /* hardened or debug: no magazines, each object is checked
 		      */
+	bool hooked; /* (A) fork's hooks were registered, or cannot be */
 	pthread_key_t key;
 	char *meta_at, *meta_end; /* (M) */
 	u64 meta_bytes;		  /* (M) */
@@ -244,6 +248,9 @@ u64 mt_class_objects(u32 c);
  * one more would tell? Hints. Any context. */
 bool mt_class_used(u32 c);
 bool mt_class_small(u32 c);
+/* mt_class_much: has class C so many objects that their sizes tell more than
+ * the pages of a class do? A hint. Any context. */
+bool mt_class_much(u32 c);
 
 /* mt_class_table: make the table of the short way anew, for sizes up to SIZE
  * at least: open as far as the tunables let it. */
@@ -359,6 +366,12 @@ void mt_cache_check(void);
 
 /* mt_fork_init: hooks for fork. False: there are none. */
 bool mt_fork_init(void);
+/* mt_fork: fork(2), whatever the others do in the library, boot it even. */
+pid_t mt_fork(void);
+/* mt_gate_wait: who boots, and has said so, waits until nobody else forks.
+ * mt_gate_leave: the calling thread forks, but waits for the boot first. */
+void mt_gate_wait(void);
+void mt_gate_leave(void);
 /* mt_thread_add, mt_thread_del: the calling thread has magazines, or not. */
 void mt_thread_add(void);
 void mt_thread_del(void);

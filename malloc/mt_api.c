@@ -8,7 +8,8 @@
 
 #include "mt.h"
 
-#define GROW_TWICE 512u /* bytes */
+#define GROW_TWICE 512u	 /* bytes */
+#define GROW_FEW   4096u /* ... while the class has few objects */
 
 void *mt_malloc(size_t size)
 {
@@ -54,18 +55,23 @@ size_t mt_usable_size(const void *p)
 
 /*
  * Room for a block that grows step by step: part of its size in reserve. Of
- * small ones as much again: each class on the way costs a page.
+ * small ones as much again, for each class on the way costs a page; so of
+ * larger ones while class C, which it leaves, has little.
  */
-static size_t grown(size_t old, size_t size)
+static size_t grown(u32 c, size_t old, size_t size)
 {
-	size_t more = old < GROW_TWICE ? 2 * old : old + old / 8 * 3;
+	size_t more = old + old / 8 * 3;
 
-	return size > old && size < more ? more : size;
+	if (size <= old)
+		return size;
+	if (old < GROW_TWICE || (old < GROW_FEW && !mt_class_much(c)))
+		more = 2 * old;
+	return max(size, more);
 }
 
-static void *move(void *p, size_t old, size_t size)
+static void *move(void *p, u32 c, size_t old, size_t size)
 {
-	void *q = mt_malloc_inline(grown(old, size));
+	void *q = mt_malloc_inline(grown(c, old, size));
 
 	if (q) {
 		memcpy(q, p, old < size ? old : size);
@@ -118,7 +124,7 @@ static void *realloc_slow(void *p, size_t size)
 	if (size <= old && size >= old / 2)
 		return p;
 	if (mt_in_span(p) || size <= MT_RUN_MAX)
-		return move(p, old, size);
+		return move(p, MT_RUN, old, size);
 	p = mt_map_resize(p, size);
 	if (!p)
 		errno = ENOMEM;
@@ -139,7 +145,7 @@ void *mt_realloc(void *p, size_t size)
 	old = mt_sys.size_of[c];
 	if (size <= old && size >= old / 2)
 		return p;
-	return move(p, old, size);
+	return move(p, c, old, size);
 }
 
 /* One of a class. What is lent may be of another that is aligned to less. */

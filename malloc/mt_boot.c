@@ -406,13 +406,16 @@ bool mt_boot(void)
 	if (mt_self.booting)
 		return false;
 	if (!__atomic_compare_exchange_n(&mt_sys.state, &none, 1, false,
-					 __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
+					 __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)) {
+		/* By a handler of fork's, or it would be waited for. */
+		mt_gate_leave();
 		while ((none = __atomic_load_n(&mt_sys.state,
 					       __ATOMIC_ACQUIRE)) == 1)
 			sched_yield();
 		return none == 2;
 	}
 	mt_self.booting = 1;
+	mt_gate_wait();
 	ok = bring_up();
 	mt_self.booting = 0;
 	__atomic_store_n(&mt_sys.state, ok ? 2 : 3, __ATOMIC_RELEASE);

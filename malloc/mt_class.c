@@ -208,10 +208,14 @@ u64 mt_class_objects(u32 c)
 		 : READ_ONCE(mt_nr_out[c]);
 }
 
+bool mt_class_much(u32 c)
+{
+	return mt_class_objects(c) * mt_sys.size_of[c] >= SMALL_BYTES;
+}
+
 bool mt_class_small(u32 c)
 {
-	return mt_in_slabs(c) &&
-	       mt_class_objects(c) * mt_sys.size_of[c] < SMALL_BYTES;
+	return mt_in_slabs(c) && !mt_class_much(c);
 }
 
 bool mt_class_used(u32 c)

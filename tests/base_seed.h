@@ -32,4 +32,29 @@ static inline u64 test_iters(u64 def)
 	return test_env("ITERS", def);
 }
 
+/*
+ * Rounds of a test whose rounds are alike and begin with a seed of their own,
+ * of DEF in all: the variants share them out, and test_first() sees to it that
+ * none repeats what another does. The one with assertions alone has the most.
+ */
+#if defined(__SANITIZE_ADDRESS__)
+#define TEST_VARIANT 2u
+#elif MM_DEBUG
+#define TEST_VARIANT 1u
+#else
+#define TEST_VARIANT 0u
+#endif
+
+static inline u64 test_share(u64 def)
+{
+	u64 part = TEST_VARIANT == 1 ? (def + 1) / 2 : (def + 3) / 4;
+
+	return getenv("SOAK") ? test_iters(def) : test_iters(part);
+}
+
+static inline u64 test_first(void)
+{
+	return test_env("SEED", 1 + TEST_VARIANT * 1000);
+}
+
 #endif

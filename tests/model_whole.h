@@ -22,6 +22,7 @@
 #include <mmkit/mm.h>
 #include <mmkit/mman.h>
 #include <mmkit/port.h>
+#include <mmkit/prctl.h>
 
 #include "base/prng.h"
 
@@ -61,6 +62,9 @@ struct wl_state {
 };
 
 static struct wl_state wl;
+
+/* All memory may be merged, and much of it is equal. */
+static bool wl_ksm;
 
 #include "whole_groups.h"
 
@@ -221,6 +225,8 @@ static void wl_write(struct wl_proc *p, uva_t va, u64 len)
 
 	for (u64 i = 0; i < len; i++)
 		p->buf[i] = (u8)(prng_u32(&p->rng) >> 7);
+	if (wl_ksm && !prng_one_in(&p->rng, 4))
+		memset(p->buf, (int)prng_below(&p->rng, 3), len);
 	sig = WL_WRITE(va, p->buf, len);
 	while (done < len) {
 		struct wl_page *pg = &p->page[wl_index(va + done)];
@@ -462,7 +468,8 @@ static void wl_op_sweep(struct wl_proc *p)
 	bool write = !prng_one_in(&p->rng, 3);
 
 	for (u32 i = at; i < at + len; i++) {
-		uva_t va = wl_va(i) + (prng_u32(&p->rng) & 0xfc0);
+		u32 off = wl_ksm ? 0x40 : 0xfc0;
+		uva_t va = wl_va(i) + (prng_u32(&p->rng) & off);
 
 		if (!p->page[i].mapped)
 			continue;
@@ -558,6 +565,8 @@ static struct mm_struct *wl_new_mm(void)
 	l.start_brk = WL_BASE;
 	l.mmap_base = WL_END;
 	WL_CHECK(mm_create(&l, &mm) == 0);
+	if (wl_ksm)
+		WL_CHECK(!mm_prctl_set_memory_merge(mm, true));
 	return mm;
 }
 
@@ -616,6 +625,10 @@ static void wl_step(struct wl_proc *p)
 		p->doing = "check";
 		mm_check(mm);
 		wg_move(&p->rng);
+		if (wl_ksm && prng_one_in(&p->rng, 2)) {
+			WL_CHECK(!mm_prctl_set_memory_merge(mm, false));
+			WL_CHECK(!mm_prctl_set_memory_merge(mm, true));
+		}
 	}
 }
 
@@ -629,7 +642,9 @@ static void wl_fill(struct wl_proc *p, struct mm_struct *mm, u32 pages)
 	WL_CHECK((uva_t)got == va);
 	wl_model_map(p, wl_index(va), pages, PROT_READ | PROT_WRITE);
 	for (u32 i = 0; i < pages; i++)
-		wl_write(p, va + ((u64)i << PAGE_SHIFT) + i % 4000, 20);
+		wl_write(p,
+			 va + ((u64)i << PAGE_SHIFT) + i % (wl_ksm ? 2 : 4000),
+			 20);
 }
 
 /* The body of a process's thread. */

@@ -365,6 +365,8 @@ static inline int tm_main(void *arg)
 		/* So does the list of groups by id. */
 		for (u32 i = 0; i < GROUP_LEAFS; i++)
 			free_end += phys_sys.hot.groups[i] != NULL;
+		/* And a policy's filters, while it is the policy. */
+		free_end += reclaim_sys.mglru.nr_filters;
 		CHECK_EQ(free_end, tm.free_start);
 		CHECK_EQ(books_close(&tm.books), 0);
 	}

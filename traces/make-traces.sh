@@ -6,7 +6,7 @@
 # others less than one or two. The results differ in details with the
 # versions of the programs.
 set -eu
-all="sort python cc sqlite awk bzip2 merge"
+all="sort python cc sqlite awk bzip2 merge loop"
 MMKIT=${MMKIT:-build/mmkit}
 TEXT=/usr/share/common-licenses
 # shellcheck disable=SC2086 # words
@@ -39,6 +39,9 @@ for name; do
 		"$MMKIT" record -o "$out" --window 5000 -- \
 			bzip2 -9 -c $TEXT/GPL-2 $TEXT/GPL-3 $TEXT/LGPL-2.1 \
 			$TEXT/MPL-1.1 >/dev/null ;;
+	loop)
+		traces/loop.sh 8192 20 | "$MMKIT" record --from-lackey - \
+			--window 0 -o "$out" ;;
 	merge)
 		big=$(mktemp)
 		trap 'rm -f "$big"' EXIT

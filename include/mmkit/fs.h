@@ -215,6 +215,13 @@ struct address_space_operations {
 
 #define AOP_WRITEPAGE_ACTIVATE 0x80000
 
+/* migrate_page: a_ops->migratepage without data of one's own: NEW, locked,
+ * fresh, becomes what OLD is; OLD, locked, unmapped, not under write-back,
+ * keeps the caller's reference alone. MODE: enum migrate_mode. 0; -EAGAIN: it
+ * is held; -EBUSY: PG_private; nothing has changed then. May sleep. */
+int migrate_page(struct address_space *mapping, struct page *new,
+		 struct page *old, int mode);
+
 /* file.f_mode */
 #define FMODE_READ   0x01u
 #define FMODE_WRITE  0x02u

@@ -67,6 +67,16 @@ int memcg_write(u16 id, const char *file, const char *text);
 #define MEMCG_FILE_ROOT	 0x4u
 const char *memcg_file(u32 i, u32 *flags);
 
+/*
+ * memcg_stack_charge: the running task makes a thread whose kernel stack has
+ * KIB KiB, a multiple of a page, in NID's memory: they are charged to its
+ * group, *GROUP, and told as KernelStack. Context: may sleep. 0; -ENOMEM: over
+ * the group's limit. memcg_stack_uncharge: the thread is gone. Context: any
+ * that may take locks.
+ */
+int memcg_stack_charge(int nid, u32 kib, u16 *group) MM_MUST_CHECK;
+void memcg_stack_uncharge(int nid, u32 kib, u16 group);
+
 /* memcg_parent: the group above ID; 0 for the root itself. -ENOENT. */
 int memcg_parent(u16 id);
 

@@ -224,14 +224,15 @@ int do_set_mempolicy_home_node(struct mm_struct *mm, uva_t start, u64 len,
 /*
  * kernel_move_pages: move_pages(2): for each of NR addresses at PAGES, where
  * its page is, or an errno, to STATUS (ints); NODES (ints) NULL: only that.
- * With NODES a page that is elsewhere cannot be moved yet: -EBUSY, or -EACCES
- * if others map it too and FLAGS are without MPOL_MF_MOVE_ALL. Statuses:
- * -EFAULT (no mapping, or the zero page), -ENOENT (no page there). Returns the
- * number of pages that answered -EBUSY, or -EINVAL (FLAGS; TARGET is NULL: a
- * task without memory of its own), -EPERM (MPOL_MF_MOVE_ALL without
- * MM_CAP_SYS_NICE), -EFAULT (an array), -ENODEV (a node without memory):
- * statuses before it are written. The caller has found TARGET, the memory of
- * the process that was named, and checked the right to it (ESRCH, EPERM).
+ * With NODES a page that is elsewhere is moved; -EBUSY: it is held, or on no
+ * list, -ENOMEM: its node is full, -EACCES: others map it too and FLAGS are
+ * without MPOL_MF_MOVE_ALL. Other statuses: -EFAULT (no mapping, or the zero
+ * page), -ENOENT (no page there). Returns the number of pages that answered
+ * -EBUSY or -ENOMEM, or -EINVAL (FLAGS; TARGET is NULL: a task without memory
+ * of its own), -EPERM (MPOL_MF_MOVE_ALL without MM_CAP_SYS_NICE), -EFAULT (an
+ * array), -ENODEV (a node without memory): statuses before it are written. The
+ * caller has found TARGET, the memory of the process that was named, and
+ * checked the right to it (ESRCH, EPERM).
  */
 struct mm_move_pages {
 	struct mm_struct *target, *local;
@@ -244,10 +245,10 @@ s64 kernel_move_pages(const struct mm_move_pages *a) MM_MUST_CHECK;
 /*
  * kernel_migrate_pages: migrate_pages(2): the pages of TARGET that lie on a
  * node of OLD_NODES go to the node of NEW_NODES in the same place of the
- * order. Returns how many could not be moved: all that would have to, as yet;
- * or an error of reading the sets, -EINVAL (no node of NEW_NODES has memory;
- * TARGET is NULL), -EPERM (NEW_NODES names nodes without memory, without
- * MM_CAP_SYS_NICE). TARGET as above.
+ * order. Returns how many could not be moved: held, or others' too, without
+ * MM_CAP_SYS_NICE; or -ENOMEM, an error of reading the sets, -EINVAL (no node
+ * of NEW_NODES has memory; TARGET is NULL), -EPERM (NEW_NODES names nodes
+ * without memory, without MM_CAP_SYS_NICE). TARGET as above.
  */
 s64 kernel_migrate_pages(struct mm_struct *target, struct mm_struct *local,
 			 u64 maxnode, uva_t old_nodes,

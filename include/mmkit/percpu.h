@@ -56,8 +56,9 @@ void *__alloc_reserved_percpu(size_t size, size_t align) MM_MUST_CHECK;
 void free_percpu(void *ptr);
 
 /*
- * percpu_reclaim: give back what is empty, but for one chunk; returns frames
- * freed. May sleep.
+ * percpu_reclaim: give back empty chunks and the frames of pages without
+ * objects, but those of the first chunk; returns frames freed. Who may not
+ * sleep finds nothing then until somebody who may has allocated. May sleep.
  */
 u64 percpu_reclaim(void);
 

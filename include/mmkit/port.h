@@ -299,6 +299,17 @@ void port_load_kernel_root(u64 root_pfn);
 void port_tlb_flush_kernel(kva_t start, kva_t end);
 void port_tlb_flush_kernel_self(kva_t start, kva_t end);
 
+/*
+ * port_tlb_counts: fill OUT with what all CPUs did so far: flushes that needed
+ * other CPUs, interrupts that CPUs got for them, flushes of all of an ASID (or
+ * of everything), single pages flushed. A world without TLBs has all 0. Any
+ * context.
+ */
+struct port_tlb_counts {
+	u64 remote, received, all, one;
+};
+void port_tlb_counts(struct port_tlb_counts *out);
+
 /* ---- block devices ---------------------------------------------------------
  */
 

@@ -35,6 +35,10 @@ struct mm_struct;
 #define PR_SET_MM_MAP	      14
 #define PR_SET_MM_MAP_SIZE    15
 
+/* prctl(2) itself. */
+#define PR_SET_MEMORY_MERGE 67
+#define PR_GET_MEMORY_MERGE 68
+
 struct prctl_mm_map {
 	u64 start_code, end_code, start_data, end_data;
 	u64 start_brk, brk, start_stack;
@@ -99,5 +103,16 @@ int mm_prctl_map_set(struct mm_struct *mm, const struct prctl_mm_map *map,
 void mm_prctl_map_get(struct mm_struct *mm, struct prctl_mm_map *out);
 u32 mm_auxv_get(struct mm_struct *mm, u64 *words, u32 n);
 struct file *mm_exe_file_get(struct mm_struct *mm);
+
+/*
+ * mm_prctl_set_memory_merge: PR_SET_MEMORY_MERGE: all private mappings of MM,
+ * and those to come, are looked at for pages that are equal (mmkit/ksm.h), or
+ * none is any more and what was shared is private. Inherited by fork and
+ * execve. 0; -ENOMEM, -EINTR (the caller is being killed): on or off as before;
+ * switching off has made some pages private already. May sleep; takes the mmap
+ * lock. _get: is it on? Any context.
+ */
+int mm_prctl_set_memory_merge(struct mm_struct *mm, bool on) MM_MUST_CHECK;
+bool mm_prctl_get_memory_merge(const struct mm_struct *mm);
 
 #endif

@@ -34,9 +34,12 @@ s64 mm_read(const char *path, u64 off, void *buf, size_t len);
 /*
  * mm_write: what writing TEXT[LEN] to a file does: "/proc/PID/clear_refs"
  * (1 all, 2 anonymous, 3 file pages: not referenced any more; 4: not
- * soft-dirty; 5: peak of the resident set starts anew). Returns LEN, or
+ * soft-dirty; 5: peak of the resident set starts anew), zswap's parameters,
+ * "/sys/kernel/mm/lru_gen/enabled" and "min_ttl_ms", and commands to
+ * "/sys/kernel/debug/lru_gen" (Linux documentation, admin-guide/mm/
+ * multigen_lru). Returns LEN, or
  * -EINVAL (not such a number; a file that is not written to), -ENOENT,
- * -ESRCH. Context: may sleep; no locks held. proc(5).
+ * -ESRCH, -ERANGE, -EINTR. Context: may sleep; no locks held. proc(5).
  */
 s64 mm_write(const char *path, const char *text, size_t len);
 

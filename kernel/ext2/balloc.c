@@ -241,8 +241,9 @@ static void free_in_group(struct ext2_fs *fs, u32 group, u32 bit, u32 nr)
 	u32 freed = 0;
 	struct ext2_buf b;
 
-	/* What cannot be given back stays taken: e2fsck finds it. */
-	if (ext2_bread(fs, g->block_bitmap, &b)) {
+	/* What cannot be given back stays taken: e2fsck finds it. For want
+	 * of memory alone that must not be. */
+	if (ext2_bread_again(fs, g->block_bitmap, &b)) {
 		pr_err("ext2: %s: group %u: bitmap unreadable, %u blocks lost\n",
 		       fs->name, group, nr);
 		return;

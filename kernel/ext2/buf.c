@@ -56,6 +56,17 @@ int ext2_bread(struct ext2_fs *fs, u32 block, struct ext2_buf *b)
 	return 0;
 }
 
+int ext2_bread_again(struct ext2_fs *fs, u32 block, struct ext2_buf *b)
+{
+	int err = ext2_bread(fs, block, b);
+
+	for (u32 i = 0; err == -ENOMEM && i < 100; i++) {
+		port_park(10 * 1000 * 1000);
+		err = ext2_bread(fs, block, b);
+	}
+	return err;
+}
+
 /* The page of a whole block, locked and zeroed, not read. */
 static int new_page(struct ext2_fs *fs, u32 block, struct ext2_buf *b)
 {

@@ -241,6 +241,20 @@ static int write_part(struct ext2_inode *ei, struct page *page, u32 i)
 	return 0;
 }
 
+/*
+ * PAGE, under write-back, went no further than ERR; or all of it is where it
+ * belongs. For want of memory nothing is lost: it is dirty as before, and its
+ * turn comes again; who waits for it is told. Unlocks it.
+ */
+static int write_ended(struct page *page, int err)
+{
+	if (err == -ENOMEM)
+		(void)set_page_dirty(page);
+	unlock_page(page);
+	page_end_writeback(page, err);
+	return err;
+}
+
 static int write_parts(struct ext2_inode *ei, struct page *page, u64 isize)
 {
 	u64 left = size_blocks(ei->fs, isize) - first_block_of(ei->fs, page);
@@ -249,9 +263,7 @@ static int write_parts(struct ext2_inode *ei, struct page *page, u64 isize)
 
 	for (u32 i = 0; i < nr && !err; i++)
 		err = write_part(ei, page, i);
-	unlock_page(page);
-	page_end_writeback(page, err);
-	return err;
+	return write_ended(page, err);
 }
 
 /* PAGE, under write-back, whole, joins G's request. */
@@ -263,11 +275,8 @@ static int write_whole(struct gather *g, struct page *page)
 	bool fresh;
 	int err = ext2_map(g->ei, page_index(page), true, &block, &fresh);
 
-	if (err) {
-		unlock_page(page);
-		page_end_writeback(page, err);
-		return err;
-	}
+	if (err)
+		return write_ended(page, err);
 	sector = block * SECTORS_PER_PAGE;
 	if (g->bio && !file_bio_fits(g->bio, sector))
 		gather_flush(g);
@@ -282,7 +291,7 @@ static int write_whole(struct gather *g, struct page *page)
 }
 
 /* As a_ops->writepage. A page whose blocks cannot be had stays dirty no
- * longer: the error is the file's to tell (fsync). */
+ * longer: the error is the file's to tell (fsync); but see write_ended(). */
 static int gather_page(struct page *page, struct writeback_control *wbc,
 		       void *data)
 {
@@ -672,6 +681,7 @@ const struct address_space_operations ext2_aops = {
 	.write_begin = ext2_write_begin,
 	.write_end = ext2_write_end,
 	.bmap = ext2_bmap,
+	.migratepage = migrate_page,
 };
 
 const struct file_operations ext2_fops = {

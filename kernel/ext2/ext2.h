@@ -241,9 +241,13 @@ struct ext2_buf {
 
 /* ext2_bread: block BLOCK into B, held until ext2_bput(). 0, -EIO (also: no
  * such block, with a message naming WHAT), -ENOMEM. May sleep.
- * ext2_bnew: the same of a block whose old contents do not matter: zeroed and
- * dirty. */
+ * ext2_bread_again: the same, for who cannot give up: memory is waited for,
+ * up to a second.
+ * ext2_bnew: ext2_bread() of a block whose old contents do not matter: zeroed
+ * and dirty. */
 int ext2_bread(struct ext2_fs *fs, u32 block, struct ext2_buf *b) MM_MUST_CHECK;
+int ext2_bread_again(struct ext2_fs *fs, u32 block,
+		     struct ext2_buf *b) MM_MUST_CHECK;
 int ext2_bnew(struct ext2_fs *fs, u32 block, struct ext2_buf *b) MM_MUST_CHECK;
 void ext2_bput(struct ext2_buf *b);
 /* Between these two B may be changed; then it is dirty. One at a time. */

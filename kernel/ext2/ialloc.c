@@ -161,7 +161,7 @@ void ext2_free_ino(struct ext2_fs *fs, u32 ino, bool dir)
 	bool was;
 	u8 *byte;
 
-	if (ext2_bread(fs, g->inode_bitmap, &b)) {
+	if (ext2_bread_again(fs, g->inode_bitmap, &b)) {
 		pr_err("ext2: %s: group %u: bitmap unreadable, inode %u lost\n",
 		       fs->name, group, ino);
 		return;

@@ -37,8 +37,9 @@
 
 int ext2_icache_init(void)
 {
-	ext2_sys.inode_cache = kmem_cache_create(
-		"ext2_inode_cache", sizeof(struct ext2_inode), 0, 0, NULL);
+	ext2_sys.inode_cache =
+		kmem_cache_create("ext2_inode_cache", sizeof(struct ext2_inode),
+				  0, SLAB_ACCOUNT | SLAB_RECLAIM_ACCOUNT, NULL);
 	return ext2_sys.inode_cache ? 0 : -ENOMEM;
 }
 

@@ -293,7 +293,8 @@ static int shrink_tree(struct ext2_inode *ei, u32 block, u32 level, u64 from,
 	if (!ext2_block_ok(fs, block))
 		return ext2_error(fs, "inode %u: indirect block %u", ei->ino,
 				  block);
-	err = ext2_bread(fs, block, &b);
+	/* Blocks behind the end would stay: e2fsck minds. */
+	err = ext2_bread_again(fs, block, &b);
 	if (err)
 		return err;
 	/* The copy in the cache is what counts; the block is freed after it

@@ -19,6 +19,7 @@
 #include "procfs/proc_task.h"
 #include "procfs/cgroup.h"
 
+#include <mmkit/ksm.h>
 #include <mmkit/mm.h>
 #include <mmkit/mman.h>
 #include <mmkit/prctl.h>
@@ -468,6 +469,33 @@ static int show_mountinfo(const struct pnode *n, struct seq_buf *out)
 	return 0;
 }
 
+/* ---- equal pages -----------------------------------------------------------
+ */
+
+/* entry->arg: ksm_merging_pages alone. */
+static int show_ksm_stat(const struct pnode *n, struct seq_buf *out)
+{
+	struct mm_struct *mm = pnode_mm(n);
+	struct mm_ksm_usage u;
+
+	if (!mm)
+		return 0;
+	mm_ksm_usage(mm, &u);
+	mm_put(mm);
+	if (n->e->arg) {
+		seq_printf(out, "%llu\n", LLU(u.merging_pages));
+		return 0;
+	}
+	seq_printf(out,
+		   "ksm_rmap_items %llu\nksm_zero_pages %llu\n"
+		   "ksm_merging_pages %llu\nksm_process_profit %lld\n",
+		   LLU(u.rmap_items), LLU(u.zero_pages), LLU(u.merging_pages),
+		   (long long)u.profit);
+	seq_printf(out, "ksm_merge_any: %s\nksm_mergeable: %s\n",
+		   u.merge_any ? "yes" : "no", u.mergeable ? "yes" : "no");
+	return 0;
+}
+
 /* ---- the tables ------------------------------------------------------------
  */
 
@@ -532,6 +560,15 @@ static int show_mountinfo(const struct pnode *n, struct seq_buf *out)
 		 .write = write_oom_adj},                                     \
 		TEXT("oom_score", show_oom_score),                            \
 		TEXT("cgroup", show_cgroup),                                  \
+		{.name = "ksm_merging_pages",                                 \
+		 .mode = S_IFREG | 0400,                                      \
+		 .show = show_ksm_stat,                                       \
+		 .arg = 1,                                                    \
+		 .may_open = task_may_look},                                  \
+		{.name = "ksm_stat",                                          \
+		 .mode = S_IFREG | 0400,                                      \
+		 .show = show_ksm_stat,                                       \
+		 .may_open = task_may_look},                                  \
 		{.name = "exe",                                               \
 		 .mode = S_IFLNK | 0777,                                      \
 		 .readlink = readlink_exe,                                    \

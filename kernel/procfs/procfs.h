@@ -31,6 +31,25 @@ extern const struct pentry sysfs_root_entry;
 
 /* Entries of the root by file. */
 extern const struct pdir proc_sys_dir; /* sysctl.c */
+extern const struct pdir sysfs_mm_dir; /* sysfs_mm.c: /sys/kernel/mm */
+
+/*
+ * Files of /sys that the manager itself shows and stores, by their paths
+ * (mmkit/report.h): an entry's source is FOLDER with the name behind it.
+ */
+int sysfs_show_source(const struct pnode *n, struct seq_buf *out);
+s64 sysfs_write_source(const struct pnode *n, const char *text, size_t len);
+
+#define SYSFS_RW(n, folder, rights)                                        \
+	{                                                                  \
+		.name = n, .mode = S_IFREG | (rights), .source = folder n, \
+		.show = sysfs_show_source, .write = sysfs_write_source     \
+	}
+#define SYSFS_RO(n, folder, rights)                                        \
+	{                                                                  \
+		.name = n, .mode = S_IFREG | (rights), .source = folder n, \
+		.show = sysfs_show_source                                  \
+	}
 
 /* system.c */
 int show_stat(const struct pnode *n, struct seq_buf *out);

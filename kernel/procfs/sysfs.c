@@ -3,7 +3,7 @@
  * sysfs.c - /sys: CPUs, NUMA nodes, slab caches, disks.
  *
  * What is here exists: a directory of a feature that this kernel lacks
- * (huge page pools, KSM, control groups) is not there, so programs that look
+ * (huge page pools) is not there, so programs that look
  * for it go without. CPUs are shown as cores of their own; which node they
  * belong to is the machine's word, and counts as their package.
  *
@@ -503,56 +503,75 @@ static const struct pentry devices_entries[] = {
 	DIR_OF("system", &system_dir),
 };
 static const struct pdir devices_dir = PDIR(devices_entries);
+
+/* ---- debugfs ----------------------------------------------------------------
+ */
+
+static const struct pentry debug_entries[] = {
+	SYSFS_RW("lru_gen", "/sys/kernel/debug/", 0644),
+};
+static const struct pdir debug_dir = PDIR(debug_entries);
 static const struct pentry kernel_entries[] = {
+	{.name = "debug", .mode = S_IFDIR | 0700, .dir = &debug_dir},
+	DIR_OF("mm", &sysfs_mm_dir),
 	DIR_OF("slab", &slabs_dir),
 };
 static const struct pdir kernel_dir = PDIR(kernel_entries);
 /* ---- parameters of zswap ----------------------------------------------------
  */
 
-static void zswap_path(const struct pnode *n, char *path, size_t size)
-{
-	(void)mm_scnprintf(path, size, "/sys/module/zswap/parameters/%s",
-			   n->e->name);
-}
-
-static int show_zswap(const struct pnode *n, struct seq_buf *out)
-{
-	char path[80];
-
-	zswap_path(n, path, sizeof(path));
-	return mm_show(path, out);
-}
-
-static s64 write_zswap(const struct pnode *n, const char *text, size_t len)
-{
-	char path[80];
-
-	zswap_path(n, path, sizeof(path));
-	return mm_write(path, text, len);
-}
-
-#define ZSWAP(n)                                                       \
-	{                                                              \
-		.name = n, .mode = S_IFREG | 0644, .show = show_zswap, \
-		.write = write_zswap                                   \
-	}
+#define ZSWAP_DIR   "/sys/module/zswap/parameters/"
+#define ZSWAP(n)    SYSFS_RW(n, ZSWAP_DIR, 0644)
+#define ZSWAP_RO(n) SYSFS_RO(n, ZSWAP_DIR, 0444)
 static const struct pentry zswap_entries[] = {
 	ZSWAP("accept_threshold_percent"),
-	{.name = "compressor", .mode = S_IFREG | 0444, .show = show_zswap},
+	ZSWAP_RO("compressor"),
 	ZSWAP("enabled"),
 	ZSWAP("max_pool_percent"),
 	ZSWAP("non_same_filled_pages_enabled"),
 	ZSWAP("same_filled_pages_enabled"),
 	ZSWAP("shrinker_enabled"),
-	{.name = "zpool", .mode = S_IFREG | 0444, .show = show_zswap},
+	ZSWAP_RO("zpool"),
 };
 static const struct pdir zswap_params_dir = PDIR(zswap_entries);
 static const struct pentry zswap_module[] = {
 	DIR_OF("parameters", &zswap_params_dir),
 };
 static const struct pdir zswap_dir = PDIR(zswap_module);
+/* The same of proactive reclaim. */
+#define DAMON_DIR   "/sys/module/damon_reclaim/parameters/"
+#define DAMON(n)    SYSFS_RW(n, DAMON_DIR, 0600)
+#define DAMON_RO(n) SYSFS_RO(n, DAMON_DIR, 0400)
+static const struct pentry damon_entries[] = {
+	DAMON("aggr_interval"),
+	DAMON_RO("bytes_reclaim_tried_regions"),
+	DAMON_RO("bytes_reclaimed_regions"),
+	DAMON("commit_inputs"),
+	DAMON("enabled"),
+	DAMON("max_nr_regions"),
+	DAMON("min_age"),
+	DAMON("min_nr_regions"),
+	DAMON("monitor_region_end"),
+	DAMON("monitor_region_start"),
+	DAMON_RO("nr_quota_exceeds"),
+	DAMON_RO("nr_reclaim_tried_regions"),
+	DAMON_RO("nr_reclaimed_regions"),
+	DAMON("quota_ms"),
+	DAMON("quota_reset_interval_ms"),
+	DAMON("quota_sz"),
+	DAMON("sample_interval"),
+	DAMON("wmarks_high"),
+	DAMON("wmarks_interval"),
+	DAMON("wmarks_low"),
+	DAMON("wmarks_mid"),
+};
+static const struct pdir damon_params_dir = PDIR(damon_entries);
+static const struct pentry damon_module[] = {
+	DIR_OF("parameters", &damon_params_dir),
+};
+static const struct pdir damon_dir = PDIR(damon_module);
 static const struct pentry module_entries[] = {
+	DIR_OF("damon_reclaim", &damon_dir),
 	DIR_OF("zswap", &zswap_dir),
 };
 static const struct pdir module_dir = PDIR(module_entries);

@@ -15,6 +15,7 @@
 #include <mmkit/slab.h>
 
 #include "base/string.h"
+#include "space/huge.h"
 #include "space/space.h"
 #include "syscall.h"
 #include "task/task_priv.h"
@@ -232,6 +233,8 @@ static s64 sys_personality(const struct sys_args *s)
 #define PR_SET_NO_NEW_PRIVS    38
 #define PR_GET_NO_NEW_PRIVS    39
 #define PR_GET_TID_ADDRESS     40
+#define PR_SET_THP_DISABLE     41
+#define PR_GET_THP_DISABLE     42
 #define PR_CAP_AMBIENT	       47
 
 static struct file *fget(u32 fd, void *arg)
@@ -297,6 +300,14 @@ static s64 prctl_process(const struct sys_args *s)
 			return -EINVAL;
 		t->no_new_privs = true;
 		return 0;
+	case PR_SET_THP_DISABLE:
+		if (s->a[2] || s->a[3] || s->a[4])
+			return -EINVAL;
+		return mm_set_thp_disable(t->mt->mm, s->a[1] != 0);
+	case PR_GET_THP_DISABLE:
+		if (s->a[1] || s->a[2] || s->a[3] || s->a[4])
+			return -EINVAL;
+		return mm_thp_disabled(t->mt->mm);
 	case PR_GET_NO_NEW_PRIVS:
 		if (s->a[1] || s->a[2] || s->a[3] || s->a[4])
 			return -EINVAL;
@@ -331,6 +342,14 @@ static s64 prctl_memory(const struct sys_args *s)
 		return mm_prctl_set_mm(current->mt->mm, &req);
 	case PR_MCE_KILL:
 		return prctl_mce_kill(s);
+	case PR_SET_MEMORY_MERGE:
+		if (s->a[2] | s->a[3] | s->a[4])
+			return -EINVAL;
+		return mm_prctl_set_memory_merge(current->mt->mm, s->a[1] != 0);
+	case PR_GET_MEMORY_MERGE:
+		if (s->a[1] | s->a[2] | s->a[3] | s->a[4])
+			return -EINVAL;
+		return mm_prctl_get_memory_merge(current->mt->mm);
 	default:
 		if (s->a[1] | s->a[2] | s->a[3] | s->a[4])
 			return -EINVAL;
@@ -352,6 +371,8 @@ static s64 sys_prctl(const struct sys_args *s)
 	case PR_SET_MM:
 	case PR_MCE_KILL:
 	case PR_MCE_KILL_GET:
+	case PR_SET_MEMORY_MERGE:
+	case PR_GET_MEMORY_MERGE:
 		return prctl_memory(s);
 	case PR_SET_TIMERSLACK:
 		t->timerslack = s->a[1] ? s->a[1] : 50000;

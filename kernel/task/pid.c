@@ -285,10 +285,10 @@ static void task_oom_kill(struct mm_task *task)
 static int caches_init(struct task_state *s)
 {
 	s->task_cache = kmem_cache_create("task_struct", sizeof(struct task), 0,
-					  SLAB_NO_MERGE, NULL);
+					  SLAB_NO_MERGE | SLAB_ACCOUNT, NULL);
 	s->process_cache =
 		kmem_cache_create("signal_struct", sizeof(struct process), 0,
-				  SLAB_NO_MERGE, NULL);
+				  SLAB_NO_MERGE | SLAB_ACCOUNT, NULL);
 	s->sighand_cache = kmem_cache_create("sighand", sizeof(struct sighand),
 					     0, 0, NULL);
 	s->sigqueue_cache = kmem_cache_create(

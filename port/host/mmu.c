@@ -253,6 +253,11 @@ void port_tlb_flush_kernel(kva_t start, kva_t end)
 	flush(NULL);
 }
 
+void port_tlb_counts(struct port_tlb_counts *out)
+{
+	*out = (struct port_tlb_counts){0};
+}
+
 /* There is no TLB: the next walk reads the tables. */
 void port_tlb_flush_kernel_self(kva_t start, kva_t end)
 {

@@ -124,6 +124,8 @@ void tlb_poll(void);
 struct tlb_stats {
 	u64 flushes, kernel; /* calls of port_tlb_flush(), _flush_kernel() */
 	u64 asked, skipped;
+	u64 remote;   /* calls that interrupted any */
+	u64 all, one; /* what CPUs did: all of an ASID or more; single pages */
 };
 void tlb_stats(struct tlb_stats *sum);
 

@@ -117,6 +117,7 @@ struct port_thread {
 	u32 word; /* lock of state, permit, on_cpu */
 	u64 sp;	  /* while it is off its CPU */
 	struct mm_task task;
+	u16 stack_group; /* who is charged for it; 0: the root */
 	void *stack; /* lowest byte; the CPU's own thread: not ours to free */
 	void (*fn)(void *arg);
 	void *arg, *owner;

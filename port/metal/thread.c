@@ -33,10 +33,12 @@
 #include "metal.h"
 
 #include <mmkit/errno.h>
+#include <mmkit/memcg.h>
 #include <mmkit/slab.h>
 #include <mmkit/vmalloc.h>
 
 #include "base/string.h"
+#include "phys/page.h"
 
 #define STORED_STACKS 16u
 
@@ -81,6 +83,11 @@ static void stack_put(void *stack)
 		vfree(stack);
 }
 
+static int stack_nid(const struct port_thread *t)
+{
+	return page_to_nid(vmalloc_to_page(t->stack));
+}
+
 /* ---- making
  * ----------------------------------------------------------------------------
  */
@@ -111,17 +118,29 @@ static struct port_thread *thread_new(const char *name, void (*fn)(void *arg),
 		return NULL;
 	}
 	sched_thread_init(t, name, stack);
+	if (memcg_stack_charge(stack_nid(t), STACK_SIZE >> 10,
+			       &t->stack_group)) {
+		stack_put(stack);
+		kfree(t);
+		return NULL;
+	}
 	mm_memset(thread_regs(t), 0, sizeof(struct pt_regs));
 	thread_prepare(t, fn, arg);
 	t->cpu = port_cpu();
 	return t;
 }
 
+static void thread_drop(struct port_thread *t)
+{
+	memcg_stack_uncharge(stack_nid(t), STACK_SIZE >> 10, t->stack_group);
+	stack_put(t->stack);
+	kfree(t);
+}
+
 static void thread_free(struct port_thread *t)
 {
 	user_free(t);
-	stack_put(t->stack);
-	kfree(t);
+	thread_drop(t);
 }
 
 void machine_thread_start(struct port_thread *t)
@@ -163,8 +182,7 @@ int machine_thread_create(struct port_thread **out, const char *name,
 	t->user = true;
 	err = user_init(t);
 	if (err) {
-		stack_put(t->stack);
-		kfree(t);
+		thread_drop(t);
 		return err;
 	}
 	*out = t;

@@ -85,11 +85,22 @@ static struct {
 /* ---- the running CPU --------------------------------------------------------
  */
 
+/* What this CPU did; pinned. Its interrupts count as well: one that comes
+ * between load and store may be lost. */
+static void count_local(const struct tlb_stats *n)
+{
+	struct tlb_stats *s = &tlb_sys.cpu[port_cpu()].stats;
+
+	s->all += n->all;
+	s->one += n->one;
+}
+
 /* All entries of all tags, global ones too. */
 static void flush_everything(void)
 {
 	u64 cr4;
 
+	count_local(&(struct tlb_stats){.all = 1});
 	if (tlb_sys.invpcid) {
 		invpcid_all();
 		return;
@@ -103,13 +114,20 @@ static void flush_everything(void)
 	}
 }
 
+static u64 pages_of(u64 start, u64 end)
+{
+	return (PAGE_ALIGN(end) - (start & PAGE_MASK)) >> PAGE_SHIFT;
+}
+
 /* [START, END) of the loaded ASID; END 0: all of it. */
 static void flush_loaded(u64 start, u64 end)
 {
 	if (!end || end - start > FEW_PAGES * PAGE_SIZE) {
+		count_local(&(struct tlb_stats){.all = 1});
 		x86_write_cr3(x86_read_cr3() & ~CR3_KEEP);
 		return;
 	}
+	count_local(&(struct tlb_stats){.one = pages_of(start, end)});
 	for (u64 va = start & PAGE_MASK; va < end; va += PAGE_SIZE)
 		invlpg(va);
 }
@@ -119,6 +137,7 @@ void port_tlb_flush_kernel_self(kva_t start, kva_t end)
 	unsigned long flags;
 
 	if (end - start <= FEW_PAGES * PAGE_SIZE) {
+		count_local(&(struct tlb_stats){.one = pages_of(start, end)});
 		for (u64 va = start & PAGE_MASK; va < end; va += PAGE_SIZE)
 			invlpg(va);
 		return;
@@ -303,6 +322,7 @@ static void count(u64 named, u64 asked)
 	struct tlb_stats *s = &tlb_sys.cpu[port_cpu()].stats;
 
 	s->flushes++;
+	s->remote += asked != 0;
 	s->asked += nr_of(asked);
 	s->skipped += nr_of(named & ~asked);
 }
@@ -317,7 +337,24 @@ void tlb_stats(struct tlb_stats *sum)
 		sum->kernel += READ_ONCE(s->kernel);
 		sum->asked += READ_ONCE(s->asked);
 		sum->skipped += READ_ONCE(s->skipped);
+		sum->remote += READ_ONCE(s->remote);
+		sum->all += READ_ONCE(s->all);
+		sum->one += READ_ONCE(s->one);
 	}
+}
+
+void port_tlb_counts(struct port_tlb_counts *out)
+{
+	u64 others = (u64)smp_nr_cpus() - 1;
+	struct tlb_stats s;
+
+	tlb_stats(&s);
+	*out = (struct port_tlb_counts){
+		.remote = s.remote + (others ? s.kernel : 0),
+		.received = s.asked + s.kernel * others,
+		.all = s.all,
+		.one = s.one,
+	};
 }
 
 void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,

@@ -399,6 +399,7 @@ void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
 		    uva_t end)
 {
 	struct sim_cpu *self;
+	u64 ipis;
 	int i;
 
 	if (sim_this->irq_off)
@@ -406,6 +407,7 @@ void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
 	/* Unpinned, a wait may end on another CPU; then start over there. */
 	port_pin();
 	self = sim_this_cpu();
+	ipis = self->stats.ipis;
 	for (i = 0; i < sim.nr_cpus; i++) {
 		struct sim_cpu *c = &sim.cpus[i];
 
@@ -415,6 +417,7 @@ void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
 			wait_remote(self, c);
 		flush_cpu(c, asid, start, end);
 	}
+	self->stats.remote += self->stats.ipis != ipis;
 	port_unpin();
 }
 
@@ -554,6 +557,7 @@ void port_tlb_flush_kernel(kva_t start, kva_t end)
 	port_pin();
 	self = sim_this_cpu();
 	port_tlb_flush_kernel_self(start, end);
+	self->stats.remote += sim.nr_cpus > 1;
 	for (i = 0; i < sim.nr_cpus; i++) {
 		struct sim_cpu *c = &sim.cpus[i];
 
@@ -602,9 +606,21 @@ void sim_tlb_stats(struct sim_tlb_stats *out)
 		s.flush_all += c->stats.flush_all;
 		s.flushed += c->stats.flushed;
 		s.ipis += c->stats.ipis;
+		s.remote += c->stats.remote;
 		s.switches += c->stats.switches;
 	}
 	*out = s;
+}
+
+void port_tlb_counts(struct port_tlb_counts *out)
+{
+	struct sim_tlb_stats s;
+
+	sim_tlb_stats(&s);
+	*out = (struct port_tlb_counts){.remote = s.remote,
+					.received = s.ipis,
+					.all = s.flush_all,
+					.one = s.flush_pages};
 }
 
 /* Empty TLBs and no root on all CPUs. */

@@ -254,6 +254,7 @@ struct sim_tlb_stats {
 	u64 flush_all;	 /* scans of a whole TLB */
 	u64 flushed;	 /* entries that a flush removed */
 	u64 ipis;	 /* remote CPUs told to flush */
+	u64 remote;	 /* flushes that told any */
 	u64 switches;	 /* thread switches */
 };
 

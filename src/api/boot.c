@@ -18,8 +18,11 @@
 #include "base/printk.h"
 #include "base/system.h"
 #include "cache/swap.h"
+#include "compact/compact.h"
 #include "kmem/slab.h"
 #include "memcg/memcg.h"
+#include "merge/ksm.h"
+#include "move/move.h"
 #include "pgtable/kernel.h"
 #include "phys/phys.h"
 #include "phys/vmstat.h"
@@ -30,6 +33,8 @@
 void mm_reset(void)
 {
 	policy_reset();
+	merge_reset();
+	compact_reset();
 	reclaim_reset();
 	space_reset();
 	cache_reset();
@@ -112,11 +117,15 @@ static int boot_objects(const struct mm_boot_params *p)
 		return err;
 	err = kmem_init(&p->slab);
 	if (!err)
+		kmem_account_init();
+	if (!err)
 		err = boot_scattered(p);
 	if (!err)
 		err = cache_init(f);
 	if (!err)
 		err = space_init(f);
+	if (!err)
+		err = merge_init();
 	if (err == -ENOMEM)
 		pr_err("boot: no memory for the manager's own objects\n");
 	return err;
@@ -124,6 +133,8 @@ static int boot_objects(const struct mm_boot_params *p)
 
 static int boot_policy(const struct mm_boot_params *p)
 {
+	move_init();
+	compact_init();
 	reclaim_init();
 	if (p->policy && reclaim_select(p->policy)) {
 		pr_err("boot: no replacement policy is called \"%s\"\n",

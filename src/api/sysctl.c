@@ -32,6 +32,7 @@
 #include "base/seqbuf.h"
 #include "base/string.h"
 #include "cache/swap.h"
+#include "compact/compact.h"
 #include "phys/phys.h"
 #include "phys/vmstat.h"
 #include "policy/policy.h"
@@ -94,6 +95,13 @@ static void dirty_bytes_changed(void)
 		WRITE_ONCE(cache_sys.fm.flush.dirty_ratio, 0);
 }
 
+/* Each time that a 1 is written. */
+static void compact_asked(void)
+{
+	if (phys_sys.booted && READ_ONCE(compact_sys.compact_memory))
+		compact_nodes();
+}
+
 #define ANY_COUNT INT32_MAX
 /* A single number; 0 or from ZERO_OR on, within LO .. HI. */
 #define ONE(name, field, lo, hi, zero_or, changed)                         \
@@ -117,6 +125,12 @@ static const char *policy_name(void)
 static const struct sysctl_entry sysctl_table[] = {
 	ONE("vm.admin_reserve_kbytes", space_sys.admin_reserve_kbytes, 0,
 	    INT64_MAX, 0, NULL),
+	ONE("vm.compact_memory", compact_sys.compact_memory, 0, 1, 0,
+	    compact_asked),
+	ONE("vm.compact_unevictable_allowed", compact_sys.unevictable_allowed,
+	    0, 1, 0, NULL),
+	ONE("vm.compaction_proactiveness", compact_sys.proactiveness, 0, 100, 0,
+	    NULL),
 	ONE("vm.dirty_background_bytes",
 	    cache_sys.fm.flush.dirty_background_bytes, 0, INT64_MAX, 1,
 	    background_bytes_changed),
@@ -132,6 +146,8 @@ static const struct sysctl_entry sysctl_table[] = {
 	ONE("vm.dirty_writeback_centisecs",
 	    policy_sys.dirty_writeback_centisecs, 0, ANY_COUNT, 0, NULL),
 	ONE("vm.drop_caches", reclaim_sys.drop_caches, 0, 4, 0, caches_dropped),
+	ONE("vm.extfrag_threshold", compact_sys.extfrag_threshold, 0, 1000, 0,
+	    NULL),
 	{"vm.lowmem_reserve_ratio",
 	 {RESERVE_RATIO(ZONE_DMA), RESERVE_RATIO(ZONE_DMA32),
 	  RESERVE_RATIO(ZONE_NORMAL), RESERVE_RATIO(ZONE_HIGHMEM),

@@ -503,6 +503,19 @@ static inline bool is_writable_migration_entry(swp_entry_t e)
 	return swp_type(e) == SWP_MIGRATION_WRITE;
 }
 
+/* pte_swp_wrprotect: the page that E, not present, stands for comes back
+ * without the right to write, if it is on the move; else E. */
+static inline pte_t pte_swp_wrprotect(pte_t e)
+{
+	swp_entry_t swp = pte_to_swp_entry(e);
+	u64 page_bits = e.val & (X86_SWP_SOFTDIRTY | X86_SWP_UFFD_WP);
+
+	if (!is_writable_migration_entry(swp))
+		return e;
+	swp = make_migration_entry(swp_offset(swp), false);
+	return (pte_t){swp_entry_to_pte(swp).val | page_bits};
+}
+
 static inline u64 migration_entry_pfn(swp_entry_t e)
 {
 	mm_assert(is_migration_entry(e));
@@ -567,6 +580,12 @@ static inline bool is_swap_area_entry(swp_entry_t e)
 static inline bool pte_in_swap(pte_t e)
 {
 	return pte_swap(e) && is_swap_area_entry(pte_to_swp_entry(e));
+}
+
+/* pte_migrating: E's page is on the move. */
+static inline bool pte_migrating(pte_t e)
+{
+	return pte_swap(e) && is_migration_entry(pte_to_swp_entry(e));
 }
 
 /* ---- entries above the leaf tables

@@ -29,6 +29,7 @@
 	X(OOM, "oom")		  /* one OOM kill at a time */                 \
 	X(HOTPLUG, "hotplug")	  /* memory online and offline */              \
 	X(MEMORY_FAILURE, "memory_failure") /* one report at a time */         \
+	X(KSM, "ksm")	      /* one scan at a time, both trees */             \
 	X(I_RWSEM, "i_rwsem") /* contents and size of one inode */             \
 	X(MMAP_LOCK, "mmap_lock")                                              \
 	X(VMA, "vma")			  /* a fault's claim on its mapping */ \
@@ -40,6 +41,7 @@
 	X(TASKS, "tasks")   /* registry of tasks */                            \
 	X(TASK_LIST, "task_list") /* kernel: relations, signals */             \
 	X(TASK_DEAD, "task_dead") /* kernel: tasks to be freed */              \
+	X(KSM_SLOTS, "ksm_slots") /* spaces that are scanned */                \
 	X(SHRINKER, "shrinker")	  /* registry of shrinkers */                  \
 	X(SLAB_CACHES, "slab_caches")                                          \
 	X(CMA, "cma")			/* emptying a range of an area */      \
@@ -76,6 +78,7 @@
 	X(ZSWAP, "zswap")	  /* compressed pages */                       \
 	X(SWAP_AVAIL, "swap_avail")                                            \
 	X(MEMCG, "memcg")	/* the tree of groups */                       \
+	X(OBJCG, "objcg")	/* who pays for objects */                     \
 	X(CHARGE, "charge")	/* a group's stock, its lost time */           \
 	X(SLAB_CPU, "slab_cpu") /* one CPU's slabs of a cache */               \
 	X(SLAB_NODE, "slab_node")                                              \
@@ -83,7 +86,8 @@
 	X(CMA_AREA, "cma_area") /* one area's bitmap */                        \
 	X(LRU_ALL, "lru_all")	/* the list of all lruvecs */                  \
 	X(LRUVEC, "lruvec")                                                    \
-	X(PCP, "pcp") /* one CPU's free pages */                               \
+	X(LRU_DISABLE, "lru_disable") /* who wants batches of one */           \
+	X(PCP, "pcp")		      /* one CPU's free pages */               \
 	X(ZONE, "zone")                                                        \
 	X(SECTION, "section")		  /* deferred memmap sections */       \
 	X(SHARED_POLICY, "shared_policy") /* of one shmem file */              \

@@ -16,7 +16,8 @@
  *    it as it was). A known edge is seen by one relaxed load; a new edge is
  *    searched and entered under the raw lock. A report is made after giving
  *    that up.
- * 5. Rules, beyond order: a lock is not taken twice by its holder; nothing
+ * 5. Rules, beyond order: a lock is not taken twice by its holder (shared, it
+ *    may be tried); nothing
  *    that may sleep happens while a spinlock or a section without sleep is on
  *    the stack, or in an interrupt; a class of interrupts is never taken with
  *    interrupts on (an interrupt in between would wait for its own CPU).
@@ -247,13 +248,21 @@ static void check_order(const struct mm_task *t, u32 node, u32 kind)
 	}
 }
 
+/* Whoever has H shared has tried to have it once more: nobody waits. */
+static bool shared_again(const struct mm_held_lock *h, u32 kind)
+{
+	u32 both = LOCKDEP_READ | LOCKDEP_TRY;
+
+	return (h->flags & LOCKDEP_READ) && (kind & both) == both;
+}
+
 static void check_acquire(struct mm_task *t, u32 class_id, const void *lock,
 			  u32 kind)
 {
 	const struct mm_held_lock *h = find_held(t, lock);
 	u32 node = node_of(class_id, kind);
 
-	if (h && !(h->flags & LOCKDEP_MARK))
+	if (h && !(h->flags & LOCKDEP_MARK) && !shared_again(h, kind))
 		report(t, "taken twice by its holder:", node);
 	if ((kind & (LOCKDEP_SLEEP | LOCKDEP_TRY)) == LOCKDEP_SLEEP &&
 	    in_atomic(t))

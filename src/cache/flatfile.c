@@ -50,8 +50,9 @@ int flatfile_init(void)
 {
 	struct flatfile_state *ff = &cache_sys.fm.flat;
 
-	ff->inode_cache = kmem_cache_create(
-		"flatfile_inode", sizeof(struct flat_inode), 0, 0, NULL);
+	ff->inode_cache =
+		kmem_cache_create("flatfile_inode", sizeof(struct flat_inode),
+				  0, SLAB_ACCOUNT | SLAB_RECLAIM_ACCOUNT, NULL);
 	return ff->inode_cache ? file_bio_init() : -ENOMEM;
 }
 
@@ -401,6 +402,7 @@ static const struct address_space_operations flat_aops = {
 	.writepages = flat_writepages,
 	.write_begin = flat_write_begin,
 	.bmap = flat_bmap,
+	.migratepage = migrate_page,
 };
 
 /* As f_op->fsync. */

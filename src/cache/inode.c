@@ -38,8 +38,8 @@ int filemap_init(void)
 	INIT_LIST_HEAD(&fm->inodes);
 	INIT_LIST_HEAD(&fm->dirty);
 	flush_init();
-	fm->file_cache =
-		kmem_cache_create("filp", sizeof(struct file), 0, 0, NULL);
+	fm->file_cache = kmem_cache_create("filp", sizeof(struct file), 0,
+					   SLAB_ACCOUNT, NULL);
 	return fm->file_cache ? flatfile_init() : -ENOMEM;
 }
 

@@ -194,6 +194,7 @@ static int swapin(struct shmem_get *g, void *value)
 	struct mpol_place place;
 	struct mempolicy *held;
 	struct page *page;
+	bool found;
 	int err;
 
 	if (unlikely(!shmem_value_slot(value)))
@@ -202,7 +203,8 @@ static int swapin(struct shmem_get *g, void *value)
 	if (g->sgp == SGP_UNUSE)
 		gfp |= __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
 	page = lookup_swap_cache(entry);
-	if (page)
+	found = page != NULL;
+	if (found)
 		put_page(page);
 	else
 		g->major = true;
@@ -218,9 +220,10 @@ static int swapin(struct shmem_get *g, void *value)
 		g->lost = make_hwpoison_entry(page_to_pfn(page));
 		err = lost_error(g);
 	} else if (!PageUptodate(page)) {
-		/* The read failed; the next who asks reads again. */
+		/* The read failed; the next who asks reads again. So do we if
+		 * it was not ours: ahead of somebody, maybe long ago. */
 		delete_from_swap_cache(page);
-		err = -EIO;
+		err = found ? -EAGAIN : -EIO;
 	} else {
 		err = swapin_place(g, page, value);
 	}
@@ -473,6 +476,7 @@ static int shmem_writepage(struct page *page, struct writeback_control *wbc)
 
 const struct address_space_operations shmem_aops = {
 	.writepage = shmem_writepage,
+	.migratepage = migrate_page,
 };
 
 /* ---- dropping --------------------------------------------------------------

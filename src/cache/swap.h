@@ -284,6 +284,13 @@ void delete_from_swap_cache(struct page *page);
  * SHADOW (a value, or NULL) takes the page's place. No reference is dropped. */
 void swap_cache_evict(struct page *page, void *shadow);
 
+/* swap_cache_replace: NEW, locked, complete, takes the place of OLD, locked, if
+ * that has COUNT references, the cache's among them, which goes; so do the
+ * slot, the dirty bit and the charge. False: nothing has changed. Does not
+ * sleep. */
+bool swap_cache_replace(struct page *new, struct page *old,
+			int count) MM_MUST_CHECK;
+
 /* try_to_free_swap: if nobody needs the slot any more PAGE leaves the cache
  * and is dirty. Page locked. */
 bool try_to_free_swap(struct page *page);

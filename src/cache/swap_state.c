@@ -162,6 +162,35 @@ void swap_cache_evict(struct page *page, void *shadow)
 	cache_remove(page, shadow);
 }
 
+bool swap_cache_replace(struct page *new, struct page *old, int count)
+{
+	swp_entry_t entry = page_swap_entry(old);
+	struct swap_info *si = entry_area(entry);
+	u64 off = swp_offset(entry);
+
+	mm_assert(PageLocked(new) && PageLocked(old) && !PageWriteback(old));
+	spin_lock(&si->cache_lock);
+	mm_verify(xa_load(&si->cache, off) == old);
+	if (!page_ref_freeze(old, count)) {
+		spin_unlock(&si->cache_lock);
+		return false;
+	}
+	get_page(new); /* the array's */
+	page_move_charge(new, old);
+	mm_verify(!xa_store(&si->cache, off, new, NULL));
+	set_page_private(new, (u32)entry.val);
+	if (TestClearPageDirty(old))
+		SetPageDirty(new);
+	SetPageSwapCache(new);
+	ClearPageSwapCache(old);
+	set_page_private(old, 0);
+	page_ref_unfreeze(old, count - 1);
+	spin_unlock(&si->cache_lock);
+	count_cached(new, 1);
+	count_cached(old, -1);
+	return true;
+}
+
 bool try_to_free_swap(struct page *page)
 {
 	mm_assert(PageLocked(page));

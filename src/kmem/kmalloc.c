@@ -27,6 +27,7 @@
 #include "base/printk.h"
 #include "base/trace_ring.h"
 #include "kmem/slab_priv.h"
+#include "phys/group.h"
 #include "phys/phys.h"
 
 /* ---- the caches
@@ -96,6 +97,19 @@ static enum kmalloc_kind kmalloc_kind(gfp_t gfp)
 /* ---- allocation
  * ------------------------------------------------------------------------- */
 
+/* A large block at PAGE comes, or (SIGN -1) goes. */
+static void count_large(const struct page *page, s64 sign)
+{
+	u16 group = page_group(page);
+	s64 frames = sign * (s64)compound_nr(page);
+
+	__atomic_fetch_add(&kmem_sys.large_pages, (u64)frames,
+			   __ATOMIC_RELAXED);
+	if (unlikely(group))
+		group_stat_add(group, NR_SLAB_UNRECLAIMABLE_B,
+			       frames * (s64)PAGE_SIZE);
+}
+
 static void *kmalloc_large(const struct slab_request *rq)
 {
 	gfp_t gfp = (rq->gfp & ~__GFP_MOVABLE) | __GFP_COMP;
@@ -111,8 +125,7 @@ static void *kmalloc_large(const struct slab_request *rq)
 	if (!page)
 		return NULL;
 	set_page_index(page, PAGE_INDEX_KMALLOC);
-	__atomic_fetch_add(&kmem_sys.large_pages, BIT(compound_order(page)),
-			   __ATOMIC_RELAXED);
+	count_large(page, 1);
 	obj = page_view(page);
 	trace_emit(KMALLOC, rq->caller, (u64)(uintptr_t)obj, rq->size,
 		   PAGE_SIZE << compound_order(page), rq->gfp,
@@ -224,9 +237,7 @@ static void kfree_any(const void *obj, u64 caller)
 	if (pfn < phys_sys.memmap_frames && pfn_valid(pfn)) {
 		page = pfn_to_page(pfn);
 		if (is_large(page, obj)) {
-			__atomic_fetch_sub(&kmem_sys.large_pages,
-					   BIT(compound_order(page)),
-					   __ATOMIC_RELAXED);
+			count_large(page, -1);
 			__free_pages(page, compound_order(page));
 			return;
 		}
@@ -301,7 +312,7 @@ size_t ksize(const void *obj)
 		return 0;
 	page = compound_head(view_to_page(obj));
 	if (PageSlab(page))
-		return kmem_sys.caches[page_index(page)]->object_size;
+		return kmem_sys.caches[slab_cache_id(page)]->object_size;
 	return PAGE_SIZE << compound_order(page);
 }
 

@@ -30,8 +30,9 @@
  *
  * 5. Life. The fullest chunk with a place gets the object. Who may sleep gives
  *    the object's pages frames; who may not gets only pages that have them,
- *    for which a few empty ones are kept ready. Empty chunks but one are given
- *    back by the next caller that may sleep, or by percpu_reclaim().
+ *    for which a few empty ones are kept ready. Empty chunks but one, and the
+ *    frames of pages without objects when there are many, are given back by the
+ *    next caller that may sleep; all of them by percpu_reclaim().
  *
  * 6. Failure. NULL, logged; a place that was taken is given back. Frames that
  *    were had until then stay with the chunk.
@@ -251,6 +252,58 @@ static void reclaim_chunks(u32 keep)
 		chunk_unmake(c);
 }
 
+/* The last page of C with frames and no object; PCPU_PAGES: none. */
+static u32 empty_page(const struct pcpu_chunk *c)
+{
+	for (u32 i = PCPU_PAGES; c->nr_empty && i--;) {
+		if (c->populated >> i & 1 && c->hint[i].free == PCPU_BLOCK_BITS)
+			return i;
+	}
+	return PCPU_PAGES;
+}
+
+/*
+ * A page of those that are ready for who may not sleep, if there are more than
+ * KEEP: it is ready no more. The emptiest chunk's; not of the first chunk, nor
+ * of a block of frames. NULL: there is none.
+ */
+static struct pcpu_chunk *surplus_page(u32 keep, u32 *page)
+{
+	struct pcpu_chunk *c, *found = NULL;
+	struct pcpu_state *s = state();
+	unsigned long flags;
+	u32 slot = READ_ONCE(s->nr_empty) > keep ? PCPU_SLOTS : 0;
+
+	spin_lock_irqsave(&s->lock, flags);
+	while (slot-- > 1 && !found && s->nr_empty > keep) {
+		list_for_each_entry (c, &s->slot[slot], list) {
+			u32 empty = c->nr_empty;
+
+			*page = empty_page(c);
+			if (c->first || !c->vm || *page == PCPU_PAGES)
+				continue;
+			pcpu_chunk_populated(c, *page, false);
+			chunk_changed(c, empty);
+			found = c;
+			break;
+		}
+	}
+	spin_unlock_irqrestore(&s->lock, flags);
+	return found;
+}
+
+/* Give up pages without objects, but for KEEP. Alloc mutex held: so no chunk
+ * goes, and none of its pages gets frames. */
+static void reclaim_pages(u32 keep)
+{
+	struct pcpu_chunk *c;
+	u32 page;
+
+	mutex_assert_held(&state()->alloc_mutex);
+	while ((c = surplus_page(keep, &page)))
+		pcpu_unpopulate(c, page);
+}
+
 /* A page without frames in a chunk that has free places; NULL if none. */
 static struct pcpu_chunk *want_frames(u32 *page)
 {
@@ -280,6 +333,8 @@ static void balance(gfp_t gfp)
 	u32 page;
 
 	reclaim_chunks(1);
+	if (READ_ONCE(state()->nr_empty) > PCPU_EMPTY_MOST)
+		reclaim_pages(PCPU_EMPTY_HIGH);
 	if (!kmem_sys.vm.up || READ_ONCE(state()->nr_empty) >= PCPU_EMPTY_LOW)
 		return;
 	while (READ_ONCE(state()->nr_empty) < PCPU_EMPTY_HIGH) {
@@ -507,6 +562,7 @@ u64 percpu_reclaim(void)
 		return 0;
 	mutex_lock(&state()->alloc_mutex);
 	reclaim_chunks(0);
+	reclaim_pages(0);
 	mutex_unlock(&state()->alloc_mutex);
 	return before > pcpu_nr_pages() ? before - pcpu_nr_pages() : 0;
 }

@@ -21,6 +21,9 @@
 /* Empty pages that are kept ready for those who may not sleep. */
 #define PCPU_EMPTY_LOW	2u
 #define PCPU_EMPTY_HIGH 4u
+/* More are given back, down to PCPU_EMPTY_HIGH: a chunk that comes and goes
+ * stays below. */
+#define PCPU_EMPTY_MOST (2 * (u32)PCPU_PAGES)
 
 /* What the map says about one page of a unit, in bits of the map. */
 struct pcpu_hint {
@@ -109,6 +112,10 @@ int pcpu_back(struct pcpu_chunk *c, gfp_t gfp) MM_MUST_CHECK;
 void pcpu_unback(struct pcpu_chunk *c);
 /* pcpu_populate: frames for PAGE of every CPU. 0 or -ENOMEM. May sleep. */
 int pcpu_populate(struct pcpu_chunk *c, u32 page, gfp_t gfp) MM_MUST_CHECK;
+
+/* pcpu_unpopulate: undo it. No object is there; C has addresses of its own. May
+ * sleep. */
+void pcpu_unpopulate(struct pcpu_chunk *c, u32 page);
 
 /* pcpu_check: everything. No other thread is inside. */
 void pcpu_check(void);

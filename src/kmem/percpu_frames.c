@@ -18,6 +18,8 @@
 #include "pgtable/kernel.h"
 #include "phys/phys.h"
 
+#define HIDE_BATCH 16 /* frames that wait for one flush */
+
 static u64 chunk_bytes(void)
 {
 	return (u64)port_nr_cpus() << PCPU_UNIT_SHIFT;
@@ -101,15 +103,21 @@ static int cpu_page_get(struct pcpu_chunk *c, int cpu, u32 page, gfp_t gfp)
 	return 0;
 }
 
-static void cpu_page_put(struct pcpu_chunk *c, int cpu, u32 page)
+/* CPU's frame for PAGE, which is its no more. */
+static struct page *cpu_page_hide(struct pcpu_chunk *c, int cpu, u32 page)
 {
 	kva_t va = page_kva(c, cpu, page);
 	struct kernel_entry e;
 
 	mm_verify(kernel_lookup(va, &e));
 	vm_hide(va, 1);
-	__free_page(pfn_to_page(e.pfn));
 	count(-1);
+	return pfn_to_page(e.pfn);
+}
+
+static void cpu_page_put(struct pcpu_chunk *c, int cpu, u32 page)
+{
+	__free_page(cpu_page_hide(c, cpu, page));
 }
 
 static void area_put(struct pcpu_chunk *c)
@@ -140,6 +148,29 @@ void pcpu_unback(struct pcpu_chunk *c)
 		area_put(c);
 	else
 		block_put(c);
+}
+
+/*
+ * Frames go once no TLB knows them: a page may have others at the same address
+ * long before the area is flushed as a whole.
+ */
+void pcpu_unpopulate(struct pcpu_chunk *c, u32 page)
+{
+	struct page *frame[HIDE_BATCH];
+	int cpu = 0, end = port_nr_cpus();
+
+	mm_assert(c->vm != NULL && !(c->populated >> page & 1));
+	while (cpu < end) {
+		kva_t va = page_kva(c, cpu, page);
+		int n = 0;
+
+		for (; cpu < end && n < HIDE_BATCH; cpu++)
+			frame[n++] = cpu_page_hide(c, cpu, page);
+		port_tlb_flush_kernel(va,
+				      page_kva(c, cpu - 1, page) + PAGE_SIZE);
+		while (n)
+			__free_page(frame[--n]);
+	}
 }
 
 int pcpu_populate(struct pcpu_chunk *c, u32 page, gfp_t gfp)

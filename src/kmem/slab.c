@@ -335,6 +335,14 @@ u32 cpu_alloc_objects(struct kmem_cache *s, struct kmem_cache_cpu *c,
  * ----------------------------------------------------------------------------
  */
 
+/* Where CPU's part of S is kept. */
+static struct kmem_cache_cpu **part_slot(struct kmem_cache *s, int cpu)
+{
+	struct kmem_cache_cpu **parts = smp_load_acquire(&s->parts);
+
+	return parts ? &parts[cpu] : &s->cpu[cpu];
+}
+
 /* The running CPU gets its part of S, if its node has memory for it. */
 static void make_cpu_part(struct kmem_cache *s)
 {
@@ -353,7 +361,7 @@ static void make_cpu_part(struct kmem_cache *s)
 	c->cap = s->sheaf_cap;
 	c->nid = nid;
 	c->mark = SLAB_MARK(nid, s->id);
-	if (!mm_try_cmpxchg(&s->cpu[port_cpu()], &none, c))
+	if (!mm_try_cmpxchg(part_slot(s, port_cpu()), &none, c))
 		kmem_cache_free(kmem_sys.part_cache, c);
 }
 
@@ -372,11 +380,11 @@ static bool want_cpu_part(struct kmem_cache *s, const struct kmem_cache_cpu *c)
 
 struct kmem_cache_cpu *cpu_part(struct kmem_cache *s)
 {
-	struct kmem_cache_cpu *c = this_cache_cpu(s);
+	struct kmem_cache_cpu *c = this_cache_part(s);
 
 	if (unlikely(want_cpu_part(s, c))) {
 		make_cpu_part(s);
-		c = this_cache_cpu(s);
+		c = this_cache_part(s);
 	}
 	return c;
 }
@@ -467,10 +475,32 @@ static void trace_alloc(const struct kmem_cache *s,
 			   s->object_size, s->layout.size, rq->gfp, node);
 }
 
+/* slab_alloc() with a look at who is to pay. */
+static MM_NOINLINE void *alloc_paid(struct kmem_cache *s,
+				    const struct slab_request *rq)
+{
+	const struct slab_account_ops *ops = slab_account_ops();
+	struct slab_request paid = *rq;
+	struct obj_cgroup *payer;
+	void *obj;
+
+	if (ops->charge(s, rq->gfp, 1, &payer))
+		return NULL;
+	paid.paid = true;
+	obj = slab_alloc(s, &paid);
+	if (payer && obj)
+		ops->assign(s, payer, rq->gfp, 1, &obj);
+	else if (payer)
+		ops->cancel(s, payer, 1);
+	return obj;
+}
+
 void *slab_alloc(struct kmem_cache *s, const struct slab_request *rq)
 {
 	void *obj;
 
+	if (unlikely(slab_account_ops()) && !rq->paid)
+		return alloc_paid(s, rq);
 	if (rq->gfp & __GFP_DIRECT_RECLAIM)
 		might_sleep();
 	if (!(rq->gfp & (__GFP_NOFAIL | __GFP_SKIP_FAIL)) &&
@@ -509,7 +539,8 @@ static MM_NOINLINE void *alloc_special(struct kmem_cache *s, gfp_t gfp,
 	struct slab_request rq = {.gfp = gfp, .nid = -1, .caller = caller};
 	void *obj;
 
-	if (!(gfp & __GFP_ZERO) || base_watched() || slab_is_debug(s))
+	if (!(gfp & __GFP_ZERO) || base_watched() || slab_is_debug(s) ||
+	    slab_account_ops())
 		return slab_alloc(s, &rq);
 	obj = kmem_cache_alloc(s, gfp & ~GFP_SLAB_SLOW);
 	if (likely(obj))
@@ -606,12 +637,21 @@ static bool sheaf_has_on_top(struct kmem_cache_cpu *c, const void *obj)
 	return same;
 }
 
+static inline void slab_uncharge(const struct kmem_cache *s, struct page *slab,
+				 const void *obj)
+{
+	if (slab_payers(slab))
+		slab_account_ops()->uncharge(s, slab, obj);
+}
+
 void slab_free(struct kmem_cache *s, struct page *page, void *obj, u64 caller)
 {
 	struct page *slab = compound_head(page);
 	struct kmem_cache_cpu *c;
 
 	if (slab_is_debug(s)) {
+		if (slab_has_object(s, slab, obj))
+			slab_uncharge(s, slab, obj);
 		debug_free(s, slab, obj, caller);
 		return;
 	}
@@ -619,11 +659,12 @@ void slab_free(struct kmem_cache *s, struct page *page, void *obj, u64 caller)
 		slab_free_bad(s, obj, "Invalid object pointer");
 		return;
 	}
-	c = this_cache_cpu(s);
+	c = this_cache_part(s);
 	if (sheaf_has_on_top(c, obj)) {
 		slab_free_bad(s, obj, "Object already free");
 		return;
 	}
+	slab_uncharge(s, slab, obj);
 	if (c->mark != frame_mark(page) || !sheaf_push(s, c, obj))
 		slab_put_objects(s, &obj, 1);
 }

@@ -24,6 +24,9 @@
 #ifndef KMEM_MAX_CACHES	    /* a build of one's own may be smaller */
 #define KMEM_MAX_CACHES 512 /* a power of two: part of a frame's mark */
 #endif
+#ifndef KMEM_ACCOUNT /* a build of one's own may have no groups */
+#define KMEM_ACCOUNT 1
+#endif
 #define SLUB_DEBUG_RULES  8
 #define SLUB_DEBUG_NAME	  32
 #define KMALLOC_CLASS_MAP (KMALLOC_MAX_CACHE / 8)
@@ -87,7 +90,33 @@ struct kmem_cache {
 	struct slab_layout layout;
 	void (*ctor)(void *);
 	u64 secret; /* of the links, if they are hardened; else 0 */
+	/* CPUs' parts once objects are charged one by one (slab_memcg.c): the
+	 * fast ways find gates in cpu[]. NULL: they are in cpu[]. */
+	struct kmem_cache_cpu **parts;
+	u32 gated; /* (A) somebody sees to parts */
 	struct kmem_cache_node *node[MM_MAX_NODES];
+};
+
+struct obj_cgroup;
+
+/* Who charges objects; there is none where there are no groups. */
+struct slab_account_ops {
+	/* NR objects of S to the running task's group: *PAYER, NULL: nobody.
+	 * 0 or -ENOMEM. */
+	int (*charge)(const struct kmem_cache *s, gfp_t gfp, size_t nr,
+		      struct obj_cgroup **payer);
+	/* P[0 .. NR), each charged to PAYER, know it from now on; one for
+	 * which there is no memory is given back its charge. */
+	void (*assign)(struct kmem_cache *s, struct obj_cgroup *payer,
+		       gfp_t gfp, size_t nr, void **p);
+	/* Charges of NR objects that were not to be had. */
+	void (*cancel)(const struct kmem_cache *s, struct obj_cgroup *payer,
+		       size_t nr);
+	/* OBJ of SLAB, which has a vector, is free. */
+	void (*uncharge)(const struct kmem_cache *s, struct page *slab,
+			 const void *obj);
+	/* S, new and accounted, goes the slow ways. 0 or -ENOMEM. */
+	int (*gate)(struct kmem_cache *s);
 };
 
 /* One "OPTIONS,NAMES" of slub_debug=. */
@@ -121,7 +150,10 @@ struct shrinker_state {
 struct kmem_state {
 	struct kmem_hot hot;
 	struct kmem_cache_cpu cpu_none; /* stands in for what is not made */
-	struct kmem_cache none;		/* the cache of frames that have none */
+	const struct slab_account_ops *account; /* NULL until there is a group
+						 */
+	bool account_done;	/* all accounted caches have gates */
+	struct kmem_cache none; /* the cache of frames that have none */
 	spinlock_t caches_lock;
 	struct kmem_cache *caches[KMEM_MAX_CACHES];
 	struct kmem_cache boot_cache; /* the cache of caches */
@@ -145,6 +177,11 @@ struct kmem_state {
 	struct shrinker_state shrink;
 	struct vmalloc_state vm;
 	struct pcpu_state pcpu;
+	/* Stand in for all of gated caches, one per CPU: nobody's line. Last:
+	 * nothing else is beside what only groups need. */
+	struct kmem_cache_cpu
+		cpu_gate[KMEM_ACCOUNT ? MM_NR_CPUS : 1] MM_ALIGNED(
+			MM_CACHELINE);
 };
 
 extern struct kmem_state kmem_sys;
@@ -236,6 +273,14 @@ void slab_drain(struct kmem_cache *s);
  * their caches do, and stacks of users, which stay for ever: how much less is
  * free after a cache was used more than a little. */
 u64 kmem_part_frames(void);
+
+/* kmem_account_init: objects are charged to groups once there are some. At
+ * boot, after memcg_init() and kmem_init(). */
+void kmem_account_init(void);
+
+/* slab_count_payers: each obj_cgroup that pays for objects of SLAB has them
+ * added to its audit_bytes. Nobody allocates or frees. */
+void slab_count_payers(struct page *slab);
 
 /* slab_is_debug: does S check its objects? */
 static inline bool slab_is_debug(const struct kmem_cache *s)

@@ -36,7 +36,7 @@ static size_t bulk_some(struct kmem_cache *s, const struct slab_request *rq,
 			size_t nr, void **p)
 {
 	bool past = kmem_sys.params.bulk_only;
-	struct kmem_cache_cpu *c = past ? cpu_part(s) : this_cache_cpu(s);
+	struct kmem_cache_cpu *c = past ? cpu_part(s) : this_cache_part(s);
 	size_t n = 0;
 
 	if (c == &kmem_sys.cpu_none || base_watched() || slab_is_debug(s))
@@ -56,11 +56,12 @@ static size_t bulk_some(struct kmem_cache *s, const struct slab_request *rq,
 	return n;
 }
 
-size_t kmem_cache_alloc_bulk(struct kmem_cache *s, gfp_t gfp, size_t nr,
-			     void **p)
+/* NR objects into P, or none. */
+static size_t bulk_all(struct kmem_cache *s, const struct slab_request *rq,
+		       size_t nr, void **p)
 {
-	struct slab_request rq = {.gfp = gfp, .nid = -1, .caller = CALLER()};
-	size_t n = bulk_some(s, &rq, nr, p);
+	size_t n = bulk_some(s, rq, nr, p);
+	gfp_t gfp = rq->gfp;
 
 	if (gfp & __GFP_ZERO) {
 		mm_assert(!s->ctor);
@@ -68,13 +69,43 @@ size_t kmem_cache_alloc_bulk(struct kmem_cache *s, gfp_t gfp, size_t nr,
 			mm_memset(p[i], 0, s->object_size);
 	}
 	for (; n < nr; n++) {
-		p[n] = slab_alloc(s, &rq);
+		p[n] = slab_alloc(s, rq);
 		if (!p[n]) {
 			kmem_cache_free_bulk(s, n, p);
 			return 0;
 		}
 	}
 	return nr;
+}
+
+/* The same where somebody may have to pay. */
+static MM_NOINLINE size_t bulk_paid(struct kmem_cache *s,
+				    struct slab_request *rq, size_t nr,
+				    void **p)
+{
+	const struct slab_account_ops *ops = slab_account_ops();
+	struct obj_cgroup *payer;
+	size_t got;
+
+	if (!nr || ops->charge(s, rq->gfp, nr, &payer))
+		return 0;
+	rq->paid = true;
+	got = bulk_all(s, rq, nr, p);
+	if (payer && got)
+		ops->assign(s, payer, rq->gfp, nr, p);
+	else if (payer)
+		ops->cancel(s, payer, nr);
+	return got;
+}
+
+size_t kmem_cache_alloc_bulk(struct kmem_cache *s, gfp_t gfp, size_t nr,
+			     void **p)
+{
+	struct slab_request rq = {.gfp = gfp, .nid = -1, .caller = CALLER()};
+
+	if (unlikely(slab_account_ops()))
+		return bulk_paid(s, &rq, nr, p);
+	return bulk_all(s, &rq, nr, p);
 }
 
 u32 slab_alloc_some(struct kmem_cache *s, gfp_t gfp, u32 nr, void **p)
@@ -90,7 +121,7 @@ u32 slab_alloc_some(struct kmem_cache *s, gfp_t gfp, u32 nr, void **p)
 
 bool slab_has_free(struct kmem_cache *s)
 {
-	struct kmem_cache_cpu *c = this_cache_cpu(s);
+	struct kmem_cache_cpu *c = this_cache_part(s);
 	const struct kmem_cache_node *n = smp_load_acquire(&s->node[c->nid]);
 	unsigned long flags;
 	bool has;
@@ -134,7 +165,7 @@ static void free_one(struct kmem_cache *s, void *obj)
 /* Some of a bulk: to the barn, else to their slabs, else one by one. */
 static void free_chunk(struct kmem_cache *s, u32 n, void **p)
 {
-	struct kmem_cache_cpu *c = this_cache_cpu(s);
+	struct kmem_cache_cpu *c = this_cache_part(s);
 	void *buf[BULK_CHUNK];
 
 	if (!kmem_sys.params.bulk_only && c != &kmem_sys.cpu_none &&
@@ -154,7 +185,8 @@ void kmem_cache_free_bulk(struct kmem_cache *s, size_t nr, void **p)
 	/* A few are better kept at hand, unless callers do that. */
 	size_t few = kmem_sys.params.bulk_only ? 1 : BULK_CHUNK;
 
-	if (!s || nr < few || slab_is_debug(s) || base_watched()) {
+	if (!s || nr < few || slab_is_debug(s) || base_watched() ||
+	    (KMEM_ACCOUNT && READ_ONCE(s->parts))) {
 		for (size_t i = 0; i < nr; i++)
 			free_one(s, p[i]);
 		return;

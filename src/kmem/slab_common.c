@@ -222,12 +222,17 @@ static int cache_alloc_nodes(struct kmem_cache *s)
 static void cache_free_cpus(struct kmem_cache *s)
 {
 	for (int cpu = 0; cpu < MM_NR_CPUS; cpu++) {
-		struct kmem_cache_cpu *c = s->cpu[cpu];
+		struct kmem_cache_cpu *c = s->parts && cpu >= port_nr_cpus()
+						   ? &kmem_sys.cpu_none
+						   : cache_part(s, (u32)cpu);
 
 		s->cpu[cpu] = &kmem_sys.cpu_none;
 		if (c != &kmem_sys.cpu_none)
 			kmem_cache_free(kmem_sys.part_cache, c);
 	}
+	if (s->parts)
+		kmem_cache_free(kmem_sys.part_cache, s->parts);
+	s->parts = NULL;
 }
 
 /* ---- sharing
@@ -313,6 +318,17 @@ static struct kmem_cache *cache_make(const struct cache_args *a)
 	return NULL;
 }
 
+/* S, new, if its objects are charged, goes the slow ways. NULL: no memory. */
+static struct kmem_cache *cache_gate(struct kmem_cache *s)
+{
+	const struct slab_account_ops *ops = slab_account_ops();
+
+	if (!s || !ops || !(s->flags & SLAB_ACCOUNT) || !ops->gate(s))
+		return s;
+	(void)kmem_cache_destroy(s);
+	return NULL;
+}
+
 struct kmem_cache *kmem_cache_create(const char *name, u32 size, u32 align,
 				     u32 flags, void (*ctor)(void *))
 {
@@ -333,6 +349,7 @@ struct kmem_cache *kmem_cache_create(const char *name, u32 size, u32 align,
 			s = NULL;
 		}
 		put_online_mems();
+		s = cache_gate(s);
 	}
 	if (!s && (flags & SLAB_PANIC))
 		port_panic("kmem_cache_create failed");
@@ -493,11 +510,13 @@ static void gates_init(void)
 static int part_cache_init(void)
 {
 	u32 most = kmem_sys.params.array_most;
-	struct kmem_cache *s = kmem_cache_create(
-		"kmem_cache_cpu",
-		(u32)(sizeof(struct kmem_cache_cpu) +
-		      (most ? most : SHEAF_CAP_MAX) * sizeof(void *)),
-		MM_CACHELINE, SLAB_NO_MERGE, NULL);
+	u32 part = (u32)(sizeof(struct kmem_cache_cpu) +
+			 (most ? most : SHEAF_CAP_MAX) * sizeof(void *));
+	/* Behind gates it also holds a cache's parts by CPU (slab_memcg.c). */
+	u32 places = (u32)(port_nr_cpus() * (int)sizeof(void *));
+	struct kmem_cache *s =
+		kmem_cache_create("kmem_cache_cpu", max(part, places),
+				  MM_CACHELINE, SLAB_NO_MERGE, NULL);
 
 	if (!s)
 		return -ENOMEM;

@@ -46,8 +46,6 @@ static gfp_t slab_gfp(const struct kmem_cache *s, gfp_t gfp)
 		 __GFP_RECLAIMABLE | __GFP_ACCOUNT | __GFP_WRITE);
 	if (s->flags & SLAB_RECLAIM_ACCOUNT)
 		gfp |= __GFP_RECLAIMABLE;
-	if (s->flags & SLAB_ACCOUNT)
-		gfp |= __GFP_ACCOUNT;
 	if (s->flags & SLAB_CACHE_DMA)
 		gfp |= __GFP_DMA;
 	return gfp | __GFP_COMP;
@@ -242,14 +240,27 @@ static void frames_free(struct page *slab)
 	if (!port_in_irq() && (port_current()->flags & PF_MEMALLOC))
 		port_current()->reclaimed_slab += 1UL << order;
 	mark_frames(slab, -1);
-	ClearPageSlab(slab);
+	/* In this order: see __PageMovable(). */
 	set_page_mapping_word(slab, 0);
+	ClearPageSlab(slab);
 	__free_pages(slab, order);
 }
 
 static void frames_free_deferred(struct epoch_head *head)
 {
 	frames_free(compound_head(view_to_page(head)));
+}
+
+/* Nobody pays for anything in SLAB any more: its vector goes. */
+static MM_NOINLINE void slab_drop_payers(const struct kmem_cache *s,
+					 struct page *slab)
+{
+	struct obj_cgroup **payers = slab_payers(slab);
+
+	for (u32 i = 0; i < slab_word(slab).objects; i++)
+		mm_verify(!payers[i]);
+	__atomic_store_n(&slab->tail, s->id, __ATOMIC_RELEASE);
+	kfree(payers);
 }
 
 void slab_release(struct kmem_cache *s, struct page *slab)
@@ -259,6 +270,8 @@ void slab_release(struct kmem_cache *s, struct page *slab)
 	mm_verify(PageSlab(slab) && frame_of_cache(slab, s));
 	mm_verify(slab_word(slab).inuse == 0);
 	slab_account(s, slab, -1);
+	if (slab_payers(slab))
+		slab_drop_payers(s, slab);
 	if (s->flags & SLAB_TYPESAFE_BY_RCU) {
 		char *end = slab_base(slab) + bytes - SLAB_RCU_RESERVED;
 
@@ -486,7 +499,7 @@ static MM_NOINLINE void put_refuses(struct kmem_cache *s,
 static bool may_freeze(const struct kmem_cache *s, const struct chain *ch,
 		       union slab_word old, union slab_word new)
 {
-	const struct kmem_cache_cpu *c = this_cache_cpu(s);
+	const struct kmem_cache_cpu *c = this_cache_part(s);
 
 	/* Frozen by somebody by now: nothing to change. */
 	if (old.flags & SLAB_FROZEN)
@@ -515,7 +528,7 @@ static MM_NOINLINE void put_chain_slow(struct kmem_cache *s,
 	} while (!slab_word_cmpxchg(ch->slab, &old, new));
 	if (old.flags & SLAB_FROZEN)
 		return;
-	cpu_keep_partial(s, this_cache_cpu(s), ch->slab);
+	cpu_keep_partial(s, this_cache_part(s), ch->slab);
 }
 
 #define WORD_HEAD   0xffffUL
@@ -813,12 +826,12 @@ void slab_drain(struct kmem_cache *s)
 
 	barn_drain(s);
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
-		c = smp_load_acquire(&s->cpu[cpu]);
+		c = cache_part(s, (u32)cpu);
 		if (c != &kmem_sys.cpu_none)
 			cpu_flush_array(s, c);
 	}
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
-		c = smp_load_acquire(&s->cpu[cpu]);
+		c = cache_part(s, (u32)cpu);
 		if (c != &kmem_sys.cpu_none)
 			cpu_flush_slabs(s, c);
 	}

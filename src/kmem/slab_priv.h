@@ -121,6 +121,46 @@ static inline u16 slab_head(const struct page *slab, const void *obj)
 	return (u16)((u64)((const char *)obj - slab_base(slab)) / 8 + 1);
 }
 
+/* ---- who pays for objects (slab_memcg.c) ---------------------------------
+ *
+ * A slab's index is its cache's id, in 16 bits; the other 48 of index and
+ * private are the address in RAM of its vector: who pays for each object.
+ */
+#define SLAB_ID_BITS 16
+
+MM_STATIC_ASSERT(KMEM_MAX_CACHES <= 1 << SLAB_ID_BITS, "an id fits");
+
+/* NULL: no object is charged to anybody yet. */
+static inline const struct slab_account_ops *slab_account_ops(void)
+{
+	return KMEM_ACCOUNT ? READ_ONCE(kmem_sys.account) : NULL;
+}
+
+static inline u32 slab_cache_id(const struct page *slab)
+{
+	return page_index(slab) & ((1u << SLAB_ID_BITS) - 1);
+}
+
+/* NULL: nobody pays for any. */
+static inline struct obj_cgroup **slab_payers(const struct page *slab)
+{
+	u64 tail = KMEM_ACCOUNT ? __atomic_load_n(&slab->tail, __ATOMIC_ACQUIRE)
+				: 0;
+
+	return unlikely(tail >> SLAB_ID_BITS) ? port_ram(tail >> SLAB_ID_BITS)
+					      : NULL;
+}
+
+/* Number of OBJ, an object of SLAB. */
+static inline u32 slab_object_index(const struct kmem_cache *s,
+				    const struct page *slab, const void *obj)
+{
+	u64 off =
+		(u64)((const char *)obj - slab_base(slab)) - s->layout.red_left;
+
+	return slab_index(&s->layout, (u32)off);
+}
+
 static inline struct kmem_cache_node *slab_node(const struct kmem_cache *s,
 						const struct page *slab)
 {
@@ -216,10 +256,32 @@ static inline void sheaf_give(struct kmem_cache_cpu *c, s32 top)
 	__atomic_store_n(&c->top, top, __ATOMIC_RELEASE);
 }
 
-/* This CPU's part of S, never NULL. Pinned, or it is a hint. */
+/* This CPU's part of S as the fast ways see it, never NULL: a gate may stand in
+ * for it. Pinned, or it is a hint. */
 static inline struct kmem_cache_cpu *this_cache_cpu(const struct kmem_cache *s)
 {
 	return __atomic_load_n(&s->cpu[port_cpu_or_none()], __ATOMIC_ACQUIRE);
+}
+
+/* The part of S that CPU has, never NULL; behind the gate, if there is one. */
+static inline struct kmem_cache_cpu *cache_part(const struct kmem_cache *s,
+						u32 cpu)
+{
+	struct kmem_cache_cpu *c =
+		__atomic_load_n(&s->cpu[cpu], __ATOMIC_ACQUIRE);
+	struct kmem_cache_cpu **parts;
+
+	if (!KMEM_ACCOUNT || likely(c < kmem_sys.cpu_gate ||
+				    c >= kmem_sys.cpu_gate + MM_NR_CPUS))
+		return c;
+	parts = smp_load_acquire(&s->parts);
+	return parts ? smp_load_acquire(&parts[cpu]) : &kmem_sys.cpu_none;
+}
+
+/* This CPU's. Pinned, or it is a hint. */
+static inline struct kmem_cache_cpu *this_cache_part(const struct kmem_cache *s)
+{
+	return cache_part(s, port_cpu_or_none());
 }
 
 /* ---- slab.c -------------------------------------------------------------
@@ -236,6 +298,7 @@ struct slab_request {
 	size_t size; /* bytes that were asked for */
 	u64 caller;
 	bool no_new; /* only what there is: no new slab */
+	bool paid;   /* who pays is seen to */
 };
 
 /* slab_alloc: the long way. */

@@ -66,7 +66,7 @@ void slab_counts(struct kmem_cache *s, struct slab_count *out)
 	u64 nr_free = 0;
 
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
-		count_cpu(smp_load_acquire(&s->cpu[cpu]), &n, &nr_free);
+		count_cpu(cache_part(s, (u32)cpu), &n, &nr_free);
 	for (int node = 0; node < MM_MAX_NODES; node++) {
 		struct kmem_cache_node *kn = smp_load_acquire(&s->node[node]);
 
@@ -95,6 +95,15 @@ u32 kmem_cache_size(const struct kmem_cache *s)
  * ------------------------------------------------------------------------------
  */
 
+/* SL-5: nobody pays for OBJ of SLAB, which is free. */
+static void check_unpaid(const struct kmem_cache *s, const struct page *slab,
+			 const void *obj)
+{
+	struct obj_cgroup **payers = slab_payers(slab);
+
+	mm_verify(!payers || !payers[slab_object_index(s, slab, obj)]);
+}
+
 /* SL-2 and the marks of one slab. */
 static void check_slab(const struct kmem_cache *s, const struct page *slab,
 		       bool frozen)
@@ -103,7 +112,7 @@ static void check_slab(const struct kmem_cache *s, const struct page *slab,
 	u32 nr_free = 0;
 	void *obj;
 
-	mm_verify(PageSlab(slab) && page_index(slab) == s->id);
+	mm_verify(PageSlab(slab) && slab_cache_id(slab) == s->id);
 	mm_verify(!!(w.flags & SLAB_FROZEN) == frozen);
 	mm_verify(!(w.flags & SLAB_QUARANTINED));
 	for (u64 i = 0; i < compound_nr(slab); i++)
@@ -111,9 +120,11 @@ static void check_slab(const struct kmem_cache *s, const struct page *slab,
 	for (obj = slab_at(slab, w.head); obj; nr_free++) {
 		mm_verify(slab_has_object(s, slab, obj));
 		mm_verify(nr_free < w.objects);
+		check_unpaid(s, slab, obj);
 		mm_verify(follow_link(s, slab, obj, &obj));
 	}
 	mm_verify(nr_free + w.inuse == w.objects);
+	mm_verify(!slab_payers(slab) || s->parts || !s->sheaf_cap);
 }
 
 static void check_list(const struct kmem_cache *s, const struct page_list *list,
@@ -144,6 +155,7 @@ static void check_array(const struct kmem_cache *s, struct kmem_cache_cpu *c)
 
 			mm_verify(frame_mark(page) == c->mark);
 			mm_verify(slab_has_object(s, compound_head(page), obj));
+			check_unpaid(s, compound_head(page), obj);
 		}
 		sheaf_give(c, top);
 	}
@@ -181,7 +193,7 @@ static void check_cpu(const struct kmem_cache *s, struct kmem_cache_cpu *c)
 void slab_check(struct kmem_cache *s)
 {
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
-		struct kmem_cache_cpu *c = smp_load_acquire(&s->cpu[cpu]);
+		struct kmem_cache_cpu *c = cache_part(s, (u32)cpu);
 
 		if (c != &kmem_sys.cpu_none)
 			check_cpu(s, c);

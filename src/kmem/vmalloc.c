@@ -63,9 +63,11 @@
 #include "base/string.h"
 #include "kmem/slab.h"
 #include "pgtable/kernel.h"
+#include "phys/group.h"
 #include "phys/phys.h"
 
-#define ZONE_BITS (__GFP_DMA | __GFP_DMA32 | __GFP_HIGHMEM)
+/* What concerns the frames alone: where from, and who pays. */
+#define FRAME_BITS (__GFP_DMA | __GFP_DMA32 | __GFP_HIGHMEM | __GFP_ACCOUNT)
 
 static inline struct vmalloc_state *state(void)
 {
@@ -113,7 +115,7 @@ struct vm_struct *vm_area_get(const struct vm_place *p, gfp_t gfp)
 	}
 	if (unlikely(READ_ONCE(state()->deferred)) && !port_in_irq())
 		vfree_deferred();
-	vm = kmem_cache_alloc(a->cache, gfp & ~(__GFP_ZERO | ZONE_BITS));
+	vm = kmem_cache_alloc(a->cache, gfp & ~(__GFP_ZERO | FRAME_BITS));
 	if (!vm) {
 		warn(gfp, p->size, "vm_struct allocation failed");
 		return NULL;
@@ -290,7 +292,7 @@ static struct page **array_get(struct vm_struct *vm, u64 nr, gfp_t gfp,
 {
 	size_t bytes = nr * sizeof(struct page *);
 
-	gfp &= ~ZONE_BITS;
+	gfp &= ~FRAME_BITS;
 	gfp |= __GFP_ZERO;
 	if (nr == 1) {
 		vm->one = NULL;
@@ -310,6 +312,20 @@ static void array_put(struct vm_struct *vm)
 		vfree(vm->pages);
 	else
 		kfree(vm->pages);
+}
+
+/* NR of PAGES are an area's from now on, or (SIGN -1) not any more: those who
+ * pay for them are told. */
+static void count_frames(struct page *const *pages, u64 nr, s64 sign)
+{
+	for (u64 i = 0; i < nr; i++) {
+		u16 group = page_group(pages[i]);
+
+		if (sign > 0)
+			set_page_index(pages[i], PAGE_INDEX_VMALLOC);
+		if (unlikely(group))
+			group_stat_add(group, GROUP_VMALLOC, sign);
+	}
 }
 
 /* VM's array is filled with NR frames; 0 or -ENOMEM with none. */
@@ -332,8 +348,7 @@ static int frames_get(struct vm_struct *vm, u64 nr, gfp_t gfp, int node)
 		free_frames(vm->pages, got);
 		return -ENOMEM;
 	}
-	for (u64 i = 0; i < nr; i++)
-		set_page_index(vm->pages[i], PAGE_INDEX_VMALLOC);
+	count_frames(vm->pages, nr, 1);
 	return 0;
 }
 
@@ -371,6 +386,7 @@ static int fill(struct vm_struct *vm, gfp_t gfp, int node)
 	vm->nr_pages = (u32)nr;
 	return 0;
 free_frames:
+	count_frames(vm->pages, nr, -1);
 	free_frames(vm->pages, nr);
 free_array:
 	array_put(vm);
@@ -456,6 +472,8 @@ static void undo_area(struct vm_struct *vm)
 		vm_hide(va, nr);
 	if (unlikely(vm->flags & VM_FLUSH_RESET_PERMS))
 		vmap_purge(va, vm->va.va_end);
+	if (vm->flags & VM_ALLOC)
+		count_frames(vm->pages, nr, -1);
 	if (vm->flags & (VM_ALLOC | VM_MAP_PUT_PAGES)) {
 		free_frames(vm->pages, nr);
 		array_put(vm);

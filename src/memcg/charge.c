@@ -106,6 +106,12 @@ static void memory_sub(struct memcg *memcg, s64 n)
 	memcg_put(memcg, n);
 }
 
+void memcg_move_out(struct memcg *memcg, s64 nr)
+{
+	counter_sub(&memcg->memory, nr);
+	memcg_put(memcg, nr);
+}
+
 u64 memcg_margin(const struct memcg *memcg)
 {
 	u64 margin = MEMCG_NO_LIMIT;
@@ -122,9 +128,7 @@ u64 memcg_margin(const struct memcg *memcg)
 /* ---- stocks
  * ------------------------------------------------------------------------- */
 
-/* This CPU's stock, locked, on the CPU until stock_give(); NULL: whom we
- * interrupted has it, or a drain. */
-static struct memcg_stock *stock_take(void)
+struct memcg_stock *memcg_stock_take(void)
 {
 	struct memcg_stock *s;
 
@@ -136,7 +140,7 @@ static struct memcg_stock *stock_take(void)
 	return NULL;
 }
 
-static void stock_give(struct memcg_stock *s)
+void memcg_stock_give(struct memcg_stock *s)
 {
 	spin_unlock(&s->lock);
 	preempt_enable();
@@ -146,7 +150,7 @@ static void stock_give(struct memcg_stock *s)
  * the group. */
 static bool stock_use(u16 id, u64 nr)
 {
-	struct memcg_stock *s = stock_take();
+	struct memcg_stock *s = memcg_stock_take();
 	bool ok;
 
 	if (!s)
@@ -156,7 +160,7 @@ static bool stock_use(u16 id, u64 nr)
 		s->nr -= (u32)nr;
 	if (ok && !s->nr)
 		s->memcg = NULL;
-	stock_give(s);
+	memcg_stock_give(s);
 	return ok;
 }
 
@@ -164,7 +168,7 @@ static bool stock_use(u16 id, u64 nr)
  * for, and what was another group's, is uncharged. */
 static void stock_fill(struct memcg *memcg, u64 nr)
 {
-	struct memcg_stock *s = stock_take();
+	struct memcg_stock *s = memcg_stock_take();
 	struct memcg *other = NULL;
 	u64 others = 0, back = 0;
 
@@ -182,7 +186,7 @@ static void stock_fill(struct memcg *memcg, u64 nr)
 	if (nr > 2 * MEMCG_BATCH)
 		back = nr - MEMCG_BATCH;
 	s->nr = (u32)(nr - back);
-	stock_give(s);
+	memcg_stock_give(s);
 	if (others)
 		memory_sub(other, (s64)others);
 	if (back)
@@ -210,6 +214,8 @@ static void stock_drain(struct memcg_stock *s, const struct memcg *root)
 
 void memcg_drain(const struct memcg *root)
 {
+	/* Bytes first: they become pages. */
+	objcg_drain();
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
 		stock_drain(&memcg_sys.stock[cpu], root);
 }
@@ -315,6 +321,43 @@ void memcg_uncharge(struct memcg *memcg, u64 nr)
 		stock_fill(memcg, nr);
 }
 
+static void uncharge_page(u16 group, u64 nr)
+{
+	/* The frames' references keep it. */
+	memcg_uncharge(memcg_of(group_of_id(group)), nr);
+}
+
+/* ---- stacks
+ * ---------------------------------------------------------------------------
+ */
+
+/* Stacks are kept and used again for others: it is not their frames that are
+ * charged. */
+int memcg_stack_charge(int nid, u32 kib, u16 *group)
+{
+	struct memcg *memcg = memcg_task_group(port_current());
+	u64 nr = PFN_UP((u64)kib << 10);
+	int err = memcg ? memcg_charge(memcg, nr, GFP_KERNEL) : 0;
+
+	*group = err ? 0 : memcg_id(memcg);
+	if (!err)
+		mod_node_page_state(NODE_DATA(nid), NR_KERNEL_STACK_KB, kib);
+	if (*group)
+		group_stat_add(*group, NR_KERNEL_STACK_KB, kib);
+	if (memcg)
+		memcg_put(memcg, 1);
+	return err;
+}
+
+void memcg_stack_uncharge(int nid, u32 kib, u16 group)
+{
+	mod_node_page_state(NODE_DATA(nid), NR_KERNEL_STACK_KB, -(s64)kib);
+	if (!group)
+		return;
+	group_stat_add(group, NR_KERNEL_STACK_KB, -(s64)kib);
+	uncharge_page(group, PFN_UP((u64)kib << 10));
+}
+
 /* ---- the door of phys/
  * -------------------------------------------------------------- */
 
@@ -336,12 +379,6 @@ static int charge_page(struct page *page, unsigned int order, u16 group,
 	if (!err)
 		set_page_group(page, group);
 	return err;
-}
-
-static void uncharge_page(u16 group, u64 nr)
-{
-	/* The frames' references keep it. */
-	memcg_uncharge(memcg_of(group_of_id(group)), nr);
 }
 
 static const struct charge_ops charge = {
@@ -454,6 +491,8 @@ void memcg_init(void)
 {
 	spin_lock_init(&memcg_sys.lock, LOCK_CLASS_MEMCG);
 	INIT_LIST_HEAD(&memcg_sys.top);
+	INIT_LIST_HEAD(&memcg_sys.root_objcgs);
+	INIT_LIST_HEAD(&memcg_sys.objcg_pages);
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
 		spin_lock_init(&memcg_sys.stock[cpu].lock, LOCK_CLASS_CHARGE);
 	for (int nid = 0; nid < MM_MAX_NODES; nid++)

@@ -9,7 +9,8 @@
  * 2. Life. A group has one reference for being online, and one for each
  *
  *      task in it, group right below it, frame charged to it (those that
- *      wait in a CPU's stock too), slot of swap it has, walker that is at it
+ *      wait in a CPU's stock, and those of its objects, too), slot of swap
+ *      it has, walker that is at it
  *
  *    Removed by its owner it is offline: nobody can join, nothing can be set.
  *    What is charged to it stays where it is (its pages keep its id, so they
@@ -17,7 +18,7 @@
  *    it. When the last reference goes, the id leads to nothing; when no read
  *    section is left that might look, the object is freed, and what it had
  *    counted goes to the group above. Frames are not handed to the parent at
- *    removal: that would have to find them all.
+ *    removal: that would have to find them all. Objects are (objcg.c).
  *
  * 3. Invariants.
  *    MG-1  usage of a group = frames charged to it + usage of all right below.
@@ -93,7 +94,7 @@ static void check_empty(const struct memcg *memcg)
 		NR_FILE_PAGES,	       NR_FILE_DIRTY,
 		NR_WRITEBACK,	       NR_SHMEM,
 		NR_KERNEL_STACK_KB,    NR_PAGETABLE,
-		NR_SWAPCACHE,
+		NR_SWAPCACHE,	       GROUP_VMALLOC,
 	};
 
 	mm_verify(READ_ONCE(memcg->memory.usage) == 0);
@@ -128,6 +129,7 @@ static void memcg_end(struct epoch_head *head)
 
 	check_empty(memcg);
 	mm_verify(list_empty(&memcg->children));
+	mm_verify(list_empty(&memcg->objcgs) && !memcg->objcg);
 	spin_lock(&memcg_sys.lock);
 	for (int i = 0; i < NR_GROUP_STATS; i++)
 		to[i] += group_stat(&memcg->page, i) + memcg->dead_stats[i];
@@ -245,6 +247,10 @@ static int memcg_make(struct memcg *parent, u16 *id)
 	if (!memcg)
 		return -ENOMEM;
 	memcg_setup(memcg, parent);
+	if (objcg_make(memcg)) {
+		memcg_free_object(memcg);
+		return -ENOMEM;
+	}
 	do {
 		spin_lock(&memcg_sys.lock);
 		err = memcg_enter(memcg, &got);
@@ -252,10 +258,12 @@ static int memcg_make(struct memcg *parent, u16 *id)
 		if (err == -EAGAIN && group_leaf(got, GFP_KERNEL))
 			err = -ENOMEM;
 	} while (err == -EAGAIN);
-	if (err)
-		memcg_free_object(memcg);
-	else
+	if (!err) {
 		*id = got;
+		return 0;
+	}
+	objcg_unmake(memcg);
+	memcg_free_object(memcg);
 	return err;
 }
 
@@ -269,7 +277,9 @@ int memcg_create(u16 parent, u16 *id)
 	if (parent && !above)
 		return -ENOENT;
 	err = above && above->depth >= MEMCG_MAX_DEPTH ? -ENOSPC
-						       : memcg_make(above, id);
+						       : objcg_start();
+	if (!err)
+		err = memcg_make(above, id);
 	if (err && above)
 		memcg_put(above, 1);
 	return err;
@@ -297,6 +307,7 @@ int memcg_remove(u16 id)
 			memcg_sys.nr_protected--;
 		WRITE_ONCE(memcg->min, 0UL);
 		WRITE_ONCE(memcg->low, 0UL);
+		objcg_reparent(memcg);
 	}
 	spin_unlock(&memcg_sys.lock);
 	if (!err) {
@@ -332,8 +343,7 @@ bool memcg_below(const struct memcg *memcg, const struct memcg *root)
 	return memcg == root;
 }
 
-/* As memcg_next(), without references. Lock held. */
-static struct memcg *memcg_step(struct memcg *root, struct memcg *prev)
+struct memcg *memcg_step(struct memcg *root, struct memcg *prev)
 {
 	if (!prev)
 		return root ? root
@@ -528,6 +538,8 @@ static void check_one(const struct memcg *m)
 	mm_verify(READ_ONCE(m->swap.usage) ==
 		  swap_below + READ_ONCE(m->own_swap));
 	mm_verify(!m->online || m->refs > 0);
+	mm_verify(own >= objcg_pages(m));
+	objcg_check(&m->objcgs, m);
 }
 
 void memcg_check(void)
@@ -545,6 +557,7 @@ void memcg_check(void)
 		online += m->online;
 		protected += m->min || m->low;
 	}
+	objcg_check(&memcg_sys.root_objcgs, NULL);
 	mm_verify(groups == memcg_sys.nr_groups);
 	mm_verify(online == memcg_sys.nr_online);
 	mm_verify(protected == memcg_sys.nr_protected);

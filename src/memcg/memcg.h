@@ -2,8 +2,8 @@
 /*
  * memcg.h - memory control groups: who belongs together, what they use, and
  * how much they may. The outer interface is <mmkit/memcg.h>. Theory: memcg.c
- * (groups and their lives), charge.c (counters and batches), protect.c (min
- * and low), limits.c (max and high), psi.c (time lost).
+ * (groups and their lives), charge.c (counters and batches), objcg.c (objects),
+ * protect.c (min and low), limits.c (max and high), psi.c (time lost).
  */
 #ifndef MM_MEMCG_MEMCG_H
 #define MM_MEMCG_MEMCG_H
@@ -15,6 +15,7 @@
 #include "base/epoch.h"
 #include "base/list.h"
 #include "base/spinlock.h"
+#include "memcg/objcg.h"
 #include "memcg/psi.h"
 #include "phys/group.h"
 
@@ -59,6 +60,9 @@ struct memcg {
 	u64 events[NR_MEMCG_EVENTS]; /* (A) with those below */
 	u64 events_local[NR_MEMCG_EVENTS]; /* (A) own */
 	s64 dead_stats[NR_GROUP_STATS];	   /* (T) of groups below that ended */
+	struct obj_cgroup *objcg; /* whom its tasks' objects name; NULL: offline
+				   */
+	struct list_head objcgs;  /* (T) all that it pays for */
 	struct memcg_psi psi;
 	u16 reclaim_pos[MM_MAX_NODES]; /* where the last round ended, by node */
 	u64 audit_pages; /* the audit's own: frames of the group */
@@ -66,11 +70,15 @@ struct memcg {
 	struct epoch_head epoch;
 };
 
-/* One CPU's frames that are charged, and given out to nobody yet. */
+/* One CPU's frames, and bytes of frames, that are charged and given out to
+ * nobody yet. */
 struct memcg_stock {
 	spinlock_t lock;
-	u32 nr;		     /* (lock) */
-	struct memcg *memcg; /* (lock) whose; NULL if nr is 0 */
+	u32 nr;			   /* (lock) */
+	struct memcg *memcg;	   /* (lock) whose; NULL if nr is 0 */
+	u32 bytes;		   /* (lock) of objcg */
+	struct obj_cgroup *objcg;  /* (lock) whose, with a reference; NULL */
+	s64 items[NR_OBJCG_ITEMS]; /* (lock) changes of its items */
 } MM_ALIGNED(MM_CACHELINE);
 
 /* What higher floors do for a group that is at its limit. */
@@ -92,6 +100,9 @@ struct memcg_state {
 	u32 nr_protected;     /* (T) groups with min or low */
 	u32 nr_nodes;	      /* lists of a group */
 	const struct memcg_ops *ops;
+	struct list_head root_objcgs; /* (T) that nobody pays for any more */
+	struct list_head objcg_pages; /* (T) frames of obj_cgroups */
+	int (*objects_start)(void);
 	u16 root_pos[MM_MAX_NODES];	/* (A) as memcg.reclaim_pos */
 	s64 dead_stats[NR_GROUP_STATS]; /* (T) */
 	u64 root_events[NR_MEMCG_EVENTS];
@@ -147,6 +158,9 @@ bool memcg_below(const struct memcg *memcg, const struct memcg *root);
  */
 struct memcg *memcg_next(struct memcg *root, struct memcg *prev);
 
+/* memcg_step: the same without references. Tree lock held. */
+struct memcg *memcg_step(struct memcg *root, struct memcg *prev);
+
 /* memcg_task_group: TASK's group with a reference. */
 struct memcg *memcg_task_group(const struct mm_task *task);
 
@@ -180,6 +194,20 @@ void memcg_check(void);
  */
 int memcg_charge(struct memcg *memcg, u64 nr, gfp_t gfp) MM_MUST_CHECK;
 void memcg_uncharge(struct memcg *memcg, u64 nr);
+
+/* memcg_move_in: NR frames of a group right below are MEMCG's own;
+ * memcg_move_out: of those that it had. Its usage counts them as before. Tree
+ * lock held. */
+static inline void memcg_move_in(struct memcg *memcg, s64 nr)
+{
+	memcg_hold(memcg, nr);
+}
+void memcg_move_out(struct memcg *memcg, s64 nr);
+
+/* memcg_stock_take: this CPU's stock, locked, on the CPU until
+ * memcg_stock_give(); NULL: whom we interrupted has it, or a drain. */
+struct memcg_stock *memcg_stock_take(void);
+void memcg_stock_give(struct memcg_stock *s);
 
 /* memcg_own_pages: frames charged to MEMCG itself. Exact when nobody charges.
  */

@@ -179,8 +179,8 @@ static struct page *kernel_table_new(void)
 static void kernel_table_free(struct page *table)
 {
 	__atomic_fetch_sub(&pgtable_sys.nr_tables, 1, __ATOMIC_RELAXED);
-	ClearPageTable(table);
 	set_page_mapping_word(table, 0);
+	ClearPageTable(table);
 	__free_pages(table, 0);
 }
 

@@ -53,7 +53,9 @@
 #include <mmkit/port.h>
 
 #include "base/fail.h"
+#include "pgtable/huge.h"
 #include "pgtable/kernel.h"
+#include "pgtable/pgtable_priv.h"
 #include "phys/alloc.h"
 #include "phys/group.h"
 #include "phys/mmzone.h"
@@ -74,6 +76,7 @@ static struct page *table_new(void)
 	if (!table)
 		return NULL;
 	SetPageTable(table);
+	table->next = PFN_NONE;
 	spin_lock_init(pt_table_lock(table), LOCK_CLASS_PTL);
 	table_account(table, 1);
 	return table;
@@ -83,8 +86,9 @@ static struct page *table_new(void)
 static void table_unmake(struct page *table)
 {
 	mm_verify(PageTable(table));
-	ClearPageTable(table);
+	/* In this order: see __PageMovable(). */
 	set_page_mapping_word(table, 0);
+	ClearPageTable(table);
 }
 
 void pt_table_release(struct page *table)
@@ -124,12 +128,6 @@ static void *table_entry(const struct paging_format *f,
 			 const struct page *table, u32 index)
 {
 	return (char *)page_view(table) + (u64)index * f->entry_bytes;
-}
-
-/* A table entry as the CPU wants it: the leaf decides about access. */
-static pte_t table_link(const struct page *table)
-{
-	return pte_make(page_to_pfn(table), (pgprot_t){X86_TABLE_LINK});
 }
 
 /* ---- entries of other formats
@@ -206,6 +204,7 @@ int pgtable_init(struct pgtable *pt, const struct paging_format *fmt)
 	pt->fmt = fmt;
 	pt->root_pfn = page_to_pfn(root);
 	pt->table_bytes = PAGE_SIZE;
+	pgtable_owner(pt, NULL, 0);
 	spin_lock_init(&pt->lock, LOCK_CLASS_PGTABLE);
 	kernel_join(pt);
 	return 0;
@@ -217,6 +216,22 @@ void pgtable_destroy(struct pgtable *pt)
 	kernel_leave(pt);
 	pt_table_release(pfn_to_page(pt->root_pfn));
 	pt->root_pfn = 0;
+}
+
+struct page *pt_table_new(struct pgtable *pt)
+{
+	struct page *table = table_new();
+
+	if (table)
+		__atomic_fetch_add(&pt->table_bytes, PAGE_SIZE,
+				   __ATOMIC_RELAXED);
+	return table;
+}
+
+void pt_table_unused(struct pgtable *pt, struct page *table)
+{
+	__atomic_fetch_sub(&pt->table_bytes, PAGE_SIZE, __ATOMIC_RELAXED);
+	pt_tables_release_empty(&table, 1);
 }
 
 /* The slot for VA in TABLE, which stands at LEVEL. */
@@ -237,7 +252,7 @@ static void walk_odd(const struct pgtable *pt, uva_t va, struct pt_slot *slot)
 		if (level == 0)
 			return;
 		e = pt_get(slot);
-		if (!pte_present(e))
+		if (!pte_present(e) || pte_huge(e))
 			return;
 		table = pfn_to_page(pte_pfn(e));
 	}
@@ -261,7 +276,8 @@ static inline u64 native_offset(uva_t va, u32 level)
 	       ((PAGE_SIZE - 1) & ~(u64)(NATIVE_BYTES - 1));
 }
 
-/* To VA's entry in the table at hand, at LEVEL; true if it ends here. */
+/* To VA's entry in the table at hand, at LEVEL; true if it ends here: in a leaf
+ * table, at nothing, or at a large entry. */
 static inline __attribute__((always_inline)) bool
 native_step(struct walk *w, uva_t va, u32 level)
 {
@@ -272,7 +288,7 @@ native_step(struct walk *w, uva_t va, u32 level)
 	if (level == 0)
 		return true;
 	raw = __atomic_load_n(w->entry, __ATOMIC_ACQUIRE);
-	if (unlikely(!pte_present(__pte(raw))))
+	if (unlikely((raw & (X86_PTE_P | X86_PTE_PS)) != X86_PTE_P))
 		return true;
 	w->table = raw & X86_PTE_FRAME;
 	return false;
@@ -292,13 +308,20 @@ walk_native(const struct pgtable *pt, uva_t va)
 	return w;
 }
 
-/*
- * Down towards VA as far as there are tables: to its slot in the leaf table,
- * or to an upper one with nothing below. That it is a table is verified where
- * the walk ends: a wrong link above leads to none.
+/* SLOT, of VA, is at a large entry: to the one in the table that it stands for.
  */
-static MM_NOINLINE void walk(const struct pgtable *pt, uva_t va,
-			     struct pt_slot *slot)
+static void step_beside(struct pt_slot *slot, uva_t va)
+{
+	struct page *leaf = pt_huge_table(slot->table, pt_slot_index(slot));
+
+	*slot = slot_in(slot->fmt, leaf, 0, va);
+}
+
+/*
+ * Down towards VA as far as there are tables, large entries included. That it
+ * is a table is verified where the walk ends: a wrong link above leads to none.
+ */
+static void walk_down(const struct pgtable *pt, uva_t va, struct pt_slot *slot)
 {
 	if (likely(pt->fmt->kind == PAGING_X86_64)) {
 		struct walk w = walk_native(pt, va);
@@ -310,6 +333,47 @@ static MM_NOINLINE void walk(const struct pgtable *pt, uva_t va,
 		walk_odd(pt, va, slot);
 	}
 	mm_verify(PageTable(slot->table));
+}
+
+/* To VA's slot in the leaf table, or to an upper one with nothing below. */
+static MM_NOINLINE void walk(const struct pgtable *pt, uva_t va,
+			     struct pt_slot *slot)
+{
+	for (;;) {
+		pte_t e;
+
+		walk_down(pt, va, slot);
+		if (likely(slot->level != 1))
+			return;
+		e = pt_get(slot);
+		if (!pte_present(e))
+			return;
+		if (pte_huge(e)) {
+			step_beside(slot, va);
+			return;
+		}
+		/* Demoted, or installed, just now. */
+	}
+}
+
+/* Leaf tables are freed only where nobody looks (PT-2), but what stands for one
+ * may change: from a link to a large entry and back. */
+bool pt_upper(const struct pgtable *pt, uva_t va, struct pt_slot *slot)
+{
+	struct page *table = pfn_to_page(pt->root_pfn);
+
+	for (int level = pt->fmt->levels - 1;; level--) {
+		pte_t e;
+
+		*slot = slot_in(pt->fmt, table, level, va);
+		if (level == 1)
+			return true;
+		e = pt_get(slot);
+		if (!pte_present(e) || pte_huge(e))
+			return false;
+		table = pfn_to_page(pte_pfn(e));
+		mm_verify(PageTable(table));
+	}
 }
 
 /* pt_lookup() in tables of any layout. */
@@ -338,7 +402,9 @@ lookup_fast(const struct pgtable *pt, uva_t va, struct pt_slot *slot)
 	table = pfn_to_page(PFN_DOWN(w.table));
 	mm_verify(PageTable(table));
 	if (unlikely(w.level > 0))
-		return false;
+		return w.level == 1 &&
+		       pte_present(__pte(READ_ONCE(*w.entry))) &&
+		       lookup_odd(pt, va, slot);
 	slot->entry = w.entry;
 	slot->table = table;
 	slot->fmt = pt->fmt;
@@ -362,7 +428,7 @@ static int table_install(struct pgtable *pt, struct pt_slot *slot)
 		return -ENOMEM;
 	spin_lock(&pt->lock);
 	if (!pte_present(pt_get(slot))) {
-		pt_set(slot, table_link(table));
+		pt_set(slot, pt_table_link(table));
 		table_used_add(slot->table, 1);
 		table = NULL;
 	}
@@ -379,8 +445,13 @@ static int table_install(struct pgtable *pt, struct pt_slot *slot)
 static void step_down(struct pt_slot *s, uva_t va)
 {
 	pte_t e = pt_get(s);
-	u32 level = --s->level;
+	u32 level;
 
+	if (unlikely(s->level == 1 && pte_huge(e))) {
+		step_beside(s, va);
+		return;
+	}
+	level = --s->level;
 	s->table = pfn_to_page(pte_pfn(e));
 	mm_verify(PageTable(s->table));
 	if (pt_native(s))
@@ -487,6 +558,13 @@ static u32 next_used(const struct paging_format *f, const struct page *table,
 	return first;
 }
 
+static void free_table(struct pgtable *pt, struct page *table,
+		       const struct pt_free_range *r)
+{
+	__atomic_fetch_sub(&pt->table_bytes, PAGE_SIZE, __ATOMIC_RELAXED);
+	r->free(table, r->arg);
+}
+
 /*
  * Free what may go below TABLE, which stands at LEVEL and covers addresses
  * from BASE. Recursion depth is the number of levels.
@@ -516,16 +594,19 @@ static void free_below(struct pgtable *pt, struct page *table, int level,
 			free_below(pt, child, level - 1, va, r);
 		if (!table_in_limits(r, va, span))
 			continue;
+		mm_verify(!pte_huge(e));
 		/* PT-3; r->free may take it that the table is all zero. */
 		if (level == 1)
 			verify_leaf_empty(pt, child, va);
 		else
 			mm_verify(page_private(child) == 0);
+		if (level == 1 && unlikely(child->next))
+			pt_twin_forget(table, i, child);
 		pt_set(&slot, __pte(0));
 		table_used_add(table, -1u);
-		__atomic_fetch_sub(&pt->table_bytes, PAGE_SIZE,
-				   __ATOMIC_RELAXED);
-		r->free(child, r->arg);
+		if (level == 2 && unlikely(child->next))
+			free_table(pt, pt_twin_take(child), r);
+		free_table(pt, child, r);
 	}
 }
 
@@ -554,10 +635,24 @@ void pgtable_free_range(struct pgtable *pt, const struct pt_free_range *r)
 	free_below(pt, pfn_to_page(pt->root_pfn), pt->fmt->levels - 1, 0, r);
 }
 
+/* What entry I of TABLE, at LEVEL, links to or, large, stands for. */
+static const struct page *table_below(const struct pgtable *pt,
+				      const struct page *table, int level,
+				      u32 i)
+{
+	struct pt_slot slot = pt_slot_at(pt->fmt, table, (u8)level, i);
+	pte_t e = pt_get(&slot);
+
+	if (level == 1 && pte_huge(e))
+		return pt_huge_check(&slot, i);
+	return pfn_to_page(pte_pfn(e));
+}
+
 static u64 check_below(const struct pgtable *pt, const struct page *table,
 		       int level)
 {
-	u64 n = 1;
+	/* One at level 1 may have a twin. */
+	u64 n = level == 1 && table->next ? 2 : 1;
 
 	mm_verify(PageTable(table) && !pt_is_kernel(table));
 	mm_verify(page_count(table) == 1);
@@ -574,7 +669,7 @@ static u64 check_below(const struct pgtable *pt, const struct page *table,
 		}
 		mm_verify(pfn_valid(pte_pfn(e)));
 		if (level > 0)
-			n += check_below(pt, pfn_to_page(pte_pfn(e)),
+			n += check_below(pt, table_below(pt, table, level, i),
 					 level - 1);
 	}
 	return n;

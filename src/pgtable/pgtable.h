@@ -9,6 +9,8 @@
 #ifndef MM_PGTABLE_PGTABLE_H
 #define MM_PGTABLE_PGTABLE_H
 
+#include <mmkit/port.h>
+
 #include "arch/paging.h"
 #include "base/list.h"
 #include "base/spinlock.h"
@@ -21,6 +23,9 @@ struct pgtable {
 	spinlock_t lock; /* installing tables above the leaf tables */
 	u64 table_bytes; /* atomic: all tables of its own, root included */
 	struct list_head sharing; /* in pgtable_sys.roots, under its lock */
+	/* Who may hold translations; constant. NULL: no large entries. */
+	const struct port_cpumask *cpus;
+	u32 asid;
 };
 
 /* Where an entry stands. Valid while its table is: see pgtable.c, 4. */
@@ -38,6 +43,15 @@ struct pt_slot {
  */
 int pgtable_init(struct pgtable *pt,
 		 const struct paging_format *fmt) MM_MUST_CHECK;
+
+/* pgtable_owner: the CPUs of CPUS, a mask that only grows, may hold PT's
+ * translations, tagged with ASID. Large entries need to know. */
+static inline void pgtable_owner(struct pgtable *pt,
+				 const struct port_cpumask *cpus, u32 asid)
+{
+	pt->cpus = cpus;
+	pt->asid = asid;
+}
 
 /*
  * pgtable_destroy: free the root. All other tables must have been freed by
@@ -66,11 +80,54 @@ static inline spinlock_t *pt_table_lock(const struct page *table)
 	return (spinlock_t *)(uintptr_t)&table->word;
 }
 
-/* The lock of the slot's table; needed to change an entry. */
-static inline void pt_lock(const struct pt_slot *slot)
+/* pt_promoted: does a large entry stand in for TABLE, a leaf table (huge.c)? */
+static inline bool pt_promoted(const struct page *table)
+{
+	return page_private(table) != 0;
+}
+
+/*
+ * Of SLOT's table, locked and promoted. pt_demote: the CPU goes by the table
+ * again, and its entries know what was done through the large one. _gone: the
+ * same where all entries go: they do not know, and the caller flushes.
+ * pt_collect_young: the entries know what was used; the large one is as if it
+ * were not.
+ */
+void pt_demote(const struct pt_slot *slot);
+void pt_demote_gone(const struct pt_slot *slot);
+void pt_collect_young(const struct pt_slot *slot);
+
+/*
+ * The lock of the slot's table; needed to change an entry. _read: the entries
+ * are only looked at; their A and D bits may be behind. _aged: the A bits are
+ * not, and they alone may be changed. _gone: all entries of the table are
+ * about to go.
+ */
+static inline void pt_lock_read(const struct pt_slot *slot)
 {
 	mm_assert(slot->level == 0);
 	spin_lock(pt_table_lock(slot->table));
+}
+
+static inline void pt_lock(const struct pt_slot *slot)
+{
+	pt_lock_read(slot);
+	if (unlikely(pt_promoted(slot->table)))
+		pt_demote(slot);
+}
+
+static inline void pt_lock_aged(const struct pt_slot *slot)
+{
+	pt_lock_read(slot);
+	if (unlikely(pt_promoted(slot->table)))
+		pt_collect_young(slot);
+}
+
+static inline void pt_lock_gone(const struct pt_slot *slot)
+{
+	pt_lock_read(slot);
+	if (unlikely(pt_promoted(slot->table)))
+		pt_demote_gone(slot);
 }
 
 /* A second table's lock with another's held (fork copies parent to child). */
@@ -78,6 +135,8 @@ static inline void pt_lock_nested(const struct pt_slot *slot)
 {
 	mm_assert(slot->level == 0);
 	spin_lock_nested(pt_table_lock(slot->table), 1);
+	if (unlikely(pt_promoted(slot->table)))
+		pt_demote(slot);
 }
 
 static inline void pt_unlock(const struct pt_slot *slot)

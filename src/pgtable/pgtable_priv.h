@@ -32,6 +32,27 @@ static inline u32 pt_slot_index(const struct pt_slot *slot)
 	return (u32)(off / slot->fmt->entry_bytes);
 }
 
+/* A table entry as the CPU wants it: the leaf decides about access. */
+static inline pte_t pt_table_link(const struct page *table)
+{
+	return pte_make(page_to_pfn(table), (pgprot_t){X86_TABLE_LINK});
+}
+
+/* pt_upper: the slot of VA in its table at level 1, if there is one. */
+bool pt_upper(const struct pgtable *pt, uva_t va, struct pt_slot *slot);
+
+/* pt_table_new: an empty table, counted to PT; NULL: no memory. _unused: it
+ * goes again. May sleep. */
+struct page *pt_table_new(struct pgtable *pt);
+void pt_table_unused(struct pgtable *pt, struct page *table);
+
+/* Of a table at level 1 (huge.c). pt_huge_table: the leaf table of its large
+ * entry INDEX. pt_twin_forget: LEAF, of INDEX, goes. pt_twin_take: UPPER goes,
+ * and its twin with it: the caller's now, or NULL. */
+struct page *pt_huge_table(const struct page *upper, u32 index);
+void pt_twin_forget(struct page *upper, u32 index, struct page *leaf);
+struct page *pt_twin_take(struct page *upper);
+
 /*
  * kernel_reserve_tables: the leaf tables of [VA, END) exist from now on. 0 or
  * -ENOMEM. May sleep.

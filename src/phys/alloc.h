@@ -106,12 +106,35 @@ void page_alloc_set_migrate_ops(const struct migrate_ops *ops);
 void page_alloc_set_pressure_ops(const struct pressure_ops *ops);
 void page_alloc_set_charge_ops(const struct charge_ops *ops);
 
+/* current_gfp_context: what the running task's scopes make of GFP
+ * (mmkit/memalloc.h). */
+static inline gfp_t current_gfp_context(gfp_t gfp)
+{
+	u32 flags;
+
+	if (port_in_irq())
+		return gfp;
+	flags = port_current()->flags;
+	if (flags & PF_MEMALLOC_NOIO)
+		gfp &= ~(__GFP_IO | __GFP_FS);
+	if (flags & PF_MEMALLOC_NOFS)
+		gfp &= ~__GFP_FS;
+	if (flags & PF_MEMALLOC_PIN)
+		gfp &= ~__GFP_MOVABLE;
+	return gfp;
+}
+
 /*
  * charge_page_to: PAGE, single, allocated without __GFP_ACCOUNT and
  * __GFP_HARDWALL, is charged to GROUP, who may not be the running task's.
  * False: over its limit. Context as an allocation with GFP.
  */
 bool charge_page_to(struct page *page, u16 group, gfp_t gfp) MM_MUST_CHECK;
+
+/* page_move_charge: NEW, charged to nobody, is charged in place of OLD, whose
+ * contents it gets; OLD keeps its group's number, for counters. Both are
+ * locked. Any context. */
+void page_move_charge(struct page *new, struct page *old);
 
 /* root_charged_pages: frames charged to the root group or below. */
 u64 root_charged_pages(void);

@@ -62,6 +62,7 @@
 #include "base/bitops.h"
 #include "base/printk.h"
 #include "phys/buddy_priv.h"
+#include "phys/capture.h"
 #include "phys/page_debug.h"
 #include "phys/phys.h"
 
@@ -194,7 +195,7 @@ static void drop_head(struct zone *zone, struct page *page, unsigned int order,
 {
 	bad_page(page, "corrupted free-list descriptor");
 	page->next = page->prev = PFN_NONE;
-	page->private = 0;
+	WRITE_ONCE(page->private, 0);
 	set_aside(page, 1);
 	if (order)
 		buddy_put_rest(zone, page, 1, order, mt);
@@ -429,6 +430,9 @@ void __free_one_page(struct zone *zone, struct page *page, u64 pfn,
 		pfn &= ~(1UL << order);
 		order++;
 	}
+	if (unlikely(zone->capture) &&
+	    capture_block(zone, page, order, migratetype))
+		return;
 	if (merge_likely(page, pfn, order))
 		buddy_add_tail(zone, page, order, migratetype);
 	else

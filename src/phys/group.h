@@ -30,6 +30,7 @@ enum group_event_item {
 	GROUP_PGDEACTIVATE,
 	GROUP_PGLAZYFREE,
 	GROUP_PGLAZYFREED,
+	GROUP_VMALLOC, /* pages, not events */
 	NR_GROUP_STATS
 };
 

@@ -359,6 +359,18 @@ static int section_isolated(u64 nr)
 	return test_pages_isolated(section_first(nr), section_end(nr), 0);
 }
 
+/* What is in use in the isolated sections goes elsewhere, as far as it can:
+ * wait_isolated() says whether that was enough. */
+static void empty_sections(const struct blocks *b)
+{
+	const struct migrate_ops *ops = READ_ONCE(phys_sys.migrate);
+
+	for (u64 nr = b->nr; ops && nr < b->end; nr++)
+		if (section_nr(nr)->flags & SECTION_ISOLATED)
+			(void)ops->migrate_range(section_first(nr),
+						 section_end(nr));
+}
+
 /* Frames on CPUs' stacks come home; then all are free, or somebody has one. */
 static int wait_isolated(const struct blocks *b)
 {
@@ -441,6 +453,8 @@ static int take_sections(const struct blocks *b)
 
 	for (u64 nr = b->nr; !err && nr < b->end; nr++)
 		err = take_section(b->zone, nr);
+	if (!err)
+		empty_sections(b);
 	if (!err)
 		err = wait_isolated(b);
 	if (err) {

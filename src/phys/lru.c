@@ -21,8 +21,19 @@
  *    LRU-4  zone_nr[] of a list add up to its length. Node and zone counters
  *           of lists are these two, and lru_grouped, the sum of those of all
  *           groups; there are no others.
+ *    LRU-6  A page whose policy byte is LRU_BYTE_MOVING stands on moving, and
+ *           only such do.
  *    LRU-5  page_lruvec() of a page is the same from its charge to its end: a
  *           page never changes its group.
+ *
+ * 3a. Exchange of the policy. An lruvec gets next_ops, and then, EXCHANGE_HOLD
+ *    pages with each hold of its lock: (1) while next_ops is set the old
+ *    policy's pages go to the list moving, and so does every page that comes;
+ *    when the old one has none, next_ops becomes ops; (2) pages of moving go
+ *    to the new policy, and those that come do at once. Both policies see a
+ *    part of the pages meanwhile; the scan that would find too few helps to
+ *    finish first. A page on moving can be isolated, freed, activated and
+ *    rotated as on any list. It counts as its flags say.
  *
  * 4. Locking. batch lock -> (dropped) -> lruvec lock, with interrupts off: the
  *    completion of a write rotates its page.
@@ -50,14 +61,19 @@ void lru_init(void)
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
 		spin_lock_init(&phys_sys.lru.add[cpu].lock, LOCK_CLASS_PCP);
 		phys_sys.lru.add[cpu].nr = 0;
+		phys_sys.lru.add[cpu].full = LRU_BATCH;
 	}
+	spin_lock_init(&phys_sys.lru.disable_lock, LOCK_CLASS_LRU_DISABLE);
+	phys_sys.lru.disabled = 0;
 }
 
 /* LRUVEC, without evictable pages, is OPS's from now on. */
 static void lruvec_adopt(struct lruvec *lruvec, const struct lru_ops *ops)
 {
+	if (lruvec->ops && lruvec->ops->exit)
+		lruvec->ops->exit(lruvec);
 	for (u32 i = 0; i < ARRAY_SIZE(lruvec->room); i++)
-		lruvec->room[i] = 0;
+		WRITE_ONCE(lruvec->room[i], 0);
 	WRITE_ONCE(lruvec->ops, ops);
 	if (ops && ops->init)
 		ops->init(lruvec);
@@ -80,6 +96,8 @@ void lruvec_init(struct lruvec *lruvec, struct pglist_data *pgdat,
 			lruvec->zone_nr[zt][l] = 0;
 	lruvec->pgdat = pgdat;
 	lruvec->group = group;
+	lruvec->ops = lruvec->next_ops = NULL;
+	page_list_init(&lruvec->moving);
 	spin_lock_irqsave(&phys_sys.lru.all_lock, flags);
 	list_add_tail(&lruvec->all, &phys_sys.lru.all);
 	lruvec_adopt(lruvec, phys_sys.lru.ops);
@@ -94,6 +112,8 @@ void lruvec_exit(struct lruvec *lruvec)
 		mm_verify(lruvec_size(lruvec, (enum lru_list)l) == 0);
 	spin_lock_irqsave(&phys_sys.lru.all_lock, flags);
 	list_del(&lruvec->all);
+	if (lruvec->ops && lruvec->ops->exit)
+		lruvec->ops->exit(lruvec);
 	spin_unlock_irqrestore(&phys_sys.lru.all_lock, flags);
 }
 
@@ -131,16 +151,27 @@ enum lru_list page_lru(const struct page *page)
 	return flags_lru(READ_ONCE(page->flags));
 }
 
-static inline void lru_count(struct lruvec *lruvec, const struct page *page,
-			     enum lru_list lru, long n)
+static inline void zone_lru_count(struct lruvec *lruvec, int zt,
+				  enum lru_list lru, long n)
 {
-	int zt = page_zone_idx(page);
 	u64 *nr = &lruvec->zone_nr[zt][lru];
 
 	WRITE_ONCE(*nr, *nr + (u64)n);
 	if (unlikely(lruvec->group))
 		__atomic_fetch_add(&lruvec->pgdat->lru_grouped[zt][lru], n,
 				   __ATOMIC_RELAXED);
+}
+
+static inline void lru_count(struct lruvec *lruvec, const struct page *page,
+			     enum lru_list lru, long n)
+{
+	zone_lru_count(lruvec, page_zone_idx(page), lru, n);
+}
+
+void lruvec_count(struct lruvec *lruvec, int zt, enum lru_list lru, long n)
+{
+	assert_spin_locked(&lruvec->lock);
+	zone_lru_count(lruvec, zt, lru, n);
 }
 
 u64 zone_lru_pages(const struct pglist_data *pgdat, int zt, enum lru_list lru)
@@ -234,12 +265,29 @@ void lru_judge_evictable(struct page *page)
 	}
 }
 
+/* PAGE, on no list, to the head of those between two policies; and off, not
+ * knowing more than its flags. */
+static void moving_add(struct lruvec *lruvec, struct page *page)
+{
+	page->policy = LRU_BYTE_MOVING;
+	lruvec_own_add(lruvec, &lruvec->moving, page);
+}
+
+static void moving_del(struct lruvec *lruvec, struct page *page)
+{
+	lruvec_own_del(lruvec, &lruvec->moving, page);
+	page->policy = PageActive(page) ? 0 : LRU_BYTE_COLD;
+}
+
 void lruvec_place(struct lruvec *lruvec, struct page *page)
 {
 	const struct lru_ops *ops = lruvec->ops;
 
-	if (ops && unlikely(ops->add != lruvec_add_page) &&
-	    likely(!PageUnevictable(page)))
+	if (unlikely(PageUnevictable(page)))
+		lruvec_add_page(lruvec, page);
+	else if (unlikely(lruvec->next_ops))
+		moving_add(lruvec, page);
+	else if (ops && unlikely(ops->add != lruvec_add_page))
 		ops->add(lruvec, page);
 	else
 		lruvec_add_page(lruvec, page);
@@ -249,8 +297,10 @@ void lruvec_unplace(struct lruvec *lruvec, struct page *page)
 {
 	const struct lru_ops *ops = lruvec->ops;
 
-	if (ops && unlikely(ops->del != lruvec_del_page) &&
-	    likely(!PageUnevictable(page)))
+	if (unlikely(page->policy == LRU_BYTE_MOVING))
+		moving_del(lruvec, page);
+	else if (ops && unlikely(ops->del != lruvec_del_page) &&
+		 likely(!PageUnevictable(page)))
 		ops->del(lruvec, page);
 	else
 		lruvec_del_page(lruvec, page);
@@ -284,23 +334,67 @@ static struct page *lruvec_coldest(struct lruvec *lruvec)
 	return page;
 }
 
-static void lruvec_switch(struct lruvec *lruvec, const struct lru_ops *ops)
+/* Pages that one hold of the lock, with interrupts off, moves. */
+#define EXCHANGE_HOLD 64u
+
+/* Some pages of LRUVEC go on to its next policy. Lock held. */
+static void exchange_step(struct lruvec *lruvec)
 {
-	struct page_list pages;
-	struct page *page;
+	struct page *page = NULL;
+	u32 n = EXCHANGE_HOLD;
+
+	for (; lruvec->next_ops && n; n--) {
+		page = lruvec_coldest(lruvec);
+		if (!page) {
+			lruvec_adopt(lruvec, lruvec->next_ops);
+			WRITE_ONCE(lruvec->next_ops, NULL);
+			break;
+		}
+		lruvec_unplace(lruvec, page);
+		moving_add(lruvec, page);
+	}
+	for (; !lruvec->next_ops && n; n--) {
+		page = page_list_last(&lruvec->moving);
+		if (!page)
+			break;
+		moving_del(lruvec, page);
+		lruvec_place(lruvec, page);
+	}
+}
+
+void lru_exchange_help(struct lruvec *lruvec)
+{
 	unsigned long flags;
 
-	page_list_init(&pages);
-	spin_lock_irqsave(&lruvec->lock, flags);
-	while ((page = lruvec_coldest(lruvec))) {
-		lruvec_unplace(lruvec, page);
-		page->policy = 0;
-		page_list_add(&pages, page);
+	while (lru_exchanging(lruvec)) {
+		spin_lock_irqsave(&lruvec->lock, flags);
+		exchange_step(lruvec);
+		spin_unlock_irqrestore(&lruvec->lock, flags);
 	}
-	lruvec_adopt(lruvec, ops);
-	while ((page = page_list_pop_tail(&pages)))
-		lruvec_place(lruvec, page);
-	spin_unlock_irqrestore(&lruvec->lock, flags);
+}
+
+/* A step for the first lruvec that needs one. False: none does. Those that are
+ * done go to the list's end: the next search is short. */
+static bool exchange_some(void)
+{
+	struct lruvec *lruvec;
+	unsigned long flags;
+	bool found = false;
+
+	spin_lock_irqsave(&phys_sys.lru.all_lock, flags);
+	list_for_each_entry (lruvec, &phys_sys.lru.all, all) {
+		found = lru_exchanging(lruvec);
+		if (!found)
+			continue;
+		spin_lock(&lruvec->lock);
+		exchange_step(lruvec);
+		if (!lru_exchanging(lruvec))
+			list_move_tail(&lruvec->all, &phys_sys.lru.all);
+		spin_unlock(&lruvec->lock);
+		break;
+	}
+	spin_unlock_irqrestore(&phys_sys.lru.all_lock, flags);
+	return found;
 }
 
 void lru_register(const struct lru_ops *ops)
@@ -311,9 +405,15 @@ void lru_register(const struct lru_ops *ops)
 	mm_verify(ops && ops->add && ops->del && ops->activate);
 	spin_lock_irqsave(&phys_sys.lru.all_lock, flags);
 	phys_sys.lru.ops = ops;
-	list_for_each_entry (lruvec, &phys_sys.lru.all, all)
-		lruvec_switch(lruvec, ops);
+	list_for_each_entry (lruvec, &phys_sys.lru.all, all) {
+		spin_lock(&lruvec->lock);
+		if (lruvec->next_ops || lruvec->ops != ops)
+			WRITE_ONCE(lruvec->next_ops, ops);
+		spin_unlock(&lruvec->lock);
+	}
 	spin_unlock_irqrestore(&phys_sys.lru.all_lock, flags);
+	while (exchange_some())
+		continue;
 }
 
 /* ---- runs: pages that come and go together ----------------------------------
@@ -327,6 +427,8 @@ static bool lists_plain(const struct lruvec *lruvec)
 {
 	const struct lru_ops *ops = lruvec->ops;
 
+	if (lru_exchanging(lruvec))
+		return false;
 	return !ops ||
 	       (ops->add == lruvec_add_page && ops->del == lruvec_del_page);
 }
@@ -475,13 +577,14 @@ static void lru_batch_drain(struct lru_batch *b)
 static MM_NOINLINE void lru_batch_full(struct lru_batch *b)
 {
 	struct page *pages[LRU_BATCH];
+	u32 nr = b->nr;
 
-	for (u32 i = 0; i < LRU_BATCH; i++)
+	for (u32 i = 0; i < nr; i++)
 		pages[i] = b->pages[i];
 	WRITE_ONCE(b->nr, 0);
 	spin_unlock(&b->lock);
 	preempt_enable();
-	lru_add_pages(pages, LRU_BATCH);
+	lru_add_pages(pages, nr);
 }
 
 /* PAGE, with the reference for it, to B, locked, which is unlocked. */
@@ -492,7 +595,7 @@ static inline void lru_batch_add(struct lru_batch *b, struct page *page)
 	mm_verify(nr < LRU_BATCH);
 	b->pages[nr++] = page;
 	WRITE_ONCE(b->nr, nr);
-	if (unlikely(nr == LRU_BATCH)) {
+	if (unlikely(nr >= b->full)) {
 		lru_batch_full(b);
 		return;
 	}
@@ -538,6 +641,47 @@ void lru_add_drain_all(void)
 		lru_batch_drain(&phys_sys.lru.add[cpu]);
 }
 
+/* Every CPU's batch is emptied when it has NR pages, and now. */
+static void set_batches(u32 nr)
+{
+	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
+		struct lru_batch *b = &phys_sys.lru.add[cpu];
+
+		spin_lock(&b->lock);
+		b->full = nr;
+		spin_unlock(&b->lock);
+	}
+}
+
+void lru_cache_disable(void)
+{
+	spin_lock(&phys_sys.lru.disable_lock);
+	if (phys_sys.lru.disabled++ == 0)
+		set_batches(1);
+	spin_unlock(&phys_sys.lru.disable_lock);
+	/* Who adds from here on has seen it. */
+	lru_add_drain_all();
+}
+
+void lru_cache_enable(void)
+{
+	spin_lock(&phys_sys.lru.disable_lock);
+	mm_verify(phys_sys.lru.disabled > 0);
+	if (--phys_sys.lru.disabled == 0)
+		set_batches(LRU_BATCH);
+	spin_unlock(&phys_sys.lru.disable_lock);
+}
+
+void lru_move_state(struct page *new, struct page *old)
+{
+	mm_assert(!PageLRU(new) && !PageLRU(old));
+	if (PageActive(old))
+		SetPageActive(new);
+	if (PageUnevictable(old))
+		SetPageUnevictable(new);
+	WRITE_ONCE(new->policy, READ_ONCE(old->policy));
+}
+
 void activate_page(struct page *page)
 {
 	struct lruvec *lruvec = page_lruvec(page);
@@ -545,12 +689,17 @@ void activate_page(struct page *page)
 
 	spin_lock_irqsave(&lruvec->lock, flags);
 	if (PageLRU(page) && !PageActive(page) && !PageUnevictable(page)) {
-		if (lruvec->ops) {
+		if (lruvec->ops && page->policy != LRU_BYTE_MOVING) {
 			lruvec->ops->activate(lruvec, page);
 		} else {
-			lruvec_del_page(lruvec, page);
+			bool moving = page->policy == LRU_BYTE_MOVING;
+
+			lruvec_unplace(lruvec, page);
 			SetPageActive(page);
-			lruvec_add_page(lruvec, page);
+			if (moving)
+				moving_add(lruvec, page);
+			else
+				lruvec_add_page(lruvec, page);
 		}
 		count_vm_event(PGACTIVATE);
 	}
@@ -600,6 +749,7 @@ void lru_deactivate_page(struct page *page)
 	if (TestClearPageActive(page))
 		count_vm_event(PGDEACTIVATE);
 	ClearPageReferenced(page);
+	page->policy = LRU_BYTE_COLD;
 	lru_putback_page(page);
 }
 
@@ -612,6 +762,7 @@ void lru_lazyfree_page(struct page *page)
 	ClearPageReferenced(page);
 	/* Not on a list now: it is what chooses the next one (LRU-3). */
 	ClearPageSwapBacked(page);
+	page->policy = LRU_BYTE_COLD;
 	count_vm_event(PGLAZYFREE);
 	lru_putback_page(page);
 }
@@ -624,7 +775,10 @@ void lru_rotate_reclaimable(struct page *page)
 	spin_lock_irqsave(&lruvec->lock, flags);
 	if (PageLRU(page) && !PageActive(page) && !PageUnevictable(page) &&
 	    !PageDirty(page)) {
-		if (lruvec->ops && lruvec->ops->rotate) {
+		if (page->policy == LRU_BYTE_MOVING) {
+			page_list_del(&lruvec->moving, page);
+			page_list_add_tail(&lruvec->moving, page);
+		} else if (lruvec->ops && lruvec->ops->rotate) {
 			lruvec->ops->rotate(lruvec, page);
 		} else {
 			lruvec_del_page(lruvec, page);
@@ -735,7 +889,8 @@ static void check_links(const struct lruvec *lruvec, const struct page_list *l,
 		mm_verify(!PageBuddy(p));
 		mm_verify(page_lruvec(p) == lruvec);
 		prev = (u32)page_to_pfn(p);
-		census->nr[page_zone_idx(p)][page_lru(p)]++;
+		if (census)
+			census->nr[page_zone_idx(p)][page_lru(p)]++;
 		n++;
 	}
 	mm_verify(l->tail == prev);
@@ -771,6 +926,10 @@ void lru_check(struct lruvec *lruvec)
 	spin_lock_irqsave(&lruvec->lock, flags);
 	for (int l = 0; l < NR_LRU_LISTS; l++)
 		lru_check_list(lruvec, (enum lru_list)l, &census);
+	lru_check_own(lruvec, &lruvec->moving, &census);
+	for (struct page *p = page_list_first(&lruvec->moving); p;
+	     p = page_list_next(p))
+		mm_verify(p->policy == LRU_BYTE_MOVING);
 	if (lruvec->ops && lruvec->ops->check)
 		lruvec->ops->check(lruvec, &census);
 	for (int zt = 0; zt < LRU_NR_ZONES; zt++)

@@ -41,7 +41,7 @@ enum lru_list {
 #define LRU_NR_ZONES 5
 
 /* Bytes that a policy has for itself in each lruvec. */
-#define LRU_POLICY_ROOM 1024
+#define LRU_POLICY_ROOM 1280
 
 /*
  * One set of lists. (L) lock, taken with interrupts off because the end of a
@@ -56,15 +56,27 @@ struct lruvec {
 	u64 nonresident_age;	  /* (A) evictions + activations */
 	u64 refaults[2];	  /* (L) anon, file, at last look */
 	struct pglist_data *pgdat;
-	const struct lru_ops *ops;     /* (L) whose the evictable pages are */
-	struct list_head all;	       /* lru_state.all_lock */
-	u64 room[LRU_POLICY_ROOM / 8]; /* (L) the policy's own */
+	const struct lru_ops *ops;	/* (L) whose the evictable pages are */
+	const struct lru_ops *next_ops; /* (L) whose they will be; or NULL */
+	struct page_list moving;	/* (L) pages between two policies */
+	struct list_head all;		/* lru_state.all_lock */
+	u64 room[LRU_POLICY_ROOM / 8];	/* (L) the policy's own */
 	struct page_group *group; /* constant; NULL: the node's own lists */
 };
 
 /* Changes with struct lru_ops or struct lruvec: policies in files ask for it.
  */
-#define LRU_OPS_VERSION 1u
+#define LRU_OPS_VERSION 2u
+
+/*
+ * page.policy: values from LRU_BYTE_FLOOR on are no policy's. COLD: of a page
+ * that comes onto a list and that somebody knows to be unused: it was
+ * deactivated, or was not active with the policy before. MOVING: it stands on
+ * lruvec->moving.
+ */
+#define LRU_BYTE_FLOOR	0xf0u
+#define LRU_BYTE_MOVING 0xfeu
+#define LRU_BYTE_COLD	0xffu
 
 /* Bits of what a policy wants to know about a page when it comes back. */
 #define LRU_COOKIE_BITS 32
@@ -75,7 +87,8 @@ struct lruvec {
  * so. A policy never sees unevictable pages.
  *
  * A policy keeps pages on the lruvec's lists or on lists of its own in room[];
- * page.policy is its own for each page, and begins as 0. Both are void once
+ * page.policy is its own for each page, and begins as 0 or LRU_BYTE_COLD. Both
+ * are void once
  * lruvec->ops is not the policy any more, which a scan must look at whenever it
  * has taken the lock: policies are exchanged at run time. A page on no list
  * (isolated meanwhile) may bring a byte that another policy wrote.
@@ -85,6 +98,9 @@ struct lru_ops {
 	/* LRUVEC, without evictable pages, becomes the policy's. NULL: no room
 	 * is used. */
 	void (*init)(struct lruvec *lruvec);
+	/* LRUVEC, without evictable pages again, goes to another policy or
+	 * ends: what room[] refers to is given back. NULL: nothing is. */
+	void (*exit)(struct lruvec *lruvec);
 	/* Put PAGE, not on any list, on the right one. */
 	void (*add)(struct lruvec *lruvec, struct page *page);
 	/* Take PAGE off (it is being freed or isolated). */
@@ -125,7 +141,8 @@ struct lru_ops {
 /* Pages on their way to a list; each holds a reference. (B) batch lock. */
 struct lru_batch {
 	spinlock_t lock;
-	u32 nr;			       /* (B) */
+	u32 nr;	  /* (B) */
+	u32 full; /* (B) when it is emptied; LRU_BATCH, 1 */
 	struct page *pages[LRU_BATCH]; /* (B) */
 } MM_ALIGNED(MM_CACHELINE);
 
@@ -134,6 +151,8 @@ struct lru_state {
 	spinlock_t all_lock;	   /* taken before any lruvec's lock */
 	struct list_head all;	   /* lruvecs */
 	struct lru_batch add[MM_NR_CPUS];
+	struct spinlock disable_lock;
+	u32 disabled; /* (disable_lock) who wants batches of one */
 };
 
 /* lru_init: empty batches, no policy. Called once at boot. */
@@ -148,11 +167,22 @@ void lruvec_exit(struct lruvec *lruvec);
 /*
  * lru_register: make OPS the policy of every lruvec; the table must outlive the
  * machine. Pages move over from the coldest to the hottest, active ones as
- * such; each lruvec's lock is held for all of its pages, with interrupts off.
- * Any context that may take that lock; does not fail.
+ * such, a few with each hold of an lruvec's lock (lru.c, 3a); all have when it
+ * returns, unless somebody registers another one meanwhile. Any context that
+ * may take that lock; does not fail.
  */
 void lru_register(const struct lru_ops *ops);
 const struct lru_ops *lru_policy(void);
+
+/* lru_exchanging: is LRUVEC between two policies? Without the lock a hint.
+ * lru_exchange_help: until it is not; as lru_register(). */
+static inline bool lru_exchanging(const struct lruvec *lruvec)
+{
+	return unlikely(READ_ONCE(lruvec->next_ops) ||
+			!page_list_empty(&lruvec->moving));
+}
+
+void lru_exchange_help(struct lruvec *lruvec);
 
 /* page_lruvec: the lists that PAGE belongs to, by its node and group. */
 struct lruvec *page_lruvec(const struct page *page);
@@ -179,6 +209,20 @@ void lru_cache_add_pages(struct page **pages, u32 nr);
 /* lru_add_drain: empty this CPU's batch; _all: every CPU's. */
 void lru_add_drain(void);
 void lru_add_drain_all(void);
+
+/*
+ * lru_cache_disable: until lru_cache_enable() pages go to their lists at once,
+ * and none is in a batch now: whoever is to be isolated can be. Nests. Locks:
+ * as lru_add_drain_all().
+ */
+void lru_cache_disable(void);
+void lru_cache_enable(void);
+
+/*
+ * lru_move_state: NEW, on no list, is to a policy what OLD, on no list, was:
+ * active or not, and the policy's own byte.
+ */
+void lru_move_state(struct page *new, struct page *old);
 
 /*
  * mark_page_accessed: second chance. Inactive and not referenced becomes
@@ -243,6 +287,10 @@ void lruvec_own_add_tail(struct lruvec *lruvec, struct page_list *list,
 void lruvec_own_del(struct lruvec *lruvec, struct page_list *list,
 		    struct page *page);
 
+/* lruvec_count: N pages more of zone ZT count as of LRU, for a policy whose
+ * lists are not what flags say. Lock held. */
+void lruvec_count(struct lruvec *lruvec, int zt, enum lru_list lru, long n);
+
 /* lruvec_place, lruvec_unplace: PAGE, on no list, onto the one that the policy
  * of LRUVEC chooses (the unevictable one, if its flags say that); and off.
  * Lock held. */
@@ -261,7 +309,7 @@ struct lru_census {
 };
 
 /* lru_check_own: LIST of LRUVEC's policy: links, count, LRU-1; its pages are
- * counted in CENSUS. Lock held. */
+ * counted in CENSUS; NULL: the policy does that. Lock held. */
 void lru_check_own(const struct lruvec *lruvec, const struct page_list *list,
 		   struct lru_census *census);
 

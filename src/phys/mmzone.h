@@ -131,7 +131,8 @@ struct zone {
 	u64 compact_considered;
 	u32 compact_defer_shift;
 	s32 compact_order_failed;
-	bool contiguous; /* (B) no holes inside */
+	struct capture_control *capture; /* (Z) who waits for a block */
+	bool contiguous;		 /* (B) no holes inside */
 	/* Sections whose frames are counted free but not yet made (Z). */
 	u64 nr_deferred;   /* sections left */
 	u64 deferred_next; /* section where the search goes on */

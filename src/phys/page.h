@@ -86,8 +86,13 @@ struct page {
 	s32 mapcount; /* number of page-table entries, minus one */
 	u32 next, prev;
 	u64 word;
-	u32 index;
-	u32 private;
+	union {
+		struct {
+			u32 index;
+			u32 private;
+		};
+		u64 tail; /* both at once: of a slab (kmem/slab_priv.h) */
+	};
 };
 
 /* All of the head that a free frame has: its zone. */
@@ -536,6 +541,25 @@ static inline bool PageAnon(const struct page *p)
 	return (page_mapping_word(p) & PAGE_MAPPING_ANON) != 0;
 }
 
+/* __PageMovable: P is in use and its owner moves it (movable_ops.h). The word
+ * of slabs, tables and blocks is no mapping: they set their flag before they
+ * set the word, and clear it after the word. */
+static inline bool __PageMovable(const struct page *p)
+{
+	u32 other = 1u << PG_slab | 1u << PG_table | 1u << PG_reserved |
+		    1u << PG_head | 1u << PG_tail | 1u << PG_block;
+
+	return (page_mapping_word(p) & PAGE_MAPPING_FLAGS) ==
+		       PAGE_MAPPING_MOVABLE &&
+	       !page_has_flags(p, other);
+}
+
+/* PageKsm: P is shared by content, and never written: space/ksm.h. */
+static inline bool PageKsm(const struct page *p)
+{
+	return (page_mapping_word(p) & PAGE_MAPPING_FLAGS) == PAGE_MAPPING_KSM;
+}
+
 static inline u32 page_index(const struct page *p)
 {
 	return __atomic_load_n(&p->index, __ATOMIC_RELAXED);
@@ -584,6 +608,11 @@ static inline bool trylock_page(struct page *p)
 void lock_page(struct page *p);
 /* unlock_page: wakes one waiter. Also from a completion callback. */
 void unlock_page(struct page *p);
+/* wait_on_page_unlock: sleep until PAGE, to which the caller has no reference,
+ * is unlocked once. It is locked, and stays so until HELD, the caller's, is
+ * given up, which is done here. May return early. */
+struct spinlock;
+void wait_on_page_unlock(struct page *page, struct spinlock *held);
 /* wait_on_page_locked / _writeback: sleep until the bit is clear. */
 void wait_on_page_locked(struct page *p);
 void wait_on_page_writeback(struct page *p);

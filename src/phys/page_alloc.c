@@ -158,23 +158,6 @@ u64 root_charged_pages(void)
 	return sum > 0 ? (u64)sum : 0;
 }
 
-/* What the running task's scopes make of GFP (mmkit/memalloc.h). */
-static gfp_t current_gfp_context(gfp_t gfp)
-{
-	u32 flags;
-
-	if (port_in_irq())
-		return gfp;
-	flags = port_current()->flags;
-	if (flags & PF_MEMALLOC_NOIO)
-		gfp &= ~(__GFP_IO | __GFP_FS);
-	if (flags & PF_MEMALLOC_NOFS)
-		gfp &= ~__GFP_FS;
-	if (flags & PF_MEMALLOC_PIN)
-		gfp &= ~__GFP_MOVABLE;
-	return gfp;
-}
-
 /* Charge the block at PAGE to GROUP, not the root. False: over its limit. */
 static MM_NOINLINE bool charge_group(struct page *page, unsigned int order,
 				     u16 group, gfp_t gfp)
@@ -219,6 +202,14 @@ bool charge_page_to(struct page *page, u16 group, gfp_t gfp)
 	return charge_block_to(page, 0, group, gfp);
 }
 
+void page_move_charge(struct page *new, struct page *old)
+{
+	mm_assert(!PageCharged(new) && !page_group(new));
+	set_page_group(new, page_group(old));
+	if (TestClearPageCharged(old))
+		SetPageCharged(new);
+}
+
 /* ---- making a block ready
  * ------------------------------------------------------------ */
 
@@ -257,8 +248,9 @@ static void prep_compound(struct page *page, unsigned int order)
 /* A single free frame that was checked is in use: PA-1 did the rest. */
 static inline void prep_single(struct page *page)
 {
-	page->index = 0;
-	page->private = 0;
+	/* Compaction looks at frames without their zone's lock. */
+	WRITE_ONCE(page->index, 0);
+	WRITE_ONCE(page->private, 0);
 	set_page_count(page, 1);
 }
 
@@ -311,6 +303,13 @@ static void zone_statistics(struct zone *preferred, struct zone *zone, s64 nr)
 		mod_zone_page_state(preferred, NUMA_FOREIGN, nr);
 	}
 	mod_zone_page_state(zone, local ? NUMA_LOCAL : NUMA_OTHER, nr);
+}
+
+void count_taken(struct zone *preferred, struct zone *zone, unsigned int order)
+{
+	count_vm_events((enum vm_event_item)(PGALLOC_DMA + zone->idx),
+			1UL << order);
+	zone_statistics(preferred, zone, 1);
 }
 
 /* A block from this CPU's stacks of ZONE. NULL also if they are locked. */
@@ -368,9 +367,7 @@ static struct page *rmqueue(struct zone *preferred, struct zone *zone,
 		page = rmqueue_buddy(zone, order, mt, alloc_flags);
 	if (!page)
 		return NULL;
-	count_vm_events((enum vm_event_item)(PGALLOC_DMA + zone->idx),
-			1UL << order);
-	zone_statistics(preferred, zone, 1);
+	count_taken(preferred, zone, order);
 	if ((alloc_flags & ALLOC_KSWAPD) &&
 	    unlikely(test_bit(ZONE_BOOSTED_WATERMARK, &zone->flags))) {
 		const struct pressure_ops *ops = READ_ONCE(phys_sys.pressure);

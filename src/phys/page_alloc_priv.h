@@ -47,4 +47,7 @@ static inline bool use_pcp(unsigned int order, int mt)
  */
 bool prep_new_page(struct page *page, unsigned int order, gfp_t gfp);
 
+/* count_taken: a block of ORDER of ZONE is given out; PREFERRED was wanted. */
+void count_taken(struct zone *preferred, struct zone *zone, unsigned int order);
+
 #endif

@@ -51,8 +51,7 @@
 /* A page that migration can empty: of an LRU list, or with moves of its own. */
 static bool page_can_move(const struct page *head)
 {
-	return PageLRU(head) || (page_mapping_word(head) &
-				 PAGE_MAPPING_FLAGS) == PAGE_MAPPING_MOVABLE;
+	return PageLRU(head) || __PageMovable(head);
 }
 
 /*

@@ -165,6 +165,28 @@ void split_page_owner(struct page *page, u64 nr)
 		owner_entry(page + i, &ext)->order = 0;
 }
 
+void copy_page_owner(struct page *new, const struct page *old)
+{
+	struct page_owner *to;
+	const struct page_owner *from;
+	struct page_ext *ext;
+
+	if (likely(!page_owner_on()))
+		return;
+	from = page_owner_of(old);
+	to = owner_entry(new, &ext);
+	if (!from)
+		return;
+	/* When and by whom the frame was freed before is the frame's own. */
+	to->gfp = from->gfp;
+	to->migratetype = from->migratetype;
+	to->pid = from->pid;
+	to->ts_ns = from->ts_ns;
+	to->caller = from->caller;
+	to->stack = from->stack;
+	mm_memcpy(to->comm, from->comm, sizeof(to->comm));
+}
+
 const struct page_owner *page_owner_of(const struct page *page)
 {
 	struct page_ext *ext;

@@ -39,6 +39,8 @@ void set_page_owner(struct page *page, unsigned int order, gfp_t gfp);
 void page_owner_caller(struct page *page, unsigned int order, const void *at);
 void reset_page_owner(struct page *page, unsigned int order);
 void split_page_owner(struct page *page, u64 nr);
+/* copy_page_owner: NEW has OLD's contents now: it is the same owner's. */
+void copy_page_owner(struct page *new, const struct page *old);
 
 /* page_owner_of: PAGE's record, NULL: none was ever written (or off). */
 const struct page_owner *page_owner_of(const struct page *page);

@@ -117,6 +117,25 @@ static void wait_on_page_flag(struct page *page, u32 flag)
 	finish_wait(wq, &wait);
 }
 
+/*
+ * The page may be free, and somebody else's, when this wakes: so it is not
+ * looked at again. PG_waiters is set while the page cannot be unlocked, and
+ * who unlocks it wakes all that are not exclusive.
+ */
+void wait_on_page_unlock(struct page *page, struct spinlock *held)
+{
+	wait_queue_head_t *wq = page_waitqueue(page);
+	struct wait_queue_entry wait;
+
+	init_wait(&wait, page);
+	prepare_to_wait(wq, &wait);
+	mm_assert(PageLocked(page));
+	SetPageWaiters(page);
+	spin_unlock(held);
+	(void)wait_park(&wait, UINT64_MAX);
+	finish_wait(wq, &wait);
+}
+
 void wait_on_page_locked(struct page *page)
 {
 	wait_on_page_flag(page, PG_locked);

@@ -68,6 +68,9 @@ void wakeup_kswapd(struct zone *zone, gfp_t gfp, unsigned int order,
 	if (pgdat_balanced(pgdat, order, highest_zoneidx) &&
 	    !pgdat_boosted(pgdat, highest_zoneidx))
 		return;
+	/* Frames enough: it is the pieces. Who cannot compact himself asks. */
+	if (order && !(gfp & __GFP_DIRECT_RECLAIM))
+		wakeup_kcompactd(pgdat, order, highest_zoneidx);
 	trace_emit(MM_VMSCAN_WAKEUP_KSWAPD, (u64)pgdat->node_id,
 		   highest_zoneidx, order, gfp);
 	wake_up(&pgdat->kswapd_wait);
@@ -125,6 +128,10 @@ static bool kswapd_pass(pg_data_t *pgdat, struct scan_control *sc)
 	sc->nr_to_reclaim =
 		reclaim_target(pgdat, (enum zone_type)sc->reclaim_idx);
 	shrink_node(pgdat, sc);
+	/* Those that wait to reclaim by themselves need not any longer. */
+	if (waitqueue_active(&pgdat->pfmemalloc_wait) &&
+	    allow_direct_reclaim(pgdat))
+		wake_up_all(&pgdat->pfmemalloc_wait);
 	if (reclaim_in_vain(pgdat, sc, before))
 		reclaim_throttle(pgdat, sc);
 	return sc->nr_reclaimed > before &&
@@ -212,6 +219,7 @@ static void kswapd(void *arg)
 		/* After one round large orders are compaction's business. */
 		if (!balance_pgdat(pgdat, order, highest) && order)
 			balance_pgdat(pgdat, 0, highest);
+		wakeup_kcompactd(pgdat, order, highest);
 		wake_up_all(&pgdat->pfmemalloc_wait);
 		epoch_poll();
 	}
@@ -257,10 +265,17 @@ static int memory_changes(struct memory_notifier *nb, enum memory_action action,
 	mm_assert(nb == &policy_sys.hotplug);
 	if (!pgdat)
 		return 0;
-	if (action == MEM_OFFLINE)
+	if (action == MEM_OFFLINE) {
 		kswapd_stop(pgdat);
-	else if (action == MEM_ONLINE && !pgdat->kswapd && kswapd_run(pgdat))
-		pr_warn("kswapd: none for node %d: no thread", pgdat->node_id);
+		kcompactd_stop(pgdat);
+	} else if (action == MEM_ONLINE) {
+		if (!pgdat->kswapd && kswapd_run(pgdat))
+			pr_warn("kswapd: none for node %d: no thread",
+				pgdat->node_id);
+		if (kcompactd_run(pgdat))
+			pr_warn("kcompactd: none for node %d: no thread",
+				pgdat->node_id);
+	}
 	return 0;
 }
 

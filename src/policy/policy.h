@@ -14,10 +14,21 @@
 #include "base/wait.h"
 #include "phys/alloc.h"
 #include "phys/mmzone.h"
+#include "policy/damon.h"
 
 struct mm_struct;
 
+/* A node's compaction daemon. (A) but for thread. */
+struct kcompactd {
+	struct port_thread *thread;
+	wait_queue_head_t wait;
+	int order;
+	enum zone_type highest;
+	bool asked, stop;
+};
+
 struct policy_state {
+	struct kcompactd kcompactd[MM_MAX_NODES]; /* by node */
 	struct mutex oom_lock;
 	u64 oom_kills;		       /* (oom_lock) */
 	u64 last_kill_ns;	       /* (oom_lock) port_now_ns() of it */
@@ -29,7 +40,8 @@ struct policy_state {
 	struct port_thread *reaper, *flusher;
 	wait_queue_head_t reaper_wait;
 	char last_oom[192]; /* (oom_lock) the last kill in one line */
-	struct memory_notifier hotplug; /* call is NULL: not registered */
+	struct damon_reclaim_state damon; /* damon_reclaim.c */
+	struct memory_notifier hotplug;	  /* call is NULL: not registered */
 };
 
 extern struct policy_state policy_sys;
@@ -62,6 +74,16 @@ void kswapd_stop(pg_data_t *pgdat);
 /* kswapd_watch: nodes that get or lose memory get or lose a daemon; or not. */
 void kswapd_watch(bool on);
 
+/* ---- kcompactd.c
+ * -------------------------------------------------------------- */
+
+/* wakeup_kcompactd: blocks of ORDER are wanted on PGDAT from zones up to
+ * HIGHEST. Any context. kcompactd_run, _stop: the node's daemon. */
+void wakeup_kcompactd(pg_data_t *pgdat, unsigned int order,
+		      enum zone_type highest);
+int kcompactd_run(pg_data_t *pgdat) MM_MUST_CHECK;
+void kcompactd_stop(pg_data_t *pgdat);
+
 /* ---- oom.c
  * ------------------------------------------------------------------------ */
 
@@ -90,6 +112,9 @@ int oom_reaper_run(void) MM_MUST_CHECK;
 /* node_reclaim: see struct pressure_ops (phys/alloc.h). */
 enum node_reclaim_result node_reclaim(pg_data_t *pgdat, gfp_t gfp,
 				      unsigned int order);
+
+/* khugepaged_run: khugepaged.c. 0 or a negative errno. */
+int khugepaged_run(void) MM_MUST_CHECK;
 
 /* ---- flusher.c
  * ----------------------------------------------------------------------- */

@@ -3,7 +3,8 @@
  * slowpath.c - no free frame above the low watermark: what now?
  *
  * 1. Purpose. In this order: wake kswapd; take one above the min watermark, or
- *    from the reserves if the caller may; reclaim directly; give per-CPU lists
+ *    from the reserves if the caller may; of large blocks, compact without
+ *    waiting; reclaim directly; compact harder; give per-CPU lists
  *    and the highatomic reserve back; try again while there is progress or
  *    hope; kill a task; fail.
  *
@@ -40,9 +41,12 @@
 #include "base/printk.h"
 #include "base/string.h"
 #include "cache/swap.h"
+#include "compact/compact.h"
+#include "merge/ksm.h"
 #include "phys/vmstat.h"
 #include "policy/policy.h"
 #include "reclaim/reclaim.h"
+#include "space/space.h"
 
 struct policy_state policy_sys;
 
@@ -56,6 +60,9 @@ struct slow_alloc {
 	u32 alloc_flags;
 	int no_progress_loops;
 	u64 progress;
+	enum compact_priority compact_prio;
+	enum compact_result compact_result;
+	int compact_retries;
 };
 
 static void wake_all_kswapds(const struct slow_alloc *sa)
@@ -101,6 +108,78 @@ static struct page *try_freelist(const struct slow_alloc *sa)
 {
 	return get_page_from_freelist(sa->gfp, sa->order, sa->alloc_flags,
 				      sa->ac);
+}
+
+/* ---- compaction ------------------------------------------------------------
+ */
+
+#define MAX_COMPACT_RETRIES 16
+
+/* Make a block of the wanted order, and take it. */
+static struct page *compact_and_try(struct slow_alloc *sa)
+{
+	struct mm_task *task = port_current();
+	u32 flags = task->flags & PF_MEMALLOC;
+	struct page *page;
+
+	if (!sa->order)
+		return NULL;
+	task->flags |= PF_MEMALLOC;
+	sa->compact_result = try_to_compact_pages(sa->gfp, sa->order, sa->ac,
+						  sa->compact_prio, &page);
+	task->flags = (task->flags & ~(u32)PF_MEMALLOC) | flags;
+	if (sa->compact_result <= COMPACT_DEFERRED)
+		return page;
+	count_vm_event(COMPACTSTALL);
+	if (!page)
+		page = try_freelist(sa);
+	count_vm_event(page ? COMPACTSUCCESS : COMPACTFAIL);
+	if (page)
+		compaction_defer_reset(page_zone(page), (int)sa->order, true);
+	return page;
+}
+
+/* Before anything is reclaimed: there may be memory enough, in pieces. Not for
+ * small unmovable blocks' sake: other types serve them. */
+static bool compact_first(const struct slow_alloc *sa)
+{
+	return sa->order > PAGE_ALLOC_COSTLY_ORDER ||
+	       (sa->order && sa->ac->migratetype != MIGRATE_MOVABLE);
+}
+
+/* One step harder, if there is one. */
+static bool compact_harder(struct slow_alloc *sa)
+{
+	enum compact_priority least = sa->order > PAGE_ALLOC_COSTLY_ORDER
+					      ? MIN_COMPACT_COSTLY_PRIORITY
+					      : MIN_COMPACT_PRIORITY;
+
+	if (sa->compact_prio <= least)
+		return false;
+	sa->compact_prio--;
+	sa->compact_retries = 0;
+	return true;
+}
+
+/* Is another attempt at compaction worth a round? */
+static bool should_compact_retry(struct slow_alloc *sa)
+{
+	int most = MAX_COMPACT_RETRIES;
+
+	if (!sa->order || READ_ONCE(port_current()->fatal_signal))
+		return false;
+	/* Frames to move pages to were lacking: reclaim makes some. */
+	if (sa->compact_result == COMPACT_SKIPPED)
+		return compaction_zonelist_suitable(sa->ac, (int)sa->order,
+						    sa->alloc_flags) &&
+		       sa->progress && sa->compact_retries++ < most;
+	if (sa->compact_result == COMPACT_SUCCESS) {
+		if (sa->order > PAGE_ALLOC_COSTLY_ORDER)
+			most /= 4;
+		if (++sa->compact_retries <= most)
+			return true;
+	}
+	return compact_harder(sa);
 }
 
 /* Reclaim, and take a frame before others do. */
@@ -202,6 +281,8 @@ static struct page *slow_round(struct slow_alloc *sa, bool *again)
 	if (page || !may_reclaim(sa))
 		return page;
 	page = reclaim_and_try(sa);
+	if (!page)
+		page = compact_and_try(sa);
 	if (page || (sa->gfp & __GFP_NORETRY))
 		return page;
 	if (sa->order > PAGE_ALLOC_COSTLY_ORDER &&
@@ -209,7 +290,8 @@ static struct page *slow_round(struct slow_alloc *sa, bool *again)
 		return NULL;
 	if (is_victim(port_current()))
 		return NULL;
-	*again = should_retry(sa) || kill_and_retry(sa);
+	*again = should_retry(sa) || should_compact_retry(sa) ||
+		 kill_and_retry(sa);
 	return NULL;
 }
 
@@ -230,10 +312,29 @@ static struct page *insist(struct slow_alloc *sa)
 	return page;
 }
 
+/* The first look at a large request. */
+static struct page *compact_early(struct slow_alloc *sa)
+{
+	struct page *page;
+
+	if (!may_reclaim(sa) || !compact_first(sa))
+		return NULL;
+	if (sa->alloc_flags & ALLOC_KSWAPD)
+		wake_all_kswapds(sa);
+	page = try_freelist(sa);
+	if (!page && !reserve_flags(sa->gfp))
+		page = compact_and_try(sa);
+	sa->compact_prio = DEF_COMPACT_PRIORITY;
+	return page;
+}
+
 static struct page *alloc_slowpath(gfp_t gfp, unsigned int order,
 				   struct alloc_context *ac)
 {
-	struct slow_alloc sa = {.gfp = gfp, .order = order, .ac = ac};
+	struct slow_alloc sa = {.gfp = gfp,
+				.order = order,
+				.ac = ac,
+				.compact_prio = INIT_COMPACT_PRIORITY};
 	nodemask_t mask = ac->nodemask;
 	bool nofail = (gfp & __GFP_NOFAIL) != 0;
 	struct page *page;
@@ -242,6 +343,9 @@ static struct page *alloc_slowpath(gfp_t gfp, unsigned int order,
 	if (mm_warn_on_once(nofail && !(gfp & __GFP_DIRECT_RECLAIM)))
 		nofail = false;
 	sa.alloc_flags = gfp_to_alloc_flags(gfp);
+	page = compact_early(&sa);
+	if (page)
+		return page;
 	do {
 		page = slow_round(&sa, &again);
 		if (!page && !again && nofail)
@@ -284,6 +388,7 @@ void policy_init(void)
 	init_waitqueue_head(&policy_sys.reaper_wait);
 	policy_sys.dirty_writeback_centisecs = 500;
 	policy_sys.oom_dump_tasks = 1;
+	damon_reclaim_init();
 	page_alloc_set_pressure_ops(&pressure);
 	memcg_set_ops(&group_ops);
 }
@@ -301,11 +406,15 @@ int policy_start_daemons(void)
 	{
 		if (!err && pgdat->node_present_pages)
 			err = kswapd_run(pgdat);
+		if (!err && pgdat->node_present_pages)
+			err = kcompactd_run(pgdat);
 	}
 	if (!err)
 		err = oom_reaper_run();
 	if (!err)
 		err = flusher_run();
+	if (!err)
+		err = khugepaged_run();
 	if (err)
 		policy_stop_daemons();
 	else
@@ -327,9 +436,16 @@ void policy_stop_daemons(void)
 	pg_data_t *pgdat;
 
 	kswapd_watch(false);
+	ksmd_stop();
+	damon_reclaim_stop();
 	WRITE_ONCE(policy_sys.stop, true);
-	for_each_online_pgdat(pgdat) kswapd_stop(pgdat);
+	for_each_online_pgdat(pgdat)
+	{
+		kswapd_stop(pgdat);
+		kcompactd_stop(pgdat);
+	}
 	daemon_join(&policy_sys.reaper, &policy_sys.reaper_wait);
 	daemon_join(&policy_sys.flusher, &cache_sys.fm.flush.wait);
+	daemon_join(&space_sys.thp.khugepaged, &space_sys.thp.wait);
 	WRITE_ONCE(cache_sys.fm.flush.running, false);
 }

@@ -129,18 +129,20 @@ static bool inactive_is_low(const struct lruvec *lruvec, bool file)
 static void shrink_active_list(struct lruvec *lruvec, enum lru_list lru, u64 nr,
 			       struct scan_control *sc)
 {
+	struct tlb_batch tlb;
 	struct isolated iso;
 	struct page *page;
 	u64 taken, vm_flags, rotated = 0;
 
 	isolate_pages(lruvec, lru, nr, sc, &iso);
+	tlb_batch_init(&tlb);
 	taken = iso.pages.count;
 	reclaim_count_event(lruvec, PGREFILL, GROUP_PGREFILL, iso.scanned);
 	for (page = page_list_first(&iso.pages); page;
 	     page = page_list_next(page)) {
 		/* Start with a clean slate: what counts is the use from now.
 		 * Program text in use alone stays. */
-		int used = page_referenced(page, false, &vm_flags);
+		int used = page_referenced_batch(page, false, &vm_flags, &tlb);
 
 		if (used && (vm_flags & VM_EXEC) && PageFile(page)) {
 			rotated++;
@@ -150,6 +152,7 @@ static void shrink_active_list(struct lruvec *lruvec, enum lru_list lru, u64 nr,
 		ClearPageActive(page);
 		SetPageWorkingset(page);
 	}
+	tlb_batch_flush(&tlb);
 	reclaim_count_event(lruvec, PGDEACTIVATE, GROUP_PGDEACTIVATE,
 			    taken - rotated);
 	reclaim_putback(lruvec, &iso.pages, (lru & LRU_FILE) != 0);
@@ -186,6 +189,8 @@ static u64 shrink_inactive_list(struct lruvec *lruvec, enum lru_list lru,
 	struct isolated iso;
 	u64 freed, taken;
 
+	if (!reclaim_wait_isolated(lruvec->pgdat, file, sc))
+		return 0;
 	lru_add_drain();
 	isolate_pages(lruvec, lru, nr, sc, &iso);
 	taken = iso.pages.count;

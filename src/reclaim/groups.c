@@ -101,6 +101,8 @@ static void shrink_one(pg_data_t *pgdat, struct memcg *memcg,
 	/* A node that came after the group: see group_lruvec(). */
 	if (lruvec->group != g || !judge_group(memcg, sc))
 		return;
+	/* Half of the pages are not with the policy that is asked. */
+	lru_exchange_help(lruvec);
 	ops = READ_ONCE(lruvec->ops);
 	mm_verify(ops && ops->scan);
 	(void)ops->scan(lruvec, sc);

@@ -81,6 +81,7 @@ void reclaim_putback(struct lruvec *lruvec, struct page_list *pages, bool file)
 	mod_node_page_state(lruvec->pgdat,
 			    file ? NR_ISOLATED_FILE : NR_ISOLATED_ANON,
 			    -(long)n);
+	reclaim_isolated_less(lruvec->pgdat);
 	reclaim_release(&release);
 }
 

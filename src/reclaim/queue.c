@@ -316,9 +316,11 @@ static bool pick_one(struct round *r, enum queue_id id)
 /* Did anybody use each of the picked pages since the last look? */
 static void look(struct round *r)
 {
+	struct tlb_batch tlb;
 	struct page *page;
 	u64 vm_flags;
 
+	tlb_batch_init(&tlb);
 	for (u32 k = 0; k < NR_KINDS; k++)
 		mod_node_page_state(r->lruvec->pgdat,
 				    k == ANON ? NR_ISOLATED_ANON
@@ -326,12 +328,14 @@ static void look(struct round *r)
 				    (long)r->isolated[k]);
 	for (page = page_list_first(&r->picked); page;
 	     page = page_list_next(page)) {
-		bool used = page_referenced(page, false, &vm_flags) > 0;
+		bool used =
+			page_referenced_batch(page, false, &vm_flags, &tlb) > 0;
 
 		used |= TestClearPageReferenced(page);
 		if (used)
 			set_bits(page, QUEUE_USED, QUEUE_USED);
 	}
+	tlb_batch_flush(&tlb);
 }
 
 /* PAGE, isolated, to the head of ID. Lock held. */
@@ -471,6 +475,7 @@ static void round_end(struct round *r)
 					      : NR_ISOLATED_FILE,
 				    -(long)r->isolated[k]);
 	}
+	reclaim_isolated_less(r->lruvec->pgdat);
 	reclaim_release(&r->release);
 }
 
@@ -481,8 +486,10 @@ static void round_end(struct round *r)
 static void drain_newborn(const struct round *scan, u64 share)
 {
 	struct queue_room *room = queue_room(scan->lruvec);
+	u64 left = UINT64_MAX;
 
-	for (;;) {
+	/* Each once: those of other zones than the scan's stay newborn. */
+	while (left) {
 		unsigned long flags;
 		struct round r;
 		u64 n = 0, limit;
@@ -491,7 +498,9 @@ static void drain_newborn(const struct round *scan, u64 share)
 		if (round_lock(&r, &flags)) {
 			limit = share ? all_len(room, r.allow) / share : 0;
 			n = queue_len(room, QUEUE_NEWBORN, r.allow);
-			n = min(n - min(n, limit), (u64)SWAP_CLUSTER_MAX);
+			left = min(left, n - min(n, limit));
+			n = min(left, (u64)SWAP_CLUSTER_MAX);
+			left -= n;
 		}
 		for (u64 i = 0; i < n; i++)
 			pick_one(&r, QUEUE_NEWBORN);
@@ -608,6 +617,9 @@ u64 queue_scan(struct lruvec *lruvec, struct scan_control *sc,
 	while (nr && !reclaim_enough(sc, before)) {
 		u64 n;
 
+		if (!reclaim_wait_isolated(lruvec->pgdat, false, sc) ||
+		    !reclaim_wait_isolated(lruvec->pgdat, true, sc))
+			break;
 		drain_newborn(&scan, NEWBORN_SHARE);
 		n = scan_queues(&scan, nr);
 		if (!n) {

@@ -20,7 +20,7 @@ enum queue_id { QUEUE_A, QUEUE_B, QUEUE_NEWBORN, QUEUE_VICTIM, NR_QUEUES };
 #define QUEUE_USED   0x04u /* activate() said so since the last look */
 #define QUEUE_OWN    0x08u /* the policy's, kept until the policy clears it */
 #define QUEUE_STAMP  4	   /* shift */
-#define QUEUE_STAMPS 16u
+#define QUEUE_STAMPS 15u   /* below LRU_BYTE_FLOOR */
 
 /* Anonymous pages and pages of files, each in order; head = most recent. */
 struct queue {

@@ -9,6 +9,7 @@
 #include <mmkit/gfp.h>
 #include <mmkit/mempolicy.h>
 
+#include "base/wait.h"
 #include "memcg/memcg.h"
 #include "phys/lru.h"
 #include "phys/mmzone.h"
@@ -60,6 +61,17 @@ struct reclaim_state {
 	u32 swappiness;	 /* tunable, 0 .. 200 */
 	u32 drop_caches; /* what was asked to be dropped last; 0: nothing */
 	u32 node_flags[MM_MAX_NODES]; /* PGDAT_*; that node's kswapd's */
+	wait_queue_head_t isolated_wait[MM_MAX_NODES]; /* throttle.c */
+	struct {
+		u32 off; /* components that are not on: MGLRU_CAP_* */
+		u32 min_ttl_ms;
+		const struct lru_ops *before; /* what it took the place of */
+		u64 walks;		      /* (A) so far */
+		u64 nr_filters;		      /* (A) frames that filters are */
+		/* (A) page tables that walks read, and that they passed by */
+		u64 tables_read, tables_passed;
+		wait_queue_head_t wait; /* for walks to end */
+	} mglru;
 };
 
 extern struct reclaim_state reclaim_sys;
@@ -100,6 +112,31 @@ bool reclaim_in_vain(const pg_data_t *pgdat, const struct scan_control *sc,
 void reclaim_throttle(pg_data_t *pgdat, const struct scan_control *sc);
 
 /*
+ * too_many_isolated: is more of PGDAT's pages of the kind in the hands of
+ * reclaimers than on its inactive list, or than an eighth of that for one whose
+ * GFP lets it wait for others? reclaim_wait_isolated: wait until not, for a
+ * moment; false: it is still so, and nothing is to be isolated. Kswapd does not
+ * wait, nor who is being killed; true then. May sleep. reclaim_isolated_less:
+ * some of PGDAT's have come back, or went for good. Any context.
+ * (throttle.c)
+ */
+bool too_many_isolated(const pg_data_t *pgdat, bool file, gfp_t gfp);
+bool reclaim_wait_isolated(pg_data_t *pgdat, bool file,
+			   const struct scan_control *sc) MM_MUST_CHECK;
+void reclaim_isolated_less(const pg_data_t *pgdat);
+
+/*
+ * allow_direct_reclaim: are more than half of PGDAT's reserves (min marks) left
+ * for reclaim itself, or is there no kswapd that would make more? throttle: an
+ * allocation as AC says waits until so, or for a second, and pushes kswapd.
+ * True: the task is being killed, and need not reclaim. May sleep; PF_MEMALLOC
+ * not set.
+ */
+struct alloc_context;
+bool allow_direct_reclaim(pg_data_t *pgdat);
+bool throttle_direct_reclaim(const struct alloc_context *ac);
+
+/*
  * What a policy asks of the lists it scans for SC (groups.c). scan_size: pages
  * of LRU that are subject to the scan: those that the group's protection does
  * not keep. scan_may_swap: can anonymous pages of LRUVEC go anywhere?
@@ -117,11 +154,10 @@ u64 shrink_groups(pg_data_t *pgdat, struct scan_control *sc);
 /* try_to_free_memcg: memcg_ops' reclaim (memcg/memcg.h). (groups.c) */
 u64 try_to_free_memcg(struct memcg *memcg, u64 nr, gfp_t gfp, bool may_swap);
 
-struct alloc_context;
-
 /*
  * try_to_free_pages: direct reclaim for an allocation of ORDER from the zones
- * that AC may use. Returns pages freed, 0: no progress at all. Context: may
+ * that AC may use. Returns pages freed, 0: no progress at all; 1 to one that
+ * is being killed while it waits to begin. Context: may
  * sleep, PF_MEMALLOC not yet set.
  */
 u64 try_to_free_pages(const struct alloc_context *ac, u32 order, gfp_t gfp);
@@ -178,7 +214,22 @@ bool reclaim_enough(const struct scan_control *sc, u64 nr_before);
  * ------------------------------------------------------ */
 
 extern const struct lru_ops classic_ops, clock_ops, sieve_ops, s3fifo_ops,
-	arc_ops;
+	arc_ops, mglru_ops, s3loop_ops;
+
+/*
+ * Mglru's files (mglru_ctl.c). lru_gen_show, lru_gen_store: NAME is of
+ * /sys/kernel/mm/lru_gen. 0; -ENOENT: no such file; -EINVAL: TEXT[LEN] is not
+ * what it wants, and nothing is changed. lru_gen_debug_show, _write: debugfs'
+ * lru_gen; commands before the first that fails are done: LEN, or -EINVAL (not
+ * a command; no such group or node, or not mglru's; a generation that is not
+ * there, or too young to be taken from), -ERANGE (no room for one more),
+ * -EINTR. May sleep; no locks held.
+ */
+struct seq_buf;
+int lru_gen_show(const char *name, struct seq_buf *out);
+int lru_gen_store(const char *name, const char *text, size_t len);
+void lru_gen_debug_show(struct seq_buf *out);
+s64 lru_gen_debug_write(const char *text, size_t len);
 
 /* reclaim_add: one more, which must outlive the machine; before mm_boot().
  * -ENOSPC after RECLAIM_MORE_POLICIES. */

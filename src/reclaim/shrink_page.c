@@ -26,11 +26,21 @@
  *    A page of shmem (swap-backed, of a file) goes the way of an anonymous
  *    one, but its entry goes into the file's array (src/cache/shmem.c).
  *
+ *    To tell other CPUs that entries went costs more than all the rest. So the
+ *    pages of a list go the first half of their way one after the other, up to
+ *    their entries, and wait, locked, with those that were unmapped as well;
+ *    then all CPUs are told once, and each goes the second half (settle()).
+ *    As long as pages wait nothing is done that could wait for a page's lock,
+ *    or for the end of a write: both may want one of them.
+ *
  * 3. Invariants.
  *    RC-1  A page is freed only if, with its references frozen, it is clean
  *          and its slot has its contents.
  *    RC-2  A page that cannot be freed is back on a list with all its state,
  *          whatever stage it reached.
+ *
+ *    RC-4  A page whose entries were cleared is written, freed or unlocked only
+ *          after the flush of its batch (TLB-2, space/tlb_batch.c).
  *
  *    RC-3  Nothing is written here for an allocation without __GFP_IO, no
  *          page of a file without __GFP_FS.
@@ -50,22 +60,33 @@ enum verdict {
 	KEEP,	       /* locked; back to where it came from */
 	KEEP_UNLOCKED, /* the same, but unlocked already */
 	ACTIVATE,      /* locked; it is in use */
+	UNMAPPED,      /* locked; what is left is for settle() */
 	FREED	       /* references frozen, unlocked, nothing refers to it */
 };
 
+/* One list of pages on its way. */
+struct shrink {
+	struct scan_control *sc;
+	struct reclaim_stat *stat;
+	struct tlb_batch tlb;
+	struct page_list unmapped; /* locked; CPUs may know entries of them */
+	struct page_list keep, freed;
+};
+
+static void settle(struct shrink *s);
+
 /* Did anybody use PAGE since the last look? */
-static enum verdict check_references(struct page *page,
-				     const struct scan_control *sc,
+static enum verdict check_references(struct page *page, struct shrink *s,
 				     bool *reclaim)
 {
 	bool page_flag;
 	u64 vm_flags;
 	int ptes;
 
-	*reclaim = sc->judged;
-	if (sc->judged)
+	*reclaim = s->sc->judged;
+	if (s->sc->judged)
 		return KEEP;
-	ptes = page_referenced(page, true, &vm_flags);
+	ptes = page_referenced_batch(page, true, &vm_flags, &s->tlb);
 	page_flag = TestClearPageReferenced(page);
 	if (vm_flags & VM_LOCKED)
 		return ACTIVATE;
@@ -82,16 +103,16 @@ static enum verdict check_references(struct page *page,
 
 /* Under write-back already. Kswapd moves on; a direct reclaimer that meets
  * the page a second time has nothing better to do than to wait for it. */
-static enum verdict judge_writeback(struct page *page, struct scan_control *sc,
-				    struct reclaim_stat *stat)
+static enum verdict judge_writeback(struct page *page, struct shrink *s)
 {
+	const struct scan_control *sc = s->sc;
 	bool again = PageReclaim(page);
 
-	stat->nr_writeback++;
+	s->stat->nr_writeback++;
 	SetPageReclaim(page);
 	if (!again)
 		return KEEP;
-	stat->nr_immediate++;
+	s->stat->nr_immediate++;
 	mod_node_page_state(page_zone(page)->zone_pgdat, NR_VMSCAN_IMMEDIATE,
 			    1);
 	if ((port_current()->flags & PF_KSWAPD) || !(sc->gfp & __GFP_IO) ||
@@ -99,6 +120,7 @@ static enum verdict judge_writeback(struct page *page, struct scan_control *sc,
 	    sc->priority > DEF_PRIORITY - 2)
 		return KEEP;
 	unlock_page(page);
+	settle(s);
 	wait_on_page_writeback(page);
 	return KEEP_UNLOCKED;
 }
@@ -147,14 +169,13 @@ static enum verdict pageout(struct page *page, struct reclaim_stat *stat)
  * somebody who holds the page, makes it an ordinary page again: try_to_unmap()
  * has set PG_swapbacked.
  */
-static enum verdict judge_lazyfree(struct page *page, struct scan_control *sc,
-				   struct reclaim_stat *stat)
+static enum verdict judge_lazyfree(struct page *page, struct shrink *s)
 {
 	mm_assert(!PageSwapCache(page));
-	if (page_mapped(page) && !sc->may_unmap)
+	if (page_mapped(page) && !s->sc->may_unmap)
 		return KEEP;
 	if (page_mapped(page) && !try_to_unmap(page)) {
-		stat->nr_unmap_fail++;
+		s->stat->nr_unmap_fail++;
 		return ACTIVATE;
 	}
 	if (PageDirty(page) || !page_ref_freeze(page, 1))
@@ -163,33 +184,44 @@ static enum verdict judge_lazyfree(struct page *page, struct scan_control *sc,
 	return FREED;
 }
 
-/* PAGE is locked, not under write-back, not referenced. */
-static enum verdict judge_cold(struct page *page, struct scan_control *sc,
-			       struct reclaim_stat *stat)
+/* The entries of PAGE, mapped, go; UNMAPPED, and settle() sees whether all did;
+ * or KEEP. */
+static enum verdict unmap(struct page *page, struct shrink *s)
 {
+	if (!s->sc->may_unmap)
+		return KEEP;
+	/* Some of them may be gone also if not all are: it waits for both. */
+	if (!try_to_unmap_batch(page, &s->tlb))
+		s->stat->nr_unmap_fail++;
+	return UNMAPPED;
+}
+
+/* PAGE is anonymous, or a slot's, and nobody's entry; no CPU knows one. */
+static enum verdict finish_cold(struct page *page, struct shrink *s)
+{
+	if (PageDirty(page)) {
+		/* Somebody holds it beside us: it would not be freed. */
+		if (page_count(page) != 2 || !s->sc->may_writepage)
+			return KEEP;
+		return pageout(page, s->stat);
+	}
+	return remove_mapping(page);
+}
+
+/* PAGE is locked, not under write-back, not referenced. */
+static enum verdict judge_cold(struct page *page, struct shrink *s)
+{
+	const struct scan_control *sc = s->sc;
+
 	if (PageAnon(page) && !PageSwapBacked(page))
-		return judge_lazyfree(page, sc, stat);
+		return judge_lazyfree(page, s);
 	if (!PageSwapCache(page)) {
 		if (!sc->may_swap || !(sc->gfp & __GFP_IO))
 			return KEEP;
 		if (!add_to_swap(page))
 			return ACTIVATE;
 	}
-	if (page_mapped(page)) {
-		if (!sc->may_unmap)
-			return KEEP;
-		if (!try_to_unmap(page)) {
-			stat->nr_unmap_fail++;
-			return ACTIVATE;
-		}
-	}
-	if (PageDirty(page)) {
-		/* Somebody holds it beside us: it would not be freed. */
-		if (page_count(page) != 2 || !sc->may_writepage)
-			return KEEP;
-		return pageout(page, stat);
-	}
-	return remove_mapping(page);
+	return page_mapped(page) ? unmap(page, s) : finish_cold(page, s);
 }
 
 /* ---- pages of files --------------------------------------------------------
@@ -199,19 +231,18 @@ static enum verdict judge_cold(struct page *page, struct scan_control *sc,
  * Did anybody use PAGE of a file? *RECLAIM: no; *CLEAN_ONLY: it was read or
  * written once, which is worth keeping it while that would cost a write.
  */
-static enum verdict check_file_references(struct page *page,
-					  const struct scan_control *sc,
+static enum verdict check_file_references(struct page *page, struct shrink *s,
 					  bool *reclaim, bool *clean_only)
 {
 	bool page_flag;
 	u64 vm_flags;
 	int ptes;
 
-	*reclaim = sc->judged;
+	*reclaim = s->sc->judged;
 	*clean_only = false;
-	if (sc->judged)
+	if (s->sc->judged)
 		return KEEP;
-	ptes = page_referenced(page, true, &vm_flags);
+	ptes = page_referenced_batch(page, true, &vm_flags, &s->tlb);
 	page_flag = TestClearPageReferenced(page);
 	*clean_only = page_flag;
 	if (vm_flags & VM_LOCKED)
@@ -268,29 +299,50 @@ static enum verdict pageout_file(struct page *page, struct reclaim_stat *stat)
 	return KEEP_UNLOCKED;
 }
 
+/* PAGE, of a file, is the flusher's business; its end brings it back to us. */
+static enum verdict leave_to_flusher(struct page *page)
+{
+	SetPageReclaim(page);
+	mod_node_page_state(page_zone(page)->zone_pgdat, NR_VMSCAN_IMMEDIATE,
+			    1);
+	return KEEP;
+}
+
 /* PAGE is dirty: whose business is that? */
-static enum verdict judge_dirty_file(struct page *page, struct scan_control *sc,
-				     bool clean_only, struct reclaim_stat *stat)
+static enum verdict judge_dirty_file(struct page *page, bool clean_only,
+				     struct shrink *s)
 {
 	bool kswapd = (port_current()->flags & PF_KSWAPD) != 0;
+	const struct scan_control *sc = s->sc;
 
-	if (!kswapd || !PageReclaim(page) || !node_is_dirty(page)) {
-		SetPageReclaim(page);
-		mod_node_page_state(page_zone(page)->zone_pgdat,
-				    NR_VMSCAN_IMMEDIATE, 1);
-		return KEEP;
-	}
+	if (!kswapd || !PageReclaim(page) || !node_is_dirty(page))
+		return leave_to_flusher(page);
 	if (clean_only || !sc->may_writepage || !(sc->gfp & __GFP_FS) ||
 	    page_count(page) != 2)
 		return KEEP;
-	return pageout_file(page, stat);
+	/* A file system may want locks of other pages. */
+	settle(s);
+	return pageout_file(page, s->stat);
+}
+
+/* PAGE, of a file, is nobody's entry, and no CPU knows one. */
+static enum verdict finish_file(struct page *page, struct shrink *s)
+{
+	struct address_space *mapping = page_mapping(page);
+
+	/* By an entry: it was clean when it was judged. */
+	if (PageDirty(page))
+		return leave_to_flusher(page);
+	if (PagePrivate(page) && mapping->a_ops->releasepage &&
+	    !mapping->a_ops->releasepage(page, s->sc->gfp))
+		return ACTIVATE;
+	return filemap_evict(page, 2, true) ? FREED : KEEP;
 }
 
 /* PAGE, locked, of a file, not under write-back. */
-static enum verdict judge_file(struct page *page, struct scan_control *sc,
-			       struct reclaim_stat *stat)
+static enum verdict judge_file(struct page *page, struct shrink *s)
 {
-	struct address_space *mapping = page_mapping(page);
+	struct reclaim_stat *stat = s->stat;
 	bool reclaim, clean_only;
 	enum verdict v;
 
@@ -298,25 +350,24 @@ static enum verdict judge_file(struct page *page, struct scan_control *sc,
 		stat->nr_dirty++;
 		stat->nr_unqueued_dirty++;
 	}
-	v = check_file_references(page, sc, &reclaim, &clean_only);
+	v = check_file_references(page, s, &reclaim, &clean_only);
 	if (!reclaim) {
 		stat->nr_ref_keep += v == KEEP;
 		return v;
 	}
+	if (!PageDirty(page))
+		return page_mapped(page) ? unmap(page, s)
+					 : finish_file(page, s);
 	if (page_mapped(page)) {
-		if (!sc->may_unmap)
+		if (!s->sc->may_unmap)
 			return KEEP;
+		/* It may be written now, alone: it waits for no batch. */
 		if (!try_to_unmap(page)) {
 			stat->nr_unmap_fail++;
 			return ACTIVATE;
 		}
 	}
-	if (PageDirty(page))
-		return judge_dirty_file(page, sc, clean_only, stat);
-	if (PagePrivate(page) && mapping->a_ops->releasepage &&
-	    !mapping->a_ops->releasepage(page, sc->gfp))
-		return ACTIVATE;
-	return filemap_evict(page, 2, true) ? FREED : KEEP;
+	return judge_dirty_file(page, clean_only, s);
 }
 
 /* Start the way of PAGE, of shmem, to swap: SH-2 says that it is dirty. */
@@ -343,46 +394,43 @@ static enum verdict pageout_shmem(struct page *page, struct reclaim_stat *stat)
 	return KEEP_UNLOCKED;
 }
 
-/* PAGE, locked, of a file that has swap for a disk. */
-static enum verdict judge_shmem(struct page *page, struct scan_control *sc,
-				struct reclaim_stat *stat)
+/* PAGE, of shmem, is nobody's entry, and no CPU knows one. */
+static enum verdict finish_shmem(struct page *page, struct shrink *s)
 {
+	/* Somebody holds it beside us: it would not be freed. */
+	if (page_count(page) != 2 || !s->sc->may_writepage)
+		return KEEP;
+	return pageout_shmem(page, s->stat);
+}
+
+/* PAGE, locked, of a file that has swap for a disk. */
+static enum verdict judge_shmem(struct page *page, struct shrink *s)
+{
+	const struct scan_control *sc = s->sc;
 	enum verdict v;
 	bool reclaim;
 
 	/* SHM_LOCK: it waits where it is looked at least. */
 	if (mapping_flag(page_mapping(page), AS_UNEVICTABLE))
 		return ACTIVATE;
-	v = check_references(page, sc, &reclaim);
+	v = check_references(page, s, &reclaim);
 	if (!reclaim) {
-		stat->nr_ref_keep += v == KEEP;
+		s->stat->nr_ref_keep += v == KEEP;
 		return v;
 	}
 	if (!sc->may_swap || !(sc->gfp & __GFP_IO))
 		return KEEP;
-	if (page_mapped(page)) {
-		if (!sc->may_unmap)
-			return KEEP;
-		if (!try_to_unmap(page)) {
-			stat->nr_unmap_fail++;
-			return ACTIVATE;
-		}
-	}
-	/* Somebody holds it beside us: it would not be freed. */
-	if (page_count(page) != 2 || !sc->may_writepage)
-		return KEEP;
-	return pageout_shmem(page, stat);
+	return page_mapped(page) ? unmap(page, s) : finish_shmem(page, s);
 }
 
-static enum verdict judge_page(struct page *page, struct scan_control *sc,
-			       struct reclaim_stat *stat)
+static enum verdict judge_page(struct page *page, struct shrink *s)
 {
 	enum verdict v;
 	bool reclaim;
 
 	if (!trylock_page(page))
 		return KEEP_UNLOCKED;
-	sc->nr_scanned++;
+	s->sc->nr_scanned++;
 	mm_verify(!PageActive(page) && !PageLRU(page));
 	/* Locked since it was isolated: the way back sorts it out. */
 	if (PageMlocked(page)) {
@@ -392,22 +440,22 @@ static enum verdict judge_page(struct page *page, struct scan_control *sc,
 	if (page_maybe_dma_pinned(page))
 		return ACTIVATE;
 	if (PageWriteback(page))
-		return judge_writeback(page, sc, stat);
+		return judge_writeback(page, s);
 	if (PageFile(page))
-		return PageSwapBacked(page) ? judge_shmem(page, sc, stat)
-					    : judge_file(page, sc, stat);
+		return PageSwapBacked(page) ? judge_shmem(page, s)
+					    : judge_file(page, s);
 	/* A read that failed or has not ended. */
 	if (!PageUptodate(page) || !PageAnon(page))
 		return PageSwapCache(page) && !page_mapped(page) &&
 				       PageUptodate(page)
-			       ? judge_cold(page, sc, stat)
+			       ? judge_cold(page, s)
 			       : KEEP;
-	v = check_references(page, sc, &reclaim);
+	v = check_references(page, s, &reclaim);
 	if (!reclaim) {
-		stat->nr_ref_keep += v == KEEP;
+		s->stat->nr_ref_keep += v == KEEP;
 		return v;
 	}
-	return judge_cold(page, sc, stat);
+	return judge_cold(page, s);
 }
 
 /* Everything the frame carried as a page ends here. */
@@ -425,39 +473,76 @@ static void prepare_free(struct page *page)
 	unlock_page(page);
 }
 
+/* PAGE goes where V says; not UNMAPPED. */
+static void dispose(struct shrink *s, struct page *page, enum verdict v)
+{
+	if (v == FREED) {
+		prepare_free(page);
+		page_list_add(&s->freed, page);
+		return;
+	}
+	/* It stays: slots are too few to keep one for it. */
+	if (v == ACTIVATE && PageSwapCache(page) && vm_swap_full())
+		(void)try_to_free_swap(page);
+	/* What a mapping locks meanwhile is for no list of ours. */
+	if (v == ACTIVATE && !PageMlocked(page)) {
+		SetPageActive(page);
+		s->stat->nr_activate++;
+	}
+	if (v != KEEP_UNLOCKED)
+		unlock_page(page);
+	page_list_add(&s->keep, page);
+}
+
+/* PAGE was unmapped, and no CPU knows its entries any more. */
+static enum verdict finish(struct page *page, struct shrink *s)
+{
+	if (page_mapped(page))
+		return ACTIVATE;
+	if (!PageFile(page))
+		return finish_cold(page, s);
+	return PageSwapBacked(page) ? finish_shmem(page, s)
+				    : finish_file(page, s);
+}
+
+/* All that wait for a flush go the rest of their way. */
+static void settle(struct shrink *s)
+{
+	struct page *page;
+
+	tlb_batch_flush(&s->tlb);
+	while ((page = page_list_pop_tail(&s->unmapped))) {
+		dispose(s, page, finish(page, s));
+		port_sched_point();
+	}
+}
+
 u64 shrink_page_list(struct page_list *list, pg_data_t *pgdat,
 		     struct scan_control *sc, struct reclaim_stat *stat)
 {
-	struct page_list keep, freed;
+	struct shrink s = {.sc = sc, .stat = stat};
 	struct page *page;
 	u64 nr;
 
 	(void)pgdat;
-	page_list_init(&keep);
-	page_list_init(&freed);
+	tlb_batch_init(&s.tlb);
+	page_list_init(&s.unmapped);
+	page_list_init(&s.keep);
+	page_list_init(&s.freed);
 	while ((page = page_list_pop_tail(list))) {
-		enum verdict v = judge_page(page, sc, stat);
+		enum verdict v = judge_page(page, &s);
 
-		if (v == FREED) {
-			prepare_free(page);
-			page_list_add(&freed, page);
-			continue;
-		}
-		/* It stays: slots are too few to keep one for it. */
-		if (v == ACTIVATE && PageSwapCache(page) && vm_swap_full())
-			(void)try_to_free_swap(page);
-		/* What a mapping locks meanwhile is for no list of ours. */
-		if (v == ACTIVATE && !PageMlocked(page)) {
-			SetPageActive(page);
-			stat->nr_activate++;
-		}
-		if (v != KEEP_UNLOCKED)
-			unlock_page(page);
-		page_list_add(&keep, page);
+		if (v == UNMAPPED)
+			page_list_add(&s.unmapped, page);
+		else
+			dispose(&s, page, v);
+		if (s.unmapped.count == SWAP_CLUSTER_MAX)
+			settle(&s);
 		port_sched_point();
 	}
-	nr = freed.count;
-	free_unref_page_list(&freed);
-	*list = keep;
+	settle(&s);
+	nr = s.freed.count;
+	free_unref_page_list(&s.freed);
+	*list = s.keep;
 	return nr;
 }

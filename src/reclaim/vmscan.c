@@ -29,11 +29,15 @@ void reclaim_reset(void)
 void reclaim_init(void)
 {
 	reclaim_sys.swappiness = 60;
+	for (u32 i = 0; i < MM_MAX_NODES; i++)
+		init_waitqueue_head(&reclaim_sys.isolated_wait[i]);
+	init_waitqueue_head(&reclaim_sys.mglru.wait);
 	lru_register(&classic_ops);
 }
 
 static const struct lru_ops *const policies[] = {
-	&classic_ops, &clock_ops, &sieve_ops, &s3fifo_ops, &arc_ops,
+	&classic_ops, &clock_ops, &sieve_ops,  &s3fifo_ops,
+	&arc_ops,     &mglru_ops, &s3loop_ops,
 };
 
 const struct lru_ops *reclaim_policy(u32 i)
@@ -130,9 +134,11 @@ void shrink_node(pg_data_t *pgdat, struct scan_control *sc)
 static void count_isolated(const u32 n[MM_MAX_NODES], int sign)
 {
 	for (int nid = 0; nid < MM_MAX_NODES; nid++)
-		if (n[nid])
+		if (n[nid]) {
 			mod_node_page_state(NODE_DATA(nid), NR_ISOLATED_ANON,
 					    sign * (s64)n[nid]);
+			reclaim_isolated_less(NODE_DATA(nid));
+		}
 }
 
 u64 reclaim_pages(struct page_list *pages)
@@ -279,6 +285,10 @@ u64 try_to_free_pages(const struct alloc_context *ac, u32 order, gfp_t gfp)
 
 	mm_verify(!(task->flags & PF_MEMALLOC));
 	psi_memstall_enter(&stall);
+	if (throttle_direct_reclaim(ac)) {
+		psi_memstall_leave(&stall);
+		return 1;
+	}
 	task->flags |= PF_MEMALLOC;
 	count_vm_event(allocstall_event((int)ac->highest_zoneidx));
 	trace_emit(MM_VMSCAN_DIRECT_RECLAIM_BEGIN, order, gfp);

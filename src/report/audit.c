@@ -81,9 +81,10 @@ static void drain_cache(struct kmem_cache *s, void *arg)
 static void drain_stores(void)
 {
 	lru_add_drain_all();
-	memcg_drain(NULL);
 	epoch_drain();
 	slab_for_each_sleep(drain_cache, NULL);
+	memcg_drain(NULL);
+	epoch_drain();
 	drain_all_pages();
 }
 
@@ -197,11 +198,37 @@ static void compare_groups(struct audit *a)
 		u64 own = memcg_own_pages(m);
 
 		grouped += m->audit_pages;
+		spin_lock(&memcg_sys.lock);
+		own -= (u64)objcg_pages(m);
+		spin_unlock(&memcg_sys.lock);
+		own -= (u64)group_stat(&m->page, NR_KERNEL_STACK_KB) >>
+		       (PAGE_SHIFT - 10);
 		if (own != m->audit_pages)
 			audit_note(a, "frames of a control group", NO_PFN,
 				   m->audit_pages, own);
 	}
 	audit_equal(a, "frames of control groups", grouped, a->grouped);
+}
+
+/* OB-1, OB-2: the pages that are charged for objects are the bytes of those
+ * that name who pays, and what is over; nobody looks, and no CPU has any. */
+static void compare_payers(struct audit *a)
+{
+	struct obj_cgroup *o = NULL;
+
+	while ((o = objcg_next(o))) {
+		s64 items = 0, own = o->memcg && o->memcg->objcg == o;
+
+		for (int i = 0; i < NR_OBJCG_ITEMS; i++)
+			items += o->items[i];
+		audit_equal(a, "bytes of objects of a control group",
+			    (u64)o->audit_bytes, (u64)items);
+		audit_equal(a, "bytes of frames for objects",
+			    (u64)o->pages << PAGE_SHIFT,
+			    (u64)(items + o->loose));
+		audit_equal(a, "references of who pays for objects",
+			    (u64)(o->pages + own), (u64)o->refs);
+	}
 }
 
 static void compare_sets(struct audit *a, const char *what,
@@ -260,6 +287,8 @@ static void audit_run(struct audit *a)
 	drain_stores();
 	for (m = NULL; (m = memcg_next(NULL, m));)
 		m->audit_pages = 0;
+	for (struct obj_cgroup *o = NULL; (o = objcg_next(o));)
+		o->audit_bytes = 0;
 	audit_frames(a);
 	mm_assert_eq(owned_frames(a), a->present);
 	mm_assert_le(a->deferred, a->free);
@@ -268,6 +297,7 @@ static void audit_run(struct audit *a)
 	/* Only with all books full can they be compared. */
 	compare_frames(a);
 	compare_groups(a);
+	compare_payers(a);
 	compare_spaces(a);
 	compare_objects(a);
 }

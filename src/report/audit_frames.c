@@ -144,9 +144,10 @@ static u64 count_kernel(struct audit *a, const struct page *page, u64 pfn)
 		a->kernel_tables += frames;
 	else if (PageTable(page))
 		a->tables += frames;
-	else if (PageSlab(page))
+	else if (PageSlab(page)) {
 		a->slab += frames;
-	else if (pfn == space_sys.zero_pfn)
+		slab_count_payers(pfn_to_page(pfn));
+	} else if (pfn == space_sys.zero_pfn)
 		a->zero += frames;
 	else if (is_boot_node(pfn) || is_swap_table(pfn) || mpol_owns(pfn) ||
 		 stack_depot_owns(page_view(page)) ||

@@ -39,7 +39,7 @@ static void clear_soft_dirty(struct vm_area_struct *vma,
 	if (pte_present(e))
 		pt_clear_bits(slot, X86_PTE_RW | X86_PTE_SOFTDIRTY);
 	else if (pte_swap(e))
-		pt_set(slot, pte_swp_clear_soft_dirty(e));
+		pt_set(slot, pte_swp_clear_soft_dirty(pte_swp_wrprotect(e)));
 }
 
 static void clear_young(struct vm_area_struct *vma, const struct pt_slot *slot,
@@ -66,7 +66,7 @@ static void walk_space(struct mm_struct *mm, proc_entry_fn fn, void *arg)
 	struct vm_area_struct *vma;
 
 	for_each_vma (vma, mm)
-		proc_walk(vma, vma->vm_start, vma->vm_end, fn, arg);
+		proc_walk_change(vma, vma->vm_start, vma->vm_end, fn, arg);
 	port_tlb_flush(&mm->cpus, mm->asid, 0, 0);
 }
 

@@ -5,12 +5,14 @@
  *
  * Names, order of lines and units are those of Linux 6.1. A figure is for the
  * group and all below it, but for memory.events.local. Lines whose subject does
- * not exist here (huge pages, sockets, a compressed pool) say 0.
+ * not exist here (huge pages, sockets) say 0.
  *
  * Reference: Linux documentation, admin-guide/cgroup-v2, accounting/psi.
  */
 #include <mmkit/errno.h>
 #include <mmkit/memcg.h>
+#include <mmkit/percpu.h>
+#include <mmkit/vmalloc.h>
 
 #include "base/seqbuf.h"
 #include "base/string.h"
@@ -31,7 +33,9 @@ enum stat_kind {
 	STAT_LRU,
 	STAT_FILE,
 	STAT_KERNEL,
+	STAT_PERCPU,
 	STAT_SLAB,
+	STAT_VMALLOC,
 	STAT_PGSCAN,
 	STAT_PGSTEAL,
 	STAT_NONE
@@ -49,9 +53,9 @@ static const struct stat_line {
 	{"kernel_stack", STAT_KIB, NR_KERNEL_STACK_KB, 0},
 	{"pagetables", STAT_PAGES, NR_PAGETABLE, 0},
 	{"sec_pagetables", STAT_PAGES, NR_SECONDARY_PAGETABLE, 0},
-	{"percpu", STAT_NONE, 0, 0},
+	{"percpu", STAT_PERCPU, 0, 0},
 	{"sock", STAT_NONE, 0, 0},
-	{"vmalloc", STAT_NONE, 0, 0},
+	{"vmalloc", STAT_VMALLOC, 0, 0},
 	{"shmem", STAT_PAGES, NR_SHMEM, 0},
 	{"file_mapped", STAT_PAGES, NR_FILE_MAPPED, 0},
 	{"file_dirty", STAT_PAGES, NR_FILE_DIRTY, 0},
@@ -107,16 +111,45 @@ static u64 stat_of(struct memcg *memcg, int item, int event)
 	return n > 0 ? (u64)n : 0;
 }
 
+/* Of a group: its objects, and blocks that kmalloc() gave whole; of the
+ * machine, which is read in pages: slabs. */
 static u64 slab_bytes(struct memcg *memcg, int item)
 {
-	/* The machine's is read in pages. */
-	return stat_of(memcg, item, 0) << (memcg ? 0 : PAGE_SHIFT);
+	u32 objects = item == NR_SLAB_RECLAIMABLE_B ? OBJCG_SLAB_RECLAIMABLE
+						    : OBJCG_SLAB_UNRECLAIMABLE;
+
+	if (!memcg)
+		return stat_of(memcg, item, 0) << PAGE_SHIFT;
+	return stat_of(memcg, item, 0) + objcg_bytes(memcg, objects);
+}
+
+static u64 vmalloc_bytes(struct memcg *memcg)
+{
+	u64 pages =
+		memcg ? stat_of(memcg, GROUP_VMALLOC, 0) : vmalloc_nr_pages();
+
+	return pages << PAGE_SHIFT;
+}
+
+static u64 percpu_bytes(struct memcg *memcg)
+{
+	return memcg ? objcg_bytes(memcg, OBJCG_PERCPU)
+		     : pcpu_nr_pages() << PAGE_SHIFT;
 }
 
 static u64 all_slab_bytes(struct memcg *memcg)
 {
 	return slab_bytes(memcg, NR_SLAB_RECLAIMABLE_B) +
 	       slab_bytes(memcg, NR_SLAB_UNRECLAIMABLE_B);
+}
+
+/* All that is the kernel's: the sum of its rows. */
+static u64 kernel_bytes(struct memcg *memcg)
+{
+	return all_slab_bytes(memcg) + vmalloc_bytes(memcg) +
+	       percpu_bytes(memcg) +
+	       (stat_of(memcg, NR_PAGETABLE, 0) << PAGE_SHIFT) +
+	       (stat_of(memcg, NR_KERNEL_STACK_KB, 0) << 10);
 }
 
 static u64 lru_of(struct memcg *memcg, int lru)
@@ -142,9 +175,11 @@ static u64 stat_sum(struct memcg *memcg, int kind)
 	case STAT_SLAB:
 		return all_slab_bytes(memcg);
 	case STAT_KERNEL:
-		return all_slab_bytes(memcg) +
-		       (stat_of(memcg, NR_PAGETABLE, 0) << PAGE_SHIFT) +
-		       (stat_of(memcg, NR_KERNEL_STACK_KB, 0) << 10);
+		return kernel_bytes(memcg);
+	case STAT_VMALLOC:
+		return vmalloc_bytes(memcg);
+	case STAT_PERCPU:
+		return percpu_bytes(memcg);
 	case STAT_PGSCAN:
 		return stat_of(memcg, GROUP_PGSCAN_KSWAPD, PGSCAN_KSWAPD) +
 		       stat_of(memcg, GROUP_PGSCAN_DIRECT, PGSCAN_DIRECT);
@@ -176,6 +211,8 @@ static u64 stat_value(struct memcg *memcg, const struct stat_line *l)
 
 static void show_stat(struct memcg *memcg, struct seq_buf *out)
 {
+	/* What CPUs keep of objects' figures. */
+	objcg_drain();
 	for (size_t i = 0; i < ARRAY_SIZE(stat_lines); i++)
 		seq_printf(out, "%s %llu\n", stat_lines[i].name,
 			   (llu)stat_value(memcg, &stat_lines[i]));

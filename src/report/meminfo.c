@@ -12,6 +12,7 @@
 #include "arch/paging.h"
 #include "cache/swap.h"
 #include "kmem/slab.h"
+#include "pgtable/huge.h"
 #include "pgtable/kernel.h"
 #include "phys/hwpoison.h"
 #include "phys/phys.h"
@@ -177,7 +178,8 @@ static void show_huge(struct seq_buf *out)
 
 	/* 4 MiB with two levels, 2 MiB with more. */
 	mm_assert(huge == 2048 || huge == 4096);
-	put_node(out, "AnonHugePages:", NR_ANON_THPS);
+	put_pages(out, "AnonHugePages:",
+		  global_node_page_state(NR_ANON_THPS) << HPAGE_PMD_ORDER);
 	put_node(out, "ShmemHugePages:", NR_SHMEM_THPS);
 	put_node(out, "ShmemPmdMapped:", NR_SHMEM_PMDMAPPED);
 	put_node(out, "FileHugePages:", NR_FILE_THPS);

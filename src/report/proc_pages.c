@@ -14,6 +14,7 @@
 #include "base/string.h"
 #include "phys/phys.h"
 #include "report/proc_pid.h"
+#include "space/rmap.h"
 
 /* ---- /proc/PID/pagemap ----------------------------------------------------
  */
@@ -58,6 +59,8 @@ static u64 swap_word(pte_t e)
 	u64 w = PM_SWAP | swp_type(entry) |
 		swp_offset(entry) << PM_SWAP_TYPE_BITS;
 
+	if (pte_migrating(e) && !PageAnon(migrating_page(e)))
+		w |= PM_FILE;
 	if (pte_swp_soft_dirty(e))
 		w |= PM_SOFT_DIRTY;
 	return pte_any_uffd_wp(e) ? w | PM_UFFD_WP : w;
@@ -145,6 +148,7 @@ s64 read_pid_pagemap(const struct proc_task *t, u64 off, void *buf, size_t len)
 #define KPF_UNEVICTABLE	  18
 #define KPF_HWPOISON	  19
 #define KPF_NOPAGE	  20
+#define KPF_KSM		  21
 #define KPF_OFFLINE	  23
 #define KPF_ZERO_PAGE	  24
 #define KPF_IDLE	  25
@@ -197,6 +201,8 @@ static u64 frame_flags(const struct page *page)
 			w |= BIT(KPF_MMAP);
 		if (PageAnon(page))
 			w |= BIT(KPF_ANON);
+		if (PageKsm(page))
+			w |= BIT(KPF_KSM);
 	}
 	if (page_to_pfn(page) == space_sys.zero_pfn)
 		w |= BIT(KPF_ZERO_PAGE);

@@ -32,6 +32,7 @@
 #include <mmkit/errno.h>
 
 #include "base/string.h"
+#include "space/huge.h"
 
 static const struct pid_file {
 	const char *name;
@@ -206,8 +207,10 @@ bool proc_vma_next(struct mm_struct *mm, uva_t addr, struct proc_vma *out,
 	*vma = v;
 	if (!v)
 		return false;
-	*out = (struct proc_vma){
-		.start = v->vm_start, .end = v->vm_end, .flags = v->vm_flags};
+	*out = (struct proc_vma){.start = v->vm_start,
+				 .end = v->vm_end,
+				 .flags = v->vm_flags,
+				 .thp_eligible = thp_vma_eligible(v)};
 	if (v->vm_file)
 		proc_vma_file(v, out);
 	if (!out->name && v->vm_ops && v->vm_ops->name)
@@ -217,8 +220,10 @@ bool proc_vma_next(struct mm_struct *mm, uva_t addr, struct proc_vma *out,
 	return true;
 }
 
-void proc_walk(struct vm_area_struct *vma, uva_t start, uva_t end,
-	       proc_entry_fn fn, void *arg)
+/* LOCK: pt_lock() or one of its kin. */
+static void walk_entries(struct vm_area_struct *vma, uva_t start, uva_t end,
+			 proc_entry_fn fn, void *arg,
+			 void (*lock)(const struct pt_slot *))
 {
 	struct pgtable *pt = &vma->vm_mm->pt;
 	uva_t va = start;
@@ -232,10 +237,22 @@ void proc_walk(struct vm_area_struct *vma, uva_t start, uva_t end,
 			va = pt_skip(pt, va, end);
 			continue;
 		}
-		pt_lock(&slot);
+		lock(&slot);
 		for (; va < stop; va += PAGE_SIZE, pt_next(&slot))
 			if (!pte_none(pt_get(&slot)))
 				fn(vma, &slot, va, arg);
 		pt_unlock(&slot);
 	}
+}
+
+void proc_walk(struct vm_area_struct *vma, uva_t start, uva_t end,
+	       proc_entry_fn fn, void *arg)
+{
+	walk_entries(vma, start, end, fn, arg, pt_lock_aged);
+}
+
+void proc_walk_change(struct vm_area_struct *vma, uva_t start, uva_t end,
+		      proc_entry_fn fn, void *arg)
+{
+	walk_entries(vma, start, end, fn, arg, pt_lock);
 }

@@ -23,6 +23,7 @@ struct proc_task {
 struct proc_vma {
 	uva_t start, end;
 	u64 flags; /* VM_* */
+	bool thp_eligible;
 	u64 pgoff; /* 0 where there is no file */
 	u32 major, minor;
 	u64 ino;
@@ -51,6 +52,9 @@ typedef void (*proc_entry_fn)(struct vm_area_struct *vma,
 			      void *arg);
 void proc_walk(struct vm_area_struct *vma, uva_t start, uva_t end,
 	       proc_entry_fn fn, void *arg);
+/* proc_walk_change: FN changes entries; proc_walk()'s must not. */
+void proc_walk_change(struct vm_area_struct *vma, uva_t start, uva_t end,
+		      proc_entry_fn fn, void *arg);
 
 /* The files. MM is held by the caller. */
 void show_pid_maps(const struct proc_task *t, struct seq_buf *out);

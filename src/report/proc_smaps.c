@@ -10,12 +10,13 @@
  */
 #include "cache/swap.h"
 #include "report/proc_pid.h"
+#include "space/rmap.h"
 
 #define PSS_SHIFT 12
 
 struct mem_size {
 	u64 rss, shared_clean, shared_dirty, private_clean, private_dirty;
-	u64 referenced, anonymous, lazyfree, swap;	   /* bytes */
+	u64 referenced, anonymous, lazyfree, huge, swap;   /* bytes */
 	u64 pss, pss_anon, pss_file, pss_shmem, pss_dirty; /* << 12 */
 	u64 pss_locked, swap_pss;			   /* << 12 */
 };
@@ -70,9 +71,14 @@ static void count_entry(struct vm_area_struct *vma, const struct pt_slot *slot,
 
 		m->swap += PAGE_SIZE;
 		m->swap_pss += ((u64)PAGE_SIZE << PSS_SHIFT) / users;
+	} else if (pte_migrating(e)) {
+		count_page(m, migrating_page(e), e,
+			   (vma->vm_flags & VM_LOCKED) != 0);
 	} else if (pte_present(e) && !pte_special(e)) {
 		count_page(m, pfn_to_page(pte_pfn(e)), e,
 			   (vma->vm_flags & VM_LOCKED) != 0);
+		if (pt_promoted(slot->table))
+			m->huge += PAGE_SIZE;
 	}
 }
 
@@ -105,8 +111,8 @@ static void put_sizes(struct seq_buf *out, const struct mem_size *m,
 	put_bytes(out, "Referenced:", m->referenced);
 	put_bytes(out, "Anonymous:", m->anonymous);
 	put_bytes(out, "LazyFree:", m->lazyfree);
-	/* No large pages yet: nothing to count. */
-	put_bytes(out, "AnonHugePages:", 0);
+	put_bytes(out, "AnonHugePages:", m->huge);
+	/* Files have none, and there is no hugetlbfs. */
 	put_bytes(out, "ShmemPmdMapped:", 0);
 	put_bytes(out, "FilePmdMapped:", 0);
 	put_bytes(out, "Shared_Hugetlb:", 0);
@@ -149,7 +155,7 @@ static void put_smap(struct seq_buf *out, const struct proc_vma *v,
 	put_bytes(out, "KernelPageSize:", PAGE_SIZE);
 	put_bytes(out, "MMUPageSize:", PAGE_SIZE);
 	put_sizes(out, m, false);
-	seq_printf(out, "THPeligible:    %d\n", 0);
+	seq_printf(out, "THPeligible:    %d\n", v->thp_eligible);
 	put_flags(out, v->flags);
 }
 

@@ -6,6 +6,7 @@
  * scheduling are the kernel's around it, which adds its lines.
  */
 #include "report/proc_pid.h"
+#include "space/huge.h"
 
 static void put_kb(struct seq_buf *out, const char *name, u64 kb)
 {
@@ -55,6 +56,7 @@ void show_pid_status(const struct proc_task *t, struct seq_buf *out)
 		return;
 	mm_usage_get(t->mm, &u);
 	put_memory(out, &u);
+	seq_printf(out, "THP_enabled:\t%d\n", !mm_thp_disabled(t->mm));
 }
 
 void show_pid_statm(const struct proc_task *t, struct seq_buf *out)

@@ -38,6 +38,8 @@
 
 #include "base/string.h"
 #include "cache/swap.h"
+#include "policy/policy.h"
+#include "reclaim/reclaim.h"
 #include "report/proc_pid.h"
 #include "report/report.h"
 #include "space/space.h"
@@ -69,8 +71,10 @@ static const struct report_file {
 	{"/proc/mmkit/audit", show_audit},
 	{"/sys/kernel/debug/extfrag/extfrag_index", show_extfrag_index},
 	{"/sys/kernel/debug/extfrag/unusable_index", show_unusable_index},
+	{"/sys/kernel/debug/lru_gen", lru_gen_debug_show},
 	{"/sys/kernel/debug/page_owner", show_page_owner},
 	{"/sys/kernel/debug/rmap", show_rmap},
+	{"/sys/kernel/debug/tlb", show_tlb},
 	{"/sys/kernel/debug/shrinker", show_shrinkers},
 };
 
@@ -87,7 +91,11 @@ static const struct word_file {
 #define SLAB_PREFIX   "/sys/kernel/slab/"
 #define TRACE_PREFIX  "/sys/kernel/debug/slab/"
 #define ZPARAM_PREFIX "/sys/module/zswap/parameters/"
+#define DPARAM_PREFIX "/sys/module/damon_reclaim/parameters/"
 #define ZDEBUG_PREFIX "/sys/kernel/debug/zswap/"
+#define LRU_PREFIX    "/sys/kernel/mm/lru_gen/"
+#define LRU_DEBUG     "/sys/kernel/debug/lru_gen"
+#define THP_PREFIX    "/sys/kernel/mm/transparent_hugepage/"
 
 /* Is NAME the file at PATH? Files of /proc go by what follows that, too. */
 static bool names_file(const char *path, const char *name)
@@ -115,8 +123,15 @@ int mm_show(const char *path, struct seq_buf *out)
 		return show_slab_traces(path + sizeof(TRACE_PREFIX) - 1, out);
 	if (mm_strncmp(path, ZPARAM_PREFIX, sizeof(ZPARAM_PREFIX) - 1) == 0)
 		return zswap_param_show(path + sizeof(ZPARAM_PREFIX) - 1, out);
+	if (mm_strncmp(path, DPARAM_PREFIX, sizeof(DPARAM_PREFIX) - 1) == 0)
+		return damon_reclaim_show(path + sizeof(DPARAM_PREFIX) - 1,
+					  out);
 	if (mm_strncmp(path, ZDEBUG_PREFIX, sizeof(ZDEBUG_PREFIX) - 1) == 0)
 		return zswap_debug_show(path + sizeof(ZDEBUG_PREFIX) - 1, out);
+	if (mm_strncmp(path, LRU_PREFIX, sizeof(LRU_PREFIX) - 1) == 0)
+		return lru_gen_show(path + sizeof(LRU_PREFIX) - 1, out);
+	if (mm_strncmp(path, THP_PREFIX, sizeof(THP_PREFIX) - 1) == 0)
+		return thp_file_show(path + sizeof(THP_PREFIX) - 1, out);
 	if (mm_strncmp(path, PROC_PREFIX, sizeof(PROC_PREFIX) - 1) == 0)
 		return proc_pid_show(path + sizeof(PROC_PREFIX) - 1, out);
 	return -ENOENT;
@@ -142,6 +157,21 @@ s64 mm_write(const char *path, const char *text, size_t len)
 	if (mm_strncmp(path, ZPARAM_PREFIX, sizeof(ZPARAM_PREFIX) - 1) == 0) {
 		err = zswap_param_store(path + sizeof(ZPARAM_PREFIX) - 1, text,
 					len);
+		return err ? err : (s64)len;
+	}
+	if (mm_strncmp(path, DPARAM_PREFIX, sizeof(DPARAM_PREFIX) - 1) == 0) {
+		err = damon_reclaim_store(path + sizeof(DPARAM_PREFIX) - 1,
+					  text, len);
+		return err ? err : (s64)len;
+	}
+	if (mm_strncmp(path, LRU_PREFIX, sizeof(LRU_PREFIX) - 1) == 0) {
+		err = lru_gen_store(path + sizeof(LRU_PREFIX) - 1, text, len);
+		return err ? err : (s64)len;
+	}
+	if (mm_strcmp(path, LRU_DEBUG) == 0)
+		return lru_gen_debug_write(text, len);
+	if (mm_strncmp(path, THP_PREFIX, sizeof(THP_PREFIX) - 1) == 0) {
+		err = thp_file_store(path + sizeof(THP_PREFIX) - 1, text, len);
 		return err ? err : (s64)len;
 	}
 	if (mm_strncmp(path, PROC_PREFIX, sizeof(PROC_PREFIX) - 1) == 0)

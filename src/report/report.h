@@ -27,6 +27,7 @@ void show_meminfo(struct seq_buf *out);
 void show_iomem(struct seq_buf *out);
 void show_swaps(struct seq_buf *out);
 void show_rmap(struct seq_buf *out);
+void show_tlb(struct seq_buf *out);
 /* slab_show.c */
 void show_slabinfo(struct seq_buf *out);
 /* show_slab_attr: NAME is "CACHE/ATTRIBUTE". 0, or -ENOENT with OUT as it
@@ -42,5 +43,10 @@ void show_page_owner(struct seq_buf *out);
 
 /* u64 as %llu wants it. */
 #define LLU(x) ((unsigned long long)(x))
+
+/* thp_show.c: the files of /sys/kernel/mm/transparent_hugepage by what follows
+ * that: text to OUT; TEXT[LEN] stored. 0, -ENOENT, -EINVAL. */
+int thp_file_show(const char *name, struct seq_buf *out);
+int thp_file_store(const char *name, const char *text, size_t len);
 
 #endif

@@ -105,6 +105,19 @@ static void put_count(struct seq_buf *out, const char *name, u64 value)
 	seq_printf(out, "%s %llu\n", name, LLU(value));
 }
 
+/* /sys/kernel/debug/tlb: by the names of Linux's counters in vmstat, which it
+ * has where flushes are debugged only. */
+void show_tlb(struct seq_buf *out)
+{
+	struct port_tlb_counts n;
+
+	port_tlb_counts(&n);
+	put_count(out, "nr_tlb_remote_flush", n.remote);
+	put_count(out, "nr_tlb_remote_flush_received", n.received);
+	put_count(out, "nr_tlb_local_flush_all", n.all);
+	put_count(out, "nr_tlb_local_flush_one", n.one);
+}
+
 /*
  * What reverse mapping costs: walks, the VMAs that they looked at, and those
  * of them that mapped the frame; and the objects that find them.

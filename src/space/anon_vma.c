@@ -77,11 +77,12 @@ struct anon_vma_chain *anon_vma_iter_next(struct anon_vma_chain *avc, u64 first,
 
 int anon_vma_init_caches(void)
 {
-	space_sys.avc_cache = kmem_cache_create("anon_vma_chain",
-						sizeof(struct anon_vma_chain),
-						0, SLAB_NO_MERGE, NULL);
-	space_sys.anon_vma_cache = kmem_cache_create(
-		"anon_vma", sizeof(struct anon_vma), 0, SLAB_NO_MERGE, NULL);
+	space_sys.avc_cache = kmem_cache_create(
+		"anon_vma_chain", sizeof(struct anon_vma_chain), 0,
+		SLAB_NO_MERGE | SLAB_ACCOUNT, NULL);
+	space_sys.anon_vma_cache =
+		kmem_cache_create("anon_vma", sizeof(struct anon_vma), 0,
+				  SLAB_NO_MERGE | SLAB_ACCOUNT, NULL);
 	if (!space_sys.avc_cache || !space_sys.anon_vma_cache)
 		return -ENOMEM;
 	return 0;

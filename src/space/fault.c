@@ -52,6 +52,7 @@
 #include "phys/lru.h"
 #include "phys/phys.h"
 #include "phys/vmstat.h"
+#include "space/huge.h"
 #include "space/rmap.h"
 #include "space/userfaultfd.h"
 
@@ -60,6 +61,9 @@ static vm_fault_t fault_spurious(struct vm_fault *vmf)
 {
 	pte_t e;
 
+	/* The CPU marks the large entry by itself. */
+	if (unlikely(pt_promoted(vmf->slot.table)))
+		return 0;
 	if (!fault_lock_same(vmf))
 		return 0;
 	e = pte_mkyoung(vmf->orig);
@@ -104,7 +108,8 @@ static inline vm_fault_t fault_by_entry(struct vm_fault *vmf)
 	if (!pte_present(vmf->orig))
 		return pte_marker(vmf->orig) ? do_no_page(vmf)
 					     : do_swap_page(vmf);
-	if ((vmf->flags & FAULT_FLAG_WRITE) && !pte_write(vmf->orig))
+	if ((vmf->flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE)) &&
+	    !pte_write(vmf->orig))
 		return do_wp_page(vmf);
 	return fault_spurious(vmf);
 }
@@ -116,6 +121,8 @@ vm_fault_t handle_mm_fault(struct vm_area_struct *vma, uva_t address, u32 flags)
 	if (!(flags & FAULT_FLAG_CLAIM))
 		rwsem_assert_held(&vma->vm_mm->mmap_lock);
 	fault_init(&vmf, vma, address, flags);
+	if (unlikely(thp_wanted(vma)) && thp_fault_slow(&vmf))
+		return 0;
 	if (unlikely(pt_alloc(&vma->vm_mm->pt, vmf.address, &vmf.slot)))
 		return VM_FAULT_OOM;
 	return fault_by_entry(&vmf);
@@ -133,6 +140,8 @@ static inline vm_fault_t handle_claimed(struct mm_task *task,
 	fault_init(&vmf, vma, address, flags);
 	if (unlikely(
 		    !pt_leaf_slot(pt, &task->fault_leaf, address, &vmf.slot))) {
+		if (unlikely(thp_wanted(vma)) && thp_fault_slow(&vmf))
+			return 0;
 		if (unlikely(pt_alloc(pt, vmf.address, &vmf.slot)))
 			return VM_FAULT_OOM;
 		pt_leaf_keep(&task->fault_leaf, &vmf.slot, address);

@@ -40,6 +40,9 @@
 #define FAULT_FLAG_INSTR 0x10u
 #define FAULT_FLAG_CLAIM 0x04u /* the VMA is claimed, no mmap lock is held */
 #define FAULT_FLAG_USER	 0x08u /* the program's own access */
+/* A page that KSM shares is copied, as for a write, but the entry stays as it
+ * was otherwise; no write: the mapping need not allow one. */
+#define FAULT_FLAG_UNSHARE 0x20u
 
 struct vm_fault {
 	/* Set by the driver, read-only after. */
@@ -105,6 +108,14 @@ vm_fault_t filemap_page_mkwrite(struct vm_fault *vmf);
 extern const struct vm_operations_struct generic_file_vm_ops;
 
 /*
+ * map_fresh_pages: the NR PAGES, complete and nobody else's, at ADDR of VMA,
+ * whose entries are SLOT's on, as far as those are none. Table locked. Returns
+ * how many were mapped (fault_anon.c).
+ */
+u32 map_fresh_pages(struct vm_area_struct *vma, struct pt_slot slot, uva_t addr,
+		    struct page **pages, u32 nr);
+
+/*
  * fault_lock_same: lock the table; true if the entry is still vmf->orig,
  * false (unlocked) if somebody else handled the fault.
  */
@@ -168,8 +179,8 @@ u32 populate_anonymous(struct vm_area_struct *vma, uva_t addr, uva_t end);
 /* fault_account: count a fault that TASK had, and its kind. (fault.c) */
 void fault_account(struct mm_task *task, vm_fault_t result);
 
-/* page_is_exclusive: nothing but this one entry (and a swap cache that can go)
- * refers to PAGE, locked; then the swap cache has let it go. */
+/* page_make_exclusive: nothing but this one entry (and a swap cache that can
+ * go) refers to PAGE, locked; then the swap cache has let it go. */
 bool page_make_exclusive(struct page *page);
 
 #endif

@@ -92,10 +92,8 @@ set_fresh(const struct vm_area_struct *vma, struct pt_slot slot,
 		pt_set_as(&slot, fresh_entry(vma, pages[i]), native);
 }
 
-/* The NR fresh PAGES at ADDR of VMA, whose entries are SLOT's on, as far as
- * those are none. Table locked. Returns how many were mapped. */
-static u32 map_fresh_pages(struct vm_area_struct *vma, struct pt_slot slot,
-			   uva_t addr, struct page **pages, u32 nr)
+u32 map_fresh_pages(struct vm_area_struct *vma, struct pt_slot slot, uva_t addr,
+		    struct page **pages, u32 nr)
 {
 	u32 n = min(nr, count_none(&slot, addr, addr + (u64)nr * PAGE_SIZE));
 

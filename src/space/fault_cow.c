@@ -16,6 +16,7 @@
 #include "phys/lru.h"
 #include "phys/vmstat.h"
 #include "space/fault.h"
+#include "space/ksm.h"
 #include "space/mempolicy.h"
 #include "space/rmap.h"
 #include "space/userfaultfd.h"
@@ -34,6 +35,9 @@ bool page_make_exclusive(struct page *page)
 	int expect = 1;
 
 	mm_assert(PageLocked(page));
+	/* Who shares by content may come at any time. */
+	if (unlikely(PageKsm(page)))
+		return false;
 	/* A batch on the way to the LRU holds a reference. */
 	if (!PageLRU(page) && page_count(page) > 1)
 		lru_add_drain();
@@ -61,6 +65,20 @@ static bool wp_try_reuse(struct vm_fault *vmf, struct page *page)
 	return ours;
 }
 
+/* The entry of the copy E: writable, unless nobody wrote. */
+static pte_t copied_entry(const struct vm_fault *vmf, pte_t e)
+{
+	pte_t old = vmf->orig;
+
+	if (likely(!(vmf->flags & FAULT_FLAG_UNSHARE)))
+		return pte_mkwrite(pte_mkyoung(pte_mkdirty(e)));
+	/* Dirty, since only the page has the contents; but not by a write. */
+	e = pte_wrprotect(pte_mkyoung(pte_mkdirty(e)));
+	if (!pte_soft_dirty(old))
+		e = pte_clear_soft_dirty(e);
+	return pte_uffd_wp(old) ? pte_mkuffd_wp(e) : e;
+}
+
 /* Put COPY in place of OLD (NULL: the zero page). Table locked. */
 static void wp_install_copy(struct vm_fault *vmf, struct page *old,
 			    struct page *copy)
@@ -77,7 +95,11 @@ static void wp_install_copy(struct vm_fault *vmf, struct page *old,
 	if (unlikely(vma->vm_flags & VM_LOCKED))
 		mlock_new_page(copy);
 	lru_cache_add(copy);
-	pt_set(&vmf->slot, pte_mkwrite(pte_mkyoung(pte_mkdirty(e))));
+	pt_set(&vmf->slot, copied_entry(vmf, e));
+	if (!old)
+		ksm_zero_gone(mm, vmf->orig);
+	else if (unlikely(PageKsm(old)))
+		count_vm_event(COW_KSM);
 	if (!old || !PageAnon(old))
 		mm_counter_add(mm, MM_ANONPAGES, 1);
 	if (old && !PageAnon(old))
@@ -140,7 +162,10 @@ vm_fault_t do_wp_page(struct vm_fault *vmf)
 {
 	struct page *page;
 
-	if (unlikely(pte_uffd_wp(vmf->orig))) {
+	if (unlikely(vmf->flags & FAULT_FLAG_UNSHARE)) {
+		if (!ksm_entry(vmf->orig))
+			return 0;
+	} else if (unlikely(pte_uffd_wp(vmf->orig))) {
 		if (!userfaultfd_wp_async(vmf->vma))
 			return VM_FAULT_UFFD_WP;
 		if (!wp_forget_watch(vmf))
@@ -151,6 +176,10 @@ vm_fault_t do_wp_page(struct vm_fault *vmf)
 	if (!fault_lock_same(vmf))
 		return 0;
 	page = pfn_to_page(pte_pfn(vmf->orig));
+	if (unlikely(vmf->flags & FAULT_FLAG_UNSHARE) && !PageKsm(page)) {
+		pt_unlock(&vmf->slot);
+		return 0;
+	}
 	if (vmf->vma->vm_flags & VM_SHARED) {
 		get_page(page);
 		pt_unlock(&vmf->slot);

@@ -16,6 +16,8 @@
 #include <mmkit/errno.h>
 
 #include "cache/swap.h"
+#include "pgtable/huge.h"
+#include "space/ksm.h"
 #include "space/rmap.h"
 #include "space/space.h"
 #include "space/uffd_event.h"
@@ -31,9 +33,9 @@ struct copy {
 
 /*
  * What E of the parent's, not present, is in the child; it holds what an entry
- * does. Of swap and of poisoned frames: the same; of a marker: the kinds that
- * the child has a use for. -ENOMEM: a swap slot has many users, and no
- * memory to count them.
+ * does. Of swap, of poisoned frames and of pages on the move: the same; of a
+ * marker: the kinds that the child has a use for. -ENOMEM: a swap slot has many
+ * users, and no memory to count them.
  */
 static int copy_absent(struct copy *c, pte_t *e)
 {
@@ -49,6 +51,8 @@ static int copy_absent(struct copy *c, pte_t *e)
 			return -ENOMEM;
 		mm_note_swap(c->vma->vm_mm, swp_type(pte_to_swp_entry(*e)));
 		c->rss[MM_SWAPENTS]++;
+	} else if (pte_migrating(*e)) {
+		c->rss[mm_counter(migrating_page(*e))]++;
 	}
 	if (!c->watched)
 		*e = pte_swp_clear_uffd_wp(*e);
@@ -60,8 +64,10 @@ static inline void copy_page(struct copy *c, pte_t e)
 {
 	struct page *page;
 
-	if (unlikely(pte_special(e)))
+	if (unlikely(pte_special(e))) {
+		ksm_zero_forked(c->vma->vm_mm, e);
 		return;
+	}
 	page = pfn_to_page(pte_pfn(e));
 	get_page(page);
 	page_dup_rmap(page);
@@ -94,6 +100,11 @@ copy_entry(struct copy *c, const struct pt_slot *src, pte_t e,
 	if (unlikely(!pte_present(e))) {
 		pte_t absent = e;
 
+		/* Read-only on both sides when it is back. */
+		if (pte_migrating(e) && !(c->vma->vm_flags & VM_SHARED)) {
+			absent = pte_swp_wrprotect(e);
+			pt_set_as(src, absent, native);
+		}
 		if (copy_absent(c, &absent))
 			return -ENOMEM;
 		pt_set_as(dst, absent, native);
@@ -138,7 +149,11 @@ static int copy_table(struct copy *c, uva_t addr, uva_t end)
 	u64 n = (end - addr) >> PAGE_SHIFT;
 	int err;
 
-	pt_lock(&c->src);
+	/* A large entry goes on as such, if all of it is copied. */
+	if (n == HPAGE_PMD_NR)
+		pt_lock_read(&c->src);
+	else
+		pt_lock(&c->src);
 	pt_lock_nested(&c->dst);
 	if (unlikely(!pt_native(&c->src)))
 		err = copy_entries(c, n, COPY_ODD);
@@ -146,6 +161,11 @@ static int copy_table(struct copy *c, uva_t addr, uva_t end)
 		err = copy_entries(c, n, COPY_PRIVATE);
 	else
 		err = copy_entries(c, n, COPY_ANY);
+	if (unlikely(pt_promoted(c->src.table))) {
+		pt_huge_wrprotect(&c->src);
+		if (!err)
+			(void)pt_promote(&c->vma->vm_mm->pt, &c->dst, addr);
+	}
 	for (int i = 0; i < NR_MM_COUNTERS; i++) {
 		if (c->rss[i])
 			mm_counter_add(c->vma->vm_mm, (enum mm_counter)i,
@@ -174,6 +194,9 @@ static int copy_page_range(struct vm_area_struct *new,
 			continue;
 		}
 		err = pt_alloc(&new->vm_mm->pt, addr, &c.dst);
+		/* Without it the child has small entries: no harm done. */
+		if (!err && unlikely(pt_promoted(c.src.table)))
+			(void)!pt_huge_prepare(&new->vm_mm->pt, addr);
 		if (!err)
 			err = copy_table(&c, addr, end);
 		addr = end;
@@ -232,6 +255,8 @@ int mm_fork(struct mm_struct *old, struct mm_struct **out)
 	mm->start_brk = old->start_brk;
 	mm_limits_inherit(mm, old);
 	err = mm_exec_fork(mm, old);
+	if (!err)
+		err = ksm_fork(mm, old);
 	for_each_vma (vma, old) {
 		if (err)
 			break;

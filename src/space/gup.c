@@ -49,6 +49,7 @@
 #include "phys/vmstat.h"
 #include "space/fault.h"
 #include "space/gup.h"
+#include "space/huge.h"
 #include "space/userfaultfd.h"
 
 /* ---- one page ------------------------------------------------------------ */
@@ -105,7 +106,7 @@ int user_page_lock(struct vm_area_struct *vma, uva_t addr, bool write,
 		if (pt_lookup(&mm->pt, addr, slot)) {
 			pte_t e;
 
-			pt_lock(slot);
+			pt_lock_read(slot);
 			e = pt_get(slot);
 			if (pte_present(e) && (!write || pte_write(e)))
 				return 0;
@@ -129,8 +130,15 @@ static uva_t populate_new(struct vm_area_struct *vma, uva_t at, uva_t end)
 	struct mm_task *task = port_current();
 
 	while (at < end && !READ_ONCE(task->fatal_signal)) {
-		u32 n = populate_anonymous(vma, at, end);
+		u32 n = thp_populate(vma, at, end);
 
+		if (n) {
+			vm_event_add(PGFAULT, 1);
+			task->min_flt++;
+			at += n * PAGE_SIZE;
+			continue;
+		}
+		n = populate_anonymous(vma, at, end);
 		if (!n)
 			break;
 		vm_event_add(PGFAULT, n);
@@ -347,6 +355,19 @@ struct copy_step {
 	u32 how; /* USER_* */
 };
 
+/* Of E, the entry at SLOT, N is what it is after use: bits are added, as in a
+ * spurious fault. A large entry is not to say something else (HG-1). */
+static void entry_used(const struct pt_slot *slot, pte_t e, pte_t n)
+{
+	u64 more = n.val & ~e.val;
+
+	if (!more)
+		return;
+	if (unlikely(pt_promoted(slot->table)) && (more & ~X86_PTE_A))
+		pt_demote(slot);
+	(void)pt_set_bits(slot, more);
+}
+
 /* Table locked: GUP-1. */
 static void copy_locked(const struct pt_slot *slot, const struct copy_step *c)
 {
@@ -364,9 +385,7 @@ static void copy_locked(const struct pt_slot *slot, const struct copy_step *c)
 		mm_memcpy_racy(c->kernel, view + off, c->n);
 	}
 	page_unmap(page, view);
-	/* Only bits are added, as in a spurious fault. */
-	if (!pte_same(e, n))
-		pt_set(slot, n);
+	entry_used(slot, e, n);
 }
 
 /* ZAP-1: the CPU on which the process runs sees ADDR as the tables are. Table
@@ -519,7 +538,7 @@ static bool present_lock(struct mm_struct *mm, uva_t addr, bool write,
 	vma = find_vma(mm, addr);
 	if (vma_contains(vma, addr) && vma_access_own(vma, write) &&
 	    pt_lookup(&mm->pt, addr, slot)) {
-		pt_lock(slot);
+		pt_lock_read(slot);
 		e = pt_get(slot);
 		if (pte_present(e) && (!write || pte_write(e)))
 			return true;
@@ -642,8 +661,7 @@ int user_cmpxchg32_try(struct mm_struct *mm, uva_t addr, u32 *old, u32 val)
 	*old = mm_cmpxchg(word, *old, val);
 	page_unmap(page, word);
 	e = pt_get(&slot);
-	if (!pte_same(e, pte_mkdirty(pte_mkyoung(e))))
-		pt_set(&slot, pte_mkdirty(pte_mkyoung(e)));
+	entry_used(&slot, e, pte_mkdirty(pte_mkyoung(e)));
 	if (unlikely(__atomic_load_n(&mm->zaps, __ATOMIC_ACQUIRE)))
 		forget_here(mm, PAGE_ALIGN_DOWN(addr));
 	present_unlock(mm, &slot);

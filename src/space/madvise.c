@@ -41,7 +41,9 @@
 #include "cache/swap.h"
 #include "phys/lru.h"
 #include "phys/vmstat.h"
+#include "space/collapse.h"
 #include "space/gup.h"
+#include "space/ksm.h"
 #include "space/mempolicy.h"
 #include "space/rmap.h"
 #include "space/space.h"
@@ -78,6 +80,7 @@ static enum advice_kind advice_kind(int advice)
 	case MADV_PAGEOUT:
 	case MADV_POPULATE_READ:
 	case MADV_POPULATE_WRITE:
+	case MADV_COLLAPSE:
 		return ADVICE_PAGES;
 	default:
 		return ADVICE_UNKNOWN;
@@ -110,7 +113,7 @@ static u64 advised_flags(u64 f, int advice)
 	case MADV_DODUMP:
 		return f & ~VM_DONTDUMP;
 	case MADV_MERGEABLE: /* ignored for what is shared already */
-		return f & (VM_SHARED | VM_MAYSHARE) ? f : f | VM_MERGEABLE;
+		return vma_mergeable_kind(f) ? f | VM_MERGEABLE : f;
 	case MADV_UNMERGEABLE:
 		return f & ~VM_MERGEABLE;
 	case MADV_HUGEPAGE:
@@ -120,6 +123,14 @@ static u64 advised_flags(u64 f, int advice)
 	default:
 		return f;
 	}
+}
+
+static int advise_ksm(struct vm_area_struct *vma, uva_t start, uva_t end,
+		      int advice)
+{
+	if (advice != MADV_MERGEABLE && advice != MADV_UNMERGEABLE)
+		return 0;
+	return ksm_advise(vma, start, end, advice == MADV_MERGEABLE);
 }
 
 /* The part of VMA in [START, END). The mapping that holds it now, or an
@@ -135,10 +146,13 @@ static struct vm_area_struct *advise_vma(struct vm_area_struct *vma,
 		return ERR_PTR(-EINVAL);
 	if (advice == MADV_DODUMP && (vma->vm_flags & VM_DONTEXPAND))
 		return ERR_PTR(-EINVAL);
-	if (new == vma->vm_flags)
-		return vma;
 	start = max(start, vma->vm_start);
-	err = vma_isolate_range(vma->vm_mm, start, min(end, vma->vm_end));
+	end = min(end, vma->vm_end);
+	err = advise_ksm(vma, start, end, advice);
+	if (!err && new == vma->vm_flags)
+		return vma;
+	if (!err)
+		err = vma_isolate_range(vma->vm_mm, start, end);
 	if (err) /* madvise(2) has a name of its own for no memory here */
 		return ERR_PTR(err == -ENOMEM ? -EAGAIN : err);
 	vma = find_vma(vma->vm_mm, start);
@@ -509,6 +523,8 @@ static int advise_locked(struct mm_struct *mm, uva_t start, uva_t end,
 		return mm_populate(mm, start, end - start, POPULATE_READ);
 	if (advice == MADV_POPULATE_WRITE)
 		return mm_populate(mm, start, end - start, POPULATE_WRITE);
+	if (advice == MADV_COLLAPSE)
+		return thp_madvise_collapse(mm, start, end);
 	if (advice_kind(advice) == ADVICE_PAGES) {
 		down_read(&mm->mmap_lock);
 		err = advise_pages(mm, start, end, advice);

@@ -464,6 +464,11 @@ static int soft_offline_locked(struct page *page, int flags)
 	if (ret == -EBUSY && is_user_page(page)) {
 		lru_add_drain_all();
 		ret = drop_file_page(page) ? 0 : -EBUSY;
+		if (ret && space_sys.move_ops) {
+			/* Its reference goes. */
+			ret = space_sys.move_ops->soft_offline(page);
+			have = false;
+		}
 	}
 	if (have)
 		put_page(compound_head(page));

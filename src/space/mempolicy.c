@@ -30,9 +30,9 @@
  *
  * 5. Failure. Policy and cuts are made before the first mapping changes.
  *
- * 6. Pages that are there already stay where they are: nothing can move them
- *    yet. What the calls say about them is therefore true: "could not be
- *    moved". When moving comes, elsewhere() is what it must bring to none.
+ * 6. Pages that are there already stay where they are, unless the caller asks
+ *    for them to be moved: his own alone, or (MPOL_MF_MOVE_ALL) those that
+ * others map too. They are isolated and moved in batches (space_move_ops).
  *
  * 7. Rejected. The home node inside the policy: setting it would need a new
  *    policy for each mapping of the range, half of which may be made when
@@ -51,6 +51,7 @@
 
 #include "base/string.h"
 #include "cache/shmem.h"
+#include "phys/lru.h"
 #include "phys/mempolicy.h"
 #include "phys/mmzone.h"
 #include "space/gup.h"
@@ -116,15 +117,21 @@ struct mempolicy *vma_place(const struct vm_area_struct *vma, uva_t addr,
 	return NULL;
 }
 
-struct page *vma_alloc_policy(gfp_t gfp, const struct vm_area_struct *vma,
-			      uva_t addr)
+struct page *vma_alloc_block(gfp_t gfp, unsigned int order,
+			     const struct vm_area_struct *vma, uva_t addr)
 {
 	struct mpol_place place;
 	struct mempolicy *held = vma_place(vma, addr, &place);
-	struct page *page = alloc_pages_place(gfp, 0, &place);
+	struct page *page = alloc_pages_place(gfp, order, &place);
 
 	mpol_put(held);
 	return page;
+}
+
+struct page *vma_alloc_policy(gfp_t gfp, const struct vm_area_struct *vma,
+			      uva_t addr)
+{
+	return vma_alloc_block(gfp, 0, vma, addr);
 }
 
 /* ---- sets of nodes in user memory -----------------------------------------
@@ -339,7 +346,7 @@ void vma_count_nodes(struct vm_area_struct *vma, uva_t start, uva_t end,
 			at = pt_skip(pt, at, end);
 			continue;
 		}
-		pt_lock(&slot);
+		pt_lock_read(&slot);
 		for (; at < stop; at += PAGE_SIZE, pt_next(&slot)) {
 			pte_t e = pt_get(&slot);
 
@@ -505,6 +512,92 @@ static int range_mapped(struct mm_struct *mm, uva_t start, uva_t end,
 
 #define MPOL_MF_VALID (MPOL_MF_STRICT | MPOL_MF_MOVE | MPOL_MF_MOVE_ALL)
 
+#define MOVE_BATCH 64u
+
+/* Pages of [START, END) to be moved. */
+struct mbind_move {
+	struct mempolicy *pol;
+	nodemask_t nodes; /* where they may stay */
+	bool all;	  /* those that others map, too */
+	struct page_list list;
+	int err;
+};
+
+static void mbind_flush(struct mbind_move *m)
+{
+	s64 ret;
+
+	if (page_list_empty(&m->list))
+		return;
+	ret = space_sys.move_ops->by_policy(&m->list, m->pol);
+	if (ret < 0)
+		m->err = (int)ret;
+}
+
+/* Entries from AT on, to STOP in the same table, until there is a batch. */
+static uva_t mbind_collect(struct mbind_move *m, struct pt_slot slot, uva_t at,
+			   uva_t stop)
+{
+	struct pt_slot lock = slot;
+
+	pt_lock(&lock);
+	for (; at < stop && m->list.count < MOVE_BATCH;
+	     at += PAGE_SIZE, pt_next(&slot)) {
+		pte_t e = pt_get(&slot);
+		struct page *page;
+
+		if (!pte_present(e) || pte_special(e))
+			continue;
+		page = pfn_to_page(pte_pfn(e));
+		if (!(m->nodes & NODE_MASK(page_to_nid(page))) &&
+		    (m->all || page_mapcount(page) == 1) &&
+		    space_sys.move_ops->isolate(page))
+			page_list_add_tail(&m->list, page);
+	}
+	pt_unlock(&lock);
+	return at;
+}
+
+static void mbind_move_vma(struct mbind_move *m, struct vm_area_struct *vma,
+			   uva_t at, uva_t end)
+{
+	struct pgtable *pt = &vma->vm_mm->pt;
+
+	while (at < end && !m->err) {
+		struct pt_slot slot;
+
+		if (!pt_lookup(pt, at, &slot)) {
+			at = pt_skip(pt, at, end);
+			continue;
+		}
+		at = mbind_collect(m, slot, at, pt_table_end(pt, at, end));
+		if (m->list.count == MOVE_BATCH)
+			mbind_flush(m);
+	}
+	mbind_flush(m);
+}
+
+/* What lies elsewhere goes where POL says. (M) for writing. 0, -ENOMEM. */
+static int mbind_move(struct mm_struct *mm, uva_t start, uva_t end,
+		      struct mempolicy *pol, u32 flags)
+{
+	struct mbind_move m = {.pol = pol,
+			       .nodes = mpol_nodes(pol),
+			       .all = (flags & MPOL_MF_MOVE_ALL) != 0};
+	struct vm_area_struct *vma;
+
+	if (!pol || !space_sys.move_ops)
+		return 0;
+	if (mpol_mode(pol) == MPOL_LOCAL)
+		m.nodes = NODE_MASK(numa_node_id());
+	page_list_init(&m.list);
+	for (vma = find_vma(mm, start); vma && vma->vm_start < end && !m.err;
+	     vma = vma_next(vma))
+		mbind_move_vma(&m, vma, max(start, vma->vm_start),
+			       min(end, vma->vm_end));
+	return m.err;
+}
+
 static int mbind_locked(struct mm_struct *mm, uva_t start, uva_t end,
 			struct mempolicy *pol, u32 flags)
 {
@@ -524,9 +617,10 @@ static int mbind_locked(struct mm_struct *mm, uva_t start, uva_t end,
 	if (strict && !move && elsewhere(mm, start, end, nodes))
 		return -EIO;
 	err = range_set(mm, start, end, &r);
+	if (!err && move)
+		err = mbind_move(mm, start, end, pol, flags);
 	if (err)
 		return err;
-	/* Moved there now, a page would lie on our node. */
 	if (mpol_mode(pol) == MPOL_LOCAL)
 		nodes = NODE_MASK(numa_node_id());
 	return strict && move && elsewhere(mm, start, end, nodes) ? -EIO : 0;
@@ -557,9 +651,14 @@ int do_mbind(struct mm_struct *mm, uva_t start, u64 len, int mode,
 		       (u32)mode & MPOL_MODE_FLAGS, nodes, &pol);
 	if (err)
 		return err;
+	/* Pages in batches could not be moved. */
+	if (flags & (MPOL_MF_MOVE | MPOL_MF_MOVE_ALL))
+		lru_cache_disable();
 	mmap_write_lock(mm);
 	err = mbind_locked(mm, start, end, pol, flags);
 	mmap_write_unlock(mm);
+	if (flags & (MPOL_MF_MOVE | MPOL_MF_MOVE_ALL))
+		lru_cache_enable();
 	mpol_put(pol);
 	return err;
 }

@@ -46,6 +46,11 @@ struct mempolicy *vma_place(const struct vm_area_struct *vma, uva_t addr,
 struct page *vma_alloc_policy(gfp_t gfp, const struct vm_area_struct *vma,
 			      uva_t addr) MM_MUST_CHECK;
 
+/* vma_alloc_block: 2^ORDER frames in a row for ADDR of VMA, likewise. */
+struct page *vma_alloc_block(gfp_t gfp, unsigned int order,
+			     const struct vm_area_struct *vma,
+			     uva_t addr) MM_MUST_CHECK;
+
 static inline struct page *MM_MUST_CHECK
 vma_alloc_page(gfp_t gfp, const struct vm_area_struct *vma, uva_t addr)
 {

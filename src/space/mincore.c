@@ -27,7 +27,8 @@ static u8 entry_in_core(pte_t e)
 	if (pte_present(e))
 		return 1;
 	if (!pte_in_swap(e))
-		return pte_swap(e) && is_hwpoison_entry(pte_to_swp_entry(e));
+		return pte_migrating(e) ||
+		       (pte_swap(e) && is_hwpoison_entry(pte_to_swp_entry(e)));
 	page = lookup_swap_cache(pte_to_swp_entry(e));
 	if (!page)
 		return 0;

@@ -145,6 +145,15 @@ void munlock_unmapped_page(struct page *page)
 		count_vm_event(UNEVICTABLE_PGSTRANDED);
 }
 
+void munlock_moving_page(struct page *page)
+{
+	mm_assert(PageLocked(page) && !page_mapped(page));
+	if (!TestClearPageMlocked(page))
+		return;
+	count_mlocked(page, -1);
+	count_vm_event(UNEVICTABLE_PGMUNLOCKED);
+}
+
 /* ---- the pages of a mapping ------------------------------------------------
  */
 
@@ -216,7 +225,7 @@ static void mlock_vma_pages(struct vm_area_struct *vma)
 			addr = pt_skip(&mm->pt, addr, vma->vm_end);
 			continue;
 		}
-		pt_lock(&slot);
+		pt_lock_read(&slot);
 		addr = batch_collect(&b, slot, addr, end);
 		pt_unlock(&slot);
 		batch_apply(&b, vma);

@@ -28,6 +28,8 @@
 #include "memcg/memcg.h"
 #include "pgtable/kernel.h"
 #include "phys/vmstat.h"
+#include "space/huge.h"
+#include "space/ksm.h"
 #include "space/rmap.h"
 #include "space/space.h"
 
@@ -68,16 +70,17 @@ int space_init(const struct paging_format *format)
 	s->uffd_sb.s_iflags = SB_I_NOEXEC;
 	s->max_map_count = 65530;
 	limits_init();
+	thp_init();
 	s->mmap_min_addr = SPACE_MMAP_MIN_ADDR;
 	s->stack_guard_gap = SPACE_STACK_GUARD_GAP;
 	s->mm_cache = kmem_cache_create(
 		"mm_struct",
 		ALIGN(sizeof(struct mm_struct), MM_CACHELINE) +
 			MM_LINES * sizeof(struct mm_line),
-		MM_CACHELINE, SLAB_NO_MERGE, NULL);
+		MM_CACHELINE, SLAB_NO_MERGE | SLAB_ACCOUNT, NULL);
 	s->vma_cache = kmem_cache_create("vm_area_struct",
 					 sizeof(struct vm_area_struct), 0,
-					 SLAB_NO_MERGE, NULL);
+					 SLAB_NO_MERGE | SLAB_ACCOUNT, NULL);
 	if (!s->mm_cache || !s->vma_cache || anon_vma_init_caches())
 		return -ENOMEM;
 	shmem_set_ops(&space_shmem_ops);
@@ -136,6 +139,7 @@ static bool mm_enlist(struct mm_struct *mm)
 	spin_lock(&space_sys.lock);
 	mm->asid = asid_get();
 	if (mm->asid) {
+		mm->serial = ++space_sys.last_serial;
 		list_add_tail(&mm->mmlist, &space_sys.mms);
 		space_sys.nr_mms++;
 	}
@@ -146,7 +150,7 @@ static bool mm_enlist(struct mm_struct *mm)
 static void mm_delist(struct mm_struct *mm)
 {
 	spin_lock(&space_sys.lock);
-	list_del(&mm->mmlist);
+	list_del_init(&mm->mmlist);
 	space_sys.nr_mms--;
 	spin_unlock(&space_sys.lock);
 }
@@ -180,6 +184,12 @@ int mm_create(const struct mm_layout *layout, struct mm_struct **out)
 		kmem_cache_free(space_sys.mm_cache, mm);
 		return -EAGAIN;
 	}
+	/* execve() keeps what PR_SET_MEMORY_MERGE said. */
+	if (ksm_inherit(mm, port_current()->mm)) {
+		mm_put(mm);
+		return -ENOMEM;
+	}
+	pgtable_owner(&mm->pt, &mm->cpus, mm->asid);
 	*out = mm;
 	return 0;
 }
@@ -319,6 +329,7 @@ void mm_put(struct mm_struct *mm)
 	if (left)
 		return;
 	exit_mmap(mm);
+	ksm_exit(mm);
 	mm_gone(mm);
 	mm_exec_free(mm);
 	mm_delist(mm);
@@ -373,6 +384,41 @@ struct mm_struct *next_space(struct mm_struct *prev)
 	mm_assert(!found || found != prev);
 	if (prev)
 		mm_put(prev);
+	return found;
+}
+
+/* The first space made after PREV. Those that left the list have their number
+ * still. Registry locked. */
+static struct mm_struct *space_after(const struct mm_struct *prev)
+{
+	struct mm_struct *mm;
+
+	if (prev && !list_empty(&prev->mmlist)) {
+		struct list_head *at = prev->mmlist.next;
+
+		return at == &space_sys.mms
+			       ? NULL
+			       : container_of(at, struct mm_struct, mmlist);
+	}
+	list_for_each_entry (mm, &space_sys.mms, mmlist)
+		if (!prev || mm->serial > prev->serial)
+			return mm;
+	return NULL;
+}
+
+struct mm_struct *next_space_held(struct mm_struct *prev)
+{
+	struct mm_struct *found = NULL;
+
+	if (!READ_ONCE(space_sys.mms.next))
+		return NULL;
+	spin_lock(&space_sys.lock);
+	found = space_after(prev);
+	if (found)
+		mm_grab(found);
+	spin_unlock(&space_sys.lock);
+	if (prev)
+		mm_drop(prev);
 	return found;
 }
 
@@ -628,6 +674,10 @@ static void check_entry(const struct vm_area_struct *vma, uva_t addr, pte_t e,
 	mm_verify(!pte_any_uffd_wp(e) || (vma->vm_flags & VM_UFFD_WP));
 	if (pte_in_swap(e))
 		counts[MM_SWAPENTS]++;
+	if (pte_migrating(e)) {
+		mm_verify(PageLocked(migrating_page(e)));
+		counts[mm_counter(migrating_page(e))]++;
+	}
 	mm_verify(!pte_present(e) || !pte_uffd_wp(e) || !pte_write(e));
 	if (!pte_present(e) || pte_special(e))
 		return;
@@ -635,6 +685,11 @@ static void check_entry(const struct vm_area_struct *vma, uva_t addr, pte_t e,
 	counts[mm_counter(page)]++;
 	mm_verify(page_mapped(page));
 	mm_verify(!pte_write(e) || (vma->vm_flags & VM_WRITE));
+	/* KSM finds mappings that fork made when it comes by. */
+	if (PageKsm(page)) {
+		mm_verify(!pte_write(e) && !(vma->vm_flags & VM_SHARED));
+		return;
+	}
 	mm_verify(!(vma->vm_flags & VM_LOCKED) || PageMlocked(page));
 	if (PageAnon(page)) {
 		mm_verify(!(vma->vm_flags & VM_SHARED));
@@ -663,7 +718,7 @@ static void check_vma(struct vm_area_struct *vma, u64 *counts)
 			addr = pt_skip(&mm->pt, addr, vma->vm_end);
 			continue;
 		}
-		pt_lock(&slot);
+		pt_lock_read(&slot);
 		for (; addr < end; addr += PAGE_SIZE, pt_next(&slot))
 			check_entry(vma, addr, pt_get(&slot), counts);
 		pt_unlock(&slot);

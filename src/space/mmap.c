@@ -13,6 +13,7 @@
 #include <mmkit/errno.h>
 
 #include "space/gup.h"
+#include "space/ksm.h"
 #include "space/rmap.h"
 #include "space/space.h"
 #include "space/uffd_event.h"
@@ -281,7 +282,7 @@ static int map_range(struct mm_struct *mm, struct vma_merge_want *w,
 		w->vm_flags |= VM_ACCOUNT;
 		pages = len >> PAGE_SHIFT;
 	}
-	w->vm_flags |= VM_SOFTDIRTY;
+	w->vm_flags = ksm_vma_flags(mm, w->vm_flags | VM_SOFTDIRTY);
 	if (pages && vm_enough_memory(mm, pages))
 		return -ENOMEM;
 	if (replace)

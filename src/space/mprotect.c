@@ -12,6 +12,7 @@
 #include <mmkit/errno.h>
 #include <mmkit/mman.h>
 
+#include "pgtable/huge.h"
 #include "space/gup.h"
 #include "space/rmap.h"
 #include "space/space.h"
@@ -20,10 +21,19 @@
 static void protect_table(struct vm_area_struct *vma, struct pt_slot *slot,
 			  uva_t addr, uva_t end)
 {
-	pt_lock(slot);
+	const struct pt_slot first = *slot;
+	uva_t start = addr;
+	bool huge;
+
+	pt_lock_read(slot);
+	huge = pt_promoted(slot->table);
+	if (huge)
+		pt_demote(slot);
 	for (; addr < end; addr += PAGE_SIZE, pt_next(slot)) {
 		pte_t e = pt_get(slot), n;
 
+		if (pte_migrating(e) && !(vma->vm_page_prot.val & X86_PTE_RW))
+			pt_set(slot, pte_swp_wrprotect(e));
 		if (!pte_present(e))
 			continue;
 		/* Taken out whole, so that no A or D bit is lost. */
@@ -33,6 +43,9 @@ static void protect_table(struct vm_area_struct *vma, struct pt_slot *slot,
 			n = pte_wrprotect(n);
 		pt_set(slot, n);
 	}
+	/* As one again, if all of it changed. */
+	if (huge && end - start == HPAGE_PMD_SIZE)
+		(void)pt_promote(&vma->vm_mm->pt, &first, start);
 	pt_unlock(slot);
 }
 

@@ -13,7 +13,9 @@
 #include <mmkit/errno.h>
 #include <mmkit/mman.h>
 
+#include "pgtable/huge.h"
 #include "space/gup.h"
+#include "space/ksm.h"
 #include "space/rmap.h"
 #include "space/space.h"
 #include "space/uffd_event.h"
@@ -79,12 +81,15 @@ move_locked(struct pt_slot from, struct pt_slot to, u64 nr, bool watch,
 }
 
 /* Move NR entries. Both tables exist; they may be the same one. */
-static void move_chunk(struct pt_slot from, struct pt_slot to, u64 nr,
-		       bool watch)
+static void move_chunk(struct mm_struct *mm, struct pt_slot from,
+		       struct pt_slot to, uva_t there, u64 nr, bool watch)
 {
-	bool same = from.table == to.table;
+	bool same = from.table == to.table, huge;
 
-	pt_lock(&from);
+	pt_lock_read(&from);
+	huge = pt_promoted(from.table);
+	if (huge)
+		pt_demote(&from);
 	if (!same)
 		pt_lock_nested(&to);
 	if (likely(pt_native(&from) && !watch))
@@ -93,6 +98,8 @@ static void move_chunk(struct pt_slot from, struct pt_slot to, u64 nr,
 		move_locked(from, to, nr, true, true);
 	else
 		move_locked(from, to, nr, watch, false);
+	if (huge && nr == HPAGE_PMD_NR)
+		(void)pt_promote(&mm->pt, &to, there);
 	if (!same)
 		pt_unlock(&to);
 	pt_unlock(&from);
@@ -127,6 +134,9 @@ static int prepare_tables(struct mm_struct *mm, uva_t old, uva_t new, u64 len)
 		if (!chunk_empty(from, (next - addr) >> PAGE_SHIFT) &&
 		    pt_alloc(&mm->pt, there, &to))
 			return -ENOMEM;
+		/* Without it they go on as small entries: no harm done. */
+		if (unlikely(pt_promoted(from.table)))
+			(void)!pt_huge_prepare(&mm->pt, there);
 	}
 	return 0;
 }
@@ -148,7 +158,7 @@ static void move_entries(struct mm_struct *mm, uva_t old, uva_t new, u64 len,
 		next = chunk_end(&mm->pt, addr, there, end);
 		nr = (next - addr) >> PAGE_SHIFT;
 		if (pt_lookup(&mm->pt, there, &to))
-			move_chunk(from, to, nr, watch);
+			move_chunk(mm, from, to, there, nr, watch);
 		else if (!chunk_empty(from, nr))
 			mm_bug("mremap: no table at 0x%llx",
 			       (unsigned long long)there);
@@ -314,7 +324,15 @@ static s64 move_vma(struct mm_struct *mm, struct vm_area_struct *vma,
 	if (err)
 		return err;
 	vma = find_vma(mm, r->addr);
-	err = move_isolated(mm, vma, r);
+	/* What KSM keeps of its pages names the old place. */
+	err = 0;
+	if (vma->vm_flags & VM_MERGEABLE) {
+		vma_start_write(vma);
+		err = ksm_unmerge(vma, r->addr,
+				  min(r->addr + r->old_len, vma->vm_end));
+	}
+	if (!err)
+		err = move_isolated(mm, vma, r);
 	if (err) {
 		vma_rejoin(mm, r->addr, start, end);
 		return err;

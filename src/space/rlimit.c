@@ -80,6 +80,7 @@ void mm_limits_init(struct mm_struct *mm)
 
 void mm_limits_inherit(struct mm_struct *mm, const struct mm_struct *old)
 {
+	mm->flags |= READ_ONCE(old->flags) & MMF_DISABLE_THP;
 	mm->rlimit_as = old->rlimit_as;
 	mm->rlimit_data = old->rlimit_data;
 	mm->rlimit_stack = old->rlimit_stack;

@@ -37,6 +37,7 @@
 #include "phys/lru.h"
 #include "phys/mmzone.h"
 #include "phys/vmstat.h"
+#include "space/ksm.h"
 #include "space/space.h"
 
 /* ---- counting
@@ -113,6 +114,13 @@ void page_add_anon_rmap(struct page *page, struct vm_area_struct *vma,
 		count_anon_mapped(page, 1);
 }
 
+void page_add_ksm_rmap(struct page *page)
+{
+	mm_assert(PageLocked(page) && PageKsm(page));
+	if (page_mapcount_add(page, 1) == 1)
+		count_anon_mapped(page, 1);
+}
+
 static void count_file_mapped(struct page *page, long n)
 {
 	page_stat_add(page, NR_FILE_MAPPED, n);
@@ -123,6 +131,17 @@ void page_add_file_rmap(struct page *page)
 	mm_assert(PageLocked(page));
 	mm_verify(page_mapping(page) != NULL);
 	if (page_mapcount_add(page, 1) == 1)
+		count_file_mapped(page, 1);
+}
+
+void page_add_moved_rmap(struct page *page)
+{
+	mm_assert(PageLocked(page));
+	if (page_mapcount_add(page, 1) != 1)
+		return;
+	if (PageAnon(page))
+		count_anon_mapped(page, 1);
+	else
 		count_file_mapped(page, 1);
 }
 
@@ -190,8 +209,7 @@ bool page_linked(const struct page *page, const struct vm_area_struct *vma)
 	return false;
 }
 
-/* PAGE's anon_vma with a reference, or NULL if nobody maps the page. */
-static struct anon_vma *page_get_anon_vma(struct page *page)
+struct anon_vma *page_get_anon_vma(struct page *page)
 {
 	struct anon_vma *av = NULL;
 	u64 word;
@@ -215,14 +233,16 @@ static struct anon_vma *page_get_anon_vma(struct page *page)
  * ---------------------------------------------------------------------------
  */
 
-bool page_vma_slot(const struct page *page, struct vm_area_struct *vma,
-		   uva_t addr, struct pt_slot *slot)
+/* LOCK: pt_lock() or one of its kin. */
+static inline bool vma_slot(const struct page *page, struct vm_area_struct *vma,
+			    uva_t addr, struct pt_slot *slot,
+			    void (*lock)(const struct pt_slot *))
 {
 	pte_t e;
 
 	if (!pt_lookup(&vma->vm_mm->pt, addr, slot))
 		return false;
-	pt_lock(slot);
+	lock(slot);
 	e = pt_get(slot);
 	if (pte_present(e) && !pte_special(e) &&
 	    pte_pfn(e) == page_to_pfn(page)) {
@@ -231,6 +251,12 @@ bool page_vma_slot(const struct page *page, struct vm_area_struct *vma,
 	}
 	pt_unlock(slot);
 	return false;
+}
+
+bool page_vma_slot(const struct page *page, struct vm_area_struct *vma,
+		   uva_t addr, struct pt_slot *slot)
+{
+	return vma_slot(page, vma, addr, slot, pt_lock);
 }
 
 /* VMA holds page number PGOFF: visit it. False: the walk is over. */
@@ -282,8 +308,12 @@ static bool walk_file(struct page *page, struct rmap_walk_control *rwc)
 
 static bool walk_anon(struct page *page, struct rmap_walk_control *rwc)
 {
-	struct anon_vma *av = page_get_anon_vma(page);
+	struct anon_vma *av = rwc->anon_vma;
 
+	if (av)
+		anon_vma_get(av);
+	else
+		av = page_get_anon_vma(page);
 	if (!av)
 		return true;
 	if (!rwc->try_lock) {
@@ -300,16 +330,46 @@ static bool walk_anon(struct page *page, struct rmap_walk_control *rwc)
 	return true;
 }
 
-bool rmap_walk(struct page *page, struct rmap_walk_control *rwc)
+enum rmap_walked rmap_walk_at(struct page *page, struct anon_vma *av, u64 pgoff,
+			      struct rmap_walk_control *rwc)
+{
+	bool on;
+
+	if (!rwc->try_lock)
+		down_read(&av->root->rwsem);
+	else if (!down_read_trylock(&av->root->rwsem))
+		return RMAP_BUSY;
+	on = walk_window(page, av, pgoff, rwc);
+	up_read(&av->root->rwsem);
+	return on ? RMAP_ON : RMAP_OVER;
+}
+
+/*
+ * LOCKED: the page is. One that is not cannot be walked as a file's or KSM's;
+ * if it just became KSM's its word names no anon_vma, and nothing is visited.
+ */
+static bool walk_page(struct page *page, struct rmap_walk_control *rwc,
+		      bool locked)
 {
 	bool walked;
 
 	mm_assert(page_count(page) > 0);
 	rwc->visited = 0;
-	walked = PageFile(page) ? walk_file(page, rwc) : walk_anon(page, rwc);
+	if (PageFile(page))
+		walked = walk_file(page, rwc);
+	else if (locked && PageKsm(page))
+		walked = space_sys.ksm->rmap_walk(page, rwc);
+	else
+		walked = walk_anon(page, rwc);
 	count_vm_event(RMAP_WALKS);
 	count_vm_events(RMAP_WALK_VMAS, rwc->visited);
 	return walked;
+}
+
+bool rmap_walk(struct page *page, struct rmap_walk_control *rwc)
+{
+	mm_assert(PageLocked(page) || !PageKsm(page));
+	return walk_page(page, rwc, true);
 }
 
 /* ---- referenced?
@@ -317,6 +377,7 @@ bool rmap_walk(struct page *page, struct rmap_walk_control *rwc)
  */
 
 struct referenced_arg {
+	struct tlb_batch *batch;
 	int referenced;
 	u64 vm_flags;
 };
@@ -330,18 +391,18 @@ static bool referenced_one(struct page *page, struct vm_area_struct *vma,
 			   uva_t addr, void *arg)
 {
 	struct referenced_arg *ra = arg;
-	struct mm_struct *mm = vma->vm_mm;
 	struct pt_slot slot;
 	u64 vm_flags;
 	bool young;
 
-	if (!page_vma_slot(page, vma, addr, &slot))
+	if (!vma_slot(page, vma, addr, &slot, pt_lock_aged))
 		return true;
 	young = pte_young(pt_get(&slot));
-	if (young) {
+	if (young)
 		pt_clear_bits(&slot, X86_PTE_A);
-		port_tlb_flush(&mm->cpus, mm->asid, addr, addr + PAGE_SIZE);
-	}
+	/* Of a large entry the bit was taken, and flushed, as a whole. */
+	if (young && likely(!pt_promoted(slot.table)))
+		tlb_batch_add(ra->batch, vma->vm_mm, addr, false);
 	/* No mmap lock here: mprotect may be changing them. */
 	vm_flags = READ_ONCE(vma->vm_flags);
 	/* With the table locked, so that who unmaps or unlocks sees it. */
@@ -354,16 +415,17 @@ static bool referenced_one(struct page *page, struct vm_area_struct *vma,
 	return true;
 }
 
-int page_referenced(struct page *page, bool locked, u64 *vm_flags)
+int page_referenced_batch(struct page *page, bool locked, u64 *vm_flags,
+			  struct tlb_batch *b)
 {
-	struct referenced_arg ra = {0, 0};
+	struct referenced_arg ra = {.batch = b};
 	struct rmap_walk_control rwc = {
 		.arg = &ra,
 		.rmap_one = referenced_one,
 		.try_lock = true,
 	};
 
-	bool walked, lock = !locked && PageFile(page);
+	bool walked, lock = !locked && (PageFile(page) || PageKsm(page));
 
 	*vm_flags = 0;
 	if (!page_mapped(page))
@@ -371,13 +433,18 @@ int page_referenced(struct page *page, bool locked, u64 *vm_flags)
 	/* A contended lock says that the page's owner is busy: in use. */
 	if (lock && !trylock_page(page))
 		return 1;
-	walked = rmap_walk(page, &rwc);
+	walked = walk_page(page, &rwc, locked || lock);
 	if (lock)
 		unlock_page(page);
 	if (!walked)
 		return 1;
 	*vm_flags = ra.vm_flags;
 	return ra.referenced;
+}
+
+int page_referenced(struct page *page, bool locked, u64 *vm_flags)
+{
+	return page_referenced_batch(page, locked, vm_flags, NULL);
 }
 
 /* ---- unmapping
@@ -411,7 +478,7 @@ static bool discard_one(struct page *page, struct vm_area_struct *vma,
 
 /*
  * One mapping becomes a swap entry. The entry's count is raised first, so
- * that the slot cannot be freed under it.
+ * that the slot cannot be freed under it. ARG: the batch, or NULL.
  */
 static bool unmap_one(struct page *page, struct vm_area_struct *vma, uva_t addr,
 		      void *arg)
@@ -421,7 +488,6 @@ static bool unmap_one(struct page *page, struct vm_area_struct *vma, uva_t addr,
 	swp_entry_t entry;
 	pte_t old;
 
-	(void)arg;
 	if (!page_vma_slot(page, vma, addr, &slot))
 		return true;
 	if (READ_ONCE(vma->vm_flags) & VM_LOCKED) {
@@ -442,7 +508,7 @@ static bool unmap_one(struct page *page, struct vm_area_struct *vma, uva_t addr,
 	}
 	mm_note_swap(mm, swp_type(entry));
 	old = pt_xchg(&slot, (pte_t){0});
-	port_tlb_flush(&mm->cpus, mm->asid, addr, addr + PAGE_SIZE);
+	tlb_batch_add(arg, mm, addr, true);
 	if (pte_dirty(old))
 		SetPageDirty(page);
 	pt_set(&slot, pte_swp_keep(swp_entry_to_pte(entry), old));
@@ -455,7 +521,8 @@ static bool unmap_one(struct page *page, struct vm_area_struct *vma, uva_t addr,
 	return true;
 }
 
-/* One mapping of a file's page goes; the file has the contents. */
+/* One mapping of a file's page goes; the file has the contents. ARG: as in
+ * unmap_one(). */
 static bool unmap_file_one(struct page *page, struct vm_area_struct *vma,
 			   uva_t addr, void *arg)
 {
@@ -463,7 +530,6 @@ static bool unmap_file_one(struct page *page, struct vm_area_struct *vma,
 	struct pt_slot slot;
 	pte_t old;
 
-	(void)arg;
 	if (!page_vma_slot(page, vma, addr, &slot))
 		return true;
 	if (READ_ONCE(vma->vm_flags) & VM_LOCKED) {
@@ -472,7 +538,7 @@ static bool unmap_file_one(struct page *page, struct vm_area_struct *vma,
 		return false;
 	}
 	old = pt_xchg(&slot, (pte_t){0});
-	port_tlb_flush(&mm->cpus, mm->asid, addr, addr + PAGE_SIZE);
+	tlb_batch_add(arg, mm, addr, true);
 	/* The file's page comes back, and writes to it are watched still. */
 	if (pte_uffd_wp(old))
 		pt_set(&slot, make_pte_marker(PTE_MARKER_UFFD_WP));
@@ -491,9 +557,10 @@ static bool not_mapped(struct page *page)
 	return !page_mapped(page);
 }
 
-bool try_to_unmap(struct page *page)
+bool try_to_unmap_batch(struct page *page, struct tlb_batch *b)
 {
 	struct rmap_walk_control rwc = {
+		.arg = b,
 		.rmap_one = PageFile(page) ? unmap_file_one : unmap_one,
 		.done = not_mapped,
 	};
@@ -503,6 +570,11 @@ bool try_to_unmap(struct page *page)
 		  PageSwapCache(page) != !PageSwapBacked(page));
 	rmap_walk(page, &rwc);
 	return !page_mapped(page);
+}
+
+bool try_to_unmap(struct page *page)
+{
+	return try_to_unmap_batch(page, NULL);
 }
 
 /* ---- cleaning --------------------------------------------------------------

@@ -12,6 +12,7 @@
 #include "phys/mmzone.h"
 #include "phys/page.h"
 #include "space/space.h"
+#include "space/tlb_batch.h"
 
 /*
  * The set of VMAs in which a group of anonymous pages may be mapped. (R) the
@@ -99,9 +100,15 @@ void page_move_anon_rmap(struct page *page, struct vm_area_struct *vma);
  * an anon_vma; both tables locked. */
 void page_rehome_anon(struct page *page, struct vm_area_struct *vma,
 		      uva_t addr);
+/* page_add_moved_rmap: an entry more for PAGE, locked, of any kind, whose
+ * identity stands. */
+void page_add_moved_rmap(struct page *page);
 /* The same for a page of a file, locked; page_dup_rmap() and
  * page_remove_rmap() are for both. */
 void page_add_file_rmap(struct page *page);
+
+/* page_add_ksm_rmap: one more entry maps PAGE, locked, which KSM shares. */
+void page_add_ksm_rmap(struct page *page);
 
 static inline void page_dup_rmap(struct page *page)
 {
@@ -168,6 +175,9 @@ void mlock_page(struct page *page);
 void mlock_new_page(struct page *page);
 void munlock_page(struct page *page);
 void munlock_unmapped_page(struct page *page);
+/* munlock_moving_page: PAGE, locked, on no list, has lost all its entries for a
+ * while: they lock the frame that gets its contents. */
+void munlock_moving_page(struct page *page);
 
 /* One walk over all mappings of a page. */
 struct rmap_walk_control {
@@ -179,17 +189,34 @@ struct rmap_walk_control {
 	/* Skip this VMA. May be NULL. */
 	bool (*invalid_vma)(struct vm_area_struct *vma, void *arg);
 	bool try_lock; /* give up rather than wait for the tree's lock */
-	u32 visited;   /* out: VMAs looked at */
+	/* Of an anonymous page that no entry maps: its tree, which the caller
+	 * holds. NULL: the page is mapped. */
+	struct anon_vma *anon_vma;
+	u32 visited; /* out: VMAs looked at */
 };
 
 /* rmap_walk: false if the lock was not to be had (try_lock). May sleep. A page
- * that is not anonymous is locked. */
+ * of a file is locked, and one that KSM shares or could come to share. */
 bool rmap_walk(struct page *page, struct rmap_walk_control *rwc);
+
+/*
+ * rmap_walk_at: for who keeps the places of a PAGE itself (src/merge/): visit
+ * those mappings of AV, held, that have page number PGOFF. What was visited
+ * adds up in RWC->visited. RMAP_OVER: the walk is over; RMAP_BUSY: the lock was
+ * not to be had.
+ */
+enum rmap_walked { RMAP_ON, RMAP_OVER, RMAP_BUSY };
+enum rmap_walked rmap_walk_at(struct page *page, struct anon_vma *av, u64 pgoff,
+			      struct rmap_walk_control *rwc);
 
 /* page_referenced: how many mappings used the page since last asked (their
  * accessed bits are cleared); *VM_FLAGS gets the flags of their VMAs. LOCKED:
  * the caller holds the page lock. */
 int page_referenced(struct page *page, bool locked, u64 *vm_flags);
+/* page_referenced_batch: the same; CPUs forget the entries when B is flushed,
+ * and until then may not set accessed bits again. */
+int page_referenced_batch(struct page *page, bool locked, u64 *vm_flags,
+			  struct tlb_batch *b);
 
 /* page_mkclean: mapping_ops' (src/cache/filemap.h): all shared mappings of
  * PAGE, locked, of a file, become clean and read-only; how many were not. */
@@ -203,6 +230,36 @@ int page_mkclean(struct page *page);
  * it dirty. Page locked. True if none is left.
  */
 bool try_to_unmap(struct page *page) MM_MUST_CHECK;
+/* try_to_unmap_batch: the same, but CPUs forget the entries when B is flushed:
+ * until then PAGE stays locked, and is neither written to disk nor freed,
+ * whatever is returned. */
+bool try_to_unmap_batch(struct page *page, struct tlb_batch *b) MM_MUST_CHECK;
+
+/* page_get_anon_vma: the tree of PAGE, anonymous, with a reference, or NULL if
+ * nobody maps the page. */
+struct anon_vma *page_get_anon_vma(struct page *page);
+
+/*
+ * try_to_migrate: every entry of PAGE, locked, becomes a migration entry, and
+ * no CPU knows the old one. True if none maps it any more. May sleep.
+ * remove_migration_ptes: entries that name OLD, locked, map NEW, locked, which
+ * has its contents and its place, or is OLD itself. AV: OLD's tree, if it is
+ * anonymous and was mapped. May sleep.
+ * migration_entry_wait: SLOT holds E, a migration entry: wait until that may
+ * have changed. Mmap lock held, or a claim; the page is nobody's we hold.
+ * (migration_entry.c)
+ */
+bool try_to_migrate(struct page *page) MM_MUST_CHECK;
+void remove_migration_ptes(struct page *old, struct page *new,
+			   struct anon_vma *av);
+void migration_entry_wait(const struct pt_slot *slot, pte_t e);
+
+/* migrating_page: the page that E, a migration entry, names; the table is
+ * locked, so it is there. */
+static inline struct page *migrating_page(pte_t e)
+{
+	return pfn_to_page(migration_entry_pfn(pte_to_swp_entry(e)));
+}
 
 /* page_linked: would a walk from PAGE, anonymous, come to VMA? For checks;
  * VMA's links are held still. */

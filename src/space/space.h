@@ -119,10 +119,12 @@ struct mm_line {
 MM_STATIC_ASSERT(sizeof(struct mm_line) == MM_CACHELINE, "a line each");
 
 /* mm_struct.flags */
-#define MMF_OOM_SKIP   0x1UL /* nothing more to gain from killing it */
-#define MMF_OOM_VICTIM 0x2UL
-#define MMF_UNSTABLE   0x4UL /* the reaper took pages away: faults must fail */
-#define MMF_GONE       0x8UL /* exit_mmap() is over */
+#define MMF_OOM_SKIP	 0x1UL /* nothing more to gain from killing it */
+#define MMF_OOM_VICTIM	 0x2UL
+#define MMF_UNSTABLE	 0x4UL /* the reaper took pages away: faults must fail */
+#define MMF_GONE	 0x8UL	/* exit_mmap() is over */
+#define MMF_VM_MERGE_ANY 0x10UL /* PR_SET_MEMORY_MERGE: ksm.h */
+#define MMF_DISABLE_THP	 0x20UL /* prctl(PR_SET_THP_DISABLE) */
 
 /* (M) mmap_lock, (A) atomic, (C) constant, (S) space_sys.lock. */
 struct mm_struct {
@@ -133,12 +135,15 @@ struct mm_struct {
 	u64 mm_lock_seq;	  /* (M) raised when the lock goes */
 	u32 lines_used;		  /* (A) lines ever written */
 	u32 zaps;		  /* (A) between clearing and flush */
+	u32 unflushed;		  /* (A) batches of reclaim: tlb_batch.c */
 	struct list_head mmap;	  /* (M) VMAs in address order */
 	u32 map_count;		  /* (M) */
 	u32 mm_users;		  /* (A) tasks and other users */
 	u32 mm_count;		  /* (A) references to the structure */
 	u32 asid;		  /* (C) tag in the TLBs */
 	struct port_cpumask cpus; /* (A) CPUs that ever loaded it */
+	u64 thp_pass;		  /* khugepaged's, that has seen it */
+	uva_t thp_at;		  /* where khugepaged goes on */
 	u64 flags;		  /* (A) MMF_* */
 	struct mm_layout layout;  /* (C) */
 	uva_t brk, start_brk;	  /* (M) */
@@ -155,18 +160,59 @@ struct mm_struct {
 	struct mm_exec *exec;	      /* (A) set once; PR_SET_MM: prctl_mm.c */
 	spinlock_t anon_lock;	      /* linking a VMA's first anon_vma */
 	struct list_head mmlist;      /* (S) all address spaces */
+	u64 serial;		      /* (C) they are in this order there */
 	u32 swap_areas;		      /* (A) bit: may have entries of it */
 	struct list_head uffd_events; /* (M) to be told: userfaultfd.h */
 	struct epoch_head epoch;      /* for the deferred free */
 	wait_queue_head_t fault_wait; /* writers, for claims to go */
-	struct mm_line *lines;	      /* (C) MM_LINES of them, behind this */
+	/* Who is scanned for equal pages (src/merge/): written with the mmap
+	 * lock held; what was found, under the scan's mutex; (A). */
+	struct ksm_mm_slot *ksm_slot;
+	u64 ksm_rmap_items, ksm_merging_pages;
+	s64 ksm_zero_pages;
+	struct mm_line *lines; /* (C) MM_LINES of them, behind this */
 };
 
 /* Tunables at boot: vm.mmap_min_addr (bytes), vm.stack_guard_gap (pages). */
 #define SPACE_MMAP_MIN_ADDR   65536u
 #define SPACE_STACK_GUARD_GAP 256u
 
+/* /sys/kernel/mm/transparent_hugepage/enabled */
+enum thp_enabled { THP_NEVER, THP_MADVISE, THP_ALWAYS };
+
+/* Tunables of huge pages, by the names of their files; khugepaged's figures. */
+struct thp_state {
+	u32 enabled; /* enum thp_enabled */
+	u32 defrag;  /* enum thp_defrag */
+	u32 khugepaged_defrag;
+	u32 pages_to_scan;
+	u32 scan_sleep_millisecs, alloc_sleep_millisecs;
+	u32 max_ptes_none, max_ptes_swap, max_ptes_shared;
+	u64 pages_collapsed, full_scans; /* (A) */
+	u64 pass;			 /* khugepaged's, of all spaces */
+	bool ask;			 /* khugepaged is to look now */
+	struct port_thread *khugepaged;
+	wait_queue_head_t wait;
+};
+
+/* What this floor asks of move/; registered at boot. NULL: nothing moves. */
+struct page_list;
+struct mempolicy;
+struct space_move_ops {
+	/* PAGE, held by a reference that goes, leaves its frame, which is
+	 * poisoned: 0, or why it stays. May sleep; no page lock held. */
+	int (*soft_offline)(struct page *page);
+	/* PAGE is to be taken off its list: true, isolated with a reference of
+	 * its own. Does not sleep. */
+	bool (*isolate)(struct page *page);
+	/* LIST, of isolated pages, to nodes by POL (each page's place in it is
+	 * its index); those that stay go back. How many; or -ENOMEM, with some
+	 * back as well. The mmap lock may be held. May sleep. */
+	s64 (*by_policy)(struct page_list *list, struct mempolicy *pol);
+};
+
 struct space_state {
+	const struct space_move_ops *move_ops;
 	spinlock_t lock;		    /* tasks, mms, ids */
 	const struct paging_format *format; /* of this machine; constant */
 	struct mm_task *tasks;
@@ -176,7 +222,7 @@ struct space_state {
 	u32 next_asid;
 #define SPACE_NR_ASIDS 4096u		/* what 12-bit PCIDs allow */
 	u64 asids[SPACE_NR_ASIDS / 64]; /* taken; 0 is never given out */
-	u64 nr_mms;
+	u64 nr_mms, last_serial;
 	u64 swapoff_walks;     /* spaces that swapoff looked through */
 	s64 oom_victims;       /* (A) spaces of victims that are not gone */
 	u64 zero_pfn;	       /* the shared zero page */
@@ -196,6 +242,10 @@ struct space_state {
 	struct super_block uffd_sb;   /* what handles are inodes of */
 	struct list_head uffds;	      /* (lock) userfaultfd_ctx.list */
 	u32 unprivileged_userfaultfd; /* tunable: 0, 1 */
+	const struct ksm_ops *ksm;    /* ksm.h; NULL: nothing is merged */
+	s64 ksm_zero_pages;	      /* (A) entries of the zero page by it */
+	bool ksm_unmerging; /* (A) shared pages are not mapped again */
+	struct thp_state thp;
 };
 
 extern struct space_state space_sys;
@@ -606,6 +656,13 @@ void mm_oom_victim(struct mm_struct *mm);
  * it. NULL at the end. Spaces that are going are left out. May sleep.
  */
 struct mm_struct *next_space(struct mm_struct *prev);
+
+/*
+ * next_space_held: the same with a reference to the structure (mm_drop()) in
+ * place of a user: for who must not end a space. It may be going, or gone: its
+ * mappings are looked at under its mmap lock. Any context without space locks.
+ */
+struct mm_struct *next_space_held(struct mm_struct *prev);
 
 void mm_grab(struct mm_struct *mm);
 void mm_drop(struct mm_struct *mm);

@@ -98,8 +98,11 @@ static int unuse_try(struct vm_fault *vmf, swp_entry_t *lost)
 static int unuse_entry(struct vm_area_struct *vma, uva_t addr,
 		       const struct pt_slot *slot, pte_t e)
 {
-	struct vm_fault vmf = {
-		.vma = vma, .address = addr, .slot = *slot, .orig = e};
+	struct vm_fault vmf = {.vma = vma,
+			       .address = addr,
+			       .pgoff = linear_page_index(vma, addr),
+			       .slot = *slot,
+			       .orig = e};
 	swp_entry_t lost;
 	int err = unuse_try(&vmf, &lost);
 

@@ -233,7 +233,7 @@ static bool must_wait(const struct mm_struct *mm, uva_t address, vm_fault_t why)
 	pte_t e = {0};
 
 	if (pt_lookup(&mm->pt, address, &slot)) {
-		pt_lock(&slot);
+		pt_lock_read(&slot);
 		e = pt_get(&slot);
 		pt_unlock(&slot);
 	}

@@ -124,6 +124,9 @@ static int page_movable_alone(struct page *page)
 	/* Our own reference beside the entry's. */
 	if (page_mapcount(page) != 1)
 		return -EBUSY;
+	/* Shared by content, by whom so ever: it has no place of its own. */
+	if (PageKsm(page))
+		return -EBUSY;
 	if (PageSwapCache(page) && !try_to_free_swap(page))
 		return -EBUSY;
 	return 0;
@@ -230,7 +233,8 @@ static int move_entry(struct mover *m, const struct pt_slot *src,
 	} else if (pte_marker(e)) {
 		err = -EFAULT;
 	} else {
-		err = swap_slot_cached(pte_to_swp_entry(e))
+		/* On the move, or a frame that is lost: a fault tells. */
+		err = !pte_in_swap(e) || swap_slot_cached(pte_to_swp_entry(e))
 			      ? bring_in(m)
 			      : move_swap(m, src, dst, e);
 	}

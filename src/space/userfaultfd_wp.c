@@ -44,7 +44,7 @@ static void watch_entry(const struct pt_slot *slot, bool markers)
 			pt_set(slot, make_pte_marker(PTE_MARKER_UFFD_WP));
 	} else if (!pte_marker(e)) {
 		/* Poison is an answer already, the other kind is there. */
-		pt_set(slot, pte_swp_mkuffd_wp(e));
+		pt_set(slot, pte_swp_mkuffd_wp(pte_swp_wrprotect(e)));
 	}
 }
 

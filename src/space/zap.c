@@ -18,12 +18,18 @@
  * would hold what was copied, and the program find what was there before. So
  * while mm->zaps is not 0 who copies lets his own CPU forget the page, too
  * (ZAP-1, gup.c). Mappings that go under the mmap lock need none of that.
+ *
+ * An entry that is none, or one of swap, may be remembered by a CPU nonetheless
+ * while reclaim has not flushed what it cleared (TLB-3, tlb_batch.c): then all
+ * that was looked at is flushed, for the address is about to be something else.
  */
 #include <mmkit/page_alloc.h>
 
 #include "cache/filemap.h"
 #include "cache/swap.h"
+#include "pgtable/huge.h"
 #include "phys/lru.h"
+#include "space/ksm.h"
 #include "space/rmap.h"
 #include "space/space.h"
 
@@ -68,6 +74,7 @@ struct zap {
 	bool keep_marks; /* the mapping stays: writes are watched as before */
 	bool dirty;	 /* CPUs may know dirty entries: flush */
 	/* Of the table at hand, to be counted at its end. */
+	uva_t from, to;	   /* what was looked at */
 	uva_t first, last; /* CPUs may know entries there; last ~0: none */
 	s64 rss[NR_MM_COUNTERS];
 	struct rmap_batch unmapped;
@@ -95,6 +102,8 @@ static void zap_file_page(struct zap *z, struct page *page, pte_t e)
 /* Is E a private copy: a swapped one, or a page that is not the file's? */
 static bool entry_is_cow(pte_t e)
 {
+	if (pte_migrating(e))
+		return PageAnon(migrating_page(e));
 	return pte_present(e) && !pte_special(e)
 		       ? PageAnon(pfn_to_page(pte_pfn(e)))
 		       : true;
@@ -115,7 +124,9 @@ static inline pte_t zap_leaves(const struct zap *z, pte_t e)
 /* What the entries cleared so far were, to the counters and the gather. */
 static void zap_account(struct zap *z)
 {
-	if (z->last != ~0UL)
+	if (unlikely(READ_ONCE(z->vma->vm_mm->unflushed)))
+		tlb_gather_range(z->tlb, z->from, z->to);
+	else if (z->last != ~0UL)
 		tlb_gather_range(z->tlb, z->first, z->last + PAGE_SIZE);
 	rmap_batch_flush(&z->unmapped);
 	for (int c = 0; c < NR_MM_COUNTERS; c++) {
@@ -126,11 +137,15 @@ static void zap_account(struct zap *z)
 	}
 }
 
-/* E, a swap entry, is gone. */
-static void zap_swap(struct zap *z, pte_t e)
+/* E, which is neither none nor present, is gone. Table locked. */
+static void zap_absent(struct zap *z, pte_t e)
 {
-	z->rss[MM_SWAPENTS]++;
-	free_swap_and_cache(pte_to_swp_entry(e));
+	if (pte_in_swap(e)) {
+		z->rss[MM_SWAPENTS]++;
+		free_swap_and_cache(pte_to_swp_entry(e));
+	} else if (pte_migrating(e)) {
+		z->rss[mm_counter(migrating_page(e))]++;
+	}
 }
 
 /* E, which mapped a page, is gone. True: as zap_entry(). */
@@ -167,12 +182,15 @@ zap_entry(struct zap *z, struct pt_slot *slot, uva_t addr, enum zap_how how)
 	}
 	e = pt_xchg_as(slot, e, native);
 	if (unlikely(!pte_present(e))) {
-		if (pte_in_swap(e))
-			zap_swap(z, e);
+		zap_absent(z, e);
 		return false;
 	}
 	z->last = addr;
-	return !pte_special(e) && zap_page(z, e);
+	if (unlikely(pte_special(e))) {
+		ksm_zero_gone(z->vma->vm_mm, e);
+		return false;
+	}
+	return zap_page(z, e);
 }
 
 /* Entries from SLOT's, of ADDR, to END, until the gather is full.
@@ -219,8 +237,13 @@ static uva_t zap_table(struct zap *z, struct pt_slot *slot, uva_t addr,
 	mm_hiwater_update(mm);
 	z->first = addr;
 	z->last = ~0UL;
-	pt_lock(slot);
+	if (end - addr == HPAGE_PMD_SIZE && !z->spare_cows)
+		pt_lock_gone(slot);
+	else
+		pt_lock(slot);
 	addr = zap_slots(z, slot, addr, end);
+	z->from = start;
+	z->to = addr;
 	full = tlb_gather_full(z->tlb);
 	zap_account(z);
 	if (z->dirty)

@@ -245,6 +245,34 @@ static void test_realloc_grows(void **arg)
 	mt_free(p);
 }
 
+/* A block that grows by little gets room for more, the less the more blocks of
+ * its size there are: twice its size, or three eighths. */
+static void test_realloc_reserve(void **arg)
+{
+	enum { SIZE = 1000, MANY = 100 };
+	void *many[MANY], *p;
+	size_t old;
+
+	(void)arg;
+	p = mt_realloc(mt_malloc(SIZE), SIZE);
+	assert_non_null(p);
+	old = mt_usable_size(p);
+	p = mt_realloc(p, old + 1);
+	assert_in_range(mt_usable_size(p), 2 * old, 2 * old + old / 8);
+	mt_free(p);
+	for (int i = 0; i < MANY; i++)
+		assert_non_null(many[i] = mt_malloc(SIZE));
+	old = mt_usable_size(many[0]);
+	many[0] = mt_realloc(many[0], old + 1);
+	assert_in_range(mt_usable_size(many[0]), old + old / 8 * 3,
+			2 * old - 1);
+	/* What asks for more gets that. */
+	many[1] = mt_realloc(many[1], 3 * old);
+	assert_in_range(mt_usable_size(many[1]), 3 * old, 3 * old + old / 2);
+	for (int i = 0; i < MANY; i++)
+		mt_free(many[i]);
+}
+
 /* ---- threads
  * ------------------------------------------------------------------- */
 
@@ -793,6 +821,7 @@ int main(void)
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_errno_kept),
 		cmocka_unit_test(test_realloc_grows),
+		cmocka_unit_test(test_realloc_reserve),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_thread_ends),
 		cmocka_unit_test(test_magazines_grow),

@@ -2,7 +2,8 @@
 /*
  * Every request of the malloc library for memory fails in turn: frames, slabs,
  * its own tables, mappings. malloc() returns NULL with ENOMEM, contents stay,
- * nothing leaks, and afterwards all works. Also too little address space.
+ * nothing leaks, and afterwards all works. Also too little address space. One
+ * thread.
  */
 #include <setjmp.h>
 #include <stdarg.h>

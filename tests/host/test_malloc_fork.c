@@ -11,9 +11,12 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -314,6 +317,129 @@ static void late_hooks(void **arg)
 	mt_free(p);
 }
 
+/* ---- forks by threads that never allocated
+ * ----------------------------------------------- */
+
+/* Does the child of a fork allocate? It knows nothing of a boot, or all. */
+static bool forks_well(void)
+{
+	int status;
+	pid_t pid = mt_fork();
+
+	if (!pid) {
+		alarm(20);
+		if (mt_sys.state != 2 && (mt_sys.state || mt_base))
+			_exit(7);
+		one_more(NULL);
+		_exit(0);
+	}
+	return waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static bool slow_boot;
+
+/* Slow handlers of fork's: others boot meanwhile. */
+static void dawdle(void)
+{
+	usleep(slow_boot ? 2000 : 0);
+}
+
+#ifndef __SANITIZE_ADDRESS__
+/* The C library's: the boot does this when it has RAM. */
+int madvise(void *p, size_t len, int advice)
+{
+	if (slow_boot && advice == MADV_NOHUGEPAGE)
+		usleep(10000);
+	return (int)syscall(SYS_madvise, p, len, advice);
+}
+#endif
+
+/* *ARG: not before a boot has begun. Returns NULL: all children were well. */
+static void *fork_on(void *arg)
+{
+	bool last = false;
+
+	while (*(bool *)arg &&
+	       !__atomic_load_n(&mt_sys.state, __ATOMIC_SEQ_CST))
+		sched_yield();
+	for (int i = 0; !last && i < 1000; i++) {
+		last = __atomic_load_n(&stop, __ATOMIC_RELAXED);
+		if (!forks_well())
+			return &stop;
+	}
+	return NULL;
+}
+
+/* One thread boots the library, two others fork: the boot is first, or not. */
+static int fork_in_boot(bool boot_first)
+{
+	pthread_t t[2];
+	void *bad = NULL, *ret;
+	bool up;
+
+	stop = 0;
+	slow_boot = true;
+	pthread_atfork(dawdle, NULL, NULL);
+	for (int i = 0; i < 2; i++) {
+		if (pthread_create(&t[i], NULL, fork_on, &boot_first))
+			return 1;
+	}
+	while (!boot_first &&
+	       !__atomic_load_n(&mt_sys.at_gate, __ATOMIC_SEQ_CST))
+		sched_yield();
+	up = mt_malloc(100) != NULL;
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	for (int i = 0; i < 2; i++) {
+		pthread_join(t[i], &ret);
+		bad = ret ? ret : bad;
+	}
+	return !up ? 2 : bad ? 3 : mt_sys.at_gate ? 4 : 0;
+}
+
+/* Each in a process of its own: the library boots only once. */
+static void boots(void **arg)
+{
+	(void)arg;
+	assert_int_equal(mt_sys.state, 0);
+	for (int i = 0; i < (TSAN ? 2 : 6); i++) {
+		pid_t pid = fork();
+
+		if (!pid)
+			_exit(fork_in_boot(i % 2));
+		assert_int_equal(status_of(pid), 0);
+	}
+}
+
+static void *fork_some(void *arg)
+{
+	void *bad = NULL;
+
+	(void)arg;
+	for (int i = 0; i < (SANITIZED ? 5 : 20) && !bad; i++)
+		bad = forks_well() ? NULL : &stop;
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	return bad;
+}
+
+/* The only thread that allocates does so while another one forks. */
+static void newcomer(void **arg)
+{
+	pthread_t t;
+	void *bad;
+
+	(void)arg;
+	stop = 0;
+	mt_free(mt_malloc(100));
+	assert_int_equal(mt_sys.nr_threads, 1);
+	assert_int_equal(pthread_create(&t, NULL, fork_some, NULL), 0);
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+		mt_free(mt_malloc(40000));
+		mt_free(mt_malloc(140000));
+	}
+	pthread_join(t, &bad);
+	assert_null(bad);
+}
+
 /* A process of its own, whose library is not up yet. */
 static int run_alone(const char *what, const char *options)
 {
@@ -334,6 +460,18 @@ static void test_late_hooks(void **arg)
 	assert_int_equal(run_alone("late", ""), 0);
 }
 
+static void test_boots(void **arg)
+{
+	(void)arg;
+	assert_int_equal(run_alone("boots", ""), 0);
+}
+
+static void test_newcomer(void **arg)
+{
+	(void)arg;
+	assert_int_equal(run_alone("newcomer", ""), 0);
+}
+
 /* The modes are chosen at boot: again, in a process of its own. */
 static void test_modes(void **arg)
 {
@@ -350,6 +488,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_nothing_lost),
 		cmocka_unit_test(test_threads_go_on),
 		cmocka_unit_test(test_late_hooks),
+		cmocka_unit_test(test_boots),
+		cmocka_unit_test(test_newcomer),
 		cmocka_unit_test(test_modes),
 	};
 	const struct CMUnitTest mode[] = {
@@ -359,11 +499,21 @@ int main(int argc, char **argv)
 	const struct CMUnitTest late[] = {
 		cmocka_unit_test(late_hooks),
 	};
+	const struct CMUnitTest first[] = {
+		cmocka_unit_test(boots),
+	};
+	const struct CMUnitTest other[] = {
+		cmocka_unit_test(newcomer),
+	};
 
 	fprintf(stderr, "test_malloc_fork: SEED=%llu\n",
 		(unsigned long long)test_env("SEED", 1));
 	if (argc > 1 && !strcmp(argv[1], "late"))
 		return cmocka_run_group_tests(late, NULL, NULL);
+	if (argc > 1 && !strcmp(argv[1], "boots"))
+		return cmocka_run_group_tests(first, NULL, NULL);
+	if (argc > 1 && !strcmp(argv[1], "newcomer"))
+		return cmocka_run_group_tests(other, NULL, NULL);
 	if (argc > 1)
 		return cmocka_run_group_tests(mode, NULL, NULL);
 	return cmocka_run_group_tests(all, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Packs: objects of 1152 to 7680 bytes of all classes against a model, what is
- * refused, how densely they lie, and what is given back.
+ * refused, how densely they lie, and what is given back. One thread.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,8 @@
 /*
  * The firmware's tables as port/metal reads them: whole ones, each way to be
  * damaged with its message, and random damage, which may be accepted but must
- * not lead a read out of the table (the buffers end where the tables do).
+ * not lead a read out of the table (the buffers end where the tables do). One
+ * thread.
  */
 #include <setjmp.h>
 #include <stdarg.h>

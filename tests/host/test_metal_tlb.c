@@ -141,11 +141,13 @@ void metal_master_ready(u64 root_pfn)
 #define port_tlb_flush		   metal_tlb_flush
 #define port_tlb_flush_kernel	   metal_tlb_flush_kernel
 #define port_tlb_flush_kernel_self metal_tlb_flush_kernel_self
+#define port_tlb_counts(out)	   metal_tlb_counts(out)
 #define port_load_root		   metal_load_root
 #define port_load_kernel_root	   metal_load_kernel_root
 
 void metal_tlb_flush(const struct port_cpumask *set, u32 asid, uva_t start,
 		     uva_t end);
+void metal_tlb_counts(struct port_tlb_counts *out);
 void metal_tlb_flush_kernel(kva_t start, kva_t end);
 void metal_tlb_flush_kernel_self(kva_t start, kva_t end);
 void metal_load_root(u64 root_pfn, u32 asid);
@@ -300,6 +302,7 @@ static void race(bool with_tags)
 	tlb_stats(&s);
 	/* About a fifth of the CPUs has the ASID of a change loaded. */
 	assert_true(s.asked > 0 && s.skipped > s.asked);
+	assert_true(s.remote > 0 && s.remote <= s.asked && s.all && s.one);
 	assert_int_equal(host_shutdown(), 0);
 }
 

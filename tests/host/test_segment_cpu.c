@@ -4,7 +4,7 @@
  * descriptors into this process's LDT, 32-bit code in compatibility mode loads
  * them and refers through them, and what happens (exception, error code,
  * linear address, value) must be what the model says. Rows are skipped, with
- * the reason, where the kernel has no LDT or runs no 32-bit code.
+ * the reason, where the kernel has no LDT or runs no 32-bit code. One thread.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -5,7 +5,8 @@
  * does, the model must have said: exception and error code, or registers,
  * hidden parts, linear address, accessed bits and what was pushed.
  *
- * Rows are skipped, with the reason, where /dev/kvm is missing or refuses.
+ * Rows are skipped, with the reason, where /dev/kvm is missing or refuses. One
+ * thread.
  */
 #include <setjmp.h>
 #include <stdarg.h>

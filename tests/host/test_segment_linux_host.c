@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * modify_ldt of the kernel that runs this against ours: the same errors, and
- * the same bytes in the LDT.
+ * the same bytes in the LDT. One thread.
  */
 #include <setjmp.h>
 #include <stdarg.h>

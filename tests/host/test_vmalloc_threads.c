@@ -167,7 +167,7 @@ static int body(void *arg)
 
 static void test_threads(void **state)
 {
-	struct host_config cfg = {.cpus = THREADS + 4,
+	struct host_config cfg = {.cpus = THREADS + 8,
 				  .ram_max = 1UL << 30,
 				  .shared_ram = true,
 				  .quiet = true};

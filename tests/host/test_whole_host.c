@@ -33,6 +33,13 @@
 #include "phys/vmstat.h"
 #include "space/space.h"
 
+/* The thread sanitizer takes ten times as long for each. */
+#ifdef __SANITIZE_THREAD__
+#define ROUNDS 2
+#else
+#define ROUNDS 3
+#endif
+
 static pthread_mutex_t wl_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 #define WL_CHECK(c)		CHECK(c)
@@ -161,7 +168,8 @@ static int groups_body(void)
 /* In control groups with limits, between which they move. */
 static void in_groups(void **state)
 {
-	u64 seed = test_env("SEED", 1), n = test_iters(getenv("SOAK") ? 50 : 3);
+	u64 seed = test_env("SEED", 1),
+	    n = test_iters(getenv("SOAK") ? 50 : ROUNDS);
 
 	(void)state;
 	for (u64 i = 0; i < n; i++) {
@@ -174,7 +182,8 @@ static void in_groups(void **state)
 
 static void processes(void **state)
 {
-	u64 seed = test_env("SEED", 1), n = test_iters(getenv("SOAK") ? 50 : 3);
+	u64 seed = test_env("SEED", 1),
+	    n = test_iters(getenv("SOAK") ? 50 : ROUNDS);
 
 	(void)state;
 	for (u64 i = 0; i < n; i++) {
@@ -207,7 +216,8 @@ static int sharers_body(void)
 
 static void sharers(void **state)
 {
-	u64 seed = test_env("SEED", 1), n = test_iters(getenv("SOAK") ? 50 : 3);
+	u64 seed = test_env("SEED", 1),
+	    n = test_iters(getenv("SOAK") ? 50 : ROUNDS);
 
 	(void)state;
 	for (u64 i = 0; i < n; i++) {
@@ -260,7 +270,8 @@ static int swapoff_body(void)
 
 static void swapoff_under_them(void **state)
 {
-	u64 seed = test_env("SEED", 1), n = test_iters(getenv("SOAK") ? 50 : 3);
+	u64 seed = test_env("SEED", 1),
+	    n = test_iters(getenv("SOAK") ? 50 : ROUNDS);
 
 	(void)state;
 	for (u64 i = 0; i < n; i++) {

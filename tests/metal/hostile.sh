@@ -15,7 +15,7 @@ has "all of them were tried" '^ok a device as interpreter: '
 
 # A number that is printed repeats the run: SEED=... FUZZ_SECONDS=...
 seed=${SEED:-$(date +%s)}
-secs=${FUZZ_SECONDS:-8}
+secs=${FUZZ_SECONDS:-5}
 [ -z "${LONG:-}" ] || secs=${FUZZ_SECONDS:-60}
 echo "SEED $seed"
 cpus=4

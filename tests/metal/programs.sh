@@ -176,7 +176,7 @@ if [ -n "${LONG:-}" ]; then
 	only redis && redis "$(mem 64M 192M)"
 else
 	only sqlite && sqlite 5000 "$(mem 64M 192M)"
-	only python && python "$(mem 96 160)" "$(mem 48M 160M)" 256M
+	only python && python "$(mem 56 160)" "$(mem 32M 160M)" 256M
 	only sort && sorting 8 "$(mem 64M 192M)" 64M
 fi
 finish

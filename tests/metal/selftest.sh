@@ -14,10 +14,10 @@ if [ -n "${LONG:-}" ]; then
 	done
 	exit $bad
 fi
-ITERS=300 tests/metal/run_selftest $image 2 test_slab_threads \
+ITERS=200 tests/metal/run_selftest $image 2 test_slab_threads \
 	test_vmalloc_threads test_filemap_threads test_file_map_threads \
 	test_shmem_threads
 ITERS=6 tests/metal/run_selftest $image 4 test_faults_host \
 	test_userfaultfd_threads
-ITERS=3 tests/metal/run_selftest $image 4 test_whole_host
+ITERS=2 tests/metal/run_selftest $image 4 test_whole_host
 ITERS=20 tests/metal/run_selftest $image 1 test_base_containers

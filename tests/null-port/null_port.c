@@ -246,6 +246,12 @@ void port_tlb_flush_kernel_self(kva_t start, kva_t end)
 	never();
 }
 
+void port_tlb_counts(struct port_tlb_counts *out)
+{
+	(void)out;
+	never();
+}
+
 void port_bio_submit(struct port_bio *bio)
 {
 	(void)bio;

@@ -96,6 +96,12 @@ static int good_orders(void *arg)
 	CHECK(spin_trylock(&a));
 	spin_unlock(&b);
 	spin_unlock(&a);
+	/* Nor does it wait for a writer that queued behind its own reader. */
+	down_read(&rw);
+	CHECK(down_read_trylock(&rw));
+	up_read(&rw);
+	CHECK(lockdep_held(&rw));
+	up_read(&rw);
 	/* Two of one class, said so. */
 	spin_lock(&a);
 	spin_lock_nested(&a2, 1);

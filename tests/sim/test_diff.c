@@ -114,17 +114,17 @@ static int some_sequences(void *arg)
 	return 0;
 }
 
-/* About twenty seconds in each variant, a minute of `make test`; no variant
+/* Ten seconds in each variant, half a minute of `make test`; no variant
  * repeats another's sequences. */
 #if defined(__SANITIZE_ADDRESS__)
 #define FIRST_SEED 2000001
-#define SHARE	   3500
+#define SHARE	   1800
 #elif MM_DEBUG
 #define FIRST_SEED 1000001
-#define SHARE	   5500
+#define SHARE	   3600
 #else
 #define FIRST_SEED 1
-#define SHARE	   6000
+#define SHARE	   3000
 #endif
 
 static void random_sequences(void **state)

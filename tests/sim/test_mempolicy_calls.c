@@ -445,38 +445,50 @@ static void status_and_moves(struct mm_struct *mm, uva_t p, uva_t area)
 {
 	const uva_t at[6] = {p, p + P(1) + 9, p + P(2), p + P(3), p + P(4), 0};
 	static const s32 where[6] = {0, 0, 1, -EFAULT, -ENOENT, -EFAULT};
-	static const s32 busy[6] = {0,	     -EBUSY,  -EBUSY,
-				    -EFAULT, -ENOENT, -EFAULT};
+	static const s32 moved[6] = {0, 1, 0, -EFAULT, -ENOENT, -EFAULT};
 	static const s32 shared[6] = {0,       -EACCES, -EACCES,
 				      -EFAULT, -ENOENT, -EFAULT};
-	static const s32 to[6] = {0, 1, 0, 1, 1, 1};
+	static const s32 to[6] = {0, 1, 0, 1, 1, 1}, back[6] = {0, 0, 1};
 	s32 bad[6] = {0, 1, 0, 2, 1, 1}, st[6];
 	struct mm_move_pages kthread = {NULL, mm, 0, 0, 0, 0, 0};
+	u64 good = sum_vm_event(PGMIGRATE_SUCCESS);
 	struct mm_struct *child = NULL;
+	struct page *held;
 
 	put_words(mm, area, at, sizeof(at));
 	status_of(mm, area, NULL, MPOL_MF_MOVE, 0, st);
 	check_status(st, where);
-	status_of(mm, area, to, MPOL_MF_MOVE, 2, st);
-	check_status(st, busy);
-	/* Nothing moved, and nothing is pretended. */
-	status_of(mm, area, NULL, 0, 0, st);
-	check_status(st, where);
-	CHECK_EQ(mm_fork(mm, &child), 0);
+	/* One that is held stays, and is told of; the other moves. */
+	held = page_at(mm, p + P(1));
+	get_page(held);
+	status_of(mm, area, to, MPOL_MF_MOVE, 1, st);
+	CHECK_EQ(st[1], -EBUSY);
+	CHECK_EQ(st[2], 0);
+	put_page(held);
 	status_of(mm, area, to, MPOL_MF_MOVE, 0, st);
+	check_status(st, moved);
+	CHECK_EQ(sum_vm_event(PGMIGRATE_SUCCESS), good + 2);
+	status_of(mm, area, NULL, 0, 0, st);
+	check_status(st, moved);
+	CHECK_EQ(tm_load(p + P(1)), 1);
+	CHECK_EQ(mm_fork(mm, &child), 0);
+	status_of(mm, area, back, MPOL_MF_MOVE, 0, st);
 	check_status(st, shared);
 	port_current()->caps = MM_CAP_SYS_NICE;
-	status_of(mm, area, to, MPOL_MF_MOVE_ALL, 2, st);
-	check_status(st, busy);
+	status_of(mm, area, back, MPOL_MF_MOVE_ALL, 0, st);
+	check_status(st, where);
+	CHECK_EQ(nid_at(child, p + P(2)), 1);
 	port_current()->caps = 0;
 	mm_put(child);
-	/* No such node: what stands before it was told. */
+	/* No such node: what stands before it was done and told. */
 	memset(st, 0x55, sizeof(st));
 	put_words(mm, area + 1024, st, sizeof(st));
 	status_of(mm, area, bad, MPOL_MF_MOVE, -ENODEV, st);
-	CHECK_EQ(st[1], -EBUSY);
-	CHECK_EQ(st[2], -EBUSY);
+	CHECK_EQ(st[1], 1);
+	CHECK_EQ(st[2], 0);
 	CHECK_EQ(st[3], 0x55555555);
+	status_of(mm, area, back, MPOL_MF_MOVE, 0, st);
+	check_status(st, where);
 	CHECK_EQ(kernel_move_pages(&kthread), -EINVAL);
 }
 
@@ -490,6 +502,7 @@ static s64 migrate(struct mm_struct *mm, uva_t area, u64 from, u64 to)
 static void strict_and_move(struct mm_struct *mm, uva_t p)
 {
 	const u32 s = MPOL_MF_STRICT, m = MPOL_MF_MOVE;
+	struct page *held;
 
 	/* Told before anything changes. */
 	REFUSED(mm, do_mbind(mm, p, P(3), MPOL_BIND, 1, s), -EIO);
@@ -498,22 +511,34 @@ static void strict_and_move(struct mm_struct *mm, uva_t p)
 	CHECK_EQ(do_mbind(mm, p, P(3), MPOL_INTERLEAVE, 3, s), 0);
 	CHECK_EQ(do_mbind(mm, p + P(3), P(2), MPOL_BIND, 2, s), 0);
 	CHECK_EQ(do_mbind(mm, p, P(2), MPOL_BIND, 1, s), 0);
-	/* Asked to move: the policy is set, the pages are where they were. */
+	/* Asked to move: they do. */
 	CHECK_EQ(do_mbind(mm, p, P(3), MPOL_BIND, 2, m), 0);
-	CHECK_EQ(nid_at(mm, p), 0);
-	CHECK_EQ(do_mbind(mm, p, P(3), MPOL_BIND, 1, s | m), -EIO);
-	CHECK_EQ(mpol_nodes(vma_at(mm, p)->vm_policy), 1);
+	CHECK_EQ(nid_at(mm, p), 1);
 	CHECK_EQ(nid_at(mm, p + P(2)), 1);
-	CHECK_EQ(do_mbind(mm, p, P(2), MPOL_LOCAL, 0, s | m), 0);
-	CHECK_EQ(do_mbind(mm, p, P(3), MPOL_LOCAL, 0, s | m), -EIO);
+	CHECK_EQ(do_mbind(mm, p, P(3), MPOL_BIND, 1, s | m), 0);
+	CHECK_EQ(mpol_nodes(vma_at(mm, p)->vm_policy), 1);
+	CHECK_EQ(nid_at(mm, p + P(2)), 0);
+	/* Not what somebody holds: without STRICT nobody is told. */
+	held = page_at(mm, p + P(1));
+	get_page(held);
+	CHECK_EQ(do_mbind(mm, p, P(3), MPOL_BIND, 2, s | m), -EIO);
+	CHECK_EQ(nid_at(mm, p), 1);
+	CHECK_EQ(nid_at(mm, p + P(1)), 0);
+	CHECK_EQ(do_mbind(mm, p, P(3), MPOL_BIND, 2, m), 0);
+	put_page(held);
+	CHECK_EQ(do_mbind(mm, p, P(3), MPOL_LOCAL, 0, s | m), 0);
+	CHECK_EQ(nid_at(mm, p), 0);
 	CHECK_EQ(do_mbind(mm, p, P(3), MPOL_DEFAULT, 0, s | m), 0);
+	/* In turn, by the page's number. */
+	CHECK_EQ(do_mbind(mm, p, P(3), MPOL_INTERLEAVE, 3, m), 0);
+	CHECK_EQ(do_mbind(mm, p, P(3), MPOL_DEFAULT, 0, 0), 0);
 	REFUSED(mm, do_mbind(mm, p, P(3), MPOL_BIND, 1, MPOL_MF_MOVE_ALL),
 		-EPERM);
 }
 
 static int elsewhere_body(void *arg)
 {
-	struct mm_struct *mm = tm_mm();
+	struct mm_struct *mm = tm_mm(), *child = NULL;
 	uva_t p = tm_map(mm, 8), area = tm_map(mm, 2) + P(1);
 
 	(void)arg;
@@ -527,23 +552,34 @@ static int elsewhere_body(void *arg)
 	CHECK_EQ(tm_load(p + P(3)), 0);
 	status_and_moves(mm, p, area);
 	/* Two of P's pages and AREA's on node 0, one on node 1. */
-	CHECK_EQ(migrate(mm, area, 1, 2), 3);
-	CHECK_EQ(migrate(mm, area, 2, 1), 1);
-	CHECK_EQ(migrate(mm, area, 3, 1), 1);
 	CHECK_EQ(migrate(mm, area, 3, 3), 0);
-	CHECK_EQ(migrate(mm, area, 3, 2), 3);
+	CHECK_EQ(nid_at(mm, p), 0);
+	CHECK_EQ(migrate(mm, area, 1, 2), 0);
+	CHECK_EQ(nid_at(mm, p), 1);
+	CHECK_EQ(migrate(mm, area, 2, 1), 0);
+	CHECK_EQ(nid_at(mm, p), 0);
+	CHECK_EQ(nid_at(mm, p + P(2)), 0);
 	CHECK_EQ(migrate(mm, area, 0, 2), 0);
+	CHECK_EQ(nid_at(mm, p), 0);
 	CHECK_EQ(migrate(mm, area, 1, 6), -EPERM);
+	/* Others' pages stay, unless one may move them. */
+	CHECK_EQ(mm_fork(mm, &child), 0);
+	CHECK_EQ(migrate(mm, area, 1, 2), 3);
 	port_current()->caps = MM_CAP_SYS_NICE;
-	CHECK_EQ(migrate(mm, area, 1, 6), 3);
+	CHECK_EQ(migrate(mm, area, 1, 6), 0);
+	CHECK_EQ(nid_at(child, p), 1);
+	mm_put(child);
+	CHECK_EQ(migrate(mm, area, 2, 1), 0);
 	CHECK_EQ(migrate(mm, area, 1, 4), -EINVAL);
 	port_current()->caps = 0;
+	CHECK_EQ(do_mbind(mm, p + P(2), P(1), MPOL_BIND, 2, MPOL_MF_MOVE), 0);
+	CHECK_EQ(do_mbind(mm, p, P(8), MPOL_DEFAULT, 0, 0), 0);
 	CHECK_EQ(kernel_migrate_pages(NULL, mm, 64, area + 2056, area + 2048),
 		 -EINVAL);
 	strict_and_move(mm, p);
 	/* Told where it is: by address, which reads. */
 	CHECK_EQ(kernel_get_mempolicy(mm, area, 0, 0, p + P(2), 3), 0);
-	CHECK_EQ((s32)tm_load(area), 1);
+	CHECK_EQ((s32)tm_load(area), nid_at(mm, p + P(2)));
 	CHECK_EQ(kernel_get_mempolicy(mm, area, area + 8, 1, p, 0), -EINVAL);
 	mm_check(mm);
 	tm_use(NULL);
@@ -656,6 +692,8 @@ static struct mp random_policy(void)
 	return p;
 }
 
+static int model_node(u32 i);
+
 static bool misplaced(u32 from, u32 to, nodemask_t nodes)
 {
 	for (u32 i = from; i < to; i++)
@@ -696,6 +734,10 @@ static int mbind_expect(u32 from, u32 to, struct mp p, u32 flags)
 			m.page[i].p = p;
 	if (p.mode == MPOL_LOCAL)
 		p.nodes = 1;
+	for (u32 i = from; i < to; i++)
+		if ((flags & MPOL_MF_MOVE) && p.mode != MPOL_DEFAULT &&
+		    misplaced(i, i + 1, p.nodes))
+			m.page[i].nid = model_node(i);
 	return strict && misplaced(from, to, p.nodes) ? -EIO : 0;
 }
 

@@ -435,10 +435,109 @@ static int demand_body(void *arg)
 	return 0;
 }
 
+/* Does the running CPU find a frame at P, which is CPU 0's, by its TLB? */
+static bool seen(const void *p)
+{
+	u32 error = 0;
+
+	return sim_kernel(vmalloc_kva(p), SIM_READ, &error) != NULL;
+}
+
+enum { NR_PAGES = 3 * PCPU_PAGES };
+static u32 *page_of[NR_PAGES]; /* one object each */
+
+static bool stays(u32 i)
+{
+	return i % PCPU_PAGES == 3;
+}
+
+/* Objects that are pages; one in each chunk stays, so no chunk is empty. */
+static void fill_pages(void)
+{
+	for (u32 i = 0; i < NR_PAGES; i++) {
+		CHECK((page_of[i] = __alloc_percpu(PAGE_SIZE, PAGE_SIZE)));
+		for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
+			*per_cpu_ptr(page_of[i], cpu) = i << 8 | (u32)cpu;
+		CHECK(seen(page_of[i]));
+	}
+	for (u32 i = 0; i < NR_PAGES; i++) {
+		if (!stays(i))
+			free_percpu(page_of[i]);
+	}
+}
+
+/* Only what stays has frames, but for the page that MORE is in. */
+static void look_at_pages(const u32 *more)
+{
+	for (u32 i = 0; i < NR_PAGES; i++) {
+		bool used = stays(i) ||
+			    PAGE_ALIGN_DOWN((u64)more) == (u64)page_of[i];
+
+		CHECK_EQ(seen(page_of[i]), used);
+		for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
+			u32 *p = per_cpu_ptr(page_of[i], cpu);
+
+			CHECK_EQ(vmalloc_to_page(p) != NULL, used);
+			if (stays(i))
+				CHECK_EQ(*p, i << 8 | (u32)cpu);
+		}
+	}
+}
+
+/* Those that went get frames again, which are zeroed. */
+static void refill_pages(void)
+{
+	for (u32 i = 0; i < NR_PAGES; i++) {
+		if (stays(i))
+			continue;
+		CHECK((page_of[i] = __alloc_percpu(PAGE_SIZE, PAGE_SIZE)));
+		for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
+			CHECK_EQ(*per_cpu_ptr(page_of[i], cpu), 0);
+	}
+	pcpu_check();
+}
+
+/* Of a chunk in use pages without objects are given back: when there are many,
+ * or asked for. What is left keeps its bytes. */
+static int pages_body(void *arg)
+{
+	u64 cpus = (u64)port_nr_cpus(), frames, before;
+	u32 *more;
+
+	(void)arg;
+	fill_pages();
+	frames = pcpu_nr_pages();
+	CHECK(state()->nr_empty > PCPU_EMPTY_MOST);
+	drain_all_pages();
+	before = nr_free_pages();
+	more = __alloc_percpu(64, 4);
+	CHECK_EQ(state()->nr_empty, PCPU_EMPTY_HIGH);
+	CHECK_EQ(pcpu_nr_pages(), (3 + 1 + PCPU_EMPTY_HIGH) * cpus);
+	drain_all_pages();
+	CHECK_EQ(nr_free_pages() - before, frames - pcpu_nr_pages());
+	pcpu_check();
+	CHECK_EQ(percpu_reclaim(), PCPU_EMPTY_HIGH * cpus);
+	CHECK_EQ(state()->nr_empty, 0);
+	CHECK_EQ(pcpu_nr_pages(), (3 + 1) * cpus);
+	/* Nobody who may not sleep gets a page that has no frames any more. */
+	CHECK(!__alloc_percpu_gfp(PAGE_SIZE, PAGE_SIZE,
+				  GFP_NOWAIT | __GFP_NOWARN));
+	look_at_pages(more);
+	refill_pages();
+	for (u32 i = 0; i < NR_PAGES; i++)
+		free_percpu(page_of[i]);
+	free_percpu(more);
+	settle();
+	return 0;
+}
+
 static void test_reclaim(void **st)
 {
 	(void)st;
 	both(reclaim_body, 2, NULL);
+	for (int cpus = 2; cpus <= 20; cpus += 18)
+		TM_RUN(pages_body, .mem = 32UL << 20, .cpus = cpus,
+		       .seed = seed, .shared_ram = true);
 	TM_RUN(demand_body, .mem = 32UL << 20, .cpus = 2, .nodes = 2,
 	       .seed = seed, .shared_ram = true);
 }

@@ -167,10 +167,11 @@ static void test_freed_across(void **state)
 	free = free_frames();
 	block = alloc_pages(GFP_HIGHUSER_MOVABLE | __GFP_COMP, MAX_ORDER - 1);
 	pfn = page_to_pfn(block);
-	set_page_mapping_word(block, PAGE_MAPPING_MOVABLE);
+	SetPageLRU(block); /* it could be moved */
 	assert_int_equal(start_isolate_page_range(pfn + nr, pfn + 2 * nr,
 						  MIGRATE_MOVABLE, 0),
 			 0);
+	ClearPageLRU(block);
 	__free_pages(block, MAX_ORDER - 1);
 	assert_int_equal(free_frames(), free - nr);
 	assert_int_equal(test_pages_isolated(pfn + nr, pfn + 2 * nr, 0), 0);

@@ -12,7 +12,7 @@
 
 #define NR_PAGES 400u
 
-enum { CLOCK, SIEVE, S3FIFO, ARC, NR_MODELS };
+enum { CLOCK, SIEVE, S3FIFO, ARC, S3LOOP, NR_MODELS };
 enum { A, B, NEWBORN, VICTIM, NQ };
 
 struct mpage {
@@ -32,6 +32,8 @@ struct model {
 	u32 queue[NR_PAGES], nr_queue, hand;
 	u64 small_evicted;	      /* s3fifo */
 	u64 p, ghosts[2], evicted[2]; /* arc */
+	/* s3loop: looks at B and evictions, in units and what is left over */
+	u64 turn, looks, age, gone, granted, util;
 };
 
 static struct lruvec *vec(void)
@@ -89,17 +91,50 @@ static void sieve_drop(struct model *m, u32 n)
 /* ---- the rules --------------------------------------------------------------
  */
 
+/* s3loop: N joins the main queue, and eight looks at it are earned. */
+static void join(struct model *m, u32 n)
+{
+	m->granted = min(m->granted + 8, (u64)m->q[B].nr);
+	push(&m->q[B], n);
+}
+
+/* Another of the events of which B's length is PARTS units. */
+static void count(const struct model *m, u64 *unit, u64 *part, u64 parts)
+{
+	*part += 1;
+	if (*part * 1 >= max(m->q[B].nr / parts, 1UL)) {
+		*part = 0;
+		*unit += 1;
+	}
+}
+
 /* A page that nobody knows, or whose fate is HOT, gets its first queue. */
 static void settle(struct model *m, u32 n, bool hot)
 {
 	m->page[n].own = false;
 	if (m->policy == SIEVE)
 		m->queue[m->nr_queue++] = n;
+	else if (m->policy == S3LOOP && hot)
+		join(m, n);
 	else
 		push(&m->q[m->policy != CLOCK && hot ? B : A], n);
 }
 
-static u32 choose(const struct model *m)
+static u32 choose_loop(struct model *m)
+{
+	u64 a = m->q[A].nr, b = m->q[B].nr, all = a + b;
+	u64 idle = 1024 - min(m->util / 256, 1024UL);
+	u64 share = min(all / 10, all * idle / 4096);
+
+	if (!b || (a && a > max(share, all / 40)))
+		return A;
+	if (a && !m->granted)
+		return A;
+	m->granted -= a != 0;
+	return B;
+}
+
+static u32 choose(struct model *m)
 {
 	u32 a = m->q[A].nr, b = m->q[B].nr;
 
@@ -108,9 +143,31 @@ static u32 choose(const struct model *m)
 		return b == 0 || (a && a > (a + b) / 10) ? A : B;
 	case ARC:
 		return b == 0 || (a && a >= max(m->p, 1UL)) ? A : B;
+	case S3LOOP:
+		return choose_loop(m);
 	default:
 		return A;
 	}
+}
+
+/* N, from s3loop's queue FROM: as judge(). */
+static bool judge_loop(struct model *m, u32 n, u32 from, bool counted)
+{
+	struct mpage *p = &m->page[n];
+
+	if (from == A) {
+		p->own = !p->used;
+		if (p->used)
+			join(m, n);
+		return p->used;
+	}
+	count(m, &m->turn, &m->looks, 64);
+	m->util += p->used ? 1024 : 0;
+	m->util -= m->util / 256;
+	p->own = p->used;
+	if (p->used || counted)
+		push(&m->q[B], n);
+	return p->used || counted;
 }
 
 /* N, from FROM, stays somewhere; or false: it is a victim. */
@@ -129,6 +186,8 @@ static bool judge(struct model *m, u32 n, u32 from)
 		if (used || (from == B && counted))
 			push(&m->q[B], n);
 		return used || (from == B && counted);
+	case S3LOOP:
+		return judge_loop(m, n, from, counted);
 	case ARC:
 		p->own = !used && from == B;
 		if (used)
@@ -252,6 +311,11 @@ static u64 model_evict(struct model *m, u32 n)
 
 	if (m->policy == S3FIFO)
 		return list ? m->small_evicted++ << 1 | 1 : 0;
+	if (m->policy == S3LOOP && list) {
+		number = m->turn << 17 | m->age << 1 | 1;
+		count(m, &m->age, &m->gone, 1024);
+		return number;
+	}
 	if (m->policy != ARC)
 		return 0;
 	c--; /* it is on no queue any more */
@@ -264,6 +328,20 @@ static u64 model_evict(struct model *m, u32 n)
 	return number << 1 | list;
 }
 
+static bool loop_refault(const struct model *m, u64 cookie)
+{
+	u64 b = m->q[B].nr, rest = m->q[A].nr + m->q[NEWBORN].nr;
+	u64 turns = m->turn - (cookie >> 17);
+	u64 ages = m->age - (cookie >> 1 & 0xffff);
+
+	if (!(cookie & 1))
+		return false;
+	if (rest > (rest + b) / 4)
+		return true;
+	return 4 * turns * max(b / 64, 1UL) < 3 * b &&
+	       ages * max(b / 1024, 1UL) <= b;
+}
+
 static bool model_refault(struct model *m, u64 cookie)
 {
 	u32 l = cookie & 1;
@@ -271,6 +349,8 @@ static bool model_refault(struct model *m, u64 cookie)
 
 	if (m->policy == S3FIFO)
 		return l && m->small_evicted - (cookie >> 1) <= m->q[B].nr;
+	if (m->policy == S3LOOP)
+		return loop_refault(m, cookie);
 	if (m->policy != ARC || m->evicted[l] - (cookie >> 1) > m->ghosts[l])
 		return false;
 	step = max(m->ghosts[!l] / max(m->ghosts[l], 1UL), 1UL);
@@ -332,6 +412,12 @@ static void compare(const struct model *m)
 		CHECK_EQ(room->own[1 + i], m->ghosts[i]);
 		CHECK_EQ(room->own[3 + i], m->evicted[i]);
 	}
+	if (m->policy == S3LOOP) {
+		const u64 own[] = {m->age,   m->gone,	 m->turn,
+				   m->looks, m->granted, m->util};
+
+		CHECK(!memcmp(room->own, own, sizeof(own)));
+	}
 	CHECK_EQ(node_page_state(NODE_DATA(0), NR_ISOLATED_FILE), 0);
 }
 
@@ -375,6 +461,20 @@ static void op_free(struct model *m, u32 n)
 		sieve_drop(m, n);
 }
 
+static void op_scan(struct model *m)
+{
+	struct scan_control sc = {.nr_to_reclaim = 1,
+				  .gfp = GFP_KERNEL,
+				  .reclaim_idx = MAX_NR_ZONES - 1,
+				  .priority = DEF_PRIORITY};
+	struct mm_task *task = port_current();
+
+	task->flags |= PF_MEMALLOC;
+	CHECK_EQ(vec()->ops->scan(vec(), &sc), 0);
+	task->flags &= ~(u32)PF_MEMALLOC;
+	model_scan(m);
+}
+
 /* A victim is really evicted, and its contents come back in another frame. */
 static void op_refault(struct model *m, struct prng *r)
 {
@@ -396,6 +496,9 @@ static void op_refault(struct model *m, struct prng *r)
 	m->page[n].there = false;
 	ClearPageReferenced(old);
 	put_page(old);
+	/* Long ago, it may be: hands have moved. */
+	for (u32 i = prng_one_in(r, 4) ? 4 : 0; i > 0; i--)
+		op_scan(m);
 	m->page[n].page = alloc_page(GFP_KERNEL);
 	CHECK(m->page[n].page);
 	/* Others like it go meanwhile. */
@@ -409,20 +512,6 @@ static void op_refault(struct model *m, struct prng *r)
 	hot = model_refault(m, cookie);
 	CHECK_EQ(PageActive(m->page[n].page), hot);
 	op_add(m, n, hot);
-}
-
-static void op_scan(struct model *m)
-{
-	struct scan_control sc = {.nr_to_reclaim = 1,
-				  .gfp = GFP_KERNEL,
-				  .reclaim_idx = MAX_NR_ZONES - 1,
-				  .priority = DEF_PRIORITY};
-	struct mm_task *task = port_current();
-
-	task->flags |= PF_MEMALLOC;
-	CHECK_EQ(vec()->ops->scan(vec(), &sc), 0);
-	task->flags &= ~(u32)PF_MEMALLOC;
-	model_scan(m);
 }
 
 static void step(struct model *m, struct prng *r)
@@ -464,7 +553,8 @@ static void op_others_scan(const struct model *m)
 	compare(m);
 }
 
-static const char *const names[NR_MODELS] = {"clock", "sieve", "s3fifo", "arc"};
+static const char *const names[NR_MODELS] = {"clock", "sieve", "s3fifo", "arc",
+					     "s3loop"};
 
 static int model_body(void *arg)
 {
@@ -507,6 +597,45 @@ static void models(void **state)
 			TM_RUN(model_body, .arg = &k, .seed = seed + i,
 			       .policy = names[k]);
 		}
+}
+
+/* ---- zones ----------------------------------------------------------------
+ */
+
+/* A scan for zone DMA meets newborn pages that are all of others: it looks at
+ * each once, and ends. */
+static int zones_body(void *arg)
+{
+	struct scan_control sc = {.nr_to_reclaim = 1,
+				  .gfp = GFP_KERNEL,
+				  .reclaim_idx = ZONE_DMA,
+				  .priority = DEF_PRIORITY};
+	struct mm_task *task = port_current();
+	struct page *page[200];
+	u64 looked;
+
+	(void)arg;
+	for (u32 i = 0; i < ARRAY_SIZE(page); i++) {
+		page[i] = alloc_page(GFP_HIGHUSER_MOVABLE);
+		CHECK(page[i] && zone_idx(page_zone(page[i])) > ZONE_DMA);
+		lru_cache_add(page[i]);
+	}
+	lru_add_drain();
+	looked = sum_vm_event(PGREFILL);
+	task->flags |= PF_MEMALLOC;
+	CHECK_EQ(vec()->ops->scan(vec(), &sc), 0);
+	task->flags &= ~(u32)PF_MEMALLOC;
+	CHECK(sum_vm_event(PGREFILL) - looked <= 2 * ARRAY_SIZE(page));
+	lru_check(vec());
+	for (u32 i = 0; i < ARRAY_SIZE(page); i++)
+		put_page(page[i]);
+	return 0;
+}
+
+static void other_zones(void **state)
+{
+	(void)state;
+	TM_RUN(zones_body, .policy = "s3fifo", .mem = 64UL << 20);
 }
 
 /* ---- kinds ------------------------------------------------------------------
@@ -595,6 +724,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(models),
+		cmocka_unit_test(other_zones),
 		cmocka_unit_test(kinds_taken),
 	};
 

@@ -235,7 +235,7 @@ static void run_one(struct run *run, u64 seed)
 static void percentages(void **state)
 {
 	static const u32 percent[] = {60, 75, 90, 100, 110};
-	u64 seed = test_env("SEED", 1), n = test_iters(tm_soak() ? 60 : 2);
+	u64 seed = test_first(), n = test_share(tm_soak() ? 60 : 3);
 
 	(void)state;
 	for (u64 i = 0; i < n; i++)
@@ -290,7 +290,7 @@ static void disturbed(void **state)
 {
 	static void (*const how[])(void) = {writes_fail, fails_at_times,
 					    removed, slow, full};
-	u64 seed = test_env("SEED", 1), n = test_iters(tm_soak() ? 60 : 2);
+	u64 seed = test_first(), n = test_share(tm_soak() ? 60 : 3);
 
 	(void)state;
 	for (u64 i = 0; i < n; i++)

@@ -634,7 +634,7 @@ static int names_body(void)
 	int n = 0;
 
 	mm_show_list(note_name, &n);
-	assert_int_equal(n, 16);
+	assert_int_equal(n, 18);
 	seq_buf_init(&s, text, sizeof(text));
 	assert_int_equal(mm_show("/proc/nothing", &s), -ENOENT);
 	assert_int_equal(mm_show("/proc/", &s), -ENOENT);
@@ -955,7 +955,7 @@ static int sysctl_body(void)
 
 	sysctl_errors();
 	mm_sysctl_list(set_again, &n);
-	assert_int_equal(n, 34);
+	assert_int_equal(n, 38);
 	assert_int_equal(mm_sysctl_set("vm.reclaim_policy", " arc\n"), 0);
 	assert_string_equal(get("vm.reclaim_policy"), "arc");
 	assert_int_equal(mm_sysctl_set("vm.reclaim_policy", "classic"), 0);

@@ -283,7 +283,7 @@ static int borders_body(void *arg)
 
 static void borders(void **state)
 {
-	u64 iters = test_iters(tm_soak() ? 200000 : 2000);
+	u64 iters = test_share(tm_soak() ? 200000 : 3000);
 
 	(void)state;
 	test_seed(&rng, "test_table_borders");

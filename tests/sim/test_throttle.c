@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Reclaim that waits for the disk: until as much was written as those who wait
- * are after, not by time; what ends it besides; who waits when.
+ * are after, not by time; what ends it besides; who waits when. Reclaimers that
+ * wait for each other: for isolated pages, for the reserves.
  */
 #include "calls.h"
 
@@ -267,11 +268,181 @@ static void who(void **state)
 	TM_RUN(noted_body, .swap_pages = 1024);
 }
 
+/* ---- for each other --------------------------------------------------------
+ */
+
+struct hand {
+	gfp_t gfp;
+	bool ok, kill;
+	u64 ns, throttled;
+	struct mm_task *task;
+};
+
+static void isolated_one(void *arg)
+{
+	struct scan_control sc = {.gfp = GFP_KERNEL};
+	struct hand *h = arg;
+	u64 start = sim_now_ns();
+
+	h->ok = reclaim_wait_isolated(NODE_DATA(0), false, &sc);
+	h->ns = sim_now_ns() - start;
+}
+
+static void hold_isolated(s64 n)
+{
+	mod_node_page_state(NODE_DATA(0), NR_ISOLATED_ANON, n);
+	reclaim_isolated_less(NODE_DATA(0));
+}
+
+static int isolated_body(void *arg)
+{
+	struct mm_struct *mm = pages_mm(MAX_PAGES);
+	struct pglist_data *node = NODE_DATA(0);
+	struct scan_control sc = {.gfp = GFP_KERNEL,
+				  .nr_to_reclaim = 32,
+				  .reclaim_idx = MAX_NR_ZONES - 1,
+				  .may_unmap = true,
+				  .may_swap = true,
+				  .may_writepage = true};
+	s64 inactive = (s64)node_page_state(node, NR_INACTIVE_ANON);
+	struct mm_task *task = port_current();
+	struct port_thread *t;
+	struct hand h = {0};
+
+	(void)arg;
+	CHECK(inactive >= (s64)MAX_PAGES);
+	hold_isolated(inactive / 8);
+	CHECK(!too_many_isolated(node, false, GFP_KERNEL));
+	isolated_one(&h);
+	CHECK(h.ok && h.ns == 0);
+	/* Who may wait for others leaves the rest to those who may not. */
+	hold_isolated(1);
+	CHECK(too_many_isolated(node, false, GFP_KERNEL));
+	CHECK(!too_many_isolated(node, true, GFP_KERNEL));
+	CHECK(!too_many_isolated(node, false, GFP_NOFS));
+	CHECK(!too_many_isolated(node, false, GFP_NOIO));
+	/* It stays so: the wait ends, and nothing is taken. */
+	isolated_one(&h);
+	CHECK(!h.ok && h.ns > 0);
+	task->flags |= PF_MEMALLOC;
+	shrink_node(node, &sc);
+	CHECK_EQ(sc.nr_scanned, 0);
+	/* Kswapd goes on in any case; so does who is being killed. */
+	task->flags |= PF_KSWAPD;
+	isolated_one(&h);
+	CHECK(h.ok && h.ns == 0);
+	task->flags &= ~(u32)(PF_MEMALLOC | PF_KSWAPD);
+	task->fatal_signal = 9;
+	isolated_one(&h);
+	task->fatal_signal = 0;
+	CHECK(h.ok);
+	/* They come back: it ends then. */
+	CHECK_EQ(sim_thread_start_on(&t, "waiter", 0, isolated_one, &h), 0);
+	port_park(1000);
+	hold_isolated(-1);
+	port_thread_join(t);
+	CHECK(h.ok && h.ns < 10 * 1000 * 1000);
+	hold_isolated(inactive);
+	CHECK(too_many_isolated(node, false, GFP_NOFS));
+	hold_isolated(-inactive - inactive / 8);
+	CHECK_EQ(node_page_state(node, NR_ISOLATED_ANON), 0);
+	pages_end(mm, MAX_PAGES);
+	return 0;
+}
+
+static void reserve_one(void *arg)
+{
+	struct alloc_context ac = {
+		.zonelist = node_zonelist(0, GFP_KERNEL),
+		.nodemask = NODE_MASK_ALL,
+		.highest_zoneidx = ZONE_NORMAL,
+	};
+	struct hand *h = arg;
+	u64 start = sim_now_ns(), before = sum_vm_event(PGSCAN_DIRECT_THROTTLE);
+
+	WRITE_ONCE(h->task, port_current());
+	h->kill = throttle_direct_reclaim(&ac);
+	h->ns = sim_now_ns() - start;
+	h->throttled = sum_vm_event(PGSCAN_DIRECT_THROTTLE) - before;
+}
+
+/* All of the node's min marks together: N times what is free (0: as FIRST). */
+static void set_reserves(const u64 first[MAX_NR_ZONES], u64 n)
+{
+	for (int i = 0; i < MAX_NR_ZONES; i++) {
+		struct zone *z = &NODE_DATA(0)->node_zones[i];
+
+		z->_watermark[WMARK_MIN] =
+			n ? zone_page_state(z, NR_FREE_PAGES) * n : first[i];
+	}
+}
+
+static int reserve_body(void *arg)
+{
+	struct mm_struct *mm = pages_mm(100);
+	struct pglist_data *node = NODE_DATA(0);
+	struct mm_task *task = port_current();
+	u64 first[MAX_NR_ZONES];
+	struct port_thread *t;
+	struct hand h = {0};
+
+	(void)arg;
+	for (int i = 0; i < MAX_NR_ZONES; i++)
+		first[i] = node->node_zones[i]._watermark[WMARK_MIN];
+	reserve_one(&h);
+	CHECK(!h.kill && !h.throttled && h.ns == 0);
+	/* Less than half is left; kswapd, for which all is well, does nothing:
+	 * the wait has an end of its own. */
+	set_reserves(first, 4);
+	CHECK(!allow_direct_reclaim(node));
+	reserve_one(&h);
+	CHECK(!h.kill && h.throttled == 1 && h.ns > 0);
+	/* No kswapd, one that gave up, threads of the kernel, the dying. */
+	node->kswapd_failures = MAX_RECLAIM_RETRIES;
+	CHECK(allow_direct_reclaim(node));
+	node->kswapd_failures = 0;
+	task->flags |= PF_KTHREAD;
+	reserve_one(&h);
+	task->flags &= ~(u32)PF_KTHREAD;
+	CHECK(!h.kill && !h.throttled);
+	task->fatal_signal = 9;
+	reserve_one(&h);
+	task->fatal_signal = 0;
+	CHECK(!h.kill && !h.throttled);
+	/* Killed while it waits. */
+	h.task = NULL;
+	CHECK_EQ(sim_thread_start_on(&t, "waiter", 0, reserve_one, &h), 0);
+	port_park(1000);
+	CHECK(h.task);
+	h.task->fatal_signal = 9;
+	port_unpark(h.task->thread);
+	port_thread_join(t);
+	CHECK(h.kill && h.throttled == 1);
+	/* There is enough again: kswapd, woken, wakes who waits. */
+	CHECK_EQ(sim_thread_start_on(&t, "waiter", 0, reserve_one, &h), 0);
+	port_park(1000);
+	set_reserves(first, 0);
+	node->kswapd_highest_zoneidx = ZONE_NORMAL;
+	wake_up_all(&node->kswapd_wait);
+	port_thread_join(t);
+	CHECK(!h.kill && h.throttled == 1 && h.ns < 50 * 1000 * 1000);
+	pages_end(mm, 100);
+	return 0;
+}
+
+static void each_other(void **state)
+{
+	(void)state;
+	TM_RUN(isolated_body, .swap_pages = 1024);
+	TM_RUN(reserve_body, .swap_pages = 1024);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(amount),
 		cmocka_unit_test(who),
+		cmocka_unit_test(each_other),
 	};
 
 	return cmocka_run_group_tests_name("throttle", tests, NULL, NULL);

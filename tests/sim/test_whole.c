@@ -11,6 +11,9 @@
 #define WL_LOCK()		((void)0)
 #define WL_UNLOCK()		((void)0)
 
+#include <mmkit/ksm.h>
+
+#include "merge/ksm.h"
 #include "model_whole.h"
 #include "reclaim/reclaim.h"
 
@@ -20,6 +23,7 @@ struct whole {
 	bool groups;   /* in control groups */
 	u64 limited;   /* out: how often they were at a limit */
 	bool exchange; /* the policy, all the time */
+	bool ksm;      /* equal pages are merged all the time */
 	volatile bool done;
 };
 
@@ -69,6 +73,39 @@ static void exchange_thread(void *arg)
 	}
 }
 
+static u64 ksm_swapped, ksm_copied;
+
+static void ksm_set(const char *name, u64 value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	CHECK_EQ(mm_ksm_set(name, text), 0);
+}
+
+/* The daemon never rests. */
+static void ksm_open(u64 seed)
+{
+	ksm_set("sleep_millisecs", 0);
+	ksm_set("pages_to_scan", 50);
+	ksm_set("smart_scan", seed & 1);
+	ksm_set("use_zero_pages", seed >> 1 & 1);
+	ksm_set("max_page_sharing", seed >> 2 & 1 ? 256 : 3);
+	ksm_set("run", 1);
+}
+
+static void ksm_close(void)
+{
+	ksm_swapped = sum_vm_event(KSM_SWPIN_COPY);
+	ksm_copied = sum_vm_event(COW_KSM);
+	ksm_check();
+	CHECK_EQ(merge_sys.rmap_items, 0);
+	ksm_set("run", 2);
+	ksm_check();
+	CHECK_EQ(space_sys.ksm_zero_pages, 0);
+	wl_ksm = false;
+}
+
 static int whole_body(void *arg)
 {
 	struct whole *w = arg;
@@ -80,11 +117,15 @@ static int whole_body(void *arg)
 			 0);
 	if (w->groups)
 		wg_open((u32)(tm.cfg.mem >> PAGE_SHIFT));
+	if (w->ksm)
+		ksm_open(w->seed);
 	wl_run(w->procs, w->ops, w->fill, w->live, w->seed);
 	w->limited = wg_close();
 	w->done = true;
 	if (t)
 		port_thread_join(t);
+	if (w->ksm)
+		ksm_close();
 	lru_check(&NODE_DATA(0)->lruvec);
 	swapped_out = sum_vm_event(PSWPOUT);
 	swapped_in = sum_vm_event(PSWPIN);
@@ -98,6 +139,7 @@ static u64 run_whole(u64 seed, u32 ops, const char *policy, bool exchange,
 	struct whole w = {.ops = ops,
 			  .seed = seed,
 			  .exchange = exchange,
+			  .ksm = wl_ksm,
 			  .groups = groups};
 	struct tm_config cfg = {.body = whole_body, .arg = &w};
 	struct prng r;
@@ -142,7 +184,7 @@ static void run_seed(u64 seed, u32 ops)
 
 static void random_processes(void **state)
 {
-	u64 seed = test_env("SEED", 1), n = test_iters(tm_soak() ? 100 : 12);
+	u64 seed = test_first(), n = test_share(tm_soak() ? 100 : 12);
 	u64 bytes = 0, out = 0, in = 0;
 
 	(void)state;
@@ -173,7 +215,7 @@ static void random_processes(void **state)
 /* The same under each of the other policies, and while they change. */
 static void every_policy(void **state)
 {
-	u64 seed = test_env("SEED", 1), n = test_iters(tm_soak() ? 50 : 3);
+	u64 seed = test_first(), n = test_share(tm_soak() ? 50 : 3);
 
 	(void)state;
 	for (u64 i = 0; i < n; i++) {
@@ -191,7 +233,7 @@ static void every_policy(void **state)
  * lost, nobody is killed, nothing is left of a group. */
 static void in_groups(void **state)
 {
-	u64 seed = test_env("SEED", 1), n = test_iters(tm_soak() ? 100 : 8);
+	u64 seed = test_first(), n = test_share(tm_soak() ? 100 : 8);
 	u64 limited = 0;
 
 	(void)state;
@@ -200,6 +242,24 @@ static void in_groups(void **state)
 		assert_true(wl.checked_bytes > 0);
 	}
 	assert_true(limited > 10 * n);
+}
+
+/* The same while equal pages are merged: much is equal, all is written. */
+static void merging(void **state)
+{
+	u64 seed = test_env("SEED", 1), n = test_iters(tm_soak() ? 200 : 6);
+	u64 copied = 0, back = 0;
+
+	(void)state;
+	for (u64 i = 0; i < n; i++) {
+		wl_ksm = true;
+		(void)run_whole(seed + i, 150, NULL, false, i % 3 == 2);
+		copied += ksm_copied;
+		back += ksm_swapped;
+	}
+	fprintf(stderr, "merging: %llu copied when written, %llu after swap\n",
+		(unsigned long long)copied, (unsigned long long)back);
+	assert_true(copied > 100 * n && back > 0);
 }
 
 /* Equal seeds: equal counters and equal virtual time; others differ. */
@@ -247,7 +307,7 @@ static int sharers_body(void *arg)
 
 static void sharers(void **state)
 {
-	u64 seed = test_env("SEED", 1), n = test_iters(tm_soak() ? 100 : 6);
+	u64 seed = test_first(), n = test_share(tm_soak() ? 100 : 12);
 
 	(void)state;
 	snprintf(tm_context, sizeof(tm_context), "(threads of one space)");
@@ -261,6 +321,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_processes),
+		cmocka_unit_test(merging),
 		cmocka_unit_test(every_policy),
 		cmocka_unit_test(in_groups),
 		cmocka_unit_test(sharers),

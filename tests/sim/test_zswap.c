@@ -212,8 +212,9 @@ static int limit_body(void *arg)
 	tm_use(mm);
 	for (u64 round = 0; round < 2; round++) {
 		for (u64 i = 0; i < 2 * pages; i++) {
+			/* Back again: what came last is there still. */
 			if (round)
-				check_page(at, i);
+				check_page(at, 2 * pages - 1 - i);
 			else
 				write_page(at, i);
 			most = max(most, zswap_pool_pages());

@@ -35,7 +35,7 @@ $(BUILD)/$(1)/tests/kernel/$(3): tests/kernel/$(3).c $(FLAGS_MK) tools/make/kern
 		$$(KTOBJS_$(1)_$(2)) $(BUILD)/$(1)/libkernel-$(2).a $(BUILD)/$(1)/libmm-$(2).a
 	@mkdir -p $$(@D)
 	$$(SAY) "  TEST [$(1)/kernel] $$<"
-	$$(Q)$$(CC) $$(STD) -D_GNU_SOURCE $$(WARN) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) $$(KINC) -Iport/$(2) -Itests -Itests/kernel -Wno-frame-larger-than -MMD -MP -MT $$@ -MF $$@.d -o $$@ $$< $$(KTOBJS_$(1)_$(2)) $(BUILD)/$(1)/libkernel-$(2).a $(BUILD)/$(1)/libmm-$(2).a $$(TEST_LIBS)
+	$$(Q)$$(CC) $$(STD) -D_GNU_SOURCE $$(WARN) $(call TEST_CFLAGS,$(1)) $$(LDFLAGS_$(1)) $$(KINC) -Iport/$(2) -Itests -Itests/kernel -MMD -MP -MT $$@ -MF $$@.d -o $$@ $$< $$(KTOBJS_$(1)_$(2)) $(BUILD)/$(1)/libkernel-$(2).a $(BUILD)/$(1)/libmm-$(2).a $$(TEST_LIBS)
 -include $(BUILD)/$(1)/tests/kernel/$(3).d
 endef
 $(foreach w,$(WORLDS),$(foreach t,$(KTESTS_$(w)),$(foreach v,$(VARIANTS),$(eval $(call ktest_rule,$(v),$(w),$(t))))))

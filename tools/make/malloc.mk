@@ -6,12 +6,13 @@ MT_FLAGS := $(CFLAGS_release) -fPIC -fvisibility=hidden \
 	-ftls-model=initial-exec -ffunction-sections -fdata-sections \
 	-fcf-protection=none -fno-plt -fno-builtin-malloc -fno-builtin-calloc \
 	-DMM_LOG_WARN -DMT_PRELOAD \
-	-DMM_NR_CPUS=16 -DMM_MAX_NODES=1 -DKMEM_MAX_CACHES=64 \
+	-DMM_NR_CPUS=16 -DMM_MAX_NODES=1 -DKMEM_MAX_CACHES=64 -DKMEM_ACCOUNT=0 \
 	-DMEMBLOCK_STATIC_REGIONS=32 -DE820_MAX_ENTRIES=16
 # Residence is by 64 KiB of the file. Floors below are called for many objects
 # at once: small is better. (-Os warns of what -O2 sees through.)
 MT_SMALL := -Os -Wno-maybe-uninitialized
-MT_SRC := $(wildcard src/base/*.c src/arch/*.c src/phys/*.c src/kmem/*.c) \
+MT_SRC := $(wildcard src/base/*.c src/arch/*.c src/phys/*.c) \
+	$(filter-out src/kmem/slab_memcg.c,$(wildcard src/kmem/*.c)) \
 	src/report/slab_show.c
 MT_PORT := $(filter-out port/host/disk.c,$(wildcard port/host/*.c port/common/*.c))
 MT_C := $(filter-out malloc/arena%,$(wildcard malloc/*.c))

@@ -19,12 +19,14 @@ TESTS_host := $(patsubst tests/host/%.c,%,$(wildcard tests/host/test_*.c))
 
 # $(1) variant, $(2) world, $(3) program, $(4) y: with the command's parts.
 # Tests run on stacks of ordinary size: the limit on frames is for the product.
+# So is -O2: a test's own code is compiled for the shortest way to its end.
+TEST_CFLAGS = $(filter-out -O2 -g,$(CFLAGS_$(1))) $(if $(filter release debug,$(1)),-O1 $(G)) -Wno-frame-larger-than
 define test_rule
 $(BUILD)/$(1)/tests/$(2)/$(3): tests/$(2)/$(3).c $(FLAGS_MK) \
 		$(if $(4),$(BUILD)/$(1)/liblab.a) $(BUILD)/$(1)/libmm-$(2).a
 	@mkdir -p $$(@D)
 	$$(SAY) "  TEST [$(1)/$(2)] $$<"
-	$$(Q)$$(CC) $$(STD) -D_GNU_SOURCE $$(WARN) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) $$(INC) -Iport/$(2) -Itests -Ilab -Wno-frame-larger-than -MMD -MP -MT $$@ -MF $$@.d -o $$@ $$< $(if $(4),$(BUILD)/$(1)/liblab.a) $(BUILD)/$(1)/libmm-$(2).a $$(TEST_LIBS)
+	$$(Q)$$(CC) $$(STD) -D_GNU_SOURCE $$(WARN) $(call TEST_CFLAGS,$(1)) $$(LDFLAGS_$(1)) $$(INC) -Iport/$(2) -Itests -Ilab -MMD -MP -MT $$@ -MF $$@.d -o $$@ $$< $(if $(4),$(BUILD)/$(1)/liblab.a) $(BUILD)/$(1)/libmm-$(2).a $$(TEST_LIBS)
 -include $(BUILD)/$(1)/tests/$(2)/$(3).d
 endef
 define tests_of
@@ -68,8 +70,10 @@ BENCHES := $(patsubst bench/%.c,$(BUILD)/release/bench/%,$(BENCH_C))
 test: ## all tests, in every variant they belong to
 	+$(Q)tools/deps test
 	+$(Q)WERROR=$(WERROR) tools/runtests
-soak: ## the same tests with many seeds, for SOAK_MINUTES (default 60)
+soak: ## 10,000 seeds against lost pages (SOAK_SEEDS), then all, for SOAK_MINUTES (60)
 	+$(Q)tools/deps test
+	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/debug/tests/kernel/test_whole_files
+	$(Q)tools/soak-seeds
 	+$(Q)tools/runtests --soak
 mutate: ## break one rule after the other in a copy: a test must notice (minutes)
 	+$(Q)tools/deps test

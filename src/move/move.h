@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * move.h - what this floor gives to boot and to those above.
+ */
+#ifndef MM_MOVE_MOVE_H
+#define MM_MOVE_MOVE_H
+
+#include "move/migrate.h"
+
+/* move_init: at boot, after space_init(): registers who moves pages out of
+ * exact frames. */
+void move_init(void);
+
+/* What space/ asks for (move_pages.c). */
+struct space_move_ops;
+extern const struct space_move_ops move_pages_ops;
+
+/*
+ * migrate_frames: move what is in use in the frames [START, END) as MC says.
+ * Returns how many pages are still there (they could not be isolated, or not be
+ * moved); *ERR: 0, or -ENOMEM, and the rest was not tried. Batches of CPUs hide
+ * pages: see lru_cache_disable(). May sleep.
+ */
+u64 migrate_frames(u64 start, u64 end, struct migrate_control *mc, int *err);
+
+#endif

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * huge.c - transparent huge pages: which mappings get them, and at the first
+ * touch.
+ *
+ * 1. Purpose. Anonymous memory that is used 2 MiB at a time should cost one
+ *    fault and one place in the TLB, without the program knowing.
+ *
+ * 2. Way. The first write to a region of 2 MiB that is empty and all of one
+ *    mapping gets a block of 512 frames, its table is filled with entries for
+ *    them, and promoted (pgtable/huge.c). From then on they are pages like any
+ *    other: whoever changes one of them puts the table back under the CPU, and
+ *    the rest stays as it is. khugepaged (merge/) makes blocks of what came
+ *    page by page, and promotes again what fits.
+ *
+ * 3. Invariants.
+ *    TH-1  A huge mapping is of anonymous private memory, of one mm; the frames
+ *          have a reference and a mapping each, as if mapped one by one.
+ *    TH-2  Nothing depends on a mapping being huge but speed: each step here
+ *          may fail, and small pages are what comes then.
+ *
+ * 4. Locking. As any fault: a claim on the VMA or the mmap lock; the table's
+ *    lock around the last look and the change.
+ *
+ * 5. Failure. No block: fallback to a small page, counted (thp_fault_fallback).
+ *    How hard the allocator tries is the file defrag's to say.
+ *
+ * References: Linux documentation, admin-guide/mm/transhuge; madvise(2),
+ * prctl(2) PR_SET_THP_DISABLE.
+ */
+#include "space/huge.h"
+
+#include <mmkit/errno.h>
+#include <mmkit/page_alloc.h>
+
+#include "phys/vmstat.h"
+#include "space/fault.h"
+#include "space/mempolicy.h"
+#include "space/rmap.h"
+#include "space/userfaultfd.h"
+
+void thp_init(void)
+{
+	space_sys.thp = (struct thp_state){
+		.enabled = THP_MADVISE,
+		.defrag = THP_DEFRAG_MADVISE,
+		.khugepaged_defrag = 1,
+		.pages_to_scan = 8 * HPAGE_PMD_NR,
+		.scan_sleep_millisecs = 10000,
+		.alloc_sleep_millisecs = 60000,
+		.max_ptes_none = HPAGE_PMD_NR - 1,
+		.max_ptes_swap = HPAGE_PMD_NR / 8,
+		.max_ptes_shared = HPAGE_PMD_NR / 2,
+		.pass = 1,
+	};
+	init_waitqueue_head(&space_sys.thp.wait);
+}
+
+bool thp_vma_possible(const struct vm_area_struct *vma)
+{
+	return vma_is_anonymous(vma) &&
+	       !(vma->vm_flags & (VM_SHARED | VM_NOHUGEPAGE | VM_UFFD_FLAGS)) &&
+	       pt_can_huge(vma->vm_mm->pt.fmt);
+}
+
+bool thp_vma_allowed(const struct vm_area_struct *vma)
+{
+	return thp_wanted(vma) && thp_vma_possible(vma) &&
+	       !(READ_ONCE(vma->vm_mm->flags) & MMF_DISABLE_THP);
+}
+
+bool thp_vma_eligible(const struct vm_area_struct *vma)
+{
+	return thp_vma_allowed(vma) &&
+	       ALIGN(vma->vm_start, HPAGE_PMD_SIZE) + HPAGE_PMD_SIZE <=
+		       vma->vm_end;
+}
+
+int mm_set_thp_disable(struct mm_struct *mm, bool disable)
+{
+	if (disable)
+		__atomic_fetch_or(&mm->flags, MMF_DISABLE_THP,
+				  __ATOMIC_RELAXED);
+	else
+		__atomic_fetch_and(&mm->flags, ~MMF_DISABLE_THP,
+				   __ATOMIC_RELAXED);
+	return 0;
+}
+
+int mm_thp_disabled(const struct mm_struct *mm)
+{
+	return (READ_ONCE(mm->flags) & MMF_DISABLE_THP) != 0;
+}
+
+gfp_t thp_gfp(const struct vm_area_struct *vma)
+{
+	bool advised = (vma->vm_flags & VM_HUGEPAGE) != 0;
+	gfp_t none = (GFP_HIGHUSER_MOVABLE | __GFP_ACCOUNT | __GFP_NOMEMALLOC |
+		      __GFP_NOWARN) &
+		     ~__GFP_RECLAIM;
+	gfp_t light = none | __GFP_DIRECT_RECLAIM | __GFP_NORETRY;
+
+	switch (READ_ONCE(space_sys.thp.defrag)) {
+	case THP_DEFRAG_ALWAYS:
+		return advised ? none | __GFP_DIRECT_RECLAIM : light;
+	case THP_DEFRAG_DEFER:
+		return none | __GFP_KSWAPD_RECLAIM;
+	case THP_DEFRAG_DEFER_MADVISE:
+		return advised ? none | __GFP_DIRECT_RECLAIM
+			       : none | __GFP_KSWAPD_RECLAIM;
+	case THP_DEFRAG_MADVISE:
+		return advised ? none | __GFP_DIRECT_RECLAIM : none;
+	default:
+		return none;
+	}
+}
+
+/* Is there nothing in the table of SLOT, its first entry? */
+static bool table_empty(const struct pt_slot *slot)
+{
+	struct pt_slot at = *slot;
+
+	for (u32 i = 0; i < HPAGE_PMD_NR; i++, pt_next(&at))
+		if (!pte_none(pt_get(&at)))
+			return false;
+	return true;
+}
+
+/* Pages that are counted and put on lists at once. */
+#define MAP_BATCH 64u
+
+void thp_map_block(struct vm_area_struct *vma, struct pt_slot slot, uva_t va,
+		   struct page *block)
+{
+	struct page *pages[MAP_BATCH];
+
+	for (u32 i = 0; i < HPAGE_PMD_NR; i += MAP_BATCH) {
+		u32 n;
+
+		for (u32 j = 0; j < MAP_BATCH; j++)
+			pages[j] = block + i + j;
+		n = map_fresh_pages(vma, slot, va, pages, MAP_BATCH);
+		mm_verify(n == MAP_BATCH);
+		va += MAP_BATCH * PAGE_SIZE;
+		for (u32 j = 0; j < MAP_BATCH; j++)
+			pt_next(&slot);
+	}
+}
+
+int thp_map_new(struct vm_area_struct *vma, uva_t va)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	struct pt_slot slot;
+	struct page *block;
+
+	if (pt_lookup(&mm->pt, va, &slot) && !table_empty(&slot))
+		return -EEXIST;
+	if ((!READ_ONCE(vma->anon_vma) && anon_vma_prepare(vma)) ||
+	    pt_alloc(&mm->pt, va, &slot) || pt_huge_prepare(&mm->pt, va))
+		return -ENOMEM;
+	block = vma_alloc_block(thp_gfp(vma) | __GFP_ZERO, HPAGE_PMD_ORDER, vma,
+				va);
+	if (!block)
+		return -ENOMEM;
+	pt_lock(&slot);
+	if (!table_empty(&slot) || (READ_ONCE(mm->flags) & MMF_UNSTABLE)) {
+		pt_unlock(&slot);
+		__free_pages(block, HPAGE_PMD_ORDER);
+		return -EAGAIN;
+	}
+	split_page(block, HPAGE_PMD_ORDER);
+	thp_map_block(vma, slot, va, block);
+	(void)pt_promote(&mm->pt, &slot, va);
+	pt_unlock(&slot);
+	return 0;
+}
+
+static bool thp_try(struct vm_area_struct *vma, uva_t va)
+{
+	int err = thp_map_new(vma, va);
+
+	if (!err)
+		count_vm_event(THP_FAULT_ALLOC);
+	else if (err == -ENOMEM)
+		count_vm_event(THP_FAULT_FALLBACK);
+	return !err;
+}
+
+bool thp_fault_slow(struct vm_fault *vmf)
+{
+	uva_t va = thp_region(vmf->vma, vmf->address);
+
+	/* A read is answered by the small zero page. */
+	if (!(vmf->flags & FAULT_FLAG_WRITE) || !va ||
+	    !thp_vma_allowed(vmf->vma))
+		return false;
+	return thp_try(vmf->vma, va);
+}
+
+u32 thp_populate(struct vm_area_struct *vma, uva_t addr, uva_t end)
+{
+	if (likely(!thp_wanted(vma)) || end - addr < HPAGE_PMD_SIZE ||
+	    thp_region(vma, addr) != addr || !thp_vma_allowed(vma))
+		return 0;
+	return thp_try(vma, addr) ? HPAGE_PMD_NR : 0;
+}

@@ -1,0 +1,816 @@
+/* SPDX-License-Identifier: MIT */
+/* Transparent huge pages: promotion and demotion, first touch, fork, partial
+ * changes, collapse, khugepaged, reclaim; contents under a random program. */
+#include "sim_machine.h"
+
+#include <mmkit/uaccess.h>
+
+#include "base/fail.h"
+#include "space/collapse.h"
+#include "space/gup.h"
+#include "space/rmap.h"
+
+#define P(n) ((u64)(n) << PAGE_SHIFT)
+#define HP   HPAGE_PMD_SIZE
+
+static u64 event(enum vm_event_item item)
+{
+	u64 sum[NR_VM_EVENT_ITEMS];
+
+	all_vm_events(sum);
+	return sum[item];
+}
+
+/* Does the CPU see a large entry at VA? */
+static bool huge_at(struct mm_struct *mm, uva_t va)
+{
+	struct pt_slot slot;
+
+	return pt_lookup(&mm->pt, va, &slot) && pt_promoted(slot.table);
+}
+
+static u64 huge_count(void)
+{
+	return global_node_page_state(NR_ANON_THPS);
+}
+
+/* N huge pages' regions, advised. */
+static uva_t map_huge(struct mm_struct *mm, u64 n)
+{
+	uva_t at = tm_map(mm, (n + 1) * HPAGE_PMD_NR), to = ALIGN(at, HP);
+
+	if (to > at)
+		CHECK_EQ(do_munmap(mm, at, to - at), 0);
+	if (at + HP > to)
+		CHECK_EQ(do_munmap(mm, to + n * HP, at + HP - to), 0);
+	CHECK_EQ(do_madvise(mm, to, n * HP, MADV_HUGEPAGE), 0);
+	return to;
+}
+
+static u64 rss_of(struct mm_struct *mm)
+{
+	return mm_rss(mm);
+}
+
+static struct mm_struct *use_mm(void)
+{
+	struct mm_struct *mm = tm_mm();
+
+	tm_use(mm);
+	return mm;
+}
+
+static void end_mm(struct mm_struct *mm)
+{
+	mm_check(mm);
+	tm_use(NULL);
+	mm_put(mm);
+	CHECK_EQ(huge_count(), 0);
+}
+
+static void set_file(const char *name, const char *text)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/kernel/mm/transparent_hugepage/%s",
+		 name);
+	CHECK_EQ(mm_write(path, text, strlen(text)), (s64)strlen(text));
+}
+
+/* Fill [AT, AT + N pages) with words that tell where they are. */
+static void fill(uva_t at, u64 n, u64 salt)
+{
+	for (u64 i = 0; i < n; i++)
+		tm_store(at + P(i), salt + i);
+}
+
+static void verify(uva_t at, u64 n, u64 salt)
+{
+	for (u64 i = 0; i < n; i++)
+		CHECK_EQ(tm_load(at + P(i)), salt + i);
+}
+
+/* ---- the first touch -------------------------------------------------------
+ */
+
+static int fault_body(void *arg)
+{
+	struct mm_struct *mm = use_mm();
+	uva_t at = map_huge(mm, 4);
+	u64 faults = port_current()->min_flt;
+
+	(void)arg;
+	tm_store(at + P(700), 7);
+	CHECK_EQ(event(THP_FAULT_ALLOC), 1);
+	CHECK_EQ(port_current()->min_flt - faults, 1);
+	CHECK(huge_at(mm, at + HP) && !huge_at(mm, at));
+	CHECK_EQ(rss_of(mm), 512);
+	CHECK_EQ(huge_count(), 1);
+	for (u64 i = 512; i < 1024; i++)
+		CHECK_EQ(tm_load(at + P(i)), i == 700 ? 7 : 0);
+	CHECK_EQ(port_current()->min_flt - faults, 1);
+	/* The frames lie in a row, from a multiple of their number on. */
+	CHECK_EQ(pte_pfn(tm_pte(mm, at + HP)) % 512, 0);
+	CHECK_EQ(pte_pfn(tm_pte(mm, at + HP + P(511))),
+		 pte_pfn(tm_pte(mm, at + HP)) + 511);
+	/* A read gets the small zero page; a write then a small one. */
+	CHECK_EQ(tm_load(at), 0);
+	tm_store(at, 5);
+	CHECK(!huge_at(mm, at));
+	CHECK_EQ(rss_of(mm), 513);
+	/* The user's copies leave it whole. */
+	tm_store(at + HP + P(3), 9);
+	CHECK(huge_at(mm, at + HP));
+	CHECK_EQ(event(THP_SPLIT_PMD), 0);
+	end_mm(mm);
+	return 0;
+}
+
+static void first_touch(void **state)
+{
+	(void)state;
+	TM_RUN(fault_body, .mem = 32UL << 20);
+	TM_RUN(fault_body, .mem = 32UL << 20, .cpus = 2,
+	       .format = &paging_x86_64_5level);
+	TM_RUN(fault_body, .mem = 32UL << 20, .format = &paging_x86_32_pae);
+	TM_RUN(fault_body, .mem = 32UL << 20, .format = &paging_arm64);
+}
+
+static int who_body(void *arg)
+{
+	struct mm_struct *mm = use_mm();
+	uva_t at = map_huge(mm, 2), small = tm_map(mm, 600);
+
+	(void)arg;
+	/* Enabled is madvise: who did not ask gets none. */
+	tm_store(ALIGN(small, HP), 1);
+	CHECK(!huge_at(mm, ALIGN(small, HP)));
+	CHECK_EQ(do_madvise(mm, at, HP, MADV_NOHUGEPAGE), 0);
+	tm_store(at, 1);
+	CHECK(!huge_at(mm, at));
+	set_file("enabled", "never\n");
+	tm_store(at + HP, 1);
+	CHECK(!huge_at(mm, at + HP));
+	CHECK_EQ(do_munmap(mm, at, 2 * HP), 0);
+	set_file("enabled", "always");
+	at = map_huge(mm, 2);
+	/* Not where the region is only partly the mapping's. */
+	CHECK_EQ(do_munmap(mm, at, P(1)), 0);
+	tm_store(at + P(1), 1);
+	CHECK(!huge_at(mm, at + P(1)));
+	tm_store(at + HP, 1);
+	CHECK(huge_at(mm, at + HP));
+	/* Shared memory is files': small. */
+	at = (uva_t)do_mmap(mm, 0, 2 * HP, TM_RW, MAP_SHARED | MAP_ANONYMOUS);
+	tm_store(ALIGN(at, HP), 1);
+	CHECK(!huge_at(mm, ALIGN(at, HP)));
+	end_mm(mm);
+	return 0;
+}
+
+static void who_gets_one(void **state)
+{
+	(void)state;
+	TM_RUN(who_body, .mem = 32UL << 20);
+}
+
+static int fallback_body(void *arg)
+{
+	struct mm_struct *mm = use_mm();
+	uva_t at = map_huge(mm, 3);
+	struct page *held[16];
+	u32 nr = 0;
+
+	(void)arg;
+	/* All blocks but one are taken: the rest is small, and all is there. */
+	while ((held[nr] = alloc_pages(GFP_KERNEL | __GFP_NOWARN, 9)))
+		CHECK(++nr < ARRAY_SIZE(held));
+	__free_pages(held[--nr], 9);
+	__free_pages(held[nr - 1] + 0, 9);
+	nr--;
+	for (u64 i = 0; i < 3; i++)
+		tm_store(at + i * HP, i + 1);
+	CHECK(huge_at(mm, at) && huge_at(mm, at + HP));
+	CHECK(!huge_at(mm, at + 2 * HP));
+	CHECK_EQ(event(THP_FAULT_ALLOC), 2);
+	CHECK_EQ(event(THP_FAULT_FALLBACK), 1);
+	for (u64 i = 0; i < 3; i++)
+		CHECK_EQ(tm_load(at + i * HP), i + 1);
+	while (nr)
+		__free_pages(held[--nr], 9);
+	end_mm(mm);
+	return 0;
+}
+
+static void no_block(void **state)
+{
+	(void)state;
+	TM_RUN(fallback_body, .mem = 16UL << 20);
+}
+
+/* ---- parts -----------------------------------------------------------------
+ */
+
+static int part_body(void *arg)
+{
+	struct mm_struct *mm = use_mm();
+	uva_t at = map_huge(mm, 4);
+	u64 free;
+
+	(void)arg;
+	fill(at, 4 * 512, 100);
+	CHECK_EQ(huge_count(), 4);
+	/* What is unmapped is free at once, and the rest is as it was. */
+	drain_all_pages();
+	free = nr_free_pages();
+	CHECK_EQ(do_munmap(mm, at + P(10), P(100)), 0);
+	drain_all_pages();
+	CHECK_EQ(nr_free_pages(), free + 100);
+	CHECK_EQ(huge_count(), 3);
+	CHECK_EQ(event(THP_SPLIT_PMD), 1);
+	verify(at, 10, 100);
+	verify(at + P(110), 4 * 512 - 110, 210);
+	/* A part gets another access: small. All of it: huge still. */
+	CHECK_EQ(do_mprotect(mm, at + HP + P(5), P(1), PROT_READ), 0);
+	CHECK(!huge_at(mm, at + HP));
+	CHECK_EQ(sim_touch(at + HP + P(5), SIM_WRITE), MM_SIGSEGV);
+	tm_store(at + HP + P(6), 1);
+	CHECK_EQ(do_mprotect(mm, at + 2 * HP, 2 * HP, PROT_READ), 0);
+	CHECK(huge_at(mm, at + 2 * HP) && huge_at(mm, at + 3 * HP));
+	CHECK_EQ(sim_touch(at + 2 * HP + P(77), SIM_WRITE), MM_SIGSEGV);
+	verify(at + 2 * HP, 1024, 100 + 1024);
+	CHECK_EQ(do_mprotect(mm, at + 2 * HP, 2 * HP, TM_RW), 0);
+	tm_store(at + 2 * HP, 4);
+	CHECK_EQ(tm_load(at + 2 * HP), 4);
+	/* MADV_DONTNEED of a part. */
+	CHECK_EQ(do_madvise(mm, at + 3 * HP, P(3), MADV_DONTNEED), 0);
+	CHECK_EQ(tm_load(at + 3 * HP), 0);
+	verify(at + 3 * HP + P(3), 509, 100 + 1536 + 3);
+	end_mm(mm);
+	return 0;
+}
+
+static void parts(void **state)
+{
+	(void)state;
+	TM_RUN(part_body, .mem = 32UL << 20);
+	TM_RUN(part_body, .mem = 32UL << 20, .format = &paging_arm64);
+}
+
+static int move_body(void *arg)
+{
+	struct mm_struct *mm = use_mm();
+	uva_t at = map_huge(mm, 2), to = map_huge(mm, 2);
+	s64 moved;
+
+	(void)arg;
+	fill(at, 1024, 9);
+	moved = do_mremap(mm, at, 2 * HP, 2 * HP, MREMAP_MAYMOVE | MREMAP_FIXED,
+			  to);
+	CHECK_EQ(moved, (s64)to);
+	CHECK(huge_at(mm, to) && huge_at(mm, to + HP));
+	verify(to, 1024, 9);
+	/* To where the borders are elsewhere. */
+	CHECK_EQ(do_mremap(mm, to, 2 * HP, 2 * HP,
+			   MREMAP_MAYMOVE | MREMAP_FIXED, at + P(3)),
+		 (s64)(at + P(3)));
+	CHECK_EQ(huge_count(), 0);
+	verify(at + P(3), 1024, 9);
+	end_mm(mm);
+	return 0;
+}
+
+static void moving(void **state)
+{
+	(void)state;
+	TM_RUN(move_body, .mem = 32UL << 20);
+}
+
+/* ---- fork ------------------------------------------------------------------
+ */
+
+static int fork_body(void *arg)
+{
+	struct mm_struct *mm = use_mm(), *child = NULL;
+	uva_t at = map_huge(mm, 3);
+
+	(void)arg;
+	fill(at, 3 * 512, 1000);
+	CHECK_EQ(mm_fork(mm, &child), 0);
+	CHECK_EQ(huge_count(), 6);
+	CHECK(huge_at(child, at) && huge_at(mm, at));
+	mm_check(child);
+	/* A write copies one small page, on the side that writes. */
+	tm_store(at + P(20), 1);
+	CHECK(!huge_at(mm, at) && huge_at(child, at));
+	tm_use(child);
+	verify(at, 3 * 512, 1000);
+	tm_store(at + HP + P(1), 2);
+	tm_use(mm);
+	verify(at + HP, 512, 1000 + 512);
+	CHECK_EQ(tm_load(at + P(20)), 1);
+	/* A part of the mapping is not the child's. */
+	mm_put(child);
+	CHECK_EQ(do_madvise(mm, at + 2 * HP + P(8), P(8), MADV_DONTFORK), 0);
+	CHECK_EQ(mm_fork(mm, &child), 0);
+	mm_check(child);
+	tm_use(child);
+	CHECK_EQ(sim_touch(at + 2 * HP + P(8), SIM_READ), MM_SIGSEGV);
+	verify(at + 2 * HP, 8, 1000 + 1024);
+	tm_use(mm);
+	tm_store(at + 2 * HP, 66);
+	tm_use(child);
+	CHECK_EQ(tm_load(at + 2 * HP), 1000 + 1024);
+	tm_use(mm);
+	mm_put(child);
+	end_mm(mm);
+	return 0;
+}
+
+static void forking(void **state)
+{
+	(void)state;
+	TM_RUN(fork_body, .mem = 32UL << 20, .cpus = 2);
+	TM_RUN(fork_body, .mem = 32UL << 20, .format = &paging_x86_32_pae);
+}
+
+/* ---- what the CPU marks ----------------------------------------------------
+ */
+
+static int marks_body(void *arg)
+{
+	struct mm_struct *mm = use_mm();
+	uva_t at = map_huge(mm, 1);
+	struct page *page;
+	u64 flags;
+
+	(void)arg;
+	fill(at, 512, 3);
+	lru_add_drain_all();
+	/* One use of one page: all of them are young, each once. */
+	for (u64 i = 0; i < 512; i++) {
+		page = pfn_to_page(pte_pfn(tm_pte(mm, at + P(i))));
+		CHECK_EQ(page_referenced(page, false, &flags), 1);
+		CHECK_EQ(page_referenced(page, false, &flags), 0);
+	}
+	CHECK(huge_at(mm, at));
+	tm_load(at + P(300));
+	page = pfn_to_page(pte_pfn(tm_pte(mm, at + P(5))));
+	CHECK_EQ(page_referenced(page, false, &flags), 1);
+	CHECK(huge_at(mm, at));
+	/* Demotion hands on what was marked. */
+	tm_load(at + P(300));
+	CHECK_EQ(do_madvise(mm, at + P(9), P(1), MADV_DONTNEED), 0);
+	CHECK(!huge_at(mm, at));
+	CHECK(pte_young(tm_pte(mm, at + P(8))));
+	verify(at, 9, 3);
+	end_mm(mm);
+	return 0;
+}
+
+static void marks(void **state)
+{
+	(void)state;
+	TM_RUN(marks_body, .mem = 32UL << 20);
+}
+
+/* A page written by the CPU through a large entry only, found dirty later. */
+static int dirty_body(void *arg)
+{
+	struct mm_struct *mm = use_mm();
+	uva_t at = map_huge(mm, 1);
+
+	(void)arg;
+	fill(at, 512, 50);
+	for (u64 i = 0; i < 512; i++)
+		while (!tm_reclaim_one(mm, at + P(i)))
+			port_park(1000 * 1000);
+	CHECK(!huge_at(mm, at));
+	verify(at, 512, 50);
+	end_mm(mm);
+	return 0;
+}
+
+static void through_swap(void **state)
+{
+	(void)state;
+	TM_RUN(dirty_body, .mem = 32UL << 20, .swap_pages = 2048);
+}
+
+/* ---- collapse --------------------------------------------------------------
+ */
+
+/* A region that is filled page by page. */
+static uva_t map_small(struct mm_struct *mm, u64 n, u64 salt)
+{
+	uva_t at = map_huge(mm, n);
+
+	CHECK_EQ(do_madvise(mm, at, n * HP, MADV_NOHUGEPAGE), 0);
+	/* Backwards: the frames do not lie in a row. */
+	for (u64 i = n * 512; i-- > 0;)
+		tm_store(at + P(i), salt + i);
+	CHECK_EQ(do_madvise(mm, at, n * HP, MADV_HUGEPAGE), 0);
+	CHECK(!huge_at(mm, at));
+	return at;
+}
+
+static int collapse_body(void *arg)
+{
+	struct mm_struct *mm = use_mm(), *child = NULL;
+	uva_t at = map_small(mm, 2, 40);
+	struct page *pins[1];
+
+	(void)arg;
+	CHECK_EQ(thp_collapse(mm, at, false), THP_SUCCEED);
+	CHECK(huge_at(mm, at) && !huge_at(mm, at + HP));
+	CHECK_EQ(thp_collapse(mm, at, false), THP_PMD_MAPPED);
+	verify(at, 1024, 40);
+	CHECK_EQ(rss_of(mm), 1024);
+	mm_check(mm);
+	/* Demoted, and as it was: promoted without a copy. */
+	CHECK_EQ(do_mprotect(mm, at + P(1), P(1), PROT_READ), 0);
+	CHECK_EQ(do_mprotect(mm, at + P(1), P(1), TM_RW), 0);
+	tm_store(at + P(1), 41);
+	CHECK_EQ(thp_collapse(mm, at, false), THP_PROMOTED);
+	verify(at, 1024, 40);
+	/* A pinned page stays where it is. */
+	CHECK_EQ(pin_user_pages(mm, at + HP + P(9), 1, FOLL_WRITE, pins), 1);
+	CHECK_EQ(thp_collapse(mm, at + HP, false), THP_PAGE_COUNT);
+	CHECK_EQ(do_madvise(mm, at + HP, HP, MADV_COLLAPSE), -EAGAIN);
+	verify(at + HP, 512, 40 + 512);
+	unpin_user_page(pins[0]);
+	/* Shared ones are copied; the other side keeps its own. */
+	CHECK_EQ(mm_fork(mm, &child), 0);
+	CHECK_EQ(thp_collapse(mm, at + HP, false), THP_EXCEED_SHARED);
+	CHECK_EQ(do_madvise(mm, at + HP, HP, MADV_COLLAPSE), 0);
+	CHECK(huge_at(mm, at + HP) && !huge_at(child, at + HP));
+	tm_store(at + HP, 1);
+	tm_use(child);
+	CHECK_EQ(tm_load(at + HP), 40 + 512);
+	verify(at, 1024, 40);
+	tm_use(mm);
+	mm_check(child);
+	mm_put(child);
+	end_mm(mm);
+	return 0;
+}
+
+static void collapsing(void **state)
+{
+	(void)state;
+	TM_RUN(collapse_body, .mem = 32UL << 20);
+	TM_RUN(collapse_body, .mem = 32UL << 20, .format = &paging_arm64);
+}
+
+static int limits_body(void *arg)
+{
+	struct mm_struct *mm = use_mm();
+	uva_t at = map_huge(mm, 3);
+
+	(void)arg;
+	CHECK_EQ(thp_collapse(mm, at, true), THP_VMA_CHECK);
+	/* 12 pages, of which some are the zero page. */
+	CHECK_EQ(do_madvise(mm, at, 3 * HP, MADV_NOHUGEPAGE), 0);
+	fill(at + P(30), 12, 6);
+	tm_load(at);
+	CHECK_EQ(do_madvise(mm, at, 3 * HP, MADV_HUGEPAGE), 0);
+	set_file("khugepaged/max_ptes_none", "499");
+	CHECK_EQ(thp_collapse(mm, at, false), THP_EXCEED_NONE);
+	CHECK_EQ(event(THP_SCAN_EXCEED_NONE_PTE), 1);
+	set_file("khugepaged/max_ptes_none", "500");
+	CHECK_EQ(thp_collapse(mm, at, false), THP_SUCCEED);
+	CHECK_EQ(rss_of(mm), 512);
+	verify(at + P(30), 12, 6);
+	CHECK_EQ(tm_load(at), 0);
+	CHECK_EQ(tm_load(at + P(511)), 0);
+	CHECK_EQ(thp_collapse(mm, at + HP, true), THP_PMD_NULL);
+	/* What is in swap comes in, if it is not too much. */
+	fill(at + HP, 512, 8);
+	set_file("khugepaged/max_ptes_swap", "2");
+	for (u64 i = 0; i < 3; i++)
+		while (!tm_reclaim_one(mm, at + HP + P(i)))
+			port_park(1000 * 1000);
+	CHECK_EQ(thp_collapse(mm, at + HP, false), THP_EXCEED_SWAP);
+	set_file("khugepaged/max_ptes_swap", "3");
+	CHECK_EQ(thp_collapse(mm, at + HP, false), THP_SUCCEED);
+	verify(at + HP, 512, 8);
+	CHECK_EQ(mm_counter_get(mm, MM_SWAPENTS), 0);
+	/* MADV_COLLAPSE: holes and mappings of other kinds. */
+	CHECK_EQ(do_madvise(mm, at, 2 * HP, MADV_COLLAPSE), 0);
+	CHECK_EQ(do_madvise(mm, at, 9 * HP, MADV_COLLAPSE), -ENOMEM);
+	CHECK_EQ(do_madvise(mm, at, HP, MADV_NOHUGEPAGE), 0);
+	CHECK_EQ(do_madvise(mm, at, HP, MADV_COLLAPSE), -EINVAL);
+	end_mm(mm);
+	return 0;
+}
+
+static void collapse_limits(void **state)
+{
+	(void)state;
+	TM_RUN(limits_body, .mem = 32UL << 20, .swap_pages = 2048);
+}
+
+static int daemon_body(void *arg)
+{
+	struct mm_struct *mm = use_mm();
+	uva_t at = map_small(mm, 3, 70);
+	struct seq_buf s;
+	char text[64];
+
+	(void)arg;
+	set_file("khugepaged/scan_sleep_millisecs", "1");
+	for (int i = 0; i < 100 && huge_count() < 3; i++)
+		port_park(2 * 1000 * 1000);
+	CHECK_EQ(huge_count(), 3);
+	CHECK(huge_at(mm, at) && huge_at(mm, at + 2 * HP));
+	verify(at, 3 * 512, 70);
+	seq_buf_init(&s, text, sizeof(text));
+	CHECK_EQ(mm_show("/sys/kernel/mm/transparent_hugepage/khugepaged/"
+			 "pages_collapsed",
+			 &s),
+		 0);
+	CHECK_EQ(atoi(text), 3);
+	CHECK(space_sys.thp.full_scans > 0);
+	set_file("enabled", "never");
+	end_mm(mm);
+	return 0;
+}
+
+static void daemon_collapses(void **state)
+{
+	(void)state;
+	TM_RUN(daemon_body, .mem = 32UL << 20, .cpus = 2);
+}
+
+static void file_says(const char *name, const char *want)
+{
+	struct seq_buf s;
+	char path[96], text[128];
+
+	snprintf(path, sizeof(path), "/sys/kernel/mm/transparent_hugepage/%s",
+		 name);
+	seq_buf_init(&s, text, sizeof(text));
+	CHECK_EQ(mm_show(path, &s), 0);
+	text[s.len] = 0;
+	CHECK_EQ(strcmp(text, want), 0);
+}
+
+static int files_body(void *arg)
+{
+	static const char *const bad[][2] = {
+		{"enabled", "sometimes"},
+		{"enabled", ""},
+		{"defrag", "defer+"},
+		{"khugepaged/max_ptes_none", "512"},
+		{"khugepaged/defrag", "2"},
+		{"khugepaged/pages_to_scan", "0"},
+		{"khugepaged/pages_to_scan", "-1"},
+	};
+	char path[96];
+
+	(void)arg;
+	file_says("enabled", "always [madvise] never\n");
+	file_says("defrag", "always defer defer+madvise [madvise] never\n");
+	set_file("defrag", "defer+madvise\n");
+	file_says("defrag", "always defer [defer+madvise] madvise never\n");
+	file_says("hpage_pmd_size", "2097152\n");
+	file_says("khugepaged/max_ptes_none", "511\n");
+	file_says("khugepaged/pages_to_scan", "4096\n");
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		snprintf(path, sizeof(path),
+			 "/sys/kernel/mm/transparent_hugepage/%s", bad[i][0]);
+		CHECK_EQ(mm_write(path, bad[i][1], strlen(bad[i][1])), -EINVAL);
+	}
+	CHECK_EQ(mm_write("/sys/kernel/mm/transparent_hugepage/none", "1", 1),
+		 -ENOENT);
+	return 0;
+}
+
+static void files(void **state)
+{
+	(void)state;
+	TM_RUN(files_body);
+}
+
+/* ---- allocations that fail -------------------------------------------------
+ */
+
+static int failing_body(void *arg)
+{
+	struct mm_struct *mm = use_mm();
+
+	(void)arg;
+	for (u64 n = 1; n < 40; n++) {
+		uva_t at = map_huge(mm, 1);
+
+		fail_arm_nth(FAIL_ALL, n, false);
+		fail_only_task(port_current());
+		down_read(&mm->mmap_lock);
+		(void)!thp_map_new(find_vma(mm, at), at);
+		up_read(&mm->mmap_lock);
+		fail_disarm();
+		mm_check(mm);
+		fill(at, 512, n);
+		verify(at, 512, n);
+		CHECK_EQ(do_munmap(mm, at, HP), 0);
+		at = map_small(mm, 1, n);
+		fail_arm_nth(FAIL_ALL, n, true);
+		fail_only_task(port_current());
+		(void)thp_collapse(mm, at, true);
+		fail_disarm();
+		mm_check(mm);
+		verify(at, 512, n);
+		CHECK_EQ(do_munmap(mm, at, HP), 0);
+	}
+	end_mm(mm);
+	return 0;
+}
+
+static void failing(void **state)
+{
+	(void)state;
+	TM_RUN(failing_body, .mem = 32UL << 20);
+}
+
+/* ---- a random program ------------------------------------------------------
+ */
+
+#define REGIONS 3
+#define PAGES	(REGIONS * 512)
+
+/* What one process has: a word for each page; 0: never written, or gone. */
+struct side {
+	struct mm_struct *mm;
+	u64 word[PAGES];
+	bool ro[PAGES];
+};
+
+struct program {
+	struct prng r;
+	uva_t at;
+	struct side side[2];
+	u64 stamp;
+};
+
+static void side_check(struct program *p, int s)
+{
+	struct side *d = &p->side[s];
+
+	if (!d->mm)
+		return;
+	tm_use(d->mm);
+	for (u64 i = 0; i < 40; i++) {
+		u64 page = prng_below(&p->r, PAGES);
+
+		CHECK_EQ(tm_load(p->at + P(page)), d->word[page]);
+	}
+}
+
+static void op_write(struct program *p, struct side *d)
+{
+	u64 first = prng_below(&p->r, PAGES), n = prng_range(&p->r, 1, 60);
+
+	for (u64 i = first; i < min(first + n, (u64)PAGES); i++) {
+		if (d->ro[i])
+			continue;
+		d->word[i] = ++p->stamp;
+		tm_store(p->at + P(i), d->word[i]);
+	}
+}
+
+static void op_protect(struct program *p, struct side *d)
+{
+	bool whole = prng_below(&p->r, 2), ro = prng_below(&p->r, 2);
+	u64 first = whole ? 512 * prng_below(&p->r, REGIONS)
+			  : prng_below(&p->r, PAGES);
+	u64 n = whole ? 512 : prng_range(&p->r, 1, 30);
+
+	n = min(n, PAGES - first);
+	CHECK_EQ(do_mprotect(d->mm, p->at + P(first), P(n),
+			     ro ? PROT_READ : TM_RW),
+		 0);
+	for (u64 i = first; i < first + n; i++)
+		d->ro[i] = ro;
+}
+
+static void op_drop(struct program *p, struct side *d)
+{
+	bool whole = prng_below(&p->r, 3) == 0;
+	u64 first = whole ? 512 * prng_below(&p->r, REGIONS)
+			  : prng_below(&p->r, PAGES);
+	u64 n = min(whole ? 512 : prng_range(&p->r, 1, 30), PAGES - first);
+
+	CHECK_EQ(do_madvise(d->mm, p->at + P(first), P(n), MADV_DONTNEED), 0);
+	memset(d->word + first, 0, n * sizeof(d->word[0]));
+}
+
+static void op_swap(struct program *p, struct side *d)
+{
+	u64 first = prng_below(&p->r, PAGES);
+
+	(void)do_madvise(d->mm, p->at + P(first),
+			 P(min((u64)50, PAGES - first)), MADV_PAGEOUT);
+}
+
+static void op_fork(struct program *p, int s)
+{
+	struct side *other = &p->side[!s];
+	struct mm_struct *mm;
+
+	if (other->mm) {
+		tm_use(p->side[s].mm);
+		mm_check(other->mm);
+		mm_put(other->mm);
+		other->mm = NULL;
+		return;
+	}
+	mm = p->side[s].mm;
+	*other = p->side[s];
+	other->mm = NULL;
+	CHECK_EQ(mm_fork(mm, &other->mm), 0);
+}
+
+static void program_step(struct program *p)
+{
+	int s = p->side[0].mm ? (p->side[1].mm ? (int)prng_below(&p->r, 2) : 0)
+			      : 1;
+	struct side *d = &p->side[s];
+	u64 op = prng_below(&p->r, 100);
+
+	tm_use(d->mm);
+	if (op < 40)
+		op_write(p, d);
+	else if (op < 50)
+		op_protect(p, d);
+	else if (op < 58)
+		op_drop(p, d);
+	else if (op < 68)
+		op_swap(p, d);
+	else if (op < 85)
+		(void)thp_collapse(d->mm,
+				   p->at + HP * prng_below(&p->r, REGIONS),
+				   prng_below(&p->r, 2));
+	else if (op < 92)
+		op_fork(p, s);
+	else
+		mm_check(d->mm);
+	side_check(p, 0);
+	side_check(p, 1);
+}
+
+static struct program prog;
+
+static int random_body(void *arg)
+{
+	memset(&prog, 0, sizeof(prog));
+	prng_seed(&prog.r, (u64)(uintptr_t)arg);
+	prog.side[0].mm = tm_mm();
+	tm_use(prog.side[0].mm);
+	if (prng_below(&prog.r, 2))
+		set_file("khugepaged/scan_sleep_millisecs", "1");
+	prog.at = map_huge(prog.side[0].mm, REGIONS);
+	for (int i = 0; i < 120; i++)
+		program_step(&prog);
+	tm_use(NULL);
+	for (int s = 0; s < 2; s++)
+		if (prog.side[s].mm)
+			mm_put(prog.side[s].mm);
+	return 0;
+}
+
+static void random_program(void **state)
+{
+	u64 seed = test_env("SEED", 1), iters = test_iters(6);
+
+	(void)state;
+	for (u64 i = 0; i < iters; i++) {
+		snprintf(tm_context, sizeof(tm_context), "SEED=%llu ITERS=1",
+			 (unsigned long long)(seed + i));
+		TM_RUN(random_body, .mem = 12UL << 20, .swap_pages = 4096,
+		       .cpus = 1 + (int)((seed + i) % 3), .seed = seed + i,
+		       .explore = (seed + i) % 2,
+		       .arg = (void *)(uintptr_t)(seed + i));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(first_touch),
+		cmocka_unit_test(who_gets_one),
+		cmocka_unit_test(no_block),
+		cmocka_unit_test(parts),
+		cmocka_unit_test(moving),
+		cmocka_unit_test(forking),
+		cmocka_unit_test(marks),
+		cmocka_unit_test(through_swap),
+		cmocka_unit_test(collapsing),
+		cmocka_unit_test(collapse_limits),
+		cmocka_unit_test(daemon_collapses),
+		cmocka_unit_test(files),
+		cmocka_unit_test(failing),
+		cmocka_unit_test(random_program),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
