@@ -75,8 +75,10 @@ struct mt_self {
 	u8 cap[MT_NR_CLASSES];	/* places in the magazine; 0: has none yet */
 	u8 lent[MT_NR_CLASSES]; /* objects of other classes, up to LEND_MOST */
 	u8 booting;
-	u8 forking; /* holds all words */
+	u8 forking; /* holds all words: how often the hook ran */
 	u8 at_gate; /* forks before the library is up */
+	u8 in_fork; /* is one of nr_forks */
+	u8 counted; /* in nr_threads */
 	u32 word;
 	u32 nr_missed;		     /* fills and spills of small ones */
 	u32 nr_shelved;		     /* magazines put on shelves, ever */
@@ -133,6 +135,7 @@ struct mt_state {
 	u32 pack_over;	/* sizes over this are in packs or runs */
 	u32 nr_threads; /* (A) that ever allocated, or forked before */
 	u32 at_gate;	/* (A) threads that fork before the library is up */
+	u32 nr_forks;	/* (A) that began without hooks */
 	u32 grow_word, meta_word, threads_word;
 	struct mt_self *threads; /* (T) */
 	u64 span;		 /* bytes of RAM there may come to be */
@@ -201,7 +204,8 @@ static inline bool mt_up(void)
 void mt_enter(void);
 void mt_leave(void);
 
-/* mt_hooks: another thread than the first is about to allocate. */
+/* mt_hooks: the calling thread is about to allocate for the first time, or to
+ * fork. */
 void mt_hooks(void);
 
 /* mt_lock, mt_unlock: a lock word that threads wait for actively. The thread

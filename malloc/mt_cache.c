@@ -315,7 +315,10 @@ static MM_NOINLINE bool comes_alive(void)
 {
 	if (mt_self.life == MT_DEAD || mt_sys.direct)
 		return false;
-	/* First, for pthread_setspecific() may allocate. */
+	/* The hooks allocate, without magazines; and so does
+	 * pthread_setspecific(), with. */
+	mt_self.life = MT_DEAD;
+	mt_hooks();
 	mt_self.life = MT_LIVE;
 	mt_thread_add();
 	if (unlikely(pthread_setspecific(mt_sys.key, &mt_self))) {
@@ -323,7 +326,6 @@ static MM_NOINLINE bool comes_alive(void)
 		mt_cache_exit(&mt_self);
 		return false;
 	}
-	mt_hooks();
 	return true;
 }
 

@@ -20,17 +20,26 @@
  *
  * 4. Locking. threads_word, then the threads' own words, then depots, meta,
  *    slots, grow, packs, then those of the modes. The forking thread's own word
- * is not taken: it may fork from a handler of a signal.
+ *    is not taken: it may fork from a handler of a signal.
  *
  * 5. Before there are hooks. They are registered when a second thread
- * allocates. fork() itself comes here first (the library has the name): a
- * thread that never allocated counts as the second one then, for the first may
- * be inside the machine. While the library boots nobody forks: mt_fork() counts
- * itself at the gate and looks whether a boot has begun; a boot says that it
- * begins and waits until nobody is at the gate. One of them sees the other. A
- * child that finds a boot begun knows that it had not got further. What makes
- *    processes by another name of the C library's (daemon(), forkpty()) does
- *    not pass here.
+ *    allocates. fork() itself comes here first (the library has the name): a
+ *    thread that forks counts as one that allocates, for the first may be
+ *    inside the machine.
+ *
+ *    The C library runs the handlers that were there when the fork began, and
+ *    lets others be registered meanwhile. So a fork that begins while there is
+ *    one thread says so (nr_forks) before it looks at the number of threads,
+ *    and a thread that comes alive counts itself before it looks whether there
+ *    are such forks, and waits for their end. One of them sees the other.
+ *
+ *    While the library boots nobody forks: mt_fork() counts itself at the gate
+ *    and looks whether a boot has begun; a boot says that it begins and waits
+ *    until nobody is at the gate. A child that finds a boot begun knows that it
+ *    had not got further.
+ *
+ *    What makes processes by another name of the C library's (daemon(),
+ *    forkpty()) does not pass here.
  *
  * 6. What stays lost. An object that a short way had taken from a magazine
  *    and not yet returned, and all that the other threads held themselves.
@@ -66,6 +75,10 @@ void mt_thread_del(void)
 
 static void prepare(void)
 {
+	if (mt_self.forking) {
+		mt_self.forking++; /* registered twice: see in_child() */
+		return;
+	}
 	mt_lock(&mt_sys.threads_word);
 	for (struct mt_self *t = mt_sys.threads; t; t = t->next) {
 		if (t != &mt_self)
@@ -84,7 +97,8 @@ static void prepare(void)
 
 static void release(void)
 {
-	mt_self.forking = 0;
+	if (--mt_self.forking)
+		return;
 	mt_guard_unlock();
 	mt_pack_unlock();
 	mt_unlock(&mt_sys.grow_word);
@@ -100,12 +114,15 @@ static void release(void)
 	mt_unlock(&mt_sys.threads_word);
 }
 
-/* Nobody else runs here. */
+/* Nobody else runs here. A child whose parent was about to note that the hooks
+ * are there registers them again. */
 static void in_child(void)
 {
 	struct mt_self *t, *next;
 
 	release();
+	if (mt_self.forking)
+		return;
 	for (t = mt_sys.threads; t; t = next) {
 		next = t->next;
 		if (t != &mt_self)
@@ -115,15 +132,36 @@ static void in_child(void)
 	mt_self.next = mt_self.prev = NULL;
 }
 
-/* Registering allocates, which comes here again. */
+static bool hooks_due(void)
+{
+	return mt_sys.direct ||
+	       __atomic_load_n(&mt_sys.nr_threads, __ATOMIC_SEQ_CST) > 1;
+}
+
+static void wait_hooked(void)
+{
+	while (!__atomic_load_n(&mt_sys.hooked, __ATOMIC_ACQUIRE))
+		sched_yield();
+}
+
+/* The second thread registers, those after it wait; and all for the forks that
+ * began without hooks, for their children must find no word taken. */
 void mt_hooks(void)
 {
 	static const char text[] = "mmkit-malloc: no hooks for fork\n";
+	bool counted = mt_self.counted;
 
-	if (__atomic_add_fetch(&mt_sys.nr_threads, 1, __ATOMIC_RELAXED) != 2)
-		return;
-	if (!mt_fork_init())
+	mt_self.counted = 1;
+	if (!counted && !mt_sys.direct &&
+	    __atomic_add_fetch(&mt_sys.nr_threads, 1, __ATOMIC_SEQ_CST) == 2 &&
+	    !mt_fork_init())
 		mt_say(text, sizeof(text) - 1);
+	if (mt_self.in_fork)
+		return;
+	if (hooks_due())
+		wait_hooked();
+	while (__atomic_load_n(&mt_sys.nr_forks, __ATOMIC_SEQ_CST))
+		sched_yield();
 }
 
 bool mt_fork_init(void)
@@ -144,24 +182,28 @@ pid_t __fork(void); /* the C library's, by its other name */
 #define os_fork fork
 #endif
 
-/* True: no thread is inside the boot, and none gets there, until gate_leave().
- * False: the library is up, or cannot be. */
-static bool gate_enter(void)
+static u32 lib_state(void)
+{
+	return __atomic_load_n(&mt_sys.state, __ATOMIC_SEQ_CST);
+}
+
+/* No thread is inside the boot, and none gets there, until mt_gate_leave();
+ * or the library is up, or cannot be. */
+static void gate_enter(void)
 {
 	u32 state;
 
 	for (;;) {
 		__atomic_add_fetch(&mt_sys.at_gate, 1, __ATOMIC_SEQ_CST);
-		state = __atomic_load_n(&mt_sys.state, __ATOMIC_SEQ_CST);
+		state = lib_state();
 		if (state == 0)
 			break;
 		__atomic_sub_fetch(&mt_sys.at_gate, 1, __ATOMIC_SEQ_CST);
 		if (state != 1)
-			return false;
+			return;
 		sched_yield();
 	}
 	mt_self.at_gate = 1;
-	return true;
 }
 
 void mt_gate_leave(void)
@@ -181,43 +223,65 @@ void mt_gate_wait(void)
 		sched_yield();
 }
 
-static pid_t fork_at_gate(void)
+static void fork_ends(void)
+{
+	mt_self.in_fork = 0;
+	__atomic_sub_fetch(&mt_sys.nr_forks, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Those at the gate, who waits for them and who was about to register are not
+ * here. */
+static void child_begins(void)
 {
 	u32 begun = 1;
-	pid_t pid = os_fork();
 
-	if (pid) {
-		mt_gate_leave();
-		return pid;
-	}
-	/* Those at the gate and who waits for them are not here. */
 	if (mt_self.at_gate)
 		__atomic_compare_exchange_n(&mt_sys.state, &begun, 0, false,
 					    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 	mt_self.at_gate = 0;
+	mt_self.in_fork = 0;
+	if (!mt_sys.hooked)
+		mt_sys.nr_threads = mt_self.counted;
 	__atomic_store_n(&mt_sys.at_gate, 0, __ATOMIC_SEQ_CST);
-	return 0;
+	__atomic_store_n(&mt_sys.nr_forks, 0, __ATOMIC_SEQ_CST);
 }
 
-/* The hooks that are due are there: also if another thread is about to. */
-static void hooks_first(void)
+/* True: this fork needs no hooks, and nobody gets into the machine before
+ * fork_ends(). */
+static bool fork_begins(void)
 {
-	if (mt_self.life != MT_LIVE && !mt_sys.direct)
-		mt_hooks();
-	if (!mt_sys.direct &&
-	    __atomic_load_n(&mt_sys.nr_threads, __ATOMIC_RELAXED) < 2)
+	mt_self.in_fork = 1;
+	__atomic_add_fetch(&mt_sys.nr_forks, 1, __ATOMIC_SEQ_CST);
+	if (!hooks_due())
+		return true;
+	fork_ends();
+	wait_hooked();
+	return false;
+}
+
+static void fork_is_over(pid_t pid, bool counted)
+{
+	if (!pid) {
+		child_begins();
 		return;
-	while (!__atomic_load_n(&mt_sys.hooked, __ATOMIC_ACQUIRE))
-		sched_yield();
+	}
+	mt_gate_leave();
+	if (counted)
+		fork_ends();
 }
 
 pid_t mt_fork(void)
 {
-	u32 state = __atomic_load_n(&mt_sys.state, __ATOMIC_ACQUIRE);
+	bool counted;
+	pid_t pid;
 
-	if (state < 2 && gate_enter())
-		return fork_at_gate();
-	if (__atomic_load_n(&mt_sys.state, __ATOMIC_ACQUIRE) == 2)
-		hooks_first();
-	return os_fork();
+	if (lib_state() < 2)
+		gate_enter();
+	/* A thread that forks counts as one that allocates. */
+	if (!mt_self.at_gate && lib_state() == 2)
+		mt_hooks();
+	counted = lib_state() != 3 && fork_begins();
+	pid = os_fork();
+	fork_is_over(pid, counted);
+	return pid;
 }
