@@ -135,7 +135,6 @@ struct mt_state {
 	u32 pack_over;	/* sizes over this are in packs or runs */
 	u32 nr_threads; /* (A) that ever allocated, or forked before */
 	u32 at_gate;	/* (A) threads that fork before the library is up */
-	u32 nr_forks;	/* (A) that began without hooks */
 	u32 grow_word, meta_word, threads_word;
 	struct mt_self *threads; /* (T) */
 	u64 span;		 /* bytes of RAM there may come to be */
@@ -154,6 +153,7 @@ struct mt_state {
 		      */
 	bool hooked; /* (A) fork's hooks were registered, or cannot be */
 	pthread_key_t key;
+	u32 nr_forks;		  /* (A) that began without hooks */
 	char *meta_at, *meta_end; /* (M) */
 	u64 meta_bytes;		  /* (M) */
 	void **meta_free;	  /* (M) magazines */
