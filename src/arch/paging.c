@@ -157,8 +157,10 @@ bool paging_canonical(const struct paging_format *f, uva_t va)
 #define X86_32_FRAME		0xfffff000UL
 #define X86_32_LARGE_PA_BITS	40
 
-/* Bits of a page that its swap entry keeps. */
+/* Bits of a page that its swap entry keeps; with those that its migration
+ * entry keeps where there is room. */
 #define SWP_PAGE_BITS (X86_SWP_SOFTDIRTY | X86_SWP_UFFD_WP)
+#define MIG_PAGE_BITS (SWP_PAGE_BITS | X86_SWP_YOUNG | X86_SWP_DIRTY)
 
 /* With PS, above the leaf tables: a 4 MiB page. */
 static bool is_large(int level, u64 val)
@@ -274,7 +276,7 @@ static pte_t decode_pae(int level, u64 raw)
 #define ARM_SWP_TYPE_SHIFT   2
 #define ARM_SWP_OFFSET_SHIFT 8
 #define ARM_SWP_OFFSET_BITS  40
-#define ARM_SWP_BITS_SHIFT   58 /* from the manager's bits 1 and 2 */
+#define ARM_SWP_BITS_SHIFT   58 /* from the manager's bits 1 to 4 */
 
 /* Pairs of bits that mean the same in both forms. */
 static const struct {
@@ -316,7 +318,7 @@ static u64 encode_arm64(int level, pte_t e)
 	if (!pte_present(e)) {
 		swp = pte_to_swp_entry(e);
 		mm_verify(swp_offset(swp) >> ARM_SWP_OFFSET_BITS == 0);
-		return (e.val & SWP_PAGE_BITS) << ARM_SWP_BITS_SHIFT |
+		return (e.val & MIG_PAGE_BITS) << ARM_SWP_BITS_SHIFT |
 		       (u64)swp_type(swp) << ARM_SWP_TYPE_SHIFT |
 		       swp_offset(swp) << ARM_SWP_OFFSET_SHIFT;
 	}
@@ -352,7 +354,7 @@ static pte_t decode_arm64_swap(u64 raw)
 		raw >> ARM_SWP_OFFSET_SHIFT & (BIT(ARM_SWP_OFFSET_BITS) - 1);
 	pte_t e = swp_entry_to_pte(swp_entry(type, offset));
 
-	return __pte(e.val | (raw >> ARM_SWP_BITS_SHIFT & SWP_PAGE_BITS));
+	return __pte(e.val | (raw >> ARM_SWP_BITS_SHIFT & MIG_PAGE_BITS));
 }
 
 static pte_t decode_arm64(int level, u64 raw)

@@ -140,13 +140,17 @@ const struct paging_format *paging_format_nth(unsigned int i);
  *   none       all zero
  *   PROT_NONE  bit 8 set; frame and flags as if present
  *   swap       bit 8 clear; bits 9..13 the area (type), bits 14..57 the page
- *              offset in it; bits 1 and 2 what the page's own bits were.
+ *              offset in it; bits 1 to 4 what the page's own bits were (3
+ *              and 4 of migration entries alone; x86-32 has no room for
+ *              them).
  *              The last types are no areas: migration entries
  *              (offset = frame), poisoned frames, markers (offset = kind).
  * Offset 0 of area 0 is the swap header: never an entry, so never "none".
  */
 #define X86_SWP_SOFTDIRTY    (1UL << 1) /* as X86_PTE_SOFTDIRTY */
 #define X86_SWP_UFFD_WP	     (1UL << 2) /* as X86_PTE_UFFD_WP */
+#define X86_SWP_YOUNG	     (1UL << 3) /* as X86_PTE_A */
+#define X86_SWP_DIRTY	     (1UL << 4) /* as X86_PTE_D */
 #define X86_SWP_TYPE_SHIFT   9
 #define X86_SWP_TYPE_BITS    5
 #define X86_SWP_OFFSET_SHIFT 14
@@ -479,6 +483,28 @@ static inline pte_t pte_swp_give(pte_t e, pte_t swp)
 	return e;
 }
 
+/* pte_mig_keep, pte_mig_give: the same for a migration entry, which keeps what
+ * the CPU noted, too. */
+static inline pte_t pte_mig_keep(pte_t swp, pte_t page)
+{
+	swp = pte_swp_keep(swp, page);
+	if (page.val & X86_PTE_A)
+		swp.val |= X86_SWP_YOUNG;
+	if (page.val & X86_PTE_D)
+		swp.val |= X86_SWP_DIRTY;
+	return swp;
+}
+
+static inline pte_t pte_mig_give(pte_t e, pte_t swp)
+{
+	e = pte_swp_give(e, swp);
+	if (swp.val & X86_SWP_YOUNG)
+		e.val |= X86_PTE_A;
+	if (swp.val & X86_SWP_DIRTY)
+		e.val |= X86_PTE_D;
+	return e;
+}
+
 static inline swp_entry_t pte_to_swp_entry(pte_t e)
 {
 	return swp_entry((e.val >> X86_SWP_TYPE_SHIFT) &
@@ -508,7 +534,8 @@ static inline bool is_writable_migration_entry(swp_entry_t e)
 static inline pte_t pte_swp_wrprotect(pte_t e)
 {
 	swp_entry_t swp = pte_to_swp_entry(e);
-	u64 page_bits = e.val & (X86_SWP_SOFTDIRTY | X86_SWP_UFFD_WP);
+	u64 page_bits = e.val & (X86_SWP_SOFTDIRTY | X86_SWP_UFFD_WP |
+				 X86_SWP_YOUNG | X86_SWP_DIRTY);
 
 	if (!is_writable_migration_entry(swp))
 		return e;

@@ -42,7 +42,7 @@
  *    MG-1  A page is isolated by one at a time (LRU-2, PG_isolated).
  *    MG-2  Between the first migration entry and the last both frames are
  *          locked; the new one is seen by nobody before it is complete.
- *    MG-3  A failure leaves the page as it was but for its accessed bits.
+ *    MG-3  A failure leaves the page as it was.
  *    MG-4  NR_ISOLATED_* are the pages taken and not yet given back.
  *
  * 6. Locking. Page lock of the old frame, then of the new one, which nobody

@@ -5,7 +5,8 @@
  * 1. Purpose. While a page's contents go from one frame to another no entry may
  *    map either. A migration entry stands in each one's place: it names the old
  *    frame, says whether the entry could write, and keeps the bits that a page
- *    keeps while it is away (soft-dirty, write-watched).
+ *    keeps while it is away (soft-dirty, write-watched; accessed and dirty
+ *    where the format has room).
  *
  * 2. Way.
  *
@@ -55,7 +56,7 @@ static pte_t migration_pte(const struct page *page, pte_t old)
 	swp_entry_t entry =
 		make_migration_entry(page_to_pfn(page), pte_write(old));
 
-	return pte_swp_keep(swp_entry_to_pte(entry), old);
+	return pte_mig_keep(swp_entry_to_pte(entry), old);
 }
 
 static bool migrate_one(struct page *page, struct vm_area_struct *vma,
@@ -69,6 +70,8 @@ static bool migrate_one(struct page *page, struct vm_area_struct *vma,
 	if (!page_vma_slot(page, vma, addr, &slot))
 		return true;
 	old = pt_xchg(&slot, migration_pte(page, pt_get(&slot)));
+	/* A CPU may have noted an access in between. */
+	pt_set(&slot, migration_pte(page, old));
 	/* No CPU reads or writes the old frame after this. */
 	port_tlb_flush(&mm->cpus, mm->asid, addr, addr + PAGE_SIZE);
 	if (pte_dirty(old))
@@ -112,7 +115,9 @@ static pte_t restored_pte(const struct page *page,
 	pgprot_t prot = {READ_ONCE(vma->vm_page_prot.val)};
 	pte_t e = pte_wrprotect(pte_make(page_to_pfn(page), prot));
 
-	e = pte_swp_give(e, swp);
+	e = pte_mig_give(e, swp);
+	if (!PageDirty(page))
+		e = pte_mkclean(e);
 	if (is_writable_migration_entry(pte_to_swp_entry(swp)))
 		e = pte_mkwrite(e);
 	return e;

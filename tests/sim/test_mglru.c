@@ -9,6 +9,7 @@
 #include <mmkit/memcg.h>
 
 #include "base/fail.h"
+#include "move/migrate.h"
 #include "policy/policy.h"
 #include "reclaim/mglru.h"
 #include "sim_machine.h"
@@ -545,6 +546,64 @@ static int aging_body(void *arg)
 	tm_use(NULL);
 	mm_put(mm);
 	return 0;
+}
+
+/* PAGE moves to another frame of its node. */
+static void migrate_one(struct page *page)
+{
+	struct migrate_target where = {.nid = NUMA_NO_NODE,
+				       .nodes = NODE_MASK_ALL};
+	struct migrate_control mc = {.get_new = migrate_new_page,
+				     .arg = &where,
+				     .mode = MIGRATE_SYNC};
+	struct page_list list;
+
+	page_list_init(&list);
+	CHECK(isolate_lru_page(page));
+	page_list_add(&list, page);
+	CHECK_EQ(migrate_pages(&list, &mc), 0);
+	lru_add_drain_all();
+}
+
+/* In its new frame a page is of the generation that it was of, and its entry
+ * says whether it was used since. */
+static int frames_body(void *arg)
+{
+	struct mm_struct *mm = new_space();
+	uva_t at = map_pages(mm, 40, 0);
+
+	(void)arg;
+	touch_some(at, 0, 40, 1);
+	age(true);
+	age(true);
+	touch_some(at, 0, 40, 2);
+	age(true);
+	touch_some(at, 0, 40, 5);
+	for (u64 i = 0; i < 40; i++) {
+		struct page *page = page_at(mm, at + P(i));
+		u32 gen = mglru_field(page, MGLRU_GEN);
+		u64 young = lruvec_size(vec(), LRU_ACTIVE_ANON);
+
+		CHECK_EQ(is_young(mm, at + P(i)), i % 2 == 0);
+		migrate_one(page);
+		CHECK(page_at(mm, at + P(i)) != page);
+		CHECK_EQ(mglru_field(page_at(mm, at + P(i)), MGLRU_GEN), gen);
+		CHECK_EQ(lruvec_size(vec(), LRU_ACTIVE_ANON), young);
+	}
+	lru_check(vec());
+	/* The entries of every fifth are accessed still. */
+	age(true);
+	for (u64 i = 0; i < 40; i++)
+		CHECK_EQ(is_young(mm, at + P(i)), i % 5 == 0);
+	tm_use(NULL);
+	mm_put(mm);
+	return 0;
+}
+
+static void frames(void **state)
+{
+	(void)state;
+	TM_RUN(frames_body, .policy = "mglru");
 }
 
 static void aging(void **state)
@@ -1127,6 +1186,7 @@ int main(void)
 		cmocka_unit_test(balance), cmocka_unit_test(kinds),
 		cmocka_unit_test(min_ttl), cmocka_unit_test(files),
 		cmocka_unit_test(groups),  cmocka_unit_test(moving),
+		cmocka_unit_test(frames),
 	};
 
 	return cmocka_run_group_tests_name("mglru", tests, NULL, NULL);

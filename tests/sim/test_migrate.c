@@ -136,12 +136,14 @@ static struct page *move_at(struct mm_struct *mm, uva_t at)
 	CHECK(new &&new != old);
 	CHECK_EQ(page_count(old), 0);
 	CHECK_EQ(page_mapcount(new), mapped);
-	/* What the entry knew of writes is the page's now. */
+	/* What the entry knew of writes is the page's now, too. */
 	if (pte_dirty(e))
 		flags |= 1u << PG_dirty;
 	CHECK_EQ(new->flags &keep, flags);
 	CHECK_EQ(pte_write(tm_pte(mm, at)), pte_write(e));
 	CHECK_EQ(pte_soft_dirty(tm_pte(mm, at)), pte_soft_dirty(e));
+	CHECK_EQ(pte_young(tm_pte(mm, at)), pte_young(e));
+	CHECK_EQ(pte_dirty(tm_pte(mm, at)), pte_dirty(e));
 	CHECK_EQ(sum_vm_event(PGMIGRATE_SUCCESS), ok + 1);
 	same_figures(f);
 	mm_check(mm);

@@ -575,6 +575,31 @@ static void swap_bits(swp_entry_t e)
 	}
 }
 
+/* A migration entry keeps what the CPU noted where there is room for it. */
+static void migration_bits(void)
+{
+	pte_t plain = swp_entry_to_pte(make_migration_entry(0x1234, true));
+	u64 noted[] = {0, X86_PTE_A, X86_PTE_D, X86_PTE_A | X86_PTE_D};
+
+	for (u32 i = 0; i < ARRAY_SIZE(noted); i++)
+		FOR_FORMATS(f)
+		{
+			pte_t page = pte_make(0x1234, __pgprot(X86_PTE_P));
+			pte_t back, e = pte_mig_keep(
+					    plain, __pte(page.val | noted[i]));
+
+			assert_true(is_migration_entry(pte_to_swp_entry(e)));
+			back = pte_decode(f, 0, pte_encode(f, 0, e));
+			assert_int_equal(pte_to_swp_entry(back).val,
+					 pte_to_swp_entry(plain).val);
+			assert_false(pte_present(back));
+			back = pte_mig_give(page, pte_swp_wrprotect(back));
+			assert_int_equal(back.val & ~page.val,
+					 f->kind == PAGING_X86_32 ? 0
+								  : noted[i]);
+		}
+}
+
 static void swap_entries(void **state)
 {
 	swp_entry_t e = swp_entry(5, 0x123456789a);
@@ -594,6 +619,7 @@ static void swap_entries(void **state)
 	e = make_migration_entry(77, true);
 	assert_true(is_migration_entry(e) && is_writable_migration_entry(e));
 	assert_int_equal(migration_entry_pfn(e), 77);
+	migration_bits();
 	e = make_hwpoison_entry(78);
 	assert_true(is_hwpoison_entry(e) && !is_migration_entry(e));
 	assert_int_equal(swp_offset(e), 78);
