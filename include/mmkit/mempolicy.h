@@ -197,7 +197,7 @@ int kernel_get_mempolicy(struct mm_struct *mm, uva_t policy, uva_t nmask,
  * mappings. -EIO, never with MPOL_DEFAULT: MPOL_MF_STRICT, and pages of the
  * range lie elsewhere; nothing has changed. With MPOL_MF_MOVE or _ALL it is
  * told after the policy was set, which stays, and pages that could not be
- * moved stay where they are: all of them, as no page can be moved yet.
+ * moved stay where they are.
  */
 struct mm_mbind {
 	uva_t start;

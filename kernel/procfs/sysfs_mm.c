@@ -56,6 +56,14 @@ static const struct pentry thp_entries[] = {
 };
 static const struct pdir thp_dir = PDIR(thp_entries);
 
+/* ---- slower nodes ----------------------------------------------------------
+ */
+
+static const struct pentry numa_entries[] = {
+	FILE_RW("demotion_enabled", MM_DIR "numa/"),
+};
+static const struct pdir numa_dir = PDIR(numa_entries);
+
 /* ---- the multi-gen LRU -----------------------------------------------------
  */
 
@@ -142,6 +150,7 @@ static const struct pdir ksm_dir = {.find = ksm_find, .next = ksm_next};
 static const struct pentry mm_entries[] = {
 	DIR_OF("ksm", &ksm_dir),
 	DIR_OF("lru_gen", &lru_gen_dir),
+	DIR_OF("numa", &numa_dir),
 	DIR_OF("transparent_hugepage", &thp_dir),
 };
 const struct pdir sysfs_mm_dir = PDIR(mm_entries);

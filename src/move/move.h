@@ -16,6 +16,13 @@ struct space_move_ops;
 extern const struct space_move_ops move_pages_ops;
 
 /*
+ * demote_page_list: cold pages of PGDAT, isolated by reclaim and unlocked, go
+ * to slower nodes. LIST keeps those that stay. How many went. Does not wait for
+ * anything. Counts as isolated what reclaim has counted so already. (demote.c)
+ */
+u64 demote_page_list(struct page_list *list, pg_data_t *pgdat);
+
+/*
  * migrate_frames: move what is in use in the frames [START, END) as MC says.
  * Returns how many pages are still there (they could not be isolated, or not be
  * moved); *ERR: 0, or -ENOMEM, and the rest was not tried. Batches of CPUs hide

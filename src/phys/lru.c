@@ -679,7 +679,15 @@ void lru_move_state(struct page *new, struct page *old)
 		SetPageActive(new);
 	if (PageUnevictable(old))
 		SetPageUnevictable(new);
-	WRITE_ONCE(new->policy, READ_ONCE(old->policy));
+	/* Elsewhere the byte would mean something else. */
+	if (page_to_nid(new) == page_to_nid(old))
+		WRITE_ONCE(new->policy, READ_ONCE(old->policy));
+}
+
+void lru_begin_cold(struct page *page)
+{
+	mm_assert(!PageLRU(page));
+	WRITE_ONCE(page->policy, LRU_BYTE_COLD);
 }
 
 void activate_page(struct page *page)

@@ -220,9 +220,11 @@ void lru_cache_enable(void);
 
 /*
  * lru_move_state: NEW, on no list, is to a policy what OLD, on no list, was:
- * active or not, and the policy's own byte.
+ * active or not, and on the same node the policy's own byte.
  */
 void lru_move_state(struct page *new, struct page *old);
+/* lru_begin_cold: PAGE, fresh, is unused when it comes onto a list. */
+void lru_begin_cold(struct page *page);
 
 /*
  * mark_page_accessed: second chance. Inactive and not referenced becomes

@@ -19,6 +19,7 @@
 #include <mmkit/errno.h>
 
 #include "base/printk.h"
+#include "phys/memory_tiers.h"
 #include "phys/phys.h"
 
 static int check_node_range(const struct phys_boot_params *p, int i)
@@ -198,4 +199,5 @@ void numa_place_cpus(void)
 		WRITE_ONCE(phys_sys.cpu_mem_node[cpu],
 			   (u8)nearest_with_memory(nid));
 	}
+	memory_tiers_update();
 }

@@ -46,6 +46,7 @@ struct phys_tunables {
 	u32 min_unmapped_ratio; /* percent of a node; see node_reclaim.c */
 	u32 min_slab_ratio;	/* the same */
 	u32 numa_stat;		/* 0: NUMA_* read as 0 */
+	u32 numa_demotion;	/* not 0: cold pages go to slower nodes */
 	u32 dirty_ratio;  /* percent of a node that __GFP_WRITE may dirty */
 	bool check_pages; /* every frame of a block, not only the first */
 };
@@ -85,6 +86,7 @@ struct phys_state {
 	u8 distance[MM_MAX_NODES][MM_MAX_NODES];
 	u8 cpu_node[MM_NR_CPUS];	 /* where each CPU is, ... */
 	u8 cpu_mem_node[MM_NR_CPUS];	 /* ... and the nearest memory */
+	u8 node_tier[MM_MAX_NODES];	 /* memory_tiers.c */
 	u64 movable_start[MM_MAX_NODES]; /* first frame of MOVABLE; 0: none */
 	u64 max_possible_pfn;		 /* RAM may be added up to here */
 	u64 memmap_frames; /* frames that the array of descriptors covers */

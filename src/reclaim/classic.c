@@ -28,6 +28,7 @@
 
 #include "base/trace_ring.h"
 #include "cache/swap.h"
+#include "phys/memory_tiers.h"
 #include "phys/vmstat.h"
 #include "reclaim/reclaim.h"
 #include "space/rmap.h"
@@ -307,7 +308,8 @@ static u64 classic_scan(struct lruvec *lruvec, struct scan_control *sc)
 	}
 	WRITE_ONCE(lruvec->refaults[1], scan_refaults(lruvec));
 	/* Aging goes on even if nothing had to be scanned. */
-	if (inactive_is_low(lruvec, false) && get_nr_swap_pages())
+	if (inactive_is_low(lruvec, false) &&
+	    (get_nr_swap_pages() || numa_can_demote(lruvec->pgdat->node_id)))
 		shrink_active_list(lruvec, LRU_ACTIVE_ANON, SWAP_CLUSTER_MAX,
 				   sc);
 	return sc->nr_reclaimed - before;

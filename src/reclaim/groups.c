@@ -52,6 +52,8 @@ bool scan_may_swap(const struct lruvec *lruvec, const struct scan_control *sc)
 {
 	if (!sc->may_swap)
 		return false;
+	if (scan_can_demote(lruvec->pgdat, sc))
+		return true;
 	/* No slot is left, but many pages have theirs. */
 	if (!get_nr_swap_pages())
 		return node_page_state(lruvec->pgdat, NR_SWAPCACHE) >

@@ -27,6 +27,7 @@ struct scan_control {
 	struct memcg *target; /* its pages and those below; NULL: all */
 	bool may_writepage, may_unmap, may_swap;
 	bool judged; /* the policy has asked for references: pages are unused */
+	bool no_demotion;    /* what goes is not wanted on any node */
 	bool low_reclaim;    /* memory.low does not protect any more */
 	nodemask_t nodemask; /* try_to_free_pages(): nodes that help */
 	/* Changed between passes. */
@@ -145,6 +146,9 @@ bool throttle_direct_reclaim(const struct alloc_context *ac);
 u64 scan_size(const struct lruvec *lruvec, enum lru_list lru,
 	      const struct scan_control *sc);
 bool scan_may_swap(const struct lruvec *lruvec, const struct scan_control *sc);
+/* scan_can_demote: may pages of PGDAT go to a slower node for SC? Not for a
+ * group's limit: they would be in the group there, too. */
+bool scan_can_demote(const pg_data_t *pgdat, const struct scan_control *sc);
 u64 scan_refaults(const struct lruvec *lruvec);
 
 /* shrink_groups: one pass of SC over PGDAT's lists of all groups that it is

@@ -33,6 +33,9 @@
  *    As long as pages wait nothing is done that could wait for a page's lock,
  *    or for the end of a write: both may want one of them.
  *
+ *    A cold page of a node that has slower ones beside it goes there instead
+ *    (move/demote.c); what finds no room goes the way above.
+ *
  * 3. Invariants.
  *    RC-1  A page is freed only if, with its references frozen, it is clean
  *          and its slot has its contents.
@@ -52,6 +55,8 @@
 
 #include "base/assert.h"
 #include "cache/swap.h"
+#include "move/move.h"
+#include "phys/memory_tiers.h"
 #include "phys/vmstat.h"
 #include "reclaim/reclaim.h"
 #include "space/rmap.h"
@@ -60,6 +65,7 @@ enum verdict {
 	KEEP,	       /* locked; back to where it came from */
 	KEEP_UNLOCKED, /* the same, but unlocked already */
 	ACTIVATE,      /* locked; it is in use */
+	DEMOTE,	       /* locked; cold, and there is slower memory */
 	UNMAPPED,      /* locked; what is left is for settle() */
 	FREED	       /* references frozen, unlocked, nothing refers to it */
 };
@@ -71,6 +77,8 @@ struct shrink {
 	struct tlb_batch tlb;
 	struct page_list unmapped; /* locked; CPUs may know entries of them */
 	struct page_list keep, freed;
+	struct page_list demote; /* unlocked; for a slower node */
+	bool can_demote;
 };
 
 static void settle(struct shrink *s);
@@ -215,6 +223,8 @@ static enum verdict judge_cold(struct page *page, struct shrink *s)
 
 	if (PageAnon(page) && !PageSwapBacked(page))
 		return judge_lazyfree(page, s);
+	if (s->can_demote)
+		return DEMOTE;
 	if (!PageSwapCache(page)) {
 		if (!sc->may_swap || !(sc->gfp & __GFP_IO))
 			return KEEP;
@@ -355,6 +365,8 @@ static enum verdict judge_file(struct page *page, struct shrink *s)
 		stat->nr_ref_keep += v == KEEP;
 		return v;
 	}
+	if (s->can_demote)
+		return DEMOTE;
 	if (!PageDirty(page))
 		return page_mapped(page) ? unmap(page, s)
 					 : finish_file(page, s);
@@ -418,6 +430,8 @@ static enum verdict judge_shmem(struct page *page, struct shrink *s)
 		s->stat->nr_ref_keep += v == KEEP;
 		return v;
 	}
+	if (s->can_demote)
+		return DEMOTE;
 	if (!sc->may_swap || !(sc->gfp & __GFP_IO))
 		return KEEP;
 	return page_mapped(page) ? unmap(page, s) : finish_shmem(page, s);
@@ -481,6 +495,11 @@ static void dispose(struct shrink *s, struct page *page, enum verdict v)
 		page_list_add(&s->freed, page);
 		return;
 	}
+	if (v == DEMOTE) {
+		unlock_page(page);
+		page_list_add(&s->demote, page);
+		return;
+	}
 	/* It stays: slots are too few to keep one for it. */
 	if (v == ACTIVATE && PageSwapCache(page) && vm_swap_full())
 		(void)try_to_free_swap(page);
@@ -517,31 +536,52 @@ static void settle(struct shrink *s)
 	}
 }
 
+/* Each page of LIST, which is empty then. */
+static void judge_list(struct shrink *s, struct page_list *list)
+{
+	struct page *page;
+
+	while ((page = page_list_pop_tail(list))) {
+		enum verdict v = judge_page(page, s);
+
+		if (v == UNMAPPED)
+			page_list_add(&s->unmapped, page);
+		else
+			dispose(s, page, v);
+		if (s->unmapped.count == SWAP_CLUSTER_MAX)
+			settle(s);
+		port_sched_point();
+	}
+	settle(s);
+}
+
+bool scan_can_demote(const pg_data_t *pgdat, const struct scan_control *sc)
+{
+	return !sc->no_demotion && !sc->target &&
+	       numa_can_demote(pgdat->node_id);
+}
+
 u64 shrink_page_list(struct page_list *list, pg_data_t *pgdat,
 		     struct scan_control *sc, struct reclaim_stat *stat)
 {
-	struct shrink s = {.sc = sc, .stat = stat};
-	struct page *page;
-	u64 nr;
+	struct shrink s = {.sc = sc,
+			   .stat = stat,
+			   .can_demote = scan_can_demote(pgdat, sc)};
+	u64 nr = 0;
 
-	(void)pgdat;
 	tlb_batch_init(&s.tlb);
 	page_list_init(&s.unmapped);
 	page_list_init(&s.keep);
 	page_list_init(&s.freed);
-	while ((page = page_list_pop_tail(list))) {
-		enum verdict v = judge_page(page, &s);
-
-		if (v == UNMAPPED)
-			page_list_add(&s.unmapped, page);
-		else
-			dispose(&s, page, v);
-		if (s.unmapped.count == SWAP_CLUSTER_MAX)
-			settle(&s);
-		port_sched_point();
+	page_list_init(&s.demote);
+	judge_list(&s, list);
+	if (s.demote.count) {
+		nr = demote_page_list(&s.demote, pgdat);
+		/* For the rest there is no room below. */
+		s.can_demote = false;
+		judge_list(&s, &s.demote);
 	}
-	settle(&s);
-	nr = s.freed.count;
+	nr += s.freed.count;
 	free_unref_page_list(&s.freed);
 	*list = s.keep;
 	return nr;

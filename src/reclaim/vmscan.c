@@ -16,6 +16,7 @@
 #include "base/trace_ring.h"
 #include "cache/swap.h"
 #include "phys/alloc.h"
+#include "phys/memory_tiers.h"
 #include "phys/vmstat.h"
 #include "reclaim/reclaim.h"
 
@@ -80,7 +81,7 @@ u64 zone_reclaimable_pages(const struct zone *zone)
 		   zone_page_state(zone, NR_ZONE_ACTIVE_ANON);
 
 	/* Who has a slot needs none, also when they are all taken. */
-	if (!get_nr_swap_pages())
+	if (!get_nr_swap_pages() && !numa_can_demote(zone_to_nid(zone)))
 		anon = min(anon,
 			   node_page_state(zone->zone_pgdat, NR_SWAPCACHE));
 	return n + anon;
@@ -149,6 +150,7 @@ u64 reclaim_pages(struct page_list *pages)
 		.may_writepage = true,
 		.may_unmap = true,
 		.may_swap = true,
+		.no_demotion = true,
 	};
 	u32 nr[MM_MAX_NODES] = {0};
 	struct reclaim_stat stat = {0};

@@ -96,6 +96,8 @@ static const struct word_file {
 #define LRU_PREFIX    "/sys/kernel/mm/lru_gen/"
 #define LRU_DEBUG     "/sys/kernel/debug/lru_gen"
 #define THP_PREFIX    "/sys/kernel/mm/transparent_hugepage/"
+#define NUMA_PREFIX   "/sys/kernel/mm/numa/"
+#define TIERS_PREFIX  "/sys/devices/virtual/memory_tiering/"
 
 /* Is NAME the file at PATH? Files of /proc go by what follows that, too. */
 static bool names_file(const char *path, const char *name)
@@ -132,6 +134,10 @@ int mm_show(const char *path, struct seq_buf *out)
 		return lru_gen_show(path + sizeof(LRU_PREFIX) - 1, out);
 	if (mm_strncmp(path, THP_PREFIX, sizeof(THP_PREFIX) - 1) == 0)
 		return thp_file_show(path + sizeof(THP_PREFIX) - 1, out);
+	if (mm_strncmp(path, NUMA_PREFIX, sizeof(NUMA_PREFIX) - 1) == 0)
+		return numa_file_show(path + sizeof(NUMA_PREFIX) - 1, out);
+	if (mm_strncmp(path, TIERS_PREFIX, sizeof(TIERS_PREFIX) - 1) == 0)
+		return memory_tier_show(path + sizeof(TIERS_PREFIX) - 1, out);
 	if (mm_strncmp(path, PROC_PREFIX, sizeof(PROC_PREFIX) - 1) == 0)
 		return proc_pid_show(path + sizeof(PROC_PREFIX) - 1, out);
 	return -ENOENT;
@@ -172,6 +178,11 @@ s64 mm_write(const char *path, const char *text, size_t len)
 		return lru_gen_debug_write(text, len);
 	if (mm_strncmp(path, THP_PREFIX, sizeof(THP_PREFIX) - 1) == 0) {
 		err = thp_file_store(path + sizeof(THP_PREFIX) - 1, text, len);
+		return err ? err : (s64)len;
+	}
+	if (mm_strncmp(path, NUMA_PREFIX, sizeof(NUMA_PREFIX) - 1) == 0) {
+		err = numa_file_store(path + sizeof(NUMA_PREFIX) - 1, text,
+				      len);
 		return err ? err : (s64)len;
 	}
 	if (mm_strncmp(path, PROC_PREFIX, sizeof(PROC_PREFIX) - 1) == 0)

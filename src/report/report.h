@@ -44,6 +44,14 @@ void show_page_owner(struct seq_buf *out);
 /* u64 as %llu wants it. */
 #define LLU(x) ((unsigned long long)(x))
 
+/* numa_show.c: the files of /sys/kernel/mm/numa and of
+ * /sys/devices/virtual/memory_tiering by what follows that. 0, -ENOENT,
+ * -EINVAL.
+ */
+int numa_file_show(const char *name, struct seq_buf *out);
+int numa_file_store(const char *name, const char *text, size_t len);
+int memory_tier_show(const char *name, struct seq_buf *out);
+
 /* thp_show.c: the files of /sys/kernel/mm/transparent_hugepage by what follows
  * that: text to OUT; TEXT[LEN] stored. 0, -ENOENT, -EINVAL. */
 int thp_file_show(const char *name, struct seq_buf *out);

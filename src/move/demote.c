@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * demote.c - cold pages of a fast node go to a slower one.
+ *
+ * Reclaim has found pages that nobody used. Where there is slower memory
+ * (phys/memory_tiers.c) they need not be written to a disk: they move, without
+ * waiting for anything, and come back when they are used, or are reclaimed
+ * there. The frames must not be taken from reclaim's own reserves, and none is
+ * reclaimed for them here: the slow node's kswapd is woken. What finds no
+ * frame, or is held by somebody, stays, and goes the way of all pages.
+ *
+ * Reference: Linux documentation, ABI/testing/sysfs-kernel-mm-numa.
+ */
+#include <mmkit/page_alloc.h>
+
+#include "move/move.h"
+#include "phys/alloc.h"
+#include "phys/lru.h"
+#include "phys/memory_tiers.h"
+#include "phys/vmstat.h"
+
+struct demotion {
+	int nid;
+	nodemask_t allowed;
+};
+
+static struct page *demotion_new(struct page *page, void *arg)
+{
+	const struct demotion *d = arg;
+	gfp_t gfp = (GFP_HIGHUSER_MOVABLE & ~(__GFP_RECLAIM | __GFP_HARDWALL)) |
+		    __GFP_KSWAPD_RECLAIM | __GFP_NOWARN | __GFP_NOMEMALLOC;
+	struct page *new;
+
+	(void)page;
+	new = alloc_pages_nodemask(gfp | __GFP_THISNODE, 0, d->nid,
+				   NODE_MASK_ALL);
+	if (!new)
+		new = alloc_pages_nodemask(gfp, 0, d->nid, d->allowed);
+	if (new)
+		lru_begin_cold(new);
+	return new;
+}
+
+/* NR pages of LIST are isolated: said, or taken back, for migrate_pages(). */
+static void count_isolated(pg_data_t *pgdat, const struct page_list *list,
+			   int sign)
+{
+	s64 anon = 0, all = 0;
+
+	for (struct page *p = page_list_first(list); p; p = page_list_next(p)) {
+		anon += PageSwapBacked(p);
+		all++;
+	}
+	mod_node_page_state(pgdat, NR_ISOLATED_ANON, sign * anon);
+	mod_node_page_state(pgdat, NR_ISOLATED_FILE, sign * (all - anon));
+}
+
+u64 demote_page_list(struct page_list *list, pg_data_t *pgdat)
+{
+	struct demotion d = {.nid = next_demotion_node(pgdat->node_id),
+			     .allowed = demotion_nodes(pgdat->node_id)};
+	struct migrate_control mc = {
+		.get_new = demotion_new,
+		.arg = &d,
+		.mode = MIGRATE_ASYNC,
+		.reason = MR_DEMOTION,
+	};
+
+	if (d.nid == NUMA_NO_NODE)
+		return 0;
+	count_isolated(pgdat, list, 1);
+	(void)migrate_pages(list, &mc);
+	count_isolated(pgdat, list, -1);
+	count_vm_events(port_current()->flags & PF_KSWAPD ? PGDEMOTE_KSWAPD
+							  : PGDEMOTE_DIRECT,
+			mc.succeeded);
+	return mc.succeeded;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * numa_show.c - the files by which users see and set what the machine does
+ * about near and far memory.
+ *
+ *	/sys/kernel/mm/numa/demotion_enabled	true or false
+ *	/sys/devices/virtual/memory_tiering/memory_tierN/nodelist
+ *
+ * As in Linux a lower number is a faster tier and 4 is ordinary memory; the
+ * slower ones follow one by one. A tier without nodes has no directory.
+ *
+ * References: Linux documentation, ABI/testing/sysfs-kernel-mm-numa and
+ * sysfs-kernel-mm-memory-tiers.
+ */
+#include <mmkit/errno.h>
+
+#include "base/bitops.h"
+#include "base/seqbuf.h"
+#include "base/string.h"
+#include "phys/memory_tiers.h"
+#include "phys/phys.h"
+#include "report/report.h"
+
+#define TIER_PREFIX "memory_tier"
+#define TIER_DRAM   4
+
+/* NODES as "0-1,3". */
+static void show_nodelist(struct seq_buf *out, nodemask_t nodes)
+{
+	const char *sep = "";
+
+	for (int nid = 0; nid < MM_MAX_NODES; nid++) {
+		int first = nid;
+
+		if (!(nodes & NODE_MASK(nid)))
+			continue;
+		while (nid + 1 < MM_MAX_NODES && (nodes & NODE_MASK(nid + 1)))
+			nid++;
+		seq_printf(out, nid > first ? "%s%d-%d" : "%s%d", sep, first,
+			   nid);
+		sep = ",";
+	}
+	seq_putc(out, '\n');
+}
+
+/* The tier that NAME, "memory_tierN/nodelist", is about; -1: none. */
+static int tier_of_name(const char *name)
+{
+	const size_t prefix = sizeof(TIER_PREFIX) - 1;
+	int n = 0;
+
+	if (mm_strncmp(name, TIER_PREFIX, prefix) != 0)
+		return -1;
+	for (name += prefix; *name >= '0' && *name <= '9'; name++)
+		n = min(n * 10 + (*name - '0'), 1000);
+	return mm_strcmp(name, "/nodelist") == 0 ? n - TIER_DRAM : -1;
+}
+
+int memory_tier_show(const char *name, struct seq_buf *out)
+{
+	int tier = tier_of_name(name);
+
+	if (tier < 0 || !nodes_of_tier(tier))
+		return -ENOENT;
+	show_nodelist(out, nodes_of_tier(tier));
+	return 0;
+}
+
+int numa_file_show(const char *name, struct seq_buf *out)
+{
+	if (mm_strcmp(name, "demotion_enabled") != 0)
+		return -ENOENT;
+	seq_printf(out, "%s\n",
+		   READ_ONCE(phys_sys.tunables.numa_demotion) ? "true"
+							      : "false");
+	return 0;
+}
+
+/* TEXT[LEN] as a truth value: 0, 1, or -EINVAL. */
+static int parse_bool(const char *text, size_t len)
+{
+	static const char *const words[] = {
+		"0",  "1",   "n", "y", "N", "Y", "off",	  "on",
+		"no", "yes", "f", "t", "F", "T", "false", "true"};
+
+	if (len && text[len - 1] == '\n')
+		len--;
+	for (u32 i = 0; i < ARRAY_SIZE(words); i++)
+		if (mm_strlen(words[i]) == len &&
+		    mm_strncmp(words[i], text, len) == 0)
+			return (int)(i & 1);
+	return -EINVAL;
+}
+
+int numa_file_store(const char *name, const char *text, size_t len)
+{
+	int v = parse_bool(text, len);
+
+	if (mm_strcmp(name, "demotion_enabled") != 0)
+		return -ENOENT;
+	if (v < 0)
+		return v;
+	WRITE_ONCE(phys_sys.tunables.numa_demotion, (u32)v);
+	return 0;
+}
