@@ -25,6 +25,8 @@ enum {
 	OPT_REPORT = 'r',
 	OPT_NO_MIN = 512,
 	OPT_FILES,
+	OPT_THP,
+	OPT_KSM,
 	OPT_QUIET = 'q'
 };
 
@@ -52,6 +54,14 @@ static const struct argp_option options[] = {
 	{"files", OPT_FILES, "real|anon", 0,
 	 "files through the page cache, or file mappings as anonymous memory "
 	 "(traces of version 1: anon, later ones: real)",
+	 0},
+	{"thp", OPT_THP, "always|madvise|never[,FILE=VALUE...]", 0,
+	 "huge pages for whom; FILEs of /sys/kernel/mm/transparent_hugepage; "
+	 "each run is made twice, to compare it with one without",
+	 0},
+	{"ksm", OPT_KSM, "FILE=VALUE,...", OPTION_ARG_OPTIONAL,
+	 "merge equal pages of all that the program has; FILEs of "
+	 "/sys/kernel/mm/ksm; likewise made twice",
 	 0},
 	{"quiet", OPT_QUIET, 0, 0, "no progress on the terminal", 0},
 	{0}};
@@ -169,6 +179,12 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_FILES:
 		o->replay.files = parse_files(arg);
+		return 0;
+	case OPT_THP:
+		whatif_parse_thp(&o->replay.whatif, arg);
+		return 0;
+	case OPT_KSM:
+		whatif_parse_ksm(&o->replay.whatif, arg);
 		return 0;
 	case OPT_QUIET:
 		o->quiet = true;
@@ -309,9 +325,26 @@ static void fit_sizes(struct cmd_opts *o)
 	r->no_min = no_min;
 }
 
+/* The same without huge pages and without merging, into RES's comparison. */
+static void run_without(const struct cmd_opts *o, struct replay_result *res)
+{
+	static struct replay_result without;
+	static struct replay_opts r;
+
+	r = o->replay;
+	r.whatif = whatif_without(&r.whatif);
+	r.no_min = true;
+	r.machine.nr_shows = 0;
+	forked_run(&r, &without);
+	whatif_compare(res, &without);
+}
+
 static void run_point(struct cmd_opts *o, u32 policy, u32 mem, bool fork_it,
 		      struct replay_result *res)
 {
+	bool twice = whatif_compares(&o->replay.whatif);
+
+	fork_it |= twice;
 	o->replay.machine.policy = o->policies[policy];
 	o->replay.machine.mem_bytes = o->mem[mem].bytes;
 	if (fork_it)
@@ -319,6 +352,8 @@ static void run_point(struct cmd_opts *o, u32 policy, u32 mem, bool fork_it,
 	else
 		replay_run(&o->replay, res);
 	res->mem_percent = o->mem[mem].percent;
+	if (twice)
+		run_without(o, res);
 }
 
 /* Every point is known to be right before the first run begins. */

@@ -64,9 +64,10 @@ static const struct argp_option options[] = {
 	 "page tables and layout of memory: x86-64, x86-64-la57, x86-32, "
 	 "x86-32-pae or arm64 (x86-64)",
 	 0},
-	{"tlb", OPT_TLB, "L1[:SETSxWAYS]", 0,
+	{"tlb", OPT_TLB, "L1[:SETSxWAYS[:SETSxWAYS]]", 0,
 	 "translation caches of each CPU: slots of the first level, then the "
-	 "second (1024:128x12)",
+	 "second (1024:128x12), then an array for large pages, which else are "
+	 "in the second level too",
 	 0},
 	{"nodes", OPT_NODES, "N", 0, "NUMA nodes of equal size (1)", 0},
 	{"numa", OPT_NUMA, "FILE", 0,
@@ -313,22 +314,31 @@ static u32 tlb_number(const char *arg, const char **at, const char *what,
 	return (u32)v;
 }
 
-/* L1 or L1:SETSxWAYS. */
+/* ":SETSxWAYS", if it comes next. */
+static void parse_array(const char *arg, const char **at, u32 *sets, u32 *ways)
+{
+	if (**at != ':')
+		return;
+	++*at;
+	*sets = tlb_number(arg, at, "sets", SIM_TLB_SETS_MAX);
+	if (*(*at)++ != 'x')
+		err_usage("--tlb: '%s': SETSxWAYS is wanted", arg);
+	*ways = tlb_number(arg, at, "ways", SIM_TLB_WAYS_MAX);
+}
+
+/* L1, L1:SETSxWAYS or L1:SETSxWAYS:SETSxWAYS. */
 static void parse_tlb(struct machine_opts *o, const char *arg)
 {
 	const char *at = arg;
 
 	o->tlb_l1 = tlb_number(arg, &at, "slots", SIM_TLB_L1_MAX);
-	if (*at == ':') {
-		at++;
-		o->tlb_sets = tlb_number(arg, &at, "sets", SIM_TLB_SETS_MAX);
-		if (*at++ != 'x')
-			err_usage("--tlb: '%s': SETSxWAYS is wanted", arg);
-		o->tlb_ways = tlb_number(arg, &at, "ways", SIM_TLB_WAYS_MAX);
-	}
+	parse_array(arg, &at, &o->tlb_sets, &o->tlb_ways);
+	parse_array(arg, &at, &o->tlb_large_sets, &o->tlb_large_ways);
 	if (*at)
 		err_usage("--tlb: '%s': '%s' is too much", arg, at);
-	if ((o->tlb_l1 & (o->tlb_l1 - 1)) || (o->tlb_sets & (o->tlb_sets - 1)))
+	if ((o->tlb_l1 & (o->tlb_l1 - 1)) ||
+	    (o->tlb_sets & (o->tlb_sets - 1)) ||
+	    (o->tlb_large_sets & (o->tlb_large_sets - 1)))
 		err_usage("--tlb: '%s': slots and sets are powers of two", arg);
 }
 
@@ -768,6 +778,8 @@ int machine_run(const struct machine_opts *o, int (*body)(void *arg), void *arg)
 		.tlb_l1 = o->tlb_l1 ? o->tlb_l1 : SIM_TLB_L1_MAX,
 		.tlb_sets = o->tlb_sets,
 		.tlb_ways = o->tlb_ways,
+		.tlb_large_sets = o->tlb_large_sets,
+		.tlb_large_ways = o->tlb_large_ways,
 	};
 	int ret;
 

@@ -24,7 +24,8 @@ struct machine_opts {
 	struct mm_boot_amount kernelcore, movablecore;
 	bool movable_node;
 	u32 nodes, cpus;
-	u32 tlb_l1, tlb_sets, tlb_ways; /* 0: the machine's own */
+	u32 tlb_l1, tlb_sets, tlb_ways;	    /* 0: the machine's own */
+	u32 tlb_large_sets, tlb_large_ways; /* 0: no array of their own */
 	u64 seed;
 	bool explore;
 	u64 swap_bytes;	       /* 0: none */

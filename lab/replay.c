@@ -397,6 +397,7 @@ static void collect(struct replay *rp)
 	res->refault_file = global_node_page_state(WORKINGSET_REFAULT_FILE);
 	if (rp->exact)
 		collect_files(rp);
+	whatif_collect(res);
 	snprintf(res->oom, sizeof(res->oom), "%s", mm_last_oom());
 }
 
@@ -434,6 +435,7 @@ static int first_pass(void *arg)
 		rp->res->mem_bytes = e820_total_ram(&phys_sys.e820);
 	if (rp->exact)
 		replay_files_init(rp);
+	whatif_begin(&rp->o->whatif, rp->res);
 	first_task(rp);
 	wait_for_end(rp);
 	collect(rp);

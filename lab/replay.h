@@ -11,6 +11,7 @@
 
 #include "machine.h"
 #include "phys/vmstat.h"
+#include "replay_whatif.h"
 #include "trace.h"
 
 struct mm_struct;
@@ -27,6 +28,7 @@ struct replay_sample {
 	u64 pgfault, pgmajfault, pswpin, pswpout;
 	u64 pgscan, pgsteal; /* kswapd and direct */
 	u64 refaults;
+	u64 anon, huge, saved; /* mapped; of these, in blocks of 512; by KSM */
 };
 
 #define REPLAY_MAX_SAMPLES 512
@@ -77,6 +79,7 @@ struct replay_result {
 	u64 disk_reads, disk_writes;	/* requests */
 	u64 special_maps;		/* mappings of devices, as anonymous */
 	char oom[128];			/* the last OOM kill, or "" */
+	struct whatif_result whatif;
 	u32 nr_samples;
 	struct replay_sample samples[REPLAY_MAX_SAMPLES];
 };
@@ -93,6 +96,7 @@ struct replay_opts {
 	bool progress; /* on stderr */
 	bool no_min;   /* leave the optimum out */
 	enum replay_files files;
+	struct whatif_opts whatif;
 };
 
 /*

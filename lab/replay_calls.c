@@ -48,6 +48,7 @@ struct replay_mm *rmm_new(struct replay *rp)
 	err = mm_create(&rmm->layout, &rmm->mm);
 	if (err)
 		err_die("the machine has no memory for a new address space");
+	whatif_space(&rp->o->whatif, rmm->mm);
 	return rmm;
 }
 

@@ -222,6 +222,7 @@ void replay_print_table(const struct replay_result *runs, u32 nr,
 		if (rows[i].when == ROW_ALWAYS ||
 		    (rows[i].when == ROW_REAL) == runs->exact)
 			print_row(&rows[i], runs, nr);
+	whatif_print(runs, nr);
 	printf("%-22s", "page-ins / optimum");
 	for (u32 i = 0; i < nr; i++) {
 		over_min_text(buf, &runs[i]);
@@ -346,6 +347,8 @@ static json_t *run_json(const struct replay_result *r)
 	set_counts(o, r);
 	if (r->exact)
 		json_object_set_new(o, "files", files_json(r));
+	if (r->whatif.thp || r->whatif.ksm)
+		json_object_set_new(o, "whatif", whatif_json(r));
 	return o;
 }
 

@@ -223,13 +223,21 @@ static void check_entry(const struct sim_tlb_entry *e, int cpu, void *arg)
 {
 	struct replay *rp = arg;
 
-	if (page_count(pfn_to_page(e->pfn)) > 0)
+	u64 n = pt_span(machine_format(&rp->o->machine), e->level) >>
+		PAGE_SHIFT,
+	    i = 0;
+
+	while (i < n && page_count(pfn_to_page(e->pfn + i)) > 0)
+		i++;
+	if (i == n)
 		return;
 	if (rp->res->data_errors++ < 10)
 		err_say("stale translation: CPU %d still maps 0x%llx to frame "
 			"%llu, which is free",
-			cpu, (unsigned long long)(e->key & PAGE_MASK),
-			(unsigned long long)e->pfn);
+			cpu,
+			(unsigned long long)(e->key & PAGE_MASK) +
+				(i << PAGE_SHIFT),
+			(unsigned long long)e->pfn + i);
 }
 
 static void check_tlbs(struct replay *rp)
@@ -325,6 +333,9 @@ static void take_sample(struct replay *rp, struct replay_sample *s)
 		.pgsteal = sum_vm_event(PGSTEAL_KSWAPD) +
 			   sum_vm_event(PGSTEAL_DIRECT),
 		.refaults = global_node_page_state(WORKINGSET_REFAULT_ANON),
+		.anon = global_node_page_state(NR_ANON_MAPPED),
+		.huge = global_node_page_state(NR_ANON_THPS),
+		.saved = rp->o->whatif.ksm ? whatif_saved() : 0,
 	};
 	for_each_populated_zone (zone) {
 		s->free += zone_page_state(zone, NR_FREE_PAGES);

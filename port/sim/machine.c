@@ -165,8 +165,13 @@ static bool config_valid(const struct sim_config *c)
 	       IS_ALIGNED(c->ram_max, PAGE_SIZE) && power_of_two(c->tlb_l1) &&
 	       c->tlb_l1 <= SIM_TLB_L1_MAX && power_of_two(c->tlb_sets) &&
 	       c->tlb_sets <= SIM_TLB_SETS_MAX &&
-	       c->tlb_ways <= SIM_TLB_WAYS_MAX && c->stack_bytes >= 16384 &&
-	       c->costs->slice_ns && c->costs->relax_ns;
+	       c->tlb_ways <= SIM_TLB_WAYS_MAX &&
+	       (!c->tlb_large_sets || power_of_two(c->tlb_large_sets)) &&
+	       c->tlb_large_sets <= SIM_TLB_SETS_MAX &&
+	       c->tlb_large_ways <= SIM_TLB_WAYS_MAX &&
+	       !c->tlb_large_sets == !c->tlb_large_ways &&
+	       c->stack_bytes >= 16384 && c->costs->slice_ns &&
+	       c->costs->relax_ns;
 }
 
 static void take_nodes(const u8 *cpu_node)

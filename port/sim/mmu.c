@@ -11,11 +11,19 @@
  *    the entry's own key decides, so an entry that is replaced or flushed
  *    needs no search for pointers to it. Keys are page number and ASID.
  *
+ *    A large page has one entry, in the same array or in one of its own
+ *    (tlb_large_sets), under a key that no address has. The first level knows
+ *    4 KiB only: a page of a large one that is used gets a part there, which
+ *    is good as long as the large entry is.
+ *
+ *	l1[i] --> entry of a small page
+ *	l1[j] --> parts[j]  <== large entry (one for all its parts)
+ *
  * 3. Invariants. An entry has SIM_WRITE only if its leaf is writable at all
  *    levels and had D set when it was loaded or first written; the walk that
- *    sets D also checks the table again. Large leaves are cached as 4 KiB
- *    parts, each with the leaf's level, and a flush that touches any part
- *    drops all, as INVLPG does.
+ *    sets D also checks the table again. A part has no right that its large
+ *    entry has not, and goes with it; a flush that touches any byte of a large
+ *    page drops its entry, as INVLPG does.
  *
  * 4. Interleaving. Nothing between lookup and access is a sched point. A
  *    flush acts on a remote TLB at once if that CPU has interrupts on; else
@@ -36,17 +44,35 @@
 #define FLUSH_ONE_LIMIT 32u	/* more pages than that: scan all */
 #define FAULT_LIMIT	100000u /* retries of one access */
 
-static u64 tlb_key(uva_t va, u64 asid)
+/* Key of the page of VA whose leaf stands at LEVEL. */
+static u64 tlb_key(uva_t va, u64 asid, u32 level)
 {
-	return (va & PAGE_MASK) | asid;
+	u64 key = ALIGN_DOWN(va, pt_span(sim.cfg.format, level)) | asid;
+
+	/* Beside the sign bit: no canonical address, and never the first
+	 * level's. */
+	return level ? key ^ (1UL << 63) >> level : key;
 }
 
-/* First entry of the set that KEY belongs to. */
-static size_t tlb_set(u64 key)
+static uva_t entry_va(const struct sim_tlb_entry *e)
 {
-	u64 set = (key >> PAGE_SHIFT) ^ (key & SIM_ASID_MAX) * 0x9e37u;
+	u64 key = e->level ? e->key ^ (1UL << 63) >> e->level : e->key;
 
-	return (set & (sim.cfg.tlb_sets - 1)) * sim.cfg.tlb_ways;
+	return key & PAGE_MASK;
+}
+
+/* Where leaves of LEVEL are kept. */
+static struct sim_tlb_array *tlb_array(struct sim_cpu *c, u32 level)
+{
+	return level && c->large.sets ? &c->large : &c->tlb;
+}
+
+/* The set that the page of VA at LEVEL belongs to. */
+static u32 tlb_set(const struct sim_tlb_array *a, uva_t va, u64 asid, u32 level)
+{
+	u64 set = va / pt_span(sim.cfg.format, level) ^ asid * 0x9e37u;
+
+	return (u32)(set & (a->sets - 1));
 }
 
 /* ---- the walk ---------------------------------------------------------------
@@ -115,64 +141,144 @@ u32 sim_walk(u64 root_pfn, uva_t va, unsigned access, phys_addr_t *pa)
 /* ---- the TLB
  * ------------------------------------------------------------------ */
 
-/* The entry with KEY in its set, or NULL. */
-static struct sim_tlb_entry *tlb_find(struct sim_cpu *c, u64 key)
+/* The entry of VA's page at LEVEL, or NULL. */
+static struct sim_tlb_entry *tlb_find(struct sim_cpu *c, uva_t va, u64 asid,
+				      u32 level)
 {
-	struct sim_tlb_entry *e = &c->tlb[tlb_set(key)];
+	struct sim_tlb_array *a = tlb_array(c, level);
+	u64 key = tlb_key(va, asid, level);
+	struct sim_tlb_entry *e =
+		&a->e[(size_t)tlb_set(a, va, asid, level) * a->ways];
 	u32 i;
 
-	for (i = 0; i < sim.cfg.tlb_ways; i++, e++) {
+	for (i = 0; i < a->ways; i++, e++) {
 		if (e->key == key)
 			return e;
 	}
 	return NULL;
 }
 
-/* An entry to load KEY's translation into. */
-static struct sim_tlb_entry *tlb_slot(struct sim_cpu *c, u64 key)
+/* The entry of a large page that VA lies in, or NULL. */
+static struct sim_tlb_entry *tlb_find_large(struct sim_cpu *c, uva_t va,
+					    u64 asid)
 {
-	struct sim_tlb_entry *e = tlb_find(c, key);
-	size_t set = tlb_set(key);
-	u8 *victim = &c->victim[set / sim.cfg.tlb_ways];
-	u32 i;
+	struct sim_tlb_entry *e = NULL;
+
+	for (u32 l = 1; c->large_levels >> l && !e; l++)
+		e = tlb_find(c, va, asid, l);
+	return e;
+}
+
+/* E, of a large page, goes or loses rights: the first level forgets it. */
+static void drop_parts(struct sim_cpu *c, const struct sim_tlb_entry *e)
+{
+	u64 span = pt_span(sim.cfg.format, e->level);
+	uva_t va = entry_va(e);
+	u64 asid = e->key & SIM_ASID_MAX;
+	u64 n = min(span >> PAGE_SHIFT, (u64)sim.cfg.tlb_l1);
+
+	for (u64 i = 0; i < n; i++) {
+		struct sim_tlb_entry *p =
+			&c->parts[((va >> PAGE_SHIFT) + i) & c->mmu.l1_mask];
+
+		if (ALIGN_DOWN(p->key, span) != va ||
+		    (p->key & SIM_ASID_MAX) != asid)
+			continue;
+		p->key = SIM_NO_KEY;
+		p->perm = 0;
+	}
+}
+
+/* An entry to load the translation of VA's page at LEVEL into. */
+static struct sim_tlb_entry *tlb_slot(struct sim_cpu *c, uva_t va, u64 asid,
+				      u32 level)
+{
+	struct sim_tlb_array *a = tlb_array(c, level);
+	struct sim_tlb_entry *e = tlb_find(c, va, asid, level);
+	u32 set = tlb_set(a, va, asid, level), i;
 
 	if (e)
 		return e;
-	e = &c->tlb[set];
-	for (i = 0; i < sim.cfg.tlb_ways; i++) {
+	e = &a->e[(size_t)set * a->ways];
+	for (i = 0; i < a->ways; i++) {
 		if (e[i].key == SIM_NO_KEY)
 			return &e[i];
 	}
-	i = *victim;
-	*victim = (u8)((i + 1) % sim.cfg.tlb_ways);
+	i = a->victim[set];
+	a->victim[set] = (u8)((i + 1) % a->ways);
+	if (e[i].level)
+		drop_parts(c, &e[i]);
 	return &e[i];
 }
 
-/* Put the result of W into the TLB of C and tell the fill hook. */
+/* L, a large page's entry, serves VA: its part in the first level. */
+static struct sim_tlb_entry *part_fill(struct sim_cpu *c,
+				       const struct sim_tlb_entry *l, uva_t va,
+				       unsigned access)
+{
+	u64 span = pt_span(sim.cfg.format, l->level);
+	u64 into = va & (span - 1) & PAGE_MASK;
+	u64 key = tlb_key(va, c->mmu.asid, 0), pfn = l->pfn + PFN_DOWN(into);
+	u64 slot = (va >> PAGE_SHIFT) & c->mmu.l1_mask;
+	struct sim_tlb_entry *e = &c->parts[slot];
+	bool loaded = e->key != key || e->pfn != pfn;
+
+	if (loaded)
+		e->user_bits = 0;
+	e->key = key;
+	e->pfn = pfn;
+	e->view = l->view + into;
+	e->perm = l->perm;
+	e->level = l->level;
+	c->mmu.l1[slot] = e;
+	if (sim.fill_hook)
+		sim.fill_hook(e, va, access, loaded);
+	return e;
+}
+
+/* Put the result of W into the TLB of C; true if it was not there. */
+static bool entry_fill(struct sim_cpu *c, struct sim_tlb_entry *e, uva_t va,
+		       const struct paging_walk *w)
+{
+	u32 level = (u32)w->level;
+	u64 key = tlb_key(va, c->mmu.asid, level);
+	phys_addr_t pa = ALIGN_DOWN(w->pa, pt_span(sim.cfg.format, level));
+	bool loaded = e->key != key || e->pfn != PFN_DOWN(pa);
+	unsigned perm = SIM_READ;
+
+	if (w->write && pte_dirty(w->entry[w->depth - 1]))
+		perm |= SIM_WRITE;
+	if (w->exec)
+		perm |= SIM_EXEC;
+	if (level && e->key == key && (loaded || (e->perm & ~perm)))
+		drop_parts(c, e);
+	e->key = key;
+	e->pfn = PFN_DOWN(pa);
+	e->view = sim_phys(pa);
+	e->level = (u8)level;
+	e->global = 0;
+	e->perm = (u8)perm;
+	c->large_levels |= level ? BIT(level) : 0;
+	if (loaded)
+		e->user_bits = 0;
+	return loaded;
+}
+
+/* The same, into both levels, and tell the fill hook. */
 static struct sim_tlb_entry *tlb_fill(struct sim_cpu *c, uva_t va,
 				      unsigned access,
 				      const struct paging_walk *w)
 {
-	u64 key = tlb_key(va, c->mmu.asid);
-	phys_addr_t pa = ALIGN_DOWN(w->pa, PAGE_SIZE);
-	struct sim_tlb_entry *e = tlb_slot(c, key);
-	bool loaded = e->key != key || e->pfn != PFN_DOWN(pa);
+	struct sim_tlb_entry *e = tlb_slot(c, va, c->mmu.asid, (u32)w->level);
+	bool loaded;
 
-	if (unlikely(pa >= sim.ram_bytes))
+	if (unlikely(ALIGN_DOWN(w->pa, PAGE_SIZE) >= sim.ram_bytes))
 		sim_bug("mmu: a page lies outside RAM");
-	e->key = key;
-	e->pfn = PFN_DOWN(pa);
-	e->view = sim_phys(pa);
-	e->level = (u8)w->level;
-	e->global = 0;
-	c->has_large |= w->level != 0;
-	if (loaded)
-		e->user_bits = 0;
-	e->perm = SIM_READ;
-	if (w->write && pte_dirty(w->entry[w->depth - 1]))
-		e->perm |= SIM_WRITE;
-	if (w->exec)
-		e->perm |= SIM_EXEC;
+	loaded = entry_fill(c, e, va, w);
+	if (e->level) {
+		c->stats.large_fills += loaded;
+		return part_fill(c, e, va, access);
+	}
 	c->mmu.l1[(va >> PAGE_SHIFT) & c->mmu.l1_mask] = e;
 	if (sim.fill_hook)
 		sim.fill_hook(e, va, access, loaded);
@@ -183,17 +289,21 @@ static struct sim_tlb_entry *tlb_fill(struct sim_cpu *c, uva_t va,
 static struct sim_tlb_entry *tlb_second(struct sim_cpu *c, uva_t va,
 					unsigned access, bool *clean)
 {
-	struct sim_tlb_entry *e = tlb_find(c, tlb_key(va, c->mmu.asid));
+	struct sim_tlb_entry *e = tlb_find(c, va, c->mmu.asid, 0);
 
+	if (!e)
+		e = tlb_find_large(c, va, c->mmu.asid);
 	if (!e)
 		return NULL;
 	if (access & ~e->perm) {
 		*clean = access == SIM_WRITE;
 		return NULL;
 	}
-	c->mmu.l1[(va >> PAGE_SHIFT) & c->mmu.l1_mask] = e;
 	c->mmu.hits++;
 	c->mmu.hot.clock_ns += sim_costs.tlb_hit_ns + sim_costs.tlb_second_ns;
+	if (e->level)
+		return part_fill(c, e, va, access);
+	c->mmu.l1[(va >> PAGE_SHIFT) & c->mmu.l1_mask] = e;
 	return e;
 }
 
@@ -325,6 +435,8 @@ void port_load_root(u64 root_pfn, u32 asid)
 
 static void drop(struct sim_cpu *c, struct sim_tlb_entry *e)
 {
+	if (e->level)
+		drop_parts(c, e);
 	e->key = SIM_NO_KEY;
 	e->perm = 0;
 	c->stats.flushed++;
@@ -335,7 +447,7 @@ static bool hit_by(const struct sim_tlb_entry *e, u32 asid, uva_t start,
 		   uva_t end)
 {
 	u64 span = pt_span(sim.cfg.format, e->level);
-	uva_t va = ALIGN_DOWN(e->key, span);
+	uva_t va = entry_va(e);
 
 	if (e->key == SIM_NO_KEY || (e->key & SIM_ASID_MAX) != asid ||
 	    e->global)
@@ -348,21 +460,60 @@ static bool hit_by_kernel(const struct sim_tlb_entry *e, kva_t start,
 			  kva_t last)
 {
 	u64 span = pt_span(sim.cfg.format, e->level);
-	kva_t va = ALIGN_DOWN(e->key, span);
+	kva_t va = entry_va(e);
 
 	return e->key != SIM_NO_KEY && va <= last && start <= va + (span - 1);
 }
 
+/* FN for each place of C's arrays. */
+static void for_each_place(struct sim_cpu *c,
+			   void (*fn)(struct sim_cpu *c,
+				      struct sim_tlb_entry *e, void *arg),
+			   void *arg)
+{
+	struct sim_tlb_array *arrays[] = {&c->tlb, &c->large};
+
+	for (size_t k = 0; k < ARRAY_SIZE(arrays); k++) {
+		size_t n = (size_t)arrays[k]->sets * arrays[k]->ways;
+
+		for (size_t i = 0; i < n; i++)
+			fn(c, &arrays[k]->e[i], arg);
+	}
+}
+
+struct flush_range {
+	u64 asid;
+	u64 start, end; /* kernel: the last byte */
+};
+
+static void flush_place(struct sim_cpu *c, struct sim_tlb_entry *e, void *arg)
+{
+	const struct flush_range *r = arg;
+
+	if (hit_by(e, (u32)r->asid, r->start, r->end))
+		drop(c, e);
+}
+
 static void flush_scan(struct sim_cpu *c, u32 asid, uva_t start, uva_t end)
 {
-	size_t i, n = (size_t)sim.cfg.tlb_sets * sim.cfg.tlb_ways;
+	struct flush_range r = {asid, start, end};
 
 	c->stats.flush_all++;
 	c->mmu.hot.clock_ns += sim_costs.flush_all_ns;
-	for (i = 0; i < n; i++) {
-		if (hit_by(&c->tlb[i], asid, start, end))
-			drop(c, &c->tlb[i]);
-	}
+	for_each_place(c, flush_place, &r);
+}
+
+/* The entries that serve VA, small and large, if they are GLOBAL or are not. */
+static void flush_page(struct sim_cpu *c, u64 va, u32 asid, bool global)
+{
+	struct sim_tlb_entry *e[] = {tlb_find(c, va, asid, 0),
+				     tlb_find_large(c, va, asid)};
+
+	for (size_t i = 0; i < ARRAY_SIZE(e); i++)
+		if (e[i] && e[i]->global == global)
+			drop(c, e[i]);
+	c->stats.flush_pages++;
+	c->mmu.hot.clock_ns += sim_costs.flush_page_ns;
 }
 
 /* Forget, on C alone, what port_tlb_flush() names. */
@@ -370,19 +521,12 @@ static void flush_cpu(struct sim_cpu *c, u32 asid, uva_t start, uva_t end)
 {
 	uva_t va;
 
-	if (end == 0 || c->has_large ||
-	    end - start > FLUSH_ONE_LIMIT * PAGE_SIZE) {
+	if (end == 0 || end - start > FLUSH_ONE_LIMIT * PAGE_SIZE) {
 		flush_scan(c, asid, start, end);
 		return;
 	}
-	for (va = start & PAGE_MASK; va < end; va += PAGE_SIZE) {
-		struct sim_tlb_entry *e = tlb_find(c, tlb_key(va, asid));
-
-		if (e && !e->global)
-			drop(c, e);
-		c->stats.flush_pages++;
-		c->mmu.hot.clock_ns += sim_costs.flush_page_ns;
-	}
+	for (va = start & PAGE_MASK; va < end; va += PAGE_SIZE)
+		flush_page(c, va, asid, false);
 }
 
 /* SELF tells C to flush and waits until it can. */
@@ -432,19 +576,24 @@ void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
 
 static struct sim_tlb_entry *kernel_find(struct sim_cpu *c, kva_t va)
 {
-	struct sim_tlb_entry *e = tlb_find(c, tlb_key(va, 0));
+	struct sim_tlb_entry *e = tlb_find(c, va, 0, 0);
 
-	if (e && e->global)
-		return e;
-	return tlb_find(c, tlb_key(va, c->mmu.asid));
+	if (!e || !e->global)
+		e = tlb_find(c, va, c->mmu.asid, 0);
+	if (!e)
+		e = tlb_find_large(c, va, 0);
+	if (!e || (e->level && !e->global))
+		e = tlb_find_large(c, va, c->mmu.asid);
+	return e;
 }
 
 static struct sim_tlb_entry *kernel_fill(struct sim_cpu *c, kva_t va,
 					 const struct paging_walk *w)
 {
-	u64 key = tlb_key(va, w->global ? 0 : c->mmu.asid);
-	phys_addr_t pa = ALIGN_DOWN(w->pa, PAGE_SIZE);
-	struct sim_tlb_entry *e = tlb_slot(c, key);
+	u64 asid = w->global ? 0 : c->mmu.asid;
+	u32 level = (u32)w->level;
+	phys_addr_t pa = ALIGN_DOWN(w->pa, pt_span(sim.cfg.format, level));
+	struct sim_tlb_entry *e = tlb_slot(c, va, asid, level);
 	unsigned perm = SIM_READ;
 
 	if (w->write && pte_dirty(w->entry[w->depth - 1]))
@@ -452,17 +601,23 @@ static struct sim_tlb_entry *kernel_fill(struct sim_cpu *c, kva_t va,
 	if (w->exec)
 		perm |= SIM_EXEC;
 	*e = (struct sim_tlb_entry){
-		.key = key,
+		.key = tlb_key(va, asid, level),
 		/* What is no RAM has no view: a device. */
 		.view = pa < sim.ram_bytes ? sim_phys(pa) : NULL,
 		.pfn = PFN_DOWN(pa),
 		.perm = (u8)KERNEL_PERM(perm),
-		.level = (u8)w->level,
+		.level = (u8)level,
 		.global = w->global,
 	};
-	c->has_large |= w->level != 0;
+	c->large_levels |= level ? BIT(level) : 0;
 	c->has_private |= !w->global;
 	return e;
+}
+
+/* Offset of VA in E's page. */
+static u64 kernel_offset(const struct sim_tlb_entry *e, kva_t va)
+{
+	return va & (pt_span(sim.cfg.format, e->level) - 1);
 }
 
 static struct sim_tlb_entry *kernel_get(kva_t va, unsigned access, u32 *error)
@@ -498,14 +653,14 @@ void *sim_kernel(kva_t va, unsigned access, u32 *error)
 {
 	struct sim_tlb_entry *e = kernel_get(va, access, error);
 
-	return e ? e->view + (va & (PAGE_SIZE - 1)) : NULL;
+	return e ? e->view + kernel_offset(e, va) : NULL;
 }
 
 phys_addr_t sim_kernel_pa(kva_t va, unsigned access, u32 *error)
 {
 	struct sim_tlb_entry *e = kernel_get(va, access, error);
 
-	return e ? PFN_PHYS(e->pfn) | (va & (PAGE_SIZE - 1)) : UINT64_MAX;
+	return e ? PFN_PHYS(e->pfn) + kernel_offset(e, va) : UINT64_MAX;
 }
 
 void port_load_kernel_root(u64 root_pfn)
@@ -513,31 +668,30 @@ void port_load_kernel_root(u64 root_pfn)
 	sim.kernel_root = root_pfn;
 }
 
+static void flush_kernel_place(struct sim_cpu *c, struct sim_tlb_entry *e,
+			       void *arg)
+{
+	const struct flush_range *r = arg;
+
+	if (hit_by_kernel(e, r->start, r->end))
+		drop(c, e);
+}
+
 /* Forget [START, END) on C alone: one by one, or by a scan of all. */
 static void flush_kernel_cpu(struct sim_cpu *c, kva_t start, kva_t end)
 {
-	size_t i, n = (size_t)sim.cfg.tlb_sets * sim.cfg.tlb_ways;
+	struct flush_range r = {0, start, end - 1};
 	kva_t va;
 
 	/* Entries of other ASIDs stand under keys that are not known. */
-	if (!c->has_large && !c->has_private &&
-	    end - start <= FLUSH_ONE_LIMIT * PAGE_SIZE) {
-		for (va = start & PAGE_MASK; va != end; va += PAGE_SIZE) {
-			struct sim_tlb_entry *e = tlb_find(c, tlb_key(va, 0));
-
-			if (e && e->global)
-				drop(c, e);
-			c->stats.flush_pages++;
-			c->mmu.hot.clock_ns += sim_costs.flush_page_ns;
-		}
+	if (!c->has_private && end - start <= FLUSH_ONE_LIMIT * PAGE_SIZE) {
+		for (va = start & PAGE_MASK; va != end; va += PAGE_SIZE)
+			flush_page(c, va, 0, true);
 		return;
 	}
 	c->stats.flush_all++;
 	c->mmu.hot.clock_ns += sim_costs.flush_all_ns;
-	for (i = 0; i < n; i++) {
-		if (hit_by_kernel(&c->tlb[i], start, end - 1))
-			drop(c, &c->tlb[i]);
-	}
+	for_each_place(c, flush_kernel_place, &r);
 }
 
 void port_tlb_flush_kernel_self(kva_t start, kva_t end)
@@ -608,6 +762,7 @@ void sim_tlb_stats(struct sim_tlb_stats *out)
 		s.ipis += c->stats.ipis;
 		s.remote += c->stats.remote;
 		s.switches += c->stats.switches;
+		s.large_fills += c->stats.large_fills;
 	}
 	*out = s;
 }
@@ -623,52 +778,82 @@ void port_tlb_counts(struct port_tlb_counts *out)
 					.one = s.flush_pages};
 }
 
+static bool array_init(struct sim_tlb_array *a, u32 sets, u32 ways)
+{
+	size_t n = (size_t)sets * ways;
+
+	*a = (struct sim_tlb_array){.sets = sets, .ways = ways};
+	a->victim = calloc(sets + 1UL, 1);
+	a->e = calloc(n + 1, sizeof(*a->e));
+	if (!a->e || !a->victim)
+		return false;
+	for (size_t k = 0; k < n; k++)
+		a->e[k].key = SIM_NO_KEY;
+	return true;
+}
+
 /* Empty TLBs and no root on all CPUs. */
 int sim_mmu_init(void)
 {
-	size_t n = (size_t)sim.cfg.tlb_sets * sim.cfg.tlb_ways, k;
-	int i;
-
 	paging_cpu_init(&sim.paging, sim.cfg.format, 0, true);
-	for (i = 0; i < sim.nr_cpus; i++) {
+	for (int i = 0; i < sim.nr_cpus; i++) {
 		struct sim_cpu *c = &sim.cpus[i];
 
 		c->root_pfn = SIM_NO_ROOT;
 		c->mmu.hit_ns = sim_costs.tlb_hit_ns;
 		c->mmu.l1_mask = sim.cfg.tlb_l1 - 1;
-		c->victim = calloc(sim.cfg.tlb_sets, 1);
-		c->tlb = calloc(n, sizeof(*c->tlb));
-		if (!c->tlb || !c->victim)
+		c->parts = calloc(sim.cfg.tlb_l1, sizeof(*c->parts));
+		if (!c->parts ||
+		    !array_init(&c->tlb, sim.cfg.tlb_sets, sim.cfg.tlb_ways) ||
+		    !array_init(&c->large, sim.cfg.tlb_large_sets,
+				sim.cfg.tlb_large_ways))
 			return -ENOMEM;
-		for (k = 0; k < n; k++)
-			c->tlb[k].key = SIM_NO_KEY;
-		for (k = 0; k < sim.cfg.tlb_l1; k++)
-			c->mmu.l1[k] = c->tlb;
+		for (u32 k = 0; k < sim.cfg.tlb_l1; k++) {
+			c->parts[k].key = SIM_NO_KEY;
+			c->mmu.l1[k] = c->parts;
+		}
 	}
 	return 0;
+}
+
+struct visit {
+	void (*fn)(const struct sim_tlb_entry *e, int cpu, void *arg);
+	void *arg;
+	int cpu;
+};
+
+/* Told by its address, not by the key that large ones are found by. */
+static void visit_place(struct sim_cpu *c, struct sim_tlb_entry *e, void *arg)
+{
+	const struct visit *v = arg;
+	struct sim_tlb_entry seen = *e;
+
+	(void)c;
+	if (e->key == SIM_NO_KEY)
+		return;
+	seen.key = entry_va(e) | (e->key & SIM_ASID_MAX);
+	v->fn(&seen, v->cpu, v->arg);
 }
 
 void sim_tlb_for_each(void (*fn)(const struct sim_tlb_entry *e, int cpu,
 				 void *arg),
 		      void *arg)
 {
-	size_t n = (size_t)sim.cfg.tlb_sets * sim.cfg.tlb_ways;
+	struct visit v = {fn, arg, 0};
 
-	for (int cpu = 0; cpu < sim.nr_cpus; cpu++) {
-		const struct sim_tlb_entry *e = sim.cpus[cpu].tlb;
-
-		for (size_t i = 0; i < n; i++)
-			if (e[i].key != SIM_NO_KEY)
-				fn(&e[i], cpu, arg);
-	}
+	for (; v.cpu < sim.nr_cpus; v.cpu++)
+		for_each_place(&sim.cpus[v.cpu], visit_place, &v);
 }
 
 void sim_mmu_exit(void)
 {
-	int i;
+	for (int i = 0; i < sim.nr_cpus; i++) {
+		struct sim_cpu *c = &sim.cpus[i];
 
-	for (i = 0; i < sim.nr_cpus; i++) {
-		free(sim.cpus[i].tlb);
-		free(sim.cpus[i].victim);
+		free(c->tlb.e);
+		free(c->tlb.victim);
+		free(c->large.e);
+		free(c->large.victim);
+		free(c->parts);
 	}
 }

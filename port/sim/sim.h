@@ -30,15 +30,18 @@
 typedef void sim_console_fn(void *arg, int level, const char *text, size_t len);
 
 struct sim_config {
-	int cpus;	 /* 1 .. MM_NR_CPUS; 0 means 1 */
-	u64 seed;	 /* of the scheduler's and the entropy's PRNG */
-	bool explore;	 /* switch at random at every sched point */
-	u32 stall;	 /* explore: one in so many points a CPU stands still
-			  * for long while others go on; 0: never */
-	u64 ram_max;	 /* addressable bytes; 0 means 16 TiB */
-	u32 tlb_l1;	 /* first-level slots, power of two; 0: 256 */
-	u32 tlb_sets;	 /* second level, power of two; 0: 128 */
-	u32 tlb_ways;	 /* 0: 12 */
+	int cpus;	    /* 1 .. MM_NR_CPUS; 0 means 1 */
+	u64 seed;	    /* of the scheduler's and the entropy's PRNG */
+	bool explore;	    /* switch at random at every sched point */
+	u32 stall;	    /* explore: one in so many points a CPU stands still
+			     * for long while others go on; 0: never */
+	u64 ram_max;	    /* addressable bytes; 0 means 16 TiB */
+	u32 tlb_l1;	    /* first-level slots, power of two; 0: 256 */
+	u32 tlb_sets;	    /* second level, power of two; 0: 128 */
+	u32 tlb_ways;	    /* 0: 12 */
+	u32 tlb_large_sets; /* large pages' own array, power of two; 0: they
+			     * are in the second level with the small ones */
+	u32 tlb_large_ways;
 	u64 jitter_ns;	 /* lead a CPU may take; 0: 500 */
 	u32 stack_bytes; /* of a thread; 0: 256 KiB (1 MiB under asan) */
 	const struct paging_format *format; /* NULL: x86-64, four levels */
@@ -126,8 +129,9 @@ void sim_yield(void);
 #define SIM_TLB_USER1 2u
 
 /*
- * One cached translation of a 4 KiB page. SIM_WRITE is in PERM only once the
- * dirty bit of the table is set, as in a CPU.
+ * One cached translation of a 4 KiB page, or of 4 KiB of a large one (LEVEL is
+ * its leaf's): only sim_tlb_for_each() shows large ones whole. SIM_WRITE is in
+ * PERM only once the dirty bit of the table is set, as in a CPU.
  */
 struct sim_tlb_entry {
 	u64 key;    /* page address | asid */
@@ -209,17 +213,19 @@ int sim_copy_to_user(uva_t to, const void *from, size_t len) MM_MUST_CHECK;
 int sim_copy_from_user(void *to, uva_t from, size_t len) MM_MUST_CHECK;
 
 /*
- * sim_set_fill_hook: HOOK(E, VA, ACCESS, LOADED) is called after each walk:
- * with LOADED when a translation was put into the TLB, without when a first
- * write set the dirty bit under an entry that was there. It is not called on
+ * sim_set_fill_hook: HOOK(E, VA, ACCESS, LOADED) is called after each walk,
+ * and when a large page's entry serves 4 KiB that the first level lacked: with
+ * LOADED when a translation was put into the TLB, without when a first write
+ * set the dirty bit under an entry that was there. It is not called on other
  * hits. It must not take a sched point. NULL: none.
  */
 void sim_set_fill_hook(void (*hook)(struct sim_tlb_entry *e, uva_t va,
 				    unsigned access, bool loaded));
 
 /*
- * sim_tlb_for_each: FN for each translation that any CPU holds now: a checker
- * sees by it what a missing flush left behind. FN must not take a sched point.
+ * sim_tlb_for_each: FN for each translation that any CPU holds now, a large
+ * page's once, with the page's first address as key: a checker sees by it what
+ * a missing flush left behind. FN must not take a sched point.
  */
 void sim_tlb_for_each(void (*fn)(const struct sim_tlb_entry *e, int cpu,
 				 void *arg),
@@ -256,6 +262,7 @@ struct sim_tlb_stats {
 	u64 ipis;	 /* remote CPUs told to flush */
 	u64 remote;	 /* flushes that told any */
 	u64 switches;	 /* thread switches */
+	u64 large_fills; /* misses that loaded a large page's entry */
 };
 
 void sim_tlb_stats(struct sim_tlb_stats *out);

@@ -60,11 +60,18 @@ struct port_thread {
 	size_t stack_bytes;
 };
 
+/* Translations, set by set. */
+struct sim_tlb_array {
+	struct sim_tlb_entry *e;
+	u8 *victim; /* next way to replace, each set */
+	u32 sets, ways;
+};
+
 struct sim_cpu {
 	struct sim_mmu mmu; /* first: sim_this points here */
 	/* TLB, second level, and table root (mmu.c) */
-	struct sim_tlb_entry *tlb;
-	u8 *victim; /* next way to replace, each set */
+	struct sim_tlb_array tlb, large; /* large.sets 0: one for all */
+	struct sim_tlb_entry *parts;	 /* of large pages, by first level */
 	u64 root_pfn;
 	struct sim_tlb_stats stats;
 	/* Scheduler (sched.c) */
@@ -77,8 +84,9 @@ struct sim_cpu {
 	bool need_resched;
 	u64 stalled_until;  /* not drawn before sim.draws is that */
 	bool resting;	    /* the idle thread has nothing to do */
-	bool has_large;	    /* the TLB has parts of large pages */
-	bool has_private;   /* and pages of the kernel's that are not global */
+	u32 large_levels;   /* bits: the TLB has had leaves of that level */
+	bool has_private;   /* it has had pages of the kernel's that are not
+			       global */
 	const u32 *waiting; /* spins until this word is 0 */
 	/* Completions to deliver (disk.c) */
 	struct port_bio *irq_head, *irq_tail;

@@ -149,7 +149,8 @@ struct page *ksm_follow(struct vm_area_struct *vma, uva_t addr)
 
 	if (!pt_lookup(&vma->vm_mm->pt, addr, &slot))
 		return NULL;
-	pt_lock(&slot);
+	/* Looking leaves a huge page whole. */
+	pt_lock_read(&slot);
 	e = pt_get(&slot);
 	if (pte_present(e) && !pte_special(e)) {
 		page = pfn_to_page(pte_pfn(e));

@@ -63,7 +63,7 @@ static int unmerge_page(struct vm_area_struct *vma, uva_t addr)
 
 		if (!pt_lookup(&vma->vm_mm->pt, addr, &slot))
 			return 0;
-		pt_lock(&slot);
+		pt_lock_read(&slot);
 		shared = ksm_entry(pt_get(&slot));
 		pt_unlock(&slot);
 		if (!shared)
@@ -84,7 +84,7 @@ static bool table_shares(struct pt_slot slot, uva_t addr, uva_t end)
 {
 	bool shared = false;
 
-	pt_lock(&slot);
+	pt_lock_read(&slot);
 	for (; addr < end && !shared; addr += PAGE_SIZE, pt_next(&slot))
 		shared = ksm_entry(pt_get(&slot));
 	pt_unlock(&slot);

@@ -43,5 +43,10 @@ refused 2 rest "'y'" boot --tlb 16:8x2y
 refused 2 zero "--tlb" boot --tlb 0
 refused 2 many-slots "slots" boot --tlb 2048
 refused 2 many-ways "ways" boot --tlb 16:8x256
+succeeds large-pages-own boot --mem 16M --tlb 64:128x12:8x4
+refused 2 large-sets "sets" boot --tlb 16:8x2:131072x1
+refused 2 large-ways "ways" boot --tlb 16:8x2:8x
+refused 2 large-rest "':'" boot --tlb 16:8x2:8x2:
+refused 2 large-no-power "powers of two" boot --tlb 16:8x2:3x2
 refused 2 many-sets "sets" boot --tlb 16:131072x1
 finish

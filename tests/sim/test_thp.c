@@ -292,7 +292,7 @@ static void moving(void **state)
 static int fork_body(void *arg)
 {
 	struct mm_struct *mm = use_mm(), *child = NULL;
-	uva_t at = map_huge(mm, 3);
+	uva_t at = map_huge(mm, 4);
 
 	(void)arg;
 	fill(at, 3 * 512, 1000);
@@ -312,7 +312,11 @@ static int fork_body(void *arg)
 	/* A part of the mapping is not the child's. */
 	mm_put(child);
 	CHECK_EQ(do_madvise(mm, at + 2 * HP + P(8), P(8), MADV_DONTFORK), 0);
+	fill(at + 3 * HP, 512, 7);
+	CHECK_EQ(do_madvise(mm, at + 3 * HP + P(8), P(8), MADV_DONTFORK), 0);
+	CHECK(huge_at(mm, at + 3 * HP));
 	CHECK_EQ(mm_fork(mm, &child), 0);
+	mm_check(mm);
 	mm_check(child);
 	tm_use(child);
 	CHECK_EQ(sim_touch(at + 2 * HP + P(8), SIM_READ), MM_SIGSEGV);
@@ -372,6 +376,139 @@ static void marks(void **state)
 {
 	(void)state;
 	TM_RUN(marks_body, .mem = 32UL << 20);
+}
+
+static void count_large(const struct sim_tlb_entry *e, int cpu, void *arg)
+{
+	(void)cpu;
+	*(u64 *)arg += e->level != 0;
+}
+
+/* Entries of large pages that CPUs hold. */
+static u64 large_held(void)
+{
+	u64 n = 0;
+
+	sim_tlb_for_each(count_large, &n);
+	return n;
+}
+
+/* The table at VA is looked at by who might change it. */
+static void put_back(struct mm_struct *mm, uva_t va)
+{
+	struct pt_slot slot;
+
+	CHECK(pt_lookup(&mm->pt, va, &slot));
+	pt_lock(&slot);
+	pt_unlock(&slot);
+	CHECK(!huge_at(mm, va));
+}
+
+/* Is VA's page in use, by its own entry? */
+static bool used_at(struct mm_struct *mm, uva_t va)
+{
+	struct page *page = pfn_to_page(pte_pfn(tm_pte(mm, va)));
+	u64 flags;
+
+	return page_referenced(page, false, &flags) != 0;
+}
+
+static int demoted_body(void *arg)
+{
+	struct mm_struct *mm = use_mm();
+	uva_t at = map_huge(mm, 1);
+
+	(void)arg;
+	fill(at, 512, 3);
+	CHECK(large_held() > 0);
+	for (u64 i = 0; i < 512; i++)
+		CHECK(used_at(mm, at + P(i)));
+	/* Used, and put back before anybody asked: each was used. */
+	tm_load(at + P(300));
+	put_back(mm, at);
+	CHECK_EQ(large_held(), 0);
+	for (u64 i = 0; i < 512; i++)
+		CHECK(used_at(mm, at + P(i)));
+	/* From now on each for itself. */
+	tm_load(at + P(7));
+	CHECK(used_at(mm, at + P(7)) && !used_at(mm, at + P(8)));
+	end_mm(mm);
+	return 0;
+}
+
+static void demoted(void **state)
+{
+	(void)state;
+	TM_RUN(demoted_body, .mem = 32UL << 20);
+	TM_RUN(demoted_body, .mem = 32UL << 20, .format = &paging_arm64);
+}
+
+/* A page that was given up, is huge again and is written through the large
+ * entry: its contents count, and those of the others do not. */
+static int given_up_body(void *arg)
+{
+	struct mm_struct *mm = use_mm();
+	uva_t at = map_huge(mm, 1);
+
+	(void)arg;
+	fill(at, 512, 60);
+	CHECK_EQ(do_madvise(mm, at, HP, MADV_FREE), 0);
+	CHECK(!huge_at(mm, at));
+	CHECK_EQ(tm_load(at + P(1)), 61);
+	CHECK_EQ(thp_collapse(mm, at, true), THP_PROMOTED);
+	tm_store(at + P(20), 99);
+	CHECK(huge_at(mm, at));
+	for (u64 i = 0; i < 512; i++)
+		while (!tm_reclaim_one(mm, at + P(i)))
+			port_park(1000 * 1000);
+	CHECK_EQ(tm_load(at + P(20)), 99);
+	end_mm(mm);
+	return 0;
+}
+
+static void given_up(void **state)
+{
+	(void)state;
+	TM_RUN(given_up_body, .mem = 32UL << 20, .swap_pages = 2048);
+}
+
+/* Of N regions at AT, huge, one whose frames lie before those of the next. */
+static uva_t neighbours(struct mm_struct *mm, uva_t at, u64 n)
+{
+	while (--n) {
+		if (pte_pfn(tm_pte(mm, at)) + 512 ==
+		    pte_pfn(tm_pte(mm, at + HP)))
+			return at;
+		at += HP;
+	}
+	CHECK(!"no two blocks lie side by side");
+	return 0;
+}
+
+/* Frames in a row that do not begin where a large page may. */
+static int unaligned_body(void *arg)
+{
+	struct mm_struct *mm = use_mm();
+	uva_t at = map_huge(mm, 6), to = map_huge(mm, 3) + P(3);
+
+	(void)arg;
+	fill(at, 6 * 512, 9);
+	at = neighbours(mm, at, 6);
+	CHECK_EQ(do_mremap(mm, at, 2 * HP, 2 * HP,
+			   MREMAP_MAYMOVE | MREMAP_FIXED, to),
+		 (s64)to);
+	CHECK_EQ(pte_pfn(tm_pte(mm, ALIGN(to, HP))) % 512, 509);
+	CHECK_EQ(thp_collapse(mm, ALIGN(to, HP), true), THP_SUCCEED);
+	CHECK(huge_at(mm, ALIGN(to, HP)));
+	verify(to, 1024, tm_load(to));
+	end_mm(mm);
+	return 0;
+}
+
+static void unaligned(void **state)
+{
+	(void)state;
+	TM_RUN(unaligned_body, .mem = 32UL << 20);
 }
 
 /* A page written by the CPU through a large entry only, found dirty later. */
@@ -803,6 +940,9 @@ int main(void)
 		cmocka_unit_test(moving),
 		cmocka_unit_test(forking),
 		cmocka_unit_test(marks),
+		cmocka_unit_test(demoted),
+		cmocka_unit_test(given_up),
+		cmocka_unit_test(unaligned),
 		cmocka_unit_test(through_swap),
 		cmocka_unit_test(collapsing),
 		cmocka_unit_test(collapse_limits),
