@@ -367,6 +367,9 @@ static inline int tm_main(void *arg)
 			free_end += phys_sys.hot.groups[i] != NULL;
 		/* And a policy's filters, while it is the policy. */
 		free_end += reclaim_sys.mglru.nr_filters;
+		/* And what is known of who uses frames. */
+		if (space_sys.numa.history)
+			free_end += PFN_UP(space_sys.numa.history_size * 4);
 		CHECK_EQ(free_end, tm.free_start);
 		CHECK_EQ(books_close(&tm.books), 0);
 	}

@@ -2,7 +2,8 @@
 /*
  * sysctl.c - /proc/sys: tunables as files.
  *
- * vm/ is the memory manager's table (mmkit/sysctl.h), name by name. kernel/ and
+ * vm/ is the memory manager's table (mmkit/sysctl.h), name by name; two of
+ * kernel/ stand there as well. kernel/ and
  * fs/ are what the kernel around it can tell; files are writable where writing
  * does something.
  *
@@ -44,26 +45,19 @@ static void vm_take(const char *name, void *arg)
 	s->found = true;
 }
 
-static void vm_name(const struct pnode *n, char name[PKEY_NAME + 4])
+/* A file of the manager's table by its whole name; E's source. */
+static int show_tunable(const char *name, struct seq_buf *out)
 {
-	(void)mm_scnprintf(name, PKEY_NAME + 4, "vm.%s", n->key.name);
-}
+	int err = mm_sysctl_get(name, out);
 
-static int show_vm(const struct pnode *n, struct seq_buf *out)
-{
-	char name[PKEY_NAME + 4];
-	int err;
-
-	vm_name(n, name);
-	err = mm_sysctl_get(name, out);
 	if (!err)
 		seq_putc(out, '\n');
 	return err;
 }
 
-static s64 write_vm(const struct pnode *n, const char *text, size_t len)
+static s64 write_tunable(const char *name, const char *text, size_t len)
 {
-	char name[PKEY_NAME + 4], value[256];
+	char value[256];
 	size_t used = len;
 	int err;
 
@@ -73,10 +67,40 @@ static s64 write_vm(const struct pnode *n, const char *text, size_t len)
 		return -EINVAL;
 	mm_memcpy(value, text, used);
 	value[used] = '\0';
-	vm_name(n, name);
 	err = mm_sysctl_set(name, value);
 	/* Linux says EINVAL of numbers out of range as well. */
 	return err ? (err == -ERANGE ? -EINVAL : err) : (s64)len;
+}
+
+static int show_named(const struct pnode *n, struct seq_buf *out)
+{
+	return show_tunable(n->e->source, out);
+}
+
+static s64 write_named(const struct pnode *n, const char *text, size_t len)
+{
+	return write_tunable(n->e->source, text, len);
+}
+
+static void vm_name(const struct pnode *n, char name[PKEY_NAME + 4])
+{
+	(void)mm_scnprintf(name, PKEY_NAME + 4, "vm.%s", n->key.name);
+}
+
+static int show_vm(const struct pnode *n, struct seq_buf *out)
+{
+	char name[PKEY_NAME + 4];
+
+	vm_name(n, name);
+	return show_tunable(name, out);
+}
+
+static s64 write_vm(const struct pnode *n, const char *text, size_t len)
+{
+	char name[PKEY_NAME + 4];
+
+	vm_name(n, name);
+	return write_tunable(name, text, len);
 }
 
 static const struct pentry vm_entry = {
@@ -216,7 +240,15 @@ static const struct pentry random_entries[] = {
 };
 static const struct pdir random_dir = PDIR(random_entries);
 
+#define TUNABLE(n)                                                     \
+	{                                                              \
+		.name = n, .mode = S_IFREG | 0644, .show = show_named, \
+		.write = write_named, .source = "kernel." n            \
+	}
+
 static const struct pentry kernel_entries[] = {
+	TUNABLE("numa_balancing"),
+	TUNABLE("numa_balancing_promote_rate_limit_MBps"),
 	TEXT_OF("ostype", KERNEL_SYSNAME),
 	TEXT_OF("osrelease", KERNEL_RELEASE),
 	TEXT_OF("version", "#1 SMP mmkit"),

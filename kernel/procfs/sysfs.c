@@ -507,7 +507,22 @@ static const struct pdir devices_dir = PDIR(devices_entries);
 /* ---- debugfs ----------------------------------------------------------------
  */
 
+#define BALANCING "/sys/kernel/debug/sched/numa_balancing/"
+static const struct pentry balancing_entries[] = {
+	SYSFS_RW("hot_threshold_ms", BALANCING, 0644),
+	SYSFS_RW("scan_delay_ms", BALANCING, 0644),
+	SYSFS_RW("scan_period_max_ms", BALANCING, 0644),
+	SYSFS_RW("scan_period_min_ms", BALANCING, 0644),
+	SYSFS_RW("scan_size_mb", BALANCING, 0644),
+};
+static const struct pdir balancing_dir = PDIR(balancing_entries);
+static const struct pentry sched_entries[] = {
+	DIR_OF("numa_balancing", &balancing_dir),
+};
+static const struct pdir sched_dir = PDIR(sched_entries);
+
 static const struct pentry debug_entries[] = {
+	DIR_OF("sched", &sched_dir),
 	SYSFS_RW("lru_gen", "/sys/kernel/debug/", 0644),
 };
 static const struct pdir debug_dir = PDIR(debug_entries);

@@ -102,6 +102,12 @@ static void compact_asked(void)
 		compact_nodes();
 }
 
+static void numa_balancing_asked(void)
+{
+	if (phys_sys.booted)
+		numa_balancing_changed();
+}
+
 #define ANY_COUNT INT32_MAX
 /* A single number; 0 or from ZERO_OR on, within LO .. HI. */
 #define ONE(name, field, lo, hi, zero_or, changed)                         \
@@ -123,6 +129,10 @@ static const char *policy_name(void)
 }
 
 static const struct sysctl_entry sysctl_table[] = {
+	ONE("kernel.numa_balancing", space_sys.numa.mode, 0, 3, 0,
+	    numa_balancing_asked),
+	ONE("kernel.numa_balancing_promote_rate_limit_MBps",
+	    space_sys.numa.rate_limit_mbps, 0, ANY_COUNT, 0, NULL),
 	ONE("vm.admin_reserve_kbytes", space_sys.admin_reserve_kbytes, 0,
 	    INT64_MAX, 0, NULL),
 	ONE("vm.compact_memory", compact_sys.compact_memory, 0, 1, 0,

@@ -15,6 +15,9 @@ void move_init(void);
 struct space_move_ops;
 extern const struct space_move_ops move_pages_ops;
 
+/* migrate_misplaced_page: space_move_ops' misplaced (misplaced.c). */
+bool migrate_misplaced_page(struct page *page, int nid);
+
 /*
  * demote_page_list: cold pages of PGDAT, isolated by reclaim and unlocked, go
  * to slower nodes. LIST keeps those that stay. How many went. Does not wait for

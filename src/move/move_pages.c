@@ -220,13 +220,10 @@ static int node_remap(int nid, nodemask_t old, nodemask_t new)
 	return (int)__ffs(new);
 }
 
-#define MIGRATE_BATCH 64u
-
+/* Pages of nodes OLD go to those of NEW. */
 struct migrate_walk {
+	struct page_collect c;
 	nodemask_t old, new;
-	bool all; /* pages that others map, too */
-	struct page_list list;
-	u64 stayed;
 };
 
 /* Where PAGE has to go; its own node: it stays. */
@@ -247,72 +244,25 @@ static struct page *walk_new(struct page *page, void *arg)
 	return migrate_new_page(page, &where);
 }
 
-static int walk_move(struct migrate_walk *w)
+static bool walk_wanted(const struct page *page, struct page_collect *c)
+{
+	return walk_target((const struct migrate_walk *)c, page) !=
+	       page_to_nid(page);
+}
+
+static int walk_move(struct page_collect *c)
 {
 	struct migrate_control mc = {
 		.get_new = walk_new,
-		.arg = w,
+		.arg = c,
 		.mode = MIGRATE_SYNC,
 		.reason = MR_SYSCALL,
 	};
-	int ret;
+	int ret = migrate_pages(&c->list, &mc);
 
-	if (page_list_empty(&w->list))
-		return 0;
-	ret = migrate_pages(&w->list, &mc);
-	w->stayed += w->list.count;
-	putback_movable_pages(&w->list);
+	c->stayed += c->list.count;
+	putback_movable_pages(&c->list);
 	return ret == -ENOMEM ? ret : 0;
-}
-
-/* Entries from AT on, to STOP in the same table, until there is a batch. Where
- * it ended. */
-static uva_t walk_collect(struct migrate_walk *w, struct pt_slot slot, uva_t at,
-			  uva_t stop)
-{
-	struct pt_slot lock = slot;
-
-	pt_lock(&lock);
-	for (; at < stop && w->list.count < MIGRATE_BATCH;
-	     at += PAGE_SIZE, pt_next(&slot)) {
-		pte_t e = pt_get(&slot);
-		struct page *page;
-
-		if (!pte_present(e) || pte_special(e))
-			continue;
-		page = pfn_to_page(pte_pfn(e));
-		if (walk_target(w, page) == page_to_nid(page))
-			continue;
-		if ((page_mapcount(page) == 1 || w->all) &&
-		    isolate_lru_page(page))
-			page_list_add_tail(&w->list, page);
-		else
-			w->stayed++;
-	}
-	pt_unlock(&lock);
-	return at;
-}
-
-/* Mmap lock held for reading. */
-static int walk_vma(struct migrate_walk *w, struct vm_area_struct *vma)
-{
-	struct pgtable *pt = &vma->vm_mm->pt;
-	uva_t at = vma->vm_start;
-	int err = 0;
-
-	while (at < vma->vm_end && !err) {
-		struct pt_slot slot;
-
-		if (!pt_lookup(pt, at, &slot)) {
-			at = pt_skip(pt, at, vma->vm_end);
-			continue;
-		}
-		at = walk_collect(w, slot, at,
-				  pt_table_end(pt, at, vma->vm_end));
-		if (w->list.count == MIGRATE_BATCH)
-			err = walk_move(w);
-	}
-	return err ? err : walk_move(w);
 }
 
 /* Each page once, as it is found: what comes to a node of OLD by that is not
@@ -320,21 +270,25 @@ static int walk_vma(struct migrate_walk *w, struct vm_area_struct *vma)
 static s64 move_space(struct mm_struct *mm, nodemask_t old, nodemask_t new)
 {
 	struct migrate_walk w = {
-		.old = old, .new = new, .all = mm_capable(MM_CAP_SYS_NICE)};
+		.c = {.wanted = walk_wanted,
+		      .move = walk_move,
+		      .all = mm_capable(MM_CAP_SYS_NICE)},
+		.old = old,
+		.new = new,
+	};
 	struct vm_area_struct *vma;
 	int err = 0;
 
-	page_list_init(&w.list);
 	lru_cache_disable();
 	down_read(&mm->mmap_lock);
 	for_each_vma (vma, mm) {
 		if (err)
 			break;
-		err = walk_vma(&w, vma);
+		err = collect_pages(&w.c, vma, vma->vm_start, vma->vm_end);
 	}
 	up_read(&mm->mmap_lock);
 	lru_cache_enable();
-	return err ? err : (s64)w.stayed;
+	return err ? err : (s64)w.c.stayed;
 }
 
 s64 kernel_migrate_pages(struct mm_struct *target, struct mm_struct *local,
@@ -411,4 +365,5 @@ const struct space_move_ops move_pages_ops = {
 	.soft_offline = move_soft_offline,
 	.isolate = isolate_lru_page,
 	.by_policy = move_by_policy,
+	.misplaced = migrate_misplaced_page,
 };

@@ -116,6 +116,14 @@ enum node_reclaim_result node_reclaim(pg_data_t *pgdat, gfp_t gfp,
 /* khugepaged_run: khugepaged.c. 0 or a negative errno. */
 int khugepaged_run(void) MM_MUST_CHECK;
 
+/* ---- numa_balance.c
+ * ------------------------------------------------------------------ */
+
+/* numa_balancing_changed: space_sys.numa.mode was set. May sleep. _stop: at
+ * the end of the machine, policy_sys.stop being set. */
+void numa_balancing_changed(void);
+void numa_balancing_stop(void);
+
 /* ---- flusher.c
  * ----------------------------------------------------------------------- */
 

@@ -447,5 +447,6 @@ void policy_stop_daemons(void)
 	daemon_join(&policy_sys.reaper, &policy_sys.reaper_wait);
 	daemon_join(&policy_sys.flusher, &cache_sys.fm.flush.wait);
 	daemon_join(&space_sys.thp.khugepaged, &space_sys.thp.wait);
+	numa_balancing_stop();
 	WRITE_ONCE(cache_sys.fm.flush.running, false);
 }

@@ -5,6 +5,7 @@
  *
  *	/sys/kernel/mm/numa/demotion_enabled	true or false
  *	/sys/devices/virtual/memory_tiering/memory_tierN/nodelist
+ *	/sys/kernel/debug/sched/numa_balancing/	how hints are put: numa_hint.c
  *
  * As in Linux a lower number is a faster tier and 4 is ordinary memory; the
  * slower ones follow one by one. A tier without nodes has no directory.
@@ -20,6 +21,7 @@
 #include "phys/memory_tiers.h"
 #include "phys/phys.h"
 #include "report/report.h"
+#include "space/space.h"
 
 #define TIER_PREFIX "memory_tier"
 #define TIER_DRAM   4
@@ -101,5 +103,63 @@ int numa_file_store(const char *name, const char *text, size_t len)
 	if (v < 0)
 		return v;
 	WRITE_ONCE(phys_sys.tunables.numa_demotion, (u32)v);
+	return 0;
+}
+
+/* ---- balancing -------------------------------------------------------------
+ */
+
+static const struct scan_file {
+	const char *name;
+	u32 *value;
+	u32 least;
+} scan_files[] = {
+	{"hot_threshold_ms", &space_sys.numa.hot_threshold_ms, 0},
+	{"scan_delay_ms", &space_sys.numa.scan_delay_ms, 0},
+	{"scan_period_max_ms", &space_sys.numa.scan_period_max_ms, 1},
+	{"scan_period_min_ms", &space_sys.numa.scan_period_min_ms, 1},
+	{"scan_size_mb", &space_sys.numa.scan_size_mb, 1},
+};
+
+static const struct scan_file *scan_file(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(scan_files); i++)
+		if (mm_strcmp(scan_files[i].name, name) == 0)
+			return &scan_files[i];
+	return NULL;
+}
+
+int numa_balancing_show(const char *name, struct seq_buf *out)
+{
+	const struct scan_file *f = scan_file(name);
+
+	if (!f)
+		return -ENOENT;
+	seq_printf(out, "%u\n", READ_ONCE(*f->value));
+	return 0;
+}
+
+int numa_balancing_store(const char *name, const char *text, size_t len)
+{
+	const struct scan_file *f = scan_file(name);
+	u64 v = 0;
+
+	if (!f)
+		return -ENOENT;
+	if (len && text[len - 1] == '\n')
+		len--;
+	if (!len || len > 9)
+		return -EINVAL;
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] < '0' || text[i] > '9')
+			return -EINVAL;
+		v = v * 10 + (u64)(text[i] - '0');
+	}
+	if (v < f->least)
+		return -EINVAL;
+	WRITE_ONCE(*f->value, (u32)v);
+	/* From the next round on. */
+	WRITE_ONCE(space_sys.numa.ask, true);
+	wake_up_all(&space_sys.numa.wait);
 	return 0;
 }

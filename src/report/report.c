@@ -96,8 +96,17 @@ static const struct word_file {
 #define LRU_PREFIX    "/sys/kernel/mm/lru_gen/"
 #define LRU_DEBUG     "/sys/kernel/debug/lru_gen"
 #define THP_PREFIX    "/sys/kernel/mm/transparent_hugepage/"
-#define NUMA_PREFIX   "/sys/kernel/mm/numa/"
-#define TIERS_PREFIX  "/sys/devices/virtual/memory_tiering/"
+
+static const struct report_dir {
+	const char *prefix;
+	int (*show)(const char *name, struct seq_buf *out);
+	int (*store)(const char *name, const char *text, size_t len);
+} report_dirs[] = {
+	{"/sys/devices/virtual/memory_tiering/", memory_tier_show, NULL},
+	{"/sys/kernel/debug/sched/numa_balancing/", numa_balancing_show,
+	 numa_balancing_store},
+	{"/sys/kernel/mm/numa/", numa_file_show, numa_file_store},
+};
 
 /* Is NAME the file at PATH? Files of /proc go by what follows that, too. */
 static bool names_file(const char *path, const char *name)
@@ -134,10 +143,11 @@ int mm_show(const char *path, struct seq_buf *out)
 		return lru_gen_show(path + sizeof(LRU_PREFIX) - 1, out);
 	if (mm_strncmp(path, THP_PREFIX, sizeof(THP_PREFIX) - 1) == 0)
 		return thp_file_show(path + sizeof(THP_PREFIX) - 1, out);
-	if (mm_strncmp(path, NUMA_PREFIX, sizeof(NUMA_PREFIX) - 1) == 0)
-		return numa_file_show(path + sizeof(NUMA_PREFIX) - 1, out);
-	if (mm_strncmp(path, TIERS_PREFIX, sizeof(TIERS_PREFIX) - 1) == 0)
-		return memory_tier_show(path + sizeof(TIERS_PREFIX) - 1, out);
+	for (size_t i = 0; i < ARRAY_SIZE(report_dirs); i++)
+		if (mm_strncmp(path, report_dirs[i].prefix,
+			       mm_strlen(report_dirs[i].prefix)) == 0)
+			return report_dirs[i].show(
+				path + mm_strlen(report_dirs[i].prefix), out);
 	if (mm_strncmp(path, PROC_PREFIX, sizeof(PROC_PREFIX) - 1) == 0)
 		return proc_pid_show(path + sizeof(PROC_PREFIX) - 1, out);
 	return -ENOENT;
@@ -180,9 +190,13 @@ s64 mm_write(const char *path, const char *text, size_t len)
 		err = thp_file_store(path + sizeof(THP_PREFIX) - 1, text, len);
 		return err ? err : (s64)len;
 	}
-	if (mm_strncmp(path, NUMA_PREFIX, sizeof(NUMA_PREFIX) - 1) == 0) {
-		err = numa_file_store(path + sizeof(NUMA_PREFIX) - 1, text,
-				      len);
+	for (size_t i = 0; i < ARRAY_SIZE(report_dirs); i++) {
+		size_t n = mm_strlen(report_dirs[i].prefix);
+
+		if (!report_dirs[i].store ||
+		    mm_strncmp(path, report_dirs[i].prefix, n) != 0)
+			continue;
+		err = report_dirs[i].store(path + n, text, len);
 		return err ? err : (s64)len;
 	}
 	if (mm_strncmp(path, PROC_PREFIX, sizeof(PROC_PREFIX) - 1) == 0)

@@ -51,6 +51,9 @@ void show_page_owner(struct seq_buf *out);
 int numa_file_show(const char *name, struct seq_buf *out);
 int numa_file_store(const char *name, const char *text, size_t len);
 int memory_tier_show(const char *name, struct seq_buf *out);
+/* The same of /sys/kernel/debug/sched/numa_balancing. */
+int numa_balancing_show(const char *name, struct seq_buf *out);
+int numa_balancing_store(const char *name, const char *text, size_t len);
 
 /* thp_show.c: the files of /sys/kernel/mm/transparent_hugepage by what follows
  * that: text to OUT; TEXT[LEN] stored. 0, -ENOENT, -EINVAL. */

@@ -18,6 +18,7 @@
  *      swap entry   any      read it back                      fault_swap.c
  *      present, ro  write    copy, or reuse if ours alone      fault_cow.c
  *      present      allowed  somebody was faster: nothing      here
+ *      a hint       any      noted; the page may move          numa_hint.c
  *      (no VMA, but a stack above)  the stack grows            stack.c
  *      none, registered     a userfaultfd's monitor is asked  userfaultfd.c
  *      uffd-wp      write   the same                          userfaultfd.c
@@ -53,6 +54,7 @@
 #include "phys/phys.h"
 #include "phys/vmstat.h"
 #include "space/huge.h"
+#include "space/numa_hint.h"
 #include "space/rmap.h"
 #include "space/userfaultfd.h"
 
@@ -108,6 +110,9 @@ static inline vm_fault_t fault_by_entry(struct vm_fault *vmf)
 	if (!pte_present(vmf->orig))
 		return pte_marker(vmf->orig) ? do_no_page(vmf)
 					     : do_swap_page(vmf);
+	if (unlikely(!pte_valid(vmf->orig)) &&
+	    (vmf->vma->vm_flags & VM_ACCESS_FLAGS))
+		return do_numa_page(vmf);
 	if ((vmf->flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE)) &&
 	    !pte_write(vmf->orig))
 		return do_wp_page(vmf);

@@ -512,36 +512,15 @@ static int range_mapped(struct mm_struct *mm, uva_t start, uva_t end,
 
 #define MPOL_MF_VALID (MPOL_MF_STRICT | MPOL_MF_MOVE | MPOL_MF_MOVE_ALL)
 
-#define MOVE_BATCH 64u
-
-/* Pages of [START, END) to be moved. */
-struct mbind_move {
-	struct mempolicy *pol;
-	nodemask_t nodes; /* where they may stay */
-	bool all;	  /* those that others map, too */
-	struct page_list list;
-	int err;
-};
-
-static void mbind_flush(struct mbind_move *m)
-{
-	s64 ret;
-
-	if (page_list_empty(&m->list))
-		return;
-	ret = space_sys.move_ops->by_policy(&m->list, m->pol);
-	if (ret < 0)
-		m->err = (int)ret;
-}
-
 /* Entries from AT on, to STOP in the same table, until there is a batch. */
-static uva_t mbind_collect(struct mbind_move *m, struct pt_slot slot, uva_t at,
-			   uva_t stop)
+static uva_t collect_table(struct page_collect *c, struct pt_slot slot,
+			   uva_t at, uva_t stop)
 {
 	struct pt_slot lock = slot;
 
-	pt_lock(&lock);
-	for (; at < stop && m->list.count < MOVE_BATCH;
+	/* Nothing is changed here: what is huge stays so until it moves. */
+	pt_lock_read(&lock);
+	for (; at < stop && c->list.count < COLLECT_BATCH;
 	     at += PAGE_SIZE, pt_next(&slot)) {
 		pte_t e = pt_get(&slot);
 		struct page *page;
@@ -549,53 +528,84 @@ static uva_t mbind_collect(struct mbind_move *m, struct pt_slot slot, uva_t at,
 		if (!pte_present(e) || pte_special(e))
 			continue;
 		page = pfn_to_page(pte_pfn(e));
-		if (!(m->nodes & NODE_MASK(page_to_nid(page))) &&
-		    (m->all || page_mapcount(page) == 1) &&
+		if (!c->wanted(page, c))
+			continue;
+		if ((c->all || page_mapcount(page) == 1) &&
 		    space_sys.move_ops->isolate(page))
-			page_list_add_tail(&m->list, page);
+			page_list_add_tail(&c->list, page);
+		else
+			c->stayed++;
 	}
 	pt_unlock(&lock);
 	return at;
 }
 
-static void mbind_move_vma(struct mbind_move *m, struct vm_area_struct *vma,
-			   uva_t at, uva_t end)
+int collect_pages(struct page_collect *c, struct vm_area_struct *vma, uva_t at,
+		  uva_t end)
 {
 	struct pgtable *pt = &vma->vm_mm->pt;
+	int err = 0;
 
-	while (at < end && !m->err) {
+	page_list_init(&c->list);
+	while (at < end && !err) {
 		struct pt_slot slot;
 
 		if (!pt_lookup(pt, at, &slot)) {
 			at = pt_skip(pt, at, end);
 			continue;
 		}
-		at = mbind_collect(m, slot, at, pt_table_end(pt, at, end));
-		if (m->list.count == MOVE_BATCH)
-			mbind_flush(m);
+		at = collect_table(c, slot, at, pt_table_end(pt, at, end));
+		if (c->list.count == COLLECT_BATCH)
+			err = c->move(c);
 	}
-	mbind_flush(m);
+	return err || page_list_empty(&c->list) ? err : c->move(c);
+}
+
+/* Pages that POL does not want where they are. */
+struct mbind_move {
+	struct page_collect c;
+	struct mempolicy *pol;
+	nodemask_t nodes; /* where they may stay */
+};
+
+static bool mbind_wanted(const struct page *page, struct page_collect *c)
+{
+	const struct mbind_move *m = (const struct mbind_move *)c;
+
+	return !(m->nodes & NODE_MASK(page_to_nid(page)));
+}
+
+static int mbind_flush(struct page_collect *c)
+{
+	struct mbind_move *m = (struct mbind_move *)c;
+	s64 ret = space_sys.move_ops->by_policy(&c->list, m->pol);
+
+	return ret < 0 ? (int)ret : 0;
 }
 
 /* What lies elsewhere goes where POL says. (M) for writing. 0, -ENOMEM. */
 static int mbind_move(struct mm_struct *mm, uva_t start, uva_t end,
 		      struct mempolicy *pol, u32 flags)
 {
-	struct mbind_move m = {.pol = pol,
-			       .nodes = mpol_nodes(pol),
-			       .all = (flags & MPOL_MF_MOVE_ALL) != 0};
+	struct mbind_move m = {
+		.c = {.wanted = mbind_wanted,
+		      .move = mbind_flush,
+		      .all = (flags & MPOL_MF_MOVE_ALL) != 0},
+		.pol = pol,
+		.nodes = mpol_nodes(pol),
+	};
 	struct vm_area_struct *vma;
+	int err = 0;
 
 	if (!pol || !space_sys.move_ops)
 		return 0;
 	if (mpol_mode(pol) == MPOL_LOCAL)
 		m.nodes = NODE_MASK(numa_node_id());
-	page_list_init(&m.list);
-	for (vma = find_vma(mm, start); vma && vma->vm_start < end && !m.err;
+	for (vma = find_vma(mm, start); vma && vma->vm_start < end && !err;
 	     vma = vma_next(vma))
-		mbind_move_vma(&m, vma, max(start, vma->vm_start),
-			       min(end, vma->vm_end));
-	return m.err;
+		err = collect_pages(&m.c, vma, max(start, vma->vm_start),
+				    min(end, vma->vm_end));
+	return err;
 }
 
 static int mbind_locked(struct mm_struct *mm, uva_t start, uva_t end,

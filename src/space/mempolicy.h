@@ -73,4 +73,23 @@ void vma_count_nodes(struct vm_area_struct *vma, uva_t start, uva_t end,
 int mpol_read_nodes(struct mm_struct *mm, uva_t nmask, u64 maxnode,
 		    nodemask_t *nodes) MM_MUST_CHECK;
 
+/*
+ * collect_pages: those pages of [AT, END) in VMA that C wants, which are nobody
+ * else's or of which C wants all, are isolated, in batches, each of which goes
+ * to C->move. The others that it wants are counted in stayed. 0, or what move
+ * said. Mmap lock held in any mode; move_ops are there. May sleep.
+ */
+#define COLLECT_BATCH 64u
+struct page_collect {
+	/* Should PAGE be elsewhere? Its table is locked. */
+	bool (*wanted)(const struct page *page, struct page_collect *c);
+	/* What is on list, not empty, moves, or goes back. 0: go on. */
+	int (*move)(struct page_collect *c);
+	bool all; /* those that others map, too */
+	struct page_list list;
+	u64 stayed;
+};
+int collect_pages(struct page_collect *c, struct vm_area_struct *vma, uva_t at,
+		  uva_t end) MM_MUST_CHECK;
+
 #endif

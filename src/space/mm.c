@@ -30,6 +30,7 @@
 #include "phys/vmstat.h"
 #include "space/huge.h"
 #include "space/ksm.h"
+#include "space/numa_hint.h"
 #include "space/rmap.h"
 #include "space/space.h"
 
@@ -71,6 +72,7 @@ int space_init(const struct paging_format *format)
 	s->max_map_count = 65530;
 	limits_init();
 	thp_init();
+	numa_hint_init();
 	s->mmap_min_addr = SPACE_MMAP_MIN_ADDR;
 	s->stack_guard_gap = SPACE_STACK_GUARD_GAP;
 	s->mm_cache = kmem_cache_create(

@@ -142,11 +142,17 @@ struct mm_struct {
 	u32 mm_count;		  /* (A) references to the structure */
 	u32 asid;		  /* (C) tag in the TLBs */
 	struct port_cpumask cpus; /* (A) CPUs that ever loaded it */
-	u64 thp_pass;		  /* khugepaged's, that has seen it */
-	uva_t thp_at;		  /* where khugepaged goes on */
-	u64 flags;		  /* (A) MMF_* */
-	struct mm_layout layout;  /* (C) */
-	uva_t brk, start_brk;	  /* (M) */
+	struct mm_numa {	  /* numa_balance.c's, but for the counts */
+		u64 next_ns;	  /* when it is looked at; 0: it is new */
+		uva_t at;	  /* and where */
+		u32 period_ms, passes;
+		u64 local, remote; /* (A) hint faults since the last pass */
+	} numa;
+	u64 thp_pass;		 /* khugepaged's, that has seen it */
+	uva_t thp_at;		 /* where khugepaged goes on */
+	u64 flags;		 /* (A) MMF_* */
+	struct mm_layout layout; /* (C) */
+	uva_t brk, start_brk;	 /* (M) */
 	u64 total_vm, data_vm, stack_vm, exec_vm; /* (M) pages */
 	u64 locked_vm; /* (M) pages of VM_LOCKED mappings */
 	u64 def_flags; /* (M) VM_LOCKED_MASK of mappings to come: mlockall() */
@@ -195,6 +201,22 @@ struct thp_state {
 	wait_queue_head_t wait;
 };
 
+/* Balancing of nodes: numa_hint.c, src/policy/numa_balance.c. */
+struct numa_balancing {
+	u32 mode; /* tunable: NUMA_BALANCING_* */
+	/* Tunables, by the names of their files. */
+	u32 scan_delay_ms, scan_period_min_ms, scan_period_max_ms;
+	u32 scan_size_mb, hot_threshold_ms;
+	u32 rate_limit_mbps;
+	u32 *history;	  /* (A) a word by frame; NULL: not used yet */
+	u64 history_size; /* a power of two; before history is set */
+	/* (A) pages that went to each node, and in which second */
+	u64 rate_moved[MM_MAX_NODES], rate_second[MM_MAX_NODES];
+	struct port_thread *daemon;
+	wait_queue_head_t wait;
+	bool ask; /* the daemon is to look now */
+};
+
 /* What this floor asks of move/; registered at boot. NULL: nothing moves. */
 struct page_list;
 struct mempolicy;
@@ -209,6 +231,9 @@ struct space_move_ops {
 	 * its index); those that stay go back. How many; or -ENOMEM, with some
 	 * back as well. The mmap lock may be held. May sleep. */
 	s64 (*by_policy)(struct page_list *list, struct mempolicy *pol);
+	/* PAGE, held by a reference that goes, should be on node NID: true, it
+	 * is. Waits for nothing. No page lock held. */
+	bool (*misplaced)(struct page *page, int nid);
 };
 
 struct space_state {
@@ -246,6 +271,7 @@ struct space_state {
 	s64 ksm_zero_pages;	      /* (A) entries of the zero page by it */
 	bool ksm_unmerging; /* (A) shared pages are not mapped again */
 	struct thp_state thp;
+	struct numa_balancing numa;
 };
 
 extern struct space_state space_sys;

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * misplaced.c - a page goes to the node whose CPUs use it.
+ *
+ * A hint fault (space/numa_hint.c) found it elsewhere. The task that met it
+ * pays, so nothing is waited for, and a node whose free memory is at its high
+ * marks gets no more: what came would push out what is there. Pages of slow
+ * memory are worth more than that: their new node's kswapd is asked to make
+ * room, by demotion. A second moves at most rate_limit_mbps to a node.
+ *
+ * Reference: Linux documentation, admin-guide/sysctl/kernel (numa_balancing).
+ */
+#include <mmkit/page_alloc.h>
+
+#include "cache/filemap.h"
+#include "move/move.h"
+#include "phys/alloc.h"
+#include "phys/lru.h"
+#include "phys/memory_tiers.h"
+#include "phys/vmstat.h"
+#include "space/numa_hint.h"
+
+struct misplaced {
+	int nid;
+	bool promote;
+};
+
+static struct page *misplaced_new(struct page *page, void *arg)
+{
+	const struct misplaced *m = arg;
+	gfp_t gfp = (GFP_HIGHUSER_MOVABLE & ~(__GFP_RECLAIM | __GFP_HARDWALL)) |
+		    __GFP_THISNODE | __GFP_NOMEMALLOC | __GFP_NORETRY |
+		    __GFP_NOWARN;
+	struct page *new;
+
+	if (m->promote)
+		gfp |= __GFP_KSWAPD_RECLAIM;
+	new = alloc_pages_nodemask(gfp, 0, m->nid, NODE_MASK_ALL);
+	if (new)
+		numa_history_move(new, page);
+	return new;
+}
+
+/* Is there memory above the high mark in a zone of PGDAT? */
+static bool has_room(pg_data_t *pgdat)
+{
+	for (int zt = MAX_NR_ZONES - 1; zt >= 0; zt--) {
+		struct zone *zone = &pgdat->node_zones[zt];
+
+		if (managed_zone(zone) &&
+		    zone_watermark_ok(zone, 0, high_wmark_pages(zone) + 1, zt,
+				      0))
+			return true;
+	}
+	return false;
+}
+
+#define PAGES_PER_MB (1UL << (20 - PAGE_SHIFT))
+
+/* May a page more go to node NID in this second? Counted, then. */
+static bool rate_ok(int nid)
+{
+	struct numa_balancing *nb = &space_sys.numa;
+	u64 second = port_now_ns() / 1000000000UL;
+
+	if (__atomic_exchange_n(&nb->rate_second[nid], second,
+				__ATOMIC_RELAXED) != second)
+		WRITE_ONCE(nb->rate_moved[nid], 0);
+	return __atomic_fetch_add(&nb->rate_moved[nid], 1, __ATOMIC_RELAXED) <
+	       READ_ONCE(nb->rate_limit_mbps) * PAGES_PER_MB;
+}
+
+/* May PAGE go where M says? */
+static bool allowed(struct page *page, const struct misplaced *m)
+{
+	pg_data_t *pgdat = NODE_DATA(m->nid);
+
+	/* Of a file, and several processes': its users are everywhere. */
+	if (PageFile(page) && !PageSwapBacked(page) &&
+	    (page_mapcount(page) != 1 || PageDirty(page)))
+		return false;
+	if (m->promote)
+		mod_node_page_state(pgdat, PGPROMOTE_CANDIDATE, 1);
+	else if (!has_room(pgdat))
+		return false;
+	return rate_ok(m->nid);
+}
+
+bool migrate_misplaced_page(struct page *page, int nid)
+{
+	struct misplaced m = {.nid = nid,
+			      .promote = node_tier(page_to_nid(page)) >
+					 node_tier(nid)};
+	struct migrate_control mc = {
+		.get_new = misplaced_new,
+		.arg = &m,
+		.mode = MIGRATE_ASYNC,
+		.reason = MR_NUMA_MISPLACED,
+	};
+	bool isolated = allowed(page, &m) && isolate_lru_page(page);
+	struct page_list list;
+
+	put_page(page);
+	if (!isolated)
+		return false;
+	page_list_init(&list);
+	page_list_add(&list, page);
+	(void)migrate_pages(&list, &mc);
+	putback_movable_pages(&list);
+	if (!mc.succeeded)
+		return false;
+	count_vm_event(NUMA_PAGE_MIGRATE);
+	if (m.promote)
+		mod_node_page_state(NODE_DATA(nid), PGPROMOTE_SUCCESS, 1);
+	return true;
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * numa_hint.c - who uses which page: entries that fault on purpose, and what
+ * such a fault tells.
+ *
+ * 1. Purpose. On a machine with several nodes a page should lie where it is
+ *    used. Nobody says who uses it: a CPU only marks that somebody did. So from
+ *    time to time entries are made unusable (hints); the next access faults,
+ *    tells on which node it runs, and the entry is as it was.
+ *
+ * 2. Way. numa_scan_space() goes over a space in pieces (src/policy/
+ *    numa_balance.c says how often). A hint is the entry with "present" taken
+ *    and PROT_NONE given; all its other bits stay, so that everybody but the
+ *    CPU deals with it as with any present entry, and mprotect, fork, a move or
+ *    swap need not know of it. do_numa_page() is the fault.
+ *
+ * 3. Two stages. One access from elsewhere says little: moving costs more than
+ *    a few far accesses, and a page that two nodes use would go to and fro. A
+ *    page moves when two hint faults in a row came from the same other node: if
+ *    a share p of accesses comes from there, that happens with p * p. The CPU
+ *    of the last one stands in the history.
+ *
+ * 4. Slow memory (mode 2). A page of a node without CPUs is worth bringing up
+ *    if it is used often: if the access follows the hint within
+ *    hot_threshold_ms. The history keeps when the hint was put.
+ *
+ * 5. The history: a word for each frame, by its number; on machines beyond 2^20
+ *    frames some share one, and a tag tells whose it is. A word that is of
+ *    somebody else, or of a page that was there before, costs a move that comes
+ *    late or too early, nothing else; so it is read and written without locks.
+ *
+ * 6. What gets no hints: mappings with a policy (they have said where), those
+ *    nobody may use, files mapped for reading (each node has libraries in its
+ *    caches);
+ *    pages that several private mappings share, dirty pages of files (they
+ *    could not move without waiting), pinned ones.
+ *
+ * 7. Invariants.
+ *    NH-1  A hint stands only in a mapping that may be used; there a PROT_NONE
+ *          entry is nothing else.
+ *    NH-2  No CPU knows the entry when the hint's table is unlocked.
+ *
+ * 8. Locking. The scan: mmap lock for reading; table locks. The fault: as all
+ *    cases; nothing is held while the page moves but what a fault holds.
+ *
+ * References: Linux documentation, admin-guide/sysctl/kernel (numa_balancing);
+ * M. Gorman, "Foundation for automatic NUMA balancing" (2012).
+ */
+#include "space/numa_hint.h"
+
+#include <mmkit/slab.h>
+
+#include "cache/filemap.h"
+#include "phys/memory_tiers.h"
+#include "phys/mempolicy.h"
+#include "phys/phys.h"
+#include "phys/vmstat.h"
+#include "space/mempolicy.h"
+#include "space/rmap.h"
+
+static struct numa_balancing *nb(void)
+{
+	return &space_sys.numa;
+}
+
+void numa_hint_init(void)
+{
+	*nb() = (struct numa_balancing){
+		.scan_delay_ms = 1000,
+		.scan_period_min_ms = 1000,
+		.scan_period_max_ms = 60000,
+		.scan_size_mb = 256,
+		.hot_threshold_ms = 1000,
+		.rate_limit_mbps = 65536,
+	};
+	init_waitqueue_head(&nb()->wait);
+}
+
+/* ---- the history -----------------------------------------------------------
+ */
+
+#define HISTORY_MAX   (1UL << 20)
+#define HISTORY_VALUE 0xffffffu
+#define HISTORY_SET   0x800000u /* the value is one */
+
+void numa_hint_start(void)
+{
+	u64 want = 1024;
+	u32 *h = NULL;
+
+	if (nb()->history)
+		return;
+	while (want < phys_sys.hot.max_pfn && want < HISTORY_MAX)
+		want *= 2;
+	for (; !h && want >= 1024; want /= 2) {
+		nb()->history_size = want;
+		h = kmalloc(want * sizeof(u32),
+			    GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN);
+	}
+	__atomic_store_n(&nb()->history, h, __ATOMIC_RELEASE);
+}
+
+void numa_hint_stop(void)
+{
+	kfree(nb()->history);
+	WRITE_ONCE(nb()->history, NULL);
+}
+
+static u32 *history_of(const struct page *page)
+{
+	u32 *h = __atomic_load_n(&nb()->history, __ATOMIC_ACQUIRE);
+
+	return h ? &h[page_to_pfn(page) & (nb()->history_size - 1)] : NULL;
+}
+
+static u32 history_tag(const struct page *page)
+{
+	return (u32)(page_to_pfn(page) / nb()->history_size) << 24;
+}
+
+/* What was noted of PAGE, and is V from now on; 0: nothing. */
+static u32 history_xchg(const struct page *page, u32 v)
+{
+	u32 *at = history_of(page), tag = history_tag(page), old;
+
+	if (!at)
+		return 0;
+	old = __atomic_exchange_n(at, tag | HISTORY_SET | v, __ATOMIC_RELAXED);
+	return (old & ~HISTORY_VALUE) == tag && (old & HISTORY_SET)
+		       ? old & HISTORY_VALUE
+		       : 0;
+}
+
+void numa_history_move(struct page *new, const struct page *old)
+{
+	u32 *from = history_of(old), *to = history_of(new);
+
+	if (from && to)
+		WRITE_ONCE(*to, history_tag(new) |
+					(READ_ONCE(*from) & HISTORY_VALUE));
+}
+
+static u32 now_ms(void)
+{
+	return (u32)(port_now_ns() / 1000000) & (HISTORY_SET - 1);
+}
+
+/* ---- the scan --------------------------------------------------------------
+ */
+
+static bool mode_tiering(u32 mode)
+{
+	return (mode & NUMA_BALANCING_MEMORY_TIERING) != 0;
+}
+
+/* Does VMA say by itself where its pages are to be at ADDR? */
+static bool has_policy(const struct vm_area_struct *vma, uva_t addr)
+{
+	struct mempolicy *pol;
+	int home;
+
+	if (!vma->vm_file)
+		return vma->vm_policy != NULL;
+	pol = vma_policy_at(vma, addr, &home);
+	mpol_put(pol);
+	return pol != NULL;
+}
+
+static bool vma_scanned(const struct vm_area_struct *vma)
+{
+	if (vma->vm_file && (vma->vm_flags & (VM_READ | VM_WRITE)) == VM_READ)
+		return false;
+	return (vma->vm_flags & VM_ACCESS_FLAGS) &&
+	       !has_policy(vma, vma->vm_start);
+}
+
+/* Is PAGE, which an entry of VMA maps, worth a hint? */
+static bool page_scanned(const struct vm_area_struct *vma, struct page *page)
+{
+	u32 mode = READ_ONCE(nb()->mode);
+
+	if (PageKsm(page) || page_maybe_dma_pinned(page))
+		return false;
+	if (!(vma->vm_flags & VM_SHARED) && page_mapcount(page) != 1)
+		return false;
+	if (PageFile(page) && !PageSwapBacked(page) && PageDirty(page))
+		return false;
+	if (node_tier(page_to_nid(page)) == 0)
+		return (mode & NUMA_BALANCING_NORMAL) != 0;
+	if (mode_tiering(mode))
+		(void)history_xchg(page, now_ms());
+	return true;
+}
+
+/* E as no CPU uses it; and back. */
+static pte_t pte_mkhint(pte_t e)
+{
+	return __pte((e.val & ~X86_PTE_P) | X86_PTE_PROTNONE);
+}
+
+static pte_t pte_clear_hint(pte_t e)
+{
+	return __pte((e.val & ~X86_PTE_PROTNONE) | X86_PTE_P);
+}
+
+/* Entries of one table, from ADDR to END. */
+static void hint_table(struct vm_area_struct *vma, struct pt_slot slot,
+		       uva_t addr, uva_t end)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	struct pt_slot lock = slot;
+	uva_t first = addr;
+	u64 n = 0;
+
+	pt_lock(&lock);
+	for (; addr < end; addr += PAGE_SIZE, pt_next(&slot)) {
+		pte_t e = pt_get(&slot);
+
+		if (!pte_valid(e) || pte_special(e) ||
+		    !page_scanned(vma, pfn_to_page(pte_pfn(e))))
+			continue;
+		/* Taken out whole, so that no A or D bit is lost. */
+		e = pt_xchg(&slot, (pte_t){0});
+		pt_set(&slot, pte_mkhint(e));
+		n++;
+	}
+	if (n)
+		port_tlb_flush(&mm->cpus, mm->asid, first, end);
+	pt_unlock(&lock);
+	count_vm_events(NUMA_PTE_UPDATES, n);
+}
+
+/* From AT on in VMA, as far as *PAGES reach. Where that is. */
+static uva_t hint_vma(struct vm_area_struct *vma, uva_t at, u64 *pages)
+{
+	struct pgtable *pt = &vma->vm_mm->pt;
+
+	while (at < vma->vm_end && *pages) {
+		uva_t end = pt_table_end(pt, at, vma->vm_end);
+		struct pt_slot slot;
+
+		if (!pt_lookup(pt, at, &slot)) {
+			at = pt_skip(pt, at, vma->vm_end);
+			continue;
+		}
+		end = min(end, at + (*pages << PAGE_SHIFT));
+		*pages -= (end - at) >> PAGE_SHIFT;
+		hint_table(vma, slot, at, end);
+		at = end;
+	}
+	return at;
+}
+
+bool numa_scan_space(struct mm_struct *mm, u64 pages)
+{
+	struct vm_area_struct *vma;
+	uva_t at = mm->numa.at;
+
+	down_read(&mm->mmap_lock);
+	for (vma = find_vma(mm, at); vma && pages; vma = vma_next(vma)) {
+		at = max(at, vma->vm_start);
+		if (vma_scanned(vma))
+			at = hint_vma(vma, at, &pages);
+		else
+			at = vma->vm_end;
+		if (at < vma->vm_end)
+			break;
+	}
+	up_read(&mm->mmap_lock);
+	mm->numa.at = vma ? at : 0;
+	return !vma;
+}
+
+/* ---- the fault -------------------------------------------------------------
+ */
+
+/* PAGE, of a slow node, was used. Often enough to bring it up? */
+static bool page_hot(const struct page *page)
+{
+	u32 put = history_xchg(page, now_ms());
+	u32 waited = (now_ms() - put) & (HISTORY_SET - 1);
+
+	return put && waited < READ_ONCE(nb()->hot_threshold_ms);
+}
+
+/* PAGE was used by the running CPU, whose memory is on node HERE, not for the
+ * first time in a row? */
+static bool second_stage(const struct page *page, int here)
+{
+	u32 last = history_xchg(page, (u32)port_cpu());
+
+	return last &&
+	       READ_ONCE(phys_sys.cpu_mem_node[last & (HISTORY_SET - 1)]) ==
+		       here;
+}
+
+/* A hint of MM's PAGE was met: counted; where the page should go, or
+ * NUMA_NO_NODE. */
+static int hint_fault(struct mm_struct *mm, const struct page *page)
+{
+	int here = numa_mem_id(), nid = page_to_nid(page);
+	bool slow = node_tier(nid) > 0, go;
+	u32 mode = READ_ONCE(nb()->mode);
+
+	count_vm_event(NUMA_HINT_FAULTS);
+	if (nid == here)
+		count_vm_event(NUMA_HINT_FAULTS_LOCAL);
+	__atomic_fetch_add(nid == here ? &mm->numa.local : &mm->numa.remote, 1,
+			   __ATOMIC_RELAXED);
+	if (slow && mode_tiering(mode))
+		go = page_hot(page);
+	else
+		go = second_stage(page, here) && (mode & NUMA_BALANCING_NORMAL);
+	return go && nid != here && !port_current()->mempolicy ? here
+							       : NUMA_NO_NODE;
+}
+
+vm_fault_t do_numa_page(struct vm_fault *vmf)
+{
+	struct page *page = pfn_to_page(pte_pfn(vmf->orig));
+	int nid = NUMA_NO_NODE;
+
+	if (!fault_lock_same(vmf))
+		return 0;
+	if (!pte_special(vmf->orig))
+		nid = hint_fault(vmf->vma->vm_mm, page);
+	if (nid != NUMA_NO_NODE && space_sys.move_ops) {
+		get_page(page);
+		pt_unlock(&vmf->slot);
+		/* A page that moves comes back without the hint. */
+		if (space_sys.move_ops->misplaced(page, nid) ||
+		    !fault_lock_same(vmf))
+			return 0;
+	}
+	pt_set(&vmf->slot, pte_mkyoung(pte_clear_hint(vmf->orig)));
+	pt_unlock(&vmf->slot);
+	return 0;
+}
