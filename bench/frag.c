@@ -10,6 +10,11 @@
  * requests for 2 MiB blocks that can be met are counted, in percent of what is
  * free. Nothing is moved: this is the page allocator alone.
  *
+ * In a second life pages of processes can be moved, by the functions of their
+ * owner, and the same is counted at 90 % use and with half of the processes
+ * gone, before and after one run of compaction over all memory; and what a
+ * block cost.
+ *
  *	frag [SEED [TURNOVERS]]
  *
  * A stand-in for kswapd frees pages of processes where the real one would
@@ -22,7 +27,10 @@
 #include "base/prng.h"
 #include "base/system.h"
 #include "base/trace_ring.h"
+#include "compact/compact.h"
+#include "phys/movable_ops.h"
 #include "phys/phys.h"
+#include "phys/vmstat.h"
 #include "sim.h"
 
 #define MiB	      (1UL << 20)
@@ -63,12 +71,64 @@ static struct {
 	u8 fixed[FRAMES * 6 / 512]; /* pageblocks: bit 0 movable, 1 others */
 	struct zone *boosted;	    /* kswapd was woken for it */
 	u64 steps, reclaimed;
+	bool movable; /* the second life */
 } m;
 
 static u64 below(u64 n)
 {
 	return prng_below(&m.rnd, n);
 }
+
+/* ---- pages that move
+ * ------------------------------------------------------------------ */
+
+static const struct movable_operations page_ops;
+
+/* PFN is page I of process P: as a number in the page, for who moves it. */
+static void own_page(u64 p, u64 i, u64 pfn)
+{
+	m.pages[p][i] = (u32)pfn;
+	if (!m.movable)
+		return;
+	set_page_private(pfn_to_page(pfn), (u32)(p * PROCESS_PAGES + i));
+	set_page_movable(pfn_to_page(pfn), &page_ops);
+}
+
+static void disown_page(u64 pfn)
+{
+	if (!m.movable)
+		return;
+	clear_page_movable(pfn_to_page(pfn));
+	set_page_private(pfn_to_page(pfn), 0);
+}
+
+/* One thread: nobody takes a page away meanwhile. */
+static bool isolate_page(struct page *page, int mode)
+{
+	(void)page;
+	(void)mode;
+	return true;
+}
+
+static int move_page(struct page *new, struct page *page, int mode)
+{
+	u32 at = page_private(page);
+
+	(void)mode;
+	get_page(new);
+	disown_page(page_to_pfn(page));
+	own_page(at / PROCESS_PAGES, at % PROCESS_PAGES, page_to_pfn(new));
+	put_page(page);
+	return 0;
+}
+
+static void page_stays(struct page *page)
+{
+	(void)page;
+}
+
+static const struct movable_operations page_ops = {isolate_page, move_page,
+						   page_stays};
 
 /* ---- processes
  * ------------------------------------------------------------------ */
@@ -81,9 +141,10 @@ static void give_back(u64 pfn, unsigned int order)
 
 static void drop_page(u64 p, u64 i)
 {
-	u32 pfn = m.pages[p][i];
+	u32 pfn = m.pages[p][i], last = m.pages[p][--m.nr_pages[p]];
 
-	m.pages[p][i] = m.pages[p][--m.nr_pages[p]];
+	own_page(p, i, last);
+	disown_page(pfn);
 	give_back(pfn, 0);
 }
 
@@ -188,7 +249,7 @@ static void step_process(void)
 		exit_process(p);
 		return;
 	}
-	m.pages[p][m.nr_pages[p]++] = (u32)take(GFP_HIGHUSER_MOVABLE, 0);
+	own_page(p, m.nr_pages[p]++, take(GFP_HIGHUSER_MOVABLE, 0));
 	m.turnover++;
 }
 
@@ -288,20 +349,30 @@ static void indices(double *unusable, double *extfrag)
 	*extfrag = 1 - (1 + frames / 512) / blocks;
 }
 
-/* Blocks of 2 MiB that can be had now, in percent of free memory. */
-static double huge_percent(void)
+/* Blocks of 2 MiB that can be had now. */
+static u64 huge_blocks(void)
 {
 	static struct page *got[FRAMES / 512];
-	u64 n = 0, free;
+	u64 n = 0;
 
 	drain_all_pages();
-	free = nr_free_pages();
 	while ((got[n] = try(GFP_HIGHUSER_MOVABLE, 9, ALLOC_NO_WATERMARKS)))
 		n++;
 	for (u64 i = 0; i < n; i++)
 		__free_pages(got[i], 9);
 	drain_all_pages();
-	return 100.0 * (double)(n * 512) / (double)free;
+	return n;
+}
+
+/* N of them in percent of free memory. */
+static double percent_of_free(u64 n)
+{
+	return 100.0 * (double)(n * 512) / (double)nr_free_pages();
+}
+
+static double huge_percent(void)
+{
+	return percent_of_free(huge_blocks());
 }
 
 static void print_row(void)
@@ -328,6 +399,44 @@ static void print_row(void)
 	fflush(stdout);
 }
 
+/* Compaction of all memory: the blocks before and after, and for each that was
+ * made the pages that were moved and the frames that were looked at. */
+static void print_compacted(const char *when)
+{
+	u64 before = huge_blocks(), after, made;
+	u64 moved = sum_vm_event(PGMIGRATE_SUCCESS);
+	u64 pages = sum_vm_event(COMPACTMIGRATE_SCANNED);
+	u64 frames = sum_vm_event(COMPACTFREE_SCANNED);
+
+	compact_nodes();
+	after = huge_blocks();
+	made = after > before ? after - before : 0;
+	printf("%-20s %4s %6llu %6llu %5.1f%% %6llu %5.1f%% %9llu", m.v->name,
+	       when, (unsigned long long)(nr_free_pages() / 512),
+	       (unsigned long long)before, percent_of_free(before),
+	       (unsigned long long)after, percent_of_free(after),
+	       (unsigned long long)(sum_vm_event(PGMIGRATE_SUCCESS) - moved));
+	if (made)
+		printf(" %7.0f %7.0f %7.0f",
+		       (double)(sum_vm_event(PGMIGRATE_SUCCESS) - moved) /
+			       (double)made,
+		       (double)(sum_vm_event(COMPACTMIGRATE_SCANNED) - pages) /
+			       (double)made,
+		       (double)(sum_vm_event(COMPACTFREE_SCANNED) - frames) /
+			       (double)made);
+	printf("\n");
+	fflush(stdout);
+}
+
+static void compact_rows(void)
+{
+	trace_enable_mask(0);
+	print_compacted("90%");
+	for (u64 p = 0; p < PROCESSES / 2; p++)
+		exit_process(p);
+	print_compacted("half");
+}
+
 /* ---- a machine's life
  * ------------------------------------------------------------------ */
 
@@ -350,14 +459,17 @@ static int machine_main(void *arg)
 	m.limit = m.managed * USE_PERCENT / 100;
 	while (m.turnover < turnovers * m.managed)
 		step();
-	print_row();
+	if (m.movable)
+		compact_rows();
+	else
+		print_row();
 	phys_check();
 	page_alloc_set_pressure_ops(NULL);
 	trace_ring_attach(0, NULL, 0);
 	return 0;
 }
 
-static void run(const struct variant *v)
+static void run(const struct variant *v, bool movable)
 {
 	static struct e820_table map;
 	struct sim_config cfg = {.cpus = 1, .quiet = true};
@@ -366,6 +478,7 @@ static void run(const struct variant *v)
 
 	memset(&m, 0, sizeof(m));
 	m.v = v;
+	m.movable = movable;
 	prng_seed(&m.rnd, seed);
 	base_reset();
 	phys_reset();
@@ -375,6 +488,8 @@ static void run(const struct variant *v)
 		bench_die("frag: no map");
 	if (sim_init(&cfg) || phys_boot_memory(&p))
 		bench_die("frag: the machine does not boot");
+	compact_reset();
+	compact_init();
 	if (sim_run(machine_main, NULL))
 		bench_die("frag: the machine stopped");
 	sim_shutdown();
@@ -397,6 +512,15 @@ int main(int argc, char **argv)
 	       "", "", "", "would free", "blocks", "blocks", "events", "index",
 	       "index", "pages");
 	for (size_t i = 0; i < ARRAY_SIZE(variants); i++)
-		run(&variants[i]);
+		run(&variants[i], false);
+	printf("\nThe same before and after vm.compact_memory, at 90 %% use and "
+	       "with half of the processes gone\n");
+	printf("%-20s %4s %6s %13s %13s %9s %7s %7s %7s\n", "", "", "free/",
+	       "before", "after", "pages", "moved", "scanned", "frames");
+	printf("%-20s %4s %6s %13s %13s %9s %7s %7s %7s\n", "", "used", "2 MiB",
+	       "blocks, share", "blocks, share", "moved", "/block", "/block",
+	       "/block");
+	for (size_t i = 0; i < ARRAY_SIZE(variants); i++)
+		run(&variants[i], true);
 	return 0;
 }
