@@ -15,6 +15,7 @@
 #include <mmkit/report.h>
 
 #include "base/string.h"
+#include "compact/compact.h"
 #include "kmem/slab.h"
 #include "phys/mmzone.h"
 #include "phys/vmstat.h"
@@ -321,12 +322,25 @@ static int show_node_cpus(const struct pnode *n, struct seq_buf *out)
 	return 0;
 }
 
+/* Whatever is written; when the call returns all of the node was gone through.
+ */
+static s64 write_node_compact(const struct pnode *n, const char *text,
+			      size_t len)
+{
+	(void)text;
+	compact_node(pnode_node(n));
+	return (s64)len;
+}
+
 static const struct pentry one_node_entries[] = {
 	NUMBERED("meminfo", show_node_meminfo, 0),
 	NUMBERED("numastat", show_node_numastat, 0),
 	NUMBERED("distance", show_node_distance, 0),
 	NUMBERED("cpulist", show_node_cpus, 0),
 	NUMBERED("cpumap", show_node_cpus, 1),
+	{.name = "compact",
+	 .mode = S_IFREG | 0200,
+	 .write = write_node_compact},
 };
 static const struct pdir one_node_dir = PDIR(one_node_entries);
 static const struct pentry one_node = {.mode = S_IFDIR | 0755,
