@@ -68,6 +68,9 @@ static bool wl_ksm;
 
 #include "whole_groups.h"
 
+/* What else happens to a program's memory at times, without changing it. */
+static void (*wl_stir)(struct wl_proc *p, struct mm_struct *mm);
+
 static void wl_life(struct wl_proc *p);
 static int wl_start(struct wl_proc *p);
 
@@ -591,7 +594,10 @@ static void wl_step(struct wl_proc *p)
 	struct mm_struct *mm = port_current()->mm;
 	u64 r = prng_below(&p->rng, 200);
 
-	if (r < 24) {
+	if (wl_stir && prng_one_in(&p->rng, 5)) {
+		p->doing = "stir";
+		wl_stir(p, mm);
+	} else if (r < 24) {
 		p->doing = "mmap";
 		wl_op_mmap(p, mm);
 	} else if (r < 32) {

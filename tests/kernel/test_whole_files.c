@@ -26,11 +26,13 @@
 
 #define WL_CHECK(c) CHECK(c)
 #include "whole_groups.h"
+/* It needs the groups. */
+#include "stir.h"
 
 #define P(n)	 ((u64)(n) << PAGE_SHIFT)
 #define FPAGES	 48u /* of a shared file */
 #define OPAGES	 24u /* of an own file, at most */
-#define MAX_ANON 1500u
+#define MAX_ANON 3000u
 #define MAX_PROC 4u
 #define IMAGE	 (4u << 20)
 
@@ -65,7 +67,7 @@ struct own {
 struct proc {
 	struct port_thread *thread;
 	struct mm_struct *mm;
-	struct prng r;
+	struct prng r, stir;
 	u32 id, ops, anon;
 	bool child, dead;
 	uva_t at_anon, at_shared[NR_SHARED], at_private[NR_SHARED],
@@ -84,7 +86,7 @@ static struct wf {
 	struct port_bdev *flat, *disk;
 	struct vfs_sb *sb;
 	struct vnode *vnode[1 + MAX_PROC];
-	u32 ops;
+	u32 ops, what; /* STIR_* */
 	bool chaos, groups, done;
 	u32 killed, children;
 	/* What happened, over all runs. */
@@ -117,12 +119,21 @@ static u32 key_own(u32 proc, u32 f, u32 i)
 	return 3u << 28 | proc << 16 | f << 12 | i;
 }
 
+/* Whoever merges pages needs equal ones: most contents of memory are one of
+ * three then, and those of versions that follow each other differ. */
+static u64 head_of(u32 key, u32 version)
+{
+	if (!version)
+		return 0;
+	if ((wf.what & STIR_KSM) && key >> 28 < 2 && version % 4)
+		return 0xc0deul << 32 | version % 3;
+	return (u64)key << 32 | version;
+}
+
 static void pattern(u32 key, u32 version, u64 *bytes)
 {
-	u64 head = (u64)key << 32 | version;
+	u64 head = head_of(key, version);
 
-	if (!version)
-		head = 0;
 	for (u32 i = 0; i < PAGE_SIZE / 8; i++)
 		bytes[i] = head * (2ul * i + 1);
 }
@@ -130,14 +141,14 @@ static void pattern(u32 key, u32 version, u64 *bytes)
 /* Is P's buf a whole version of KEY in [LOW, HIGH]? */
 static void must_be(struct proc *p, u32 key, u32 low, u32 high)
 {
-	u32 got = (u32)p->buf[0];
+	u32 got = low == high ? low : (u32)p->buf[0];
 
-	if (p->buf[0] >> 32 != (got ? key : 0) || got < low || got > high) {
+	if (p->buf[0] != head_of(key, got) || got < low || got > high) {
 		snprintf(
 			tm_context, sizeof(tm_context),
 			"(SEED=%llu ITERS=1) process %u, %s: page %x/%x, wanted %x/%x to %x",
 			(unsigned long long)tm.cfg.seed, p->id, p->doing,
-			(u32)(p->buf[0] >> 32), got, key, low, high);
+			(u32)(p->buf[0] >> 32), (u32)p->buf[0], key, low, high);
 		tm_fail("the page is what was written", __FILE__, __LINE__);
 	}
 	pattern(key, got, p->want);
@@ -285,13 +296,8 @@ static void op_sweep(struct proc *p)
 			anon_read(p, i);
 }
 
-static void op_advise(struct proc *p)
+static void advise(struct proc *p, u32 i, u32 n, int a)
 {
-	static const int advice[] = {MADV_DONTNEED, MADV_PAGEOUT, MADV_COLD,
-				     MADV_PAGEOUT};
-	int a = advice[prng_below(&p->r, 4)];
-	u32 i = (u32)prng_below(&p->r, p->anon);
-	u32 n = (u32)min(prng_range(&p->r, 1, 40), (u64)p->anon - i);
 	bool armed = arm(p);
 	int err = do_madvise(p->mm, p->at_anon + P(i), P(n), a);
 
@@ -302,6 +308,31 @@ static void op_advise(struct proc *p)
 	}
 	for (; a == MADV_DONTNEED && n--; i++)
 		p->a[i].cur = 0;
+}
+
+static void op_advise(struct proc *p)
+{
+	static const int advice[] = {MADV_DONTNEED, MADV_PAGEOUT, MADV_COLD,
+				     MADV_PAGEOUT};
+	int a = advice[prng_below(&p->r, 4)];
+	u32 i = (u32)prng_below(&p->r, p->anon);
+	u32 n = (u32)min(prng_range(&p->r, 1, 40), (u64)p->anon - i);
+
+	advise(p, i, n, a);
+}
+
+/* Room for what wants a large block; and it is written again. */
+static void op_drop(struct proc *p)
+{
+	u32 n = (u32)min(prng_range(&p->stir, 512, 1300), (u64)p->anon);
+	u32 i = (u32)prng_below(&p->stir, p->anon - n + 1);
+
+	p->doing = "dropping";
+	advise(p, i, n, MADV_DONTNEED);
+	if (prng_one_in(&p->stir, 2))
+		stir_op(&p->stir, p->mm, p->at_anon + P(i), n);
+	for (; n-- && !p->dead; i++)
+		anon_write(p, i);
 }
 
 static uva_t map_file(struct proc *p, struct file *file, u32 pages, int flags)
@@ -682,6 +713,33 @@ static void child_life(struct proc *p)
 				shared_read(p, f, i, 2);
 }
 
+/* ---- what moves under it --------------------------------------------------
+ */
+
+static void op_stir(struct proc *p)
+{
+	u32 f = (u32)prng_below(&p->stir, 2 * NR_SHARED);
+	bool armed;
+
+	if (prng_one_in(&p->stir, 12)) {
+		op_drop(p);
+		return;
+	}
+	p->doing = "stirring";
+	armed = arm(p);
+	if (f < NR_SHARED)
+		stir_op(&p->stir, p->mm, p->at_anon, p->anon);
+	else if (prng_one_in(&p->stir, 2))
+		stir_op(&p->stir, p->mm, p->at_shared[f - NR_SHARED], FPAGES);
+	else
+		stir_op(&p->stir, p->mm, p->at_private[f - NR_SHARED], FPAGES);
+	disarm(armed);
+	if (!READ_ONCE(port_current()->fatal_signal))
+		return;
+	CHECK(wf.epoch[D_SWAP] > 0);
+	p->dead = true;
+}
+
 /* ---- lives -----------------------------------------------------------------
  */
 
@@ -715,6 +773,7 @@ static void one_op(struct proc *p)
 
 static void own_life(struct proc *p)
 {
+	stir_begin(p->mm);
 	p->at_anon = map_file(p, NULL, p->anon, TM_ANON);
 	for (u32 f = 0; f < NR_SHARED; f++) {
 		p->at_shared[f] =
@@ -727,7 +786,10 @@ static void own_life(struct proc *p)
 	for (u32 i = 0; i < p->anon && !p->dead; i++)
 		anon_write(p, i);
 	for (u32 i = 0; i < p->ops && !p->dead; i++)
-		one_op(p);
+		if (wf.what && prng_one_in(&p->stir, 6))
+			op_stir(p);
+		else
+			one_op(p);
 	for (u32 i = 0; i < p->anon && !p->dead; i++)
 		anon_read(p, i);
 	for (u32 f = 0; f < NR_SHARED; f++)
@@ -850,6 +912,7 @@ static void procs_new(u64 seed, u32 anon)
 		p->ops = wf.ops;
 		p->anon = anon;
 		prng_seed(&p->r, seed * 100 + i);
+		prng_seed(&p->stir, seed * 100 + 50 + i);
 		snprintf(name, sizeof(name), "own%u", i);
 		p->own[O_EXT2].file = ext2_file(name, i);
 		p->own[O_SHM].file = shm_file();
@@ -954,6 +1017,7 @@ static int run_body(void *arg)
 	procs_new(tm.cfg.seed, anon);
 	if (wf.groups)
 		wg_open((u32)(tm.cfg.mem >> PAGE_SHIFT));
+	stir_open(wf.what, tm.cfg.seed);
 	if (wf.chaos)
 		CHECK_EQ(sim_thread_start_on(&chaos, "chaos", 0, chaos_thread,
 					     NULL),
@@ -968,10 +1032,13 @@ static int run_body(void *arg)
 	wf.done = true;
 	if (chaos)
 		port_thread_join(chaos);
+	stir_close();
 	CHECK(wf.epoch[D_SWAP] % 2 == 0 && wf.epoch[D_FLAT] % 2 == 0);
 	CHECK(sum_vm_event(OOM_KILL) >= wf.killed);
-	CHECK(sum_vm_event(PSWPOUT) > 200);
+	/* Else it may all fit. */
+	CHECK(wf.what || sum_vm_event(PSWPOUT) > 200);
 	files_compare();
+	tm_audit();
 	files_close();
 	if (wf.groups)
 		(void)wg_close();
@@ -980,39 +1047,61 @@ static int run_body(void *arg)
 	return 0;
 }
 
-/* The seed chooses all. */
-static void run_seed(u64 seed, u32 ops)
+/* What is counted over all runs stays. */
+static void wf_reset(void)
 {
-	struct tm_config cfg = {.body = run_body, .seed = seed};
-	u64 checked = wf.checked, buses = wf.buses, eios = wf.eios,
-	    refused = wf.refused, lost = wf.lost, windows = wf.windows,
-	    fsyncs = wf.fsyncs;
+	struct wf old = wf;
+
+	memset(&wf, 0, sizeof(wf));
+	wf.checked = old.checked;
+	wf.buses = old.buses;
+	wf.eios = old.eios;
+	wf.refused = old.refused;
+	wf.lost = old.lost;
+	wf.windows = old.windows;
+	wf.fsyncs = old.fsyncs;
+}
+
+/* The seed chooses all but whether it is STIRRED. */
+static void run_seed(u64 seed, u32 ops, bool stirred)
+{
+	struct tm_config cfg = {.body = run_body, .seed = seed, .nodes = 1};
 	struct prng r;
+	u64 share = 150; /* percent of RAM, of memory alone */
 	u32 anon;
 
 	prng_seed(&r, seed);
-	memset(&wf, 0, sizeof(wf));
-	wf.checked = checked;
-	wf.buses = buses;
-	wf.eios = eios;
-	wf.refused = refused;
-	wf.lost = lost;
-	wf.windows = windows;
-	wf.fsyncs = fsyncs;
+	wf_reset();
 	wf.nr = (u32)prng_range(&r, 2, MAX_PROC);
 	wf.ops = ops;
 	wf.chaos = !prng_one_in(&r, 4);
 	wf.groups = prng_one_in(&r, 3);
 	cfg.mem = prng_range(&r, 6, 10) << 20;
-	anon = (u32)min((cfg.mem >> PAGE_SHIFT) * 3 / 2 / wf.nr, (u64)MAX_ANON);
-	cfg.arg = &anon;
 	cfg.swap_pages = 16384;
 	cfg.cpus = (int)prng_range(&r, 1, 4);
 	cfg.explore = prng_one_in(&r, 2);
+	if (stirred) {
+		/* All at once, or some. Blocks of 2 MiB want room. */
+		wf.what = prng_one_in(&r, 2) ? STIR_ALL
+					     : (u32)prng_range(&r, 1, STIR_ALL);
+		wf.groups = wf.groups || prng_one_in(&r, 3);
+		cfg.nodes = (int)prng_range(&r, 1, 2);
+		if (prng_one_in(&r, 2)) {
+			cfg.mem += 10ul << 20;
+			share = prng_range(&r, 70, 100);
+		}
+	}
+	anon = (u32)min((cfg.mem >> PAGE_SHIFT) * share / 100 / wf.nr,
+			stirred ? (u64)MAX_ANON : 1500);
+	cfg.arg = &anon;
 	snprintf(tm_context, sizeof(tm_context),
-		 "(replay: SEED=%llu ITERS=1%s%s)", (unsigned long long)seed,
-		 wf.chaos ? ", disks fail" : "", wf.groups ? ", groups" : "");
+		 "(replay: SEED=%llu ITERS=1%s%s, stirred %x)",
+		 (unsigned long long)seed, wf.chaos ? ", disks fail" : "",
+		 wf.groups ? ", groups" : "", wf.what);
 	tm_run(&cfg);
+	if (getenv("VERBOSE"))
+		fprintf(stderr, "seed %llu: %u killed %s\n",
+			(unsigned long long)seed, wf.killed, tm_context);
 }
 
 /*
@@ -1023,9 +1112,8 @@ static void run_seed(u64 seed, u32 ops)
  */
 static const u64 found[] = {24, 45, 72, 148};
 
-static void no_page_is_lost(void **state)
+static int make_image(void **state)
 {
-	u64 seed = test_first(), n = test_share(tm_soak() ? 100 : 16);
 	FILE *f;
 
 	(void)state;
@@ -1034,33 +1122,66 @@ static void no_page_is_lost(void **state)
 	f = fopen(xt_path("img"), "r");
 	CHECK(f && fread(image, 1, IMAGE, f) == IMAGE);
 	fclose(f);
-	for (u64 i = 0; i < ARRAY_SIZE(found) && TEST_VARIANT == 1; i++)
-		run_seed(found[i], 150);
-	for (u64 i = 0; i < n; i++) {
-		run_seed(seed + i, 150);
-		if (getenv("VERBOSE"))
-			fprintf(stderr, "seed %llu: %u killed\n",
-				(unsigned long long)(seed + i), wf.killed);
-	}
+	return 0;
+}
+
+static int end_image(void **state)
+{
+	(void)state;
 	xt_end();
+	return 0;
+}
+
+static void run_seeds(u64 seed, u64 n, bool stirred)
+{
+	u64 checked = wf.checked;
+
+	for (u64 i = 0; i < n; i++)
+		run_seed(seed + i, 150, stirred);
 	fprintf(stderr,
 		"whole files: seeds %llu..%llu, %llu pages compared, %llu signals and %llu errors of disks, %llu refusals, %llu times old contents, %llu windows, %llu fsyncs\n",
 		(unsigned long long)seed, (unsigned long long)(seed + n - 1),
-		(unsigned long long)wf.checked, (unsigned long long)wf.buses,
-		(unsigned long long)wf.eios, (unsigned long long)wf.refused,
-		(unsigned long long)wf.lost, (unsigned long long)wf.windows,
-		(unsigned long long)wf.fsyncs);
-	assert_true(wf.checked > 1000 * n);
+		(unsigned long long)(wf.checked - checked),
+		(unsigned long long)wf.buses, (unsigned long long)wf.eios,
+		(unsigned long long)wf.refused, (unsigned long long)wf.lost,
+		(unsigned long long)wf.windows, (unsigned long long)wf.fsyncs);
+	assert_true(wf.checked - checked > 1000 * n);
 	/* All of it happened. */
 	assert_true(n < 4 ||
 		    (wf.buses && wf.refused && wf.windows && wf.fsyncs));
+}
+
+static void no_page_is_lost(void **state)
+{
+	(void)state;
+	for (u64 i = 0; i < ARRAY_SIZE(found) && TEST_VARIANT == 1; i++)
+		run_seed(found[i], 150, false);
+	run_seeds(test_first(), test_share(tm_soak() ? 100 : 16), false);
+}
+
+/* The same while pages move, are merged, become huge; while memory, swap and
+ * limits come and go. */
+static void nor_when_stirred(void **state)
+{
+	u64 n = test_share(tm_soak() ? 100 : 24);
+
+	(void)state;
+	run_seeds(test_first(), n, true);
+	stir_tell(stderr);
+	/* Each of it, not only in name. */
+	for (u32 e = 0; e < NR_STIR_EVENTS && n >= 12; e++)
+		if (!stir_total(e) && e != STIR_OOM_KILL &&
+		    e != STIR_SWAPOFFS_REFUSED)
+			tm_fail(stir_names[e], __FILE__, __LINE__);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_page_is_lost),
+		cmocka_unit_test(nor_when_stirred),
 	};
 
-	return cmocka_run_group_tests_name("whole files", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("whole files", tests, make_image,
+					   end_image);
 }

@@ -11,11 +11,10 @@
 #define WL_LOCK()		((void)0)
 #define WL_UNLOCK()		((void)0)
 
-#include <mmkit/ksm.h>
-
-#include "merge/ksm.h"
 #include "model_whole.h"
 #include "reclaim/reclaim.h"
+/* It needs the groups. */
+#include "stir.h"
 
 struct whole {
 	u32 procs, ops, fill, live;
@@ -24,6 +23,7 @@ struct whole {
 	u64 limited;   /* out: how often they were at a limit */
 	bool exchange; /* the policy, all the time */
 	bool ksm;      /* equal pages are merged all the time */
+	u32 stir;      /* STIR_* */
 	volatile bool done;
 };
 
@@ -75,23 +75,15 @@ static void exchange_thread(void *arg)
 
 static u64 ksm_swapped, ksm_copied;
 
-static void ksm_set(const char *name, u64 value)
-{
-	char text[24];
-
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
-	CHECK_EQ(mm_ksm_set(name, text), 0);
-}
-
 /* The daemon never rests. */
 static void ksm_open(u64 seed)
 {
-	ksm_set("sleep_millisecs", 0);
-	ksm_set("pages_to_scan", 50);
-	ksm_set("smart_scan", seed & 1);
-	ksm_set("use_zero_pages", seed >> 1 & 1);
-	ksm_set("max_page_sharing", seed >> 2 & 1 ? 256 : 3);
-	ksm_set("run", 1);
+	stir_ksm("sleep_millisecs", 0);
+	stir_ksm("pages_to_scan", 50);
+	stir_ksm("smart_scan", seed & 1);
+	stir_ksm("use_zero_pages", seed >> 1 & 1);
+	stir_ksm("max_page_sharing", seed >> 2 & 1 ? 256 : 3);
+	stir_ksm("run", 1);
 }
 
 static void ksm_close(void)
@@ -100,7 +92,7 @@ static void ksm_close(void)
 	ksm_copied = sum_vm_event(COW_KSM);
 	ksm_check();
 	CHECK_EQ(merge_sys.rmap_items, 0);
-	ksm_set("run", 2);
+	stir_ksm("run", 2);
 	ksm_check();
 	CHECK_EQ(space_sys.ksm_zero_pages, 0);
 	wl_ksm = false;
@@ -117,14 +109,17 @@ static int whole_body(void *arg)
 			 0);
 	if (w->groups)
 		wg_open((u32)(tm.cfg.mem >> PAGE_SHIFT));
-	if (w->ksm)
+	if (w->stir)
+		stir_open(w->stir, w->seed);
+	else if (w->ksm)
 		ksm_open(w->seed);
 	wl_run(w->procs, w->ops, w->fill, w->live, w->seed);
-	w->limited = wg_close();
 	w->done = true;
 	if (t)
 		port_thread_join(t);
-	if (w->ksm)
+	stir_close();
+	w->limited = wg_close();
+	if (w->ksm && !w->stir)
 		ksm_close();
 	lru_check(&NODE_DATA(0)->lruvec);
 	swapped_out = sum_vm_event(PSWPOUT);
@@ -132,7 +127,36 @@ static int whole_body(void *arg)
 	return 0;
 }
 
-/* One seed chooses everything about a run but the POLICY. */
+/* One seed chooses everything about a run but the POLICY and what *W says. */
+static void run_wishes(struct whole *w, const char *policy)
+{
+	struct tm_config cfg = {.body = whole_body, .arg = w, .nodes = 1};
+	u64 seed = w->seed;
+	struct prng r;
+
+	prng_seed(&r, seed);
+	w->procs = (u32)prng_range(&r, 2, 5);
+	w->live = w->procs + (u32)prng_below(&r, 4);
+	cfg.mem = prng_range(&r, 5, 12) << 20;
+	/* Together about twice the RAM, before anything else happens. */
+	w->fill = (u32)min((cfg.mem >> PAGE_SHIFT) * 2 / w->procs, 1500UL);
+	cfg.swap_pages = 32768;
+	cfg.cpus = (int)prng_range(&r, 1, 4);
+	cfg.explore = prng_one_in(&r, 2);
+	cfg.seed = seed;
+	cfg.policy = policy;
+	if (w->stir) {
+		cfg.nodes = (int)prng_range(&r, 1, 2);
+		/* Blocks of 2 MiB want room. */
+		cfg.mem += prng_one_in(&r, 2) ? 10UL << 20 : 0;
+	}
+	snprintf(tm_context, sizeof(tm_context),
+		 "(replay: SEED=%llu ITERS=1, policy %s%s, stirred %x)",
+		 (unsigned long long)seed, policy ? policy : "classic",
+		 w->exchange ? ", exchanged" : "", w->stir);
+	tm_run(&cfg);
+}
+
 static u64 run_whole(u64 seed, u32 ops, const char *policy, bool exchange,
 		     bool groups)
 {
@@ -141,26 +165,31 @@ static u64 run_whole(u64 seed, u32 ops, const char *policy, bool exchange,
 			  .exchange = exchange,
 			  .ksm = wl_ksm,
 			  .groups = groups};
-	struct tm_config cfg = {.body = whole_body, .arg = &w};
+
+	run_wishes(&w, policy);
+	return w.limited;
+}
+
+/* What the program WL does about its memory besides. */
+static void stir_proc(struct wl_proc *p, struct mm_struct *mm)
+{
+	stir_op(&p->rng, mm, WL_BASE, WL_PAGES);
+}
+
+/* With all that moves, merges, makes huge, or some of it. */
+static void run_stirred(u64 seed)
+{
+	struct whole w = {.ops = 120, .seed = seed};
 	struct prng r;
 
-	prng_seed(&r, seed);
-	w.procs = (u32)prng_range(&r, 2, 5);
-	w.live = w.procs + (u32)prng_below(&r, 4);
-	cfg.mem = prng_range(&r, 5, 12) << 20;
-	/* Together about twice the RAM, before anything else happens. */
-	w.fill = (u32)min((cfg.mem >> PAGE_SHIFT) * 2 / w.procs, 1500UL);
-	cfg.swap_pages = 32768;
-	cfg.cpus = (int)prng_range(&r, 1, 4);
-	cfg.explore = prng_one_in(&r, 2);
-	cfg.seed = seed;
-	cfg.policy = policy;
-	snprintf(tm_context, sizeof(tm_context),
-		 "(replay: SEED=%llu ITERS=1, policy %s%s)",
-		 (unsigned long long)seed, policy ? policy : "classic",
-		 exchange ? ", exchanged" : "");
-	tm_run(&cfg);
-	return w.limited;
+	prng_seed(&r, seed * 3 + 1);
+	w.stir = prng_one_in(&r, 2) ? STIR_ALL : 1 + prng_u32(&r) % STIR_ALL;
+	w.groups = prng_one_in(&r, 2);
+	wl_ksm = (w.stir & STIR_KSM) != 0;
+	wl_stir = stir_proc;
+	run_wishes(&w, NULL);
+	wl_ksm = false;
+	wl_stir = NULL;
 }
 
 static void run_policy(u64 seed, u32 ops, const char *policy, bool exchange)
@@ -262,6 +291,28 @@ static void merging(void **state)
 	assert_true(copied > 100 * n && back > 0);
 }
 
+/* The same while pages move, become huge and are merged, while policies, swap
+ * areas and limits change: no byte is another, nobody is killed. */
+static void stirred(void **state)
+{
+	u64 seed = test_first(), n = test_share(tm_soak() ? 100 : 12);
+
+	(void)state;
+	for (u64 i = 0; i < n; i++) {
+		run_stirred(seed + i);
+		assert_true(wl.checked_bytes > 0);
+	}
+	fprintf(stderr, "whole: seeds %llu..%llu\n", (unsigned long long)seed,
+		(unsigned long long)(seed + n - 1));
+	stir_tell(stderr);
+	assert_true(!stir_total(STIR_OOM_KILL));
+	assert_true(n < 3 || (stir_total(STIR_PGMIGRATE_SUCCESS) > 100 * n &&
+			      stir_total(STIR_THP_FAULT_ALLOC) &&
+			      stir_total(STIR_THP_SPLIT_PMD) &&
+			      stir_total(STIR_MERGED) > 10 * n &&
+			      stir_total(STIR_COW_KSM) > 10 * n));
+}
+
 /* Equal seeds: equal counters and equal virtual time; others differ. */
 static void determinism(void **state)
 {
@@ -289,7 +340,8 @@ static int sharers_body(void *arg)
 	struct sharer s[SHARERS];
 	struct mm_struct *mm = sharers_mm();
 
-	(void)arg;
+	stir_open(*(u32 *)arg, tm.cfg.seed);
+	stir_begin(mm);
 	for (u32 i = 0; i < SHARERS; i++) {
 		s[i] = (struct sharer){.mm = mm, .id = i, .seed = tm.cfg.seed};
 		CHECK_EQ(sim_thread_start_on(&s[i].thread, "sharer",
@@ -301,20 +353,36 @@ static int sharers_body(void *arg)
 		port_thread_join(s[i].thread);
 	mm_check(mm);
 	mm_put(mm);
+	stir_close();
 	CHECK(tm.cfg.mem > 4UL << 20 || sum_vm_event(PSWPOUT) > 0);
 	return 0;
 }
 
-static void sharers(void **state)
+static void run_sharers(u32 what)
 {
 	u64 seed = test_first(), n = test_share(tm_soak() ? 100 : 12);
 
+	for (u64 i = 0; i < n; i++) {
+		snprintf(tm_context, sizeof(tm_context),
+			 "(threads of one space, SEED=%llu ITERS=1)",
+			 (unsigned long long)(seed + i));
+		TM_RUN(sharers_body, .arg = &what,
+		       .mem = (i % 2 ? 8UL : 3UL) << 20, .swap_pages = 8192,
+		       .seed = seed + i, .cpus = 1 + (int)(i % 4),
+		       .explore = i % 3 != 0);
+	}
+}
+
+static void sharers(void **state)
+{
 	(void)state;
-	snprintf(tm_context, sizeof(tm_context), "(threads of one space)");
-	for (u64 i = 0; i < n; i++)
-		TM_RUN(sharers_body, .mem = (i % 2 ? 8UL : 3UL) << 20,
-		       .swap_pages = 8192, .seed = seed + i,
-		       .cpus = 1 + (int)(i % 4), .explore = i % 3 != 0);
+	run_sharers(0);
+}
+
+static void sharers_stirred(void **state)
+{
+	(void)state;
+	run_sharers(STIR_ALL);
 }
 
 int main(void)
@@ -324,7 +392,9 @@ int main(void)
 		cmocka_unit_test(merging),
 		cmocka_unit_test(every_policy),
 		cmocka_unit_test(in_groups),
+		cmocka_unit_test(stirred),
 		cmocka_unit_test(sharers),
+		cmocka_unit_test(sharers_stirred),
 		cmocka_unit_test(determinism),
 	};
 
