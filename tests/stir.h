@@ -417,6 +417,22 @@ MM_UNUSED static void stir_op(struct prng *r, struct mm_struct *mm, uva_t at,
 		stir_advise(r, mm, at, n);
 }
 
+/* There is room for a moment: for a huge page where there are small ones. */
+MM_UNUSED static void stir_collapse(struct prng *r, struct mm_struct *mm,
+				    uva_t at, u64 pages)
+{
+	u64 n = min(1100UL, pages), first = prng_below(r, pages - n + 1);
+	int err;
+
+	if (!(st.what & STIR_THP))
+		return;
+	err = do_madvise(mm, at + (first << PAGE_SHIFT), n << PAGE_SHIFT,
+			 MADV_COLLAPSE);
+	CHECK(!err || err == -ENOMEM || err == -EAGAIN || err == -EINVAL ||
+	      err == -EBUSY || port_current()->fatal_signal);
+	st.total[STIR_ADVICES]++;
+}
+
 /* What a program asks for before it begins. */
 MM_UNUSED static void stir_begin(struct mm_struct *mm)
 {
