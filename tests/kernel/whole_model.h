@@ -15,6 +15,7 @@
 #include <mmkit/shmem.h>
 
 #include "base/fail.h"
+#include "pgtable/huge.h"
 
 #define WL_CHECK(c) CHECK(c)
 #include "whole_groups.h"
