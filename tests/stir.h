@@ -32,37 +32,37 @@
 
 /* What a run has of it. */
 enum {
-	STIR_MOVE = 1,	   /* pages to other frames and nodes; frames set aside */
-	STIR_COMPACT = 2,  /* compaction, and blocks that want it */
-	STIR_THP = 4,	   /* huge pages */
-	STIR_KSM = 8,	   /* equal pages merged */
-	STIR_POLICY = 16,  /* one reclaim policy after the other */
-	STIR_SWAP = 32,	   /* a second swap area comes and goes */
-	STIR_LIMITS = 64,  /* limits of groups change */
+	STIR_MOVE = 1, /* pages to other frames and nodes; frames set aside */
+	STIR_COMPACT = 2, /* compaction, and blocks that want it */
+	STIR_THP = 4,	  /* huge pages */
+	STIR_KSM = 8,	  /* equal pages merged */
+	STIR_POLICY = 16, /* one reclaim policy after the other */
+	STIR_SWAP = 32,	  /* a second swap area comes and goes */
+	STIR_LIMITS = 64, /* limits of groups change */
 	STIR_ALL = 127,
 };
 
 /* Counters of the machine that are added up over runs. */
-#define STIR_EVENTS(X)                                                     \
-	X(PGMIGRATE_SUCCESS, "pages moved")                                \
-	X(PGMIGRATE_FAIL, "not moved")                                     \
-	X(COMPACTSUCCESS, "blocks by compaction")                          \
-	X(COMPACTMIGRATE_SCANNED, "frames looked at for it")               \
-	X(KCOMPACTD_MIGRATE_SCANNED, "by kcompactd")                       \
-	X(THP_FAULT_ALLOC, "huge pages at a fault")                        \
-	X(THP_COLLAPSE_ALLOC, "by collapse")                               \
-	X(THP_SPLIT_PMD, "split")                                          \
-	X(COW_KSM, "merged pages copied when written")                     \
-	X(KSM_SWPIN_COPY, "copied after swap")                             \
-	X(PSWPOUT, "pages swapped out")                                    \
-	X(PSWPIN, "in")                                                    \
+#define STIR_EVENTS(X)                                       \
+	X(PGMIGRATE_SUCCESS, "pages moved")                  \
+	X(PGMIGRATE_FAIL, "not moved")                       \
+	X(COMPACTSUCCESS, "blocks by compaction")            \
+	X(COMPACTMIGRATE_SCANNED, "frames looked at for it") \
+	X(KCOMPACTD_MIGRATE_SCANNED, "by kcompactd")         \
+	X(THP_FAULT_ALLOC, "huge pages at a fault")          \
+	X(THP_COLLAPSE_ALLOC, "by collapse")                 \
+	X(THP_SPLIT_PMD, "split")                            \
+	X(COW_KSM, "merged pages copied when written")       \
+	X(KSM_SWPIN_COPY, "copied after swap")               \
+	X(PSWPOUT, "pages swapped out")                      \
+	X(PSWPIN, "in")                                      \
 	X(OOM_KILL, "killed")
 
 enum stir_event {
 #define X(item, text) STIR_##item,
 	STIR_EVENTS(X)
 #undef X
-	STIR_MERGED, /* most at once, added up over runs */
+		STIR_MERGED, /* most at once, added up over runs */
 	STIR_OFFLINED,
 	STIR_SWAPOFFS,
 	STIR_SWAPOFFS_REFUSED,
@@ -77,7 +77,7 @@ static const char *const stir_names[NR_STIR_EVENTS] = {
 #define X(item, text) text,
 	STIR_EVENTS(X)
 #undef X
-	"merged at once",
+		"merged at once",
 	"frames set aside",
 	"times a swap area went",
 	"times it could not",
@@ -257,9 +257,9 @@ static void stir_limit(struct prng *r)
 
 static void stir_thread(void *arg)
 {
-	static void (*const op[])(struct prng *r) = {
-		stir_move, stir_compact, NULL, NULL, stir_policy, stir_swap,
-		stir_limit};
+	static void (*const op[])(struct prng * r) = {
+		stir_move,   stir_compact, NULL,      NULL,
+		stir_policy, stir_swap,	   stir_limit};
 	struct prng r;
 
 	(void)arg;
@@ -376,9 +376,8 @@ static void stir_numa(struct prng *r, struct mm_struct *mm, uva_t at, u64 pages)
 static void stir_advise(struct prng *r, struct mm_struct *mm, uva_t at,
 			u64 pages)
 {
-	static const int thp[] = {MADV_HUGEPAGE, MADV_HUGEPAGE,
-				  MADV_NOHUGEPAGE, MADV_COLLAPSE,
-				  MADV_COLLAPSE};
+	static const int thp[] = {MADV_HUGEPAGE, MADV_HUGEPAGE, MADV_NOHUGEPAGE,
+				  MADV_COLLAPSE, MADV_COLLAPSE};
 	static const int ksm[] = {MADV_MERGEABLE, MADV_MERGEABLE,
 				  MADV_UNMERGEABLE};
 	static const int any[] = {MADV_PAGEOUT, MADV_COLD, MADV_WILLNEED,
@@ -464,12 +463,9 @@ static void stir_thp_open(struct prng *r)
 	stir_thp("khugepaged/scan_sleep_millisecs",
 		 prng_one_in(r, 2) ? "1" : "9");
 	stir_thp("khugepaged/alloc_sleep_millisecs", "5");
-	stir_thp("khugepaged/max_ptes_none",
-		 prng_one_in(r, 2) ? "511" : "64");
-	stir_thp("khugepaged/max_ptes_swap",
-		 prng_one_in(r, 2) ? "511" : "64");
-	stir_thp("khugepaged/max_ptes_shared",
-		 prng_one_in(r, 2) ? "511" : "0");
+	stir_thp("khugepaged/max_ptes_none", prng_one_in(r, 2) ? "511" : "64");
+	stir_thp("khugepaged/max_ptes_swap", prng_one_in(r, 2) ? "511" : "64");
+	stir_thp("khugepaged/max_ptes_shared", prng_one_in(r, 2) ? "511" : "0");
 }
 
 /* The machine has WHAT from now on. wg_open() was called before. */
@@ -494,10 +490,9 @@ MM_UNUSED static void stir_open(u32 what, u64 seed)
 		st.swap = tm_swap_disk(2048);
 	st.thread = NULL;
 	if (what)
-		CHECK_EQ(sim_thread_start_on(
-				 &st.thread, "stir",
-				 (int)(seed % (u64)tm.cfg.cpus), stir_thread,
-				 NULL),
+		CHECK_EQ(sim_thread_start_on(&st.thread, "stir",
+					     (int)(seed % (u64)tm.cfg.cpus),
+					     stir_thread, NULL),
 			 0);
 }
 

@@ -550,8 +550,8 @@ static void stir_some(struct proc *p)
 
 static void op_stir(struct proc *p)
 {
-	static void (*const op[])(struct proc *p) = {op_drop, op_shift,
-						     op_protect};
+	static void (*const op[])(struct proc * p) = {op_drop, op_shift,
+						      op_protect};
 	u64 k = prng_below(&p->stir, 12);
 
 	if (k < ARRAY_SIZE(op))
