@@ -17,13 +17,22 @@
  *    give frames back the emptiest zspage of a class is moved into the others
  *    and each owner's reference follows.
  *
+ *    The frames themselves may be given others (compaction, memory that goes
+ *    offline): they are movable by the pool's table (phys/movable_ops.h).
+ *    References name zspage and number, no address, so only zspage.frame
+ *    changes. A frame's index and private words are its zspage's address.
+ *
  * 4. Invariants.
  *    ZS-1  used has inuse bits set; a zspage with inuse 0 does not exist; it is
  *          on the list full exactly if inuse is max.
  *    ZS-2  The header of a used object names a reference that names the object.
+ *    ZS-4  While a frame has the pool's table its words name a zspage that has
+ *          it. Both change with the pool's lock held: who holds the frame alone
+ *          looks again when he has the lock.
  *    ZS-3  frames, objects and room are the sums over all zspages.
  *
- * 5. Locking. The caller's lock over the pool.
+ * 5. Locking. The caller's lock over the pool; the mover comes with the frame's
+ *    page lock and takes it inside. Here no page is locked.
  *
  * 6. Failure. No frame: no object, and nothing changed.
  *
@@ -38,6 +47,8 @@
 #include "base/assert.h"
 #include "base/string.h"
 #include "kmem/vmalloc.h"
+#include "phys/mmzone.h"
+#include "phys/vmstat.h"
 
 static u32 class_size(u32 class)
 {
@@ -58,9 +69,105 @@ static u32 class_frames(u32 class)
 	return best;
 }
 
-int zs_pool_init(struct zs_pool *pool)
+/* ---- frames ----------------------------------------------------------------
+ */
+
+static void frame_join(struct zs_pool *pool, struct zspage *z, u32 i,
+		       struct page *page)
+{
+	z->frame[i] = page;
+	set_page_index(page, (u32)(uintptr_t)z);
+	set_page_private(page, (u32)((u64)(uintptr_t)z >> 32));
+	set_page_movable(page, &pool->ops);
+	mod_zone_page_state(page_zone(page), NR_ZSPAGES, 1);
+}
+
+/* PAGE is the pool's no more, but for its reference. */
+static void frame_leave(struct page *page)
+{
+	clear_page_movable(page);
+	set_page_index(page, 0);
+	set_page_private(page, 0);
+	mod_zone_page_state(page_zone(page), NR_ZSPAGES, -1);
+}
+
+/* The pool whose PAGE is, locked; NULL: none's (any more). */
+static struct zs_pool *frame_lock(const struct page *page)
+{
+	const struct movable_operations *ops = page_movable_ops(page);
+	struct zs_pool *pool = container_of(ops, struct zs_pool, ops);
+
+	if (!ops)
+		return NULL;
+	spin_lock(pool->lock);
+	if (page_movable_ops(page) == ops)
+		return pool;
+	spin_unlock(pool->lock);
+	return NULL;
+}
+
+static struct zspage *frame_zspage(const struct page *page)
+{
+	return (struct zspage *)(uintptr_t)((u64)page_private(page) << 32 |
+					    page_index(page));
+}
+
+static void copy_frame(struct page *to, struct page *from)
+{
+	void *src = page_map(from), *dst = page_map(to);
+
+	mm_memcpy(dst, src, PAGE_SIZE);
+	page_unmap(to, dst);
+	page_unmap(from, src);
+}
+
+/* The pool may use the frame meanwhile, and drop it. */
+static bool zs_isolate_page(struct page *page, int mode)
+{
+	struct zs_pool *pool = frame_lock(page);
+
+	(void)mode;
+	if (pool)
+		spin_unlock(pool->lock);
+	return pool != NULL;
+}
+
+static int zs_migrate_page(struct page *new, struct page *page, int mode)
+{
+	struct zs_pool *pool = frame_lock(page);
+	struct zspage *z;
+	u32 i = 0;
+
+	(void)mode;
+	if (!pool)
+		return -EBUSY;
+	z = frame_zspage(page);
+	while (z->frame[i] != page)
+		mm_verify(++i < z->frames);
+	copy_frame(new, page);
+	get_page(new);
+	frame_leave(page);
+	frame_join(pool, z, i, new);
+	pool->migrated++;
+	spin_unlock(pool->lock);
+	put_page(page);
+	return 0;
+}
+
+static void zs_putback_page(struct page *page)
+{
+	(void)page;
+}
+
+int zs_pool_init(struct zs_pool *pool, spinlock_t *lock)
 {
 	mm_memset(pool, 0, sizeof(*pool));
+	pool->lock = lock;
+	pool->ops = (struct movable_operations){
+		.isolate_page = zs_isolate_page,
+		.migrate_page = zs_migrate_page,
+		.putback_page = zs_putback_page,
+	};
 	for (u32 i = 0; i < ZS_CLASSES; i++) {
 		INIT_LIST_HEAD(&pool->class[i].partial);
 		INIT_LIST_HEAD(&pool->class[i].full);
@@ -83,8 +190,8 @@ void zs_pool_exit(struct zs_pool *pool)
 static void zspage_free(struct zs_pool *pool, struct zspage *z)
 {
 	for (u32 i = 0; i < z->frames; i++) {
-		set_page_index(z->frame[i], 0);
-		__free_page(z->frame[i]);
+		frame_leave(z->frame[i]);
+		put_page(z->frame[i]);
 	}
 	pool->frames -= z->frames;
 	kmem_cache_free(pool->zspage_cache, z);
@@ -99,15 +206,15 @@ static struct zspage *zspage_new(struct zs_pool *pool, u32 class, gfp_t gfp)
 	if (!z)
 		return NULL;
 	for (; z->frames < want; z->frames++) {
-		struct page *page = alloc_page(gfp);
+		struct page *page =
+			alloc_page(gfp | __GFP_HIGHMEM | __GFP_MOVABLE);
 
 		if (!page) {
 			pool->frames += z->frames;
 			zspage_free(pool, z);
 			return NULL;
 		}
-		set_page_index(page, PAGE_INDEX_KERNEL);
-		z->frame[z->frames] = page;
+		frame_join(pool, z, z->frames, page);
 	}
 	pool->frames += want;
 	z->class = (u16) class;
@@ -117,7 +224,7 @@ static struct zspage *zspage_new(struct zs_pool *pool, u32 class, gfp_t gfp)
 	return z;
 }
 
-/* BYTES at byte OFF of object INDEX; frames are low memory. */
+/* BYTES at byte OFF of object INDEX. */
 static void object_copy(const struct zspage *z, u32 index, u32 off, void *buf,
 			u32 bytes, bool store)
 {
@@ -128,12 +235,14 @@ static void object_copy(const struct zspage *z, u32 index, u32 off, void *buf,
 	while (bytes) {
 		u32 in = (u32)(at % PAGE_SIZE);
 		u32 n = min(bytes, (u32)PAGE_SIZE - in);
-		u8 *view = (u8 *)page_view(z->frame[at / PAGE_SIZE]) + in;
+		struct page *page = z->frame[at / PAGE_SIZE];
+		u8 *view = page_map(page);
 
 		if (store)
-			mm_memcpy(view, b, n);
+			mm_memcpy(view + in, b, n);
 		else
-			mm_memcpy(b, view, n);
+			mm_memcpy(b, view + in, n);
+		page_unmap(page, view);
 		b += n;
 		at += n;
 		bytes -= n;
@@ -316,6 +425,9 @@ static void check_zspage(const struct zspage *z, u32 class, bool full)
 	u32 n = 0;
 
 	mm_verify(z->class == class && z->inuse > 0);
+	for (u32 i = 0; i < z->frames; i++)
+		mm_verify(page_movable_ops(z->frame[i]) &&
+			  frame_zspage(z->frame[i]) == z);
 	mm_verify(full == (z->inuse == z->max));
 	for (u32 i = 0; i < z->max; i++) {
 		struct zs_ref *ref;

@@ -9,6 +9,8 @@
 #include <mmkit/gfp.h>
 
 #include "base/list.h"
+#include "base/spinlock.h"
+#include "phys/movable_ops.h"
 #include "phys/page.h"
 
 #define ZS_STEP	      32u
@@ -38,15 +40,19 @@ struct zs_class {
 };
 
 struct zs_pool {
+	struct movable_operations ops; /* of its frames, which name it */
+	spinlock_t *lock;	       /* the caller's, over all of it */
 	struct kmem_cache *zspage_cache;
 	u64 frames;
 	u64 compacted; /* frames that moving objects gave back */
+	u64 migrated;  /* frames whose contents went to others */
 	struct zs_class class[ZS_CLASSES];
 };
 
-/* zs_pool_init: POOL is empty; 0 or -ENOMEM. zs_pool_exit: it is empty (else
- * a panic) and forgotten. */
-int zs_pool_init(struct zs_pool *pool) MM_MUST_CHECK;
+/* zs_pool_init: POOL is empty, and LOCK is over it, which whoever moves its
+ * frames takes, too; 0 or -ENOMEM. zs_pool_exit: it is empty (else a panic) and
+ * forgotten. */
+int zs_pool_init(struct zs_pool *pool, spinlock_t *lock) MM_MUST_CHECK;
 void zs_pool_exit(struct zs_pool *pool);
 
 /*

@@ -499,7 +499,7 @@ static int make_ready(struct zswap_state *z)
 	int err = cpus_make(z);
 
 	if (!err)
-		err = zs_pool_init(&z->pool);
+		err = zs_pool_init(&z->pool, &z->lock);
 	if (!err) {
 		z->entry_cache = kmem_cache_create(
 			"zswap_entry", sizeof(struct zswap_entry), 0, 0, NULL);

@@ -10,6 +10,7 @@
 #include "cache/swap.h"
 #include "kmem/slab.h"
 #include "memcg/memcg.h"
+#include "phys/movable_ops.h"
 #include "phys/phys.h"
 #include "report/audit.h"
 #include "space/space.h"
@@ -151,7 +152,8 @@ static u64 count_kernel(struct audit *a, const struct page *page, u64 pfn)
 		a->zero += frames;
 	else if (is_boot_node(pfn) || is_swap_table(pfn) || mpol_owns(pfn) ||
 		 stack_depot_owns(page_view(page)) ||
-		 page_index(page) == PAGE_INDEX_KERNEL)
+		 page_index(page) == PAGE_INDEX_KERNEL ||
+		 page_movable_ops(page))
 		a->kernel += frames;
 	else if (page_index(page) == PAGE_INDEX_VMALLOC)
 		a->vmalloc += frames;

@@ -554,6 +554,7 @@ static int elsewhere_body(void *arg)
 	/* Two of P's pages and AREA's on node 0, one on node 1. */
 	CHECK_EQ(migrate(mm, area, 3, 3), 0);
 	CHECK_EQ(nid_at(mm, p), 0);
+	CHECK_EQ(nid_at(mm, p + P(2)), 1);
 	CHECK_EQ(migrate(mm, area, 1, 2), 0);
 	CHECK_EQ(nid_at(mm, p), 1);
 	CHECK_EQ(migrate(mm, area, 2, 1), 0);

@@ -15,6 +15,8 @@
 
 #include "base/fail.h"
 #include "base/prng.h"
+#include "compact/compact.h"
+#include "move/move.h"
 
 #define P(n) ((u64)(n) << PAGE_SHIFT)
 #define ZP   "/sys/module/zswap/parameters/"
@@ -187,10 +189,69 @@ static int kept_body(void *arg)
 	return 0;
 }
 
+/* Every frame of the machine that can be moved is. */
+static void move_pool(void)
+{
+	struct migrate_target where = {.nid = NUMA_NO_NODE,
+				       .nodes = NODE_MASK_ALL,
+				       .gfp = __GFP_NOWARN};
+	struct migrate_control mc = {.get_new = migrate_new_page,
+				     .arg = &where,
+				     .mode = MIGRATE_SYNC};
+	u64 before = cache_sys.zswap.pool.migrated;
+	u64 frames = cache_sys.zswap.pool.frames;
+	int err;
+
+	lru_add_drain_all();
+	(void)migrate_frames(0, phys_sys.hot.max_pfn, &mc, &err);
+	CHECK_EQ(err, 0);
+	CHECK(cache_sys.zswap.pool.migrated >= before + frames);
+	swap_check();
+}
+
+/* Compaction moves what is stored, and each page is what it was. */
+static int compacted_body(void *arg)
+{
+	struct mm_struct *mm = tm_mm();
+	u64 n = 900;
+	uva_t at = tm_map(mm, n);
+
+	(void)arg;
+	set("enabled", "1");
+	set("max_pool_percent", "50");
+	tm_use(mm);
+	for (u64 i = 0; i < n; i++)
+		write_page(at, i);
+	for (u64 i = 0; i < n; i++)
+		if (i % 3 == 1)
+			tm_swap_out(mm, at + P(i));
+	CHECK_EQ(debug("stored_pages"), n / 3);
+	CHECK_EQ(global_zone_page_state(NR_ZSPAGES),
+		 debug("pool_total_size") >> PAGE_SHIFT);
+	/* Holes between the pool's frames. */
+	CHECK_EQ(do_munmap(mm, at + P(n / 2), P(n / 4)), 0);
+	for (int i = 0; i < 3; i++)
+		compact_nodes();
+	CHECK(cache_sys.zswap.pool.migrated > 10);
+	swap_check();
+	tm_audit();
+	/* What is in use of an exact range goes, the pool's frames too. */
+	move_pool();
+	for (u64 i = 0; i < n; i++)
+		if (i < n / 2 || i >= n / 2 + n / 4)
+			check_page(at, i);
+	mm_put(mm);
+	tm_use(NULL);
+	zswap_exit();
+	CHECK_EQ(global_zone_page_state(NR_ZSPAGES), 0);
+	return 0;
+}
+
 static void kept(void **state)
 {
 	(void)state;
 	TM_RUN(kept_body, .swap_pages = 400);
+	TM_RUN(compacted_body, .swap_pages = 2048);
 }
 
 /* ---- full ------------------------------------------------------------------
@@ -351,15 +412,86 @@ static void thing_make(struct zs_pool *pool, struct thing *t, struct prng *r)
 	zs_store(&t->ref, bytes, t->len);
 }
 
+static void moved(struct page *page, int err, void *arg)
+{
+	(void)page;
+	(void)arg;
+	CHECK_EQ(err, 0);
+}
+
+/* All frames of Z get others; what is in them is found by who looks next. */
+static void move_frames(struct zs_pool *pool, struct zspage *z, struct prng *r)
+{
+	struct migrate_target where = {.nid = NUMA_NO_NODE,
+				       .nodes = NODE_MASK_ALL};
+	struct migrate_control mc = {.get_new = migrate_new_page,
+				     .done = moved,
+				     .arg = &where,
+				     .mode = MIGRATE_SYNC};
+	struct page_list list;
+	u32 nr = z->frames;
+
+	page_list_init(&list);
+	for (u32 i = 0; i < nr; i++) {
+		CHECK_EQ(isolate_movable_page(z->frame[i], MIGRATE_SYNC), 0);
+		/* Nobody else takes it now. */
+		CHECK_EQ(isolate_movable_page(z->frame[i], MIGRATE_SYNC),
+			 -EBUSY);
+		page_list_add(&list, z->frame[i]);
+	}
+	zs_check(pool);
+	if (prng_one_in(r, 4)) {
+		putback_movable_pages(&list);
+	} else {
+		CHECK_EQ(migrate_pages(&list, &mc), 0);
+		CHECK_EQ(mc.succeeded, nr);
+	}
+	zs_check(pool);
+}
+
+/* A frame that the pool drops while it is on its way. */
+static int pool_drops_body(void *arg)
+{
+	struct migrate_target where = {.nid = NUMA_NO_NODE,
+				       .nodes = NODE_MASK_ALL};
+	struct migrate_control mc = {.get_new = migrate_new_page,
+				     .arg = &where,
+				     .mode = MIGRATE_SYNC};
+	struct page_list list;
+	struct zs_pool pool;
+	spinlock_t lock;
+	struct page *page;
+	struct zs_ref ref;
+
+	(void)arg;
+	spin_lock_init(&lock, LOCK_CLASS_ZSWAP);
+	CHECK_EQ(zs_pool_init(&pool, &lock), 0);
+	CHECK(zs_alloc(&pool, ZS_MAX_OBJECT, GFP_NOWAIT, &ref));
+	page_list_init(&list);
+	page = ref.zspage->frame[0];
+	CHECK_EQ(isolate_movable_page(page, MIGRATE_SYNC), 0);
+	page_list_add(&list, page);
+	zs_free(&pool, &ref);
+	CHECK_EQ(page_count(page), 1);
+	CHECK_EQ(migrate_pages(&list, &mc), 1);
+	putback_movable_pages(&list);
+	CHECK_EQ(page_count(page), 0);
+	CHECK_EQ(global_zone_page_state(NR_ZSPAGES), 0);
+	zs_pool_exit(&pool);
+	return 0;
+}
+
 static int pool_body(void *arg)
 {
 	static struct thing t[REFS];
 	struct prng *r = arg;
 	struct zs_pool pool;
+	spinlock_t lock;
 	u64 freed = 0;
 
 	memset(t, 0, sizeof(t));
-	CHECK_EQ(zs_pool_init(&pool), 0);
+	spin_lock_init(&lock, LOCK_CLASS_ZSWAP);
+	CHECK_EQ(zs_pool_init(&pool, &lock), 0);
 	for (u32 i = 0; i < 12000; i++) {
 		struct thing *one = &t[prng_below(r, REFS)];
 		bool grow = i / 2000 % 2 == 0;
@@ -371,6 +503,8 @@ static int pool_body(void *arg)
 		} else if (!one->ref.zspage && (grow || prng_one_in(r, 6))) {
 			thing_make(&pool, one, r);
 		}
+		if (i % 50 == 0 && one->ref.zspage)
+			move_frames(&pool, one->ref.zspage, r);
 		if (i % 700 == 0) {
 			u64 frames = pool.frames, may = zs_compactable(&pool);
 			u64 got = zs_compact(&pool, ~0UL);
@@ -383,6 +517,7 @@ static int pool_body(void *arg)
 		}
 	}
 	CHECK(freed > 20);
+	CHECK(pool.migrated > 20);
 	for (u32 i = 0; i < REFS; i++) {
 		if (!t[i].ref.zspage)
 			continue;
@@ -410,10 +545,12 @@ static void pool_model(void **state)
 static int pool_fails_body(void *arg)
 {
 	struct zs_pool pool;
+	spinlock_t lock;
 	struct zs_ref ref;
 
 	(void)arg;
-	CHECK_EQ(zs_pool_init(&pool), 0);
+	spin_lock_init(&lock, LOCK_CLASS_ZSWAP);
+	CHECK_EQ(zs_pool_init(&pool, &lock), 0);
 	for (u64 n = 1;; n++) {
 		bool ok;
 
@@ -437,6 +574,7 @@ static void pool_fails(void **state)
 {
 	(void)state;
 	TM_RUN(pool_fails_body);
+	TM_RUN(pool_drops_body);
 }
 
 /* ---- everything with it on -------------------------------------------------
