@@ -55,9 +55,10 @@ struct tm_config {
 	int nodes;	/* 0: 1; RAM in equal parts, CPU i on node i % nodes */
 	u64 seed;
 	bool explore;
-	u32 stall;	 /* as in sim_config */
-	bool no_audit;	 /* BODY leaves frames behind on purpose */
-	bool shared_ram; /* frames can be mapped twice: vmalloc works */
+	u32 stall;	  /* as in sim_config */
+	u64 max_possible; /* RAM may be added up to here */
+	bool no_audit;	  /* BODY leaves frames behind on purpose */
+	bool shared_ram;  /* frames can be mapped twice: vmalloc works */
 	const struct paging_format *format; /* NULL: x86-64 */
 	const char *policy;		    /* NULL: classic */
 	int (*body)(void *arg);
@@ -323,6 +324,7 @@ static inline int tm_main(void *arg)
 	struct e820_table *map = arg;
 	struct mm_boot_params bp = {.map = map,
 				    .policy = tm.cfg.policy,
+				    .max_possible = tm.cfg.max_possible,
 				    .arch = tm.cfg.format ? tm.cfg.format->name
 							  : NULL};
 	u64 free_end, part, tables;

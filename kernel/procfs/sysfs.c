@@ -11,6 +11,7 @@
  * ABI/stable/sysfs-devices-node, ABI/testing/sysfs-devices-system-cpu,
  * ABI/testing/sysfs-kernel-slab.
  */
+#include <mmkit/memory_hotplug.h>
 #include <mmkit/page_alloc.h>
 #include <mmkit/report.h>
 
@@ -18,6 +19,7 @@
 #include "compact/compact.h"
 #include "kmem/slab.h"
 #include "phys/mmzone.h"
+#include "phys/phys.h"
 #include "phys/vmstat.h"
 #include "procfs/procfs.h"
 
@@ -377,6 +379,93 @@ static const struct pentry node_entries[] = {
 static const struct pdir node_dir =
 	PDIR(node_entries, .find = node_find, .next = node_next);
 
+/* ---- blocks of memory ------------------------------------------------------
+ *
+ * A file is the manager's of the same path.
+ */
+
+#define MEMORY_DIR "/sys/devices/system/memory/"
+
+static void block_path(const struct pnode *n, char path[96])
+{
+	(void)mm_scnprintf(path, 96, MEMORY_DIR "memory%llu/%s",
+			   LLU(n->key.num), n->e->name);
+}
+
+static int show_block(const struct pnode *n, struct seq_buf *out)
+{
+	char path[96];
+
+	block_path(n, path);
+	return mm_show(path, out);
+}
+
+static s64 write_block(const struct pnode *n, const char *text, size_t len)
+{
+	char path[96];
+
+	block_path(n, path);
+	return mm_write(path, text, len);
+}
+
+#define BLOCK_RO(n)                                                   \
+	{                                                             \
+		.name = n, .mode = S_IFREG | 0444, .show = show_block \
+	}
+#define BLOCK_RW(n)                                                    \
+	{                                                              \
+		.name = n, .mode = S_IFREG | 0644, .show = show_block, \
+		.write = write_block                                   \
+	}
+
+static const struct pentry one_block_entries[] = {
+	BLOCK_RW("online"),    BLOCK_RO("phys_device"), BLOCK_RO("phys_index"),
+	BLOCK_RO("removable"), BLOCK_RW("state"),	BLOCK_RO("valid_zones"),
+};
+static const struct pdir one_block_dir = PDIR(one_block_entries);
+static const struct pentry one_block = {.mode = S_IFDIR | 0755,
+					.dir = &one_block_dir};
+
+/* As many as the machine could have. */
+static u64 nr_blocks(void)
+{
+	return phys_sys.nr_sections;
+}
+
+static bool block_there(u64 nr)
+{
+	return memory_block_state(nr * (MEMORY_BLOCK_BYTES >> PAGE_SHIFT)) !=
+	       -ENOENT;
+}
+
+static const struct pentry *block_find(const struct pkey *key, const char *name,
+				       struct pkey *child)
+{
+	(void)key;
+	child->num = numbered(name, "memory", (s64)nr_blocks());
+	return child->num >= 0 && block_there((u64)child->num) ? &one_block
+							       : NULL;
+}
+
+static const struct pentry *block_next(const struct pkey *key, u64 *cursor,
+				       char *name)
+{
+	(void)key;
+	while (*cursor < nr_blocks() && !block_there(*cursor))
+		++*cursor;
+	if (*cursor >= nr_blocks())
+		return NULL;
+	(void)mm_scnprintf(name, PNAME_MAX, "memory%llu", LLU(*cursor));
+	++*cursor;
+	return &one_block;
+}
+
+static const struct pentry memory_entries[] = {
+	SYSFS_RO("block_size_bytes", MEMORY_DIR, 0444),
+};
+static const struct pdir memory_dir =
+	PDIR(memory_entries, .find = block_find, .next = block_next);
+
 /* ---- slab caches -----------------------------------------------------------
  */
 
@@ -510,6 +599,7 @@ static const struct pdir block_dir = {.find = disk_find, .next = disk_next};
 
 static const struct pentry system_entries[] = {
 	DIR_OF("cpu", &cpu_dir),
+	DIR_OF("memory", &memory_dir),
 	DIR_OF("node", &node_dir),
 };
 static const struct pdir system_dir = PDIR(system_entries);

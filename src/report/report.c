@@ -102,6 +102,8 @@ static const struct report_dir {
 	int (*show)(const char *name, struct seq_buf *out);
 	int (*store)(const char *name, const char *text, size_t len);
 } report_dirs[] = {
+	{"/sys/devices/system/memory/", memory_block_show, memory_block_store},
+	{"/sys/devices/system/node/", NULL, node_file_store},
 	{"/sys/devices/virtual/memory_tiering/", memory_tier_show, NULL},
 	{"/sys/kernel/debug/sched/numa_balancing/", numa_balancing_show,
 	 numa_balancing_store},
@@ -144,7 +146,8 @@ int mm_show(const char *path, struct seq_buf *out)
 	if (mm_strncmp(path, THP_PREFIX, sizeof(THP_PREFIX) - 1) == 0)
 		return thp_file_show(path + sizeof(THP_PREFIX) - 1, out);
 	for (size_t i = 0; i < ARRAY_SIZE(report_dirs); i++)
-		if (mm_strncmp(path, report_dirs[i].prefix,
+		if (report_dirs[i].show &&
+		    mm_strncmp(path, report_dirs[i].prefix,
 			       mm_strlen(report_dirs[i].prefix)) == 0)
 			return report_dirs[i].show(
 				path + mm_strlen(report_dirs[i].prefix), out);

@@ -44,6 +44,13 @@ void show_page_owner(struct seq_buf *out);
 /* u64 as %llu wants it. */
 #define LLU(x) ((unsigned long long)(x))
 
+/* memory_show.c: the files of /sys/devices/system/memory by what follows that:
+ * 0, -ENOENT, -EINVAL, and what offline_pages() and online_pages() say; of
+ * /sys/devices/system/node, for writing. May sleep. */
+int memory_block_show(const char *name, struct seq_buf *out);
+int memory_block_store(const char *name, const char *text, size_t len);
+int node_file_store(const char *name, const char *text, size_t len);
+
 /* numa_show.c: the files of /sys/kernel/mm/numa and of
  * /sys/devices/virtual/memory_tiering by what follows that. 0, -ENOENT,
  * -EINVAL.

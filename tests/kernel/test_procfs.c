@@ -276,6 +276,13 @@ static int system_body(void *arg)
 	has("/sys/devices/system/node/node0/distance", "10 20\n");
 	has("/sys/devices/system/node/node0/meminfo", "Node 0 MemFree:");
 	has("/sys/devices/system/node/node1/numastat", "numa_hit ");
+	has("/sys/devices/system/memory/block_size_bytes", "8000000\n");
+	has("/sys/devices/system/memory/memory0/state", "online\n");
+	has("/sys/devices/system/memory/memory0/phys_index", "00000000\n");
+	has("/sys/devices/system/memory/memory0/online", "1\n");
+	has("/sys/kernel/mm/numa/demotion_enabled", "false\n");
+	has("/proc/sys/kernel/numa_balancing", "0\n");
+	has("/sys/kernel/debug/sched/numa_balancing/scan_size_mb", "256\n");
 	has("/sys/kernel/slab/filp/objs_per_slab", "\n");
 	CHECK_EQ(slurp("/sys/kernel/slab/nosuch/order", 10), -ENOENT);
 	CHECK_EQ(slurp("/sys/devices/system/cpu/cpu2", 10), -ENOENT);
