@@ -202,33 +202,48 @@ static u64 free_frames_of(int nid)
 	return n;
 }
 
-/* Memory of node 0 that nobody gives back. */
-static struct page *hog[64];
+/* Memory of node 0 that nobody gives back: the largest blocks first. */
+static struct hog {
+	struct page *page;
+	unsigned int order;
+} hog[4096];
 
 static u32 take_rest(u64 leave)
 {
+	unsigned int order = MAX_ORDER - 1;
 	u32 n = 0;
 
+	drain_all_pages();
 	while (n < ARRAY_SIZE(hog) &&
-	       free_frames_of(0) > leave + (1UL << (MAX_ORDER - 1))) {
-		hog[n] = __alloc_pages(GFP_NOWAIT | __GFP_THISNODE |
-					       __GFP_NOWARN,
-				       MAX_ORDER - 1, 0);
-		if (!hog[n])
+	       free_frames_of(0) > leave + (1UL << order)) {
+		hog[n].page = __alloc_pages(
+			GFP_NOWAIT | __GFP_THISNODE | __GFP_NOWARN, order, 0);
+		hog[n].order = order;
+		if (hog[n].page)
+			n++;
+		else if (order-- == 0)
+			break;
+	}
+	while (order && n < ARRAY_SIZE(hog) && free_frames_of(0) > leave) {
+		hog[n].order = 0;
+		hog[n].page = __alloc_pages(
+			GFP_NOWAIT | __GFP_THISNODE | __GFP_NOWARN, 0, 0);
+		if (!hog[n].page)
 			break;
 		n++;
 	}
+	CHECK(free_frames_of(0) < leave + 200);
 	return n;
 }
 
 static void is_refused(struct load *l)
 {
 	u64 hot = on_hot(l), kills = sum_vm_event(OOM_KILL);
-	u32 n = take_rest(2500);
+	u32 n = take_rest(1500);
 
 	CHECK(n > 10);
 	CHECK(hot > PAGES / 2);
-	/* 4000 pages do not go into 2500 frames. */
+	/* 3000 pages do not go into 1500 frames. */
 	CHECK_EQ(set("memory65/state", "offline") < 0, 1);
 	shows("memory65/state", "online\n");
 	CHECK_EQ(sum_vm_event(OOM_KILL), kills);
@@ -242,8 +257,8 @@ static void is_refused(struct load *l)
 		CHECK(page && page_to_nid(page) == HOT_NID);
 		__free_page(page);
 	}
-	while (n)
-		__free_pages(hog[--n], MAX_ORDER - 1);
+	while (n--)
+		__free_pages(hog[n].page, hog[n].order);
 	CHECK_EQ(set("memory65/state", "offline"), 7);
 }
 
