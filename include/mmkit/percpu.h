@@ -31,7 +31,9 @@
  * __alloc_percpu_gfp: zeroed objects of SIZE bytes (1 .. PCPU_UNIT_SIZE),
  * aligned to ALIGN (a power of two up to PAGE_SIZE). Without
  * __GFP_DIRECT_RECLAIM only what is ready is given out, in any context; else
- * the caller may sleep. NULL: no memory, or bad arguments (logged unless
+ * the caller may sleep. With __GFP_ACCOUNT all CPUs' bytes count against the
+ * limit of the running task's group. NULL: no memory, or bad arguments (logged
+ * unless
  * __GFP_NOWARN). Owner: the caller, until free_percpu(). Fault injection:
  * FAIL_PERCPU.
  */

@@ -28,6 +28,7 @@
 	X(CGROUP, "cgroup")	  /* a kernel's: names of control groups */    \
 	X(OOM, "oom")		  /* one OOM kill at a time */                 \
 	X(HOTPLUG, "hotplug")	  /* memory online and offline */              \
+	X(MEMCG_MAKE, "memcg_make")	    /* groups begin, nodes come */     \
 	X(MEMORY_FAILURE, "memory_failure") /* one report at a time */         \
 	X(KSM, "ksm")	      /* one scan at a time, both trees */             \
 	X(I_RWSEM, "i_rwsem") /* contents and size of one inode */             \

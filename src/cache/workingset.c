@@ -136,7 +136,7 @@ static void count_refault(const struct page *page, pg_data_t *pgdat, int item)
 
 	mod_node_page_state(pgdat, item, 1);
 	if (group)
-		group_stat_add(group, item, 1);
+		group_node_stat_add(group, pgdat->node_id, item, 1);
 }
 
 void workingset_refault(struct page *page, const void *shadow)

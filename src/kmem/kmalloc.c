@@ -106,8 +106,9 @@ static void count_large(const struct page *page, s64 sign)
 	__atomic_fetch_add(&kmem_sys.large_pages, (u64)frames,
 			   __ATOMIC_RELAXED);
 	if (unlikely(group))
-		group_stat_add(group, NR_SLAB_UNRECLAIMABLE_B,
-			       frames * (s64)PAGE_SIZE);
+		group_node_stat_add(group, page_to_nid(page),
+				    NR_SLAB_UNRECLAIMABLE_B,
+				    frames * (s64)PAGE_SIZE);
 }
 
 static void *kmalloc_large(const struct slab_request *rq)

@@ -167,7 +167,8 @@ static struct pcpu_chunk *chunk_find(const char *ptr, u32 *off)
 
 static gfp_t own_gfp(gfp_t gfp)
 {
-	return gfp & ~(__GFP_ZERO | __GFP_HIGHMEM | __GFP_DMA | __GFP_DMA32);
+	return gfp & ~(__GFP_ACCOUNT | __GFP_ZERO | __GFP_HIGHMEM | __GFP_DMA |
+		       __GFP_DMA32);
 }
 
 /* A chunk that nobody knows yet, or NULL. */
@@ -491,12 +492,16 @@ static void *alloc_object(size_t size, size_t align, bool reserved, gfp_t gfp)
 	};
 	const char *why = "injected";
 	struct pcpu_chunk *c = NULL;
+	struct pcpu_paid *paid;
 	char *ptr;
 	u32 at;
 
+	if (pcpu_charge((size_t)w.bits * PCPU_MIN_ALLOC, gfp, &paid))
+		return NULL;
 	if (!fail_should(FAIL_PERCPU))
 		c = alloc_place(&w, &at, &why);
 	if (!c) {
+		pcpu_cancel(paid);
 		if (!(gfp & __GFP_NOWARN))
 			pr_warn("percpu: allocation failed, size=%llu align=%llu "
 				"atomic=%d, %s",
@@ -507,6 +512,7 @@ static void *alloc_object(size_t size, size_t align, bool reserved, gfp_t gfp)
 	ptr = c->base + (u64)at * PCPU_MIN_ALLOC;
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
 		mm_memset(per_cpu_ptr(ptr, cpu), 0, w.bits * PCPU_MIN_ALLOC);
+	pcpu_assign(paid, ptr);
 	return ptr;
 }
 
@@ -536,6 +542,7 @@ void *__alloc_reserved_percpu(size_t size, size_t align)
 
 void free_percpu(void *ptr)
 {
+	struct pcpu_paid *paid = NULL;
 	struct pcpu_chunk *c;
 	unsigned long flags;
 	u32 off = 0, bits = 0;
@@ -548,7 +555,10 @@ void free_percpu(void *ptr)
 	if (c && off % PCPU_MIN_ALLOC == 0 &&
 	    !(c->first && off < state()->static_size))
 		bits = give_back(c, off / PCPU_MIN_ALLOC);
+	if (bits)
+		paid = pcpu_paid_take(ptr);
 	spin_unlock_irqrestore(&state()->lock, flags);
+	pcpu_cancel(paid);
 	if (!bits)
 		pr_err("BUG: free_percpu() of what is no object (%s)",
 		       c ? "in a chunk" : "not in a chunk");

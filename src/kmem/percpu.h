@@ -67,6 +67,7 @@ struct pcpu_state {
 	u32 nr_chunks, nr_empty;	/* (L) */
 	u64 nr_pages;			/* (A) frames */
 	u64 nr_objects;			/* (L) */
+	struct rb_root paid;		/* (L) accounted ones: percpu_memcg.c */
 	struct kmem_cache *cache;	/* (C) of chunks */
 };
 
@@ -116,6 +117,22 @@ int pcpu_populate(struct pcpu_chunk *c, u32 page, gfp_t gfp) MM_MUST_CHECK;
 /* pcpu_unpopulate: undo it. No object is there; C has addresses of its own. May
  * sleep. */
 void pcpu_unpopulate(struct pcpu_chunk *c, u32 page);
+
+/*
+ * Who pays (percpu_memcg.c). pcpu_charge: an object of SIZE bytes on each CPU
+ * to the running task's group, if GFP says so: 0 with a record in *OUT (NULL:
+ * nobody pays), or -ENOMEM. Context: as GFP says. pcpu_cancel: there is no
+ * object after all. pcpu_assign: it is at PTR. pcpu_paid_take: the record of
+ * the object at PTR, which goes, or NULL; pcpu_cancel() is next. Lock held.
+ */
+struct pcpu_paid;
+int pcpu_charge(size_t size, gfp_t gfp, struct pcpu_paid **out) MM_MUST_CHECK;
+void pcpu_cancel(struct pcpu_paid *paid);
+void pcpu_assign(struct pcpu_paid *paid, const char *ptr);
+struct pcpu_paid *pcpu_paid_take(const char *ptr);
+/* pcpu_count_payers: for the audit: what each payer of an object is charged is
+ * added to its audit_bytes. Nobody allocates or frees. */
+void pcpu_count_payers(void);
 
 /* pcpu_check: everything. No other thread is inside. */
 void pcpu_check(void);

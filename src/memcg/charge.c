@@ -343,7 +343,7 @@ int memcg_stack_charge(int nid, u32 kib, u16 *group)
 	if (!err)
 		mod_node_page_state(NODE_DATA(nid), NR_KERNEL_STACK_KB, kib);
 	if (*group)
-		group_stat_add(*group, NR_KERNEL_STACK_KB, kib);
+		group_node_stat_add(*group, nid, NR_KERNEL_STACK_KB, kib);
 	if (memcg)
 		memcg_put(memcg, 1);
 	return err;
@@ -354,7 +354,7 @@ void memcg_stack_uncharge(int nid, u32 kib, u16 group)
 	mod_node_page_state(NODE_DATA(nid), NR_KERNEL_STACK_KB, -(s64)kib);
 	if (!group)
 		return;
-	group_stat_add(group, NR_KERNEL_STACK_KB, -(s64)kib);
+	group_node_stat_add(group, nid, NR_KERNEL_STACK_KB, -(s64)kib);
 	uncharge_page(group, PFN_UP((u64)kib << 10));
 }
 
@@ -384,6 +384,8 @@ static int charge_page(struct page *page, unsigned int order, u16 group,
 static const struct charge_ops charge = {
 	.charge = charge_page,
 	.uncharge = uncharge_page,
+	.node_add = memcg_node_add,
+	.node_drop = memcg_node_drop,
 };
 
 /* ---- swap
@@ -495,9 +497,9 @@ void memcg_init(void)
 	INIT_LIST_HEAD(&memcg_sys.objcg_pages);
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
 		spin_lock_init(&memcg_sys.stock[cpu].lock, LOCK_CLASS_CHARGE);
+	mutex_init(&memcg_sys.make_lock, LOCK_CLASS_MEMCG_MAKE);
 	for (int nid = 0; nid < MM_MAX_NODES; nid++)
-		if (NODE_DATA(nid))
-			memcg_sys.nr_nodes = (u32)nid + 1;
+		memcg_sys.pgdat[nid] = NODE_DATA(nid);
 	psi_init(&memcg_sys.root_psi);
 	page_alloc_set_charge_ops(&charge);
 }

@@ -95,15 +95,16 @@ static void check_empty(const struct memcg *memcg)
 		NR_WRITEBACK,	       NR_SHMEM,
 		NR_KERNEL_STACK_KB,    NR_PAGETABLE,
 		NR_SWAPCACHE,	       GROUP_VMALLOC,
+		NR_ANON_THPS,
 	};
 
 	mm_verify(READ_ONCE(memcg->memory.usage) == 0);
 	mm_verify(READ_ONCE(memcg->swap.usage) == 0);
 	for (u32 i = 0; i < ARRAY_SIZE(pages); i++)
 		mm_verify(group_stat(&memcg->page, pages[i]) == 0);
-	for (u32 n = 0; n < memcg->page.nr_nodes; n++)
-		for (int l = 0; l < NR_LRU_LISTS; l++)
-			mm_verify(!lruvec_size(&memcg->page.lruvecs[n],
+	for (int n = 0; n < MM_MAX_NODES; n++)
+		for (int l = 0; memcg->page.node[n] && l < NR_LRU_LISTS; l++)
+			mm_verify(!lruvec_size(&memcg->page.node[n]->lruvec,
 					       (enum lru_list)l));
 }
 
@@ -112,9 +113,7 @@ static void memcg_free_object(struct memcg *memcg)
 	struct page *page = view_to_page(memcg);
 	u64 bytes = memcg->bytes;
 
-	for (u32 n = 0; n < memcg->page.nr_nodes; n++)
-		if (memcg->page.lruvecs[n].pgdat)
-			lruvec_exit(&memcg->page.lruvecs[n]);
+	memcg_node_exit(memcg);
 	for (u64 i = 0; i < PFN_UP(bytes); i++)
 		set_page_index(page + i, 0);
 	free_pages_exact(page, bytes);
@@ -125,14 +124,14 @@ static void memcg_end(struct epoch_head *head)
 {
 	struct memcg *memcg = container_of(head, struct memcg, epoch);
 	struct memcg *parent = memcg->parent;
-	s64 *to = parent ? parent->dead_stats : memcg_sys.dead_stats;
 
 	check_empty(memcg);
 	mm_verify(list_empty(&memcg->children));
 	mm_verify(list_empty(&memcg->objcgs) && !memcg->objcg);
 	spin_lock(&memcg_sys.lock);
-	for (int i = 0; i < NR_GROUP_STATS; i++)
-		to[i] += group_stat(&memcg->page, i) + memcg->dead_stats[i];
+	/* The root's are the machine's, which forgets nothing. */
+	if (parent)
+		group_end_stats(&memcg->page, &parent->page);
 	list_del(&memcg->sibling);
 	memcg_sys.nr_groups--;
 	spin_unlock(&memcg_sys.lock);
@@ -155,17 +154,20 @@ void memcg_put(struct memcg *memcg, s64 n)
 /* ---- making and removing
  * ------------------------------------------------------------ */
 
-/* The object's parts behind each other: itself, lists, counters. */
+/* The object's parts behind each other: itself, nodes, counters. Make lock
+ * held. */
 static struct memcg *memcg_alloc(void)
 {
-	u64 lists = memcg_sys.nr_nodes * sizeof(struct lruvec);
-	u64 stats = (u64)port_nr_cpus() * GROUP_STRIDE * sizeof(s64);
-	u64 bytes =
-		ALIGN(sizeof(struct memcg), 64UL) + ALIGN(lists, 64UL) + stats;
-	struct page *page = alloc_pages_exact(bytes, GFP_KERNEL | __GFP_ZERO);
+	u64 events = (port_nr_cpus() + 1UL) * GROUP_EVENT_STRIDE * sizeof(s64);
+	u64 self = ALIGN(sizeof(struct memcg), 64UL), bytes = self + events;
 	struct memcg *memcg;
+	struct page *page;
 	char *at;
 
+	for (int n = 0; n < MM_MAX_NODES; n++)
+		if (memcg_sys.pgdat[n])
+			bytes += memcg_node_bytes();
+	page = alloc_pages_exact(bytes, GFP_KERNEL | __GFP_ZERO);
 	if (!page)
 		return NULL;
 	for (u64 i = 0; i < PFN_UP(bytes); i++)
@@ -173,10 +175,14 @@ static struct memcg *memcg_alloc(void)
 	at = page_view(page);
 	memcg = (struct memcg *)(void *)at;
 	memcg->bytes = bytes;
-	at += ALIGN(sizeof(struct memcg), 64UL);
-	memcg->page.lruvecs = (struct lruvec *)(void *)at;
-	memcg->page.nr_nodes = memcg_sys.nr_nodes;
-	memcg->page.stats = (s64 *)(void *)(at + ALIGN(lists, 64UL));
+	at += self;
+	for (int n = 0; n < MM_MAX_NODES; n++) {
+		if (!memcg_sys.pgdat[n])
+			continue;
+		memcg_node_init(memcg, memcg_sys.pgdat[n], at);
+		at += memcg_node_bytes();
+	}
+	memcg->page.events = (s64 *)(void *)at;
 	return memcg;
 }
 
@@ -189,13 +195,6 @@ static void memcg_setup(struct memcg *memcg, struct memcg *parent)
 	memcg->refs = 1;
 	memcg->memory.max = memcg->memory.high = MEMCG_NO_LIMIT;
 	memcg->swap.max = memcg->swap.high = MEMCG_NO_LIMIT;
-	for (u32 n = 0; n < memcg->page.nr_nodes; n++) {
-		pg_data_t *pgdat = NODE_DATA((int)n);
-
-		if (pgdat)
-			lruvec_init(&memcg->page.lruvecs[n], pgdat,
-				    &memcg->page);
-	}
 	psi_init(&memcg->psi);
 }
 
@@ -237,7 +236,8 @@ static int memcg_enter(struct memcg *memcg, u16 *id)
 	return 0;
 }
 
-/* A group below PARENT, whose reference becomes the new group's. */
+/* A group below PARENT, whose reference becomes the new group's. Make lock
+ * held: no node comes between its lists and its being found. */
 static int memcg_make(struct memcg *parent, u16 *id)
 {
 	struct memcg *memcg = memcg_alloc();
@@ -278,8 +278,10 @@ int memcg_create(u16 parent, u16 *id)
 		return -ENOENT;
 	err = above && above->depth >= MEMCG_MAX_DEPTH ? -ENOSPC
 						       : objcg_start();
+	mutex_lock(&memcg_sys.make_lock);
 	if (!err)
 		err = memcg_make(above, id);
+	mutex_unlock(&memcg_sys.make_lock);
 	if (err && above)
 		memcg_put(above, 1);
 	return err;
@@ -469,27 +471,48 @@ void memcg_task_leave(struct mm_task *task)
 
 s64 memcg_stat(struct memcg *memcg, int item)
 {
+	s64 sum = 0;
+
+	if (item >= GROUP_EV_BASE)
+		return memcg_node_stat(memcg, 0, item);
+	for (int n = 0; n < MM_MAX_NODES; n++)
+		if (NODE_DATA(n))
+			sum += memcg_node_stat(memcg, n, item);
+	return sum;
+}
+
+s64 memcg_node_stat(struct memcg *memcg, int nid, int item)
+{
 	struct memcg *m = NULL;
 	s64 sum = 0;
 
 	spin_lock(&memcg_sys.lock);
-	if (!memcg)
-		sum = memcg_sys.dead_stats[item];
 	while ((m = memcg_step(memcg, m)))
-		sum += group_stat(&m->page, item) + m->dead_stats[item];
+		sum += group_node_stat(&m->page, nid, item) +
+		       group_ended_stat(&m->page, nid, item);
 	spin_unlock(&memcg_sys.lock);
 	return sum;
 }
 
-u64 memcg_lru(struct memcg *memcg, enum lru_list lru)
+/* Pages of LRU of M alone. */
+static u64 own_lru(const struct memcg *m, enum lru_list lru, int nid)
+{
+	u64 sum = 0;
+
+	for (int n = 0; n < MM_MAX_NODES; n++)
+		if (m->page.node[n] && (nid < 0 || n == nid))
+			sum += lruvec_size(&m->page.node[n]->lruvec, lru);
+	return sum;
+}
+
+u64 memcg_lru(struct memcg *memcg, enum lru_list lru, int nid)
 {
 	struct memcg *m = NULL;
 	u64 sum = 0;
 
 	spin_lock(&memcg_sys.lock);
 	while ((m = memcg_step(memcg, m)))
-		for (u32 n = 0; n < m->page.nr_nodes; n++)
-			sum += lruvec_size(&m->page.lruvecs[n], lru);
+		sum += own_lru(m, lru, nid);
 	spin_unlock(&memcg_sys.lock);
 	return sum;
 }
@@ -550,9 +573,9 @@ void memcg_check(void)
 	spin_lock(&memcg_sys.lock);
 	while ((m = memcg_step(NULL, m))) {
 		check_one(m);
-		for (u32 n = 0; n < m->page.nr_nodes; n++)
-			if (m->page.lruvecs[n].pgdat)
-				lru_check(&m->page.lruvecs[n]);
+		for (int n = 0; n < MM_MAX_NODES; n++)
+			if (m->page.node[n])
+				lru_check(&m->page.node[n]->lruvec);
 		groups++;
 		online += m->online;
 		protected += m->min || m->low;

@@ -14,6 +14,7 @@
 
 #include "base/epoch.h"
 #include "base/list.h"
+#include "base/mutex.h"
 #include "base/spinlock.h"
 #include "memcg/objcg.h"
 #include "memcg/psi.h"
@@ -59,14 +60,13 @@ struct memcg {
 	s64 own_swap;		     /* (A) slots that are this group's own */
 	u64 events[NR_MEMCG_EVENTS]; /* (A) with those below */
 	u64 events_local[NR_MEMCG_EVENTS]; /* (A) own */
-	s64 dead_stats[NR_GROUP_STATS];	   /* (T) of groups below that ended */
 	struct obj_cgroup *objcg; /* whom its tasks' objects name; NULL: offline
 				   */
 	struct list_head objcgs;  /* (T) all that it pays for */
 	struct memcg_psi psi;
 	u16 reclaim_pos[MM_MAX_NODES]; /* where the last round ended, by node */
 	u64 audit_pages; /* the audit's own: frames of the group */
-	u64 bytes;	 /* constant: of the whole object */
+	u64 bytes;	 /* constant: of its block, counters and all */
 	struct epoch_head epoch;
 };
 
@@ -93,18 +93,18 @@ struct memcg_ops {
 
 struct memcg_state {
 	spinlock_t lock; /* (T) the tree, its settings, tasks' membership */
-	struct list_head top; /* (T) groups right below the root */
-	u32 nr_groups;	      /* (T) all that exist, dying ones too */
-	u32 nr_online;	      /* (T) of these */
-	u16 last_id;	      /* (T) ids are given out in turn */
-	u32 nr_protected;     /* (T) groups with min or low */
-	u32 nr_nodes;	      /* lists of a group */
+	struct list_head top;	/* (T) groups right below the root */
+	u32 nr_groups;		/* (T) all that exist, dying ones too */
+	u32 nr_online;		/* (T) of these */
+	u16 last_id;		/* (T) ids are given out in turn */
+	u32 nr_protected;	/* (T) groups with min or low */
+	struct mutex make_lock; /* groups begin, nodes come */
+	struct pglist_data *pgdat[MM_MAX_NODES]; /* (make_lock) groups' */
 	const struct memcg_ops *ops;
 	struct list_head root_objcgs; /* (T) that nobody pays for any more */
 	struct list_head objcg_pages; /* (T) frames of obj_cgroups */
 	int (*objects_start)(void);
-	u16 root_pos[MM_MAX_NODES];	/* (A) as memcg.reclaim_pos */
-	s64 dead_stats[NR_GROUP_STATS]; /* (T) */
+	u16 root_pos[MM_MAX_NODES]; /* (A) as memcg.reclaim_pos */
 	u64 root_events[NR_MEMCG_EVENTS];
 	struct memcg_psi root_psi;
 	struct memcg_stock stock[MM_NR_CPUS];
@@ -172,10 +172,13 @@ void memcg_task_leave(struct mm_task *task);
 /* memcg_task_count: N times ITEM (enum group_event_item) to TASK's group. */
 void memcg_task_count(const struct mm_task *task, int item, s64 n);
 
-/* memcg_stat: ITEM of MEMCG and all below it, those that ended included. */
+/* memcg_stat: ITEM of MEMCG and all below it, those that ended included.
+ * memcg_node_stat: on node NID alone. */
 s64 memcg_stat(struct memcg *memcg, int item);
-/* memcg_lru: pages of list LRU of MEMCG and below, on all nodes. */
-u64 memcg_lru(struct memcg *memcg, enum lru_list lru);
+s64 memcg_node_stat(struct memcg *memcg, int nid, int item);
+/* memcg_lru: pages of list LRU of MEMCG (NULL: of all groups) and below, on
+ * node NID; -1: on all. */
+u64 memcg_lru(struct memcg *memcg, enum lru_list lru, int nid);
 
 /* memcg_event: EVENT happened to MEMCG: its own, and those above it count. */
 void memcg_event(struct memcg *memcg, enum memcg_event event);
@@ -241,6 +244,19 @@ u64 memcg_swap_left(const struct memcg *memcg, u64 limit);
 /* memcg_swapin_group: who pays for a page that comes back from a slot of the
  * group ID: that group, or the running task's if it was removed. */
 u16 memcg_swapin_group(u16 id);
+
+/* ---- nodes (node.c) ---------------------------------------------------------
+ */
+
+/* memcg_node_bytes: what a group has for one node. memcg_node_init: that stands
+ * at AT, zeroed, for MEMCG on PGDAT. Any context. */
+u64 memcg_node_bytes(void);
+void memcg_node_init(struct memcg *memcg, struct pglist_data *pgdat, void *at);
+/* memcg_node_exit: MEMCG, which nobody can find, has lists no more. */
+void memcg_node_exit(struct memcg *memcg);
+/* charge_ops' (phys/alloc.h). */
+int memcg_node_add(struct pglist_data *pgdat);
+void memcg_node_drop(struct pglist_data *pgdat);
 
 /* ---- limits (limits.c) ------------------------------------------------------
  */

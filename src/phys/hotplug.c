@@ -379,6 +379,33 @@ ram:
 	return err;
 }
 
+static int node_groups_add(pg_data_t *pgdat)
+{
+	const struct charge_ops *ops = READ_ONCE(phys_sys.charge);
+
+	return ops ? ops->node_add(pgdat) : 0;
+}
+
+static void node_groups_drop(pg_data_t *pgdat)
+{
+	const struct charge_ops *ops = READ_ONCE(phys_sys.charge);
+
+	if (ops)
+		ops->node_drop(pgdat);
+}
+
+/* A node with lists for all groups, that nobody knows yet; NULL: no memory. */
+static pg_data_t *node_make(int nid)
+{
+	pg_data_t *pgdat = node_alloc(nid);
+
+	if (pgdat && node_groups_add(pgdat)) {
+		node_free(pgdat);
+		pgdat = NULL;
+	}
+	return pgdat;
+}
+
 static int add_locked(int nid, phys_addr_t start, u64 size, mhp_t flags)
 {
 	u64 end = (start + size) >> SECTION_SHIFT;
@@ -386,14 +413,16 @@ static int add_locked(int nid, phys_addr_t start, u64 size, mhp_t flags)
 	int err;
 
 	if (!node_data(nid)) {
-		pgdat = node_alloc(nid);
+		pgdat = node_make(nid);
 		if (!pgdat)
 			return -ENOMEM;
 	}
 	err = take_range(nid, start, size, flags);
 	if (err) {
-		if (pgdat)
+		if (pgdat) {
+			node_groups_drop(pgdat);
 			node_free(pgdat);
+		}
 		return err;
 	}
 	for (u64 nr = start >> SECTION_SHIFT; nr < end; nr++)

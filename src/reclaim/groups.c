@@ -64,7 +64,9 @@ bool scan_may_swap(const struct lruvec *lruvec, const struct scan_control *sc)
 u64 scan_refaults(const struct lruvec *lruvec)
 {
 	if (lruvec->group)
-		return (u64)group_stat(lruvec->group, WORKINGSET_ACTIVATE_FILE);
+		return (u64)group_node_stat(lruvec->group,
+					    lruvec->pgdat->node_id,
+					    WORKINGSET_ACTIVATE_FILE);
 	return node_page_state(lruvec->pgdat, WORKINGSET_ACTIVATE_FILE);
 }
 
@@ -100,8 +102,7 @@ static void shrink_one(pg_data_t *pgdat, struct memcg *memcg,
 	struct lruvec *lruvec = group_lruvec(g, pgdat);
 	const struct lru_ops *ops;
 
-	/* A node that came after the group: see group_lruvec(). */
-	if (lruvec->group != g || !judge_group(memcg, sc))
+	if (!judge_group(memcg, sc))
 		return;
 	/* Half of the pages are not with the policy that is asked. */
 	lru_exchange_help(lruvec);

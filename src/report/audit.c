@@ -42,6 +42,7 @@
 #include "base/epoch.h"
 #include "base/string.h"
 #include "cache/swap.h"
+#include "kmem/percpu.h"
 #include "kmem/slab.h"
 #include "memcg/memcg.h"
 #include "pgtable/kernel.h"
@@ -112,7 +113,7 @@ static u64 lru_listed(void)
 			sum += lruvec_size(&pgdat->lruvec, (enum lru_list)l);
 	}
 	for (int l = 0; l < NR_LRU_LISTS; l++)
-		sum += memcg_lru(NULL, (enum lru_list)l);
+		sum += memcg_lru(NULL, (enum lru_list)l, -1);
 	return sum;
 }
 
@@ -289,6 +290,7 @@ static void audit_run(struct audit *a)
 		m->audit_pages = 0;
 	for (struct obj_cgroup *o = NULL; (o = objcg_next(o));)
 		o->audit_bytes = 0;
+	pcpu_count_payers();
 	audit_frames(a);
 	mm_assert_eq(owned_frames(a), a->present);
 	mm_assert_le(a->deferred, a->free);

@@ -17,6 +17,7 @@
 #include "base/seqbuf.h"
 #include "base/string.h"
 #include "memcg/limits.h"
+#include "pgtable/huge.h"
 #include "phys/vmstat.h"
 
 typedef unsigned long long llu;
@@ -29,6 +30,7 @@ enum stat_kind {
 	STAT_PAGES,
 	STAT_BYTES,
 	STAT_KIB,
+	STAT_THP,
 	STAT_COUNT,
 	STAT_LRU,
 	STAT_FILE,
@@ -61,9 +63,9 @@ static const struct stat_line {
 	{"file_dirty", STAT_PAGES, NR_FILE_DIRTY, 0},
 	{"file_writeback", STAT_PAGES, NR_WRITEBACK, 0},
 	{"swapcached", STAT_PAGES, NR_SWAPCACHE, 0},
-	{"anon_thp", STAT_NONE, 0, 0},
-	{"file_thp", STAT_NONE, 0, 0},
-	{"shmem_thp", STAT_NONE, 0, 0},
+	{"anon_thp", STAT_THP, NR_ANON_THPS, 0},
+	{"file_thp", STAT_THP, NR_FILE_THPS, 0},
+	{"shmem_thp", STAT_THP, NR_SHMEM_THPS, 0},
 	{"inactive_anon", STAT_LRU, LRU_INACTIVE_ANON, 0},
 	{"active_anon", STAT_LRU, LRU_ACTIVE_ANON, 0},
 	{"inactive_file", STAT_LRU, LRU_INACTIVE_FILE, 0},
@@ -92,7 +94,7 @@ static const struct stat_line {
 	{"pgdeactivate", STAT_COUNT, GROUP_PGDEACTIVATE, PGDEACTIVATE},
 	{"pglazyfree", STAT_COUNT, GROUP_PGLAZYFREE, PGLAZYFREE},
 	{"pglazyfreed", STAT_COUNT, GROUP_PGLAZYFREED, PGLAZYFREED},
-	{"thp_fault_alloc", STAT_NONE, 0, 0},
+	{"thp_fault_alloc", STAT_COUNT, GROUP_THP_FAULT_ALLOC, THP_FAULT_ALLOC},
 	{"thp_collapse_alloc", STAT_NONE, 0, 0},
 };
 
@@ -154,8 +156,13 @@ static u64 kernel_bytes(struct memcg *memcg)
 
 static u64 lru_of(struct memcg *memcg, int lru)
 {
-	return memcg ? memcg_lru(memcg, (enum lru_list)lru)
+	return memcg ? memcg_lru(memcg, (enum lru_list)lru, -1)
 		     : global_node_page_state(NR_LRU_BASE + lru);
+}
+
+static u64 sub_floor(u64 all, u64 less)
+{
+	return all > less ? all - less : 0;
 }
 
 /* Pages of files, those of memory included, the swap cache's not. */
@@ -164,7 +171,7 @@ static u64 file_pages(struct memcg *memcg)
 	u64 all = stat_of(memcg, NR_FILE_PAGES, 0);
 	u64 swap = stat_of(memcg, NR_SWAPCACHE, 0);
 
-	return all > swap ? all - swap : 0;
+	return sub_floor(all, swap);
 }
 
 static u64 stat_sum(struct memcg *memcg, int kind)
@@ -200,6 +207,9 @@ static u64 stat_value(struct memcg *memcg, const struct stat_line *l)
 		return slab_bytes(memcg, l->item);
 	case STAT_KIB:
 		return stat_of(memcg, l->item, 0) << 10;
+	case STAT_THP:
+		return stat_of(memcg, l->item, 0)
+		       << (PAGE_SHIFT + HPAGE_PMD_ORDER);
 	case STAT_COUNT:
 		return stat_of(memcg, l->item, l->event);
 	case STAT_LRU:
@@ -216,6 +226,81 @@ static void show_stat(struct memcg *memcg, struct seq_buf *out)
 	for (size_t i = 0; i < ARRAY_SIZE(stat_lines); i++)
 		seq_printf(out, "%s %llu\n", stat_lines[i].name,
 			   (llu)stat_value(memcg, &stat_lines[i]));
+}
+
+/* ---- memory.numa_stat
+ * ---------------------------------------------------------------- */
+
+/* ITEM of MEMCG, of the machine for the root, on NID. */
+static u64 node_stat_of(struct memcg *memcg, int nid, int item)
+{
+	s64 n;
+
+	if (!memcg)
+		return node_page_state(NODE_DATA(nid), item);
+	n = memcg_node_stat(memcg, nid, item);
+	return n > 0 ? (u64)n : 0;
+}
+
+/* The line's figure on NID: of those that nodes count. */
+static u64 node_value(struct memcg *memcg, const struct stat_line *l, int nid)
+{
+	u64 n;
+
+	switch (l->kind) {
+	case STAT_PAGES:
+		return node_stat_of(memcg, nid, l->item) << PAGE_SHIFT;
+	case STAT_KIB:
+		return node_stat_of(memcg, nid, l->item) << 10;
+	case STAT_THP:
+		return node_stat_of(memcg, nid, l->item)
+		       << (PAGE_SHIFT + HPAGE_PMD_ORDER);
+	case STAT_COUNT:
+		return node_stat_of(memcg, nid, l->item);
+	case STAT_LRU:
+		n = memcg ? memcg_lru(memcg, (enum lru_list)l->item, nid)
+			  : node_stat_of(memcg, nid, NR_LRU_BASE + l->item);
+		return n << PAGE_SHIFT;
+	case STAT_FILE:
+		n = node_stat_of(memcg, nid, NR_SWAPCACHE);
+		return sub_floor(node_stat_of(memcg, nid, NR_FILE_PAGES), n)
+		       << PAGE_SHIFT;
+	default:
+		return 0;
+	}
+}
+
+/* Is the line one of what nodes count? Bytes of objects are not: they are
+ * charged as bytes, wherever their slab is. */
+static bool line_by_node(const struct stat_line *l)
+{
+	switch (l->kind) {
+	case STAT_PAGES:
+	case STAT_KIB:
+	case STAT_THP:
+	case STAT_LRU:
+	case STAT_FILE:
+		return true;
+	case STAT_COUNT:
+		return l->item < GROUP_EV_BASE;
+	default:
+		return false;
+	}
+}
+
+static void show_numa_stat(struct memcg *memcg, struct seq_buf *out)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(stat_lines); i++) {
+		if (!line_by_node(&stat_lines[i]))
+			continue;
+		seq_puts(out, stat_lines[i].name);
+		for (int nid = 0; nid < MM_MAX_NODES; nid++)
+			if (NODE_DATA(nid))
+				seq_printf(out, " N%d=%llu", nid,
+					   (llu)node_value(
+						   memcg, &stat_lines[i], nid));
+		seq_puts(out, "\n");
+	}
 }
 
 /* ---- one value
@@ -410,6 +495,7 @@ static const struct memcg_file {
 	{"memory.events", 0, show_events, NULL, NULL},
 	{"memory.events.local", 0, show_events_local, NULL, NULL},
 	{"memory.stat", FILE_ROOT, show_stat, NULL, NULL},
+	{"memory.numa_stat", FILE_ROOT, show_numa_stat, NULL, NULL},
 	{"memory.oom.group", 0, show_oom_group, NULL, write_oom_group},
 	{"memory.reclaim", FILE_NO_MAX, NULL, memcg_reclaim, NULL},
 	{"memory.swap.current", 0, show_swap_current, NULL, NULL},

@@ -33,6 +33,7 @@
 #include <mmkit/errno.h>
 #include <mmkit/page_alloc.h>
 
+#include "memcg/memcg.h"
 #include "phys/vmstat.h"
 #include "space/fault.h"
 #include "space/mempolicy.h"
@@ -179,10 +180,12 @@ static bool thp_try(struct vm_area_struct *vma, uva_t va)
 {
 	int err = thp_map_new(vma, va);
 
-	if (!err)
+	if (!err) {
 		count_vm_event(THP_FAULT_ALLOC);
-	else if (err == -ENOMEM)
+		memcg_task_count(port_current(), GROUP_THP_FAULT_ALLOC, 1);
+	} else if (err == -ENOMEM) {
 		count_vm_event(THP_FAULT_FALLBACK);
+	}
 	return !err;
 }
 

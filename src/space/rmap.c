@@ -160,9 +160,11 @@ void rmap_batch_flush(struct rmap_batch *b)
 	if (b->file)
 		mod_node_page_state(b->pgdat, NR_FILE_MAPPED, b->file);
 	if (unlikely(b->group) && b->anon)
-		group_stat_add(b->group, NR_ANON_MAPPED, b->anon);
+		group_node_stat_add(b->group, b->pgdat->node_id, NR_ANON_MAPPED,
+				    b->anon);
 	if (unlikely(b->group) && b->file)
-		group_stat_add(b->group, NR_FILE_MAPPED, b->file);
+		group_node_stat_add(b->group, b->pgdat->node_id, NR_FILE_MAPPED,
+				    b->file);
 	b->anon = b->file = 0;
 }
 

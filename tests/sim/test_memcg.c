@@ -1,157 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory control groups: charges, limits, protection, kills, lives. */
-#include <mmkit/memcg.h>
-
 #include "base/fail.h"
-#include "memcg/limits.h"
-#include "sim_machine.h"
-
-#define P(n) ((u64)(n) << PAGE_SHIFT)
-
-static struct memcg *group(u16 id)
-{
-	struct memcg *m = memcg_get(id);
-
-	CHECK(m != NULL);
-	memcg_put(m, 1);
-	return m;
-}
-
-static u16 make(u16 parent)
-{
-	u16 id = 0;
-
-	CHECK_EQ(memcg_create(parent, &id), 0);
-	CHECK(id != 0);
-	return id;
-}
-
-static void set(u16 id, const char *file, u64 pages)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%llu\n",
-		 (unsigned long long)pages << PAGE_SHIFT);
-	CHECK_EQ(memcg_write(id, file, text), 0);
-}
-
-/* The figure behind NAME (NULL: the only one) in the group's FILE. */
-static u64 get(u16 id, const char *file, const char *name)
-{
-	static char buf[4096];
-	const char *at = buf;
-
-	CHECK(memcg_read(id, file, buf, sizeof(buf)) > 0);
-	if (!name)
-		return strtoull(buf, NULL, 10);
-	while (at &&
-	       (strncmp(at, name, strlen(name)) || at[strlen(name)] != ' ')) {
-		at = strchr(at, '\n');
-		at = at && at[1] ? at + 1 : NULL;
-	}
-	CHECK(at != NULL);
-	return strtoull(at + strlen(name), NULL, 10);
-}
-
-static u64 usage(u16 id)
-{
-	memcg_drain(NULL);
-	return get(id, "memory.current", NULL) >> PAGE_SHIFT;
-}
-
-static u64 event(u16 id, const char *name)
-{
-	return get(id, "memory.events", name);
-}
-
-/* A task in a group, that uses memory of its own. */
-struct user {
-	u16 id;
-	u64 pages, rounds;
-	s16 adj;
-	int signal;
-	u64 done;
-	s32 pid;
-	bool stay;    /* keep all of it until told */
-	bool leave;   /* what it was told */
-	bool arrived; /* has touched all */
-	struct port_thread *thread;
-};
-
-static int touch_all(struct user *u, uva_t at)
-{
-	for (u64 round = 0; round < u->rounds; round++) {
-		for (u64 i = 0; i < u->pages; i++) {
-			u64 v = i * 7 + round, got;
-			int sig = sim_copy_to_user(at + P(i), &v, sizeof(v));
-
-			if (sig)
-				return sig;
-			u->done++;
-			sig = sim_copy_from_user(&got, at + P(i / 2),
-						 sizeof(got));
-			if (sig)
-				return sig;
-			CHECK_EQ(got, i / 2 * 7 + round);
-		}
-	}
-	return 0;
-}
-
-static void user_thread(void *arg)
-{
-	struct user *u = arg;
-	struct mm_task *task = port_current();
-	struct mm_struct *mm = tm_mm();
-	s64 at;
-
-	mm_task_register(task, "user");
-	CHECK_EQ(memcg_attach(task, u->id), 0);
-	task->oom_score_adj = u->adj;
-	u->pid = task->pid;
-	mm_task_attach(task, mm);
-	mm_put(mm);
-	at = do_mmap(mm, 0, P(u->pages), TM_RW, TM_ANON | MAP_NORESERVE);
-	CHECK(at > 0);
-	u->signal = touch_all(u, (uva_t)at);
-	u->arrived = true;
-	while (u->stay && !READ_ONCE(u->leave) &&
-	       !READ_ONCE(task->fatal_signal))
-		port_park(1000 * 1000);
-	if (!u->signal)
-		u->signal = READ_ONCE(task->fatal_signal);
-	mm_task_exit(task);
-	mm_task_unregister(task);
-}
-
-static void start(struct user *u, int cpu)
-{
-	if (!u->rounds)
-		u->rounds = 1;
-	CHECK_EQ(sim_thread_start_on(&u->thread, "user", cpu, user_thread, u),
-		 0);
-}
-
-static void wait_for(struct user *u)
-{
-	while (!READ_ONCE(u->arrived))
-		port_park(1000 * 1000);
-}
-
-static void finish(struct user *u)
-{
-	WRITE_ONCE(u->leave, true);
-	port_thread_join(u->thread);
-}
-
-static void end_all(void)
-{
-	lru_add_drain_all();
-	memcg_drain(NULL);
-	epoch_drain();
-	epoch_drain();
-	memcg_check();
-}
+#include "memcg_groups.h"
 
 /* ---- the tree
  * ----------------------------------------------------------------------- */
@@ -324,8 +174,8 @@ static int move_body(void *arg)
 	CHECK_EQ(memcg_sys.nr_groups, 2);
 	CHECK_EQ(memcg_sys.nr_online, 1);
 	lru_add_drain_all();
-	CHECK_EQ(memcg_lru(NULL, LRU_INACTIVE_ANON) +
-			 memcg_lru(NULL, LRU_ACTIVE_ANON),
+	CHECK_EQ(memcg_lru(NULL, LRU_INACTIVE_ANON, -1) +
+			 memcg_lru(NULL, LRU_ACTIVE_ANON, -1),
 		 64);
 	tm_audit();
 	tm_use(NULL);

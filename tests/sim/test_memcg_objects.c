@@ -5,65 +5,19 @@
  * the one above; vectors for which there is no memory; and random work of
  * several tasks on several CPUs against a list of who owns what.
  */
-#include <mmkit/memcg.h>
 #include <mmkit/slab.h>
 #include <mmkit/vmalloc.h>
 
 #include "base/fail.h"
 #include "base/prng.h"
 #include "kmem/slab.h"
-#include "memcg/memcg.h"
-#include "sim_machine.h"
+#include "memcg_groups.h"
 
-#define P(n) ((u64)(n) << PAGE_SHIFT)
-#define NOW  (GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY)
-
-static u16 make(u16 parent)
-{
-	u16 id = 0;
-
-	CHECK_EQ(memcg_create(parent, &id), 0);
-	return id;
-}
-
-static void join(u16 id)
-{
-	CHECK_EQ(memcg_attach(port_current(), id), 0);
-}
-
-static u64 row(u16 id, const char *name)
-{
-	static char buf[4096];
-	const char *at = buf;
-
-	CHECK(memcg_read(id, "memory.stat", buf, sizeof(buf)) > 0);
-	while (at &&
-	       (strncmp(at, name, strlen(name)) || at[strlen(name)] != ' ')) {
-		at = strchr(at, '\n');
-		at = at && at[1] ? at + 1 : NULL;
-	}
-	CHECK(at != NULL);
-	return strtoull(at + strlen(name), NULL, 10);
-}
-
-static u64 usage(u16 id)
-{
-	struct memcg *m = memcg_get(id);
-	u64 n;
-
-	memcg_drain(NULL);
-	CHECK(m != NULL);
-	n = memcg_usage(&m->memory);
-	memcg_put(m, 1);
-	return n;
-}
+#define NOW (GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY)
 
 static void settle(void)
 {
-	memcg_drain(NULL);
-	epoch_drain();
-	epoch_drain();
-	memcg_check();
+	end_all();
 	tm_audit();
 }
 
