@@ -151,6 +151,8 @@ struct task {
 	bool restore_blocked;
 	bool sigpending; /* (S) what signal_pending() reads */
 	bool stopped;	 /* (S) counted in proc->nr_stopped */
+	bool freeze;	 /* (S) it is to rest */
+	bool frozen;	 /* (S) it does */
 	u32 trap_nr;	 /* of the last exception, for signal frames */
 	u64 trap_error, trap_addr;
 	struct sigpending pending; /* (S) sent to this thread */
@@ -278,6 +280,17 @@ u64 signal_pending_set(void);
 		finish_wait(&(wq), &wait_);                                  \
 		wret_;                                                       \
 	})
+
+/* ---- resting (freeze.c) ----------------------------------------------------
+ */
+
+/* task_freeze: T executes no user instruction from soon on, or (ON false) goes
+ * on. True: that is new for it. task_resting: it does not now, nor will it
+ * before somebody lets it. task_on_rest: FN is called, by the thread itself
+ * without locks, whenever one comes to rest; NULL: nobody is. */
+bool task_freeze(struct task *t, bool on);
+bool task_resting(struct task *t);
+void task_on_rest(void (*fn)(struct task *t));
 
 /* ---- finding ----------------------------------------------------------------
  */

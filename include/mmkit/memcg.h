@@ -77,6 +77,23 @@ const char *memcg_file(u32 i, u32 *flags);
 int memcg_stack_charge(int nid, u32 kib, u16 *group) MM_MUST_CHECK;
 void memcg_stack_uncharge(int nid, u32 kib, u16 group);
 
+/*
+ * memcg_on_change: FN is called whenever something happened to any group that
+ * one of its files tells as an event: memory.events and its kin, and whether
+ * there are tasks in it or below. FN runs in any context, locks held; it
+ * wakes who waits, who then asks memcg_version(). NULL: nobody is called.
+ * memcg_version: a number that is another one after each event that FILE of
+ * the group ID tells ("memory.events", "memory.events.local",
+ * "memory.swap.events", "cgroup.events"; 0 for others, and without group).
+ * Any context that may take locks.
+ */
+void memcg_on_change(void (*fn)(void));
+u64 memcg_version(u16 id, const char *file);
+
+/* memcg_descendants: groups below ID: *ONLINE, and *DYING ones that were
+ * removed and have charges. Any context that may take locks. */
+void memcg_descendants(u16 id, u32 *online, u32 *dying);
+
 /* memcg_parent: the group above ID; 0 for the root itself. -ENOENT. */
 int memcg_parent(u16 id);
 

@@ -16,8 +16,11 @@
  * 3. Locking. One mutex for names and settings. Nothing that reclaims runs
  *    under it: a write to memory.max may take long.
  *
- * 4. Missing. Threaded groups, other controllers, cgroup.max.*, freezing,
- *    cgroup.kill, delegation, namespaces; events do not wake poll(2).
+ * 4. Waiting. poll(2) says POLLPRI and POLLERR of a file of events when one
+ *    came since it was read; each open file knows which it has seen
+ *    (pseudo.c).
+ *
+ * 5. Missing. Threaded groups, other controllers, delegation, namespaces.
  *
  * Reference: Linux documentation, admin-guide/cgroup-v2; cgroups(7).
  */
@@ -25,20 +28,11 @@
 #include <mmkit/slab.h>
 
 #include "base/string.h"
-#include "procfs/cgroup.h"
-#include "procfs/procfs.h"
-#include "procfs/procfs_state.h"
+#include "procfs/cgroup_priv.h"
+#include "procfs/pressure.h"
 #include "stat.h"
 
-struct cgroup {
-	struct list_head list; /* of all, as they were made */
-	u16 id, parent;
-	bool control; /* memory is on for those below */
-	char name[PKEY_NAME];
-};
-
-/* The one of ID; NULL: the root, or gone. Lock held. */
-static struct cgroup *cgroup_of(u16 id)
+struct cgroup *cgroup_of(u16 id)
 {
 	struct cgroup *c;
 
@@ -46,6 +40,20 @@ static struct cgroup *cgroup_of(u16 id)
 		if (c->id == id)
 			return c;
 	return NULL;
+}
+
+u16 cgroup_above(u16 id)
+{
+	const struct cgroup *c = cgroup_of(id);
+
+	return c ? c->parent : 0;
+}
+
+bool cgroup_below(u16 id, u16 up)
+{
+	while (id && id != up)
+		id = cgroup_above(id);
+	return id == up;
 }
 
 static struct cgroup *cgroup_named(u16 parent, const char *name)
@@ -58,133 +66,26 @@ static struct cgroup *cgroup_named(u16 parent, const char *name)
 	return NULL;
 }
 
-/* Is memory on for those below ID? Lock held. */
-static bool controls(u16 id)
+bool cgroup_controls(u16 id)
 {
 	const struct cgroup *c = cgroup_of(id);
 
 	return c ? c->control : proc_sys.cgroup_root_control;
 }
 
-static u16 key_id(const struct pkey *key)
+bool text_word(const char *text, size_t len, char *out, size_t size)
 {
-	return (u16)key->num;
-}
-
-/* ---- whose
- * ---------------------------------------------------------------------------
- */
-
-/* The processes of group ID by number, after AFTER, with a reference. */
-static struct process *next_member(u16 id, s32 after)
-{
-	struct process *p;
-
-	while ((p = process_next(after))) {
-		struct task *t = task_next(p, 0);
-		bool in = t && READ_ONCE(t->mt->group) == id;
-
-		after = p->tgid;
-		if (t)
-			task_put(t);
-		if (in)
-			return p;
-		process_put(p);
+	while (len && (*text == ' ' || *text == '\n')) {
+		text++;
+		len--;
 	}
-	return NULL;
-}
-
-static int show_procs(const struct pnode *n, struct seq_buf *out)
-{
-	struct process *p;
-	s32 after = 0;
-
-	while ((p = next_member(key_id(&n->key), after))) {
-		after = p->tgid;
-		process_put(p);
-		seq_printf(out, "%d\n", after);
-	}
-	return 0;
-}
-
-static bool has_members(u16 id)
-{
-	struct process *p = next_member(id, 0);
-
-	if (p)
-		process_put(p);
-	return p != NULL;
-}
-
-/* Is there a process in ID, or in a directory below it? Lock held. */
-static bool populated(u16 id)
-{
-	struct cgroup *c;
-
-	if (has_members(id))
-		return true;
-	list_for_each_entry (c, &proc_sys.cgroups, list) {
-		u16 up = c->parent;
-
-		while (up && up != id) {
-			const struct cgroup *above = cgroup_of(up);
-
-			up = above ? above->parent : 0;
-		}
-		if (up == id && has_members(c->id))
-			return true;
-	}
-	return false;
-}
-
-static int show_cgroup_events(const struct pnode *n, struct seq_buf *out)
-{
-	mutex_lock(&proc_sys.cgroup_lock);
-	seq_printf(out, "populated %d\nfrozen 0\n", populated(key_id(&n->key)));
-	mutex_unlock(&proc_sys.cgroup_lock);
-	return 0;
-}
-
-static int move_process(struct process *p, u16 id)
-{
-	struct task *t;
-	s32 after = 0;
-	int err = 0;
-
-	while (!err && (t = task_next(p, after))) {
-		after = t->tid;
-		err = memcg_attach(t->mt, id);
-		task_put(t);
-	}
-	return err == -ENOENT ? -ENODEV : err;
-}
-
-static s64 write_procs(const struct pnode *n, const char *text, size_t len)
-{
-	u16 id = key_id(&n->key);
-	struct process *p;
-	char word[16];
-	size_t end = len;
-	s64 pid;
-	int err;
-
-	while (end && (text[end - 1] == '\n' || text[end - 1] == ' '))
-		end--;
-	if (!end || end >= sizeof(word))
-		return -EINVAL;
-	mm_memcpy(word, text, end);
-	word[end] = '\0';
-	pid = pseudo_number(word, INT32_MAX);
-	if (pid < 0)
-		return -EINVAL;
-	p = process_find(pid ? (s32)pid : current->proc->tgid);
-	if (!p)
-		return -ESRCH;
-	mutex_lock(&proc_sys.cgroup_lock);
-	err = id && controls(id) ? -EBUSY : move_process(p, id);
-	mutex_unlock(&proc_sys.cgroup_lock);
-	process_put(p);
-	return err ? err : (s64)len;
+	while (len && (text[len - 1] == '\n' || text[len - 1] == ' '))
+		len--;
+	if (!len || len >= size)
+		return false;
+	mm_memcpy(out, text, len);
+	out[len] = '\0';
+	return true;
 }
 
 /* ---- controllers
@@ -198,7 +99,7 @@ static int show_controllers(const struct pnode *n, struct seq_buf *out)
 
 	mutex_lock(&proc_sys.cgroup_lock);
 	c = cgroup_of(key_id(&n->key));
-	on = !c || controls(c->parent);
+	on = !c || cgroup_controls(c->parent);
 	mutex_unlock(&proc_sys.cgroup_lock);
 	seq_puts(out, on ? "memory\n" : "\n");
 	return 0;
@@ -207,7 +108,7 @@ static int show_controllers(const struct pnode *n, struct seq_buf *out)
 static int show_control(const struct pnode *n, struct seq_buf *out)
 {
 	mutex_lock(&proc_sys.cgroup_lock);
-	seq_puts(out, controls(key_id(&n->key)) ? "memory\n" : "\n");
+	seq_puts(out, cgroup_controls(key_id(&n->key)) ? "memory\n" : "\n");
 	mutex_unlock(&proc_sys.cgroup_lock);
 	return 0;
 }
@@ -229,9 +130,9 @@ static int set_control(u16 id, bool on)
 
 	if (id && !c)
 		return -ENODEV;
-	if (on && c && !controls(c->parent))
+	if (on && c && !cgroup_controls(c->parent))
 		return -ENOENT;
-	if (on && c && has_members(id))
+	if (on && c && cgroup_has_members(id))
 		return -EBUSY;
 	if (!on && used_below(id))
 		return -EBUSY;
@@ -275,6 +176,96 @@ static int show_type(const struct pnode *n, struct seq_buf *out)
 	return 0;
 }
 
+/* ---- how many, how deep
+ * --------------------------------------------------------------- */
+
+/* The limit of kind KIND of ID, kept here. Lock held; NULL: it is gone. */
+static u64 *limit_of(u16 id, u32 kind)
+{
+	struct cgroup *c = cgroup_of(id);
+
+	if (c)
+		return &c->max[kind];
+	return id ? NULL : &proc_sys.cgroup_root_max[kind];
+}
+
+static int show_limit(const struct pnode *n, struct seq_buf *out)
+{
+	const u64 *limit;
+	int err = 0;
+
+	mutex_lock(&proc_sys.cgroup_lock);
+	limit = limit_of(key_id(&n->key), n->e->arg);
+	if (!limit)
+		err = -ENODEV;
+	else if (*limit == CGROUP_NO_LIMIT)
+		seq_puts(out, "max\n");
+	else
+		seq_printf(out, "%llu\n", LLU(*limit));
+	mutex_unlock(&proc_sys.cgroup_lock);
+	return err;
+}
+
+static s64 write_limit(const struct pnode *n, const char *text, size_t len)
+{
+	u64 value = CGROUP_NO_LIMIT, *limit;
+	char word[16];
+
+	if (!text_word(text, len, word, sizeof(word)))
+		return -EINVAL;
+	if (mm_strcmp(word, "max")) {
+		s64 v = pseudo_number(word, INT32_MAX);
+
+		if (v < 0)
+			return -EINVAL;
+		value = (u64)v;
+	}
+	mutex_lock(&proc_sys.cgroup_lock);
+	limit = limit_of(key_id(&n->key), n->e->arg);
+	if (limit)
+		*limit = value;
+	mutex_unlock(&proc_sys.cgroup_lock);
+	return limit ? (s64)len : -ENODEV;
+}
+
+/* Directories below ID. Lock held. */
+static u64 nr_below(u16 id)
+{
+	const struct cgroup *c;
+	u64 n = 0;
+
+	list_for_each_entry (c, &proc_sys.cgroups, list)
+		n += c->id != id && cgroup_below(c->id, id);
+	return n;
+}
+
+/* May there be one more right below ID? Every one above has a say. Lock held.
+ */
+static bool room_below(u16 id)
+{
+	u64 depth = 1;
+
+	for (;; id = cgroup_above(id), depth++) {
+		const u64 *most = limit_of(id, CGROUP_DEPTH);
+
+		if (!most || depth > *most ||
+		    nr_below(id) >= *limit_of(id, CGROUP_DESCENDANTS))
+			return false;
+		if (!id)
+			return true;
+	}
+}
+
+static int show_cgroup_stat(const struct pnode *n, struct seq_buf *out)
+{
+	u32 online, dying;
+
+	memcg_descendants(key_id(&n->key), &online, &dying);
+	seq_printf(out, "nr_descendants %u\nnr_dying_descendants %u\n", online,
+		   dying);
+	return 0;
+}
+
 /* ---- memory
  * --------------------------------------------------------------------------
  */
@@ -302,16 +293,34 @@ static s64 write_memory(const struct pnode *n, const char *text, size_t len)
 	return (s64)len;
 }
 
+static u64 memory_version(const struct pnode *n)
+{
+	return memcg_version(key_id(&n->key), n->key.name);
+}
+
 static const struct pentry memory_ro = {.mode = S_IFREG | 0444,
 					.show = show_memory};
+static const struct pentry memory_events = {
+	.mode = S_IFREG | 0444, .show = show_memory, .version = memory_version};
+static const struct pentry memory_pressure = {.mode = S_IFREG | 0644,
+					      .show = pressure_show,
+					      .own_write = pressure_write,
+					      .own_poll = pressure_poll,
+					      .own_end = pressure_end};
 static const struct pentry memory_rw = {
 	.mode = S_IFREG | 0644, .show = show_memory, .write = write_memory};
 
 static const struct pentry memory_wo = {.mode = S_IFREG | 0200,
 					.write = write_memory};
 
-static const struct pentry *memory_entry(u32 flags)
+static const struct pentry *memory_entry(const char *name, u32 flags)
 {
+	if (!mm_strcmp(name, "memory.pressure"))
+		return &memory_pressure;
+	if (!mm_strcmp(name, "memory.events") ||
+	    !mm_strcmp(name, "memory.events.local") ||
+	    !mm_strcmp(name, "memory.swap.events"))
+		return &memory_events;
 	if (!(flags & MEMCG_FILE_READ))
 		return &memory_wo;
 	return flags & MEMCG_FILE_WRITE ? &memory_rw : &memory_ro;
@@ -322,7 +331,7 @@ static bool shows_memory(u16 id)
 {
 	const struct cgroup *c = cgroup_of(id);
 
-	return !id || (c && controls(c->parent));
+	return !id || (c && cgroup_controls(c->parent));
 }
 
 /* ---- directories
@@ -351,7 +360,7 @@ static const struct pentry *cgroup_find(const struct pkey *key,
 		if (!file)
 			break;
 		if ((id || (flags & MEMCG_FILE_ROOT)) && !mm_strcmp(file, name))
-			e = memory_entry(flags);
+			e = memory_entry(file, flags);
 	}
 	mutex_unlock(&proc_sys.cgroup_lock);
 	if (e && e != &group_entry && mm_strlen(name) < PKEY_NAME)
@@ -373,7 +382,7 @@ static const struct pentry *next_file(u16 id, u64 *cursor, char *name)
 		if (!id && !(flags & MEMCG_FILE_ROOT))
 			continue;
 		(void)mm_scnprintf(name, PNAME_MAX, "%s", file);
-		return memory_entry(flags);
+		return memory_entry(file, flags);
 	}
 	return NULL;
 }
@@ -420,8 +429,10 @@ static int cgroup_make(const struct pkey *key, const char *name)
 		return -ENOMEM;
 	mm_memcpy(c->name, name, mm_strlen(name) + 1);
 	c->parent = key_id(key);
+	c->max[CGROUP_DEPTH] = c->max[CGROUP_DESCENDANTS] = CGROUP_NO_LIMIT;
 	mutex_lock(&proc_sys.cgroup_lock);
 	err = cgroup_named(c->parent, name) ? -EEXIST
+	      : !room_below(c->parent)	    ? -EAGAIN
 					    : memcg_create(c->parent, &c->id);
 	if (!err)
 		list_add_tail(&c->list, &proc_sys.cgroups);
@@ -447,26 +458,32 @@ static int cgroup_remove(const struct pkey *key, const char *name)
 	return err;
 }
 
-#define CGROUP_COMMON                                                     \
-	{.name = "cgroup.controllers",                                    \
-	 .mode = S_IFREG | 0444,                                          \
-	 .show = show_controllers},                                       \
-		{.name = "cgroup.procs",                                  \
-		 .mode = S_IFREG | 0644,                                  \
-		 .show = show_procs,                                      \
-		 .write = write_procs},                                   \
-	{                                                                 \
-		.name = "cgroup.subtree_control", .mode = S_IFREG | 0644, \
-		.show = show_control, .write = write_control              \
-	}
+/* clang-format off */
+#define CGROUP_FILE(n, rights, ...) \
+	{.name = n, .mode = S_IFREG | (rights), __VA_ARGS__}
+#define CGROUP_COMMON                                                       \
+	CGROUP_FILE("cgroup.controllers", 0444, .show = show_controllers),  \
+	CGROUP_FILE("cgroup.max.depth", 0644, .arg = CGROUP_DEPTH,          \
+		    .show = show_limit, .write = write_limit),              \
+	CGROUP_FILE("cgroup.max.descendants", 0644,                         \
+		    .arg = CGROUP_DESCENDANTS, .show = show_limit,          \
+		    .write = write_limit),                                  \
+	CGROUP_FILE("cgroup.procs", 0644, .show = show_procs,               \
+		    .write = write_procs),                                  \
+	CGROUP_FILE("cgroup.stat", 0444, .show = show_cgroup_stat),         \
+	CGROUP_FILE("cgroup.subtree_control", 0644, .show = show_control,   \
+		    .write = write_control)
+/* clang-format on */
 
 static const struct pentry cgroup_root_entries[] = {CGROUP_COMMON};
 static const struct pentry cgroup_entries[] = {
 	CGROUP_COMMON,
-	{.name = "cgroup.events",
-	 .mode = S_IFREG | 0444,
-	 .show = show_cgroup_events},
-	{.name = "cgroup.type", .mode = S_IFREG | 0444, .show = show_type},
+	CGROUP_FILE("cgroup.events", 0444, .show = show_cgroup_events,
+		    .version = cgroup_events_version),
+	CGROUP_FILE("cgroup.freeze", 0644, .show = show_freeze,
+		    .write = write_freeze),
+	CGROUP_FILE("cgroup.kill", 0200, .write = write_kill),
+	CGROUP_FILE("cgroup.type", 0444, .show = show_type),
 };
 
 static const struct pdir cgroup_root_dir =
@@ -534,6 +551,10 @@ void cgroup_init(void)
 	INIT_LIST_HEAD(&proc_sys.cgroups);
 	mutex_init(&proc_sys.cgroup_lock, LOCK_CLASS_CGROUP);
 	proc_sys.cgroup_root_control = false;
+	for (u32 i = 0; i < NR_CGROUP_LIMITS; i++)
+		proc_sys.cgroup_root_max[i] = CGROUP_NO_LIMIT;
+	memcg_on_change(pseudo_changed);
+	task_on_rest(cgroup_rested);
 	proc_sys.types[2] =
 		(struct vfs_fstype){.name = "cgroup2", .mount = cgroup_mount};
 	vfs_register_fs(&proc_sys.types[2]);
@@ -543,6 +564,8 @@ void cgroup_exit(void)
 {
 	struct cgroup *c, *next;
 
+	memcg_on_change(NULL);
+	task_on_rest(NULL);
 	list_for_each_entry_safe (c, next, &proc_sys.cgroups, list) {
 		list_del(&c->list);
 		kfree(c);

@@ -134,6 +134,7 @@ static const struct pentry root_entries[] = {
 	 .readlink = readlink_self},
 	{.name = "sys", .mode = S_IFDIR | 0555, .dir = &proc_sys_dir},
 	{.name = "sysvipc", .mode = S_IFDIR | 0555, .dir = &ipc_dir},
+	{.name = "pressure", .mode = S_IFDIR | 0555, .dir = &pressure_dir},
 	{.name = "mmkit", .mode = S_IFDIR | 0555, .dir = &mmkit_dir},
 };
 
@@ -165,6 +166,7 @@ static int sysfs_mount(const char *dev, u32 flags, const char *data,
 
 int procfs_init(void)
 {
+	pseudo_init();
 	proc_sys.types[0] =
 		(struct vfs_fstype){.name = "proc", .mount = proc_mount};
 	proc_sys.types[1] =

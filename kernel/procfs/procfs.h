@@ -31,6 +31,7 @@ extern const struct pentry sysfs_root_entry;
 
 /* Entries of the root by file. */
 extern const struct pdir proc_sys_dir; /* sysctl.c */
+extern const struct pdir pressure_dir; /* pressure.c: /proc/pressure */
 extern const struct pdir sysfs_mm_dir; /* sysfs_mm.c: /sys/kernel/mm */
 
 /*

@@ -8,6 +8,7 @@
 
 #include "base/list.h"
 #include "base/mutex.h"
+#include "base/wait.h"
 #include "machine.h"
 #include "vfs.h"
 
@@ -15,8 +16,10 @@ struct procfs_state {
 	u64 load[3]; /* (A) 1/65536 */
 	struct machine_timer load_timer;
 	struct vfs_fstype types[3]; /* proc, sysfs, cgroup2 */
+	wait_queue_head_t changed;  /* pseudo_changed() */
 	struct mutex cgroup_lock;
 	struct list_head cgroups; /* (cgroup_lock) by age: parents first */
+	u64 cgroup_root_max[2];	  /* (cgroup_lock) as cgroup.max */
 	bool cgroup_root_control; /* (cgroup_lock) as cgroup.control */
 };
 extern struct procfs_state proc_sys;

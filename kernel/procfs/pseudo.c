@@ -32,8 +32,10 @@
 #include <mmkit/page_alloc.h>
 #include <mmkit/slab.h>
 
+#include "base/atomic.h"
 #include "base/mutex.h"
 #include "base/string.h"
+#include "procfs/procfs_state.h"
 #include "stat.h"
 
 /* ---- the text of an open file ----------------------------------------------
@@ -45,6 +47,8 @@ struct ptext {
 	u64 len, room;
 	bool made;
 	int err;
+	u64 seen;  /* version of what was read last */
+	void *own; /* pentry.own_write's */
 };
 
 static void text_take(void *arg, const char *text, size_t len)
@@ -80,6 +84,9 @@ static int text_make(struct ptext *t, const struct pnode *n)
 	t->len = 0;
 	t->err = 0;
 	t->made = false;
+	/* What happens from now on may be missing in the text. */
+	if (n->e->version)
+		WRITE_ONCE(t->seen, n->e->version(n));
 	seq_buf_init_sink(&out, piece, sizeof(piece), text_take, t);
 	err = n->e->show(n, &out);
 	seq_buf_flush(&out);
@@ -183,6 +190,17 @@ static s64 pseudo_read(struct file *file, struct iov_iter *iter, u64 *pos)
 	return n->e->read ? bytes_read(n, iter, pos) : -EINVAL;
 }
 
+static s64 own_write(const struct pnode *n, struct ptext *t, const char *text,
+		     size_t len)
+{
+	s64 ret;
+
+	mutex_lock(&t->lock);
+	ret = n->e->own_write(n, text, len, &t->own);
+	mutex_unlock(&t->lock);
+	return ret;
+}
+
 static s64 pseudo_write(struct file *file, struct iov_iter *iter, u64 *pos)
 {
 	const struct pnode *n = file_pnode(file);
@@ -192,7 +210,7 @@ static s64 pseudo_write(struct file *file, struct iov_iter *iter, u64 *pos)
 
 	if (n->e->pwrite)
 		return bytes_write(n, iter, pos);
-	if (!n->e->write)
+	if (!n->e->write && !n->e->own_write)
 		return -EINVAL;
 	if (len >= PAGE_SIZE)
 		return -EINVAL;
@@ -202,7 +220,8 @@ static s64 pseudo_write(struct file *file, struct iov_iter *iter, u64 *pos)
 	ret = bytes_in(iter, text, len);
 	if (ret >= 0) {
 		text[len] = '\0';
-		ret = n->e->write(n, text, len);
+		ret = n->e->write ? n->e->write(n, text, len)
+				  : own_write(n, file->private_data, text, len);
 	}
 	kfree(text);
 	if (ret > 0)
@@ -230,15 +249,49 @@ static void pseudo_release(struct inode *inode, struct file *file)
 	(void)inode;
 	if (!t)
 		return;
+	if (t->own)
+		file_pnode(file)->e->own_end(t->own);
 	kvfree(t->buf);
 	kfree(t);
 	file->private_data = NULL;
+}
+
+/* What files can be waited for stands in one queue: who is woken looks at the
+ * version of his. */
+void pseudo_changed(void)
+{
+	/* Pairs with add_wait_queue() before the look in pseudo_poll(). */
+	smp_mb();
+	if (waitqueue_active(&proc_sys.changed))
+		wake_up_all(&proc_sys.changed);
+}
+
+void pseudo_init(void)
+{
+	init_waitqueue_head(&proc_sys.changed);
+}
+
+static u32 pseudo_poll(struct file *file, struct poll_table *table)
+{
+	const u32 always = POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM;
+	const struct pnode *n = file_pnode(file);
+	struct ptext *t = file->private_data;
+
+	if (n->e->own_poll)
+		return always | n->e->own_poll(n, READ_ONCE(t->own), table);
+	if (!n->e->version)
+		return always;
+	poll_wait(table, &proc_sys.changed);
+	return n->e->version(n) == READ_ONCE(t->seen)
+		       ? always
+		       : always | POLLPRI | POLLERR;
 }
 
 static const struct file_operations pseudo_fops = {
 	.read_iter = pseudo_read,
 	.write_iter = pseudo_write,
 	.llseek = pseudo_llseek,
+	.poll = pseudo_poll,
 	.release = pseudo_release,
 };
 
@@ -254,6 +307,8 @@ static int pseudo_open(struct vnode *v, struct file *file)
 	if (!t)
 		return -ENOMEM;
 	mutex_init(&t->lock, LOCK_CLASS_PROC_TEXT);
+	if (n->e->version)
+		t->seen = n->e->version(n);
 	file->private_data = t;
 	return 0;
 }

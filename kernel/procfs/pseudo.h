@@ -57,6 +57,22 @@ struct pentry {
 	/* A link's text, no end mark. */
 	s64 (*readlink)(const struct pnode *n, char *buf, size_t size);
 	int (*get_link)(const struct pnode *n, struct dentry **out);
+	/*
+	 * For poll(2), of files with text. VERSION: a number that changes with
+	 * what the file tells; another one than when this open file was read
+	 * last is POLLPRI and POLLERR. pseudo_changed() wakes who waits.
+	 */
+	u64 (*version)(const struct pnode *n);
+	/*
+	 * Or: what is written belongs to the open file. OWN_WRITE makes *OWN,
+	 * NULL before; OWN_POLL is what poll(2) says (TABLE as in
+	 * file_operations.poll), OWN_END gives OWN, not NULL, back.
+	 */
+	s64 (*own_write)(const struct pnode *n, const char *text, size_t len,
+			 void **own);
+	u32 (*own_poll)(const struct pnode *n, void *own,
+			struct poll_table *table);
+	void (*own_end)(void *own);
 	/* May it be opened? NULL: by permissions alone. */
 	int (*may_open)(const struct pnode *n);
 };
@@ -101,6 +117,10 @@ static inline struct pnode *pnode_of(struct vnode *v)
 {
 	return container_of(v, struct pnode, vnode);
 }
+
+/* pseudo_changed: some file's version may be another one. Any context. */
+void pseudo_changed(void);
+void pseudo_init(void);
 
 /* pseudo_number: NAME as a decimal number without sign and leading zeroes;
  * -1: it is none, or more than MAX. */

@@ -393,6 +393,7 @@ static int birth_link(struct birth *b)
 		else
 			process_get(p);
 		link_thread(b->child, p);
+		b->child->freeze = b->parent->freeze;
 		recalc_sigpending(b->child);
 	}
 	task_unlock(flags);

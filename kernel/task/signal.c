@@ -200,6 +200,7 @@ void recalc_sigpending(struct task *t)
 
 	WRITE_ONCE(t->sigpending, set || p->group_exit ||
 					  (p->stopping && !t->stopped) ||
+					  (t->freeze && !t->frozen) ||
 					  (p->exec_task && p->exec_task != t));
 }
 
@@ -337,6 +338,11 @@ void do_signal_stop(struct task *t)
 		t->stopped = true;
 		p->nr_stopped++;
 		stop_check(p);
+	}
+	if (t->stopped) {
+		task_unlock(flags);
+		task_rested(t);
+		task_lock(flags);
 	}
 	while (t->stopped && !READ_ONCE(t->mt->fatal_signal)) {
 		task_unlock(flags);
@@ -673,7 +679,7 @@ u64 signal_pending_set(void)
 }
 
 /* What is to be done about a signal that was taken. */
-enum verdict { V_NONE, V_HANDLE, V_AGAIN, V_STOP, V_DIE };
+enum verdict { V_NONE, V_HANDLE, V_AGAIN, V_STOP, V_FREEZE, V_DIE };
 
 static enum verdict judge(struct task *t, int sig, struct ksigaction *act)
 {
@@ -737,6 +743,8 @@ int get_signal(struct ksigaction *act, struct ksiginfo *info)
 		}
 		if (t->proc->stopping) {
 			v = V_STOP;
+		} else if (task_must_freeze(t)) {
+			v = V_FREEZE;
 		} else {
 			sig = dequeue(t, ~t->blocked, info);
 			v = judge(t, sig, act);
@@ -746,6 +754,8 @@ int get_signal(struct ksigaction *act, struct ksiginfo *info)
 		task_unlock(flags);
 		if (v == V_STOP)
 			do_signal_stop(t);
+		else if (v == V_FREEZE)
+			do_freeze(t);
 		else if (v == V_DIE)
 			do_group_exit(sig);
 		else if (v != V_AGAIN)

@@ -155,11 +155,21 @@ struct task_state {
 	wait_queue_head_t dead_wait;
 	struct port_thread *reaper;
 	bool reaper_stop;
+	void (*on_rest)(struct task *t); /* freeze.c */
 };
 extern struct task_state task_sys;
 
 #define task_lock(flags)   spin_lock_irqsave(&task_sys.lock, flags)
 #define task_unlock(flags) spin_unlock_irqrestore(&task_sys.lock, flags)
+
+/* ---- freeze.c --------------------------------------------------------------
+ */
+
+/* task_must_freeze: T is to rest, and nothing ends it. Locked. do_freeze: the
+ * running task does, until it is to go on. task_rested: T came to rest. */
+bool task_must_freeze(const struct task *t);
+void do_freeze(struct task *t);
+void task_rested(struct task *t);
 
 /* ---- pid.c: numbers, references. "Locked": task_sys.lock is held. ---------
  */

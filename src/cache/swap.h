@@ -250,8 +250,11 @@ bool swap_slot_used(swp_entry_t entry);
 /* swap_slot_cached: a page of ENTRY is in the cache or on its way. */
 bool swap_slot_cached(swp_entry_t entry);
 
-/* vm_swap_full: more than half is used: be eager to free slots. */
+/* vm_swap_full: more than half is used: be eager to free slots. page_swap_full:
+ * that, or half of what a group above PAGE's slot may use; PAGE is locked and in
+ * the swap cache. */
 bool vm_swap_full(void);
+bool page_swap_full(struct page *page);
 u64 get_nr_swap_pages(void);
 
 /* swap_check: recount every area's map against its counters. Panics. */

@@ -343,6 +343,13 @@ bool vm_swap_full(void)
 	return get_nr_swap_pages() * 2 < READ_ONCE(cache_sys.total_swap_pages);
 }
 
+bool page_swap_full(struct page *page)
+{
+	mm_assert(PageLocked(page) && PageSwapCache(page));
+	return vm_swap_full() ||
+	       memcg_swap_full(swap_slot_owner(page_swap_entry(page)));
+}
+
 /* ---- check
  * ---------------------------------------------------------------------------------
  */

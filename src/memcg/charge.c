@@ -459,6 +459,17 @@ void memcg_swap_uncharge(u16 id, u64 nr)
 	memcg_put(memcg, (s64)nr);
 }
 
+bool memcg_swap_full(u16 id)
+{
+	const struct memcg *m = memcg_of(group_of_id(id));
+
+	for (; m; m = m->parent)
+		if (memcg_usage(&m->swap) * 2 >= min(READ_ONCE(m->swap.max),
+						     READ_ONCE(m->swap.high)))
+			return true;
+	return false;
+}
+
 u16 memcg_swapin_group(u16 id)
 {
 	struct memcg *memcg = memcg_get(id);
@@ -501,6 +512,9 @@ void memcg_init(void)
 	for (int nid = 0; nid < MM_MAX_NODES; nid++)
 		memcg_sys.pgdat[nid] = NODE_DATA(nid);
 	psi_init(&memcg_sys.root_psi);
+	mutex_init(&memcg_sys.monitor_lock, LOCK_CLASS_PSI_MONITOR);
+	mutex_init(&memcg_sys.trigger_lock, LOCK_CLASS_PSI_TRIGGER);
+	INIT_LIST_HEAD(&memcg_sys.triggers);
 	page_alloc_set_charge_ops(&charge);
 }
 

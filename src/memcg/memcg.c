@@ -537,6 +537,28 @@ void memcg_event(struct memcg *memcg, enum memcg_event event)
 	for (; memcg; memcg = memcg->parent)
 		__atomic_fetch_add(&memcg->events[event], 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&memcg_sys.root_events[event], 1, __ATOMIC_RELAXED);
+	memcg_changed();
+}
+
+void memcg_on_change(void (*fn)(void))
+{
+	WRITE_ONCE(memcg_sys.on_change, fn);
+}
+
+void memcg_descendants(u16 id, u32 *online, u32 *dying)
+{
+	struct memcg *root = memcg_get(id), *m = NULL;
+
+	*online = *dying = 0;
+	if (id && !root)
+		return;
+	spin_lock(&memcg_sys.lock);
+	while ((m = memcg_step(root, m)))
+		if (m != root)
+			++*(m->online ? online : dying);
+	spin_unlock(&memcg_sys.lock);
+	if (root)
+		memcg_put(root, 1);
 }
 
 /* MG-1, MG-2 and MG-4 of M. Lock held. */

@@ -107,6 +107,11 @@ struct memcg_state {
 	u16 root_pos[MM_MAX_NODES]; /* (A) as memcg.reclaim_pos */
 	u64 root_events[NR_MEMCG_EVENTS];
 	struct memcg_psi root_psi;
+	void (*on_change)(void);
+	struct mutex monitor_lock, trigger_lock; /* psi_trigger.c */
+	struct list_head triggers;		 /* (trigger_lock) */
+	struct port_thread *monitor;		 /* (monitor_lock) */
+	bool monitor_stop;
 	struct memcg_stock stock[MM_NR_CPUS];
 };
 
@@ -183,6 +188,15 @@ u64 memcg_lru(struct memcg *memcg, enum lru_list lru, int nid);
 /* memcg_event: EVENT happened to MEMCG: its own, and those above it count. */
 void memcg_event(struct memcg *memcg, enum memcg_event event);
 
+/* memcg_changed: a figure that somebody may wait for is another one. */
+static inline void memcg_changed(void)
+{
+	void (*fn)(void) = READ_ONCE(memcg_sys.on_change);
+
+	if (fn)
+		fn();
+}
+
 /* memcg_check: the tree, references and counters against each other. Nobody
  * charges meanwhile. Panics with the finding. */
 void memcg_check(void);
@@ -239,6 +253,9 @@ u64 memcg_margin(const struct memcg *memcg);
 int memcg_swap_charge(u16 id, u64 nr) MM_MUST_CHECK;
 void memcg_swap_failed(u16 id);
 void memcg_swap_uncharge(u16 id, u64 nr);
+/* memcg_swap_full: the group ID, which has a slot, or one above it, uses half
+ * of what it may (swap.max, or swap.high). Any context. */
+bool memcg_swap_full(u16 id);
 u64 memcg_swap_left(const struct memcg *memcg, u64 limit);
 
 /* memcg_swapin_group: who pays for a page that comes back from a slot of the

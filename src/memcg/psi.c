@@ -92,6 +92,7 @@ static void psi_catch_up(struct memcg_psi *psi, u64 now)
 static void psi_change(struct memcg_psi *psi, s32 stalled, s32 tasks)
 {
 	u64 now = port_now_ns();
+	bool turn;
 
 	spin_lock(&psi->lock);
 	psi_account(psi, now);
@@ -99,8 +100,12 @@ static void psi_change(struct memcg_psi *psi, s32 stalled, s32 tasks)
 	mm_verify((s64)psi->stalled + stalled >= 0);
 	mm_verify((s64)psi->tasks + tasks >= 0);
 	psi->stalled += (u32)stalled;
+	turn = !psi->tasks != !(psi->tasks + (u32)tasks);
 	psi->tasks += (u32)tasks;
+	psi->turns += turn;
 	spin_unlock(&psi->lock);
+	if (turn)
+		memcg_changed();
 }
 
 /* MEMCG, all above it, and the machine. */
@@ -146,9 +151,37 @@ void psi_memstall_leave(struct memstall *s)
 	port_current()->in_memstall = false;
 }
 
+static struct memcg_psi *psi_of(struct memcg *memcg)
+{
+	return memcg ? &memcg->psi : &memcg_sys.root_psi;
+}
+
+u64 psi_total(struct memcg *memcg, enum psi_kind kind)
+{
+	struct memcg_psi *psi = psi_of(memcg);
+	u64 total;
+
+	spin_lock(&psi->lock);
+	psi_account(psi, port_now_ns());
+	total = psi->total[kind];
+	spin_unlock(&psi->lock);
+	return total;
+}
+
+u64 psi_turns(struct memcg *memcg)
+{
+	struct memcg_psi *psi = psi_of(memcg);
+	u64 turns;
+
+	spin_lock(&psi->lock);
+	turns = psi->turns;
+	spin_unlock(&psi->lock);
+	return turns;
+}
+
 void psi_read(struct memcg *memcg, struct psi_text *out)
 {
-	struct memcg_psi *psi = memcg ? &memcg->psi : &memcg_sys.root_psi;
+	struct memcg_psi *psi = psi_of(memcg);
 	u64 now = port_now_ns();
 
 	spin_lock(&psi->lock);

@@ -17,8 +17,10 @@ enum psi_window { PSI_AVG10, PSI_AVG60, PSI_AVG300, NR_PSI_WINDOWS };
 
 struct memcg_psi {
 	spinlock_t lock;
-	u32 tasks;		     /* (lock) of the group and below */
-	u32 stalled;		     /* (lock) of them waiting for memory */
+	u32 tasks;   /* (lock) of the group and below */
+	u32 stalled; /* (lock) of them waiting for memory */
+	u64 turns;   /* (lock) how often the last task went, or a first one came
+		      */
 	u64 since_ns;		     /* (lock) total is right up to here */
 	u64 total[NR_PSI_KINDS];     /* (lock) nanoseconds */
 	u64 period_ns;		     /* (lock) averages are right up to here */
@@ -47,6 +49,11 @@ void psi_memstall_leave(struct memstall *s);
 
 /* psi_tasks: N tasks more (fewer) in MEMCG (NULL: the root) alone. */
 void psi_tasks(struct memcg *memcg, s32 n);
+
+/* psi_total: nanoseconds that MEMCG (NULL: the machine) lost until now.
+ * psi_turns: how often it changed whether there are tasks in it or below. */
+u64 psi_total(struct memcg *memcg, enum psi_kind kind);
+u64 psi_turns(struct memcg *memcg);
 
 /* psi_read: MEMCG's (NULL: the machine's) figures as of now. */
 void psi_read(struct memcg *memcg, struct psi_text *out);

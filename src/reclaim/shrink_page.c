@@ -501,7 +501,7 @@ static void dispose(struct shrink *s, struct page *page, enum verdict v)
 		return;
 	}
 	/* It stays: slots are too few to keep one for it. */
-	if (v == ACTIVATE && PageSwapCache(page) && vm_swap_full())
+	if (v == ACTIVATE && PageSwapCache(page) && page_swap_full(page))
 		(void)try_to_free_swap(page);
 	/* What a mapping locks meanwhile is for no list of ours. */
 	if (v == ACTIVATE && !PageMlocked(page)) {

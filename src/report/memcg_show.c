@@ -575,3 +575,40 @@ int memcg_write(u16 id, const char *file, const char *text)
 	memcg_put(memcg, 1);
 	return err;
 }
+
+/* ---- what changed
+ * ---------------------------------------------------------------------- */
+
+/* What FILE of MEMCG tells of has happened so often. */
+static u64 version_of(struct memcg *memcg, const char *file)
+{
+	const u64 *n = memcg->events;
+	u32 from = 0, to = MEMCG_SWAP_HIGH;
+	u64 sum = 0;
+
+	if (!mm_strcmp(file, "cgroup.events"))
+		return psi_turns(memcg);
+	if (!mm_strcmp(file, "memory.events.local")) {
+		n = memcg->events_local;
+	} else if (!mm_strcmp(file, "memory.swap.events")) {
+		from = MEMCG_SWAP_HIGH;
+		to = NR_MEMCG_EVENTS;
+	} else if (mm_strcmp(file, "memory.events")) {
+		return 0;
+	}
+	for (u32 i = from; i < to; i++)
+		sum += READ_ONCE(n[i]);
+	return sum;
+}
+
+u64 memcg_version(u16 id, const char *file)
+{
+	struct memcg *memcg = memcg_get(id);
+	u64 version;
+
+	if (!memcg)
+		return 0;
+	version = version_of(memcg, file);
+	memcg_put(memcg, 1);
+	return version;
+}

@@ -72,7 +72,7 @@ static void swap_map_page(struct vm_fault *vmf, struct page *page,
 	exclusive = page_mapcount(page) == 0 && swap_count(entry) == 0 &&
 		    page_count(page) == 2;
 	if (exclusive && !PageKsm(page) &&
-	    ((vmf->flags & FAULT_FLAG_WRITE) || vm_swap_full()))
+	    ((vmf->flags & FAULT_FLAG_WRITE) || page_swap_full(page)))
 		exclusive = try_to_free_swap(page);
 	else
 		exclusive = false;

@@ -68,11 +68,15 @@ KT_WEAK int send_sig_task(struct task *t, int sig, const struct ksiginfo *info)
 	return kt_sent(sig);
 }
 
+/* A signal to the process ends it. */
+MM_UNUSED static bool dies;
 KT_WEAK int send_sig_process(struct process *p, int sig,
 			     const struct ksiginfo *info)
 {
 	(void)p;
 	(void)info;
+	if (dies)
+		WRITE_ONCE(kt_stub.signal, true);
 	return kt_sent(sig);
 }
 

@@ -316,6 +316,115 @@ static void test_waits(void **state)
 	PW_RUN(waits, .cpus = 2);
 }
 
+/* ---- freezing --------------------------------------------------------------
+ */
+
+static struct {
+	u64 ticks, rested;
+} fz;
+
+static void ticker(struct pt_regs *regs)
+{
+	(void)regs;
+	for (;;) {
+		__atomic_fetch_add(&fz.ticks, 1, __ATOMIC_RELAXED);
+		pw_sys(24);
+	}
+}
+
+static void count_rest(struct task *t)
+{
+	(void)t;
+	__atomic_fetch_add(&fz.rested, 1, __ATOMIC_RELAXED);
+}
+
+static void await_rest(s64 pid, bool rests)
+{
+	struct task *t = task_find((s32)pid);
+
+	CHECK(t != NULL);
+	while (task_resting(t) != rests)
+		port_park(1000 * 1000);
+	task_put(t);
+}
+
+static bool freeze(s64 pid, bool on)
+{
+	struct task *t = task_find((s32)pid);
+	bool news;
+
+	CHECK(t != NULL);
+	news = task_freeze(t, on);
+	task_put(t);
+	return news;
+}
+
+/* How many steps the ticker makes in a while. */
+static u64 ticks_in_a_while(void)
+{
+	u64 before = READ_ONCE(fz.ticks);
+
+	port_park(20 * 1000 * 1000);
+	return READ_ONCE(fz.ticks) - before;
+}
+
+static void freezes(struct pt_regs *regs)
+{
+	int status;
+	s64 a, b;
+
+	(void)regs;
+	memset(&fz, 0, sizeof(fz));
+	task_on_rest(count_rest);
+	a = pw_fork(ticker);
+	b = pw_fork(sleeper);
+	CHECK(ticks_in_a_while() > 0);
+	/* One that runs, one that waits in a call. */
+	CHECK(freeze(a, true) && !freeze(a, true));
+	CHECK(freeze(b, true));
+	await_rest(a, true);
+	await_rest(b, true);
+	CHECK_EQ(ticks_in_a_while(), 0);
+	CHECK_EQ(fz.rested, 2);
+	/* Signals wait, but for those that end it. */
+	CHECK_EQ(pw_sys(62, (u64)a, SIGTSTP), 0);
+	CHECK_EQ(ticks_in_a_while(), 0);
+	CHECK_EQ(pw_wait(a, &status, 1 | 2), 0);
+	CHECK_EQ(pw_sys(62, (u64)a, SIGUSR1), 0);
+	CHECK_EQ(pw_wait(a, &status, 0), a);
+	CHECK_EQ(status, SIGUSR1);
+	CHECK(freeze(b, false));
+	await_rest(b, false);
+	CHECK_EQ(pw_wait(b, &status, 1), 0);
+	CHECK(freeze(b, true));
+	await_rest(b, true);
+	CHECK_EQ(pw_sys(62, (u64)b, SIGKILL), 0);
+	CHECK_EQ(pw_wait(b, &status, 0), b);
+	CHECK_EQ(status, SIGKILL);
+	/* Stopped is at rest; continued it freezes. */
+	a = pw_fork(ticker);
+	CHECK_EQ(pw_sys(62, (u64)a, SIGSTOP), 0);
+	CHECK_EQ(pw_wait(a, &status, 2), a);
+	CHECK(freeze(a, true));
+	CHECK_EQ(pw_sys(62, (u64)a, SIGCONT), 0);
+	await_rest(a, true);
+	CHECK_EQ(ticks_in_a_while(), 0);
+	CHECK(freeze(a, false));
+	while (!ticks_in_a_while())
+		;
+	CHECK_EQ(pw_sys(62, (u64)a, SIGKILL), 0);
+	CHECK_EQ(pw_wait(a, &status, 0), a);
+	task_on_rest(NULL);
+	pw_exit(0);
+}
+
+static void test_freezes(void **state)
+{
+	(void)state;
+	PW_RUN(freezes, .cpus = 1);
+	PW_RUN(freezes, .cpus = 2);
+}
+
 /* Children of who ends go to init; who does not want to know keeps none. */
 static s64 orphan_pid;
 
@@ -716,6 +825,7 @@ int main(void)
 		cmocka_unit_test(test_group_exit),
 		cmocka_unit_test(test_vfork),
 		cmocka_unit_test(test_waits),
+		cmocka_unit_test(test_freezes),
 		cmocka_unit_test(test_orphans),
 		cmocka_unit_test(test_execs),
 		cmocka_unit_test(test_too_long),

@@ -3,6 +3,8 @@
  * with a process that may end. */
 #include "fs_machine.h"
 
+#include "memcg/memcg.h"
+#include "procfs/cgroup.h"
 #include "procfs/procfs.h"
 #include "task/task_priv.h"
 
@@ -63,6 +65,25 @@ KT_WEAK int process_set_oom_score_adj(struct process *p, int adj)
 		return -EINVAL;
 	p->oom_score_adj = adj;
 	return 0;
+}
+/* The freezer's: the only task is told, and rests at once if the test says so.
+ */
+static bool rests;
+KT_WEAK bool task_freeze(struct task *t, bool on)
+{
+	bool news = t->freeze != on;
+
+	t->freeze = on;
+	t->frozen = on && rests;
+	return news;
+}
+KT_WEAK bool task_resting(struct task *t)
+{
+	return t->frozen;
+}
+KT_WEAK void task_on_rest(void (*fn)(struct task *t))
+{
+	(void)fn;
 }
 KT_WEAK const char *uts_hostname(void)
 {
@@ -446,6 +467,162 @@ static void task_files_(void **state)
 /* ---- control groups --------------------------------------------------------
  */
 
+/* What poll(2) says of FD now. */
+static u32 polled(s64 fd)
+{
+	struct file *file = fd_get((int)fd);
+	u32 mask;
+
+	CHECK(file != NULL);
+	mask = file->f_op->poll(file, NULL);
+	fput(file);
+	return mask & (POLLPRI | POLLERR);
+}
+
+/* FD is read again from its start. */
+static void look(s64 fd)
+{
+	CHECK_EQ(SYS(8, fd, 0, 0), 0);
+	CHECK(ft_read((int)fd, text, 4000) > 0);
+}
+
+/* /cg/a, with /cg/a/b below it: how many and how deep. */
+static void cgroup_limits(void)
+{
+	has("/cg/cgroup.max.depth", "max\n");
+	has("/cg/cgroup.stat", "nr_descendants 2\nnr_dying_descendants 0\n");
+	has("/cg/a/cgroup.stat", "nr_descendants 1\n");
+	CHECK_EQ(put("/cg/a/cgroup.max.descendants", "-1"), -EINVAL);
+	CHECK_EQ(put("/cg/a/cgroup.max.depth", "deep"), -EINVAL);
+	CHECK_EQ(put("/cg/a/cgroup.max.descendants", "1\n"), 2);
+	has("/cg/a/cgroup.max.descendants", "1\n");
+	CHECK_EQ(MKDIR("/cg/a/c", 0755), -EAGAIN);
+	CHECK_EQ(MKDIR("/cg/a/b/c", 0755), -EAGAIN);
+	CHECK_EQ(put("/cg/a/cgroup.max.descendants", "max"), 3);
+	CHECK_EQ(put("/cg/cgroup.max.depth", "2"), 1);
+	CHECK_EQ(MKDIR("/cg/a/b/c", 0755), -EAGAIN);
+	CHECK_EQ(MKDIR("/cg/a/c", 0755), 0);
+	CHECK_EQ(RMDIR("/cg/a/c"), 0);
+	CHECK_EQ(put("/cg/cgroup.max.depth", "0"), 1);
+	CHECK_EQ(MKDIR("/cg/d", 0755), -EAGAIN);
+	CHECK_EQ(put("/cg/cgroup.max.depth", "max"), 3);
+}
+
+/* Events are told to who has the file open, until he reads it. */
+static void cgroup_waits(void)
+{
+	s64 fd = OPEN("/cg/a/memory.events", 0, 0);
+	s64 local = OPEN("/cg/a/memory.events.local", 0, 0);
+	s64 procs = OPEN("/cg/a/cgroup.events", 0, 0);
+	struct memcg *m = memcg_get(1);
+
+	CHECK(fd >= 0 && local >= 0 && procs >= 0 && m);
+	CHECK_EQ(polled(fd), 0);
+	memcg_event(m, MEMCG_HIGH);
+	CHECK_EQ(polled(fd), POLLPRI | POLLERR);
+	CHECK_EQ(polled(local), POLLPRI | POLLERR);
+	look(fd);
+	CHECK(strstr(text, "high 1\n"));
+	CHECK_EQ(polled(fd), 0);
+	CHECK_EQ(polled(local), POLLPRI | POLLERR);
+	CHECK_EQ(polled(procs), 0);
+	CHECK_EQ(put("/cg/a/cgroup.procs", "0"), 1);
+	CHECK_EQ(polled(procs), POLLPRI | POLLERR);
+	look(procs);
+	CHECK_EQ(polled(procs), 0);
+	CHECK_EQ(put("/cg/cgroup.procs", "0"), 1);
+	CHECK_EQ(polled(procs), POLLPRI | POLLERR);
+	memcg_put(m, 1);
+	CHECK_EQ(CLOSE(fd), 0);
+	CHECK_EQ(CLOSE(local), 0);
+	CHECK_EQ(CLOSE(procs), 0);
+}
+
+/* Freezing and killing all of a group, our task being in DIR/b. */
+static void cgroup_all(const char *dir)
+{
+	char path[64];
+	u64 before;
+	s64 fd;
+
+	snprintf(path, sizeof(path), "%s/cgroup.events", dir);
+	fd = OPEN(path, 0, 0);
+	CHECK(fd >= 0);
+	snprintf(path, sizeof(path), "%s/cgroup.freeze", dir);
+	CHECK_EQ(put(path, "2"), -ERANGE);
+	CHECK_EQ(put(path, ""), -EINVAL);
+	has(path, "0\n");
+	rests = false;
+	CHECK_EQ(put(path, "1"), 1);
+	CHECK(ft.task.freeze);
+	look(fd);
+	CHECK(strstr(text, "populated 1\nfrozen 0\n"));
+	/* It comes to rest. */
+	ft.task.frozen = true;
+	cgroup_rested(&ft.task);
+	CHECK_EQ(polled(fd), POLLPRI | POLLERR);
+	look(fd);
+	CHECK(strstr(text, "frozen 1\n"));
+	has("/cg/a/b/cgroup.events", "frozen 1\n");
+	has("/cg/a/b/cgroup.freeze", "0\n");
+	/* Who leaves goes on; who comes stops. */
+	CHECK_EQ(put("/cg/cgroup.procs", "0"), 1);
+	CHECK(!ft.task.freeze);
+	rests = true;
+	CHECK_EQ(put("/cg/a/b/cgroup.procs", "0"), 1);
+	CHECK(ft.task.freeze);
+	look(fd);
+	CHECK_EQ(put(path, "0\n"), 2);
+	CHECK(!ft.task.freeze);
+	CHECK_EQ(polled(fd), POLLPRI | POLLERR);
+	look(fd);
+	CHECK(strstr(text, "frozen 0\n"));
+	CHECK_EQ(CLOSE(fd), 0);
+	snprintf(path, sizeof(path), "%s/cgroup.kill", dir);
+	CHECK_EQ(put(path, "0"), -ERANGE);
+	before = kt_stub.signals;
+	dies = true;
+	CHECK_EQ(put(path, "1\n"), 2);
+	dies = false;
+	WRITE_ONCE(kt_stub.signal, false);
+	CHECK_EQ(kt_stub.signals, before + 1);
+	CHECK_EQ(kt_stub.last_sig, 9);
+}
+
+/* Triggers: one for each open file, told once a window. */
+static void pressure_files(void)
+{
+	static const char *const bad[] = {"",
+					  "some",
+					  "some 1 2 3",
+					  "some 0 1000000",
+					  "all 1 1000000",
+					  "some 600000 500000",
+					  "full 1 499999",
+					  "some 1 10000001",
+					  "some 1x 1000000"};
+	s64 fd = OPEN("/proc/pressure/memory", 2, 0);
+	struct memstall stall;
+
+	CHECK(fd >= 0);
+	has("/proc/pressure/memory", "some avg10=0.00 avg60=");
+	has("/cg/memory.pressure", "\nfull avg10=");
+	CHECK_EQ(polled(fd), POLLPRI | POLLERR);
+	for (u32 i = 0; i < ARRAY_SIZE(bad); i++)
+		CHECK_EQ(SYS(1, fd, ft_str(bad[i]), strlen(bad[i])), -EINVAL);
+	CHECK_EQ(SYS(1, fd, ft_str("some 100000 1000000"), 20), 20);
+	CHECK_EQ(SYS(1, fd, ft_str("some 100000 1000000"), 20), -EBUSY);
+	CHECK_EQ(polled(fd), 0);
+	psi_memstall_enter(&stall);
+	port_park(300UL * 1000 * 1000);
+	psi_memstall_leave(&stall);
+	port_park(200UL * 1000 * 1000);
+	CHECK_EQ(polled(fd), POLLPRI);
+	CHECK_EQ(polled(fd), 0);
+	CHECK_EQ(CLOSE(fd), 0);
+	CHECK(memcg_sys.monitor == NULL);
+}
+
 static int cgroup_body(void *arg)
 {
 	(void)arg;
@@ -475,6 +652,8 @@ static int cgroup_body(void *arg)
 	CHECK_EQ(MKDIR("/cg/a/memory.max", 0755), -EEXIST);
 	/* Who is in it. */
 	CHECK_EQ(MKDIR("/cg/a/b", 0755), 0);
+	cgroup_limits();
+	cgroup_waits();
 	CHECK_EQ(put("/cg/a/b/cgroup.procs", "4711"), -ESRCH);
 	CHECK_EQ(put("/cg/a/b/cgroup.procs", "x"), -EINVAL);
 	CHECK_EQ(put("/cg/a/b/cgroup.procs", "0\n"), 2);
@@ -482,6 +661,7 @@ static int cgroup_body(void *arg)
 	has("/cg/a/b/cgroup.procs", "1\n");
 	CHECK_EQ(slurp("/cg/cgroup.procs", 10), 0);
 	has("/cg/a/cgroup.events", "populated 1\n");
+	cgroup_all("/cg/a");
 	CHECK_EQ(RMDIR("/cg/a/b"), -EBUSY);
 	CHECK_EQ(RMDIR("/cg/a"), -EBUSY);
 	/* Processes, or controllers for those below: not both. */
@@ -497,6 +677,7 @@ static int cgroup_body(void *arg)
 	CHECK_EQ(slurp("/cg/a/b/cgroup.procs", 10), -ENOENT);
 	CHECK_EQ(RMDIR("/cg/a"), 0);
 	CHECK_EQ(RMDIR("/cg/a"), -ENOENT);
+	pressure_files();
 	umount_one_of("/cg");
 	umount_both();
 	return 0;
