@@ -10,7 +10,7 @@
  *
  *      task in it, group right below it, frame charged to it (those that
  *      wait in a CPU's stock, and those of its objects, too), slot of swap
- *      it has, walker that is at it
+ *      it has, trigger for its lost time, walker that is at it
  *
  *    Removed by its owner it is offline: nobody can join, nothing can be set.
  *    What is charged to it stays where it is (its pages keep its id, so they
@@ -23,7 +23,7 @@
  * 3. Invariants.
  *    MG-1  usage of a group = frames charged to it + usage of all right below.
  *    MG-2  refs = (online) + nr_tasks + groups right below + own frames
- *          + own slots + those who look at it.
+ *          + own slots + triggers + those who look at it.
  *    MG-3  A group that is freed has usage 0, empty lists, and every counter of
  *          pages at 0: each was counted out by whom it was counted in for.
  *    MG-4  An offline group has no task and no online group below it.
@@ -578,7 +578,7 @@ static void check_one(const struct memcg *m)
 	mm_verify(online == m->nr_children);
 	mm_verify(m->online || (!m->nr_tasks && !online));
 	own = READ_ONCE(m->refs) - m->online - m->nr_tasks - groups -
-	      READ_ONCE(m->own_swap);
+	      READ_ONCE(m->own_swap) - READ_ONCE(m->watchers);
 	mm_verify(READ_ONCE(m->memory.usage) == below + own);
 	mm_verify(READ_ONCE(m->swap.usage) ==
 		  swap_below + READ_ONCE(m->own_swap));

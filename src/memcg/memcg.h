@@ -55,6 +55,7 @@ struct memcg {
 	u32 nr_tasks;	 /* (T) own */
 	u32 nr_children; /* (T) online ones */
 	s64 refs;	 /* (A) see memcg.c */
+	s64 watchers;	 /* (A) triggers (psi_trigger.c) */
 	struct memcg_counter memory, swap;
 	u64 min, low;		     /* (T) pages asked to be kept */
 	s64 own_swap;		     /* (A) slots that are this group's own */

@@ -135,6 +135,29 @@ static void monitor(void *arg)
 /* ---- making and ending
  * ------------------------------------------------------------ */
 
+/* The group ID, online, for T to watch. 0, -ENOENT. */
+static int watch_group(struct psi_trigger *t, u16 id)
+{
+	t->memcg = memcg_get(id);
+	if (!id)
+		return 0;
+	if (t->memcg && READ_ONCE(t->memcg->online)) {
+		__atomic_fetch_add(&t->memcg->watchers, 1, __ATOMIC_RELAXED);
+		return 0;
+	}
+	if (t->memcg)
+		memcg_put(t->memcg, 1);
+	return -ENOENT;
+}
+
+static void unwatch_group(struct psi_trigger *t)
+{
+	if (!t->memcg)
+		return;
+	__atomic_fetch_sub(&t->memcg->watchers, 1, __ATOMIC_RELAXED);
+	memcg_put(t->memcg, 1);
+}
+
 /* T is looked at no more. True: it was the last one. */
 static bool trigger_unlist(struct psi_trigger *t)
 {
@@ -149,14 +172,10 @@ static bool trigger_unlist(struct psi_trigger *t)
 
 int psi_trigger_start(struct psi_trigger *t, u16 id)
 {
-	int err = 0;
+	int err = watch_group(t, id);
 
-	t->memcg = memcg_get(id);
-	if (id && (!t->memcg || !READ_ONCE(t->memcg->online))) {
-		if (t->memcg)
-			memcg_put(t->memcg, 1);
-		return -ENOENT;
-	}
+	if (err)
+		return err;
 	init_waitqueue_head(&t->wait);
 	mutex_lock(&memcg_sys.monitor_lock);
 	mutex_lock(&memcg_sys.trigger_lock);
@@ -173,8 +192,8 @@ int psi_trigger_start(struct psi_trigger *t, u16 id)
 	if (err)
 		trigger_unlist(t);
 	mutex_unlock(&memcg_sys.monitor_lock);
-	if (err && t->memcg)
-		memcg_put(t->memcg, 1);
+	if (err)
+		unwatch_group(t);
 	return err;
 }
 
@@ -189,8 +208,7 @@ void psi_trigger_end(struct psi_trigger *t)
 		WRITE_ONCE(memcg_sys.monitor_stop, false);
 	}
 	mutex_unlock(&memcg_sys.monitor_lock);
-	if (t->memcg)
-		memcg_put(t->memcg, 1);
+	unwatch_group(t);
 }
 
 bool psi_trigger_take(struct psi_trigger *t)
