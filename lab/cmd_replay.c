@@ -24,6 +24,7 @@ enum {
 	OPT_JSON = 'j',
 	OPT_REPORT = 'r',
 	OPT_NO_MIN = 512,
+	OPT_MEMCG,
 	OPT_FILES,
 	OPT_THP,
 	OPT_KSM,
@@ -48,6 +49,10 @@ static const struct argp_option options[] = {
 	 "that it would use; one run for each of a list (1G)",
 	 0},
 	{"swap", OPT_SWAP, "SIZE", 0, "swap space (none)", 0},
+	{"memcg", OPT_MEMCG, "[TASK=]SIZE[,...]", 0,
+	 "each task of the trace in a control group of its own with so much "
+	 "memory.max, or TASK alone; SIZE may be max",
+	 0},
 	{"json", OPT_JSON, 0, 0, "print JSON (mmkit.replay/1)", 0},
 	{"report", OPT_REPORT, "FILE.html", 0, "write a page with charts", 0},
 	{"no-min", OPT_NO_MIN, 0, 0, "do not compute the optimum", 0},
@@ -167,6 +172,9 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_SWAP:
 		o->replay.machine.swap_bytes = parse_size("swap", arg);
+		return 0;
+	case OPT_MEMCG:
+		memcg_parse(&o->replay.memcg, arg);
 		return 0;
 	case OPT_JSON:
 		o->json = true;

@@ -76,6 +76,7 @@ static void task_start_thread(struct replay *rp, struct replay_task *t)
 	if (rp->exact)
 		t->task->caps |= MM_CAP_IPC_LOCK;
 	mm_task_register(t->task, name);
+	memcg_task(&rp->o->memcg, rp->res, t->task, t->id);
 }
 
 /* The address space is given back now; the thread ends when it next runs. */
@@ -398,6 +399,7 @@ static void collect(struct replay *rp)
 	if (rp->exact)
 		collect_files(rp);
 	whatif_collect(res);
+	memcg_collect(res);
 	snprintf(res->oom, sizeof(res->oom), "%s", mm_last_oom());
 }
 
@@ -443,6 +445,7 @@ static int first_pass(void *arg)
 	stop_tasks(rp);
 	if (rp->exact)
 		replay_files_exit(rp);
+	memcg_end(rp->res);
 	rp->machine_digest = mm_stats_digest();
 	final_audit(rp);
 	replay_set_hook(NULL);

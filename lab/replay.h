@@ -11,6 +11,7 @@
 
 #include "machine.h"
 #include "phys/vmstat.h"
+#include "replay_memcg.h"
 #include "replay_whatif.h"
 #include "trace.h"
 
@@ -80,6 +81,7 @@ struct replay_result {
 	u64 special_maps;		/* mappings of devices, as anonymous */
 	char oom[128];			/* the last OOM kill, or "" */
 	struct whatif_result whatif;
+	struct memcg_result memcg;
 	u32 nr_samples;
 	struct replay_sample samples[REPLAY_MAX_SAMPLES];
 };
@@ -97,6 +99,7 @@ struct replay_opts {
 	bool no_min;   /* leave the optimum out */
 	enum replay_files files;
 	struct whatif_opts whatif;
+	struct memcg_opts memcg;
 };
 
 /*

@@ -230,6 +230,7 @@ void replay_print_table(const struct replay_result *runs, u32 nr,
 	}
 	putchar('\n');
 	print_anomalies(runs, nr);
+	memcg_print(runs, nr);
 	for (u32 i = 0; i < nr; i++)
 		if (runs[i].killed_tasks)
 			printf("out of memory: %s\n", runs[i].oom);
@@ -349,6 +350,8 @@ static json_t *run_json(const struct replay_result *r)
 		json_object_set_new(o, "files", files_json(r));
 	if (r->whatif.thp || r->whatif.ksm)
 		json_object_set_new(o, "whatif", whatif_json(r));
+	if (r->memcg.asked)
+		json_object_set_new(o, "memcg", memcg_json(r));
 	return o;
 }
 

@@ -94,4 +94,18 @@ run replay $trace --mem 12M --swap 256M --cpus 4 --seed 3 --json --no-min
 holds four-cpus "$status $(json "$r{data_errors}, $r{cpus}")" = "0 0 4"
 run replay $trace --mem 12M --swap 256M --explore --seed 99 --json --no-min
 holds explored-schedule "$status $(json "$r{data_errors}, $r{seed}")" = "0 0 99"
+
+# Tasks in control groups of their own: the one with a limit keeps it and pays
+# for it, the others do not notice.
+run replay traces/cc.trace --mem 64M --swap 256M --no-min --memcg 1=3M,max --json
+holds memcg-limit "$status $(json "join ' ', map { my \$g = \$_;
+	\$g->{task} . ':' . (\$g->{peak} <= 3 << 20 && \$g->{refaults} > 1000 &&
+	\$g->{max_events} > 0 && \$g->{some_us} > 0 ? 'pays' :
+	\$g->{refaults} + \$g->{max_events} + \$g->{some_us} ? 'suffers' : 'free') .
+	\$g->{oom_kills} } @{$r{memcg}}")" = "0 0:free0 1:pays0 2:free0"
+holds memcg-contents "$(json "$r{data_errors} + $r{leaks}")" -eq 0
+run replay traces/cc.trace --mem 64M --no-min --memcg 1=2M
+holds memcg-kill "$status $(awk '$1 == 1 && $2 == "2M" { print $9 }' "$work/out")" = "0 1"
+run replay traces/cc.trace --memcg 1=2M,1=3M
+holds memcg-twice "$status" -eq 2
 finish

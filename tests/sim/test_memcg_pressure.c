@@ -225,8 +225,9 @@ static int trigger_body(void *arg)
 	}
 	CHECK_EQ(w.woken_ns, 0);
 	CHECK(total(b, "some") >= 800 * 1000);
-	CHECK_EQ(total(b, "some"), total(a, "some"));
-	CHECK_EQ(total(b, "some"), total(0, "some"));
+	/* Another CPU's clock may be between one group and the next. */
+	CHECK(total(b, "some") - total(a, "some") + 1000 < 2000);
+	CHECK(total(b, "some") - total(0, "some") + 1000 < 2000);
 	CHECK(!psi_trigger_take(&machine));
 	begin = port_now_ns();
 	/* While it goes on: who waits need not wait for its end. */
