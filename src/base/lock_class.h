@@ -28,8 +28,8 @@
 	X(CGROUP, "cgroup")	  /* a kernel's: names of control groups */    \
 	X(OOM, "oom")		  /* one OOM kill at a time */                 \
 	X(HOTPLUG, "hotplug")	  /* memory online and offline */              \
-	X(PSI_MONITOR, "psi_monitor") /* triggers come and go */               \
-	X(PSI_TRIGGER, "psi_trigger") /* the list of triggers */               \
+	X(PSI_MONITOR, "psi_monitor")	    /* triggers come and go */         \
+	X(PSI_TRIGGER, "psi_trigger")	    /* the list of triggers */         \
 	X(MEMCG_MAKE, "memcg_make")	    /* groups begin, nodes come */     \
 	X(MEMORY_FAILURE, "memory_failure") /* one report at a time */         \
 	X(KSM, "ksm")	      /* one scan at a time, both trees */             \

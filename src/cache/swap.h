@@ -251,8 +251,8 @@ bool swap_slot_used(swp_entry_t entry);
 bool swap_slot_cached(swp_entry_t entry);
 
 /* vm_swap_full: more than half is used: be eager to free slots. page_swap_full:
- * that, or half of what a group above PAGE's slot may use; PAGE is locked and in
- * the swap cache. */
+ * that, or half of what a group above PAGE's slot may use; PAGE is locked and
+ * in the swap cache. */
 bool vm_swap_full(void);
 bool page_swap_full(struct page *page);
 u64 get_nr_swap_pages(void);

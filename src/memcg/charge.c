@@ -464,8 +464,8 @@ bool memcg_swap_full(u16 id)
 	const struct memcg *m = memcg_of(group_of_id(id));
 
 	for (; m; m = m->parent)
-		if (memcg_usage(&m->swap) * 2 >= min(READ_ONCE(m->swap.max),
-						     READ_ONCE(m->swap.high)))
+		if (memcg_usage(&m->swap) * 2 >=
+		    min(READ_ONCE(m->swap.max), READ_ONCE(m->swap.high)))
 			return true;
 	return false;
 }

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # share: fast
 # Control groups as a container uses them: cgroup2 mounted by busybox, programs
-# in groups with limits, protection, kills, freezing.
+# in groups with limits, protection, kills, freezing. Those that swap for long
+# run with LONG=1.
 # shellcheck disable=SC2016 # the dollars are the guest's
 # shellcheck source=tests/metal/lib
 . "$(dirname "$0")/lib"
@@ -72,6 +73,8 @@ for what in "status 137" "kills 1" "peak kept" "others 0" "alive" "left 0" \
 	has "a limit: $what" "^$what\$"
 done
 
+if [ -n "${LONG:-}" ]; then
+
 # With swap it is slower, and right; forks are in the group too.
 cat >"$work/swap" <<'SH'
 . "$(dirname "$0")/begin"
@@ -123,6 +126,7 @@ in_guest --mem "$(mem 72M 224M)" --swap 192M --add "$work/begin" \
 for what in "status 0" "kept its pages" "the other did not" "removed"; do
 	has "protection: $what" "^$what\$"
 done
+fi
 
 # All of a group at once: frozen, thawed, killed, while it forks.
 cat >"$work/all" <<'SH'

@@ -276,9 +276,9 @@ static int later_body(void *arg)
 	}
 	CHECK(failed > 2);
 	c = make(a);
-	CHECK_EQ(online_pages(PFN_DOWN(LATE), PFN_DOWN(LATE_BYTES),
-			      MMOP_ONLINE),
-		 0);
+	CHECK_EQ(
+		online_pages(PFN_DOWN(LATE), PFN_DOWN(LATE_BYTES), MMOP_ONLINE),
+		0);
 	tm_use(mm);
 	for (u32 k = 0; k < 2; k++) {
 		join(k ? c : b);
