@@ -53,6 +53,7 @@
 #include <mmkit/port.h>
 
 #include "base/fail.h"
+#include "base/string.h"
 #include "pgtable/huge.h"
 #include "pgtable/kernel.h"
 #include "pgtable/pgtable_priv.h"
@@ -66,6 +67,18 @@ static void table_account(const struct page *table, long n)
 	page_stat_add(table, NR_PAGETABLE, n);
 }
 
+/* The table's lock. Who looks for pages to move or merge may be looking at the
+ * word of a frame that was something else a moment ago: one store. */
+static void table_lock_init(struct page *table)
+{
+	const spinlock_t lock = SPIN_LOCK_UNLOCKED(LOCK_CLASS_PTL);
+	u64 word;
+
+	MM_STATIC_ASSERT(sizeof(lock) == sizeof(word), "the lock is the word");
+	mm_memcpy(&word, &lock, sizeof(word));
+	set_page_mapping_word(table, word);
+}
+
 static struct page *table_new(void)
 {
 	struct page *table;
@@ -77,7 +90,7 @@ static struct page *table_new(void)
 		return NULL;
 	SetPageTable(table);
 	table->next = PFN_NONE;
-	spin_lock_init(pt_table_lock(table), LOCK_CLASS_PTL);
+	table_lock_init(table);
 	table_account(table, 1);
 	return table;
 }

@@ -160,7 +160,7 @@ static inline bool head_ok(const struct zone *zone, const struct page *page,
 			   unsigned int order, int mt)
 {
 	return page->head == (1u << PG_buddy | (u64)zone->zone_id << 32) &&
-	       (page->refcount | (page->mapcount + 1)) == 0 &&
+	       (READ_ONCE(page->refcount) | (page->mapcount + 1)) == 0 &&
 	       page->word == 0 && page->private == buddy_private(order, mt);
 }
 

@@ -7,6 +7,7 @@
 #include "calls.h"
 
 #include <mmkit/ksm.h>
+#include <mmkit/memory_failure.h>
 #include <mmkit/mempolicy.h>
 #include <mmkit/prctl.h>
 #include <mmkit/uaccess.h>
@@ -14,6 +15,7 @@
 
 #include "base/prng.h"
 #include "merge/ksm.h"
+#include "move/migrate.h"
 #include "space/ksm.h"
 
 /* ---- helpers ---------------------------------------------------------------
@@ -657,7 +659,203 @@ static int failing_body(void *arg)
 	return 0;
 }
 
-/* The checksum notices each byte. */
+/* ---- frames ----------------------------------------------------------------
+ */
+
+/* PAGE goes to another frame, of node NID. */
+static void move_to(struct page *page, int nid)
+{
+	struct migrate_target where = {
+		.nid = nid, .nodes = nid < 0 ? NODE_MASK_ALL : 1UL << nid};
+	struct migrate_control mc = {.get_new = migrate_new_page,
+				     .arg = &where,
+				     .mode = MIGRATE_SYNC,
+				     .reason = MR_SYSCALL};
+	struct page_list list;
+
+	page_list_init(&list);
+	lru_add_drain_all();
+	get_page(page);
+	CHECK_EQ(isolate_movable_page(page, MIGRATE_SYNC), 0);
+	put_page(page);
+	page_list_add(&list, page);
+	CHECK_EQ(migrate_pages(&list, &mc), 0);
+	CHECK(page_list_empty(&list));
+	lru_add_drain_all();
+}
+
+/* A shared page goes to another frame: all who share it follow, and it is found
+ * there by those who join, who leave, and by reclaim. */
+static int moved_body(void *arg)
+{
+	struct pair p = pair_open(3);
+	struct page *old = page_of(p.a, p.pa), *now;
+	struct ksm_stable_node *node = page_stable_node(old);
+
+	(void)arg;
+	move_to(old, NUMA_NO_NODE);
+	now = page_of(p.a, p.pa);
+	CHECK(now != old && now == page_of(p.b, p.pb));
+	CHECK(PageKsm(now) && page_stable_node(now) == node);
+	CHECK_EQ(node->kpfn, page_to_pfn(now));
+	CHECK_EQ(page_mapcount(now), 2);
+	ksm_check();
+	scans(2);
+	numbers(3, 3, 0, 0);
+	CHECK(page_of(p.a, p.pa) == now);
+	/* One more joins, one writes. */
+	tm_use(p.a);
+	put(p.pa + P(1), 10);
+	scans(3);
+	CHECK(page_of(p.a, p.pa + P(1)) == now);
+	put(p.pa, 77);
+	expect(p.pa + P(1), 10);
+	tm_use(p.b);
+	expect(p.pb, 10);
+	tm_swap_out(p.b, p.pb);
+	CHECK(pte_in_swap(tm_pte(p.a, p.pa + P(1))));
+	expect(p.pb, 10);
+	pair_close(&p);
+	return 0;
+}
+
+/* A frame that is lost takes its contents from all who share it, nobody else's,
+ * and no page is merged with it any more. */
+static int lost_body(void *arg)
+{
+	struct pair p = pair_open(3);
+	struct page *page = page_of(p.a, p.pa);
+	u64 pfn = page_to_pfn(page);
+	struct mm_siginfo info = {0};
+
+	(void)arg;
+	CHECK_EQ(memory_failure(pfn, 0), 0);
+	CHECK(!page_of(p.a, p.pa) && !page_of(p.b, p.pb));
+	tm_use(p.b);
+	CHECK_EQ(mm_user_fault_info(port_current(), p.pb, PF_ERR_USER, &info),
+		 7 /* SIGBUS */);
+	CHECK_EQ(info.code, MM_BUS_MCEERR_AR);
+	for (u64 i = 1; i < 3; i++)
+		expect(p.pb + P(i), 10 + i);
+	/* What a scan finds of it is forgotten. */
+	scans(2);
+	numbers(2, 2, 0, 0);
+	tm_use(p.a);
+	put(p.pa + P(1), 10);
+	put(p.pa + P(2), 10);
+	scans(3);
+	/* Two of B alone, and one of A's. */
+	numbers(3, 1, 0, 0);
+	CHECK(page_to_pfn(page_of(p.a, p.pa + P(1))) != pfn);
+	pair_close(&p);
+	CHECK_EQ(unpoison_memory(pfn), 0);
+	return 0;
+}
+
+/* Without merge_across_nodes pages of one node alone become one, and a shared
+ * page that moves to another node changes trees. */
+static int nodes_body(void *arg)
+{
+	struct mm_struct *mm = tm_mm();
+	uva_t at = map_mergeable(mm, 8);
+	struct page *page;
+
+	(void)arg;
+	set("smart_scan", 0);
+	set("merge_across_nodes", 0);
+	tm_use(mm);
+	for (u64 i = 0; i < 8; i++) {
+		nodemask_t on = 1UL << i / 4;
+
+		CHECK_EQ(do_mbind(mm, at + P(i), P(1), MPOL_BIND, on, 0), 0);
+		put(at + P(i), 5);
+		CHECK_EQ(page_to_nid(page_of(mm, at + P(i))), i / 4);
+	}
+	scans(3);
+	numbers(2, 6, 0, 0);
+	CHECK(page_of(mm, at) == page_of(mm, at + P(3)));
+	CHECK(page_of(mm, at) != page_of(mm, at + P(4)));
+	/* To where another of the same contents stands: they hang together. */
+	page = page_of(mm, at);
+	move_to(page, 1);
+	page = page_of(mm, at);
+	CHECK_EQ(page_to_nid(page), 1);
+	scans(2);
+	numbers(2, 6, 0, 0);
+	CHECK_EQ(page_stable_node(page)->nid, 1);
+	CHECK_EQ(get("stable_node_chains"), 1);
+	CHECK_EQ(get("stable_node_dups"), 2);
+	for (u64 i = 0; i < 8; i++)
+		expect(at + P(i), 5);
+	CHECK_EQ(mm_ksm_set("merge_across_nodes", "1"), -EBUSY);
+	all_apart();
+	set("merge_across_nodes", 1);
+	scans(3);
+	numbers(1, 7, 0, 0);
+	tm_use(NULL);
+	mm_put(mm);
+	all_apart();
+	return 0;
+}
+
+/* A page whose writes somebody watches is left alone until he does not. */
+static int watched_body(void *arg)
+{
+	struct mm_struct *mm = tm_mm();
+	uva_t at = map_mergeable(mm, 3), words = tm_map(mm, 1);
+	struct uffdio_api api = {.api = UFFD_API,
+				 .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP};
+	struct uffdio_register reg = {.range = {at, P(1)},
+				      .mode = UFFDIO_REGISTER_MODE_WP};
+	struct uffdio_writeprotect wp = {.range = {at, P(1)},
+					 .mode = UFFDIO_WRITEPROTECT_MODE_WP};
+	struct file *file;
+
+	(void)arg;
+	set("smart_scan", 0);
+	tm_use(mm);
+	port_current()->caps = MM_CAP_SYS_PTRACE;
+	for (u64 i = 0; i < 3; i++)
+		put(at + P(i), 6);
+	file = userfaultfd_create(mm, 0);
+	CHECK(!IS_ERR(file));
+#define UFFD(cmd, what)                                                      \
+	do {                                                                 \
+		CHECK_EQ(sim_copy_to_user(words, &(what), sizeof(what)), 0); \
+		CHECK_EQ(userfaultfd_ioctl(file, mm, cmd, words), 0);        \
+	} while (0)
+	UFFD(UFFDIO_API, api);
+	UFFD(UFFDIO_REGISTER, reg);
+	UFFD(UFFDIO_WRITEPROTECT, wp);
+	CHECK(pte_uffd_wp(tm_pte(mm, at)));
+	scans(3);
+	numbers(1, 1, 0, 0);
+	CHECK(!PageKsm(page_of(mm, at)) && pte_uffd_wp(tm_pte(mm, at)));
+	CHECK(page_of(mm, at + P(1)) == page_of(mm, at + P(2)));
+	/* And one that is shared already is watched by all who share it alone.
+	 */
+	wp.mode = 0;
+	UFFD(UFFDIO_WRITEPROTECT, wp);
+	scans(3);
+	numbers(1, 2, 0, 0);
+	wp.mode = UFFDIO_WRITEPROTECT_MODE_WP;
+	UFFD(UFFDIO_WRITEPROTECT, wp);
+	CHECK(pte_uffd_wp(tm_pte(mm, at)) && PageKsm(page_of(mm, at)));
+	CHECK(!pte_uffd_wp(tm_pte(mm, at + P(1))));
+	scans(2);
+	CHECK(pte_uffd_wp(tm_pte(mm, at)));
+	fput(file);
+	put(at, 8);
+	expect(at + P(1), 6);
+	expect(at + P(2), 6);
+	tm_use(NULL);
+	mm_put(mm);
+	all_apart();
+	return 0;
+}
+
+/* The checksum is XXH64 of the whole page, folded: three pages that an
+ * independent implementation has computed; and it notices each byte. */
 static int hash_body(void *arg)
 {
 	struct page *page = alloc_page(GFP_KERNEL | __GFP_ZERO);
@@ -668,8 +866,15 @@ static int hash_body(void *arg)
 	CHECK(page);
 	zero = ksm_checksum(page);
 	CHECK_EQ(zero, merge_sys.zero_checksum);
+	CHECK_EQ(zero, 0x9e5e20b4u);
 	CHECK(ksm_page_is_zero(page));
 	view = page_view(page);
+	for (u32 i = 0; i < PAGE_SIZE; i++)
+		view[i] = (u8)(i * 7 + (i >> 8));
+	CHECK_EQ(ksm_checksum(page), 0x9b971d8du);
+	memset(view, 0xff, PAGE_SIZE);
+	CHECK_EQ(ksm_checksum(page), 0x522d1ea6u);
+	memset(view, 0, PAGE_SIZE);
 	/* Each byte counts. */
 	for (u32 i = 0; i < PAGE_SIZE; i++) {
 		view[i] = 1;
@@ -693,6 +898,10 @@ CASE(any)
 CASE(files)
 CASE(failing)
 CASE(hash)
+CASE(moved, .swap_pages = 256)
+CASE(lost)
+CASE(nodes, .nodes = 2, .cpus = 2, .mem = 32UL << 20)
+CASE(watched)
 
 int main(void)
 {
@@ -702,6 +911,8 @@ int main(void)
 		cmocka_unit_test(family),  cmocka_unit_test(guards),
 		cmocka_unit_test(any),	   cmocka_unit_test(files),
 		cmocka_unit_test(failing), cmocka_unit_test(hash),
+		cmocka_unit_test(moved),   cmocka_unit_test(lost),
+		cmocka_unit_test(nodes),   cmocka_unit_test(watched),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
