@@ -526,15 +526,29 @@ static int part_cache_init(void)
 	return 0;
 }
 
+/* Frames of S's slabs, where each has one of its two orders: those made when
+ * memory was short are known by their fewer objects. */
+static u64 cache_frames(const struct kmem_cache *s)
+{
+	const struct slab_layout *l = &s->layout;
+	u64 slabs = cache_slabs(s), objects = 0, small = 0;
+
+	for (int node = 0; node < MM_MAX_NODES; node++)
+		if (s->node[node])
+			objects += READ_ONCE(s->node[node]->nr_objects);
+	if (l->objects > l->min_objects)
+		small = (slabs * l->objects - objects) /
+			(l->objects - l->min_objects);
+	return ((slabs - small) << l->order) + (small << l->min_order);
+}
+
 u64 kmem_part_frames(void)
 {
-	struct kmem_cache *s = kmem_sys.part_cache;
-
+	const struct kmem_cache *s = kmem_sys.part_cache;
 	const struct kmem_cache *b = kmem_sys.barn_cache;
 
-	return READ_ONCE(kmem_sys.nr_depot) +
-	       (s ? cache_slabs(s) << s->layout.order : 0) +
-	       (b ? cache_slabs(b) << b->layout.order : 0);
+	return READ_ONCE(kmem_sys.nr_depot) + (s ? cache_frames(s) : 0) +
+	       (b ? cache_frames(b) : 0);
 }
 
 static int params_init(const struct slab_boot_params *p)

@@ -990,6 +990,9 @@ static void nor_when_stirred(void **state)
 	u64 n = test_share(tm_soak() ? 100 : 24);
 
 	(void)state;
+	/* Its machine ends with a slab smaller than its cache's others. */
+	if (TEST_VARIANT == 1 && !getenv("SEED"))
+		run_seed(652, 150, true);
 	run_seeds(test_first(), n, true);
 	stir_tell(stderr);
 	/* Each of it, not only in name, in the share that all run. */
