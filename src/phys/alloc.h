@@ -90,7 +90,8 @@ struct charge_ops {
 		      gfp_t gfp);
 	void (*uncharge)(u16 group, u64 nr);
 	/* A node is about to come: before it is known, groups get lists for
-	 * it. 0, -ENOMEM. May sleep. node_drop: it does not come after all. */
+	 * it. 0, -ENOMEM. May sleep. node_drop: it does not come after all.
+	 * Both may be NULL. */
 	int (*node_add)(struct pglist_data *pgdat);
 	void (*node_drop)(struct pglist_data *pgdat);
 };

@@ -383,14 +383,14 @@ static int node_groups_add(pg_data_t *pgdat)
 {
 	const struct charge_ops *ops = READ_ONCE(phys_sys.charge);
 
-	return ops ? ops->node_add(pgdat) : 0;
+	return ops && ops->node_add ? ops->node_add(pgdat) : 0;
 }
 
 static void node_groups_drop(pg_data_t *pgdat)
 {
 	const struct charge_ops *ops = READ_ONCE(phys_sys.charge);
 
-	if (ops)
+	if (ops && ops->node_drop)
 		ops->node_drop(pgdat);
 }
 

@@ -468,7 +468,8 @@ static void no_uncharge(u16 group, u64 nr)
 /* A group over its limit: the request fails, unless it may not. */
 static int rule_account_body(void *arg)
 {
-	static const struct charge_ops ops = {over_limit, no_uncharge};
+	static const struct charge_ops ops = {.charge = over_limit,
+					      .uncharge = no_uncharge};
 	struct mm_task *task = port_current();
 	struct page *page;
 

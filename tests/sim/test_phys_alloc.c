@@ -722,7 +722,8 @@ static void hook_uncharge(u16 group, u64 nr)
 
 static void test_charges(void **state)
 {
-	static const struct charge_ops ops = {hook_charge, hook_uncharge};
+	static const struct charge_ops ops = {.charge = hook_charge,
+					      .uncharge = hook_uncharge};
 	struct page *a, *b, *c;
 
 	(void)state;
