@@ -19,6 +19,7 @@
 #include <mmkit/port.h>
 
 #include "mover.h"
+#include "space/numa_hint.h"
 #include "space/space.h"
 
 #define MGR_THREADS 4u
@@ -216,6 +217,18 @@ static inline void mgr_mover(void *arg)
 		port_park(1000);
 	}
 	__atomic_fetch_add(&r->moved, m.moved, __ATOMIC_RELAXED);
+}
+
+/* Hint entries in both spaces all the time; ARG is the race. */
+static inline void mgr_scanner(void *arg)
+{
+	struct mgr *r = arg;
+
+	while (__atomic_load_n(&r->left, __ATOMIC_ACQUIRE)) {
+		for (u32 i = 0; i < MGR_SPACES; i++)
+			(void)numa_scan_space(r->mm[i], 8);
+		port_park(500);
+	}
 }
 
 static inline void mgr_begin(struct mgr *r)

@@ -117,7 +117,7 @@ static void entry_insert(struct zswap_entry *new)
 	rb_link_node(&new->rb, parent, link);
 	rb_insert_color(&new->rb, &zs()->tree);
 	list_add_tail(&new->lru, &zs()->lru);
-	zs()->stored++;
+	WRITE_ONCE(zs()->stored, zs()->stored + 1);
 	zs()->same_filled += !new->len;
 }
 
@@ -128,7 +128,7 @@ static void entry_free(struct zswap_entry *e)
 
 	rb_erase(&e->rb, &z->tree);
 	list_del(&e->lru);
-	z->stored--;
+	WRITE_ONCE(z->stored, z->stored - 1);
 	z->same_filled -= !e->len;
 	if (e->len)
 		zs_free(&z->pool, &e->ref);

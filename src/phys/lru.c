@@ -757,7 +757,7 @@ void lru_deactivate_page(struct page *page)
 	if (TestClearPageActive(page))
 		count_vm_event(PGDEACTIVATE);
 	ClearPageReferenced(page);
-	page->policy = LRU_BYTE_COLD;
+	WRITE_ONCE(page->policy, LRU_BYTE_COLD);
 	lru_putback_page(page);
 }
 
@@ -770,7 +770,7 @@ void lru_lazyfree_page(struct page *page)
 	ClearPageReferenced(page);
 	/* Not on a list now: it is what chooses the next one (LRU-3). */
 	ClearPageSwapBacked(page);
-	page->policy = LRU_BYTE_COLD;
+	WRITE_ONCE(page->policy, LRU_BYTE_COLD);
 	count_vm_event(PGLAZYFREE);
 	lru_putback_page(page);
 }

@@ -47,7 +47,7 @@ static const char *clean_tails(struct page *page, unsigned int order)
 		WRITE_ONCE(page[i].flags, 0u);
 		WRITE_ONCE(page[i].private, 0u);
 	}
-	page[1].index = 0;
+	WRITE_ONCE(page[1].index, 0u);
 	return NULL;
 }
 

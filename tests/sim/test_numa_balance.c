@@ -544,17 +544,6 @@ static void by_daemon(void **state)
 /* ---- threads ---------------------------------------------------------------
  */
 
-static void scanner(void *arg)
-{
-	struct mgr *r = arg;
-
-	while (__atomic_load_n(&r->left, __ATOMIC_ACQUIRE)) {
-		for (u32 i = 0; i < MGR_SPACES; i++)
-			(void)numa_scan_space(r->mm[i], 8);
-		port_park(500);
-	}
-}
-
 static int race_body(void *arg)
 {
 	struct port_thread *t[MGR_THREADS + 2];
@@ -567,8 +556,8 @@ static int race_body(void *arg)
 			 0);
 	CHECK_EQ(port_thread_start(&t[MGR_THREADS], "mover", -1, mgr_mover, r),
 		 0);
-	CHECK_EQ(port_thread_start(&t[MGR_THREADS + 1], "scanner", -1, scanner,
-				   r),
+	CHECK_EQ(port_thread_start(&t[MGR_THREADS + 1], "scanner", -1,
+				   mgr_scanner, r),
 		 0);
 	for (u32 i = 0; i < MGR_THREADS + 2; i++)
 		port_thread_join(t[i]);
