@@ -26,6 +26,11 @@ enum {
 	OPT_NO_MIN = 512,
 	OPT_MEMCG,
 	OPT_FILES,
+	OPT_TRACE,
+	OPT_TRACE_OUT,
+	OPT_PERFETTO,
+	OPT_FOLLOW,
+	OPT_PFN,
 	OPT_THP,
 	OPT_KSM,
 	OPT_QUIET = 'q'
@@ -68,6 +73,16 @@ static const struct argp_option options[] = {
 	 "merge equal pages of all that the program has; FILEs of "
 	 "/sys/kernel/mm/ksm; likewise made twice",
 	 0},
+	{"trace", OPT_TRACE, "EVENT[,EVENT...]", 0,
+	 "tell these tracepoints, by name (mm_page_alloc), by system (vmscan), "
+	 "or all",
+	 0},
+	{"trace-out", OPT_TRACE_OUT, "FILE", 0, "there (standard output)", 0},
+	{"perfetto", OPT_PERFETTO, "FILE.json", 0,
+	 "all tracepoints as a trace that Perfetto opens", 0},
+	{"follow", OPT_FOLLOW, "TASK:ADDRESS", 0,
+	 "tell the life of the page that this task of the trace has there", 0},
+	{"pfn", OPT_PFN, "N", 0, "tell the life of this frame", 0},
 	{"quiet", OPT_QUIET, 0, 0, "no progress on the terminal", 0},
 	{0}};
 
@@ -158,6 +173,18 @@ static enum replay_files parse_files(const char *arg)
 	err_usage("--files: '%s': real or anon", arg);
 }
 
+static u64 parse_pfn(const char *arg)
+{
+	char *end;
+	u64 pfn;
+
+	errno = 0;
+	pfn = strtoull(arg, &end, 0);
+	if (end == arg || *end || errno)
+		err_usage("--pfn: '%s': no number", arg);
+	return pfn;
+}
+
 static error_t parse_opt(int key, char *arg, struct argp_state *state)
 {
 	struct cmd_opts *o = state->input;
@@ -193,6 +220,22 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_KSM:
 		whatif_parse_ksm(&o->replay.whatif, arg);
+		return 0;
+	case OPT_TRACE:
+		o->replay.events.list = arg;
+		return 0;
+	case OPT_TRACE_OUT:
+		o->replay.events.out = arg;
+		return 0;
+	case OPT_PERFETTO:
+		o->replay.events.perfetto = arg;
+		return 0;
+	case OPT_FOLLOW:
+		events_parse_follow(&o->replay.events, arg);
+		return 0;
+	case OPT_PFN:
+		o->replay.events.pfn = parse_pfn(arg);
+		o->replay.events.follow = o->replay.events.by_pfn = true;
 		return 0;
 	case OPT_QUIET:
 		o->quiet = true;
@@ -396,6 +439,23 @@ static void note_command(char *command, size_t size, int argc, char **argv)
 		at += (size_t)snprintf(command + at, size - at, " %s", argv[i]);
 }
 
+/* Events are of one run, and not of those that look for its size. */
+static struct events_opts take_events(struct cmd_opts *o)
+{
+	struct events_opts e = o->replay.events;
+
+	o->replay.events = (struct events_opts){0};
+	if (!events_wanted(&e))
+		return e;
+	events_check(&e);
+	if (o->nr_policies * o->nr_mem > 1)
+		err_usage("--trace, --perfetto and --follow want one run");
+	if (o->json && (e.follow || (e.list && !e.out)))
+		err_usage("--json: standard output is taken by --follow or "
+			  "--trace without --trace-out");
+	return e;
+}
+
 /* A place where the page cannot be written is refused before the work. */
 static void check_report(const char *path)
 {
@@ -441,6 +501,7 @@ int cmd_replay(int argc, char **argv)
 	static struct cmd_opts o;
 	static char command[1024];
 	struct replay_result *runs;
+	struct events_opts events;
 	bool failed;
 	u32 nr;
 
@@ -463,7 +524,9 @@ int cmd_replay(int argc, char **argv)
 	runs = calloc(nr + 1UL, sizeof(*runs));
 	if (!runs)
 		err_die("no memory for the results");
+	events = take_events(&o);
 	fit_sizes(&o);
+	o.replay.events = events;
 	for (u32 i = 0; i < nr; i++)
 		run_point(&o, i / o.nr_mem, i % o.nr_mem, nr > 1, &runs[i]);
 	print(&o, runs, nr, command);

@@ -35,6 +35,7 @@
 #include "policy.h"
 #include "replay_priv.h"
 #include "sim_costs.h"
+#include "space/space.h"
 
 /* References between two looks at the rest of the machine. */
 #define BATCH 256
@@ -200,6 +201,16 @@ static void do_record(struct replay *rp, const struct trace_rec *rec)
 		task_exit(rp, t);
 }
 
+/* The serial of the address space of which a page is followed, or 0. */
+static u64 followed_space(const struct replay *rp)
+{
+	u32 id = rp->o->events.task;
+	const struct replay_task *t =
+		id < TRACE_MAX_TASKS ? &rp->tasks[id] : NULL;
+
+	return t && t->live && t->rmm->mm ? t->rmm->mm->serial : 0;
+}
+
 /* Time passes for references that hit, and others may run. */
 static void settle(struct replay *rp)
 {
@@ -208,6 +219,8 @@ static void settle(struct replay *rp)
 	port_charge_ns(rp->pending_ns);
 	rp->pending_ns = 0;
 	replay_sample(rp, false);
+	if (events_wanted(&rp->o->events))
+		events_poll(followed_space(rp));
 	port_sched_point();
 }
 
@@ -433,6 +446,8 @@ static int first_pass(void *arg)
 	struct replay *rp = arg;
 
 	replay_set_hook(rp);
+	if (events_wanted(&rp->o->events))
+		events_start(&rp->o->events, rp->o->machine.cpus);
 	if (rp->o->machine.map)
 		rp->res->mem_bytes = e820_total_ram(&phys_sys.e820);
 	if (rp->exact)
@@ -448,6 +463,7 @@ static int first_pass(void *arg)
 	memcg_end(rp->res);
 	rp->machine_digest = mm_stats_digest();
 	final_audit(rp);
+	events_stop();
 	replay_set_hook(NULL);
 	return 0;
 }

@@ -9,6 +9,7 @@
 
 #include <mmkit/types.h>
 
+#include "events.h"
 #include "machine.h"
 #include "phys/vmstat.h"
 #include "replay_memcg.h"
@@ -98,6 +99,7 @@ struct replay_opts {
 	bool progress; /* on stderr */
 	bool no_min;   /* leave the optimum out */
 	enum replay_files files;
+	struct events_opts events;
 	struct whatif_opts whatif;
 	struct memcg_opts memcg;
 };

@@ -82,6 +82,8 @@ struct mm_task {
 	struct completion *vfork_done;	  /* done when this leaves its space */
 	u64 reclaimed_slab;	    /* frames of slabs freed in PF_MEMALLOC */
 	struct port_thread *thread; /* set by the port at creation */
+	u32 trace_id; /* in tracepoints while there is no pid; set by the port
+		       */
 	struct mm_task *next, **pprev; /* registry of tasks (space/) */
 	char comm[MM_TASK_COMM];
 	/* Lock checker; used in debug builds only, kept in all layouts. */

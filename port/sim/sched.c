@@ -550,6 +550,7 @@ int sim_thread_new(struct port_thread **out, const char *name, int cpu,
 	}
 	strncpy(t->name, name, sizeof(t->name) - 1);
 	strncpy(t->task.comm, name, sizeof(t->task.comm) - 1);
+	t->task.trace_id = SIM_TRACE_ID | ++sim.nr_trace_ids;
 	t->task.thread = t;
 	t->cpu = t->want_cpu = cpu;
 	t->idle = idle;
@@ -619,6 +620,15 @@ int sim_thread_start_on(struct port_thread **out, const char *name, int cpu,
 	if (!sim.up || cpu < 0 || cpu >= sim.nr_cpus)
 		return -EINVAL;
 	return start(out, name, cpu, fn, arg, 0);
+}
+
+const char *sim_thread_name(u32 trace_id)
+{
+	for (struct port_thread *t = sim.all; t; t = t->all_next) {
+		if (t->task.trace_id == trace_id)
+			return t->name;
+	}
+	return NULL;
 }
 
 struct mm_task *sim_thread_task(struct port_thread *t)

@@ -105,6 +105,11 @@ u64 sim_now_ns(void);
 int sim_thread_start_on(struct port_thread **out, const char *name, int cpu,
 			void (*fn)(void *arg), void *arg) MM_MUST_CHECK;
 
+/* sim_thread_name: of the thread whose task has this trace_id; NULL: it has
+ * ended, or never was. They have SIM_TRACE_ID set, as no pid has. */
+#define SIM_TRACE_ID 0x80000000u
+const char *sim_thread_name(u32 trace_id);
+
 /* sim_thread_task: the task that T embeds. */
 struct mm_task *sim_thread_task(struct port_thread *t);
 

@@ -105,6 +105,7 @@ struct sim_machine {
 	struct port_thread host;  /* the context of sim_run's caller */
 	struct sim_hot away;	  /* CPU 0's head while the host plays it */
 	struct port_thread *all;
+	u32 nr_trace_ids;
 	int result;
 	int (*main)(void *arg);
 	void *main_arg;

@@ -54,6 +54,8 @@ struct printk_state {
 
 #define WARN_ONCE_SLOTS 128u
 
+#define TRACE_WORDS 2u /* of bits that enable tracepoints */
+
 struct trace_cpu {
 	struct trace_record *buf; /* NULL: no ring */
 	u64 nr;			  /* records that fit */
@@ -114,7 +116,7 @@ struct base_state {
 	u32 nr_gates;
 	struct base_gate gates[BASE_GATES];
 	struct fail_state fail;
-	u64 trace_enabled; /* bit per enum trace_event */
+	u64 trace_enabled[TRACE_WORDS]; /* bit per enum trace_event */
 	u64 epoch;	   /* advances; readers use epoch + 1 (0 is idle) */
 	u64 epoch_pending; /* deferred calls not yet made */
 	/* A page is resident when one word of it was written: what every

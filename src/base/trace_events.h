@@ -3,7 +3,9 @@
  * trace_events.h - every tracepoint of the manager, with its arguments.
  *
  * X(NAME, "system", "name", "arguments in order"): at most six u64 each.
- * Names follow Linux's events where those exist. Formatting is report's.
+ * Names follow Linux's events where those exist; those of the system "page" are
+ * of one page each, which mm (struct mm_struct's serial) may have at address.
+ * Formatting is report's.
  * New events are appended; the number of an event is its bit in the mask.
  */
 #ifndef MM_BASE_TRACE_EVENTS_H
@@ -37,7 +39,7 @@
 	X(MM_LRU_INSERTION, "pagemap", "mm_lru_insertion", "pfn lru")          \
 	X(MM_LRU_ACTIVATE, "pagemap", "mm_lru_activate", "pfn")                \
 	X(PAGE_FAULT_USER, "exceptions", "page_fault_user",                    \
-	  "address ip error_code result pfn")                                  \
+	  "address mm error_code result")                                      \
 	X(SWAP_OUT, "swap", "swap_out", "pfn type offset")                     \
 	X(SWAP_IN, "swap", "swap_in", "pfn type offset readahead")             \
 	X(OOM_KILL, "oom", "oom_kill", "pid points total_vm_pages rss_pages")  \
@@ -106,7 +108,38 @@
 	  "ksm_page pfn rmap_item mm err")                                     \
 	X(KSM_REMOVE_KSM_PAGE, "ksm", "ksm_remove_ksm_page", "pfn")            \
 	X(KSM_ADVISOR, "ksm", "ksm_advisor",                                   \
-	  "scan_time pages_to_scan cpu_percent")
+	  "scan_time pages_to_scan cpu_percent")                               \
+	X(PAGE_MAP, "page", "page_map", "pfn mm address how")                  \
+	X(PAGE_UNMAP, "page", "page_unmap", "pfn mm address why")              \
+	X(PAGE_COW, "page", "page_cow", "pfn copy mm address")                 \
+	X(PAGE_REFERENCED, "page", "page_referenced", "pfn mappings vm_flags") \
+	X(PAGE_DEACTIVATE, "page", "page_deactivate", "pfn")                   \
+	X(PAGE_ISOLATE, "page", "page_isolate", "pfn priority")                \
+	X(PAGE_VERDICT, "page", "page_verdict", "pfn verdict")                 \
+	X(PAGE_MIGRATE, "page", "page_migrate", "pfn new_pfn reason")          \
+	X(PAGE_MERGE, "page", "page_merge", "pfn ksm_pfn mm address")          \
+	X(PAGE_DIRTY, "page", "page_dirty", "pfn mm address")
+
+/* page_map's HOW and page_unmap's WHY. */
+enum page_map_how {
+	PAGE_MAP_NEW,	/* anonymous, nobody had it */
+	PAGE_MAP_SWAP,	/* of the swap cache */
+	PAGE_MAP_FILE,	/* of the page cache */
+	PAGE_MAP_FORK,	/* as the parent's */
+	PAGE_MAP_MOVED, /* in place of the frame it was in */
+	PAGE_MAP_KSM	/* of equal contents */
+};
+
+enum page_unmap_why {
+	PAGE_UNMAP_ZAP,	    /* munmap(), exit, MADV_DONTNEED ... */
+	PAGE_UNMAP_RECLAIM, /* the entry names its slot or file now */
+	PAGE_UNMAP_LAZY,    /* MADV_FREE */
+	PAGE_UNMAP_MOVE,    /* a migration entry stands for it */
+	PAGE_UNMAP_COW,	    /* a copy has its place */
+	PAGE_UNMAP_KSM,	    /* a page of KSM has its place */
+	PAGE_UNMAP_HUGE,    /* a large page has its place */
+	PAGE_UNMAP_POISON   /* its frame is bad */
+};
 
 enum trace_event {
 #define TRACE_EVENT_ENUM(name, sys, text, args) TRACE_##name,

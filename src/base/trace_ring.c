@@ -36,28 +36,40 @@ void trace_ring_attach(int cpu, struct trace_record *buf, u64 nr)
 void trace_enable(enum trace_event event)
 {
 	mm_assert(event < NR_TRACE_EVENTS);
-	(void)mm_fetch_or(&base_sys.trace_enabled, BIT(event));
+	(void)mm_fetch_or(&base_sys.trace_enabled[event / 64], BIT(event % 64));
 	base_watch(WATCH_TRACE, true);
 }
 
 void trace_disable(enum trace_event event)
 {
 	mm_assert(event < NR_TRACE_EVENTS);
-	if (!(mm_fetch_and(&base_sys.trace_enabled, ~BIT(event)) & ~BIT(event)))
-		base_watch(WATCH_TRACE, false);
+	(void)mm_fetch_and(&base_sys.trace_enabled[event / 64],
+			   ~BIT(event % 64));
+	for (u32 i = 0; i < TRACE_WORDS; i++) {
+		if (READ_ONCE(base_sys.trace_enabled[i]))
+			return;
+	}
+	base_watch(WATCH_TRACE, false);
 }
 
 void trace_enable_mask(u64 mask)
 {
-	__atomic_store_n(&base_sys.trace_enabled, mask, __ATOMIC_SEQ_CST);
-	base_watch(WATCH_TRACE, mask != 0);
+	bool any = mask != 0;
+
+	for (u32 i = 0; i < TRACE_WORDS; i++) {
+		__atomic_store_n(&base_sys.trace_enabled[i], mask,
+				 __ATOMIC_SEQ_CST);
+		mask = mask >> 63 ? ~0ul : 0;
+	}
+	base_watch(WATCH_TRACE, any);
 }
 
-void trace_write(enum trace_event event, const u64 arg[TRACE_ARGS])
+void trace_ring_write(enum trace_event event, const u64 arg[TRACE_ARGS])
 {
 	unsigned long flags = port_irq_save();
 	int cpu = port_cpu();
 	struct trace_cpu *t = &base_sys.trace[cpu];
+	const struct mm_task *me = port_current();
 	struct trace_record *r;
 
 	mm_assert(event < NR_TRACE_EVENTS);
@@ -66,7 +78,7 @@ void trace_write(enum trace_event event, const u64 arg[TRACE_ARGS])
 		r->ns = port_now_ns();
 		r->event = (u16)event;
 		r->cpu = (u16)cpu;
-		r->pid = (u32)port_current()->pid;
+		r->pid = (u32)me->pid ? (u32)me->pid : me->trace_id;
 		mm_memcpy(r->arg, arg, sizeof(r->arg));
 		t->head++;
 	}

@@ -25,7 +25,7 @@ struct trace_record {
 };
 
 MM_STATIC_ASSERT(sizeof(struct trace_record) == 64, "one cache line");
-MM_STATIC_ASSERT(NR_TRACE_EVENTS <= 64, "one word of enable bits");
+MM_STATIC_ASSERT(NR_TRACE_EVENTS <= 64 * TRACE_WORDS, "a bit for each");
 
 struct trace_event_info {
 	const char *system, *name, *args;
@@ -41,25 +41,29 @@ const struct trace_event_info *trace_event_info(unsigned int event);
  */
 void trace_ring_attach(int cpu, struct trace_record *buf, u64 nr);
 
-/* Enable and disable one event; trace_enable_mask() sets all 64 at once. */
+/* Enable and disable one event; trace_enable_mask() sets those of the first
+ * word by MASK and the others to its top bit: 0 is none, ~0 all. */
 void trace_enable(enum trace_event event);
 void trace_disable(enum trace_event event);
 void trace_enable_mask(u64 mask);
 
 static inline bool trace_enabled(enum trace_event event)
 {
-	return unlikely(READ_ONCE(base_sys.trace_enabled) >> event & 1);
+	return unlikely(READ_ONCE(base_sys.trace_enabled[event / 64]) >>
+				(event % 64) &
+			1);
 }
 
-/* trace_write: the slow half of trace_emit(). Any context. */
-void trace_write(enum trace_event event, const u64 arg[TRACE_ARGS]);
+/* trace_ring_write: the slow half of trace_emit(). Any context. */
+void trace_ring_write(enum trace_event event, const u64 arg[TRACE_ARGS]);
 
 /* trace_emit(NAME, up to six integers): record TRACE_NAME if it is enabled. */
-#define trace_emit(name, ...)                                              \
-	do {                                                               \
-		if (trace_enabled(TRACE_##name))                           \
-			trace_write(TRACE_##name,                          \
-				    (const u64[TRACE_ARGS]){__VA_ARGS__}); \
+#define trace_emit(name, ...)                                          \
+	do {                                                           \
+		if (trace_enabled(TRACE_##name))                       \
+			trace_ring_write(                              \
+				TRACE_##name,                          \
+				(const u64[TRACE_ARGS]){__VA_ARGS__}); \
 	} while (0)
 
 /* A walk over all rings by time; on one CPU in the order of writing. */

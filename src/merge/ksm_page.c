@@ -268,6 +268,12 @@ bool ksm_replace(struct vm_area_struct *vma, uva_t addr, struct page *page,
 	port_tlb_flush(&mm->cpus, mm->asid, addr, addr + PAGE_SIZE);
 	count_merged(vma, kpage);
 	pt_set(&slot, merged_entry(vma, kpage, orig));
+	trace_emit(PAGE_MERGE, page_to_pfn(page),
+		   kpage ? page_to_pfn(kpage) : 0, mm->serial, addr);
+	if (kpage)
+		trace_emit(PAGE_MAP, page_to_pfn(kpage), mm->serial, addr,
+			   PAGE_MAP_KSM);
+	trace_unmap(page, mm, addr, PAGE_UNMAP_KSM);
 	page_remove_rmap(page);
 	pt_unlock(&slot);
 	put_page(page);

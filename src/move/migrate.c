@@ -326,6 +326,8 @@ static void finish_moved(const struct move *m)
 {
 	bool lru = !__PageMovable(m->new);
 
+	trace_emit(PAGE_MIGRATE, page_to_pfn(m->old), page_to_pfn(m->new),
+		   (u64)m->mc->reason);
 	if (lru) {
 		count_isolated(m->old, -1);
 		ClearPageActive(m->old);

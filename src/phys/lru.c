@@ -48,6 +48,8 @@
  */
 #include "phys/lru.h"
 
+#include "base/trace_ring.h"
+
 #include "phys/group.h"
 #include "phys/mmzone.h"
 #include "phys/phys.h"
@@ -524,13 +526,20 @@ static u32 place_run(struct lruvec *lruvec, struct page **pages, u32 nr)
 	return n + 1;
 }
 
+static MM_NOINLINE void trace_placed(struct page **pages, u32 nr)
+{
+	for (u32 i = 0; i < nr; i++)
+		trace_emit(MM_LRU_INSERTION, page_to_pfn(pages[i]),
+			   page_lru(pages[i]));
+}
+
 void lru_cache_add_pages(struct page **pages, u32 nr)
 {
 	struct lruvec *locked = NULL;
 	unsigned long flags = 0;
 	bool plain = false;
 
-	for (u32 i = 0; i < nr;) {
+	for (u32 i = 0, n; i < nr;) {
 		struct lruvec *lruvec = lruvec_of(pages[i]);
 
 		if (unlikely(lruvec != locked)) {
@@ -540,10 +549,14 @@ void lru_cache_add_pages(struct page **pages, u32 nr)
 			locked = lruvec;
 			plain = lists_plain(lruvec);
 		}
+		n = 1;
 		if (likely(plain))
-			i += place_run(lruvec, pages + i, nr - i);
+			n = place_run(lruvec, pages + i, nr - i);
 		else
-			lru_place(lruvec, pages[i++]);
+			lru_place(lruvec, pages[i]);
+		if (trace_enabled(TRACE_MM_LRU_INSERTION))
+			trace_placed(pages + i, n);
+		i += n;
 	}
 	if (locked)
 		spin_unlock_irqrestore(&locked->lock, flags);
@@ -710,6 +723,7 @@ void activate_page(struct page *page)
 				lruvec_add_page(lruvec, page);
 		}
 		count_vm_event(PGACTIVATE);
+		trace_emit(MM_LRU_ACTIVATE, page_to_pfn(page));
 	}
 	spin_unlock_irqrestore(&lruvec->lock, flags);
 }
@@ -756,6 +770,7 @@ void lru_deactivate_page(struct page *page)
 		return;
 	if (TestClearPageActive(page))
 		count_vm_event(PGDEACTIVATE);
+	trace_emit(PAGE_DEACTIVATE, page_to_pfn(page));
 	ClearPageReferenced(page);
 	WRITE_ONCE(page->policy, LRU_BYTE_COLD);
 	lru_putback_page(page);

@@ -152,6 +152,7 @@ static void shrink_active_list(struct lruvec *lruvec, enum lru_list lru, u64 nr,
 		ClearPageReferenced(page);
 		ClearPageActive(page);
 		SetPageWorkingset(page);
+		trace_emit(PAGE_DEACTIVATE, page_to_pfn(page));
 	}
 	tlb_batch_flush(&tlb);
 	reclaim_count_event(lruvec, PGDEACTIVATE, GROUP_PGDEACTIVATE,

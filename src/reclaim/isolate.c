@@ -12,6 +12,7 @@
 #include <mmkit/port.h>
 
 #include "base/assert.h"
+#include "base/trace_ring.h"
 #include "phys/vmstat.h"
 #include "reclaim/reclaim.h"
 
@@ -33,6 +34,7 @@ bool reclaim_isolate(struct lruvec *lruvec, struct page *page,
 		return false;
 	}
 	lruvec_unplace(lruvec, page);
+	trace_emit(PAGE_ISOLATE, page_to_pfn(page), (u64)sc->priority);
 	return true;
 }
 
@@ -44,6 +46,7 @@ bool reclaim_place(struct lruvec *lruvec, struct page *page)
 	SetPageLRU(page);
 	lru_judge_evictable(page);
 	lruvec_place(lruvec, page);
+	trace_emit(MM_LRU_INSERTION, page_to_pfn(page), page_lru(page));
 	if (!put_page_testzero(page))
 		return true;
 	/* Its last user went just now: off again. */

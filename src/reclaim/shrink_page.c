@@ -54,6 +54,7 @@
 #include <mmkit/port.h>
 
 #include "base/assert.h"
+#include "base/trace_ring.h"
 #include "cache/swap.h"
 #include "move/move.h"
 #include "phys/memory_tiers.h"
@@ -490,6 +491,7 @@ static void prepare_free(struct page *page)
 /* PAGE goes where V says; not UNMAPPED. */
 static void dispose(struct shrink *s, struct page *page, enum verdict v)
 {
+	trace_emit(PAGE_VERDICT, page_to_pfn(page), (u64)v);
 	if (v == FREED) {
 		prepare_free(page);
 		page_list_add(&s->freed, page);

@@ -321,7 +321,9 @@ static int access_end(struct access *a, struct mm_siginfo *info)
 	fault_account(a->task, a->result);
 	if (a->task == port_current())
 		memcg_return();
-	trace_emit(PAGE_FAULT_USER, a->va, 0, a->error_code, a->result);
+	trace_emit(PAGE_FAULT_USER, a->va,
+		   a->task->mm ? a->task->mm->serial : 0, a->error_code,
+		   a->result);
 	return fault_signal(a, info);
 }
 
@@ -402,7 +404,7 @@ int mm_user_fault_info(struct mm_task *task, uva_t va, u32 error_code,
 	if (unlikely(task->group))
 		fault_grouped(task);
 	task->min_flt++;
-	trace_emit(PAGE_FAULT_USER, va, 0, error_code, 0);
+	trace_emit(PAGE_FAULT_USER, va, task->mm->serial, error_code, 0);
 	*info = (struct mm_siginfo){.addr = va};
 	info->signo = READ_ONCE(task->fatal_signal);
 	return info->signo;

@@ -104,8 +104,12 @@ static void wp_install_copy(struct vm_fault *vmf, struct page *old,
 		mm_counter_add(mm, MM_ANONPAGES, 1);
 	if (old && !PageAnon(old))
 		mm_counter_add(mm, mm_counter(old), -1);
-	if (old)
-		page_remove_rmap(old);
+	if (!old)
+		return;
+	trace_emit(PAGE_COW, page_to_pfn(old), page_to_pfn(copy), mm->serial,
+		   vmf->address);
+	trace_unmap(old, mm, vmf->address, PAGE_UNMAP_COW);
+	page_remove_rmap(old);
 }
 
 /* OLD, if any, is held by a reference of ours. */

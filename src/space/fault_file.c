@@ -69,6 +69,8 @@ void set_file_entry_uncounted(struct vm_fault *vmf, const struct pt_slot *slot,
 
 	mm_assert(PageLocked(page));
 	page_add_file_rmap(page);
+	trace_emit(PAGE_MAP, page_to_pfn(page), vma->vm_mm->serial,
+		   vmf->address, PAGE_MAP_FILE);
 	if (unlikely(vma->vm_flags & VM_LOCKED))
 		mlock_page(page);
 	if (write)

@@ -143,6 +143,19 @@ copy_entries(struct copy *c, u64 n, enum copy_how how)
 	return err;
 }
 
+static MM_NOINLINE void trace_copied(const struct copy *c, uva_t addr, u64 n)
+{
+	struct pt_slot slot = c->dst;
+
+	for (; n; n--, addr += PAGE_SIZE, pt_next(&slot)) {
+		pte_t e = pt_get(&slot);
+
+		if (pte_present(e) && !pte_special(e))
+			trace_emit(PAGE_MAP, pte_pfn(e), c->vma->vm_mm->serial,
+				   addr, PAGE_MAP_FORK);
+	}
+}
+
 /* Entries of one leaf table. The child's table exists and nobody uses it. */
 static int copy_table(struct copy *c, uva_t addr, uva_t end)
 {
@@ -161,6 +174,8 @@ static int copy_table(struct copy *c, uva_t addr, uva_t end)
 		err = copy_entries(c, n, COPY_PRIVATE);
 	else
 		err = copy_entries(c, n, COPY_ANY);
+	if (trace_enabled(TRACE_PAGE_MAP))
+		trace_copied(c, addr, n);
 	if (unlikely(pt_promoted(c->src.table))) {
 		pt_huge_wrprotect(&c->src);
 		if (!err)

@@ -215,6 +215,7 @@ static bool lose_one(struct page *page, struct vm_area_struct *vma, uva_t addr,
 	pt_set(&slot, lost_entry(page, mm, old, u->poison));
 	mm_hiwater_update(mm);
 	mm_counter_add(mm, mm_counter(page), -1);
+	trace_unmap(page, mm, addr, PAGE_UNMAP_POISON);
 	page_remove_rmap(page);
 	pt_unlock(&slot);
 	put_page(page);

@@ -77,6 +77,7 @@ static bool migrate_one(struct page *page, struct vm_area_struct *vma,
 	if (pte_dirty(old))
 		(void)set_page_dirty(page);
 	trace_emit(SET_MIGRATION_PTE, addr, pte_val(pt_get(&slot)), 0);
+	trace_unmap(page, mm, addr, PAGE_UNMAP_MOVE);
 	page_remove_rmap(page);
 	pt_unlock(&slot);
 	put_page(page);
@@ -144,6 +145,8 @@ static bool restore_one(struct page *page, struct vm_area_struct *vma,
 	if (unlikely(READ_ONCE(vma->vm_flags) & VM_LOCKED))
 		mlock_page(page);
 	pt_set(&slot, restored_pte(page, vma, swp));
+	trace_emit(PAGE_MAP, page_to_pfn(page), vma->vm_mm->serial, addr,
+		   PAGE_MAP_MOVED);
 	trace_emit(REMOVE_MIGRATION_PTE, addr, pte_val(pt_get(&slot)), 0);
 	pt_unlock(&slot);
 	return true;

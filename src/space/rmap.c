@@ -73,6 +73,8 @@ static inline void add_new_anon(struct page *page, struct vm_area_struct *vma,
 	page_flags_set(page, BIT(PG_swapbacked) | BIT(PG_uptodate));
 	page_mapcount_first(page);
 	set_anon_identity(page, vma_anon(vma), vma, addr);
+	trace_emit(PAGE_MAP, page_to_pfn(page), vma->vm_mm->serial, addr,
+		   PAGE_MAP_NEW);
 }
 
 void page_add_new_anon_rmap(struct page *page, struct vm_area_struct *vma,
@@ -112,6 +114,8 @@ void page_add_anon_rmap(struct page *page, struct vm_area_struct *vma,
 		set_anon_identity(page, vma_anon(vma)->root, vma, addr);
 	if (page_mapcount_add(page, 1) == 1)
 		count_anon_mapped(page, 1);
+	trace_emit(PAGE_MAP, page_to_pfn(page), vma->vm_mm->serial, addr,
+		   PAGE_MAP_SWAP);
 }
 
 void page_add_ksm_rmap(struct page *page)
@@ -441,6 +445,8 @@ int page_referenced_batch(struct page *page, bool locked, u64 *vm_flags,
 	if (!walked)
 		return 1;
 	*vm_flags = ra.vm_flags;
+	trace_emit(PAGE_REFERENCED, page_to_pfn(page), (u64)ra.referenced,
+		   ra.vm_flags);
 	return ra.referenced;
 }
 
@@ -473,6 +479,7 @@ static bool discard_one(struct page *page, struct vm_area_struct *vma,
 	}
 	mm_hiwater_update(mm);
 	mm_counter_add(mm, MM_ANONPAGES, -1);
+	trace_unmap(page, mm, addr, PAGE_UNMAP_LAZY);
 	page_remove_rmap(page);
 	put_page(page);
 	return true;
@@ -517,6 +524,7 @@ static bool unmap_one(struct page *page, struct vm_area_struct *vma, uva_t addr,
 	mm_hiwater_update(mm);
 	mm_counter_add(mm, MM_ANONPAGES, -1);
 	mm_counter_add(mm, MM_SWAPENTS, 1);
+	trace_unmap(page, mm, addr, PAGE_UNMAP_RECLAIM);
 	page_remove_rmap(page);
 	pt_unlock(&slot);
 	put_page(page);
@@ -548,6 +556,7 @@ static bool unmap_file_one(struct page *page, struct vm_area_struct *vma,
 		(void)set_page_dirty(page);
 	mm_hiwater_update(mm);
 	mm_counter_add(mm, mm_counter(page), -1);
+	trace_unmap(page, mm, addr, PAGE_UNMAP_RECLAIM);
 	page_remove_rmap(page);
 	pt_unlock(&slot);
 	put_page(page);

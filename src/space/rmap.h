@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/rbtree.h"
 #include "base/rwsem.h"
+#include "base/trace_ring.h"
 #include "phys/mmzone.h"
 #include "phys/page.h"
 #include "space/space.h"
@@ -95,6 +96,16 @@ void page_add_new_anon_rmap(struct page *page, struct vm_area_struct *vma,
 void page_add_anon_rmap(struct page *page, struct vm_area_struct *vma,
 			uva_t addr, bool exclusive);
 void page_remove_rmap(struct page *page);
+
+/* trace_unmap: PAGE is about to lose its entry at ADDR of MM, because of WHY.
+ */
+static inline void trace_unmap(const struct page *page,
+			       const struct mm_struct *mm, uva_t addr,
+			       enum page_unmap_why why)
+{
+	trace_emit(PAGE_UNMAP, page_to_pfn(page), mm->serial, addr, why);
+}
+
 void page_move_anon_rmap(struct page *page, struct vm_area_struct *vma);
 /* page_rehome_anon: PAGE, locked, mapped once, goes to ADDR of VMA, which has
  * an anon_vma; both tables locked. */

@@ -188,6 +188,8 @@ static int map_file_page(struct fill *f, struct vm_area_struct *vma,
 	get_page(page);
 	mm_counter_add(vma->vm_mm, mm_counter(page), 1);
 	page_add_file_rmap(page);
+	trace_emit(PAGE_MAP, page_to_pfn(page), vma->vm_mm->serial, f->at,
+		   PAGE_MAP_FILE);
 	if (unlikely(vma->vm_flags & VM_LOCKED))
 		mlock_page(page);
 	pt_set(&slot, fill_pte(f, vma, page_to_pfn(page),

@@ -154,6 +154,7 @@ static inline __attribute__((always_inline)) bool zap_page(struct zap *z,
 {
 	struct page *page = pfn_to_page(pte_pfn(e));
 
+	trace_unmap(page, z->vma->vm_mm, z->last, PAGE_UNMAP_ZAP);
 	if (likely(PageAnon(page))) {
 		z->rss[MM_ANONPAGES]++;
 	} else {

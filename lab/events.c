@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * events.c - the rings of the tracepoints, their names, and their text.
+ *
+ * The text has the form of Linux's trace files: "comm-pid [cpu] seconds: event:
+ * fields". Fields are those that the manager records, by Linux's names where
+ * the event is one of Linux's.
+ */
+#include "events.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <mmkit/port.h>
+
+#include "args.h"
+#include "base/seqbuf.h"
+#include "base/trace_ring.h"
+#include "err.h"
+#include "phys/lru.h"
+#include "phys/page_debug.h"
+#include "sim.h"
+
+/* Records of a ring: more than one turn of a replay writes. */
+#define RING_RECORDS (1u << 18)
+
+static struct {
+	struct events_opts o;
+	struct trace_record *ring[MM_NR_CPUS];
+	u32 cpus;
+	FILE *text;
+	bool chosen[NR_TRACE_EVENTS]; /* for the text */
+	u64 lost, written;
+} ev;
+
+bool events_wanted(const struct events_opts *o)
+{
+	return o->list || o->perfetto || o->follow;
+}
+
+/* ---- names
+ * -------------------------------------------------------------------- */
+
+static bool word_is(const char *word, size_t len, const char *name)
+{
+	return strlen(name) == len && !memcmp(word, name, len);
+}
+
+/* Is EVENT what WORD, LEN bytes, asks for: "all", "kmem", "kmem:kfree" or
+ * "kfree"? */
+static bool named(const struct trace_event_info *e, const char *word,
+		  size_t len)
+{
+	size_t sys = strlen(e->system);
+
+	if (word_is(word, len, "all") || word_is(word, len, e->system) ||
+	    word_is(word, len, e->name))
+		return true;
+	return len > sys && !memcmp(word, e->system, sys) && word[sys] == ':' &&
+	       word_is(word + sys + 1, len - sys - 1, e->name);
+}
+
+/* One word of the list; ends the process if nothing is called so. */
+static void choose(const char *word, size_t len, bool *chosen)
+{
+	const char *names[NR_TRACE_EVENTS], *near;
+	char text[64];
+	bool any = false;
+
+	for (u32 i = 0; i < NR_TRACE_EVENTS; i++) {
+		names[i] = trace_event_info(i)->name;
+		if (named(trace_event_info(i), word, len))
+			chosen[i] = any = true;
+	}
+	if (any)
+		return;
+	snprintf(text, sizeof(text), "%.*s", (int)len, word);
+	near = err_suggest(text, names, NR_TRACE_EVENTS);
+	if (near)
+		err_usage("--trace: '%s': no such event; %s?", text, near);
+	err_usage("--trace: '%s': no such event or system", text);
+}
+
+static void choose_all(const char *list, bool *chosen)
+{
+	while (list) {
+		size_t len = strcspn(list, ",");
+
+		choose(list, len, chosen);
+		list = list[len] ? list + len + 1 : NULL;
+	}
+}
+
+void events_check(const struct events_opts *o)
+{
+	bool chosen[NR_TRACE_EVENTS] = {false};
+
+	choose_all(o->list, chosen);
+}
+
+void events_parse_follow(struct events_opts *o, const char *arg)
+{
+	char *end;
+
+	errno = 0;
+	o->task = (u32)strtoul(arg, &end, 10);
+	if (end == arg || *end != ':' || errno)
+		err_usage("--follow: '%s': TASK:ADDRESS", arg);
+	arg = end + 1;
+	o->address = strtoull(arg, &end, 0);
+	if (end == arg || *end || errno)
+		err_usage("--follow: '%s': no address", arg);
+	o->address &= ~(u64)(PAGE_SIZE - 1);
+	o->follow = true;
+}
+
+const char *events_lru(u64 lru)
+{
+	static const char *const names[NR_LRU_LISTS] = {
+		[LRU_INACTIVE_ANON] = "inactive_anon",
+		[LRU_ACTIVE_ANON] = "active_anon",
+		[LRU_INACTIVE_FILE] = "inactive_file",
+		[LRU_ACTIVE_FILE] = "active_file",
+		[LRU_UNEVICTABLE] = "unevictable",
+	};
+
+	return lru < NR_LRU_LISTS ? names[lru] : "no list";
+}
+
+const char *events_who(const struct trace_record *r, char *buf, size_t size)
+{
+	const char *name;
+
+	if (!(r->pid & SIM_TRACE_ID)) {
+		snprintf(buf, size, "task-%u", r->pid);
+		return buf;
+	}
+	name = sim_thread_name(r->pid);
+	snprintf(buf, size, "%s", name ? name : "ended");
+	return buf;
+}
+
+/* ---- fields
+ * ------------------------------------------------------------------- */
+
+static bool in_hex(const char *name)
+{
+	static const char *const hex[] = {"pfn",      "address",    "addr",
+					  "ptr",      "pte",	    "call_site",
+					  "new_pfn",  "ksm_pfn",    "copy",
+					  "vm_flags", "error_code", "ip"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(hex); i++)
+		if (!strcmp(name, hex[i]))
+			return true;
+	return false;
+}
+
+static void put_field(struct seq_buf *s, const char *name, u64 v)
+{
+	seq_printf(s, "%s=", name);
+	if (!strcmp(name, "gfp_flags") || !strcmp(name, "gfp_mask"))
+		name_gfp(s, (gfp_t)v);
+	else if (!strcmp(name, "lru"))
+		seq_printf(s, "%s", events_lru(v));
+	else if (in_hex(name))
+		seq_printf(s, "0x%llx", (unsigned long long)v);
+	else
+		seq_printf(s, "%lld", (long long)v);
+}
+
+const char *events_fields(const struct trace_record *r, char *buf, size_t size)
+{
+	const char *args = trace_event_info(r->event)->args;
+	struct seq_buf s;
+	char name[32];
+
+	seq_buf_init(&s, buf, size);
+	for (u32 i = 0; *args && i < TRACE_ARGS; i++) {
+		size_t len = strcspn(args, " ");
+
+		snprintf(name, sizeof(name), "%.*s", (int)len, args);
+		if (i)
+			seq_printf(&s, " ");
+		put_field(&s, name, r->arg[i]);
+		args += len + (args[len] == ' ');
+	}
+	return seq_buf_str(&s);
+}
+
+static void put_text(const struct trace_record *r)
+{
+	char who[40], fields[512];
+
+	fprintf(ev.text, "%16s [%03u] %5llu.%09llu: %s: %s\n",
+		events_who(r, who, sizeof(who)), r->cpu,
+		(unsigned long long)(r->ns / 1000000000u),
+		(unsigned long long)(r->ns % 1000000000u),
+		trace_event_info(r->event)->name,
+		events_fields(r, fields, sizeof(fields)));
+}
+
+/* ---- running
+ * ------------------------------------------------------------------ */
+
+static FILE *open_out(const char *path)
+{
+	FILE *f = path ? fopen(path, "w") : stdout;
+
+	if (!f)
+		err_die("%s: %s", path, strerror(errno));
+	return f;
+}
+
+static void attach(void)
+{
+	for (u32 i = 0; i < ev.cpus; i++)
+		trace_ring_attach((int)i, ev.ring[i], RING_RECORDS);
+}
+
+static void enable(void)
+{
+	for (u32 i = 0; i < NR_TRACE_EVENTS; i++)
+		if (ev.chosen[i] || (ev.o.perfetto && i != TRACE_TEST_EVENT))
+			trace_enable((enum trace_event)i);
+	if (ev.o.follow)
+		follow_enable();
+}
+
+void events_start(const struct events_opts *o, u32 cpus)
+{
+	ev.o = *o;
+	ev.cpus = cpus;
+	choose_all(o->list, ev.chosen);
+	for (u32 i = 0; i < cpus; i++) {
+		ev.ring[i] = calloc(RING_RECORDS, sizeof(*ev.ring[i]));
+		if (!ev.ring[i])
+			err_die("no memory for the trace");
+	}
+	if (o->list)
+		ev.text = open_out(o->out);
+	if (o->perfetto)
+		perfetto_open(o->perfetto);
+	if (o->follow)
+		follow_begin(o, stdout);
+	attach();
+	enable();
+}
+
+static void pass_on(const struct trace_record *r, u64 mm)
+{
+	if (ev.chosen[r->event])
+		put_text(r);
+	if (ev.o.perfetto)
+		perfetto_record(r);
+	if (ev.o.follow)
+		follow_record(r, mm);
+	ev.written++;
+}
+
+void events_poll(u64 mm)
+{
+	struct trace_cursor c;
+	struct trace_record r;
+
+	if (!ev.cpus)
+		return;
+	trace_enable_mask(0);
+	for (u32 i = 0; i < ev.cpus; i++)
+		ev.lost += trace_lost((int)i);
+	trace_cursor_init(&c);
+	while (trace_cursor_next(&c, &r))
+		pass_on(&r, mm);
+	if (ev.o.perfetto)
+		perfetto_counters(port_now_ns());
+	attach();
+	enable();
+}
+
+static void close_text(void)
+{
+	bool bad = fflush(ev.text) || ferror(ev.text);
+
+	if (ev.text != stdout)
+		bad |= fclose(ev.text) != 0;
+	if (bad)
+		err_die("%s: %s", ev.o.out ? ev.o.out : "standard output",
+			strerror(errno));
+}
+
+void events_stop(void)
+{
+	if (!ev.cpus)
+		return;
+	events_poll(0);
+	trace_enable_mask(0);
+	if (ev.o.perfetto)
+		perfetto_close(port_now_ns());
+	if (ev.o.follow)
+		follow_end();
+	if (ev.text)
+		close_text();
+	for (u32 i = 0; i < ev.cpus; i++) {
+		trace_ring_attach((int)i, NULL, 0);
+		free(ev.ring[i]);
+	}
+	if (ev.lost)
+		err_say("--trace: %llu events were overwritten before they "
+			"could be told, %llu told",
+			(unsigned long long)ev.lost,
+			(unsigned long long)ev.written);
+	memset(&ev, 0, sizeof(ev));
+}

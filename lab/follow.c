@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * follow.c - the life of one page, told from the tracepoints.
+ *
+ * 1. What is followed. Either a frame, whatever is in it; or what a task has
+ *    at an address, wherever that is: in a frame, in a slot of swap, in the
+ *    frame that it was moved to, in the copy that a write made, in the page
+ *    of KSM that took its place.
+ *
+ * 2. Way. A record tells of a frame, a slot or an address; those of the page's
+ *    present place are its life, and some of them say where it goes next. A
+ *    frame is allocated before it is known whose it will be: the last
+ *    allocation of each frame is kept until then.
+ *
+ * 3. Limits. A fault is told when it is over, after what it did. Records that
+ *    rings have lost are missing here too.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/seqbuf.h"
+#include "base/trace_ring.h"
+#include "err.h"
+#include "events.h"
+#include "move/migrate.h"
+#include "phys/page_debug.h"
+#include "space/fault.h"
+
+#define NOWHERE UINT64_MAX
+
+static struct {
+	FILE *f;
+	struct events_opts o;
+	u64 mm;		/* serial of the space; 0: not known yet */
+	u64 pfn;	/* where it is; NOWHERE: in no frame */
+	u64 type, slot; /* in swap; NOWHERE: in no slot */
+	u64 nr_told;
+	struct born {
+		u64 ns, gfp;
+		u32 pid;
+		u16 cpu;
+		u8 order, mt;
+		bool known;
+	} * born; /* by frame */
+	u64 nr_born;
+} fo;
+
+/* ---- telling
+ * ------------------------------------------------------------------ */
+
+static void tell(const struct trace_record *r, const char *fmt, ...)
+	MM_PRINTF(2, 3);
+
+static void tell(const struct trace_record *r, const char *fmt, ...)
+{
+	char who[40];
+	va_list ap;
+
+	fprintf(fo.f, "%5llu.%09llu  %-12s ",
+		(unsigned long long)(r->ns / 1000000000u),
+		(unsigned long long)(r->ns % 1000000000u),
+		events_who(r, who, sizeof(who)));
+	va_start(ap, fmt);
+	vfprintf(fo.f, fmt, ap);
+	va_end(ap);
+	fputc('\n', fo.f);
+	fo.nr_told++;
+}
+
+static unsigned long long ull(u64 v)
+{
+	return v;
+}
+
+static const char *map_how(u64 how)
+{
+	static const char *const names[] = {
+		[PAGE_MAP_NEW] = "as new memory",
+		[PAGE_MAP_SWAP] = "back from swap",
+		[PAGE_MAP_FILE] = "as its file's page",
+		[PAGE_MAP_FORK] = "by fork, shared until somebody writes",
+		[PAGE_MAP_MOVED] = "where the frame before was",
+		[PAGE_MAP_KSM] = "in place of a page of equal contents",
+	};
+
+	return how < ARRAY_SIZE(names) ? names[how] : "?";
+}
+
+static const char *unmap_why(u64 why)
+{
+	static const char *const names[] = {
+		[PAGE_UNMAP_ZAP] = "given back by the program",
+		[PAGE_UNMAP_RECLAIM] = "by reclaim",
+		[PAGE_UNMAP_LAZY] = "by reclaim, after MADV_FREE",
+		[PAGE_UNMAP_MOVE] = "while it is moved",
+		[PAGE_UNMAP_COW] = "a write made a copy",
+		[PAGE_UNMAP_KSM] = "a page of KSM stands for it",
+		[PAGE_UNMAP_HUGE] = "it is part of a large page now",
+		[PAGE_UNMAP_POISON] = "its frame is bad",
+	};
+
+	return why < ARRAY_SIZE(names) ? names[why] : "?";
+}
+
+static const char *verdict(u64 v)
+{
+	static const char *const names[] = {
+		"kept, back to its list",     "kept, being written",
+		"in use: to the active list", "cold: to a slower node",
+		"unmapped, to be freed",      "freed",
+	};
+
+	return v < ARRAY_SIZE(names) ? names[v] : "?";
+}
+
+static const char *migrate_reason(u64 reason)
+{
+	static const char *const names[] = {
+		[MR_COMPACTION] = "compaction",
+		[MR_MEMORY_FAILURE] = "memory failure",
+		[MR_MEMORY_HOTPLUG] = "memory hot-remove",
+		[MR_SYSCALL] = "a system call",
+		[MR_MEMPOLICY_MBIND] = "mbind",
+		[MR_NUMA_MISPLACED] = "NUMA balancing",
+		[MR_CONTIG_RANGE] = "an exact range",
+		[MR_LONGTERM_PIN] = "a long-term pin",
+		[MR_DEMOTION] = "demotion",
+	};
+
+	return reason < ARRAY_SIZE(names) ? names[reason] : "another reason";
+}
+
+/* ---- where it is
+ * -------------------------------------------------------------- */
+
+static void tell_birth(u64 pfn)
+{
+	const struct born *b = pfn < fo.nr_born ? &fo.born[pfn] : NULL;
+	struct trace_record r;
+	char gfp[256];
+	struct seq_buf s;
+
+	if (!b || !b->known)
+		return;
+	seq_buf_init(&s, gfp, sizeof(gfp));
+	name_gfp(&s, (gfp_t)b->gfp);
+	r = (struct trace_record){.ns = b->ns, .pid = b->pid, .cpu = b->cpu};
+	tell(&r, "frame 0x%llx allocated, order %u, migratetype %u, %s",
+	     ull(pfn), b->order, b->mt, seq_buf_str(&s));
+}
+
+static void note_birth(const struct trace_record *r)
+{
+	u64 nr = 1UL << r->arg[1];
+
+	if (r->arg[0] + nr > fo.nr_born) {
+		u64 want = max(2 * fo.nr_born, r->arg[0] + nr);
+		struct born *b = realloc(fo.born, want * sizeof(*b));
+
+		if (!b)
+			err_die("no memory to follow a page");
+		memset(b + fo.nr_born, 0, (want - fo.nr_born) * sizeof(*b));
+		fo.born = b;
+		fo.nr_born = want;
+	}
+	for (u64 i = 0; i < nr; i++)
+		fo.born[r->arg[0] + i] = (struct born){
+			r->ns,	       r->arg[2],     r->pid, r->cpu,
+			(u8)r->arg[1], (u8)r->arg[3], true};
+}
+
+static bool covers(const struct trace_record *r)
+{
+	return fo.pfn >= r->arg[0] && fo.pfn < r->arg[0] + (1UL << r->arg[1]);
+}
+
+/* It is in PFN from now on. */
+static void goes_to(u64 pfn)
+{
+	if (!fo.o.by_pfn)
+		fo.pfn = pfn;
+}
+
+/* ---- records
+ * ------------------------------------------------------------------ */
+
+static void on_alloc(const struct trace_record *r)
+{
+	note_birth(r);
+	if (fo.o.by_pfn && covers(r))
+		tell_birth(fo.pfn);
+}
+
+static void on_free(const struct trace_record *r)
+{
+	if (fo.pfn == NOWHERE || !covers(r))
+		return;
+	tell(r, "frame 0x%llx freed, order %llu", ull(fo.pfn), ull(r->arg[1]));
+	goes_to(NOWHERE);
+}
+
+static bool is_place(const struct trace_record *r)
+{
+	return fo.mm && r->arg[1] == fo.mm && r->arg[2] == fo.o.address &&
+	       !fo.o.by_pfn;
+}
+
+static void on_map(const struct trace_record *r)
+{
+	if (is_place(r) && r->arg[0] != fo.pfn) {
+		goes_to(r->arg[0]);
+		if (r->arg[3] == PAGE_MAP_NEW)
+			tell_birth(fo.pfn);
+		fo.slot = NOWHERE;
+	}
+	if (r->arg[0] == fo.pfn)
+		tell(r, "mapped at 0x%llx of space %llu %s", ull(r->arg[2]),
+		     ull(r->arg[1]), map_how(r->arg[3]));
+}
+
+static void on_unmap(const struct trace_record *r)
+{
+	if (r->arg[0] != fo.pfn)
+		return;
+	tell(r, "unmapped from 0x%llx of space %llu: %s", ull(r->arg[2]),
+	     ull(r->arg[1]), unmap_why(r->arg[3]));
+}
+
+static void on_cow(const struct trace_record *r)
+{
+	if (r->arg[0] != fo.pfn)
+		return;
+	tell(r, "written by space %llu at 0x%llx: copied to frame 0x%llx",
+	     ull(r->arg[2]), ull(r->arg[3]), ull(r->arg[1]));
+	if (fo.mm && r->arg[2] == fo.mm && r->arg[3] == fo.o.address)
+		goes_to(r->arg[1]);
+}
+
+static void on_swap_out(const struct trace_record *r)
+{
+	if (r->arg[0] != fo.pfn)
+		return;
+	fo.type = r->arg[1];
+	fo.slot = r->arg[2];
+	tell(r, "written to swap: area %llu, slot %llu", ull(fo.type),
+	     ull(fo.slot));
+}
+
+static void on_swap_in(const struct trace_record *r)
+{
+	if (fo.slot == NOWHERE || r->arg[1] != fo.type ||
+	    r->arg[2] != fo.slot || fo.o.by_pfn)
+		return;
+	tell(r, "read back from slot %llu into frame 0x%llx%s", ull(fo.slot),
+	     ull(r->arg[0]), r->arg[3] ? ", ahead of need" : "");
+	goes_to(r->arg[0]);
+}
+
+static void on_migrate(const struct trace_record *r)
+{
+	if (r->arg[0] != fo.pfn)
+		return;
+	tell(r, "moved to frame 0x%llx for %s", ull(r->arg[1]),
+	     migrate_reason(r->arg[2]));
+	goes_to(r->arg[1]);
+}
+
+static void on_merge(const struct trace_record *r)
+{
+	if (r->arg[0] != fo.pfn || r->arg[2] != fo.mm)
+		return;
+	if (r->arg[1])
+		tell(r, "merged: frame 0x%llx has the same contents",
+		     ull(r->arg[1]));
+	else
+		tell(r, "merged: all zero, the zero page stands for it");
+	goes_to(r->arg[1] ? r->arg[1] : NOWHERE);
+}
+
+static void on_fault(const struct trace_record *r)
+{
+	if (fo.o.by_pfn || !fo.mm || r->arg[1] != fo.mm ||
+	    (r->arg[0] & ~(u64)(PAGE_SIZE - 1)) != fo.o.address)
+		return;
+	tell(r, "a fault there is over: error code 0x%llx%s", ull(r->arg[2]),
+	     r->arg[3] & VM_FAULT_MAJOR ? ", major (it was read in)" : "");
+}
+
+/* What is told of the frame by itself. */
+static void on_frame(const struct trace_record *r)
+{
+	if (r->arg[0] != fo.pfn)
+		return;
+	switch (r->event) {
+	case TRACE_MM_LRU_INSERTION:
+		tell(r, "onto LRU list %s", events_lru(r->arg[1]));
+		break;
+	case TRACE_MM_LRU_ACTIVATE:
+		tell(r, "activated");
+		break;
+	case TRACE_PAGE_DEACTIVATE:
+		tell(r, "deactivated");
+		break;
+	case TRACE_PAGE_REFERENCED:
+		tell(r, "aged: used through %llu of its mappings since",
+		     ull(r->arg[1]));
+		break;
+	case TRACE_PAGE_ISOLATE:
+		tell(r, "off its list for reclaim, priority %llu",
+		     ull(r->arg[1]));
+		break;
+	case TRACE_PAGE_VERDICT:
+		tell(r, "reclaim: %s", verdict(r->arg[1]));
+		break;
+	case TRACE_MM_REFAULT:
+		tell(r, "a refault: %llu pages went since it left%s",
+		     ull(r->arg[1]), r->arg[2] ? ", active at once" : "");
+		break;
+	case TRACE_MM_FILEMAP_ADD_TO_PAGE_CACHE:
+		tell(r, "page %llu of file %llu is in it", ull(r->arg[2]),
+		     ull(r->arg[1]));
+		break;
+	case TRACE_MM_FILEMAP_DELETE_FROM_PAGE_CACHE:
+		tell(r, "page %llu of file %llu left the cache", ull(r->arg[2]),
+		     ull(r->arg[1]));
+		break;
+	default:
+		break;
+	}
+}
+
+static void (*const handlers[NR_TRACE_EVENTS])(const struct trace_record *r) = {
+	[TRACE_MM_PAGE_ALLOC] = on_alloc,
+	[TRACE_MM_PAGE_FREE] = on_free,
+	[TRACE_PAGE_MAP] = on_map,
+	[TRACE_PAGE_UNMAP] = on_unmap,
+	[TRACE_PAGE_COW] = on_cow,
+	[TRACE_SWAP_OUT] = on_swap_out,
+	[TRACE_SWAP_IN] = on_swap_in,
+	[TRACE_PAGE_MIGRATE] = on_migrate,
+	[TRACE_PAGE_MERGE] = on_merge,
+	[TRACE_PAGE_FAULT_USER] = on_fault,
+	[TRACE_MM_LRU_INSERTION] = on_frame,
+	[TRACE_MM_LRU_ACTIVATE] = on_frame,
+	[TRACE_PAGE_DEACTIVATE] = on_frame,
+	[TRACE_PAGE_REFERENCED] = on_frame,
+	[TRACE_PAGE_ISOLATE] = on_frame,
+	[TRACE_PAGE_VERDICT] = on_frame,
+	[TRACE_MM_REFAULT] = on_frame,
+	[TRACE_MM_FILEMAP_ADD_TO_PAGE_CACHE] = on_frame,
+	[TRACE_MM_FILEMAP_DELETE_FROM_PAGE_CACHE] = on_frame,
+};
+
+void follow_enable(void)
+{
+	for (u32 i = 0; i < NR_TRACE_EVENTS; i++)
+		if (handlers[i])
+			trace_enable((enum trace_event)i);
+}
+
+void follow_begin(const struct events_opts *o, FILE *f)
+{
+	memset(&fo, 0, sizeof(fo));
+	fo.o = *o;
+	fo.f = f;
+	fo.pfn = o->by_pfn ? o->pfn : NOWHERE;
+	fo.slot = NOWHERE;
+	if (o->by_pfn)
+		fprintf(f, "The life of frame 0x%llx (seconds, who, what)\n",
+			ull(o->pfn));
+	else
+		fprintf(f,
+			"The life of task %u's page at 0x%llx (seconds, who, "
+			"what)\n",
+			o->task, ull(o->address));
+}
+
+void follow_record(const struct trace_record *r, u64 mm)
+{
+	if (mm)
+		fo.mm = mm;
+	if (handlers[r->event])
+		handlers[r->event](r);
+}
+
+void follow_end(void)
+{
+	if (!fo.nr_told)
+		fprintf(fo.f, "(nothing: it was never there)\n");
+	fputc('\n', fo.f);
+	free(fo.born);
+}
