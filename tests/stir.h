@@ -514,6 +514,9 @@ MM_UNUSED static void stir_close(void)
 	while (st.nr_offlined)
 		CHECK_EQ(unpoison_memory(st.offlined[--st.nr_offlined]), 0);
 	if (st.what & STIR_KSM) {
+		/* A space at which the daemon stands goes when it goes on. */
+		for (u32 i = 0; i < 100 && READ_ONCE(merge_sys.rmap_items); i++)
+			port_park(1000000);
 		ksm_check();
 		CHECK_EQ(merge_sys.rmap_items, 0);
 		stir_ksm("run", 2);
