@@ -282,6 +282,111 @@ static void failures(void **state)
 	TM_RUN(failures_body, .mem = 32UL << 20, .seed = 1, .cpus = 1);
 }
 
+/* Objects that CPUs kept from before there was any group are charged as well
+ * when they are given out again. */
+static int kept_body(void *arg)
+{
+	struct kmem_cache *s = cache(120, SLAB_ACCOUNT);
+	void *obj[OBJECTS];
+	u16 a;
+
+	(void)arg;
+	for (u32 i = 0; i < 40; i++)
+		obj[i] = kmem_cache_alloc(s, GFP_KERNEL);
+	for (u32 i = 0; i < 40; i++)
+		kmem_cache_free(s, obj[i]);
+	a = make(0);
+	join(a);
+	for (u32 i = 0; i < 40; i++) {
+		obj[i] = kmem_cache_alloc(s, GFP_KERNEL);
+		CHECK_EQ(row(a, "slab"), (i + 1) * cost(s));
+	}
+	for (u32 i = 0; i < 40; i++)
+		kmem_cache_free(s, obj[i]);
+	CHECK_EQ(row(a, "slab"), 0);
+	join(0);
+	CHECK_EQ(memcg_remove(a), 0);
+	CHECK_EQ(kmem_cache_destroy(s), 0);
+	settle();
+	return 0;
+}
+
+static void kept(void **state)
+{
+	(void)state;
+	TM_RUN(kept_body, .mem = 32UL << 20, .seed = 1, .cpus = 1);
+}
+
+/* ---- a payer that goes
+ * --------------------------------------------------------------- */
+
+static struct {
+	struct mm_task *task;
+	bool stop;
+	u64 rounds;
+} gone;
+
+/* Charges pages all the time, for whatever group it is in. */
+static void payer_thread(void *arg)
+{
+	struct kmem_cache *s = arg;
+	void *obj[24];
+
+	WRITE_ONCE(gone.task, port_current());
+	while (!READ_ONCE(gone.stop)) {
+		for (u32 i = 0; i < ARRAY_SIZE(obj); i++)
+			obj[i] = kmem_cache_alloc(s, GFP_KERNEL);
+		for (u32 i = 0; i < ARRAY_SIZE(obj); i++)
+			kmem_cache_free(s, obj[i]);
+		port_park(1000);
+	}
+	CHECK_EQ(memcg_attach(port_current(), 0), 0);
+}
+
+/* Its group is taken from under it and removed while it charges: the group
+ * above pays, and nothing is left of the one that went. */
+static int gone_body(void *arg)
+{
+	struct kmem_cache *s = cache(1000, SLAB_ACCOUNT);
+	struct port_thread *t;
+	u16 top = make(0), id;
+
+	memset(&gone, 0, sizeof(gone));
+	gone.rounds = *(u64 *)arg;
+	CHECK_EQ(sim_thread_start_on(&t, "payer", tm.cfg.cpus - 1, payer_thread,
+				     s),
+		 0);
+	while (!READ_ONCE(gone.task))
+		port_park(1000);
+	for (u64 i = 0; i < gone.rounds; i++) {
+		id = make(top);
+		CHECK_EQ(memcg_attach(gone.task, id), 0);
+		port_park(1000 + i % 7 * 900);
+		CHECK_EQ(memcg_attach(gone.task, top), 0);
+		CHECK_EQ(memcg_remove(id), 0);
+	}
+	WRITE_ONCE(gone.stop, true);
+	port_thread_join(t);
+	settle();
+	CHECK_EQ(memcg_sys.nr_groups, 1);
+	CHECK_EQ(usage(top), 0);
+	CHECK_EQ(memcg_remove(top), 0);
+	CHECK_EQ(kmem_cache_destroy(s), 0);
+	settle();
+	CHECK_EQ(memcg_sys.nr_groups, 0);
+	return 0;
+}
+
+static void payer_gone(void **state)
+{
+	u64 rounds = tm_soak() ? 400 : 60;
+
+	(void)state;
+	for (u64 seed = 1; seed < 7; seed++)
+		TM_RUN(gone_body, .arg = &rounds, .mem = 32UL << 20,
+		       .seed = seed, .cpus = 2, .explore = true);
+}
+
 /* ---- what a removed group leaves
  * ----------------------------------------------------- */
 
@@ -459,7 +564,8 @@ int main(void)
 		cmocka_unit_test(exact),       cmocka_unit_test(kinds),
 		cmocka_unit_test(bulk),	       cmocka_unit_test(limit),
 		cmocka_unit_test(failures),    cmocka_unit_test(reparent),
-		cmocka_unit_test(random_work),
+		cmocka_unit_test(random_work), cmocka_unit_test(kept),
+		cmocka_unit_test(payer_gone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
