@@ -37,6 +37,9 @@ static inline _Noreturn void bench_die(const char *what)
 	exit(1);
 }
 
+/* A function that instructions are counted in, callees included; NULL: all. */
+static const char *bench_within;
+
 /*
  * Instructions of the command FMT, a program of ours and its arguments; "@"
  * at its head stands for this program. BENCH_NONE without valgrind.
@@ -61,8 +64,10 @@ bench_instructions(const char *fmt, ...)
 		bench_die("cannot find this program's path");
 	snprintf(cmd, sizeof(cmd),
 		 "valgrind --tool=callgrind --callgrind-out-file=/dev/null "
-		 "%s%s 2>&1 >/dev/null </dev/null",
-		 self, args + (args[0] == '@'));
+		 "%s%s %s%s 2>&1 >/dev/null </dev/null",
+		 bench_within ? "--toggle-collect=" : "",
+		 bench_within ? bench_within : "", self,
+		 args + (args[0] == '@'));
 	p = popen(cmd, "r");
 	if (!p)
 		bench_die("cannot start valgrind");

@@ -23,6 +23,7 @@
 
 #define PAGES 4096u /* of the mapping that is touched: 16 MiB */
 #define MANY  10000u
+#define HUGE  512u
 #define P(n)  ((u64)(n) << PAGE_SHIFT)
 
 static struct mm_struct *mm;
@@ -228,6 +229,21 @@ static void run_many_fault(u64 n)
 	space_end();
 }
 
+/* A region of 2 MiB, by first touch; 512 "times" are one. */
+static void run_huge(u64 n)
+{
+	uva_t va;
+
+	space_begin();
+	va = ALIGN(map(2 * HUGE, 0), P(HUGE));
+	need(!do_madvise(mm, va, P(HUGE), MADV_HUGEPAGE));
+	for (u64 done = 0; done < n; done += HUGE) {
+		touch(va, PF_ERR_WRITE);
+		dontneed(va, HUGE);
+	}
+	space_end();
+}
+
 static const struct item items[] = {
 	{"write_fault", "write fault and DONTNEED, a page", 3308 + 1300,
 	 1000 + 120, run_write_fault},
@@ -250,6 +266,10 @@ static const struct item items[] = {
 	 run_many_map},
 	{"many_fault", "random read fault, DONTNEED, 10,000", 5336, 1300,
 	 run_many_fault},
+	{"huge", "huge page: fault and DONTNEED, 4 KiB of it", BENCH_NONE,
+	 BENCH_NONE, run_huge},
+	{"huge:mm_user_fault", "  the fault alone", 288560.0 / HUGE,
+	 265000.0 / HUGE, run_huge},
 };
 
 /* Two threads that fault in one process: a program of its own beside this. */
