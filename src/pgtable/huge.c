@@ -199,6 +199,23 @@ void pt_huge_wrprotect(const struct pt_slot *slot)
 	(void)pt_clear_bits(&h.slot, X86_PTE_RW);
 }
 
+/* E, which a write is about to go through. */
+static pte_t written(pte_t e)
+{
+	return pte_mkyoung(pte_mkdirty(pte_mkwrite(e)));
+}
+
+void pt_huge_mkwrite(const struct pt_slot *slot)
+{
+	struct pt_slot at = pt_slot_at(slot->fmt, slot->table, 0, 0);
+	struct huge h = huge_of(slot->table, slot->fmt);
+	struct pt_slot first = at;
+
+	for (u32 i = 0; i < HPAGE_PMD_NR; i++, pt_next(&at))
+		pt_set(&at, written(pt_get(&at)));
+	pt_set(&h.slot, __pte(pte_mkhuge(pt_get(&first)).val));
+}
+
 /* ---- promotion -------------------------------------------------------------
  */
 

@@ -47,6 +47,10 @@ bool pt_promote(struct pgtable *pt, const struct pt_slot *slot, uva_t va);
  */
 void pt_huge_wrprotect(const struct pt_slot *slot);
 
+/* pt_huge_mkwrite: all of SLOT's table, promoted and locked, may be written, is
+ * used and dirty; the large entry too. */
+void pt_huge_mkwrite(const struct pt_slot *slot);
+
 /* pt_huge_check: is a large entry at SLOT1, of a table at level 1, as its
  * table says? The leaf table; for pgtable_check(). */
 struct page *pt_huge_check(const struct pt_slot *slot1, u32 index);

@@ -68,7 +68,8 @@ bool capture_block(struct zone *zone, struct page *page, unsigned int order,
 	if (!capture_allowed(capc, order, migratetype))
 		return false;
 	zone->capture = NULL;
-	capc->page = page;
+	/* The waiter looks at it without the lock, meanwhile. */
+	WRITE_ONCE(capc->page, page);
 	zone_count_free(zone, -(s64)(1L << capc->order), migratetype);
 	if (order > capc->order)
 		buddy_put_rest(zone, page, 1UL << capc->order, order,

@@ -35,7 +35,7 @@ static uva_t next_region(struct mm_struct *mm)
 		uva_t at =
 			ALIGN(max(vma->vm_start, mm->thp_at), HPAGE_PMD_SIZE);
 
-		if (thp_vma_allowed(vma) && vma->anon_vma &&
+		if (thp_vma_allowed(vma) && READ_ONCE(vma->anon_vma) &&
 		    at + HPAGE_PMD_SIZE <= vma->vm_end)
 			va = at;
 	}

@@ -394,7 +394,7 @@ static struct vm_area_struct *vma_for(struct mm_struct *mm, uva_t va,
 	struct vm_area_struct *vma = find_vma(mm, va);
 
 	if (!vma_contains(vma, va) || thp_region(vma, va) != va ||
-	    !vma->anon_vma)
+	    !READ_ONCE(vma->anon_vma))
 		return NULL;
 	return (forced ? thp_vma_possible(vma) : thp_vma_allowed(vma)) ? vma
 								       : NULL;

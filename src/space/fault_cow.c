@@ -16,6 +16,7 @@
 #include "phys/lru.h"
 #include "phys/vmstat.h"
 #include "space/fault.h"
+#include "space/huge.h"
 #include "space/ksm.h"
 #include "space/mempolicy.h"
 #include "space/rmap.h"
@@ -177,6 +178,8 @@ vm_fault_t do_wp_page(struct vm_fault *vmf)
 	}
 	if (pte_special(vmf->orig))
 		return wp_page_copy(vmf, NULL);
+	if (unlikely(pt_promoted(vmf->slot.table)) && thp_wp_reuse(vmf))
+		return 0;
 	if (!fault_lock_same(vmf))
 		return 0;
 	page = pfn_to_page(pte_pfn(vmf->orig));

@@ -13,11 +13,17 @@
  *    the rest stays as it is. khugepaged (merge/) makes blocks of what came
  *    page by page, and promotes again what fits.
  *
+ *    A write to a huge page that was shared by a fork, and is one's own alone
+ *    by now, takes all of it over (thp_wp_reuse()).
+ *
  * 3. Invariants.
  *    TH-1  A huge mapping is of anonymous private memory, of one mm; the frames
  *          have a reference and a mapping each, as if mapped one by one.
  *    TH-2  Nothing depends on a mapping being huge but speed: each step here
  *          may fail, and small pages are what comes then.
+ *    TH-3  A write-protected huge page becomes writable as it is only if each
+ * of its pages is exclusive under its page lock, and the region is one
+ *          mapping's.
  *
  * 4. Locking. As any fault: a claim on the VMA or the mmap lock; the table's
  *    lock around the last look and the change.
@@ -198,6 +204,51 @@ bool thp_fault_slow(struct vm_fault *vmf)
 	    !thp_vma_allowed(vmf->vma))
 		return false;
 	return thp_try(vmf->vma, va);
+}
+
+/* The 512 pages from SLOT's, the first, are VMA's alone: theirs from now on.
+ * Some of them may be when it is false, which is true of them. */
+static bool all_exclusive(struct vm_area_struct *vma, struct pt_slot slot)
+{
+	for (u32 i = 0; i < HPAGE_PMD_NR; i++, pt_next(&slot)) {
+		struct page *page = pfn_to_page(pte_pfn(pt_get(&slot)));
+		bool ours;
+
+		if (page_mapcount(page) != 1 || !PageAnon(page) ||
+		    !trylock_page(page))
+			return false;
+		ours = page_make_exclusive(page);
+		if (ours)
+			page_move_anon_rmap(page, vma);
+		unlock_page(page);
+		if (!ours)
+			return false;
+	}
+	return true;
+}
+
+bool thp_wp_reuse(struct vm_fault *vmf)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	uva_t va = thp_region(vma, vmf->address);
+	struct pt_slot first;
+	bool ours;
+
+	/* No region: a large entry may go on where a mapping was split. */
+	if ((vma->vm_flags & (VM_WRITE | VM_SHARED)) != VM_WRITE ||
+	    (vmf->flags & FAULT_FLAG_UNSHARE) || !va ||
+	    !pt_lookup(&vma->vm_mm->pt, va, &first))
+		return false;
+	pt_lock_read(&first);
+	ours = pt_promoted(first.table) &&
+	       pte_same(pt_get(&vmf->slot), vmf->orig) &&
+	       !pte_special(vmf->orig) && all_exclusive(vma, first);
+	if (ours) {
+		pt_huge_mkwrite(&first);
+		count_vm_event(PGREUSE);
+	}
+	pt_unlock(&first);
+	return ours;
 }
 
 u32 thp_populate(struct vm_area_struct *vma, uva_t addr, uva_t end)

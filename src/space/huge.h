@@ -70,6 +70,11 @@ struct vm_fault;
  * a huge page. False: not that case; nothing has changed but for tables. */
 bool thp_fault_slow(struct vm_fault *vmf);
 
+/* thp_wp_reuse: the write fault VMF, on an entry that is write-protected, is of
+ * a huge page that nobody else has: all of it may be written now. False: not
+ * so; nothing has changed. */
+bool thp_wp_reuse(struct vm_fault *vmf);
+
 /* thp_populate: the same at ADDR, if [ADDR, END) begins with a huge page's
  * region that is empty. Pages mapped, or 0. */
 u32 thp_populate(struct vm_area_struct *vma, uva_t addr, uva_t end);

@@ -331,9 +331,56 @@ static int fork_body(void *arg)
 	return 0;
 }
 
+/* What was shared and is one's own again is written whole, by one fault. */
+static int alone_body(void *arg)
+{
+	struct mm_struct *mm = use_mm(), *child = NULL;
+	uva_t at = map_huge(mm, 2);
+	struct page *pins[1];
+	u64 faults;
+
+	(void)arg;
+	fill(at, 1024, 70);
+	CHECK_EQ(mm_fork(mm, &child), 0);
+	mm_put(child);
+	faults = port_current()->min_flt;
+	fill(at, 512, 71);
+	CHECK_EQ(port_current()->min_flt - faults, 1);
+	CHECK(huge_at(mm, at));
+	verify(at, 512, 71);
+	mm_check(mm);
+	/* The child has it alone when the parent's is gone. */
+	CHECK_EQ(mm_fork(mm, &child), 0);
+	CHECK_EQ(do_madvise(mm, at, HP, MADV_DONTNEED), 0);
+	tm_use(child);
+	fill(at, 512, 72);
+	CHECK(huge_at(child, at));
+	verify(at, 512, 72);
+	tm_store(at + HP + P(9), 1);
+	CHECK(!huge_at(child, at + HP));
+	tm_use(mm);
+	CHECK_EQ(tm_load(at), 0);
+	verify(at + HP, 512, 70 + 512);
+	mm_check(child);
+	mm_put(child);
+	/* Not while anybody holds one of the pages, and not across mappings. */
+	CHECK_EQ(mm_fork(mm, &child), 0);
+	mm_put(child);
+	CHECK(huge_at(mm, at + HP));
+	CHECK_EQ(pin_user_pages(mm, at + HP + P(4), 1, 0, pins), 1);
+	tm_store(at + HP, 70 + 512);
+	CHECK(!huge_at(mm, at + HP));
+	unpin_user_page(pins[0]);
+	verify(at + HP, 512, 70 + 512);
+	end_mm(mm);
+	return 0;
+}
+
 static void forking(void **state)
 {
 	(void)state;
+	TM_RUN(alone_body, .mem = 32UL << 20, .cpus = 2);
+	TM_RUN(alone_body, .mem = 32UL << 20, .format = &paging_arm64);
 	TM_RUN(fork_body, .mem = 32UL << 20, .cpus = 2);
 	TM_RUN(fork_body, .mem = 32UL << 20, .format = &paging_x86_32_pae);
 }
