@@ -77,8 +77,9 @@
 	X(SWAP_SLOTS, "swap_slots") /* slots that one CPU keeps */             \
 	X(SWAP_INFO, "swap_info")                                              \
 	X(SWAP_CACHE, "swap_cache")                                            \
-	X(ZSWAP_CPU, "zswap_cpu") /* one CPU's buffer */                       \
-	X(ZSWAP, "zswap")	  /* compressed pages */                       \
+	X(ZSWAP_CPU, "zswap_cpu")	/* one CPU's buffer */                 \
+	X(ZSWAP, "zswap")		/* compressed pages */                 \
+	X(SHADOW_NODES, "shadow_nodes") /* nodes of evicted pages */           \
 	X(SWAP_AVAIL, "swap_avail")                                            \
 	X(MEMCG, "memcg")	/* the tree of groups */                       \
 	X(OBJCG, "objcg")	/* who pays for objects */                     \

@@ -30,6 +30,8 @@
 #define MM_BASE_XARRAY_H
 
 #include "base/assert.h"
+#include "base/bitops.h"
+#include "base/list.h"
 
 #define XA_SHIFT      6
 #define XA_SLOTS      (1u << XA_SHIFT)
@@ -50,6 +52,10 @@ struct xa_node {
 	struct xa_node *parent; /* in a preload: the next node */
 	u8 height;		/* 1: slots hold entries */
 	u8 offset;		/* slot in parent */
+	u8 nr_values;		/* of height 1: slots that hold a value */
+	bool listed;		/* the owner's, as is link; false when new */
+	struct xarray *array;	/* it is part of this one */
+	struct list_head link;
 	/* Bit per slot, for a child: any below it; the last row is "in use". */
 	u64 marks[XA_NR_MARKS + 1];
 	void *slots[XA_SLOTS];
@@ -58,9 +64,15 @@ struct xa_node {
 struct xarray {
 	struct xa_node *top; /* NULL: empty */
 	u64 count;	     /* entries present */
+	/*
+	 * NULL, or: LEAF, a node of height 1, has one entry more or less, or a
+	 * page where a value was, or the other way round. With none left it is
+	 * about to go. Under the caller's lock; changes nothing of the array.
+	 */
+	void (*update)(struct xarray *xa, struct xa_node *leaf);
 };
 
-#define XARRAY_INIT ((struct xarray){NULL, 0})
+#define XARRAY_INIT ((struct xarray){NULL, 0, NULL})
 
 /* A stock of nodes. Owned by one thread at a time. */
 struct xa_preload {
@@ -143,7 +155,22 @@ int xa_insert(struct xarray *xa, u64 index, void *entry,
  */
 void *xa_erase(struct xarray *xa, u64 index, struct xa_preload *pl);
 
-/* xa_destroy: forget all entries; all nodes go to PL's stock. O(nodes). */
+/*
+ * xa_erase_leaf: remove all entries of LEAF, a node of height 1 of XA. How many
+ * there were; nodes go to PL's stock, LEAF first.
+ */
+u32 xa_erase_leaf(struct xarray *xa, struct xa_node *leaf,
+		  struct xa_preload *pl);
+
+/* xa_node_full_of_values: LEAF holds values, and nothing else. */
+static inline bool xa_node_full_of_values(const struct xa_node *leaf)
+{
+	return leaf->nr_values &&
+	       leaf->nr_values == hweight64(leaf->marks[XA_PRESENT]);
+}
+
+/* xa_destroy: forget all entries; all nodes go to PL's stock. No update() is
+ * called, and no node may be listed. O(nodes). */
 void xa_destroy(struct xarray *xa, struct xa_preload *pl);
 
 /*

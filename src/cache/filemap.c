@@ -67,12 +67,6 @@ static void *node_alloc(void *arg, size_t size)
 	return kmem_cache_alloc(cache_sys.node_cache, *(gfp_t *)arg & NODE_GFP);
 }
 
-static void node_free(void *arg, void *node)
-{
-	(void)arg;
-	kmem_cache_free(cache_sys.node_cache, node);
-}
-
 /* Pages of the cache by node; those of block devices are called buffers. */
 static void count_page(const struct address_space *mapping, struct page *page,
 		       long n)
@@ -288,7 +282,8 @@ static int store_page(struct address_space *mapping, struct page *page,
 static int add_page(struct page *page, struct address_space *mapping, u64 index,
 		    gfp_t gfp, void **shadow)
 {
-	struct xa_preload pl = XA_PRELOAD_INIT(node_alloc, node_free, &gfp);
+	struct xa_preload pl =
+		XA_PRELOAD_INIT(node_alloc, cache_node_free, &gfp);
 	unsigned long flags;
 	u32 need = 0;
 	int err;
@@ -401,7 +396,7 @@ void delete_from_page_cache(struct page *page)
 
 void delete_from_page_cache_value(struct page *page, void *value)
 {
-	struct xa_preload freed = XA_PRELOAD_INIT(NULL, node_free, NULL);
+	struct xa_preload freed = XA_PRELOAD_INIT(NULL, cache_node_free, NULL);
 	struct address_space *mapping = page_mapping(page);
 	void (*freepage)(struct page * p) = mapping->a_ops->freepage;
 	unsigned long flags;
@@ -419,7 +414,7 @@ void delete_from_page_cache_value(struct page *page, void *value)
 
 bool filemap_evict(struct page *page, int expect, bool shadow)
 {
-	struct xa_preload freed = XA_PRELOAD_INIT(NULL, node_free, NULL);
+	struct xa_preload freed = XA_PRELOAD_INIT(NULL, cache_node_free, NULL);
 	struct address_space *mapping = page_mapping(page);
 	void (*freepage)(struct page * p) = mapping->a_ops->freepage;
 	void *value = NULL;

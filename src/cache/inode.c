@@ -52,6 +52,7 @@ void mapping_init(struct address_space *mapping, struct inode *host,
 	mapping->host = host;
 	spin_lock_init(&mapping->i_pages_lock, LOCK_CLASS_I_PAGES);
 	xa_init(&mapping->i_pages);
+	mapping->i_pages.update = mapping_node_update;
 	init_rwsem(&mapping->invalidate_lock, LOCK_CLASS_INVALIDATE_LOCK);
 	init_rwsem(&mapping->i_mmap_rwsem, LOCK_CLASS_I_MMAP);
 	mapping->i_mmap.rb_node = NULL;

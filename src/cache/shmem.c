@@ -482,16 +482,10 @@ const struct address_space_operations shmem_aops = {
 /* ---- dropping --------------------------------------------------------------
  */
 
-static void node_free(void *arg, void *node)
-{
-	(void)arg;
-	kmem_cache_free(cache_sys.node_cache, node);
-}
-
 /* The swapped page VALUE at INDEX goes, if it still is there. */
 static void drop_value(struct inode *inode, u64 index, void *value)
 {
-	struct xa_preload freed = XA_PRELOAD_INIT(NULL, node_free, NULL);
+	struct xa_preload freed = XA_PRELOAD_INIT(NULL, cache_node_free, NULL);
 	struct address_space *mapping = inode->i_mapping;
 	unsigned long flags;
 	bool same;

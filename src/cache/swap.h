@@ -8,6 +8,7 @@
 #include <mmkit/gfp.h>
 #include <mmkit/mempolicy.h>
 #include <mmkit/port.h>
+#include <mmkit/shrinker.h>
 
 #include "arch/paging.h"
 #include "base/mutex.h"
@@ -91,6 +92,18 @@ struct swap_slots {
 	u32 slot[SWAP_BATCH];
 };
 
+/* Nodes of arrays that hold shadows alone: shadow_nodes.c. (L) lock. */
+struct shadow_list {
+	spinlock_t lock;
+	struct list_head nodes; /* (L) xa_node.link, oldest first */
+	u64 nr;			/* (L) */
+} MM_ALIGNED(MM_CACHELINE);
+
+struct shadow_state {
+	struct shadow_list list[MM_MAX_NODES];
+	struct shrinker shrinker;
+};
+
 struct cache_state {
 	struct mutex swapon_mutex; /* one swapon at a time */
 	struct swap_info *swap[MAX_SWAPFILES];
@@ -103,6 +116,7 @@ struct cache_state {
 	struct swap_ra_state ra;
 	u32 page_cluster; /* tunable: log2 of the read-ahead limit */
 	struct kmem_cache *node_cache, *bio_cache;
+	struct shadow_state shadows;
 	struct zswap_state zswap; /* zswap.h */
 	struct filemap_state fm;  /* pages of files: filemap.h */
 	struct shmem_state shmem; /* shmem.h */
@@ -123,6 +137,10 @@ static inline u32 nr_swap_areas(void)
  */
 void cache_reset(void);
 int cache_init(const struct paging_format *format) MM_MUST_CHECK;
+
+/* cache_node_free: NODE of an array of the caches; the free callback of their
+ * struct xa_preload. */
+void cache_node_free(void *arg, void *node);
 
 /* ---- areas (swapon.c)
  * ------------------------------------------------------ */
@@ -373,5 +391,19 @@ void workingset_refault(struct page *page, const void *shadow);
 
 /* workingset_age: N pages of PAGE's list were activated or evicted. */
 void workingset_age(struct page *page, u64 n);
+
+/* ---- shadow_nodes.c
+ * ------------------------------------------------------------------- */
+
+/* shadow_nodes_init: lists and their shrinker, "mm-shadow". 0 or -ENOMEM. At
+ * boot, by cache_init(). */
+int shadow_nodes_init(void) MM_MUST_CHECK;
+
+/* What the arrays of files and of swap areas call (struct xarray.update). */
+void mapping_node_update(struct xarray *xa, struct xa_node *leaf);
+void swap_node_update(struct xarray *xa, struct xa_node *leaf);
+
+/* shadow_nodes_check: lists against nodes and counters. Panics. */
+void shadow_nodes_check(void);
 
 #endif

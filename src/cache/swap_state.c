@@ -45,12 +45,6 @@ static void *node_alloc(void *arg, size_t size)
 	return kmem_cache_alloc(cache_sys.node_cache, *(gfp_t *)arg);
 }
 
-static void node_free(void *arg, void *node)
-{
-	(void)arg;
-	kmem_cache_free(cache_sys.node_cache, node);
-}
-
 static struct swap_info *entry_area(swp_entry_t entry)
 {
 	return cache_sys.swap[swp_type(entry)];
@@ -72,7 +66,8 @@ static void count_cached(struct page *page, long n)
 static int add_to_swap_cache(struct page *page, swp_entry_t entry, gfp_t gfp,
 			     void **shadow)
 {
-	struct xa_preload pl = XA_PRELOAD_INIT(node_alloc, node_free, &gfp);
+	struct xa_preload pl =
+		XA_PRELOAD_INIT(node_alloc, cache_node_free, &gfp);
 	struct swap_info *si = entry_area(entry);
 	u64 off = swp_offset(entry);
 	u32 need = 0;
@@ -104,7 +99,7 @@ static int add_to_swap_cache(struct page *page, swp_entry_t entry, gfp_t gfp,
 /* Replace PAGE by SHADOW (NULL: nothing) and give the cache bit back. */
 static void cache_remove(struct page *page, void *shadow)
 {
-	struct xa_preload freed = XA_PRELOAD_INIT(NULL, node_free, NULL);
+	struct xa_preload freed = XA_PRELOAD_INIT(NULL, cache_node_free, NULL);
 	swp_entry_t entry = page_swap_entry(page);
 	struct swap_info *si = entry_area(entry);
 	u64 off = swp_offset(entry);

@@ -63,11 +63,14 @@ int cache_init(const struct paging_format *format)
 	cache_sys.ra.window = 1;
 	spin_lock_init(&cache_sys.ra.lock, LOCK_CLASS_SEQ_STATS);
 	mutex_init(&cache_sys.swapon_mutex, LOCK_CLASS_SWAPON);
-	cache_sys.node_cache = kmem_cache_create(
-		"radix_tree_node", sizeof(struct xa_node), 0, 0, NULL);
+	cache_sys.node_cache =
+		kmem_cache_create("radix_tree_node", sizeof(struct xa_node), 0,
+				  SLAB_RECLAIM_ACCOUNT, NULL);
 	cache_sys.bio_cache = kmem_cache_create(
 		"swap_bio", sizeof(struct port_bio), 0, 0, NULL);
 	if (!cache_sys.node_cache || !cache_sys.bio_cache)
+		return -ENOMEM;
+	if (shadow_nodes_init())
 		return -ENOMEM;
 	return filemap_init() ? -ENOMEM : shmem_init();
 }
@@ -142,7 +145,7 @@ static void slot_release(struct swap_info *si, u32 offset,
 				   __ATOMIC_RELAXED);
 }
 
-static void node_free(void *arg, void *node)
+void cache_node_free(void *arg, void *node)
 {
 	(void)arg;
 	kmem_cache_free(cache_sys.node_cache, node);
@@ -247,7 +250,7 @@ int swap_duplicate(swp_entry_t entry)
 /* Take CLEAR (one entry, or the cache bit) from the word. */
 static void slot_put(swp_entry_t entry, u16 clear)
 {
-	struct xa_preload freed = XA_PRELOAD_INIT(NULL, node_free, NULL);
+	struct xa_preload freed = XA_PRELOAD_INIT(NULL, cache_node_free, NULL);
 	struct swap_info *si = entry_area(entry);
 	struct swap_more *gone = NULL;
 	u16 *w;
@@ -410,4 +413,5 @@ void swap_check(void)
 	}
 	mm_verify(free_slots == get_nr_swap_pages());
 	zswap_check();
+	shadow_nodes_check();
 }

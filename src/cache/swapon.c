@@ -133,6 +133,7 @@ static struct swap_info *area_alloc(u32 slots)
 	spin_lock_init(&si->lock, LOCK_CLASS_SWAP_INFO);
 	spin_lock_init(&si->cache_lock, LOCK_CLASS_SWAP_CACHE);
 	xa_init(&si->cache);
+	si->cache.update = swap_node_update;
 	return si;
 fail:
 	area_free_tables(si);
@@ -577,7 +578,10 @@ void swapoff_finish(struct swap_info *si)
 	epoch_synchronize();
 	while (__atomic_load_n(&si->users, __ATOMIC_ACQUIRE))
 		port_park(100 * 1000);
+	/* Who freed its last node of shadows may still have the lock. */
+	spin_lock(&si->cache_lock);
 	mm_verify(xa_empty(&si->cache));
+	spin_unlock(&si->cache_lock);
 	mutex_lock(&cache_sys.swapon_mutex);
 	__atomic_store_n(&cache_sys.swap[si->type], NULL, __ATOMIC_RELEASE);
 	mutex_unlock(&cache_sys.swapon_mutex);

@@ -114,18 +114,12 @@ static void truncate_whole(struct address_space *mapping, u64 first, u64 last,
 	}
 }
 
-static void node_free(void *arg, void *node)
-{
-	(void)arg;
-	kmem_cache_free(cache_sys.node_cache, node);
-}
-
 /* How many shadows one hold of the lock may remove. */
 #define SHADOW_BATCH 64
 
 u64 mapping_drop_shadows(struct address_space *mapping, u64 first, u64 last)
 {
-	struct xa_preload freed = XA_PRELOAD_INIT(NULL, node_free, NULL);
+	struct xa_preload freed = XA_PRELOAD_INIT(NULL, cache_node_free, NULL);
 	u64 index = first, total = 0;
 	unsigned long flags;
 	bool more;
