@@ -56,6 +56,14 @@ static const struct pentry thp_entries[] = {
 };
 static const struct pdir thp_dir = PDIR(thp_entries);
 
+/* ---- read-ahead from swap --------------------------------------------------
+ */
+
+static const struct pentry swap_entries[] = {
+	FILE_RW("vma_ra_enabled", MM_DIR "swap/"),
+};
+static const struct pdir swap_dir = PDIR(swap_entries);
+
 /* ---- slower nodes ----------------------------------------------------------
  */
 
@@ -151,6 +159,7 @@ static const struct pentry mm_entries[] = {
 	DIR_OF("ksm", &ksm_dir),
 	DIR_OF("lru_gen", &lru_gen_dir),
 	DIR_OF("numa", &numa_dir),
+	DIR_OF("swap", &swap_dir),
 	DIR_OF("transparent_hugepage", &thp_dir),
 };
 const struct pdir sysfs_mm_dir = PDIR(mm_entries);

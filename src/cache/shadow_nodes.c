@@ -28,8 +28,8 @@
  *
  * 5. Locking. The list's lock nests inside those of arrays. The shrinker comes
  *    the other way, so it only tries an array's lock: a node whose array is
- *    busy goes to the end of the list. With the array's lock held, the list's is
- *    given up, and the array cannot go: its end waits for its lock.
+ *    busy goes to the end of the list. With the array's lock held, the list's
+ * is given up, and the array cannot go: its end waits for its lock.
  *    workingset_nodes changes under the list's lock.
  *
  * 6. Rejected. Dropping single shadows by age: no memory comes of it until the
@@ -211,9 +211,9 @@ void shadow_nodes_check(void)
 			n++;
 		}
 		mm_verify(n == l->nr);
-		mm_verify(!NODE_DATA(nid) ||
-			  n == node_page_state(NODE_DATA(nid),
-					       WORKINGSET_NODES));
+		mm_verify(
+			!NODE_DATA(nid) ||
+			n == node_page_state(NODE_DATA(nid), WORKINGSET_NODES));
 		spin_unlock_irqrestore(&l->lock, flags);
 	}
 }

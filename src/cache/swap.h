@@ -114,7 +114,8 @@ struct cache_state {
 	u64 swap_turns;	      /* (A) given so far */
 	struct swap_slots slots[MM_NR_CPUS];
 	struct swap_ra_state ra;
-	u32 page_cluster; /* tunable: log2 of the read-ahead limit */
+	u32 page_cluster;   /* tunable: log2 of the read-ahead limit */
+	u32 vma_ra_enabled; /* tunable: by addresses where there are any */
 	struct kmem_cache *node_cache, *bio_cache;
 	struct shadow_state shadows;
 	struct zswap_state zswap; /* zswap.h */
@@ -337,6 +338,19 @@ struct page *lookup_swap_cache(swp_entry_t entry);
  */
 struct page *swapin_readahead_place(swp_entry_t entry, gfp_t gfp,
 				    const struct mpol_place *place);
+
+/*
+ * The same in parts, for who chooses neighbours himself (src/space/swap_ra.c).
+ * swapin_alone: ENTRY's page, and nothing else; *STARTED: its read was, so it
+ * was not there. swap_read_ahead: start reading ENTRY, if it is in swap and not
+ * on its way; a failure is of no consequence. swap_ra_used: PAGE, which is
+ * wanted now, was read ahead (true once). They count swap_ra, swap_ra_hit.
+ */
+struct page *swapin_alone(swp_entry_t entry, gfp_t gfp,
+			  const struct mpol_place *place, bool *started);
+void swap_read_ahead(swp_entry_t entry, gfp_t gfp,
+		     const struct mpol_place *place);
+bool swap_ra_used(struct page *page);
 
 /*
  * swap_cache_new_page: a fresh page for ENTRY, locked, in the cache, with a

@@ -16,7 +16,9 @@
  * 3. Read-ahead. A fault reads an aligned window of slots around its own: the
  *    pages there were written together. The window doubles (to 1 <<
  *    page_cluster) when at least half of what was read ahead got used, and
- *    halves when nothing was.
+ *    halves when nothing was. That is for shared memory, for swapoff and where
+ *    vma_ra_enabled is false; a program's own memory is read ahead by its
+ *    addresses (src/space/swap_ra.c).
  *
  * 4. Failure. Adding needs array nodes; without memory the page is not added.
  *
@@ -370,23 +372,22 @@ static u32 ra_window(swp_entry_t entry)
 	return window;
 }
 
-static void ra_issued(void)
-{
-	spin_lock(&cache_sys.ra.lock);
-	cache_sys.ra.issued++;
-	spin_unlock(&cache_sys.ra.lock);
-	count_vm_event(SWAP_RA);
-}
-
-/* PAGE was read ahead and is used now. */
-static void ra_hit(struct page *page)
+bool swap_ra_used(struct page *page)
 {
 	if (!TestClearPageReadahead(page))
+		return false;
+	count_vm_event(SWAP_RA_HIT);
+	return true;
+}
+
+/* PAGE is used now: was it read ahead? */
+static void ra_hit(struct page *page)
+{
+	if (!swap_ra_used(page))
 		return;
 	spin_lock(&cache_sys.ra.lock);
 	cache_sys.ra.hits++;
 	spin_unlock(&cache_sys.ra.lock);
-	count_vm_event(SWAP_RA_HIT);
 }
 
 /* Start to read ENTRY, if it is not there; a failure is of no consequence. Its
@@ -407,17 +408,18 @@ static struct page *read_early(swp_entry_t entry, gfp_t gfp,
 	return NULL;
 }
 
-/* Read one neighbour. */
-static void ra_read(swp_entry_t entry, gfp_t gfp,
+/* Read a neighbour. False: nothing was started. The area is held. */
+static bool ra_read(swp_entry_t entry, gfp_t gfp,
 		    const struct mpol_place *place)
 {
 	struct page *page = read_early(entry, gfp, place);
 
 	if (!page)
-		return;
+		return false;
 	SetPageReadahead(page);
-	ra_issued();
+	count_vm_event(SWAP_RA);
 	put_page(page);
+	return true;
 }
 
 /* As swapin_readahead_place(), the area held. */
@@ -428,6 +430,7 @@ static struct page *read_window(swp_entry_t entry, gfp_t gfp,
 	u64 off = swp_offset(entry);
 	u64 start = ALIGN_DOWN(off, (u64)window);
 	struct page *page;
+	u32 issued = 0;
 	bool started;
 
 	page = read_swap_cache(entry, gfp, place, &started);
@@ -442,8 +445,12 @@ static struct page *read_window(swp_entry_t entry, gfp_t gfp,
 
 		beside.ilx += o - off;
 		if (o != off)
-			ra_read(swp_entry(swp_type(entry), o), gfp, &beside);
+			issued += ra_read(swp_entry(swp_type(entry), o), gfp,
+					  &beside);
 	}
+	spin_lock(&cache_sys.ra.lock);
+	cache_sys.ra.issued += issued;
+	spin_unlock(&cache_sys.ra.lock);
 	return page;
 }
 
@@ -457,6 +464,27 @@ struct page *swapin_readahead_place(swp_entry_t entry, gfp_t gfp,
 	page = read_window(entry, gfp, place);
 	swap_area_put(entry);
 	return page;
+}
+
+struct page *swapin_alone(swp_entry_t entry, gfp_t gfp,
+			  const struct mpol_place *place, bool *started)
+{
+	struct page *page;
+
+	if (!swap_area_get(entry))
+		return NULL;
+	page = read_swap_cache(entry, gfp, place, started);
+	swap_area_put(entry);
+	return page;
+}
+
+void swap_read_ahead(swp_entry_t entry, gfp_t gfp,
+		     const struct mpol_place *place)
+{
+	if (!swap_area_get(entry))
+		return;
+	(void)ra_read(entry, gfp, place);
+	swap_area_put(entry);
 }
 
 bool swap_willneed(swp_entry_t entry, gfp_t gfp, const struct mpol_place *place)

@@ -58,6 +58,7 @@ int cache_init(const struct paging_format *format)
 	cache_sys.max_slots =
 		(u32)min((u64)SWAP_MAX_PAGES, 1UL << format->swp_offset_bits);
 	cache_sys.page_cluster = 3;
+	cache_sys.vma_ra_enabled = 1;
 	swap_slots_init();
 	zswap_init();
 	cache_sys.ra.window = 1;

@@ -78,8 +78,7 @@ int numa_file_show(const char *name, struct seq_buf *out)
 	return 0;
 }
 
-/* TEXT[LEN] as a truth value: 0, 1, or -EINVAL. */
-static int parse_bool(const char *text, size_t len)
+int parse_truth(const char *text, size_t len)
 {
 	static const char *const words[] = {
 		"0",  "1",   "n", "y", "N", "Y", "off",	  "on",
@@ -96,7 +95,7 @@ static int parse_bool(const char *text, size_t len)
 
 int numa_file_store(const char *name, const char *text, size_t len)
 {
-	int v = parse_bool(text, len);
+	int v = parse_truth(text, len);
 
 	if (mm_strcmp(name, "demotion_enabled") != 0)
 		return -ENOENT;

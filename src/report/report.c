@@ -108,6 +108,7 @@ static const struct report_dir {
 	{"/sys/kernel/debug/sched/numa_balancing/", numa_balancing_show,
 	 numa_balancing_store},
 	{"/sys/kernel/mm/numa/", numa_file_show, numa_file_store},
+	{"/sys/kernel/mm/swap/", swap_file_show, swap_file_store},
 };
 
 /* Is NAME the file at PATH? Files of /proc go by what follows that, too. */

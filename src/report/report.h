@@ -51,6 +51,15 @@ int memory_block_show(const char *name, struct seq_buf *out);
 int memory_block_store(const char *name, const char *text, size_t len);
 int node_file_store(const char *name, const char *text, size_t len);
 
+/* parse_truth (numa_show.c): TEXT[LEN] as a truth value, a newline at its end
+ * or not: 0, 1, or -EINVAL. */
+int parse_truth(const char *text, size_t len);
+
+/* swap_show.c: the files of /sys/kernel/mm/swap by what follows that. 0,
+ * -ENOENT, -EINVAL. */
+int swap_file_show(const char *name, struct seq_buf *out);
+int swap_file_store(const char *name, const char *text, size_t len);
+
 /* numa_show.c: the files of /sys/kernel/mm/numa and of
  * /sys/devices/virtual/memory_tiering by what follows that. 0, -ENOENT,
  * -EINVAL.

@@ -183,4 +183,13 @@ void fault_account(struct mm_task *task, vm_fault_t result);
  * go) refers to PAGE, locked; then the swap cache has let it go. */
 bool page_make_exclusive(struct page *page);
 
+/*
+ * swapin_vma: ENTRY, which VMF's address needs, comes in, and some pages beside
+ * that address: its page with a reference, locked by the read until it
+ * completes. NULL: no memory, or the slot was freed meanwhile. May sleep. GFP
+ * as for the page.
+ */
+struct page *swapin_vma(const struct vm_fault *vmf, swp_entry_t entry,
+			gfp_t gfp);
+
 #endif

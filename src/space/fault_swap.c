@@ -23,6 +23,7 @@
 static struct page *swap_get_page(const struct vm_fault *vmf, swp_entry_t entry,
 				  bool *major)
 {
+	const gfp_t gfp = GFP_HIGHUSER_MOVABLE | __GFP_ACCOUNT;
 	struct page *page = lookup_swap_cache(entry);
 	struct mempolicy *held;
 	struct mpol_place place;
@@ -31,9 +32,10 @@ static struct page *swap_get_page(const struct vm_fault *vmf, swp_entry_t entry,
 	if (page)
 		put_page(page);
 	/* Also when it was found: read-ahead learns from its hits. */
+	if (READ_ONCE(cache_sys.vma_ra_enabled))
+		return swapin_vma(vmf, entry, gfp);
 	held = vma_place(vmf->vma, vmf->address, &place);
-	page = swapin_readahead_place(
-		entry, GFP_HIGHUSER_MOVABLE | __GFP_ACCOUNT, &place);
+	page = swapin_readahead_place(entry, gfp, &place);
 	mpol_put(held);
 	return page;
 }

@@ -87,8 +87,9 @@ struct vm_area_struct {
 	struct file *vm_file; /* (W) holds a reference; NULL: no file */
 	const struct vm_operations_struct *vm_ops; /* (W) NULL: anonymous */
 	void *vm_private_data;			   /* the provider's */
-	struct rb_node shared_rb;		   /* (V) in i_mmap */
-	u64 shared_subtree_last;		   /* (V) greatest last page */
+	u64 vm_swap_ra; /* unlocked: read-ahead from swap: swap_ra.c */
+	struct rb_node shared_rb; /* (V) in i_mmap */
+	u64 shared_subtree_last;  /* (V) greatest last page */
 };
 
 /* Where a mapping is between its making and its end. No two differ in one bit

@@ -337,12 +337,9 @@ static void pressure(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(which),
-		cmocka_unit_test(limits),
-		cmocka_unit_test(busy),
-		cmocka_unit_test(swapped),
-		cmocka_unit_test(races),
-		cmocka_unit_test(pressure),
+		cmocka_unit_test(which), cmocka_unit_test(limits),
+		cmocka_unit_test(busy),	 cmocka_unit_test(swapped),
+		cmocka_unit_test(races), cmocka_unit_test(pressure),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
