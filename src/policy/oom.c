@@ -42,6 +42,7 @@
 #include "cache/swap.h"
 #include "memcg/memcg.h"
 #include "phys/mempolicy.h"
+#include "phys/page_debug.h"
 #include "phys/vmstat.h"
 #include "policy/policy.h"
 #include "space/space.h"
@@ -96,6 +97,7 @@ struct oom_choice {
 	s32 pid;
 	s16 oom_score_adj;
 	char comm[MM_TASK_COMM];
+	char group[64];			 /* path of the victim's */
 	const struct mm_struct *init_mm; /* process 1's: only compared */
 	bool victim_pending;		 /* one is on its way out */
 	u32 user_tasks;
@@ -197,6 +199,24 @@ static unsigned long long kib(u64 pages)
 	return (unsigned long long)pages * (PAGE_SIZE / 1024);
 }
 
+/* MEMCG (NULL: the root) as a path; the manager does not know names, so it is
+ * of numbers. */
+static const char *group_path(const struct memcg *memcg, char *buf, size_t size)
+{
+	const struct memcg *up[16];
+	struct seq_buf s;
+	u32 n = 0;
+
+	seq_buf_init(&s, buf, size);
+	for (; memcg && n < ARRAY_SIZE(up); memcg = memcg->parent)
+		up[n++] = memcg;
+	if (!n)
+		seq_putc(&s, '/');
+	while (n)
+		seq_printf(&s, "/%u", up[--n]->page.id);
+	return seq_buf_str(&s);
+}
+
 /* What the group at its limit has. */
 static void dump_group(const struct memcg *m)
 {
@@ -212,10 +232,16 @@ static void dump_header(const struct oom_choice *c, gfp_t gfp,
 			unsigned int order)
 {
 	const struct mm_task *task = port_current();
+	char flags[256];
+	struct seq_buf s;
 
-	pr_warn("%s invoked oom-killer: gfp_mask=0x%x, order=%u, "
+	seq_buf_init(&s, flags, sizeof(flags));
+	name_gfp(&s, gfp);
+	pr_warn("%s invoked oom-killer: gfp_mask=%#x(%s), order=%u, "
 		"oom_score_adj=%d\n",
-		task->comm, gfp, order, task->oom_score_adj);
+		task->comm, gfp, seq_buf_str(&s), order, task->oom_score_adj);
+	pr_warn("CPU: %d PID: %d Comm: %s\n", port_cpu(), task->pid,
+		task->comm);
 	if (c->root)
 		dump_group(c->root);
 	else
@@ -274,16 +300,18 @@ static void report_constraint(const struct oom_choice *c)
 					    "CONSTRAINT_MEMCG"};
 	enum constraint why = constrained(c);
 	nodemask_t online = 0;
-	char nodes[64], mems[64];
+	char nodes[64], mems[64], path[64], limit[80] = "global_oom";
 	pg_data_t *pgdat;
 
 	for_each_online_pgdat(pgdat) online |= NODE_MASK(pgdat->node_id);
 	nodes_text(c->nodes, why != CONSTRAINT_POLICY, nodes, sizeof(nodes));
 	nodes_text(online, false, mems, sizeof(mems));
-	pr_info("oom-kill:constraint=%s,nodemask=%s,cpuset=/,mems_allowed=%s%s,"
-		"task=%s,pid=%d\n",
-		names[why], nodes, mems, c->root ? "" : ",global_oom", c->comm,
-		c->pid);
+	if (c->root)
+		mm_snprintf(limit, sizeof(limit), "oom_memcg=%s",
+			    group_path(c->root, path, sizeof(path)));
+	pr_info("oom-kill:constraint=%s,nodemask=%s,cpuset=/,mems_allowed=%s,"
+		"%s,task_memcg=%s,task=%s,pid=%d\n",
+		names[why], nodes, mems, limit, c->group, c->comm, c->pid);
 }
 
 /* vm.panic_on_oom: 1: unless only some nodes or a group lack; 2: always. */
@@ -377,6 +405,8 @@ static void oom_kill(const struct oom_choice *c)
 	}
 	if (policy_sys.reap_mm)
 		mm_drop(policy_sys.reap_mm);
+	policy_sys.reap_name.pid = c->pid;
+	mm_memcpy(policy_sys.reap_name.comm, c->comm, sizeof(c->comm));
 	WRITE_ONCE(policy_sys.reap_mm, mm);
 	wake_up(&policy_sys.reaper_wait);
 }
@@ -393,6 +423,7 @@ static bool grab_victim(struct mm_task *task, void *arg)
 	if (!task->mm)
 		return true;
 	memcg = memcg_task_group(task);
+	(void)group_path(memcg, c->group, sizeof(c->group));
 	c->together = oom_group_of(memcg, c->root);
 	memcg_event(memcg, MEMCG_OOM_KILL);
 	if (memcg)
@@ -528,7 +559,7 @@ static void reap_vmas(struct mm_struct *mm)
 }
 
 /* The victim may hold its lock for long while it waits for memory itself. */
-static void oom_reap(struct mm_struct *mm)
+static void oom_reap(struct mm_struct *mm, const struct oom_name *who)
 {
 	bool reaped = false;
 
@@ -544,19 +575,23 @@ static void oom_reap(struct mm_struct *mm)
 	}
 	/* Done, or given up: the next victim may be chosen. */
 	__atomic_fetch_or(&mm->flags, MMF_OOM_SKIP, __ATOMIC_ACQ_REL);
-	pr_info("oom_reaper: %s, now anon-rss:%llukB\n",
-		reaped ? "reaped" : "unable to reap",
-		kib(mm_counter_get(mm, MM_ANONPAGES)));
+	pr_info("oom_reaper: %s process %d (%s), now anon-rss:%llukB, "
+		"file-rss:%llukB, shmem-rss:%llukB\n",
+		reaped ? "reaped" : "unable to reap", who->pid, who->comm,
+		kib(mm_counter_get(mm, MM_ANONPAGES)),
+		kib(mm_counter_get(mm, MM_FILEPAGES)),
+		kib(mm_counter_get(mm, MM_SHMEMPAGES)));
 }
 
 /* The next victim's space with a reference; it stays in reap_mm, so that
  * everybody sees that memory is coming. */
-static struct mm_struct *reaper_take(void)
+static struct mm_struct *reaper_take(struct oom_name *who)
 {
 	struct mm_struct *mm;
 
 	mutex_lock(&policy_sys.oom_lock);
 	mm = policy_sys.reap_mm;
+	*who = policy_sys.reap_name;
 	if (mm)
 		mm_grab(mm);
 	mutex_unlock(&policy_sys.oom_lock);
@@ -576,6 +611,7 @@ static void reaper_done(struct mm_struct *mm)
 
 static void oom_reaper(void *arg)
 {
+	struct oom_name who;
 	struct mm_struct *mm;
 
 	(void)arg;
@@ -583,13 +619,13 @@ static void oom_reaper(void *arg)
 		wait_event(policy_sys.reaper_wait,
 			   READ_ONCE(policy_sys.reap_mm) ||
 				   READ_ONCE(policy_sys.stop));
-		mm = reaper_take();
+		mm = reaper_take(&who);
 		if (!mm)
 			continue;
-		oom_reap(mm);
+		oom_reap(mm, &who);
 		reaper_done(mm);
 	}
-	mm = reaper_take();
+	mm = reaper_take(&who);
 	if (mm)
 		reaper_done(mm);
 	port_current()->flags |= PF_EXITING;

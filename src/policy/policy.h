@@ -27,12 +27,19 @@ struct kcompactd {
 	bool asked, stop;
 };
 
+/* A victim, for the report. */
+struct oom_name {
+	s32 pid;
+	char comm[MM_TASK_COMM];
+};
+
 struct policy_state {
 	struct kcompactd kcompactd[MM_MAX_NODES]; /* by node */
 	struct mutex oom_lock;
 	u64 oom_kills;		       /* (oom_lock) */
 	u64 last_kill_ns;	       /* (oom_lock) port_now_ns() of it */
 	struct mm_struct *reap_mm;     /* (oom_lock) next for the reaper */
+	struct oom_name reap_name;     /* (oom_lock) whose that is */
 	bool stop;		       /* daemons must end; read anywhere */
 	u32 dirty_writeback_centisecs; /* tunable: the flusher's round */
 	/* tunables, as Linux's of these names */

@@ -366,6 +366,7 @@ static int kill_body(void *arg)
 	struct user hog = {.id = b, .pages = 600};
 	struct user small = {.id = b, .pages = 40, .stay = true};
 	struct user other = {.id = 0, .pages = 1500, .stay = true};
+	char want[96];
 
 	(void)arg;
 	set(a, "memory.max", 256);
@@ -383,6 +384,11 @@ static int kill_body(void *arg)
 	CHECK(get(a, "memory.events.local", "oom") >= 1);
 	CHECK_EQ(event(b, "oom"), 0);
 	CHECK(tm_logged("Memory cgroup out of memory: Killed process"));
+	snprintf(want, sizeof(want),
+		 ",mems_allowed=0,oom_memcg=/%u,task_memcg=/%u/%u,task=", a, a,
+		 b);
+	CHECK(tm_logged("oom-kill:constraint=CONSTRAINT_MEMCG,"));
+	CHECK(tm_logged(want));
 	finish(&small);
 	finish(&other);
 	CHECK_EQ(small.signal, 0);

@@ -110,10 +110,15 @@ static int hog_body(void *arg)
 	snprintf(want, sizeof(want),
 		 "Killed process %d (hog) total-vm:", users[2].pid);
 	CHECK(strstr(mm_last_oom(), want));
-	CHECK(tm_logged("invoked oom-killer"));
+	CHECK(tm_logged(" invoked oom-killer: gfp_mask=0x"));
+	CHECK(tm_logged("(GFP_HIGHUSER_MOVABLE"));
+	CHECK(tm_logged("), order=0, oom_score_adj=0\n"));
 	CHECK(tm_logged("Out of memory: Killed process"));
 	CHECK(tm_logged("Tasks state (memory values in pages):"));
-	CHECK(tm_logged("oom_reaper: "));
+	snprintf(want, sizeof(want), "oom_reaper: reaped process %d (hog), now",
+		 users[2].pid);
+	CHECK(tm_logged(want));
+	CHECK(tm_logged("kB, file-rss:0kB, shmem-rss:0kB\n"));
 	return 0;
 }
 
@@ -397,7 +402,8 @@ static int asker_body(void *arg)
 	CHECK_EQ(users[1].signal, MM_SIGKILL);
 	CHECK(!tm_logged("Tasks state"));
 	CHECK(tm_logged("oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),"
-			"cpuset=/,mems_allowed=0,global_oom,task="));
+			"cpuset=/,mems_allowed=0,global_oom,task_memcg=/,"
+			"task="));
 	return 0;
 }
 
@@ -423,7 +429,7 @@ static int bound_body(void *arg)
 	CHECK_EQ(users[1].signal, MM_SIGKILL);
 	CHECK(tm_logged("oom-kill:constraint=CONSTRAINT_MEMORY_POLICY,"
 			"nodemask=1,cpuset=/,mems_allowed=0-1,global_oom,"
-			"task=on1"));
+			"task_memcg=/,task=on1"));
 	return 0;
 }
 
