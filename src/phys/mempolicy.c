@@ -581,10 +581,27 @@ static enum zone_type policy_zone(void)
 	return (enum zone_type)top;
 }
 
-/* The set that GFP is bound to by POL. */
+/* Have NODES nothing but movable memory? */
+static bool only_movable(nodemask_t nodes)
+{
+	struct zone *zone;
+
+	for_each_zone (zone) {
+		if (managed_zone(zone) && zone->idx < ZONE_MOVABLE &&
+		    (nodes & NODE_MASK(zone_to_nid(zone))))
+			return false;
+	}
+	return true;
+}
+
+/* The set that GFP is bound to by POL. What must not move is not bound to
+ * nodes that have no place for it: no page table could be made there. */
 static nodemask_t bind_mask(gfp_t gfp, const struct mempolicy *pol)
 {
-	if (pol->nodes == NODE_MASK_NONE || gfp_zone(gfp) < policy_zone())
+	enum zone_type zone = gfp_zone(gfp);
+
+	if (pol->nodes == NODE_MASK_NONE || zone < policy_zone() ||
+	    (zone != ZONE_MOVABLE && only_movable(pol->nodes)))
 		return NODE_MASK_ALL;
 	return pol->nodes;
 }

@@ -35,10 +35,12 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Four nodes of 32 MiB; TOP: in one zone each, above 4 GiB. */
-static void boot(bool high)
+/* Four nodes of 32 MiB; HIGH: in one zone each, above 4 GiB; node 3 is of
+ * movable memory alone if MOVABLE. */
+static void boot_with(bool high, bool movable)
 {
 	static struct phys_node_range nodes[NODES];
+	static struct phys_node_range hot;
 	static struct e820_table map;
 	struct phys_boot_params p = {.map = &map,
 				     .nodes = nodes,
@@ -58,7 +60,18 @@ static void boot(bool high)
 		assert_int_equal(e820_add(&map, at, 32 * MiB, E820_TYPE_RAM),
 				 0);
 	}
+	hot = nodes[3];
+	if (movable) {
+		p.movable_node = true;
+		p.hotplug = &hot;
+		p.nr_hotplug = 1;
+	}
 	assert_int_equal(phys_boot_memory(&p), 0);
+}
+
+static void boot(bool high)
+{
+	boot_with(high, false);
 }
 
 static int page_nid(const struct page *page)
@@ -411,6 +424,32 @@ static void test_exempt(void **state)
 	phys_check();
 }
 
+/* Who is bound to a node of movable memory can have page tables: elsewhere. */
+static int movable_body(void *arg)
+{
+	(void)arg;
+	assert_true(managed_zone(&NODE_DATA(3)->node_zones[ZONE_MOVABLE]));
+	assert_int_equal(do_set_mempolicy(MPOL_BIND, NODE_MASK(3)), 0);
+	assert_int_equal(once_nid(GFP_HIGHUSER_MOVABLE, -2), 3);
+	assert_in_range(once_nid(GFP_KERNEL, -2), 0, 2);
+	/* With a node that has both, what does not move is bound too. */
+	assert_int_equal(do_set_mempolicy(MPOL_BIND, NODE_MASK(2)), 0);
+	assert_int_equal(once_nid(GFP_KERNEL, -2), 2);
+	assert_int_equal(
+		do_set_mempolicy(MPOL_BIND, NODE_MASK(2) | NODE_MASK(3)), 0);
+	assert_int_equal(once_nid(GFP_KERNEL, -2), 2);
+	assert_int_equal(do_set_mempolicy(MPOL_DEFAULT, 0), 0);
+	return 0;
+}
+
+static void test_movable(void **state)
+{
+	(void)state;
+	boot_with(true, true);
+	assert_int_equal(sim_run(movable_body, NULL), 0);
+	phys_check();
+}
+
 /* ---- the model
  * ------------------------------------------------------------ */
 
@@ -702,6 +741,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_slots, teardown),
 		cmocka_unit_test_teardown(test_watch, teardown),
 		cmocka_unit_test_teardown(test_exempt, teardown),
+		cmocka_unit_test_teardown(test_movable, teardown),
 		cmocka_unit_test_teardown(test_random, teardown),
 		cmocka_unit_test_teardown(test_fast_counts, teardown),
 	};
