@@ -174,7 +174,7 @@ succeeds slub-debug-replay replay traces/sort.trace --mem 4M --swap 64M \
 shows slub-debug-replay-clean '^verdict: clean$' 1
 
 for list in poison guard=2 init_on_free page_owner; do
-	succeeds "debug-replay-$list" replay traces/sort.trace --mem 2M \
+	succeeds "debug-replay-$list" replay traces/sort.trace --mem 2560K \
 		--swap 64M --debug $list --show /proc/mmkit/audit
 	shows "debug-replay-$list-clean" '^verdict: clean$' 1
 done

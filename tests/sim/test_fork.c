@@ -198,7 +198,7 @@ static void fork_bomb(void **state)
 		prng_seed(&bomb.r, seed + i);
 		/* First with memory for all, then with swap. */
 		TM_RUN(bomb_body, .arg = &bomb, .seed = seed + i,
-		       .mem = (i % 2 ? 32UL : 96UL) << 20, .swap_pages = 32768);
+		       .mem = (i % 2 ? 36UL : 96UL) << 20, .swap_pages = 32768);
 		CHECK(bomb.most == BOMB && bomb.failed > BOMB / 20);
 		CHECK(i % 2 == 0 || bomb.swapped > 500);
 		fprintf(stderr,

@@ -238,6 +238,10 @@ static int race_body(void *arg)
 	(void)fail_disarm();
 	port_park(200 * 1000 * 1000); /* the reaper has its say */
 	end_all();
+	/* Pages that were read ahead when their owner ended are nobody's, and
+	 * stay until somebody wants memory. */
+	if (usage(rc.top))
+		(void)memcg_write(rc.top, "memory.reclaim", "1M");
 	CHECK_EQ(usage(rc.top), 0);
 	CHECK_EQ(get(rc.top, "memory.swap.current", NULL), 0);
 	CHECK_EQ(row(rc.top, "anon"), 0);

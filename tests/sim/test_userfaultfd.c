@@ -344,14 +344,18 @@ static void swap_poison_code(struct us_out *o, char from, char to)
 static bool running_says(const char **asked, const struct us_out *want,
 			 struct us_out *lnx)
 {
-	const char *again = *asked;
+	const char *begin = *asked;
 
-	ul_case(asked, lnx);
-	if (lnx->len != want->len || memcmp(lnx->text, want->text, want->len)) {
+	for (int tries = 0; tries < 4; tries++) {
+		*asked = begin;
+		ul_case(asked, lnx);
+		if (lnx->len == want->len &&
+		    !memcmp(lnx->text, want->text, want->len))
+			break;
+		/* Others had the machine: more time for its threads. */
 		ul_patience = UL_MORE_PATIENCE;
-		ul_case(&again, lnx);
-		ul_patience = UL_PATIENCE;
 	}
+	ul_patience = UL_PATIENCE;
 	return same_text("running", want, lnx);
 }
 
