@@ -22,6 +22,7 @@
 #include "phys/vmstat.h"
 #include "reclaim/reclaim.h"
 #include "space/space.h"
+#include "task_use.h"
 
 #define FMR_THREADS 6
 #define FMR_SPACES  3
@@ -228,13 +229,7 @@ static inline void fmr_scratch(struct fmr_thread *t)
 
 static inline void fmr_enter(struct fmr_thread *t, struct mm_struct *mm)
 {
-	struct mm_task *task = port_current();
-
-	if (task->mm)
-		mm_task_exit(task);
-	task->flags &= ~(u32)PF_EXITING;
-	if (mm)
-		mm_task_attach(task, mm);
+	task_use(mm);
 	t->mm = mm;
 }
 

@@ -23,6 +23,7 @@
 #include "merge/ksm.h"
 #include "mover.h"
 #include "space/space.h"
+#include "task_use.h"
 
 #define KMR_THREADS  4u
 #define KMR_SPACES   3u
@@ -70,13 +71,7 @@ static inline void kmr_expect(struct kmr_thread *t, u64 page)
 
 static inline void kmr_enter(struct kmr_thread *t, struct mm_struct *mm)
 {
-	struct mm_task *task = port_current();
-
-	if (task->mm)
-		mm_task_exit(task);
-	task->flags &= ~(u32)PF_EXITING;
-	if (mm)
-		mm_task_attach(task, mm);
+	task_use(mm);
 	t->mm = mm;
 }
 

@@ -21,6 +21,7 @@
 #include "mover.h"
 #include "space/numa_hint.h"
 #include "space/space.h"
+#include "task_use.h"
 
 #define MGR_THREADS 4u
 #define MGR_SPACES  2u
@@ -69,13 +70,7 @@ static inline void mgr_expect(struct mgr_thread *t, uva_t base, u64 page, u64 v)
 
 static inline void mgr_enter(struct mgr_thread *t, struct mm_struct *mm)
 {
-	struct mm_task *task = port_current();
-
-	if (task->mm)
-		mm_task_exit(task);
-	task->flags &= ~(u32)PF_EXITING;
-	if (mm)
-		mm_task_attach(task, mm);
+	task_use(mm);
 	t->mm = mm;
 }
 

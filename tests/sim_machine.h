@@ -47,6 +47,7 @@
 #include "reclaim/reclaim.h"
 #include "sim.h"
 #include "space/space.h"
+#include "task_use.h"
 
 struct tm_config {
 	u64 mem;	/* bytes of RAM; 0: 16 MiB */
@@ -307,15 +308,9 @@ static inline void tm_audit(void)
 /* The main thread runs in MM from now on (NULL: in none, a kernel thread). */
 static inline void tm_use(struct mm_struct *mm)
 {
-	struct mm_task *task = port_current();
-
-	if (task->mm)
-		mm_task_exit(task);
-	task->flags &= ~(u32)PF_EXITING;
-	if (mm)
-		mm_task_attach(task, mm);
-	else
-		task->flags |= PF_KTHREAD;
+	task_use(mm);
+	if (!mm)
+		port_current()->flags |= PF_KTHREAD;
 }
 
 static inline int tm_main(void *arg)

@@ -24,6 +24,7 @@
 #include "base/prng.h"
 #include "base/wait.h"
 #include "space/space.h"
+#include "task_use.h"
 
 #define UR_TOUCHERS 3
 #define UR_STABLE   6u
@@ -91,15 +92,9 @@ static inline void ur_store(struct ur_toucher *t, u64 page)
 
 static inline void ur_enter(struct mm_struct *mm)
 {
-	struct mm_task *task = port_current();
-
-	if (task->mm)
-		mm_task_exit(task);
-	task->flags &= ~(u32)PF_EXITING;
-	if (mm)
-		mm_task_attach(task, mm);
-	else
-		task->flags |= PF_KTHREAD;
+	task_use(mm);
+	if (!mm)
+		port_current()->flags |= PF_KTHREAD;
 }
 
 static inline void ur_touch_thread(void *arg)

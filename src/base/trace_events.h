@@ -44,8 +44,6 @@
 	X(SWAP_IN, "swap", "swap_in", "pfn type offset readahead")             \
 	X(OOM_KILL, "oom", "oom_kill", "pid points total_vm_pages rss_pages")  \
 	X(MM_REFAULT, "workingset", "mm_refault", "pfn distance activate")     \
-	X(TLB_FLUSH, "tlb", "tlb_flush", "asid start end cpus")                \
-	X(RSS_STAT, "kmem", "rss_stat", "pid member size")                     \
 	X(TEST_EVENT, "test", "test_event", "a b c d e f")                     \
 	X(KMALLOC, "kmem", "kmalloc",                                          \
 	  "call_site ptr bytes_req bytes_alloc gfp_flags node")                \
@@ -117,8 +115,7 @@
 	X(PAGE_ISOLATE, "page", "page_isolate", "pfn priority")                \
 	X(PAGE_VERDICT, "page", "page_verdict", "pfn verdict")                 \
 	X(PAGE_MIGRATE, "page", "page_migrate", "pfn new_pfn reason")          \
-	X(PAGE_MERGE, "page", "page_merge", "pfn ksm_pfn mm address")          \
-	X(PAGE_DIRTY, "page", "page_dirty", "pfn mm address")
+	X(PAGE_MERGE, "page", "page_merge", "pfn ksm_pfn mm address")
 
 /* page_map's HOW and page_unmap's WHY. */
 enum page_map_how {

@@ -324,12 +324,25 @@ static void page_leave(struct page *page)
 	put_page(page);
 }
 
+static MM_NOINLINE void trace_replaced(const struct taken *t)
+{
+	for (u32 i = 0; i < HPAGE_PMD_NR; i++) {
+		const struct page *page = taken_page(t, i);
+
+		if (page)
+			trace_unmap(page, t->vma->vm_mm, t->va + PFN_PHYS(i),
+				    PAGE_UNMAP_HUGE);
+	}
+}
+
 static void block_map(const struct taken *t, struct page *block)
 {
 	struct mm_struct *mm = t->vma->vm_mm;
 
 	pt_lock(&t->slot);
 	mm_counter_add(mm, MM_ANONPAGES, -(s64)t->nr_pages);
+	if (trace_enabled(TRACE_PAGE_UNMAP))
+		trace_replaced(t);
 	thp_map_block(t->vma, t->slot, t->va, block);
 	mm_verify(pt_promote(&mm->pt, &t->slot, t->va));
 	pt_unlock(&t->slot);

@@ -24,6 +24,7 @@
 #include "cache/swap.h"
 #include "host.h"
 #include "host_check.h"
+#include "host_race.h"
 #include "host_swap.h"
 #include "phys/lru.h"
 #include "phys/phys.h"
@@ -35,17 +36,8 @@
 
 static struct port_thread *fr_start(void (*fn)(void *), void *arg, int cpu)
 {
-	struct port_thread *t;
-	int err = host_thread_start(&t, "fr", fn, arg);
-
 	(void)cpu;
-	/* The CPUs of ended threads may not be free yet. */
-	for (int i = 0; i < 1000 && err == -EAGAIN; i++) {
-		usleep(1000);
-		err = host_thread_start(&t, "fr", fn, arg);
-	}
-	CHECK(err == 0);
-	return t;
+	return race_start("fr", fn, arg);
 }
 
 #include "model_faults.h"
@@ -78,12 +70,7 @@ static int run_main(void *arg)
 		fr_round((enum fr_kind)(i % FR_NR_KINDS), the_seed + i, 1000,
 			 UINT32_MAX);
 	fr_end();
-	for (int i = 0; i < 20; i++) {
-		usleep(2000);
-		lru_add_drain_all();
-		books_drop_orphans();
-		epoch_drain();
-	}
+	race_settle(books_drop_orphans);
 	CHECK(books_close(&books) == 0);
 	CHECK(space_sys.nr_mms == 0 && space_sys.committed == 0);
 	mm_shutdown();
@@ -92,19 +79,10 @@ static int run_main(void *arg)
 
 static void threads(void **state)
 {
-	struct host_config cfg = {
-		.cpus = 16, .ram_max = 1UL << 30, .quiet = true};
-	static struct e820_table map;
-
 	(void)state;
 	the_seed = test_env("SEED", 1);
 	nr_rounds = test_iters(getenv("SOAK") ? 2000 : 96);
-	e820_init(&map);
-	CHECK(e820_add(&map, 0x100000, 32UL << 20, E820_TYPE_RAM) == 0);
-	mm_reset();
-	CHECK(host_init(&cfg) == 0);
-	CHECK(host_run(run_main, &map) == 0);
-	CHECK(host_shutdown() == 0);
+	race_machine(32UL << 20, run_main);
 	fprintf(stderr, "faults: SEED=%llu, %llu accesses, %llu signals\n",
 		(unsigned long long)the_seed, (unsigned long long)fr.accesses,
 		(unsigned long long)fr.signals);

@@ -22,6 +22,7 @@
 #include "base_seed.h"
 #include "host.h"
 #include "host_check.h"
+#include "host_race.h"
 #include "host_swap.h"
 #include "phys/vmstat.h"
 
@@ -33,32 +34,6 @@
 
 static u64 nr_rounds, checks, shared, moved;
 
-static struct port_thread *start(void (*fn)(void *), void *arg)
-{
-	struct port_thread *t;
-	int err = host_thread_start(&t, "ksm", fn, arg);
-
-	/* The CPUs of ended threads may not be free yet. */
-	for (int i = 0; i < 1000 && err == -EAGAIN; i++) {
-		usleep(1000);
-		err = host_thread_start(&t, "ksm", fn, arg);
-	}
-	CHECK(err == 0);
-	return t;
-}
-
-static void audit(void)
-{
-	static char text[16384];
-	struct seq_buf s;
-
-	seq_buf_init(&s, text, sizeof(text));
-	if (mm_audit(&s)) {
-		fprintf(stderr, "%s", text);
-		fail_at(__FILE__, __LINE__, "audit is clean");
-	}
-}
-
 static void one_round(u64 i)
 {
 	struct ksm_race r = {
@@ -68,9 +43,9 @@ static void one_round(u64 i)
 
 	kmr_begin(&r);
 	for (; n < KMR_THREADS; n++)
-		t[n] = start(kmr_thread, &r);
-	t[n++] = start(kmr_scanner, &r);
-	t[n++] = start(kmr_mover, &r);
+		t[n] = race_start("ksm", kmr_thread, &r);
+	t[n++] = race_start("ksm", kmr_scanner, &r);
+	t[n++] = race_start("ksm", kmr_mover, &r);
 	while (n)
 		port_thread_join(t[--n]);
 	kmr_end(&r);
@@ -88,12 +63,8 @@ static int run_main(void *arg)
 	disk = host_swap(SWAP_PAGES, 0);
 	for (u64 i = 0; i < nr_rounds; i++)
 		one_round(i);
-	for (int i = 0; i < 20; i++) {
-		usleep(2000);
-		lru_add_drain_all();
-		epoch_drain();
-	}
-	audit();
+	race_settle(NULL);
+	race_audit();
 	CHECK(space_sys.nr_mms == 0 && space_sys.committed == 0);
 	mm_shutdown();
 	host_disk_close(disk);
@@ -102,19 +73,10 @@ static int run_main(void *arg)
 
 static void threads(void **state)
 {
-	struct host_config cfg = {
-		.cpus = 16, .ram_max = 1UL << 30, .quiet = true};
-	static struct e820_table map;
-
 	(void)state;
 	the_seed = test_env("SEED", 1);
 	nr_rounds = test_iters(getenv("SOAK") ? 1000 : 12);
-	e820_init(&map);
-	CHECK(e820_add(&map, 0x100000, 16UL << 20, E820_TYPE_RAM) == 0);
-	mm_reset();
-	CHECK(host_init(&cfg) == 0);
-	CHECK(host_run(run_main, &map) == 0);
-	CHECK(host_shutdown() == 0);
+	race_machine(16UL << 20, run_main);
 	fprintf(stderr,
 		"ksm: SEED=%llu, %llu rounds, %llu checks, %llu shared, %llu "
 		"moved\n",

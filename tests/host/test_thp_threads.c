@@ -33,6 +33,7 @@
 #include "cache/swap.h"
 #include "host.h"
 #include "host_check.h"
+#include "host_race.h"
 #include "host_swap.h"
 #include "phys/lru.h"
 #include "phys/phys.h"
@@ -209,18 +210,6 @@ static void set_file(const char *name, const char *text)
 	CHECK(mm_write(path, text, strlen(text)) == (s64)strlen(text));
 }
 
-static void start(struct worker *w, struct port_thread **t)
-{
-	int err = host_thread_start(t, "huge", work, w);
-
-	/* The CPUs of ended threads may not be free yet. */
-	for (int i = 0; i < 1000 && err == -EAGAIN; i++) {
-		usleep(1000);
-		err = host_thread_start(t, "huge", work, w);
-	}
-	CHECK(err == 0);
-}
-
 static void life(u64 seed)
 {
 	static struct worker workers[THREADS];
@@ -236,7 +225,7 @@ static void life(u64 seed)
 	for (u32 i = 0; i < THREADS; i++) {
 		workers[i].id = i;
 		prng_seed(&workers[i].r, seed * THREADS + i);
-		start(&workers[i], &t[i]);
+		t[i] = race_start("huge", work, &workers[i]);
 	}
 	for (u32 i = 0; i < THREADS; i++)
 		port_thread_join(t[i]);
@@ -265,12 +254,7 @@ static int run_main(void *arg)
 	blocks = sum[THP_FAULT_ALLOC];
 	demoted = sum[THP_SPLIT_PMD];
 	copied = sum[THP_COLLAPSE_ALLOC];
-	for (int i = 0; i < 20; i++) {
-		usleep(2000);
-		lru_add_drain_all();
-		books_drop_orphans();
-		epoch_drain();
-	}
+	race_settle(books_drop_orphans);
 	CHECK(books_close(&books) == 0);
 	CHECK(global_node_page_state(NR_ANON_THPS) == 0);
 	CHECK(space_sys.nr_mms == 0 && space_sys.committed == 0);
@@ -280,20 +264,11 @@ static int run_main(void *arg)
 
 static void threads(void **state)
 {
-	struct host_config cfg = {
-		.cpus = 16, .ram_max = 1UL << 30, .quiet = true};
-	static struct e820_table map;
-
 	(void)state;
 	the_seed = test_env("SEED", 1);
 	nr_rounds = test_iters(getenv("SOAK") ? 200 : ROUNDS);
 	steps = 1500;
-	e820_init(&map);
-	CHECK(e820_add(&map, 0x100000, 24UL << 20, E820_TYPE_RAM) == 0);
-	mm_reset();
-	CHECK(host_init(&cfg) == 0);
-	CHECK(host_run(run_main, &map) == 0);
-	CHECK(host_shutdown() == 0);
+	race_machine(24UL << 20, run_main);
 	fprintf(stderr,
 		"huge: SEED=%llu, %llu blocks at first touch, %llu to collapse "
 		"into, %llu times put back\n",

@@ -22,6 +22,7 @@
 #include "base_seed.h"
 #include "host.h"
 #include "host_check.h"
+#include "host_race.h"
 #include "host_swap.h"
 #include "phys/lru.h"
 #include "phys/phys.h"
@@ -36,32 +37,6 @@
 static u64 nr_rounds;
 static u64 fills, watched, events;
 
-static struct port_thread *start(void (*fn)(void *), void *arg)
-{
-	struct port_thread *t;
-	int err = host_thread_start(&t, "uffd", fn, arg);
-
-	/* The CPUs of ended threads may not be free yet. */
-	for (int i = 0; i < 1000 && err == -EAGAIN; i++) {
-		usleep(1000);
-		err = host_thread_start(&t, "uffd", fn, arg);
-	}
-	CHECK(err == 0);
-	return t;
-}
-
-static void audit(void)
-{
-	static char text[16384];
-	struct seq_buf s;
-
-	seq_buf_init(&s, text, sizeof(text));
-	if (mm_audit(&s)) {
-		fprintf(stderr, "%s", text);
-		fail_at(__FILE__, __LINE__, "audit is clean");
-	}
-}
-
 static void one_round(u64 i)
 {
 	struct uffd_race r = {
@@ -74,8 +49,8 @@ static void one_round(u64 i)
 			     UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_EVENT_FORK;
 	ur_begin(&r);
 	for (int n = 0; n < UR_TOUCHERS; n++)
-		t[n] = start(ur_touch_thread, &r);
-	t[UR_TOUCHERS] = start(ur_change_thread, &r);
+		t[n] = race_start("uffd", ur_touch_thread, &r);
+	t[UR_TOUCHERS] = race_start("uffd", ur_change_thread, &r);
 	ur_monitor(&r);
 	for (int n = 0; n <= UR_TOUCHERS; n++)
 		port_thread_join(t[n]);
@@ -94,12 +69,8 @@ static int run_main(void *arg)
 	disk = host_swap(SWAP_PAGES, 0);
 	for (u64 i = 0; i < nr_rounds; i++)
 		one_round(i);
-	for (int i = 0; i < 20; i++) {
-		usleep(2000);
-		lru_add_drain_all();
-		epoch_drain();
-	}
-	audit();
+	race_settle(NULL);
+	race_audit();
 	CHECK(space_sys.nr_mms == 0 && space_sys.committed == 0);
 	CHECK(list_empty(&space_sys.uffds));
 	mm_shutdown();
@@ -109,19 +80,10 @@ static int run_main(void *arg)
 
 static void threads(void **state)
 {
-	struct host_config cfg = {
-		.cpus = 16, .ram_max = 1UL << 30, .quiet = true};
-	static struct e820_table map;
-
 	(void)state;
 	the_seed = test_env("SEED", 1);
 	nr_rounds = test_iters(getenv("SOAK") ? 2000 : 24);
-	e820_init(&map);
-	CHECK(e820_add(&map, 0x100000, 16UL << 20, E820_TYPE_RAM) == 0);
-	mm_reset();
-	CHECK(host_init(&cfg) == 0);
-	CHECK(host_run(run_main, &map) == 0);
-	CHECK(host_shutdown() == 0);
+	race_machine(16UL << 20, run_main);
 	fprintf(stderr,
 		"userfaultfd: SEED=%llu, %llu filled, %llu writes seen, %llu "
 		"events\n",

@@ -26,6 +26,7 @@
 #include "cache/swap.h"
 #include "host.h"
 #include "host_check.h"
+#include "host_race.h"
 #include "host_swap.h"
 #include "kmem/slab.h"
 #include "phys/lru.h"
@@ -57,14 +58,7 @@ static void whole_thread(void *arg)
 
 static int wl_start(struct wl_proc *p)
 {
-	int err = host_thread_start(&p->thread, "whole", whole_thread, p);
-
-	/* The CPUs of ended threads may not be free yet. */
-	for (int i = 0; i < 1000 && err == -EAGAIN; i++) {
-		usleep(1000);
-		err = host_thread_start(&p->thread, "whole", whole_thread, p);
-	}
-	CHECK(err == 0);
+	p->thread = race_start("whole", whole_thread, p);
 	WL_LOCK();
 	p->next = wl.started;
 	wl.started = p;

@@ -57,16 +57,10 @@ static void check_value(uva_t p, u64 i)
 
 /* ---- one mapping ------------------------------------------------------- */
 
-static int upwards_body(void *arg)
+static void upwards(uva_t p)
 {
-	struct mm_struct *mm = tm_mm();
-	struct seen was, d;
-	uva_t p;
+	struct seen was = now(), d;
 
-	(void)arg;
-	tm_use(mm);
-	p = swapped(mm, 1);
-	was = now();
 	check_value(p, 0);
 	d = since(was);
 	CHECK(d.in == 1 && d.ra == 0 && d.maj == 1);
@@ -88,55 +82,37 @@ static int upwards_body(void *arg)
 	CHECK_EQ(d.in, PAGES);
 	CHECK_EQ(d.ra, PAGES - 10);
 	CHECK_EQ(d.hit, d.ra);
-	tm_use(NULL);
-	mm_put(mm);
-	return 0;
 }
 
-static int downwards_body(void *arg)
+static void downwards(uva_t p)
 {
-	struct mm_struct *mm = tm_mm();
-	struct seen was, d;
-	uva_t p;
+	struct seen was = now(), d;
 
-	(void)arg;
-	tm_use(mm);
-	p = swapped(mm, 1);
-	was = now();
 	for (u64 i = PAGES; i-- > 0;)
 		check_value(p, i);
 	d = since(was);
 	CHECK_EQ(d.maj, 10);
 	CHECK_EQ(d.in, PAGES);
 	CHECK_EQ(d.hit, PAGES - 10);
-	tm_use(NULL);
-	mm_put(mm);
-	return 0;
 }
 
-/* Who jumps gets nothing read ahead, and a window that was of use once closes
- * again. */
-static int jumps_body(void *arg)
+/* Who jumps gets nothing read ahead. */
+static void jumps(uva_t p)
 {
-	struct mm_struct *mm = tm_mm();
-	struct seen was, d;
-	uva_t p;
+	struct seen was = now(), d;
 
-	(void)arg;
-	tm_use(mm);
-	p = swapped(mm, 1);
-	was = now();
 	for (u64 i = 0; i < PAGES; i += 2)
 		check_value(p, i * 3 % PAGES);
 	d = since(was);
 	CHECK_EQ(d.ra, 0);
 	CHECK_EQ(d.in, d.maj);
-	tm_use(NULL);
-	mm_put(mm);
+}
 
-	mm = tm_mm();
-	tm_use(mm);
-	p = swapped(mm, 1);
+/* A window that was of use once closes again. */
+static void closes(uva_t p)
+{
+	struct seen was, d;
+
 	for (u64 i = 0; i < 13; i++)
 		check_value(p, i);
 	was = now();
@@ -147,22 +123,15 @@ static int jumps_body(void *arg)
 	/* Eight of use: 16 is too many, so 8; then 4, 2 and 1. */
 	CHECK_EQ(d.ra, 7 + 3 + 1);
 	CHECK_EQ(d.hit, 0);
-	tm_use(NULL);
-	mm_put(mm);
-	return 0;
 }
 
 /* The window ends where the mapping ends, and begins where it begins. */
-static int border_body(void *arg)
+static void border(uva_t p)
 {
-	struct mm_struct *mm = tm_mm();
 	struct seen was, d;
-	uva_t p;
 
-	(void)arg;
-	tm_use(mm);
-	p = swapped(mm, 1);
-	CHECK_EQ(do_mprotect(mm, p + P(16), P(16), PROT_READ), 0);
+	CHECK_EQ(do_mprotect(port_current()->mm, p + P(16), P(16), PROT_READ),
+		 0);
 	was = now();
 	check_value(p, 17);
 	check_value(p, 16); /* going down: nothing below is this mapping's */
@@ -172,6 +141,18 @@ static int border_body(void *arg)
 		check_value(p, i);
 	d = since(was);
 	CHECK_EQ(d.in, 10);
+}
+
+static void (*const ways[])(uva_t p) = {upwards, downwards, jumps, closes,
+					border};
+
+static int windows_body(void *arg)
+{
+	void (*const *way)(uva_t p) = arg;
+	struct mm_struct *mm = tm_mm();
+
+	tm_use(mm);
+	(*way)(swapped(mm, 1));
 	tm_use(NULL);
 	mm_put(mm);
 	return 0;
@@ -180,10 +161,9 @@ static int border_body(void *arg)
 static void windows(void **state)
 {
 	(void)state;
-	TM_RUN(upwards_body, .swap_pages = 256);
-	TM_RUN(downwards_body, .swap_pages = 256);
-	TM_RUN(jumps_body, .swap_pages = 256);
-	TM_RUN(border_body, .swap_pages = 256);
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++)
+		TM_RUN(windows_body, .arg = (void *)(uintptr_t)&ways[i],
+		       .swap_pages = 256);
 }
 
 /* ---- the switch, and the other way ------------------------------------- */
