@@ -20,6 +20,7 @@
 #include "err.h"
 #include "phys/lru.h"
 #include "phys/page_debug.h"
+#include "phys/vmstat.h"
 #include "sim.h"
 
 /* Records of a ring: more than one turn of a replay writes. */
@@ -117,15 +118,9 @@ void events_parse_follow(struct events_opts *o, const char *arg)
 
 const char *events_lru(u64 lru)
 {
-	static const char *const names[NR_LRU_LISTS] = {
-		[LRU_INACTIVE_ANON] = "inactive_anon",
-		[LRU_ACTIVE_ANON] = "active_anon",
-		[LRU_INACTIVE_FILE] = "inactive_file",
-		[LRU_ACTIVE_FILE] = "active_file",
-		[LRU_UNEVICTABLE] = "unevictable",
-	};
-
-	return lru < NR_LRU_LISTS ? names[lru] : "no list";
+	if (lru >= NR_LRU_LISTS)
+		return "no list";
+	return vmstat_node_name((int)(NR_LRU_BASE + lru)) + strlen("nr_");
 }
 
 const char *events_who(const struct trace_record *r, char *buf, size_t size)

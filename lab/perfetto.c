@@ -215,15 +215,11 @@ static void counter(u32 at, const char *name, u64 ns, u64 v)
 
 static u64 sum_marks(enum zone_watermarks w)
 {
+	struct zone *zone;
 	u64 sum = 0;
 
-	for (int nid = 0; nid < phys_sys.nr_nodes; nid++)
-		for (int z = 0; z < MAX_NR_ZONES; z++) {
-			struct zone *zone = &NODE_DATA(nid)->node_zones[z];
-
-			if (zone_managed_pages(zone))
-				sum += wmark_pages(zone, w);
-		}
+	for_each_populated_zone (zone)
+		sum += wmark_pages(zone, w);
 	return sum;
 }
 
