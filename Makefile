@@ -22,3 +22,4 @@ include tools/make/house.mk
 -include tools/make/metal.mk
 -include tools/make/guest.mk
 -include tools/make/selftest.mk
+-include tools/make/install.mk

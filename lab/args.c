@@ -201,6 +201,46 @@ static bool takes_next(const struct argp *argp, const char *arg)
 	return false;
 }
 
+static FILE *table_out; /* or NULL: options are for parsing */
+
+void args_show_table(FILE *f)
+{
+	table_out = f;
+}
+
+static void show_option(const struct argp_option *o)
+{
+	fprintf(table_out, "%s\t", o->name);
+	if (o->key > ' ' && o->key < 127)
+		fputc(o->key, table_out);
+	fprintf(table_out, "\t%s\t%d\t%s\n", o->arg ? o->arg : "",
+		(o->flags & OPTION_ARG_OPTIONAL) != 0, o->doc ? o->doc : "");
+}
+
+static void show_options(const struct argp *argp)
+{
+	for (const struct argp_option *o = argp->options;
+	     o && (o->name || o->key || o->doc); o++)
+		if (o->name && !(o->flags & OPTION_HIDDEN))
+			show_option(o);
+	for (const struct argp_child *c = argp->children; c && c->argp; c++)
+		show_options(c->argp);
+}
+
+_Noreturn static void show_table(const struct argp *argp)
+{
+	const char *s = argp->args_doc;
+
+	show_options(argp);
+	while (s && *s) {
+		size_t len = strcspn(s, "\n");
+
+		fprintf(table_out, "\t%.*s\n", (int)len, s);
+		s += len + (s[len] == '\n');
+	}
+	exit(fclose(table_out) ? EXIT_FAILED : EXIT_SUCCESS);
+}
+
 void args_run(const struct argp *argp, int argc, char **argv, unsigned flags,
 	      void *input)
 {
@@ -209,6 +249,8 @@ void args_run(const struct argp *argp, int argc, char **argv, unsigned flags,
 	char title[64];
 	char *verb = argv[0];
 
+	if (table_out)
+		show_table(argp);
 	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
 		if (argv[i][0] != '-') {
 			if (flags & ARGP_IN_ORDER)

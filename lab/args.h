@@ -9,6 +9,8 @@
 #define LAB_ARGS_H
 
 #include <argp.h>
+#include <stdio.h>
+
 #include <mmkit/types.h>
 
 #define ARGS_LIST_MAX 64
@@ -55,6 +57,14 @@ bool args_pair(const char *s, struct args_pair *out,
  */
 void args_run(const struct argp *argp, int argc, char **argv, unsigned flags,
 	      void *input);
+
+/*
+ * args_show_table: from now on args_run() parses nothing: it writes the options
+ * that it was given to F and ends the process. A line each: long name, letter
+ * or nothing, value or nothing, 1 if the value may be missing, what it does; a
+ * tab between. Lines that begin with a tab are the forms of the arguments.
+ */
+void args_show_table(FILE *f);
 
 /* args_size_text: BYTES as args_size() reads them, "64M"; exact. */
 void args_size_text(char buf[24], u64 bytes);

@@ -6,6 +6,7 @@
  * verb; the result is the exit status. A verb that is not linked in is weak
  * here and not offered.
  */
+#include "completion.h"
 #include "err.h"
 
 #include <stdio.h>
@@ -21,12 +22,6 @@ int cmd_layout(int argc, char **argv);
 int cmd_record(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
 int cmd_run(int argc, char **argv);
-
-struct verb {
-	const char *name;
-	const char *help;
-	int (*run)(int argc, char **argv);
-};
 
 static const struct verb verbs[] = {
 	{"boot", "boot a simulated machine and show its memory", cmd_boot},
@@ -99,6 +94,13 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[1], "--version")) {
 		printf("mmkit %s\n", MMKIT_VERSION);
+		return finish(EXIT_SUCCESS);
+	}
+	/* For `make install` and packages, and not for people. */
+	if (!strcmp(argv[1], "--completion")) {
+		if (!completion_write(stdout, argc > 2 ? argv[2] : "", verbs,
+				      ARRAY_SIZE(verbs)))
+			err_usage("--completion: bash, zsh or fish");
 		return finish(EXIT_SUCCESS);
 	}
 	v = find_verb(argv[1]);

@@ -17,15 +17,22 @@
 
 #include "run.h"
 
-/* Beside the command: build/, build/<variant>/.., PREFIX/bin/../lib/mmkit. */
+/* From where the command is: build/, build/<variant>/.., bin/../lib/mmkit of an
+ * installed one. Where that is elsewhere, $MMKIT_LIBDIR says so. */
 static const char *const places[] = {"", "/..", "/../lib/mmkit"};
 
 char *run_our_file(const char *name)
 {
 	static char exe[PATH_MAX];
+	const char *folder = getenv("MMKIT_LIBDIR");
 	char *slash, *path = NULL;
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
 
+	if (folder && *folder) {
+		if (asprintf(&path, "%s/%s", folder, name) < 0)
+			run_fail("no memory for a path");
+		return path;
+	}
 	if (n < 0)
 		run_fail("/proc/self/exe: %s", strerror(errno));
 	exe[n] = 0;

@@ -64,3 +64,14 @@ $(BUILD)/examples/%.so: examples/policy/%.c $(FLAGS_MK)
 -include $(EX_POLICY:=.d)
 
 examples: $(EX_POLICY)
+
+# examples/machine: the whole manager, in both worlds that are programs.
+EX_MACHINE := $(addprefix $(BUILD)/examples/machine-,host sim)
+$(BUILD)/examples/machine-sim: private EX_MACHINE_FLAGS := -DWORLD_SIM
+$(BUILD)/examples/machine-%: examples/machine/main.c $(BUILD)/release/libmm-%.a $(FLAGS_MK)
+	@mkdir -p $(@D)
+	$(SAY) "  CC [examples/machine] $@"
+	$(Q)$(CC) $(STD) $(WARN) $(CFLAGS_release) $(EX_MACHINE_FLAGS) $(INC) -Iport/$* -MMD -MP -MF $@.d -o $@ $< $(BUILD)/release/libmm-$*.a -lpthread
+-include $(EX_MACHINE:=.d)
+
+examples: $(EX_MACHINE)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-# The house: running it, checking it, installing it.
+# The house: running it, checking it.
 VERSION := 0.1
 NULL_OBJS := $(filter %.o,$(OBJS_release_null))
 
-.PHONY: run check null-objs help clean install uninstall
+.PHONY: run check null-objs help clean
 run: ## build, then replay a real trace on a machine with less RAM than it wants
 	$(Q)tools/deps build
 	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
@@ -22,7 +22,7 @@ help: ## this list
 	@echo "variables:"
 	@echo "  V=1                    show every command"
 	@echo "  WERROR=1               a warning is an error"
-	@echo "  PREFIX=, DESTDIR=      where install puts things ($(PREFIX))"
+	@echo "  prefix=, DESTDIR=      where install puts things ($(prefix)); libdir=, ..."
 	@echo "  SEED=, ITERS=          for the random tests"
 	@echo "  SOAK_MINUTES=          how long make soak runs"
 	@echo "parts: build/<variant>/libmm-<world>.a, build/<variant>/mmkit,"
@@ -50,42 +50,3 @@ compile_commands.json: ## for editors and analysers
 	$(file >>$@,$(foreach f,$(wildcard tests/kernel/*.c),$(call cc_entry,$(f),-D_GNU_SOURCE -Ikernel -Iport/sim -Itests)))
 	$(file >>$@,])
 	@echo "wrote $@"
-
-MAN1 := $(wildcard docs/man/*.1)
-MAN5 := $(wildcard docs/man/*.5)
-define PC_TEXT
-prefix=$(PREFIX)
-libdir=$${prefix}/lib
-includedir=$${prefix}/include
-
-Name: mmkit
-Description: A memory manager of the Linux kind as a library
-Version: $(VERSION)
-Libs: -L$${libdir} -lmmkit -lpthread
-Cflags: -I$${includedir}
-endef
-install: all ## command, library, headers, man pages, mmkit.pc under PREFIX
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
-		$(DESTDIR)$(PREFIX)/include/mmkit
-	install -m 755 $(BUILD)/mmkit $(DESTDIR)$(PREFIX)/bin/mmkit
-	install -m 644 $(BUILD)/libmmkit.a $(BUILD)/libmmkit-arena.a $(DESTDIR)$(PREFIX)/lib/
-	install -m 644 include/mmkit/*.h port/host/port_inline.h \
-		$(wildcard port/host/host.h) $(DESTDIR)$(PREFIX)/include/mmkit/
-	install -d $(DESTDIR)$(PREFIX)/lib/mmkit/guest
-	install -m 755 $(BUILD)/guest/init $(DESTDIR)$(PREFIX)/lib/mmkit/guest/
-	$(if $(wildcard $(BUILD)/mmkit-kernel),install -m 644 \
-		$(BUILD)/mmkit-kernel $(DESTDIR)$(PREFIX)/lib/mmkit/)
-	$(if $(MAN1),install -d $(DESTDIR)$(PREFIX)/share/man/man1)
-	$(if $(MAN1),install -m 644 $(MAN1) $(DESTDIR)$(PREFIX)/share/man/man1/)
-	$(if $(MAN5),install -d $(DESTDIR)$(PREFIX)/share/man/man5)
-	$(if $(MAN5),install -m 644 $(MAN5) $(DESTDIR)$(PREFIX)/share/man/man5/)
-	$(file >$(BUILD)/mmkit.pc,$(PC_TEXT))
-	install -m 644 $(BUILD)/mmkit.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/mmkit.pc
-
-uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(PREFIX)/bin/mmkit $(DESTDIR)$(PREFIX)/lib/libmmkit.a \
-		$(DESTDIR)$(PREFIX)/lib/libmmkit-arena.a \
-		$(DESTDIR)$(PREFIX)/lib/pkgconfig/mmkit.pc \
-		$(MAN1:docs/man/%=$(DESTDIR)$(PREFIX)/share/man/man1/%) \
-		$(MAN5:docs/man/%=$(DESTDIR)$(PREFIX)/share/man/man5/%)
-	rm -rf $(DESTDIR)$(PREFIX)/include/mmkit $(DESTDIR)$(PREFIX)/lib/mmkit
