@@ -4,7 +4,8 @@
  *
  * 1. One slot for each number: its handler, and how often it was called. All
  *    slots carry Linux's name from the start, so that what a program asked in
- *    vain is told by name.
+ *    vain is told by name. Calls that only this kernel has stand in a table of
+ *    their own, from FIRST_OWN_SYSCALL on, where Linux will not come soon.
  *
  * 2. Way out. A call that a signal interrupted returns a restart code
  *    (task.h). Programs never see it: whenever there is one, or a signal
@@ -32,6 +33,7 @@ struct syscall_slot {
 
 static struct {
 	struct syscall_slot slots[NR_SYSCALLS];
+	struct syscall_slot own[NR_OWN_SYSCALLS]; /* from FIRST_OWN_SYSCALL */
 	u64 beyond; /* calls of numbers that have no slot */
 	bool trace;
 } syscall_sys;
@@ -41,16 +43,24 @@ void syscall_trace(bool on)
 	syscall_sys.trace = on;
 }
 
+/* The slot of number NR, or NULL. */
+static struct syscall_slot *slot_of(u64 nr)
+{
+	if (likely(nr < NR_SYSCALLS))
+		return &syscall_sys.slots[nr];
+	if (nr - FIRST_OWN_SYSCALL < NR_OWN_SYSCALLS)
+		return &syscall_sys.own[nr - FIRST_OWN_SYSCALL];
+	return NULL;
+}
+
 /* One line for a call that has ended. */
 static void trace(const struct pt_regs *regs, const struct sys_args *s, s64 ret)
 {
-	u64 nr = (u32)regs->orig_rax;
+	const struct syscall_slot *slot = slot_of((u32)regs->orig_rax);
 
 	pr_info("%d %s: %s(0x%llx, 0x%llx, 0x%llx, 0x%llx) = %lld\n",
 		port_current()->pid, port_current()->comm,
-		nr < NR_SYSCALLS && syscall_sys.slots[nr].name
-			? syscall_sys.slots[nr].name
-			: "?",
+		slot && slot->name ? slot->name : "?",
 		(unsigned long long)s->a[0], (unsigned long long)s->a[1],
 		(unsigned long long)s->a[2], (unsigned long long)s->a[3],
 		(long long)ret);
@@ -59,10 +69,9 @@ static void trace(const struct pt_regs *regs, const struct sys_args *s, s64 ret)
 void syscall_register(const struct syscall_def *defs, u32 n)
 {
 	for (u32 i = 0; i < n; i++) {
-		struct syscall_slot *slot;
+		struct syscall_slot *slot = slot_of(defs[i].nr);
 
-		mm_verify(defs[i].nr < NR_SYSCALLS);
-		slot = &syscall_sys.slots[defs[i].nr];
+		mm_verify(slot);
 		if (slot->fn)
 			port_panic("a system call is registered twice");
 		/* A name that disagrees means that the number does. */
@@ -79,13 +88,13 @@ static void names_init(void)
 		const char *name;
 	} names[] = {
 #define SYSCALL_ROW(nr, name) {nr, name},
-		SYSCALL_NAMES(SYSCALL_ROW)
+		SYSCALL_NAMES(SYSCALL_ROW) OWN_SYSCALL_NAMES(SYSCALL_ROW)
 #undef SYSCALL_ROW
 	};
 
 	mm_memset(&syscall_sys, 0, sizeof(syscall_sys));
 	for (u32 i = 0; i < ARRAY_SIZE(names); i++)
-		syscall_sys.slots[names[i].nr].name = names[i].name;
+		slot_of(names[i].nr)->name = names[i].name;
 }
 
 void syscall_init(void)
@@ -100,13 +109,12 @@ void syscall_init(void)
 
 s64 syscall_dispatch(u64 nr, const struct sys_args *s)
 {
-	struct syscall_slot *slot;
+	struct syscall_slot *slot = slot_of(nr);
 
-	if (nr >= NR_SYSCALLS) {
+	if (unlikely(!slot)) {
 		__atomic_fetch_add(&syscall_sys.beyond, 1, __ATOMIC_RELAXED);
 		return -ENOSYS;
 	}
-	slot = &syscall_sys.slots[nr];
 	if (__atomic_fetch_add(&slot->calls, 1, __ATOMIC_RELAXED) == 0 &&
 	    !slot->fn)
 		pr_info("%s: %s (%u) is not there\n", port_current()->comm,
@@ -116,9 +124,9 @@ s64 syscall_dispatch(u64 nr, const struct sys_args *s)
 
 void syscall_show(struct seq_buf *out)
 {
-	for (u32 i = 0; i < NR_SYSCALLS; i++) {
-		const struct syscall_slot *slot = &syscall_sys.slots[i];
-		u64 calls = READ_ONCE(slot->calls);
+	for (u32 i = 0; i < FIRST_OWN_SYSCALL + NR_OWN_SYSCALLS; i++) {
+		const struct syscall_slot *slot = slot_of(i);
+		u64 calls = slot ? READ_ONCE(slot->calls) : 0;
 
 		if (!calls)
 			continue;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * syscall.h - the table of system calls: numbers and names of x86-64 Linux.
+ * syscall.h - the table of system calls: numbers and names of x86-64 Linux,
+ * and far behind them a few of our own (uapi.h).
  *
  * A call's handler takes the six argument registers and returns a value or a
  * negative errno. Handlers stand beside what they do (fs_sys.c, mm_sys.c,
@@ -18,7 +19,9 @@
 
 #include "task.h"
 
-#define NR_SYSCALLS 470u
+#define NR_SYSCALLS	  470u
+#define FIRST_OWN_SYSCALL 1000u
+#define NR_OWN_SYSCALLS	  8u
 
 struct sys_args {
 	u64 a[6];

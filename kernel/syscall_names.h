@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * syscall_names.h - numbers and names of x86-64 Linux, as syscalls(2) lists
- * them. X(NUMBER, NAME).
+ * them, and behind all of Linux's our own (uapi.h). X(NUMBER, NAME).
  */
 #ifndef KERNEL_SYSCALL_NAMES_H
 #define KERNEL_SYSCALL_NAMES_H
@@ -386,5 +386,7 @@
 	X(465, "listxattrat")             \
 	X(466, "removexattrat")           \
 	X(467, "open_tree_attr")
+
+#define OWN_SYSCALL_NAMES(X) X(1000, "fault_counts")
 
 #endif

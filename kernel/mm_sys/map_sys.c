@@ -359,4 +359,5 @@ void mm_sys_init(void)
 	shm_sys_init();
 	swap_sys_init();
 	uffd_sys_init();
+	fault_sys_init();
 }

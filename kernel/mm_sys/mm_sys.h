@@ -13,6 +13,7 @@
  */
 int target_mm(s32 pid, struct mm_struct **out) MM_MUST_CHECK;
 
+void fault_sys_init(void);
 void map_sys_init(void);
 void numa_sys_init(void);
 void shm_sys_init(void);

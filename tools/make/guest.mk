@@ -7,7 +7,7 @@ GUEST_FLAGS := $(STD) $(WARN) -O2 -ffreestanding -fno-stack-protector \
 	-nostdlib -static -no-pie -Wl,--build-id=none,-z,noexecstack
 GUEST_C := $(wildcard guest/*.c)
 GUEST := $(GUEST_C:guest/%.c=$(BUILD)/guest/%)
-$(BUILD)/guest/%: guest/%.c $(wildcard guest/*.h) $(FLAGS_MK) tools/make/guest.mk
+$(BUILD)/guest/%: guest/%.c $(wildcard guest/*.h) kernel/uapi.h $(FLAGS_MK) tools/make/guest.mk
 	@mkdir -p $(@D)
 	$(SAY) "  LD $@"
 	$(Q)$(CC) $(GUEST_FLAGS) -o $@ $<
