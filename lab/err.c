@@ -9,10 +9,28 @@
 #define WORD_MAX 31
 
 static const char *err_verb;
+static struct err_catch *catcher;
 
 void err_set_verb(const char *verb)
 {
 	err_verb = verb;
+}
+
+void err_catch(struct err_catch *c)
+{
+	catcher = c;
+}
+
+/* Does not return if somebody waits for it. */
+static void give_to_catcher(const char *fmt, va_list ap)
+{
+	struct err_catch *c = catcher;
+
+	if (!c)
+		return;
+	catcher = NULL;
+	vsnprintf(c->text, sizeof(c->text), fmt, ap);
+	longjmp(c->env, 1);
 }
 
 static void say(const char *fmt, va_list ap)
@@ -38,6 +56,7 @@ void err_die(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
+	give_to_catcher(fmt, ap);
 	say(fmt, ap);
 	va_end(ap);
 	exit(EXIT_FAILED);
@@ -48,6 +67,7 @@ void err_usage(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
+	give_to_catcher(fmt, ap);
 	say(fmt, ap);
 	va_end(ap);
 	fprintf(stderr, "Try 'mmkit%s%s --help'.\n", err_verb ? " " : "",

@@ -6,6 +6,8 @@
 #ifndef LAB_ERR_H
 #define LAB_ERR_H
 
+#include <setjmp.h>
+
 #include <mmkit/types.h>
 
 #define EXIT_FAILED 1
@@ -20,6 +22,17 @@ void err_say(const char *fmt, ...) MM_PRINTF(1, 2);
 /* err_die: a message, then exit(1). err_usage: exit(2), naming --help. */
 _Noreturn void err_die(const char *fmt, ...) MM_PRINTF(1, 2);
 _Noreturn void err_usage(const char *fmt, ...) MM_PRINTF(1, 2);
+
+/*
+ * err_catch: from now on err_die() and err_usage() put their message, without
+ * the verb, into C->text and go where setjmp(C->env) was called. NULL: they end
+ * the process again. Only what runs on the stack of C's owner may be caught.
+ */
+struct err_catch {
+	jmp_buf env;
+	char text[512];
+};
+void err_catch(struct err_catch *c);
 
 /*
  * err_suggest: that of the NR names closest to WORD by edit distance, or NULL

@@ -119,6 +119,18 @@ void explain_file_close(struct explain_file *f);
 void explain_sim(struct doc *d, const struct machine_opts *o,
 		 const struct explain_query *q);
 
+/*
+ * explain_process: Q, an address without selector, in the space MM of the
+ * running machine; WHO names a space, or gives NULL. In a thread of the
+ * machine; may sleep. explain_frame_use: what the frame of P is used for.
+ */
+struct mm_struct;
+struct page;
+typedef const char *explain_who_fn(const struct mm_struct *mm);
+void explain_process(struct doc *d, struct mm_struct *mm,
+		     const struct explain_query *q, explain_who_fn *who);
+const char *explain_frame_use(struct page *p);
+
 /* explain_host: Q's address in the process PID of the host. Ends the process
  * with a message if there is no such process, mapping or permission. */
 void explain_host(struct doc *d, int pid, const struct explain_query *q);

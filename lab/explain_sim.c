@@ -89,6 +89,7 @@ struct sim_explain {
 	const struct explain_query *q;
 	struct mm_struct *mm, *child;
 	uva_t image, stack;
+	explain_who_fn *who; /* names a space; NULL: the sample process */
 	const struct paging_format *fmt;
 	kva_t gdt; /* 0: none */
 	struct page *gdt_page;
@@ -425,10 +426,15 @@ static void say_mapping(const struct sim_explain *s, uva_t va, bool found)
 		return;
 	}
 	rights_text(rights, vma->vm_flags);
-	doc_block(s->d, "mapping", "Mapping %s of the sample process",
-		  sample_name(s, va));
-	doc_str(s->d, "range", "0x%llx-0x%llx %s anonymous%s",
-		LLU(vma->vm_start), LLU(vma->vm_end), rights,
+	if (s->who)
+		doc_block(s->d, "mapping", "Mapping of %s", s->who(s->mm));
+	else
+		doc_block(s->d, "mapping", "Mapping %s of the sample process",
+			  sample_name(s, va));
+	doc_str(s->d, "range", "0x%llx-0x%llx %s %s%s", LLU(vma->vm_start),
+		LLU(vma->vm_end), rights,
+		vma->vm_file && vma->vm_file->f_path ? vma->vm_file->f_path
+						     : "anonymous",
 		vma->vm_flags & VM_GROWSDOWN ? ", grows down" : "");
 	if (!found)
 		doc_str(s->d, "handler", "%s", handler_does(s, vma));
@@ -470,7 +476,7 @@ static bool in_free_block(const struct page *p)
 	return false;
 }
 
-static const char *frame_use(const struct page *p)
+const char *explain_frame_use(struct page *p)
 {
 	if (PageReserved(p))
 		return "reserved at boot";
@@ -486,8 +492,12 @@ static const char *frame_use(const struct page *p)
 		return "free, inside a block of the buddy lists";
 	if (page_count(p) == 0)
 		return "not in use (kept by a CPU, or inside a larger block)";
-	if (PageLRU(p) || page_mapped(p))
+	if (PageKsm(p))
+		return "anonymous memory, shared by its contents (KSM)";
+	if (PageAnon(p))
 		return "anonymous memory of processes";
+	if (PageLRU(p) || page_mapped(p))
+		return "the page cache";
 	return "the kernel's own";
 }
 
@@ -502,7 +512,12 @@ static bool note_mapper(struct page *page, struct vm_area_struct *vma,
 			uva_t addr, void *arg)
 {
 	struct mappers *m = arg;
+	const char *name = vma->vm_mm == m->s->mm ? "the sample process"
+						  : "the process it forked";
 	struct pt_slot slot;
+
+	if (m->s->who)
+		name = m->s->who(vma->vm_mm);
 
 	if (!page_vma_slot(page, vma, addr, &slot))
 		return true;
@@ -510,9 +525,7 @@ static bool note_mapper(struct page *page, struct vm_area_struct *vma,
 	if (m->len < sizeof(m->text))
 		m->len += (size_t)snprintf(
 			m->text + m->len, sizeof(m->text) - m->len,
-			"%s0x%llx of the %s", m->len ? ", " : "", LLU(addr),
-			vma->vm_mm == m->s->mm ? "sample process"
-					       : "process it forked");
+			"%s0x%llx of %s", m->len ? ", " : "", LLU(addr), name);
 	return true;
 }
 
@@ -553,7 +566,8 @@ static void say_frame(const struct sim_explain *s, u64 pfn)
 	p = pfn_to_page(pfn);
 	seq_buf_init(&flags, buf, sizeof(buf));
 	name_page_flags(&flags, p->flags);
-	doc_block(d, "frame", "Frame 0x%llx: %s", LLU(pfn), frame_use(p));
+	doc_block(d, "frame", "Frame 0x%llx: %s", LLU(pfn),
+		  explain_frame_use(p));
 	doc_hex(d, "pfn", pfn);
 	doc_dec(d, "node", (u64)page_to_nid(p));
 	doc_str(d, "zone", "%s", page_zone(p)->name);
@@ -672,4 +686,15 @@ void explain_sim(struct doc *d, const struct machine_opts *o,
 
 	s = (struct sim_explain){.d = d, .o = o, .q = q};
 	machine_run(o, body, &s);
+}
+
+void explain_process(struct doc *d, struct mm_struct *mm,
+		     const struct explain_query *q, explain_who_fn *who)
+{
+	static struct sim_explain s;
+
+	s = (struct sim_explain){
+		.d = d, .q = q, .mm = mm, .who = who, .fmt = space_sys.format};
+	setup_target(&s);
+	explain_address(d, &s.target, q);
 }

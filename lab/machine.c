@@ -474,10 +474,11 @@ static void map_from_file(struct e820_table *t, const char *path)
 	struct e820_error e;
 	size_t len;
 	char *text = read_text(path, "a firmware map", &len);
+	int err = e820_parse(t, text, len, &e);
 
-	if (e820_parse(t, text, len, &e))
-		text_die(path, &e);
 	free(text);
+	if (err)
+		text_die(path, &e);
 }
 
 struct machine {
@@ -486,12 +487,16 @@ struct machine {
 	struct mm_boot_node nodes[NUMA_MAX_RANGES];
 	struct mm_boot_node hotplug[NUMA_MAX_RANGES];
 	struct numa_desc numa; /* of --numa */
+	u32 nr_nodes;	       /* of these; 0: one, which the map says */
 	u8 cpu_node[MM_NR_CPUS];
 	struct port_bdev *swap;
 	int (*body)(void *arg);
 	void *arg;
 	bool booted;
+	char why[256]; /* what was refused once it had booted */
 };
+
+static struct machine machine;
 
 static void copy_ranges(struct mm_boot_node *to,
 			const struct phys_node_range *from, u32 nr)
@@ -508,10 +513,11 @@ static void nodes_from_file(struct machine *m, const char *path)
 	struct e820_error e;
 	size_t len;
 	char *text = read_text(path, "a description of nodes", &len);
+	int err = numa_parse(d, text, len, &e);
 
-	if (numa_parse(d, text, len, &e))
-		text_die(path, &e);
 	free(text);
+	if (err)
+		text_die(path, &e);
 	copy_ranges(m->nodes, d->ranges, d->nr_ranges);
 	copy_ranges(m->hotplug, d->hotplug, d->nr_hotplug);
 	for (u32 i = 0; i < MM_NR_CPUS; i++)
@@ -600,17 +606,30 @@ static void open_swap(struct machine *m)
 /* ---- running
  * ------------------------------------------------------------------------- */
 
-static void apply_sysctls(const struct machine_opts *o)
+static int apply_sysctls(struct machine *m)
 {
-	for (u32 i = 0; i < o->nr_sysctls; i++) {
-		const struct args_pair *p = &o->sysctls[i];
+	for (u32 i = 0; i < m->o->nr_sysctls; i++) {
+		const struct args_pair *p = &m->o->sysctls[i];
 		int err = mm_sysctl_set(p->key, p->value);
 
-		if (err)
-			err_die("--sysctl: %s=%s: %s", p->key, p->value,
-				err == -ENOENT ? "no such tunable"
-					       : strerror(-err));
+		if (!err)
+			continue;
+		snprintf(m->why, sizeof(m->why), "--sysctl: %s=%.100s: %s",
+			 p->key, p->value,
+			 err == -ENOENT ? "no such tunable" : strerror(-err));
+		return err;
 	}
+	return 0;
+}
+
+static int swap_on(struct machine *m)
+{
+	int err = m->swap ? swapon(m->swap, -2) : 0;
+
+	if (err < 0)
+		snprintf(m->why, sizeof(m->why),
+			 "--swap: the machine refused it: %s", strerror(-err));
+	return err < 0 ? err : 0;
 }
 
 static void sink_file(void *arg, const char *text, size_t len)
@@ -635,7 +654,8 @@ void machine_show(const struct machine_opts *o)
 	}
 }
 
-static int machine_main(void *arg)
+/* From the first thread to a machine with its swap and its tunables. */
+static int machine_up(void *arg)
 {
 	struct machine *m = arg;
 	struct mm_boot_params p = {
@@ -655,25 +675,36 @@ static int machine_main(void *arg)
 		.debug = m->o->debug,
 		.slab = {.slub_debug = m->o->slub_debug},
 	};
-	int err, ret = 0;
+	int err;
 
 	if (p.nr_distances)
 		p.distances = m->numa.distances;
 
-	p.nr_nodes_ranges = make_nodes(m);
+	p.nr_nodes_ranges = m->nr_nodes;
 	if (!p.nr_nodes_ranges)
 		p.nodes = NULL;
 	err = mm_boot(&p);
 	if (err)
 		return err;
 	m->booted = true;
-	if (m->swap) {
-		err = swapon(m->swap, -2);
-		if (err < 0)
-			err_die("--swap: the machine refused it: %s",
-				strerror(-err));
-	}
-	apply_sysctls(m->o);
+	err = swap_on(m);
+	return err ? err : apply_sysctls(m);
+}
+
+static int machine_down(void *arg)
+{
+	(void)arg;
+	mm_shutdown();
+	return 0;
+}
+
+static int machine_main(void *arg)
+{
+	struct machine *m = arg;
+	int ret = machine_up(m);
+
+	if (ret)
+		return ret;
 	if (m->body)
 		ret = m->body(m->arg);
 	else
@@ -763,9 +794,10 @@ static const char *why_no_boot(const struct machine_opts *o, int err)
 			      : "too little memory";
 }
 
-int machine_run(const struct machine_opts *o, int (*body)(void *arg), void *arg)
+/* A machine of O that has not booted yet. */
+static void machine_make(const struct machine_opts *o)
 {
-	static struct machine m;
+	struct machine *m = &machine;
 	struct sim_config cfg = {
 		.format = machine_format(o),
 		.cpus = (int)o->cpus,
@@ -774,37 +806,74 @@ int machine_run(const struct machine_opts *o, int (*body)(void *arg), void *arg)
 		.console = console,
 		.console_arg = (void *)(uintptr_t)o,
 		.console_level = o->log ? 6 : 3,
-		.cpu_node = m.cpu_node,
+		.catch_panic = o->catch_panic,
+		.cpu_node = m->cpu_node,
 		.tlb_l1 = o->tlb_l1 ? o->tlb_l1 : SIM_TLB_L1_MAX,
 		.tlb_sets = o->tlb_sets,
 		.tlb_ways = o->tlb_ways,
 		.tlb_large_sets = o->tlb_large_sets,
 		.tlb_large_ways = o->tlb_large_ways,
 	};
-	int ret;
 
 	machine_check(o);
-	m = (struct machine){.o = o, .body = body, .arg = arg};
+	*m = (struct machine){.o = o};
 	for (u32 i = 0; i < MM_NR_CPUS; i++)
-		m.cpu_node[i] = (u8)(i % o->nodes);
+		m->cpu_node[i] = (u8)(i % o->nodes);
 	if (o->numa)
-		nodes_from_file(&m, o->numa);
+		nodes_from_file(m, o->numa);
 	if (o->map)
-		map_from_file(&m.map, o->map);
+		map_from_file(&m->map, o->map);
 	else
-		pc_map(&m.map, o->mem_bytes & PAGE_MASK);
+		pc_map(&m->map, o->mem_bytes & PAGE_MASK);
+	m->nr_nodes = make_nodes(m);
 	mm_reset();
 	if (o->policy)
 		policy_join(policy_find(o->policy));
 	if (sim_init(&cfg))
 		err_die("cannot make the machine: no address space for it");
+}
+
+/* Ends the process if RET, of sim_run(), says that it did not come up. */
+static void must_be_up(int ret)
+{
+	const struct machine *m = &machine;
+	const char *no = m->booted ? NULL : why_no_boot(m->o, ret);
+
+	if (!no && !m->why[0] && ret != -EDEADLK)
+		return;
+	sim_shutdown();
+	if (no)
+		err_die("the machine does not boot: %s", no);
+	if (m->why[0])
+		err_die("%s", m->why);
+	err_die("the machine is stuck: see the list of threads above");
+}
+
+int machine_run(const struct machine_opts *o, int (*body)(void *arg), void *arg)
+{
+	int ret;
+
+	machine_make(o);
+	machine.body = body;
+	machine.arg = arg;
 	if (o->swap_bytes)
-		open_swap(&m);
-	ret = sim_run(machine_main, &m);
-	if (!m.booted)
-		err_die("the machine does not boot: %s", why_no_boot(o, ret));
-	if (ret == -EDEADLK)
-		err_die("the machine is stuck: see the list of threads above");
+		open_swap(&machine);
+	ret = sim_run(machine_main, &machine);
+	must_be_up(ret);
 	sim_shutdown();
 	return ret;
+}
+
+void machine_begin(const struct machine_opts *o)
+{
+	machine_make(o);
+	if (o->swap_bytes)
+		open_swap(&machine);
+	must_be_up(sim_run(machine_up, &machine));
+}
+
+void machine_end(void)
+{
+	(void)sim_run(machine_down, NULL);
+	sim_shutdown();
 }

@@ -40,7 +40,8 @@ struct machine_opts {
 	bool show_stderr; /* standard output is taken by JSON */
 	struct mm_debug_params debug;
 	const char *slub_debug; /* NULL: no checks */
-	bool log; /* the boot log and what follows goes to stdout */
+	bool log;	  /* the boot log and what follows goes to stdout */
+	bool catch_panic; /* port_panic() ends sim_run(), not the process */
 };
 
 /* machine_size_arg: ARG of option --NAME as bytes; nonsense ends the process.
@@ -64,6 +65,15 @@ extern const struct argp machine_argp;
  */
 int machine_run(const struct machine_opts *o, int (*body)(void *arg),
 		void *arg);
+
+/*
+ * machine_begin: the same up to BODY: the machine has booted and rests;
+ * sim_run() plays it. A failure ends the process with a message (err_die), no
+ * machine is there then. machine_end: it shuts down, if it still can. O and
+ * what it points to stay until then.
+ */
+void machine_begin(const struct machine_opts *o);
+void machine_end(void);
 
 /* machine_check: wrong sizes or names end the process (err_usage). */
 void machine_check(const struct machine_opts *o);

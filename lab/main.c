@@ -18,6 +18,7 @@
 int cmd_boot(int argc, char **argv) __attribute__((weak));
 int cmd_explain(int argc, char **argv) __attribute__((weak));
 int cmd_replay(int argc, char **argv) __attribute__((weak));
+int cmd_lab(int argc, char **argv) __attribute__((weak));
 int cmd_layout(int argc, char **argv);
 int cmd_record(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
@@ -31,6 +32,8 @@ static const struct verb verbs[] = {
 	 cmd_run},
 	{"explain", "show step by step how an address becomes a frame",
 	 cmd_explain},
+	{"lab", "drive simulated machines by a Lua script, or from a prompt",
+	 cmd_lab},
 	{"record", "record the memory life of a real program", cmd_record},
 	{"trace", "look into a recorded trace", cmd_trace},
 	{"layout", "draw an architecture's virtual address space", cmd_layout},

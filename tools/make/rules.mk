@@ -3,6 +3,17 @@
 SRC_C  := $(wildcard src/*/*.c)
 LAB_C  := $(wildcard lab/*.c)
 LAB_LIBS := -lzstd -ljansson -lm -lpthread
+# "mmkit lab" is there where Lua is (LUA=no: not); its prompt edits lines where
+# libedit is.
+LUA_H := $(wildcard $(addsuffix /lua5.4/lua.h,/usr/include /usr/local/include))
+EDIT_H := $(wildcard $(addsuffix /editline/readline.h,/usr/include /usr/local/include))
+LUA ?= $(if $(LUA_H),yes,no)
+ifeq ($(LUA),yes)
+LAB_LIBS += -llua5.4 $(if $(EDIT_H),-ledit)
+LAB_C := $(if $(EDIT_H),$(LAB_C),$(filter-out lab/lua_edit.c,$(LAB_C)))
+else
+LAB_C := $(filter-out lab/lua_%.c,$(LAB_C))
+endif
 FLAGS_MK := tools/make/config.mk
 
 # $(1) variant, $(2) world
@@ -43,6 +54,7 @@ $(BUILD)/$(1)/lab/%.o: lab/%.c $(FLAGS_MK)
 	@mkdir -p $$(@D)
 	$$(SAY) "  CC [$(1)/lab] $$<"
 	$$(Q)$$(CC) $$(STD) -D_GNU_SOURCE $$(WARN) $$(CFLAGS_$(1)) $$(INC) -Iport/sim -Ilab -MMD -MP -c $$< -o $$@
+$(BUILD)/$(1)/lab/lua_prelude.o: lab/prelude.lua
 LABOBJS_$(1) := $$(patsubst lab/%.c,$(BUILD)/$(1)/lab/%.o,$$(LAB_C))
 $(BUILD)/$(1)/liblab.a: $$(filter-out %/main.o,$$(LABOBJS_$(1)))
 	@rm -f $$@
