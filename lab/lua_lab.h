@@ -20,6 +20,7 @@
  * lua_mm.c      mmap and its kin           lua_mem.c    touching memory
  * lua_file.c    files                      lua_proc.c   /proc, /sys, groups
  * lua_look.c    pages, tables, frames      lua_event.c  tracepoints
+ * lua_kmem.c    the kernel's own memory
  * lua_help.c    help()
  * prelude.lua   what is written in Lua
  */
@@ -52,9 +53,9 @@ struct lab_fn {
 };
 
 /* Each part's, up to one without a name. */
-extern const struct lab_fn lab_machine_fns[], lab_task_fns[], lab_mm_fns[],
-	lab_mem_fns[], lab_file_fns[], lab_proc_fns[], lab_look_fns[],
-	lab_event_fns[], lab_help_fns[];
+extern const struct lab_fn lab_kmem_fns[], lab_machine_fns[], lab_task_fns[],
+	lab_mm_fns[], lab_mem_fns[], lab_file_fns[], lab_proc_fns[],
+	lab_look_fns[], lab_event_fns[], lab_help_fns[];
 
 /* lab_each_fn: the I-th function of all parts, NULL after the last. */
 const struct lab_fn *lab_each_fn(u32 i);
@@ -198,6 +199,10 @@ struct file *lab_file_of(lua_State *L, int arg, bool opt);
  * their disks' records. */
 void lab_files_exit(void);
 void lab_files_free(void);
+/* lab_kmem_exit: what a script holds of the kernel's memory goes back, inside
+ * the machine; _free: the records (lua_kmem.c). */
+void lab_kmem_exit(void);
+void lab_kmem_free(void);
 /* lab_groups_free: names of groups are forgotten (lua_proc.c). */
 void lab_groups_free(void);
 /* lab_group_at: the group's number at "/sys/fs/cgroup/..." or a name. */

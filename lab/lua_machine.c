@@ -55,6 +55,7 @@ void lab_begin(const struct machine_opts *o)
 {
 	lab.defaults = *o;
 	lab.defaults.catch_panic = true;
+	lab.defaults.shared_ram = true;
 }
 
 static int tasks_and_files(void *arg)
@@ -62,6 +63,7 @@ static int tasks_and_files(void *arg)
 	(void)arg;
 	lab_tasks_exit();
 	lab_files_exit();
+	lab_kmem_exit();
 	return 0;
 }
 
@@ -76,6 +78,7 @@ void lab_end(void)
 	mm_reset();
 	lab_tasks_free();
 	lab_files_free();
+	lab_kmem_free();
 	lab_groups_free();
 	lab.up = lab.broken = false;
 	while (lab.nr_strings)

@@ -807,6 +807,7 @@ static void machine_make(const struct machine_opts *o)
 		.console_arg = (void *)(uintptr_t)o,
 		.console_level = o->log ? 6 : 3,
 		.catch_panic = o->catch_panic,
+		.shared_ram = o->shared_ram,
 		.cpu_node = m->cpu_node,
 		.tlb_l1 = o->tlb_l1 ? o->tlb_l1 : SIM_TLB_L1_MAX,
 		.tlb_sets = o->tlb_sets,

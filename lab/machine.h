@@ -42,6 +42,7 @@ struct machine_opts {
 	const char *slub_debug; /* NULL: no checks */
 	bool log;	  /* the boot log and what follows goes to stdout */
 	bool catch_panic; /* port_panic() ends sim_run(), not the process */
+	bool shared_ram;  /* frames can be mapped twice: vmalloc works */
 };
 
 /* machine_size_arg: ARG of option --NAME as bytes; nonsense ends the process.

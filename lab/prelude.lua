@@ -63,6 +63,22 @@ function meminfo()
   return t
 end
 
+function buddyinfo(node)
+  local t = {}
+  for n, zone, counts in
+    readfile("/proc/buddyinfo"):gmatch("Node (%d+), zone +(%S+)([ %d]+)") do
+    if math.tointeger(n) == (node or 0) then
+      local orders, order = {}, 0
+      for c in counts:gmatch("%d+") do
+        orders[order] = math.tointeger(c)
+        order = order + 1
+      end
+      t[zone] = orders
+    end
+  end
+  return t
+end
+
 -- "Node 0, zone   Normal" begins a zone, "per-node stats" what is the node's.
 function zones()
   local nodes, at = {}, nil
