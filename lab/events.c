@@ -2,9 +2,8 @@
 /*
  * events.c - the rings of the tracepoints, their names, and their text.
  *
- * The text has the form of Linux's trace files: "comm-pid [cpu] seconds: event:
- * fields". Fields are those that the manager records, by Linux's names where
- * the event is one of Linux's.
+ * The text is report's (report/trace_show.h), in the form of Linux's trace
+ * files: "comm-pid [cpu] seconds: event: fields".
  */
 #include "events.h"
 
@@ -19,12 +18,12 @@
 #include "base/trace_ring.h"
 #include "err.h"
 #include "phys/lru.h"
-#include "phys/page_debug.h"
 #include "phys/vmstat.h"
+#include "report/trace_show.h"
 #include "sim.h"
 
 /* Records of a ring: more than one turn of a replay writes. */
-#define RING_RECORDS (1u << 18)
+#define RING_RECORDS (1u << 17)
 
 static struct {
 	struct events_opts o;
@@ -43,25 +42,6 @@ bool events_wanted(const struct events_opts *o)
 /* ---- names
  * -------------------------------------------------------------------- */
 
-static bool word_is(const char *word, size_t len, const char *name)
-{
-	return strlen(name) == len && !memcmp(word, name, len);
-}
-
-/* Is EVENT what WORD, LEN bytes, asks for: "all", "kmem", "kmem:kfree" or
- * "kfree"? */
-static bool named(const struct trace_event_info *e, const char *word,
-		  size_t len)
-{
-	size_t sys = strlen(e->system);
-
-	if (word_is(word, len, "all") || word_is(word, len, e->system) ||
-	    word_is(word, len, e->name))
-		return true;
-	return len > sys && !memcmp(word, e->system, sys) && word[sys] == ':' &&
-	       word_is(word + sys + 1, len - sys - 1, e->name);
-}
-
 /* One word of the list; ends the process if nothing is called so. */
 static void choose(const char *word, size_t len, bool *chosen)
 {
@@ -71,7 +51,7 @@ static void choose(const char *word, size_t len, bool *chosen)
 
 	for (u32 i = 0; i < NR_TRACE_EVENTS; i++) {
 		names[i] = trace_event_info(i)->name;
-		if (named(trace_event_info(i), word, len))
+		if (trace_named(i, word, len))
 			chosen[i] = any = true;
 	}
 	if (any)
@@ -136,64 +116,24 @@ const char *events_who(const struct trace_record *r, char *buf, size_t size)
 	return buf;
 }
 
-/* ---- fields
- * ------------------------------------------------------------------- */
-
-static bool in_hex(const char *name)
-{
-	static const char *const hex[] = {"pfn",      "address",    "addr",
-					  "ptr",      "pte",	    "call_site",
-					  "new_pfn",  "ksm_pfn",    "copy",
-					  "vm_flags", "error_code", "ip"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(hex); i++)
-		if (!strcmp(name, hex[i]))
-			return true;
-	return false;
-}
-
-static void put_field(struct seq_buf *s, const char *name, u64 v)
-{
-	seq_printf(s, "%s=", name);
-	if (!strcmp(name, "gfp_flags") || !strcmp(name, "gfp_mask"))
-		name_gfp(s, (gfp_t)v);
-	else if (!strcmp(name, "lru"))
-		seq_printf(s, "%s", events_lru(v));
-	else if (in_hex(name))
-		seq_printf(s, "0x%llx", (unsigned long long)v);
-	else
-		seq_printf(s, "%lld", (long long)v);
-}
-
 const char *events_fields(const struct trace_record *r, char *buf, size_t size)
 {
-	const char *args = trace_event_info(r->event)->args;
 	struct seq_buf s;
-	char name[32];
 
 	seq_buf_init(&s, buf, size);
-	for (u32 i = 0; *args && i < TRACE_ARGS; i++) {
-		size_t len = strcspn(args, " ");
-
-		snprintf(name, sizeof(name), "%.*s", (int)len, args);
-		if (i)
-			seq_printf(&s, " ");
-		put_field(&s, name, r->arg[i]);
-		args += len + (args[len] == ' ');
-	}
+	trace_show_fields(r, &s);
 	return seq_buf_str(&s);
 }
 
 static void put_text(const struct trace_record *r)
 {
-	char who[40], fields[512];
+	static char line[1024];
+	char who[40];
+	struct seq_buf s;
 
-	fprintf(ev.text, "%16s [%03u] %5llu.%09llu: %s: %s\n",
-		events_who(r, who, sizeof(who)), r->cpu,
-		(unsigned long long)(r->ns / 1000000000u),
-		(unsigned long long)(r->ns % 1000000000u),
-		trace_event_info(r->event)->name,
-		events_fields(r, fields, sizeof(fields)));
+	seq_buf_init(&s, line, sizeof(line));
+	trace_show_line(r, events_who(r, who, sizeof(who)), 9, &s);
+	fputs(seq_buf_str(&s), ev.text);
 }
 
 /* ---- running

@@ -21,7 +21,8 @@ struct events_opts {
 	const char *out;      /* file of the text; NULL: standard output */
 	const char *perfetto; /* file, or NULL */
 	bool follow, by_pfn;
-	u32 task; /* whose page at ADDRESS is followed */
+	u32 task;    /* whose page at ADDRESS is followed */
+	bool by_pid; /* TASK is the number that its records bear */
 	u64 address, pfn;
 };
 

@@ -23,6 +23,7 @@
 #include "err.h"
 #include "events.h"
 #include "move/migrate.h"
+#include "phys/mmzone.h"
 #include "phys/page_debug.h"
 #include "space/fault.h"
 
@@ -39,11 +40,15 @@ static struct {
 		u64 ns, gfp;
 		u32 pid;
 		u16 cpu;
-		u8 order, mt;
+		char comm[16];
+		u8 order, mt, nid, zone, list;
 		bool known;
 	} * born; /* by frame */
 	u64 nr_born;
 } fo;
+
+/* Frames of a large page. */
+#define PMD_ORDER 9
 
 /* ---- telling
  * ------------------------------------------------------------------ */
@@ -75,7 +80,7 @@ static unsigned long long ull(u64 v)
 static const char *map_how(u64 how)
 {
 	static const char *const names[] = {
-		[PAGE_MAP_NEW] = "as new memory",
+		[PAGE_MAP_NEW] = "as memory of its own",
 		[PAGE_MAP_SWAP] = "back from swap",
 		[PAGE_MAP_FILE] = "as its file's page",
 		[PAGE_MAP_FORK] = "by fork, shared until somebody writes",
@@ -130,6 +135,36 @@ static const char *migrate_reason(u64 reason)
 	return reason < ARRAY_SIZE(names) ? names[reason] : "another reason";
 }
 
+static const char *take_from(u64 list)
+{
+	static const char *const names[] = {
+		[PAGE_TAKE_CPU] = "its CPU's list",
+		[PAGE_TAKE_BUDDY] = "the buddy lists",
+		[PAGE_TAKE_STOLEN] = "the buddy lists of another type",
+		[PAGE_TAKE_RESERVE] = "the high-order reserve",
+		[PAGE_TAKE_CMA] = "a contiguous area",
+	};
+
+	return list < ARRAY_SIZE(names) ? names[list] : "?";
+}
+
+/* What the error code says of the access, and the result of its end. */
+static void fault_words(const struct trace_record *r, char *buf, size_t size)
+{
+	u64 code = r->arg[2], result = r->arg[4];
+
+	snprintf(buf, size, "a %s of a page that is %s, by %s: %s%s",
+		 code & 16  ? "fetch"
+		 : code & 2 ? "write"
+			    : "read",
+		 code & 1 ? "protected" : "not there",
+		 code & 4 ? "the program" : "the kernel for it",
+		 result & VM_FAULT_ERROR   ? "failed"
+		 : result & VM_FAULT_MAJOR ? "major (it was read in)"
+					   : "minor",
+		 result & VM_FAULT_RETRY ? ", tried again" : "");
+}
+
 /* ---- where it is
  * -------------------------------------------------------------- */
 
@@ -145,16 +180,19 @@ static void tell_birth(u64 pfn)
 	seq_buf_init(&s, gfp, sizeof(gfp));
 	name_gfp(&s, (gfp_t)b->gfp);
 	r = (struct trace_record){.ns = b->ns, .pid = b->pid, .cpu = b->cpu};
-	tell(&r, "frame 0x%llx allocated, order %u, migratetype %u, %s",
-	     ull(pfn), b->order, b->mt, seq_buf_str(&s));
+	memcpy(r.comm, b->comm, sizeof(r.comm));
+	tell(&r,
+	     "frame 0x%llx allocated from %s, node %u, zone %s: order %u, "
+	     "migratetype %s, %s",
+	     ull(pfn), take_from(b->list), b->nid,
+	     zone_type_name((enum zone_type)b->zone), b->order,
+	     migratetype_names[b->mt], seq_buf_str(&s));
 }
 
-static void note_birth(const struct trace_record *r)
+static struct born *born_of(u64 pfn, u64 nr)
 {
-	u64 nr = 1UL << r->arg[1];
-
-	if (r->arg[0] + nr > fo.nr_born) {
-		u64 want = max(2 * fo.nr_born, r->arg[0] + nr);
+	if (pfn + nr > fo.nr_born) {
+		u64 want = max(2 * fo.nr_born, pfn + nr);
 		struct born *b = realloc(fo.born, want * sizeof(*b));
 
 		if (!b)
@@ -163,10 +201,37 @@ static void note_birth(const struct trace_record *r)
 		fo.born = b;
 		fo.nr_born = want;
 	}
-	for (u64 i = 0; i < nr; i++)
-		fo.born[r->arg[0] + i] = (struct born){
-			r->ns,	       r->arg[2],     r->pid, r->cpu,
-			(u8)r->arg[1], (u8)r->arg[3], true};
+	return &fo.born[pfn];
+}
+
+/* Comes before the allocation is told, which may try several. */
+static void on_take(const struct trace_record *r)
+{
+	u64 nr = 1UL << r->arg[1];
+	struct born *b = born_of(r->arg[0], nr);
+
+	for (u64 i = 0; i < nr; i++) {
+		b[i].nid = (u8)r->arg[2];
+		b[i].zone = (u8)min(r->arg[3], MAX_NR_ZONES - 1ul);
+		b[i].list = (u8)r->arg[4];
+	}
+}
+
+static void note_birth(const struct trace_record *r)
+{
+	u64 nr = 1UL << r->arg[1];
+	struct born *b = born_of(r->arg[0], nr);
+
+	for (u64 i = 0; i < nr; i++) {
+		b[i].ns = r->ns;
+		b[i].gfp = r->arg[3];
+		b[i].pid = r->pid;
+		b[i].cpu = r->cpu;
+		memcpy(b[i].comm, r->comm, sizeof(b[i].comm));
+		b[i].order = (u8)r->arg[1];
+		b[i].mt = (u8)min(r->arg[2], (u64)MIGRATE_MOVABLE + 1);
+		b[i].known = true;
+	}
 }
 
 static bool covers(const struct trace_record *r)
@@ -228,11 +293,16 @@ static void on_unmap(const struct trace_record *r)
 
 static void on_cow(const struct trace_record *r)
 {
+	bool ours = fo.mm && r->arg[2] == fo.mm && r->arg[3] == fo.o.address &&
+		    !fo.o.by_pfn;
+
 	if (r->arg[0] != fo.pfn)
 		return;
+	if (ours)
+		tell_birth(r->arg[1]);
 	tell(r, "written by space %llu at 0x%llx: copied to frame 0x%llx",
 	     ull(r->arg[2]), ull(r->arg[3]), ull(r->arg[1]));
-	if (fo.mm && r->arg[2] == fo.mm && r->arg[3] == fo.o.address)
+	if (ours)
 		goes_to(r->arg[1]);
 }
 
@@ -251,6 +321,7 @@ static void on_swap_in(const struct trace_record *r)
 	if (fo.slot == NOWHERE || r->arg[1] != fo.type ||
 	    r->arg[2] != fo.slot || fo.o.by_pfn)
 		return;
+	tell_birth(r->arg[0]);
 	tell(r, "read back from slot %llu into frame 0x%llx%s", ull(fo.slot),
 	     ull(r->arg[0]), r->arg[3] ? ", ahead of need" : "");
 	goes_to(r->arg[0]);
@@ -260,6 +331,8 @@ static void on_migrate(const struct trace_record *r)
 {
 	if (r->arg[0] != fo.pfn)
 		return;
+	if (!fo.o.by_pfn)
+		tell_birth(r->arg[1]);
 	tell(r, "moved to frame 0x%llx for %s", ull(r->arg[1]),
 	     migrate_reason(r->arg[2]));
 	goes_to(r->arg[1]);
@@ -267,9 +340,14 @@ static void on_migrate(const struct trace_record *r)
 
 static void on_merge(const struct trace_record *r)
 {
-	if (r->arg[0] != fo.pfn || r->arg[2] != fo.mm)
+	bool mine = fo.o.by_pfn || r->arg[2] == fo.mm;
+
+	/* Others' pages join it; that they are mapped now is told. */
+	if (r->arg[0] != fo.pfn || !mine)
 		return;
-	if (r->arg[1])
+	if (r->arg[1] == r->arg[0])
+		tell(r, "merged: pages of equal contents are to share it");
+	else if (r->arg[1])
 		tell(r, "merged: frame 0x%llx has the same contents",
 		     ull(r->arg[1]));
 	else
@@ -277,13 +355,48 @@ static void on_merge(const struct trace_record *r)
 	goes_to(r->arg[1] ? r->arg[1] : NOWHERE);
 }
 
+/* Whose faults name the space: a task that is known by its number alone. */
+static void learn_space(const struct trace_record *r)
+{
+	if (fo.o.by_pid && r->pid == fo.o.task)
+		fo.mm = r->arg[3];
+}
+
+static void on_huge(const struct trace_record *r)
+{
+	u64 first = r->arg[0];
+	const char *what = r->arg[3] == PAGE_HUGE_MAP
+				   ? "one entry maps all of them"
+				   : "made of single pages";
+
+	if (fo.pfn == NOWHERE || fo.pfn < first ||
+	    fo.pfn >= first + (1UL << PMD_ORDER))
+		return;
+	tell(r,
+	     "part of the large page at 0x%llx of space %llu, frames from "
+	     "0x%llx: %s",
+	     ull(r->arg[2]), ull(r->arg[1]), ull(first), what);
+}
+
 static void on_fault(const struct trace_record *r)
 {
-	if (fo.o.by_pfn || !fo.mm || r->arg[1] != fo.mm ||
+	char words[120];
+
+	learn_space(r);
+	if (fo.o.by_pfn || !fo.mm || r->arg[3] != fo.mm ||
 	    (r->arg[0] & ~(u64)(PAGE_SIZE - 1)) != fo.o.address)
 		return;
-	tell(r, "a fault there is over: error code 0x%llx%s", ull(r->arg[2]),
-	     r->arg[3] & VM_FAULT_MAJOR ? ", major (it was read in)" : "");
+	fault_words(r, words, sizeof(words));
+	tell(r, "fault: %s", words);
+}
+
+static void on_cache(const struct trace_record *r)
+{
+	if (r->arg[2] != fo.pfn)
+		return;
+	tell(r, "page %llu of file %llu %s", ull(r->arg[3]), ull(r->arg[1]),
+	     r->event == TRACE_MM_FILEMAP_ADD_TO_PAGE_CACHE ? "is in it"
+							    : "left the cache");
 }
 
 /* What is told of the frame by itself. */
@@ -316,14 +429,6 @@ static void on_frame(const struct trace_record *r)
 		tell(r, "a refault: %llu pages went since it left%s",
 		     ull(r->arg[1]), r->arg[2] ? ", active at once" : "");
 		break;
-	case TRACE_MM_FILEMAP_ADD_TO_PAGE_CACHE:
-		tell(r, "page %llu of file %llu is in it", ull(r->arg[2]),
-		     ull(r->arg[1]));
-		break;
-	case TRACE_MM_FILEMAP_DELETE_FROM_PAGE_CACHE:
-		tell(r, "page %llu of file %llu left the cache", ull(r->arg[2]),
-		     ull(r->arg[1]));
-		break;
 	default:
 		break;
 	}
@@ -340,6 +445,9 @@ static void (*const handlers[NR_TRACE_EVENTS])(const struct trace_record *r) = {
 	[TRACE_PAGE_MIGRATE] = on_migrate,
 	[TRACE_PAGE_MERGE] = on_merge,
 	[TRACE_PAGE_FAULT_USER] = on_fault,
+	[TRACE_PAGE_FAULT_KERNEL] = on_fault,
+	[TRACE_PAGE_TAKE] = on_take,
+	[TRACE_PAGE_HUGE] = on_huge,
 	[TRACE_MM_LRU_INSERTION] = on_frame,
 	[TRACE_MM_LRU_ACTIVATE] = on_frame,
 	[TRACE_PAGE_DEACTIVATE] = on_frame,
@@ -347,8 +455,8 @@ static void (*const handlers[NR_TRACE_EVENTS])(const struct trace_record *r) = {
 	[TRACE_PAGE_ISOLATE] = on_frame,
 	[TRACE_PAGE_VERDICT] = on_frame,
 	[TRACE_MM_REFAULT] = on_frame,
-	[TRACE_MM_FILEMAP_ADD_TO_PAGE_CACHE] = on_frame,
-	[TRACE_MM_FILEMAP_DELETE_FROM_PAGE_CACHE] = on_frame,
+	[TRACE_MM_FILEMAP_ADD_TO_PAGE_CACHE] = on_cache,
+	[TRACE_MM_FILEMAP_DELETE_FROM_PAGE_CACHE] = on_cache,
 };
 
 void follow_enable(void)

@@ -78,8 +78,10 @@ struct mm_task {
 	u32 nr_dirtied;	  /* pages of files since it last looked at limits */
 	struct vm_area_struct *fault_vma; /* of the last fault, and when it */
 	u64 fault_seq;			  /* was found (space/vma_lock.c) */
-	struct mm_leaf fault_leaf;	  /* its table of the last fault */
-	struct completion *vfork_done;	  /* done when this leaves its space */
+	u64 fault_ip; /* what it executed at its last fault, if the world knows
+		       */
+	struct mm_leaf fault_leaf;     /* its table of the last fault */
+	struct completion *vfork_done; /* done when this leaves its space */
 	u64 reclaimed_slab;	    /* frames of slabs freed in PF_MEMALLOC */
 	struct port_thread *thread; /* set by the port at creation */
 	u32 trace_id; /* in tracepoints while there is no pid; set by the port

@@ -26,6 +26,7 @@
 
 #include "base/seqbuf.h"
 #include "base/string.h"
+#include "base/trace_ring.h"
 #include "cache/filemap.h"
 #include "event.h"
 #include "ktime.h"
@@ -120,14 +121,17 @@ uva_t user_space_end(void)
 void task_set_comm(struct task *t, const char *path)
 {
 	const char *name = path;
+	char word[MM_TASK_COMM] = "";
 	unsigned long flags;
 
 	for (const char *c = path; *c; c++)
 		if (*c == '/' && c[1])
 			name = c + 1;
+	(void)mm_strscpy(word, name, sizeof(word));
+	trace_emit(TASK_RENAME, (u64)t->tid, TRACE_TEXT(t->mt->comm),
+		   TRACE_TEXT(word), (u64)(s64)t->mt->oom_score_adj);
 	task_lock(flags);
-	mm_memset(t->mt->comm, 0, sizeof(t->mt->comm));
-	(void)mm_strscpy(t->mt->comm, name, sizeof(t->mt->comm));
+	mm_memcpy(t->mt->comm, word, sizeof(word));
 	task_unlock(flags);
 }
 

@@ -20,6 +20,7 @@
 #include <mmkit/slab.h>
 
 #include "base/string.h"
+#include "base/trace_ring.h"
 #include "event.h"
 #include "ktime.h"
 #include "syscall.h"
@@ -472,6 +473,8 @@ static s64 clone_run(struct birth *b)
 	if (b->a->flags & CLONE_THREAD)
 		c->mt->flags |= b->parent->mt->flags & PF_INIT;
 	mm_task_register_as(c->mt, b->parent->mt->comm, tid);
+	trace_emit(TASK_NEWTASK, (u64)tid, TRACE_TEXT(b->parent->mt->comm),
+		   b->a->flags, (u64)(s64)b->parent->mt->oom_score_adj);
 	caps_to_mm(c);
 	/* Before anybody can know the number, and before the child can look. */
 	if ((b->a->flags & CLONE_PARENT_SETTID) &&

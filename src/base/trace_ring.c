@@ -4,7 +4,9 @@
  *
  * A ring is written by its own CPU only, with interrupts off, so a record is
  * never torn and needs no lock. head counts all records ever written; the
- * ring holds the last nr of them.
+ * ring holds the last nr of them. Who reads while it is written looks at head
+ * again behind the copy: the writer is at record head, which stands where
+ * number head - nr stood, so what is younger than that was whole.
  */
 #include "base/trace_ring.h"
 
@@ -15,8 +17,11 @@
 #include "base/string.h"
 
 static const struct trace_event_info event_table[NR_TRACE_EVENTS] = {
-#define TRACE_EVENT_INFO(id, sys, text, arguments) \
-	[TRACE_##id] = {.system = (sys), .name = (text), .args = (arguments)},
+#define TRACE_EVENT_INFO(id, sys, text, arguments, form) \
+	[TRACE_##id] = {.system = (sys),                 \
+			.name = (text),                  \
+			.args = (arguments),             \
+			.print = (form)},
 	TRACE_EVENT_LIST(TRACE_EVENT_INFO)
 #undef TRACE_EVENT_INFO
 };
@@ -24,6 +29,16 @@ static const struct trace_event_info event_table[NR_TRACE_EVENTS] = {
 const struct trace_event_info *trace_event_info(unsigned int event)
 {
 	return event < NR_TRACE_EVENTS ? &event_table[event] : NULL;
+}
+
+u64 trace_word(const char *s, u32 at)
+{
+	u64 word = 0;
+
+	for (u32 i = 0; i < at + 8 && s[i]; i++)
+		if (i >= at)
+			word |= (u64)(u8)s[i] << (i - at) * 8;
+	return word;
 }
 
 void trace_ring_attach(int cpu, struct trace_record *buf, u64 nr)
@@ -64,25 +79,68 @@ void trace_enable_mask(u64 mask)
 	base_watch(WATCH_TRACE, any);
 }
 
+/* Word by word, as one side may run on another CPU. */
+static void words_copy(struct trace_record *to, const struct trace_record *from)
+{
+	const u64 *f = (const u64 *)(const void *)from;
+	u64 *t = (u64 *)(void *)to;
+
+	for (size_t i = 0; i < sizeof(*to) / sizeof(u64); i++)
+		__atomic_store_n(&t[i],
+				 __atomic_load_n(&f[i], __ATOMIC_RELAXED),
+				 __ATOMIC_RELAXED);
+}
+
 void trace_ring_write(enum trace_event event, const u64 arg[TRACE_ARGS])
 {
 	unsigned long flags = port_irq_save();
 	int cpu = port_cpu();
 	struct trace_cpu *t = &base_sys.trace[cpu];
 	const struct mm_task *me = port_current();
-	struct trace_record *r;
+	struct trace_record r;
 
 	mm_assert(event < NR_TRACE_EVENTS);
 	if (t->buf) {
-		r = &t->buf[t->head % t->nr];
-		r->ns = port_now_ns();
-		r->event = (u16)event;
-		r->cpu = (u16)cpu;
-		r->pid = (u32)me->pid ? (u32)me->pid : me->trace_id;
-		mm_memcpy(r->arg, arg, sizeof(r->arg));
-		t->head++;
+		r = (struct trace_record){.ns = port_now_ns(),
+					  .event = (u16)event,
+					  .cpu = (u16)cpu,
+					  .pid = (u32)me->pid ? (u32)me->pid
+							      : me->trace_id};
+		mm_memcpy(r.comm, me->comm, sizeof(r.comm));
+		mm_memcpy(r.arg, arg, sizeof(r.arg));
+		words_copy(&t->buf[t->head % t->nr], &r);
+		__atomic_store_n(&t->head, t->head + 1, __ATOMIC_RELEASE);
 	}
 	port_irq_restore(flags);
+}
+
+bool trace_read(int cpu, u64 *pos, struct trace_record *out)
+{
+	const struct trace_cpu *t = &base_sys.trace[cpu];
+	u64 head = __atomic_load_n(&t->head, __ATOMIC_ACQUIRE);
+
+	mm_verify(cpu >= 0 && cpu < MM_NR_CPUS);
+	if (!t->buf)
+		return false;
+	while (*pos < head) {
+		if (head - *pos >= t->nr)
+			*pos = head - t->nr + 1;
+		words_copy(out, &t->buf[*pos % t->nr]);
+		/* Pairs with the release of the writer's head. */
+		smp_rmb();
+		head = READ_ONCE(t->head);
+		if (head - *pos < t->nr) {
+			++*pos;
+			return true;
+		}
+	}
+	return false;
+}
+
+u64 trace_written(int cpu)
+{
+	mm_verify(cpu >= 0 && cpu < MM_NR_CPUS);
+	return READ_ONCE(base_sys.trace[cpu].head);
 }
 
 u64 trace_lost(int cpu)

@@ -5,7 +5,7 @@
  *	trace_emit(MM_PAGE_FREE, pfn, order);
  *
  * Disabled (the start state), an event costs one load and a branch and its
- * arguments are not evaluated. Enabled, 64 bytes are written to the running
+ * arguments are not evaluated. Enabled, 128 bytes are written to the running
  * CPU's ring, over the oldest. CPUs without a ring write nothing.
  */
 #ifndef MM_BASE_TRACE_RING_H
@@ -14,21 +14,22 @@
 #include "base/system.h"
 #include "base/trace_events.h"
 
-#define TRACE_ARGS 6
+#define TRACE_ARGS 12
 
 struct trace_record {
 	u64 ns;
 	u16 event; /* enum trace_event */
 	u16 cpu;
 	u32 pid;
+	char comm[16]; /* of the thread; no end mark if it is full */
 	u64 arg[TRACE_ARGS];
 };
 
-MM_STATIC_ASSERT(sizeof(struct trace_record) == 64, "one cache line");
+MM_STATIC_ASSERT(sizeof(struct trace_record) == 128, "two cache lines");
 MM_STATIC_ASSERT(NR_TRACE_EVENTS <= 64 * TRACE_WORDS, "a bit for each");
 
 struct trace_event_info {
-	const char *system, *name, *args;
+	const char *system, *name, *args, *print;
 };
 
 /* trace_event_info: the entry of the list, or NULL out of range. */
@@ -57,7 +58,8 @@ static inline bool trace_enabled(enum trace_event event)
 /* trace_ring_write: the slow half of trace_emit(). Any context. */
 void trace_ring_write(enum trace_event event, const u64 arg[TRACE_ARGS]);
 
-/* trace_emit(NAME, up to six integers): record TRACE_NAME if it is enabled. */
+/* trace_emit(NAME, up to TRACE_ARGS integers): record TRACE_NAME if it is
+ * enabled. */
 #define trace_emit(name, ...)                                          \
 	do {                                                           \
 		if (trace_enabled(TRACE_##name))                       \
@@ -65,6 +67,10 @@ void trace_ring_write(enum trace_event event, const u64 arg[TRACE_ARGS]);
 				TRACE_##name,                          \
 				(const u64[TRACE_ARGS]){__VA_ARGS__}); \
 	} while (0)
+
+/* trace_word: eight bytes of S from AT on as a field, zeroes behind its end. */
+u64 trace_word(const char *s, u32 at);
+#define TRACE_TEXT(s) trace_word(s, 0), trace_word(s, 8)
 
 /* A walk over all rings by time; on one CPU in the order of writing. */
 struct trace_cursor {
@@ -75,6 +81,15 @@ struct trace_cursor {
 void trace_cursor_init(struct trace_cursor *c);
 /* trace_cursor_next: copy the next record to *OUT; false at the end. */
 bool trace_cursor_next(struct trace_cursor *c, struct trace_record *out);
+
+/*
+ * trace_read: copy record number *POS of CPU (0 is the first ever) to *OUT and
+ * step over it; false: it is not written yet. If it has been overwritten, *POS
+ * becomes the oldest that is left first. Context: any; events may be enabled.
+ */
+bool trace_read(int cpu, u64 *pos, struct trace_record *out);
+/* trace_written: how many CPU has written. */
+u64 trace_written(int cpu);
 
 /* trace_lost: records that CPU's ring has overwritten. */
 u64 trace_lost(int cpu);

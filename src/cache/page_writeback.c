@@ -77,8 +77,11 @@ bool filemap_set_page_dirty(struct page *page)
 		counted = true;
 	}
 	mapping_unlock(mapping, flags);
-	if (counted)
+	if (counted) {
+		trace_emit(WRITEBACK_DIRTY_FOLIO, mapping->host->i_sb->s_dev,
+			   mapping->host->i_ino, page_index(page));
 		mark_inode_dirty_pages(mapping->host);
+	}
 	return true;
 }
 
@@ -202,7 +205,7 @@ void mapping_set_error(struct address_space *mapping, int err)
 	e = errseq_set(&mapping->wb_err, err);
 	(void)errseq_set(&inode->i_sb->s_wb_err, err);
 	mapping_set_flag(mapping, err == -ENOSPC ? AS_ENOSPC : AS_EIO, true);
-	trace_emit(FILEMAP_SET_WB_ERR, inode->i_ino, inode->i_sb->s_dev, e);
+	trace_emit(FILEMAP_SET_WB_ERR, inode->i_sb->s_dev, inode->i_ino, e);
 }
 
 void page_end_writeback(struct page *page, int err)
@@ -257,6 +260,13 @@ void tag_pages_for_writeback(struct address_space *mapping, u64 first, u64 last)
 
 /* PAGE, found by its mark, locked: is it to be written? Its dirty bit is off
  * then. */
+static void wait_traced(const struct address_space *mapping, struct page *page)
+{
+	trace_emit(FOLIO_WAIT_WRITEBACK, mapping->host->i_sb->s_dev,
+		   mapping->host->i_ino, page_index(page));
+	wait_on_page_writeback(page);
+}
+
 static bool prepare_write(struct address_space *mapping, struct page *page,
 			  const struct writeback_control *wbc)
 {
@@ -265,7 +275,7 @@ static bool prepare_write(struct address_space *mapping, struct page *page,
 	if (PageWriteback(page)) {
 		if (wbc->sync_mode == WB_SYNC_NONE)
 			return false;
-		wait_on_page_writeback(page);
+		wait_traced(mapping, page);
 	}
 	return clear_page_dirty_for_io(page);
 }
@@ -421,7 +431,7 @@ void filemap_fdatawait_range_keep_errors(struct address_space *mapping,
 					     PAGECACHE_TAG_WRITEBACK,
 					     PAGEVEC_SIZE, pages))) {
 		for (u32 i = 0; i < n; i++) {
-			wait_on_page_writeback(pages[i]);
+			wait_traced(mapping, pages[i]);
 			ClearPageError(pages[i]);
 			put_page(pages[i]);
 		}
@@ -481,8 +491,8 @@ int file_check_and_advance_wb_err(struct file *file)
 	old = file->f_wb_err;
 	err = errseq_check_and_advance(&mapping->wb_err, &file->f_wb_err);
 	spin_unlock(&file->f_lock);
-	trace_emit(FILE_CHECK_AND_ADVANCE_WB_ERR, mapping->host->i_ino,
-		   mapping->host->i_sb->s_dev, old, file->f_wb_err);
+	trace_emit(FILE_CHECK_AND_ADVANCE_WB_ERR, mapping->host->i_sb->s_dev,
+		   mapping->host->i_ino, old, file->f_wb_err);
 	(void)take_flag(mapping, AS_EIO);
 	(void)take_flag(mapping, AS_ENOSPC);
 	return err;

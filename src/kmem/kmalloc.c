@@ -130,7 +130,7 @@ static void *kmalloc_large(const struct slab_request *rq)
 	obj = page_view(page);
 	trace_emit(KMALLOC, rq->caller, (u64)(uintptr_t)obj, rq->size,
 		   PAGE_SIZE << compound_order(page), rq->gfp,
-		   (u64)(s64)rq->nid);
+		   (u64)(s64)rq->nid, (rq->gfp & __GFP_ACCOUNT) != 0);
 	return obj;
 }
 

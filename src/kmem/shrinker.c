@@ -27,6 +27,7 @@
 #include <mmkit/errno.h>
 #include <mmkit/shrinker.h>
 
+#include "base/trace_ring.h"
 #include "kmem/slab_priv.h"
 #include "phys/vmstat.h"
 
@@ -130,11 +131,16 @@ static u64 shrink_one(struct shrinker *s, struct shrink_control *sc,
 	before = __atomic_exchange_n(deferred, 0, __ATOMIC_RELAXED);
 	total = (before >> priority) + round_share(s, freeable, priority);
 	total = min(total, 2 * freeable);
+	trace_emit(MM_SHRINK_SLAB_START, (u64)(uintptr_t)s->scan_objects,
+		   (u64)sc->nid, before, sc->gfp_mask, freeable,
+		   round_share(s, freeable, priority), total, (u64)priority);
 	freed = scan_batches(s, sc, freeable, total, &done);
 	/* What was due and is not done, now or before. */
 	left = before + round_share(s, freeable, priority);
 	left = min(left - min(left, done), 2 * freeable);
-	__atomic_fetch_add(deferred, left, __ATOMIC_RELAXED);
+	left = __atomic_add_fetch(deferred, left, __ATOMIC_RELAXED);
+	trace_emit(MM_SHRINK_SLAB_END, (u64)(uintptr_t)s->scan_objects,
+		   (u64)sc->nid, before, left, total, freed);
 	return freed;
 }
 

@@ -469,10 +469,12 @@ static void trace_alloc(const struct kmem_cache *s,
 
 	if (rq->size)
 		trace_emit(KMALLOC, rq->caller, (u64)(uintptr_t)obj, rq->size,
-			   s->object_size, rq->gfp, node);
+			   s->object_size, rq->gfp, node,
+			   (rq->gfp & __GFP_ACCOUNT) != 0);
 	else
 		trace_emit(KMEM_CACHE_ALLOC, rq->caller, (u64)(uintptr_t)obj,
-			   s->object_size, s->layout.size, rq->gfp, node);
+			   s->object_size, s->layout.size, rq->gfp, node,
+			   (rq->gfp & __GFP_ACCOUNT) != 0);
 }
 
 /* slab_alloc() with a look at who is to pay. */
@@ -693,7 +695,7 @@ void slab_free_any(struct kmem_cache *want, const void *obj, u64 caller)
 	}
 	if (want)
 		trace_emit(KMEM_CACHE_FREE, caller, (u64)(uintptr_t)obj,
-			   (u64)(uintptr_t)s->name);
+			   TRACE_TEXT(s->name));
 	slab_free(s, page, (void *)(uintptr_t)obj, caller);
 }
 

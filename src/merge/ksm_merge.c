@@ -162,6 +162,9 @@ static int make_shared(struct ksm_rmap_item *item, struct page *page)
 		if (!PageKsm(page) &&
 		    ksm_write_protect(vma, item->address, page, &orig)) {
 			stable_make(item, vma, page);
+			trace_emit(PAGE_MERGE, page_to_pfn(page),
+				   page_to_pfn(page), mm->serial,
+				   item->address & PAGE_MASK);
 			err = 0;
 		}
 		unlock_page(page);

@@ -267,6 +267,12 @@ static int check_old(const struct page *page)
 }
 
 /* Both locked. 0: new has the contents, and every entry. */
+static void trace_moved(const struct move *m)
+{
+	trace_emit(PAGE_MIGRATE, page_to_pfn(m->old), page_to_pfn(m->new),
+		   (u64)m->mc->reason);
+}
+
 static int move_locked(const struct move *m)
 {
 	struct anon_vma *av = NULL;
@@ -278,6 +284,8 @@ static int move_locked(const struct move *m)
 		av = page_get_anon_vma(m->old);
 	ksm_page_moving(m->old);
 	err = try_to_migrate(m->old) ? move_contents(m) : -EAGAIN;
+	if (!err)
+		trace_moved(m);
 	remove_migration_ptes(m->old, err ? m->old : m->new, av);
 	ksm_page_moved(err ? m->old : m->new);
 	if (av)
@@ -294,9 +302,11 @@ static int move_owned(const struct move *m)
 	if (!ops)
 		return -EINVAL;
 	err = ops->migrate_page(m->new, m->old, (int)m->mc->mode);
-	if (!err)
-		ClearPageIsolated(m->old);
-	return err;
+	if (err)
+		return err;
+	ClearPageIsolated(m->old);
+	trace_moved(m);
+	return 0;
 }
 
 static int move_into_new(const struct move *m)
@@ -326,8 +336,6 @@ static void finish_moved(const struct move *m)
 {
 	bool lru = !__PageMovable(m->new);
 
-	trace_emit(PAGE_MIGRATE, page_to_pfn(m->old), page_to_pfn(m->new),
-		   (u64)m->mc->reason);
 	if (lru) {
 		count_isolated(m->old, -1);
 		ClearPageActive(m->old);
@@ -455,6 +463,7 @@ int migrate_pages(struct page_list *from, struct migrate_control *mc)
 	struct round r;
 	int err = 0;
 
+	trace_emit(MM_MIGRATE_PAGES_START, (u64)mc->mode, (u64)mc->reason);
 	page_list_init(&r.stay);
 	for (int pass = 0; pass < passes && !err; pass++) {
 		page_list_init(&r.again);
@@ -470,8 +479,8 @@ int migrate_pages(struct page_list *from, struct migrate_control *mc)
 	list_append(from, &r.stay);
 	count_vm_events(PGMIGRATE_SUCCESS, mc->succeeded - good);
 	count_vm_events(PGMIGRATE_FAIL, mc->failed - bad);
-	trace_emit(MM_MIGRATE_PAGES, mc->succeeded - good, mc->failed - bad,
-		   (u64)mc->mode, (u64)mc->reason);
+	trace_emit(MM_MIGRATE_PAGES, mc->succeeded - good, mc->failed - bad, 0,
+		   0, 0, (u64)mc->mode, (u64)mc->reason);
 	return err ? err : (int)(mc->failed - bad);
 }
 

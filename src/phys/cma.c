@@ -50,6 +50,7 @@
 #include "base/bitops.h"
 #include "base/printk.h"
 #include "base/string.h"
+#include "base/trace_ring.h"
 #include "phys/buddy_priv.h"
 #include "phys/cma_area.h"
 #include "phys/phys.h"
@@ -412,6 +413,7 @@ struct page *cma_alloc(struct cma *cma, u64 count, unsigned int align,
 	might_sleep();
 	if (!cma || count == 0 || count > cma->count || align > 31)
 		return NULL;
+	trace_emit(CMA_ALLOC_START, TRACE_TEXT(cma->name), count, align);
 	nr = bits_of(cma, count);
 	while (claim_run(cma, &at, nr, align)) {
 		u64 pfn = cma->base_pfn + (at << cma->order_per_bit);
@@ -419,6 +421,8 @@ struct page *cma_alloc(struct cma *cma, u64 count, unsigned int align,
 		err = empty_run(pfn, count, no_warn);
 		if (!err) {
 			count_vm_event(CMA_ALLOC_SUCCESS);
+			trace_emit(CMA_ALLOC_FINISH, TRACE_TEXT(cma->name), pfn,
+				   count, align);
 			return pfn_to_page(pfn);
 		}
 		clear_run(cma, at, nr);
@@ -427,6 +431,7 @@ struct page *cma_alloc(struct cma *cma, u64 count, unsigned int align,
 		at++;
 	}
 	count_vm_event(CMA_ALLOC_FAIL);
+	trace_emit(CMA_ALLOC_FINISH, TRACE_TEXT(cma->name), 0, count, align);
 	if (!no_warn)
 		pr_warn("cma: cma_alloc: %s: alloc failed, req-size: %llu "
 			"pages, ret: %d",
@@ -473,6 +478,8 @@ bool cma_release(struct cma *cma, const struct page *pages, u64 count)
 		       (unsigned long long)page_to_pfn(pages));
 		return false;
 	}
+	trace_emit(CMA_RELEASE, TRACE_TEXT(cma->name), page_to_pfn(pages),
+		   count);
 	free_contig_range(page_to_pfn(pages), count);
 	clear_run(cma, at, nr);
 	return true;

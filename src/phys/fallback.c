@@ -194,8 +194,8 @@ bool rmqueue_fallback(struct zone *zone, unsigned int order, int mt,
 	for (int cur = MAX_ORDER - 1; cur >= least; cur--) {
 		unsigned int from = (unsigned int)cur;
 		struct page *page;
-		int victim = find_suitable_fallback(&zone->free_area[from],
-						    from, mt, &steal);
+		int before, victim = find_suitable_fallback(
+				    &zone->free_area[from], from, mt, &steal);
 
 		if (victim < 0)
 			continue;
@@ -208,9 +208,12 @@ bool rmqueue_fallback(struct zone *zone, unsigned int order, int mt,
 		}
 		page = page_list_first(
 			&zone->free_area[from].free_list[victim]);
-		trace_emit(MM_PAGE_ALLOC_EXTFRAG, page_to_pfn(page), order,
-			   from, (u64)mt, (u64)victim);
+		before = get_pageblock_migratetype(page);
 		steal_suitable_fallback(zone, page, alloc_flags, mt, steal);
+		trace_emit(MM_PAGE_ALLOC_EXTFRAG, page_to_pfn(page), order,
+			   from, pageblock_order, (u64)mt, (u64)victim,
+			   from < pageblock_order,
+			   get_pageblock_migratetype(page) != before);
 		return true;
 	}
 	return false;

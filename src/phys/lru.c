@@ -526,11 +526,23 @@ static u32 place_run(struct lruvec *lruvec, struct page **pages, u32 nr)
 	return n + 1;
 }
 
+/* Linux's PAGEMAP_ flags: mapped, anonymous, in the swap cache, of swap, has a
+ * place on a disk. */
+void lru_trace_insertion(const struct page *page)
+{
+	u64 flags = (page_mapcount(page) > 0) |
+		    (u64)(PageAnon(page) != 0) << 1 |
+		    (u64)(PageSwapCache(page) != 0) << 2 |
+		    (u64)(PageSwapBacked(page) != 0) << 3 |
+		    (u64)(PageSwapBacked(page) == 0) << 4;
+
+	trace_emit(MM_LRU_INSERTION, page_to_pfn(page), page_lru(page), flags);
+}
+
 static MM_NOINLINE void trace_placed(struct page **pages, u32 nr)
 {
 	for (u32 i = 0; i < nr; i++)
-		trace_emit(MM_LRU_INSERTION, page_to_pfn(pages[i]),
-			   page_lru(pages[i]));
+		lru_trace_insertion(pages[i]);
 }
 
 void lru_cache_add_pages(struct page **pages, u32 nr)

@@ -205,6 +205,8 @@ void lru_cache_add(struct page *page);
 /* lru_cache_add_pages: the same for the NR at PAGES, which the caller keeps
  * references to; they are on their lists at once. */
 void lru_cache_add_pages(struct page **pages, u32 nr);
+/* lru_trace_insertion: the event mm_lru_insertion of PAGE, on a list now. */
+void lru_trace_insertion(const struct page *page);
 
 /* lru_add_drain: empty this CPU's batch; _all: every CPU's. */
 void lru_add_drain(void);

@@ -279,6 +279,9 @@ static inline int zone_to_nid(const struct zone *zone)
 	return zone->zone_pgdat->node_id;
 }
 
+/* zone_type_name: what zones of TYPE are called. */
+const char *zone_type_name(enum zone_type type);
+
 static inline enum zone_type zone_idx(const struct zone *zone)
 {
 	return (enum zone_type)zone->idx;

@@ -356,17 +356,35 @@ static struct page *rmqueue_buddy(struct zone *zone, unsigned int order, int mt,
 	return page;
 }
 
+/* Where PAGE stood: the type of its pageblock tells what it was kept for. */
+static u64 take_list(const struct page *page, int mt, bool own)
+{
+	int block = get_pageblock_migratetype(page);
+
+	if (own)
+		return PAGE_TAKE_CPU;
+	if (block == MIGRATE_HIGHATOMIC)
+		return PAGE_TAKE_RESERVE;
+	if (block == MIGRATE_CMA)
+		return PAGE_TAKE_CMA;
+	return block == mt ? PAGE_TAKE_BUDDY : PAGE_TAKE_STOLEN;
+}
+
 static struct page *rmqueue(struct zone *preferred, struct zone *zone,
 			    unsigned int order, u32 alloc_flags, int mt)
 {
 	struct page *page = NULL;
+	bool own;
 
 	if (use_pcp(order, mt))
 		page = rmqueue_pcplist(zone, order, mt, alloc_flags);
+	own = page != NULL;
 	if (!page)
 		page = rmqueue_buddy(zone, order, mt, alloc_flags);
 	if (!page)
 		return NULL;
+	trace_emit(PAGE_TAKE, page_to_pfn(page), order, (u64)zone_to_nid(zone),
+		   zone->idx, take_list(page, mt, own));
 	count_taken(preferred, zone, order);
 	if ((alloc_flags & ALLOC_KSWAPD) &&
 	    unlikely(test_bit(ZONE_BOOSTED_WATERMARK, &zone->flags))) {
@@ -559,8 +577,8 @@ struct page *alloc_pages_nodemask(gfp_t gfp, unsigned int order, int nid,
 	}
 	if (page && unlikely(phys_sys.debug.p.page_owner))
 		page_owner_caller(page, order, __builtin_return_address(0));
-	trace_emit(MM_PAGE_ALLOC, page ? page_to_pfn(page) : 0, order, gfp,
-		   (u64)gfp_migratetype(gfp));
+	trace_emit(MM_PAGE_ALLOC, page ? page_to_pfn(page) : 0, order,
+		   (u64)gfp_migratetype(gfp), gfp);
 	return page;
 }
 

@@ -47,6 +47,12 @@ static const char *const zone_names[MAX_NR_ZONES] = {"DMA", "DMA32", "Normal",
 /* ---- questions
  * ------------------------------------------------------------------ */
 
+const char *zone_type_name(enum zone_type type)
+{
+	mm_assert(type < MAX_NR_ZONES);
+	return zone_names[type];
+}
+
 pg_data_t *node_data(int nid)
 {
 	if (nid < 0 || nid >= MM_MAX_NODES)

@@ -361,6 +361,7 @@ static bool kill_together(struct mm_task *task, void *arg)
 	/* Not the reaper's: if one cannot leave, it is the next victim. */
 	pr_err("Memory cgroup: killed process %d (%s) with its group\n",
 	       task->pid, task->comm);
+	trace_emit(MARK_VICTIM, (u64)c->pid);
 	count_vm_event(OOM_KILL);
 	memcg_event(memcg_of(group_of_id(READ_ONCE(task->group))),
 		    MEMCG_OOM_KILL);

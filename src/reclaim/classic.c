@@ -96,8 +96,9 @@ static void isolate_pages(struct lruvec *lruvec, enum lru_list lru, u64 nr,
 			    lru & LRU_FILE ? NR_ISOLATED_FILE
 					   : NR_ISOLATED_ANON,
 			    (long)iso->pages.count);
-	trace_emit(MM_VMSCAN_LRU_ISOLATE, (u64)lruvec->pgdat->node_id, lru, nr,
-		   iso->scanned, iso->pages.count, sc->priority);
+	trace_emit(MM_VMSCAN_LRU_ISOLATE, 0, (u64)sc->reclaim_idx, sc->order,
+		   nr, iso->scanned, iso->scanned - iso->pages.count,
+		   iso->pages.count, lru);
 }
 
 /* ---- the two lists
@@ -159,7 +160,10 @@ static void shrink_active_list(struct lruvec *lruvec, enum lru_list lru, u64 nr,
 			    taken - rotated);
 	reclaim_putback(lruvec, &iso.pages, (lru & LRU_FILE) != 0);
 	trace_emit(MM_VMSCAN_LRU_SHRINK_ACTIVE, (u64)lruvec->pgdat->node_id,
-		   lru, taken, rotated, taken - rotated, sc->priority);
+		   taken, rotated, taken - rotated, rotated,
+		   (u64)(s64)sc->priority,
+		   RECLAIM_WB_ASYNC | (lru & LRU_FILE ? RECLAIM_WB_FILE
+						      : RECLAIM_WB_ANON));
 }
 
 /* Reclaim of this kind costs what it has to write and to activate. */
@@ -214,8 +218,9 @@ static u64 shrink_inactive_list(struct lruvec *lruvec, enum lru_list lru,
 	sc->nr.writeback += stat.nr_writeback;
 	sc->nr.immediate += stat.nr_immediate;
 	sc->nr.taken += taken;
-	trace_emit(MM_VMSCAN_LRU_SHRINK_INACTIVE, (u64)lruvec->pgdat->node_id,
-		   lru, iso.scanned, freed, stat.nr_activate, sc->priority);
+	if (trace_enabled(TRACE_MM_VMSCAN_LRU_SHRINK_INACTIVE))
+		reclaim_trace_inactive(lruvec, file, iso.scanned, freed, &stat,
+				       sc);
 	return freed;
 }
 

@@ -29,6 +29,7 @@
 #include <mmkit/port.h>
 
 #include "base/string.h"
+#include "base/trace_ring.h"
 #include "cache/swap.h"
 #include "phys/vmstat.h"
 #include "reclaim/reclaim.h"
@@ -214,11 +215,13 @@ u64 try_to_free_memcg(struct memcg *memcg, u64 nr, gfp_t gfp, bool may_swap)
 	lru_add_drain_all();
 	psi_memstall_enter(&stall);
 	task->flags |= PF_MEMALLOC;
+	trace_emit(MM_VMSCAN_MEMCG_RECLAIM_BEGIN, 0, gfp);
 	memcg_passes(&sc);
 	if (!sc.nr_reclaimed && sc.low_skipped) {
 		sc.low_reclaim = true;
 		memcg_passes(&sc);
 	}
+	trace_emit(MM_VMSCAN_MEMCG_RECLAIM_END, sc.nr_reclaimed);
 	task->flags &= ~(u32)PF_MEMALLOC;
 	psi_memstall_leave(&stall);
 	return sc.nr_reclaimed;

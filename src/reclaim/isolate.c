@@ -38,6 +38,19 @@ bool reclaim_isolate(struct lruvec *lruvec, struct page *page,
 	return true;
 }
 
+void reclaim_trace_inactive(const struct lruvec *lruvec, bool file, u64 scanned,
+			    u64 freed, const struct reclaim_stat *stat,
+			    const struct scan_control *sc)
+{
+	trace_emit(MM_VMSCAN_LRU_SHRINK_INACTIVE, (u64)lruvec->pgdat->node_id,
+		   scanned, freed, stat->nr_dirty, stat->nr_writeback,
+		   stat->nr_immediate, file ? 0 : stat->nr_activate,
+		   file ? stat->nr_activate : 0, stat->nr_ref_keep,
+		   stat->nr_unmap_fail, (u64)(s64)sc->priority,
+		   RECLAIM_WB_ASYNC |
+			   (file ? RECLAIM_WB_FILE : RECLAIM_WB_ANON));
+}
+
 bool reclaim_place(struct lruvec *lruvec, struct page *page)
 {
 	/* Its last user went while it was isolated. */
@@ -46,7 +59,8 @@ bool reclaim_place(struct lruvec *lruvec, struct page *page)
 	SetPageLRU(page);
 	lru_judge_evictable(page);
 	lruvec_place(lruvec, page);
-	trace_emit(MM_LRU_INSERTION, page_to_pfn(page), page_lru(page));
+	if (trace_enabled(TRACE_MM_LRU_INSERTION))
+		lru_trace_insertion(page);
 	if (!put_page_testzero(page))
 		return true;
 	/* Its last user went just now: off again. */

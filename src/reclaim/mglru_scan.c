@@ -281,10 +281,9 @@ static void count_round(struct round *r, u64 taken, u64 freed,
 	sc->nr.taken += taken;
 	reclaim_count(r->lruvec, r->isolated, freed, file);
 	reclaim_count_event(r->lruvec, PGREFILL, GROUP_PGREFILL, r->moved);
-	trace_emit(MM_VMSCAN_LRU_SHRINK_INACTIVE,
-		   (u64)r->lruvec->pgdat->node_id,
-		   file ? LRU_INACTIVE_FILE : LRU_INACTIVE_ANON, r->isolated,
-		   freed, stat->nr_activate, sc->priority);
+	if (trace_enabled(TRACE_MM_VMSCAN_LRU_SHRINK_INACTIVE))
+		reclaim_trace_inactive(r->lruvec, file, r->isolated, freed,
+				       stat, sc);
 }
 
 /* One round of eviction. How many pages it got through; 0: there is nothing to

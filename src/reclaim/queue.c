@@ -454,13 +454,10 @@ static void round_shrink(struct round *r, enum kind kind)
 		round_keep(r, pages);
 	}
 	reclaim_count(r->lruvec, r->scanned[kind], freed, kind == FILE_);
-	if (r->scanned[kind])
-		trace_emit(MM_VMSCAN_LRU_SHRINK_INACTIVE,
-			   (u64)r->lruvec->pgdat->node_id,
-			   kind == FILE_ ? LRU_INACTIVE_FILE
-					 : LRU_INACTIVE_ANON,
-			   r->scanned[kind], freed, stat.nr_activate,
-			   r->sc->priority);
+	if (r->scanned[kind] &&
+	    trace_enabled(TRACE_MM_VMSCAN_LRU_SHRINK_INACTIVE))
+		reclaim_trace_inactive(r->lruvec, kind == FILE_,
+				       r->scanned[kind], freed, &stat, r->sc);
 }
 
 /* What was picked is looked at, judged, and freed if it can be. */

@@ -180,6 +180,20 @@ u64 shrink_page_list(struct page_list *list, pg_data_t *pgdat,
 /* reclaim_pages: the answer to lru_ops.pageout, for every policy. */
 u64 reclaim_pages(struct page_list *pages);
 
+/* Linux's words for what reclaim writes, in its events. */
+#define RECLAIM_WB_ANON	 0x1u
+#define RECLAIM_WB_FILE	 0x2u
+#define RECLAIM_WB_ASYNC 0x8u
+
+/* Why a reclaimer was made to wait, likewise: a bit. */
+#define VMSCAN_THROTTLE_ISOLATED 0x2u
+
+/* reclaim_trace_inactive: the event mm_vmscan_lru_shrink_inactive, of a round
+ * over pages of FILEs or anonymous ones. */
+void reclaim_trace_inactive(const struct lruvec *lruvec, bool file, u64 scanned,
+			    u64 freed, const struct reclaim_stat *stat,
+			    const struct scan_control *sc);
+
 /* ---- what policies share (isolate.c)
  * ------------------------------------------------------ */
 

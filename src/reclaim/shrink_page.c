@@ -151,6 +151,14 @@ static enum verdict remove_mapping(struct page *page)
 	return FREED;
 }
 
+static void count_write(struct page *page)
+{
+	mod_node_page_state(page_zone(page)->zone_pgdat, NR_VMSCAN_WRITE, 1);
+	trace_emit(MM_VMSCAN_WRITE_FOLIO, page_to_pfn(page),
+		   RECLAIM_WB_ASYNC | (PageFile(page) ? RECLAIM_WB_FILE
+						      : RECLAIM_WB_ANON));
+}
+
 /* Start the write. The page is clean and ours unless somebody wrote since. */
 static enum verdict pageout(struct page *page, struct reclaim_stat *stat)
 {
@@ -163,7 +171,7 @@ static enum verdict pageout(struct page *page, struct reclaim_stat *stat)
 		ClearPageReclaim(page);
 		return ACTIVATE;
 	}
-	mod_node_page_state(page_zone(page)->zone_pgdat, NR_VMSCAN_WRITE, 1);
+	count_write(page);
 	stat->nr_pageout++;
 	/* One that was only compressed is clean already. */
 	if (PageWriteback(page) || PageDirty(page) || !trylock_page(page))
@@ -305,7 +313,7 @@ static enum verdict pageout_file(struct page *page, struct reclaim_stat *stat)
 			mapping_set_error(page_mapping(page), err);
 		return KEEP;
 	}
-	mod_node_page_state(page_zone(page)->zone_pgdat, NR_VMSCAN_WRITE, 1);
+	count_write(page);
 	stat->nr_pageout++;
 	return KEEP_UNLOCKED;
 }
@@ -403,7 +411,7 @@ static enum verdict pageout_shmem(struct page *page, struct reclaim_stat *stat)
 		redirty_page_for_writepage(&wbc, page);
 		return ACTIVATE;
 	}
-	mod_node_page_state(page_zone(page)->zone_pgdat, NR_VMSCAN_WRITE, 1);
+	count_write(page);
 	return KEEP_UNLOCKED;
 }
 

@@ -30,6 +30,7 @@
  */
 #include <mmkit/port.h>
 
+#include "base/trace_ring.h"
 #include "phys/alloc.h"
 #include "phys/vmstat.h"
 #include "reclaim/reclaim.h"
@@ -63,13 +64,18 @@ bool reclaim_wait_isolated(pg_data_t *pgdat, bool file,
 			   const struct scan_control *sc)
 {
 	wait_queue_head_t *wq = &reclaim_sys.isolated_wait[pgdat->node_id];
+	u64 begin;
 
 	if ((port_current()->flags & PF_KSWAPD) ||
 	    !too_many_isolated(pgdat, file, sc->gfp))
 		return true;
+	begin = port_now_ns();
 	(void)wait_event_timeout(
 		*wq, dying() || !too_many_isolated(pgdat, file, sc->gfp),
 		THROTTLE_ISOLATED_NS);
+	trace_emit(MM_VMSCAN_THROTTLED, (u64)pgdat->node_id,
+		   THROTTLE_ISOLATED_NS / 1000, (port_now_ns() - begin) / 1000,
+		   VMSCAN_THROTTLE_ISOLATED);
 	return dying() || !too_many_isolated(pgdat, file, sc->gfp);
 }
 

@@ -43,6 +43,7 @@
 #include <mmkit/page_alloc.h>
 #include <mmkit/slab.h>
 
+#include "base/trace_ring.h"
 #include "cache/swap.h"
 #include "phys/alloc.h"
 #include "phys/lru.h"
@@ -345,6 +346,8 @@ static void block_map(const struct taken *t, struct page *block)
 		trace_replaced(t);
 	thp_map_block(t->vma, t->slot, t->va, block);
 	mm_verify(pt_promote(&mm->pt, &t->slot, t->va));
+	trace_emit(PAGE_HUGE, page_to_pfn(block), mm->serial, t->va,
+		   PAGE_HUGE_COLLAPSE);
 	pt_unlock(&t->slot);
 	for (u32 i = 0; i < HPAGE_PMD_NR; i++) {
 		struct page *page = taken_page(t, i);
@@ -448,6 +451,7 @@ static enum thp_result collapse_look(struct mm_struct *mm, uva_t va,
 	if (!r && l->swap)
 		r = swap_in(vma, va);
 	up_read(&mm->mmap_lock);
+	trace_emit(MM_KHUGEPAGED_SCAN_PMD, mm->serial, va, (u64)r);
 	return r;
 }
 
@@ -466,6 +470,7 @@ enum thp_result thp_collapse(struct mm_struct *mm, uva_t va, bool forced)
 	if (!block)
 		return THP_ALLOC_FAIL;
 	r = collapse_write(mm, va, forced, block);
+	trace_emit(MM_COLLAPSE_HUGE_PAGE, mm->serial, va, (u64)r);
 	if (r)
 		block_free(block);
 	return r;

@@ -301,6 +301,28 @@ static void fault_locked(struct access *a)
 	} while (err == -EAGAIN && !expand_stack(mm, a->va));
 }
 
+/* By whom: the error code's third bit is set for the program itself. */
+#define ERROR_USER 4u
+
+static MM_NOINLINE void trace_fault(const struct mm_task *task, uva_t va,
+				    u32 error_code, vm_fault_t result)
+{
+	u64 mm = task->mm ? task->mm->serial : 0;
+
+	if (error_code & ERROR_USER)
+		trace_emit(PAGE_FAULT_USER, va, task->fault_ip, error_code, mm,
+			   result);
+	else
+		trace_emit(PAGE_FAULT_KERNEL, va, 0, error_code, mm, result);
+}
+
+/* Is somebody listening? */
+static inline bool faults_traced(void)
+{
+	return trace_enabled(TRACE_PAGE_FAULT_USER) ||
+	       trace_enabled(TRACE_PAGE_FAULT_KERNEL);
+}
+
 /* The access has been tried; it is again as often as a monitor had to be
  * waited for. As mm_user_fault_info(). */
 static int access_end(struct access *a, struct mm_siginfo *info)
@@ -321,9 +343,8 @@ static int access_end(struct access *a, struct mm_siginfo *info)
 	fault_account(a->task, a->result);
 	if (a->task == port_current())
 		memcg_return();
-	trace_emit(PAGE_FAULT_USER, a->va,
-		   a->task->mm ? a->task->mm->serial : 0, a->error_code,
-		   a->result);
+	if (faults_traced())
+		trace_fault(a->task, a->va, a->error_code, a->result);
 	return fault_signal(a, info);
 }
 
@@ -404,7 +425,8 @@ int mm_user_fault_info(struct mm_task *task, uva_t va, u32 error_code,
 	if (unlikely(task->group))
 		fault_grouped(task);
 	task->min_flt++;
-	trace_emit(PAGE_FAULT_USER, va, task->mm->serial, error_code, 0);
+	if (faults_traced())
+		trace_fault(task, va, error_code, 0);
 	*info = (struct mm_siginfo){.addr = va};
 	info->signo = READ_ONCE(task->fatal_signal);
 	return info->signo;

@@ -80,6 +80,18 @@ static pte_t copied_entry(const struct vm_fault *vmf, pte_t e)
 	return pte_uffd_wp(old) ? pte_mkuffd_wp(e) : e;
 }
 
+static void trace_copied(const struct vm_fault *vmf, const struct page *old,
+			 const struct page *copy)
+{
+	const struct mm_struct *mm = vmf->vma->vm_mm;
+
+	if (!old)
+		return;
+	trace_unmap(old, mm, vmf->address, PAGE_UNMAP_COW);
+	trace_emit(PAGE_COW, page_to_pfn(old), page_to_pfn(copy), mm->serial,
+		   vmf->address);
+}
+
 /* Put COPY in place of OLD (NULL: the zero page). Table locked. */
 static void wp_install_copy(struct vm_fault *vmf, struct page *old,
 			    struct page *copy)
@@ -92,6 +104,7 @@ static void wp_install_copy(struct vm_fault *vmf, struct page *old,
 	pt_xchg(&vmf->slot, (pte_t){0});
 	port_tlb_flush(&mm->cpus, mm->asid, vmf->address,
 		       vmf->address + PAGE_SIZE);
+	trace_copied(vmf, old, copy);
 	page_add_new_anon_rmap(copy, vma, vmf->address);
 	if (unlikely(vma->vm_flags & VM_LOCKED))
 		mlock_new_page(copy);
@@ -107,9 +120,6 @@ static void wp_install_copy(struct vm_fault *vmf, struct page *old,
 		mm_counter_add(mm, mm_counter(old), -1);
 	if (!old)
 		return;
-	trace_emit(PAGE_COW, page_to_pfn(old), page_to_pfn(copy), mm->serial,
-		   vmf->address);
-	trace_unmap(old, mm, vmf->address, PAGE_UNMAP_COW);
 	page_remove_rmap(old);
 }
 

@@ -39,6 +39,7 @@
 #include <mmkit/errno.h>
 #include <mmkit/page_alloc.h>
 
+#include "base/trace_ring.h"
 #include "memcg/memcg.h"
 #include "phys/vmstat.h"
 #include "space/fault.h"
@@ -177,7 +178,9 @@ int thp_map_new(struct vm_area_struct *vma, uva_t va)
 	}
 	split_page(block, HPAGE_PMD_ORDER);
 	thp_map_block(vma, slot, va, block);
-	(void)pt_promote(&mm->pt, &slot, va);
+	if (pt_promote(&mm->pt, &slot, va))
+		trace_emit(PAGE_HUGE, page_to_pfn(block), mm->serial, va,
+			   PAGE_HUGE_MAP);
 	pt_unlock(&slot);
 	return 0;
 }

@@ -22,6 +22,7 @@
 
 #include "base/epoch.h"
 #include "base/string.h"
+#include "base/trace_ring.h"
 #include "base/wait.h"
 #include "cache/filemap.h"
 #include "cache/shmem.h"
@@ -262,6 +263,7 @@ static void exit_mmap(struct mm_struct *mm)
 	struct vm_area_struct *vma;
 	struct mmu_gather tlb;
 
+	trace_emit(EXIT_MMAP, mm->serial, mm->total_vm);
 	mmap_write_lock(mm);
 	mm_gather_init(&tlb, mm);
 	tlb.full = true;

@@ -105,17 +105,17 @@ grep '^ *[0-9]*\.[0-9]\{9\}  ' "$work/out" | sed 's/^ *[^ ]* *[^ ]* *//' \
 life() {
 	grep -c -e "$1" "$work/life"
 }
-holds allocated-first "$(sed -n 1p "$work/life" | cut -d' ' -f1,3)" = \
-	"frame allocated,"
+holds allocated-first "$(sed -n 1p "$work/life" | cut -d' ' -f1,3,4)" = \
+	"frame allocated from"
 holds then-mapped "$(sed -n 2p "$work/life")" = \
-	"mapped at 0x124000 of space 1 as new memory"
+	"mapped at 0x124000 of space 1 as memory of its own"
 holds written-and-read "$(life 'written to swap')" -gt 0
 holds read-back "$(life '^read back from slot')" -gt 0
 holds mapped-again "$(life 'mapped at 0x124000 of space 1 back from swap')" -gt 0
 holds gone-at-last "$(tail -n 1 "$work/life" | cut -d' ' -f1,3)" = "frame freed,"
 # Where it is is always known: what is read back had been written or clean.
 holds in-one-frame "$(awk '
-	/ allocated,/ || /^read back/ { if (in_frame) bad++; in_frame = 1 }
+	/ allocated from / { if (in_frame) bad++; in_frame = 1 }
 	/ freed,/ { if (!in_frame) bad++; in_frame = 0 }
 	END { print bad + 0 }' "$work/life")" -eq 0
 # shellcheck disable=SC2086 # several options

@@ -604,7 +604,7 @@ static int trace_body(void *arg)
 	find_record(TRACE_KFREE, a);
 	find_record(TRACE_KFREE, c);
 	r = find_record(TRACE_KMEM_CACHE_FREE, b);
-	CHECK(!strcmp((const char *)(uintptr_t)r.arg[2], "traced"));
+	CHECK(!memcmp(&r.arg[2], "traced\0\0\0\0\0\0\0\0\0", 16));
 	trace_ring_attach(0, NULL, 0);
 	CHECK_EQ(kmem_cache_destroy(s), 0);
 	return 0;

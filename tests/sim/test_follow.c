@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a page as it is told: one that was swapped out and in, forked,
+ * copied on write, merged, copied again, moved and freed has each step named,
+ * in order; a frame, and a large page, likewise. Frames are letters in the
+ * text that is compared, times and threads are left out.
+ */
+#include "calls.h"
+
+#include <mmkit/ksm.h>
+#include <mmkit/mempolicy.h>
+#include <mmkit/uaccess.h>
+
+#include "base/trace_ring.h"
+#include "events.h"
+#include "merge/ksm.h"
+#include "space/huge.h"
+#include "space/ksm.h"
+#include "space/rmap.h"
+
+/* ---- what was told
+ * ----------------------------------------------------------------------- */
+
+#define RECORDS 65536u
+
+static struct trace_record *ring[MM_NR_CPUS];
+static struct events_opts opts;
+static char *told;
+static size_t told_len;
+static FILE *told_file;
+
+static void listen(void)
+{
+	told_file = open_memstream(&told, &told_len);
+	CHECK(told_file != NULL);
+	for (int i = 0; i < port_nr_cpus(); i++) {
+		ring[i] = calloc(RECORDS, sizeof(*ring[i]));
+		CHECK(ring[i] != NULL);
+		trace_ring_attach(i, ring[i], RECORDS);
+	}
+	follow_begin(&opts, told_file);
+	follow_enable();
+}
+
+/* What has happened up to now is of MM's page (NULL: as before). */
+static void told_of(const struct mm_struct *mm)
+{
+	struct trace_cursor c;
+	struct trace_record r;
+
+	trace_enable_mask(0);
+	trace_cursor_init(&c);
+	while (trace_cursor_next(&c, &r))
+		follow_record(&r, mm ? mm->serial : 0);
+	for (int i = 0; i < port_nr_cpus(); i++) {
+		CHECK_EQ(trace_lost(i), 0);
+		trace_ring_attach(i, ring[i], RECORDS);
+	}
+	follow_enable();
+}
+
+static void hush(void)
+{
+	trace_enable_mask(0);
+	follow_end();
+	CHECK_EQ(fclose(told_file), 0);
+	for (int i = 0; i < port_nr_cpus(); i++) {
+		trace_ring_attach(i, NULL, 0);
+		free(ring[i]);
+	}
+}
+
+/* "0x..." at *P as a letter of its own, the same for the same. */
+static char letter(const char **p, u64 known[26], u32 *nr)
+{
+	char *end;
+	u64 v = strtoull(*p, &end, 16);
+	u32 i = 0;
+
+	*p = end;
+	while (i < *nr && known[i] != v)
+		i++;
+	if (i == *nr) {
+		CHECK(*nr < 26);
+		known[(*nr)++] = v;
+	}
+	return (char)('A' + i);
+}
+
+/* Line P without its time and thread, numbers of frames as letters, to OUT. */
+static char *plain_line(const char *p, char *out, u64 known[26], u32 *nr)
+{
+	p += strspn(p, " ");
+	p += strcspn(p, " ");
+	p += strspn(p, " ");
+	p += strcspn(p, " ");
+	p += strspn(p, " ");
+	while (*p && *p != '\n') {
+		if (!strncmp(p, "0x", 2) &&
+		    (!memcmp(out - 6, "frame ", 6) ||
+		     !memcmp(out - 12, "frames from ", 12)))
+			*out++ = letter(&p, known, nr);
+		else if (!strncmp(p, "slot ", 5)) {
+			p += 5 + strspn(p + 5, "0123456789");
+			memcpy(out, "slot N", 6);
+			out += 6;
+		} else
+			*out++ = *p++;
+	}
+	*out++ = '\n';
+	return out;
+}
+
+static const char *plain(void)
+{
+	static char text[16384];
+	u64 known[26];
+	u32 nr = 0;
+	char *out = text + 16;
+	const char *p = strchr(told, '\n') + 1;
+
+	memset(text, '\n', 16);
+	for (; *p && *p != '\n'; p = strchr(p, '\n') + 1)
+		out = plain_line(p, out, known, &nr);
+	*out = 0;
+	return text + 16;
+}
+
+static void compare(const char *const *want)
+{
+	const char *p = plain();
+	u32 line = 1;
+
+	for (; *want; want++, line++) {
+		size_t len = strcspn(p, "\n");
+
+		if (len != strlen(*want) || memcmp(p, *want, len)) {
+			fprintf(stderr, "line %u: wanted '%s'\nall of it:\n%s",
+				line, *want, plain());
+			tm_fail("the story is another one", __FILE__, __LINE__);
+		}
+		p += len + 1;
+	}
+	if (*p)
+		fprintf(stderr, "line %u and on was not wanted:\n%s", line, p);
+	CHECK(!*p);
+	free(told);
+}
+
+/* ---- all of it
+ * ----------------------------------------------------------------------- */
+
+static void fill(uva_t va, int c)
+{
+	static u8 bytes[PAGE_SIZE];
+
+	memset(bytes, c, sizeof(bytes));
+	CHECK_EQ(sim_copy_to_user(va, bytes, PAGE_SIZE), 0);
+}
+
+static u8 first_byte(uva_t va)
+{
+	u8 b;
+
+	CHECK_EQ(sim_copy_from_user(&b, va, 1), 0);
+	return b;
+}
+
+static void move_to(struct mm_struct *mm, uva_t va, uva_t area, s32 node)
+{
+	struct mm_move_pages m = {mm, mm, 1, area, area + 64, area + 128, 0};
+	s32 status = -1;
+
+	CHECK_EQ(copy_to_user(mm, area, &va, sizeof(va)), 0);
+	CHECK_EQ(copy_to_user(mm, area + 64, &node, sizeof(node)), 0);
+	CHECK_EQ(kernel_move_pages(&m), 0);
+	CHECK_EQ(copy_from_user(mm, &status, area + 128, sizeof(status)), 0);
+	CHECK_EQ(status, node);
+}
+
+static void scan_twice(void)
+{
+	u64 until = merge_sys.full_scans + 3;
+
+	while (merge_sys.full_scans < until)
+		CHECK(mm_ksm_scan(1000) || merge_sys.full_scans == until);
+}
+
+static const char *const whole_life[] = {
+	"frame A allocated from its CPU's list, node 0, zone DMA: "
+	"order 0, migratetype Movable, "
+	"GFP_HIGHUSER_MOVABLE|__GFP_ACCOUNT|__GFP_ZERO",
+	"mapped at 0x7ffff7dff000 of space 9 as memory of its own",
+	"fault: a write of a page that is not there, by the "
+	"program: minor",
+	"onto LRU list inactive_anon",
+	"aged: used through 1 of its mappings since",
+	"reclaim: kept, back to its list",
+	"onto LRU list inactive_anon",
+	"aged: used through 0 of its mappings since",
+	"unmapped from 0x7ffff7dff000 of space 9: by reclaim",
+	"written to swap: area 0, slot N",
+	"reclaim: kept, being written",
+	"onto LRU list inactive_anon",
+	"reclaim: freed",
+	"frame A freed, order 0",
+	"frame A allocated from its CPU's list, node 0, zone DMA: "
+	"order 0, migratetype Movable, "
+	"GFP_KERNEL|__GFP_HIGHMEM|__GFP_MOVABLE",
+	"read back from slot N into frame A",
+	"onto LRU list inactive_anon",
+	"mapped at 0x7ffff7dff000 of space 9 back from swap",
+	"fault: a read of a page that is not there, by the "
+	"program: major (it was read in)",
+	"mapped at 0x7ffff7dff000 of space 11 by fork, shared "
+	"until somebody writes",
+	"unmapped from 0x7ffff7dff000 of space 9: a write made a "
+	"copy",
+	"frame B allocated from its CPU's list, node 0, zone DMA: "
+	"order 0, migratetype Movable, "
+	"GFP_HIGHUSER_MOVABLE|__GFP_ACCOUNT",
+	"written by space 9 at 0x7ffff7dff000: copied to frame B",
+	"mapped at 0x7ffff7dff000 of space 9 as memory of its own",
+	"fault: a write of a page that is protected, by the "
+	"program: minor",
+	"onto LRU list inactive_anon",
+	"merged: pages of equal contents are to share it",
+	"mapped at 0x7ffff7dff000 of space 10 in place of a page "
+	"of equal contents",
+	"mapped at 0x7ffff7dff000 of space 11 in place of a page "
+	"of equal contents",
+	"unmapped from 0x7ffff7dff000 of space 9: a write made a "
+	"copy",
+	"frame A allocated from its CPU's list, node 0, zone DMA: "
+	"order 0, migratetype Movable, "
+	"GFP_HIGHUSER_MOVABLE|__GFP_ACCOUNT",
+	"written by space 9 at 0x7ffff7dff000: copied to frame A",
+	"mapped at 0x7ffff7dff000 of space 9 as memory of its own",
+	"fault: a write of a page that is protected, by the "
+	"program: minor",
+	"onto LRU list inactive_anon",
+	"unmapped from 0x7ffff7dff000 of space 9: while it is "
+	"moved",
+	"frame C allocated from its CPU's list, node 1, zone "
+	"DMA32: order 0, migratetype Movable, "
+	"GFP_KERNEL|__GFP_HIGHMEM|__GFP_MOVABLE|__GFP_THISNODE|__GFP_NOWARN",
+	"moved to frame C for a system call",
+	"mapped at 0x7ffff7dff000 of space 9 where the frame "
+	"before was",
+	"onto LRU list inactive_anon",
+	"unmapped from 0x7ffff7dff000 of space 9: given back by "
+	"the program",
+	"frame C freed, order 0",
+	NULL,
+};
+
+static int whole_body(void *arg)
+{
+	struct mm_struct *mm = tm_mm(), *other = tm_mm(), *child;
+	uva_t at = tm_map(mm, 1), twin = tm_map(other, 1);
+	uva_t area = tm_map(mm, 1);
+
+	(void)arg;
+	CHECK_EQ(mm_ksm_set("smart_scan", "0"), 0);
+	opts = (struct events_opts){.follow = true, .address = at};
+	CHECK_EQ(do_madvise(mm, at, P(1), MADV_MERGEABLE), 0);
+	CHECK_EQ(do_madvise(other, twin, P(1), MADV_MERGEABLE), 0);
+	tm_use(other);
+	fill(twin, 7);
+	tm_use(mm);
+	fill(area, 1);
+	listen();
+	told_of(mm);
+	fill(at, 7);
+	tm_swap_out(mm, at);
+	CHECK_EQ(first_byte(at), 7);
+	told_of(mm);
+	/* The child reads, the parent writes. */
+	CHECK_EQ(mm_fork(mm, &child), 0);
+	fill(at, 7);
+	tm_use(child);
+	CHECK_EQ(first_byte(at), 7);
+	tm_use(NULL);
+	told_of(mm);
+	scan_twice();
+	told_of(mm);
+	tm_use(mm);
+	fill(at, 9);
+	told_of(mm);
+	move_to(mm, at, area, 1);
+	CHECK_EQ(first_byte(at), 9);
+	told_of(mm);
+	CHECK_EQ(do_munmap(mm, at, P(1)), 0);
+	lru_add_drain();
+	told_of(mm);
+	tm_use(NULL);
+	mm_put(mm);
+	mm_put(other);
+	mm_put(child);
+	CHECK_EQ(mm_ksm_set("run", "2"), 0);
+	CHECK_EQ(mm_ksm_set("run", "0"), 0);
+	hush();
+	compare(whole_life);
+	return 0;
+}
+
+static void whole(void **state)
+{
+	(void)state;
+	TM_RUN(whole_body, .nodes = 2, .cpus = 1, .mem = 32UL << 20,
+	       .swap_pages = 256);
+}
+
+/* ---- a large page, and a frame
+ * ----------------------------------------------------------------------- */
+
+static const char *const huge_life[] = {
+	"frame A allocated from its CPU's list, node 0, zone "
+	"DMA32: order 9, migratetype Movable, "
+	"__GFP_HIGHMEM|__GFP_MOVABLE|__GFP_HARDWALL|__GFP_ACCOUNT|__GFP_NOMEMALLOC|__GFP_IO|__GFP_FS|__GFP_DIRECT_RECLAIM|__GFP_NOWARN|__GFP_ZERO",
+	"mapped at 0x7ffff7a03000 of space 9 as memory of its own",
+	"onto LRU list inactive_anon",
+	"part of the large page at 0x7ffff7a00000 of space 9, "
+	"frames from B: one entry maps all of them",
+	"fault: a write of a page that is not there, by the "
+	"program: minor",
+	"unmapped from 0x7ffff7a03000 of space 9: given back by "
+	"the program",
+	"frame A freed, order 0",
+	NULL,
+};
+
+static int huge_body(void *arg)
+{
+	struct mm_struct *mm = tm_mm();
+	uva_t at = ALIGN(tm_map(mm, 1024), HPAGE_PMD_SIZE);
+
+	(void)arg;
+	CHECK_EQ(do_madvise(mm, at, HPAGE_PMD_SIZE, MADV_HUGEPAGE), 0);
+	opts = (struct events_opts){.follow = true, .address = at + P(3)};
+	listen();
+	told_of(mm);
+	tm_use(mm);
+	tm_store(at + P(3), 1);
+	told_of(mm);
+	CHECK_EQ(do_munmap(mm, at, HPAGE_PMD_SIZE), 0);
+	lru_add_drain();
+	told_of(mm);
+	tm_use(NULL);
+	mm_put(mm);
+	hush();
+	compare(huge_life);
+	return 0;
+}
+
+static void huge(void **state)
+{
+	(void)state;
+	TM_RUN(huge_body, .mem = 64UL << 20);
+}
+
+/* Whoever has it. */
+static const char *const frame_life[] = {
+	"frame A allocated from its CPU's list, node 0, zone DMA: "
+	"order 0, migratetype Movable, "
+	"GFP_HIGHUSER_MOVABLE|__GFP_ACCOUNT|__GFP_ZERO",
+	"mapped at 0x7ffff7dff000 of space 9 as memory of its own",
+	"mapped at 0x7ffff7dff000 of space 10 by fork, shared "
+	"until somebody writes",
+	"unmapped from 0x7ffff7dff000 of space 9: a write made a "
+	"copy",
+	"written by space 9 at 0x7ffff7dff000: copied to frame B",
+	"unmapped from 0x7ffff7dff000 of space 10: given back by "
+	"the program",
+	"onto LRU list inactive_anon",
+	"frame A freed, order 0",
+	NULL,
+};
+
+static int frame_body(void *arg)
+{
+	struct mm_struct *mm = tm_mm(), *child;
+	uva_t at = tm_map(mm, 1);
+
+	(void)arg;
+	tm_use(mm);
+	fill(at, 1);
+	opts = (struct events_opts){
+		.follow = true, .by_pfn = true, .pfn = pte_pfn(tm_pte(mm, at))};
+	CHECK_EQ(do_munmap(mm, at, P(1)), 0);
+	lru_add_drain();
+	at = tm_map(mm, 1);
+	listen();
+	fill(at, 1);
+	CHECK_EQ(mm_fork(mm, &child), 0);
+	fill(at, 2);
+	tm_use(NULL);
+	told_of(mm);
+	mm_put(mm);
+	mm_put(child);
+	lru_add_drain();
+	told_of(NULL);
+	hush();
+	compare(frame_life);
+	return 0;
+}
+
+static void frame(void **state)
+{
+	(void)state;
+	TM_RUN(frame_body, .mem = 16UL << 20);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(whole),
+		cmocka_unit_test(huge),
+		cmocka_unit_test(frame),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
