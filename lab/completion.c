@@ -426,7 +426,8 @@ static void put_zsh(FILE *f, const struct verb_opts *vo, size_t nr)
 
 static void fish_option(FILE *f, const struct verb *v, const struct opt *o)
 {
-	fprintf(f, "complete -c mmkit -n '__fish_seen_subcommand_from %s' -l %s",
+	fprintf(f,
+		"complete -c mmkit -n '__fish_seen_subcommand_from %s' -l %s",
 		v->name, o->name);
 	if (*o->letter)
 		fprintf(f, " -s %s", o->letter);

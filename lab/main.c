@@ -23,6 +23,7 @@ int cmd_layout(int argc, char **argv);
 int cmd_record(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
 int cmd_run(int argc, char **argv);
+int cmd_sweep(int argc, char **argv);
 
 static const struct verb verbs[] = {
 	{"boot", "boot a simulated machine and show its memory", cmd_boot},
@@ -30,6 +31,8 @@ static const struct verb verbs[] = {
 	 cmd_replay},
 	{"run", "run a program on our kernel, in a machine under QEMU",
 	 cmd_run},
+	{"sweep", "replay traces with all combinations of lists of sizes, ...",
+	 cmd_sweep},
 	{"explain", "show step by step how an address becomes a frame",
 	 cmd_explain},
 	{"lab", "drive simulated machines by a Lua script, or from a prompt",

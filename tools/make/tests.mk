@@ -66,6 +66,10 @@ $(foreach b,$(BENCH_C),$(eval $(call bench_rule,$(call bench_world,$(b)),$(basen
 $(BUILD)/release/bench/space: | $(BUILD)/release/bench/fault_threads
 BENCHES := $(patsubst bench/%.c,$(BUILD)/release/bench/%,$(BENCH_C))
 
+.PHONY: test-sweep
+test-sweep: $(BUILD)/mmkit ## mmkit sweep on a Slurm of one node that is started for it (a minute)
+	+$(Q)tools/deps test-sweep
+	$(Q)LONG=1 tests/cli/sweep.sh
 .PHONY: test soak mutate bench bench-build bench-policies
 test: ## all tests, in every variant they belong to
 	+$(Q)tools/deps test
