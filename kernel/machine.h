@@ -88,11 +88,19 @@ void machine_fpu_copy(struct port_thread *child); /* fork: the caller's */
 
 void machine_yield(void);
 /* machine_set_affinity: T runs on CPUs of MASK only, from soon on. 0; -EINVAL:
- * none of them exists. */
+ * none of them is up. While all of them are down it runs on others. */
 int machine_set_affinity(struct port_thread *t,
 			 const struct port_cpumask *mask);
 void machine_get_affinity(const struct port_thread *t,
 			  struct port_cpumask *out);
+/*
+ * machine_cpu_down: no thread runs on CPU any more when this returns; it still
+ * answers interrupts. machine_cpu_up: threads may run there again. One caller
+ * at a time; may sleep. 0; -EINVAL: there is no such CPU, or it is CPU 0, which
+ * stays; -EOPNOTSUPP: CPUs of this world do not go.
+ */
+int machine_cpu_down(int cpu);
+int machine_cpu_up(int cpu);
 /* machine_set_nice: -20 .. 19, weights as sched(7) has them. */
 void machine_set_nice(struct port_thread *t, int nice);
 /* Where T runs, or ran last; whether it runs or waits for a CPU. */

@@ -173,6 +173,7 @@ int procfs_init(void)
 		(struct vfs_fstype){.name = "sysfs", .mount = sysfs_mount};
 	vfs_register_fs(&proc_sys.types[0]);
 	vfs_register_fs(&proc_sys.types[1]);
+	mutex_init(&proc_sys.cpu_lock, LOCK_CLASS_CPU_HOTPLUG);
 	cgroup_init();
 	loadavg_start();
 	return 0;

@@ -17,6 +17,7 @@ struct procfs_state {
 	struct machine_timer load_timer;
 	struct vfs_fstype types[3]; /* proc, sysfs, cgroup2 */
 	wait_queue_head_t changed;  /* pseudo_changed() */
+	struct mutex cpu_lock;	    /* one CPU comes or goes at a time */
 	struct mutex cgroup_lock;
 	struct list_head cgroups; /* (cgroup_lock) by age: parents first */
 	u64 cgroup_root_max[2];	  /* (cgroup_lock) as cgroup.max */

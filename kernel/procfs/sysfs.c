@@ -11,6 +11,7 @@
  * ABI/stable/sysfs-devices-node, ABI/testing/sysfs-devices-system-cpu,
  * ABI/testing/sysfs-kernel-slab.
  */
+#include <mmkit/cpu_hotplug.h>
 #include <mmkit/memory_hotplug.h>
 #include <mmkit/page_alloc.h>
 #include <mmkit/report.h>
@@ -22,6 +23,7 @@
 #include "phys/phys.h"
 #include "phys/vmstat.h"
 #include "procfs/procfs.h"
+#include "procfs/procfs_state.h"
 
 /* ---- sets ------------------------------------------------------------------
  */
@@ -33,11 +35,19 @@ static void cpus_all(u64 bits[1])
 		bits[0] |= 1UL << i;
 }
 
+static void cpus_online(u64 bits[1])
+{
+	bits[0] = 0;
+	for (int i = 0; i < port_nr_cpus(); i++)
+		if (cpu_online(i))
+			bits[0] |= 1UL << i;
+}
+
 static void cpus_of_node(int nid, u64 bits[1])
 {
 	bits[0] = 0;
 	for (int i = 0; i < port_nr_cpus(); i++)
-		if (port_cpu_node(i) == nid)
+		if (port_cpu_node(i) == nid && cpu_online(i))
 			bits[0] |= 1UL << i;
 }
 
@@ -62,12 +72,17 @@ static void nodes_set(u32 which, u64 bits[1])
 	}
 }
 
+/* entry->arg of the sets of CPUs. */
+enum { CPUS_ALL, CPUS_ONLINE, CPUS_OFFLINE };
+
 static int show_cpus(const struct pnode *n, struct seq_buf *out)
 {
-	u64 bits[1];
+	u64 bits[1], on[1];
 
-	(void)n;
 	cpus_all(bits);
+	cpus_online(on);
+	if (n->e->arg != CPUS_ALL)
+		bits[0] = n->e->arg == CPUS_ONLINE ? on[0] : bits[0] & ~on[0];
 	put_list(out, bits, 64);
 	seq_putc(out, '\n');
 	return 0;
@@ -138,12 +153,64 @@ static const struct pentry topology_entries[] = {
 	NUMBERED("package_cpus_list", show_topology, TOPO_NODE_LIST),
 };
 static const struct pdir topology_dir = PDIR(topology_entries);
+
+static int show_cpu_online(const struct pnode *n, struct seq_buf *out)
+{
+	seq_printf(out, "%d\n", cpu_online((int)n->key.num));
+	return 0;
+}
+
+static int cpu_set_online(int cpu, bool on)
+{
+	int err;
+
+	if (on == cpu_online(cpu))
+		return 0;
+	if (on) {
+		err = add_cpu(cpu);
+		return err ?: machine_cpu_up(cpu);
+	}
+	err = machine_cpu_down(cpu);
+	if (!err) {
+		err = remove_cpu(cpu);
+		if (err)
+			(void)machine_cpu_up(cpu);
+	}
+	return err;
+}
+
+static s64 write_cpu_online(const struct pnode *n, const char *text, size_t len)
+{
+	bool ends = len == 1 || (len == 2 && text[1] == '\n');
+	int err;
+
+	if (!ends || (text[0] != '0' && text[0] != '1'))
+		return -EINVAL;
+	mutex_lock(&proc_sys.cpu_lock);
+	err = cpu_set_online((int)n->key.num, text[0] == '1');
+	mutex_unlock(&proc_sys.cpu_lock);
+	return err ?: (s64)len;
+}
+
 static const struct pentry one_cpu_entries[] = {
 	{.name = "topology", .mode = S_IFDIR | 0755, .dir = &topology_dir},
+	{.name = "online",
+	 .mode = S_IFREG | 0644,
+	 .show = show_cpu_online,
+	 .write = write_cpu_online},
 };
 static const struct pdir one_cpu_dir = PDIR(one_cpu_entries);
 static const struct pentry one_cpu = {.mode = S_IFDIR | 0755,
 				      .dir = &one_cpu_dir};
+/* The first CPU stays, as on Linux's x86: its directory has no "online". */
+static const struct pdir first_cpu_dir = {.entries = one_cpu_entries, .nr = 1};
+static const struct pentry first_cpu = {.mode = S_IFDIR | 0755,
+					.dir = &first_cpu_dir};
+
+static const struct pentry *cpu_entry(u64 cpu)
+{
+	return cpu ? &one_cpu : &first_cpu;
+}
 
 /* WORD and a number below NR. */
 static s64 numbered(const char *name, const char *word, s64 nr)
@@ -160,7 +227,7 @@ static const struct pentry *cpu_find(const struct pkey *key, const char *name,
 {
 	(void)key;
 	child->num = numbered(name, "cpu", port_nr_cpus());
-	return child->num >= 0 ? &one_cpu : NULL;
+	return child->num >= 0 ? cpu_entry((u64)child->num) : NULL;
 }
 
 static const struct pentry *cpu_next(const struct pkey *key, u64 *cursor,
@@ -170,8 +237,7 @@ static const struct pentry *cpu_next(const struct pkey *key, u64 *cursor,
 	if (*cursor >= (u64)port_nr_cpus())
 		return NULL;
 	(void)mm_scnprintf(name, PNAME_MAX, "cpu%llu", LLU(*cursor));
-	++*cursor;
-	return &one_cpu;
+	return cpu_entry((*cursor)++);
 }
 
 static int show_kernel_max(const struct pnode *n, struct seq_buf *out)
@@ -182,9 +248,10 @@ static int show_kernel_max(const struct pnode *n, struct seq_buf *out)
 }
 
 static const struct pentry cpu_entries[] = {
-	NUMBERED("online", show_cpus, 0),
-	NUMBERED("possible", show_cpus, 0),
-	NUMBERED("present", show_cpus, 0),
+	NUMBERED("online", show_cpus, CPUS_ONLINE),
+	NUMBERED("offline", show_cpus, CPUS_OFFLINE),
+	NUMBERED("possible", show_cpus, CPUS_ALL),
+	NUMBERED("present", show_cpus, CPUS_ALL),
 	NUMBERED("kernel_max", show_kernel_max, 0),
 };
 static const struct pdir cpu_dir =

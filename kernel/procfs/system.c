@@ -6,6 +6,7 @@
  * Numbers are the machine's counters (machine.h) read as they are; times in
  * ticks of 1/100 s, as proc(5) has them (USER_HZ).
  */
+#include <mmkit/cpu_hotplug.h>
 #include <mmkit/report.h>
 
 #include "base/string.h"
@@ -107,6 +108,8 @@ int show_stat(const struct pnode *n, struct seq_buf *out)
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
 		struct machine_cpu_times one;
 
+		if (!cpu_online(cpu))
+			continue;
 		machine_cpu_times(cpu, &one);
 		seq_printf(out, "cpu%d", cpu);
 		put_cpu_line(out, &one);
@@ -124,11 +127,14 @@ int show_interrupts(const struct pnode *n, struct seq_buf *out)
 	(void)n;
 	seq_printf(out, "%5s", "");
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
-		seq_printf(out, "CPU%-8d", cpu);
+		if (cpu_online(cpu))
+			seq_printf(out, "CPU%-8d", cpu);
 	seq_puts(out, "\nALL: ");
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
 		struct machine_cpu_times t;
 
+		if (!cpu_online(cpu))
+			continue;
 		machine_cpu_times(cpu, &t);
 		seq_printf(out, "%10llu ", LLU(t.interrupts));
 	}
@@ -140,7 +146,8 @@ int show_cpuinfo(const struct pnode *n, struct seq_buf *out)
 {
 	(void)n;
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
-		machine_cpu_text(cpu, out);
+		if (cpu_online(cpu))
+			machine_cpu_text(cpu, out);
 	return 0;
 }
 

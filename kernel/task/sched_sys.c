@@ -8,6 +8,8 @@
  * Reference: sched(7), sched_setaffinity(2), setpriority(2),
  * sched_setscheduler(2), sched_setattr(2).
  */
+#include <mmkit/cpu_hotplug.h>
+
 #include "base/string.h"
 #include "syscall.h"
 #include "task/task_priv.h"
@@ -71,7 +73,8 @@ static s64 sys_sched_setaffinity(const struct sys_args *s)
 	return ret;
 }
 
-/* The bytes written: a whole number of words that holds all CPUs. */
+/* The bytes written: a whole number of words that holds all CPUs; only those
+ * that are online are in them. */
 static s64 sys_sched_getaffinity(const struct sys_args *s)
 {
 	u64 len = sizeof(struct port_cpumask);
@@ -85,8 +88,9 @@ static s64 sys_sched_getaffinity(const struct sys_args *s)
 		return -ESRCH;
 	machine_get_affinity(t->thread, &mask);
 	task_put(t);
-	for (u32 cpu = (u32)port_nr_cpus(); cpu < MM_NR_CPUS; cpu++)
-		mask.bits[cpu / 64] &= ~(1UL << cpu % 64);
+	for (u32 cpu = 0; cpu < 8 * sizeof(mask); cpu++)
+		if (!cpu_online((int)cpu))
+			mask.bits[cpu / 64] &= ~(1UL << cpu % 64);
 	len = min(len, s->a[1]);
 	return user_write(s->a[2], &mask, len) ? -EFAULT : (s64)len;
 }

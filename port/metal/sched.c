@@ -24,7 +24,10 @@
  *
  * 5. Life. A thread that is woken goes to the CPU where it ran if that is
  *    idle, else to an idle one, else back. A CPU that runs dry takes a waiting
- *    thread of another's.
+ *    thread of another's. One that goes down is out of `online`, under its
+ *    queue's lock, before its threads go to others; it rests then, and still
+ *    answers interrupts. CPU 0 stays. A thread whose CPUs are all down runs
+ *    anywhere until one is back.
  *
  * 6. Failure. None.
  *
@@ -80,6 +83,15 @@ static bool mask_has(const struct port_cpumask *mask, int cpu)
 static bool may_run(const struct port_thread *t, int cpu)
 {
 	return mask_has(&online, cpu) && mask_has(&t->allowed, cpu);
+}
+
+/* Is none of T's CPUs up? */
+static bool homeless(const struct port_thread *t)
+{
+	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
+		if (may_run(t, cpu))
+			return false;
+	return true;
 }
 
 static bool before(u64 a, u64 b)
@@ -198,14 +210,26 @@ static bool preempts(const struct metal_rq *q, const struct port_thread *t)
 	return before(t->vtime + WAKE_MARGIN, q->curr->vtime);
 }
 
+/* The CPU that T shall wait for, its queue locked: nobody is queued on one that
+ * has gone down. Threads begin on CPU 0 before any is up. */
+static int lock_chosen(const struct port_thread *t)
+{
+	for (;;) {
+		int cpu = choose_cpu(t);
+
+		port_spin_lock(&metal_cpus[cpu]->rq.word);
+		if (cpu == 0 || mask_has(&online, cpu))
+			return cpu;
+		port_spin_unlock(&metal_cpus[cpu]->rq.word);
+	}
+}
+
 void sched_enqueue(struct port_thread *t, bool wake)
 {
-	int cpu = choose_cpu(t);
-	struct metal_cpu *c = metal_cpus[cpu];
-	struct metal_rq *q = &c->rq;
+	int cpu = lock_chosen(t);
+	struct metal_rq *q = &metal_cpus[cpu]->rq;
 	bool kick;
 
-	port_spin_lock(&q->word);
 	if (cpu != t->cpu)
 		t->vtime += q->floor - metal_cpus[t->cpu]->rq.floor;
 	t->cpu = cpu;
@@ -264,7 +288,9 @@ static struct port_thread *pick(struct metal_cpu *c, bool blocked)
 {
 	struct metal_rq *q = &c->rq;
 	struct port_thread *prev = q->curr, *next = q->first;
-	bool stays = !blocked && !prev->idle && may_run(prev, c->id);
+	bool stays = !blocked && !prev->idle &&
+		     (may_run(prev, c->id) ||
+		      (mask_has(&online, c->id) && homeless(prev)));
 
 	charge(q);
 	if (stays && (!next || !before(next->vtime, prev->vtime)))
@@ -471,6 +497,8 @@ static bool work_to_do(const struct metal_cpu *c)
 {
 	if (!(metal_preempt_word() & METAL_NO_RESCHED) || READ_ONCE(c->rq.nr))
 		return true;
+	if (!mask_has(&online, c->id))
+		return false;
 	for (int i = 0; i < port_nr_cpus(); i++)
 		if (i != c->id && READ_ONCE(metal_cpus[i]->rq.nr))
 			return true;
@@ -531,7 +559,7 @@ int machine_set_affinity(struct port_thread *t, const struct port_cpumask *mask)
 	bool any = false, moved = false, runs = false;
 
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
-		any |= mask_has(mask, cpu);
+		any |= mask_has(mask, cpu) && mask_has(&online, cpu);
 	if (!any)
 		return -EINVAL;
 	flags = port_irq_save();
@@ -556,6 +584,60 @@ int machine_set_affinity(struct port_thread *t, const struct port_cpumask *mask)
 void machine_get_affinity(const struct port_thread *t, struct port_cpumask *out)
 {
 	*out = t->allowed;
+}
+
+/* ---- CPUs that come and go
+ * ------------------------------------------------------------ */
+
+/* The threads that wait for CPU, which is down, wait for others now. */
+static void evict(int cpu)
+{
+	struct metal_rq *q = &metal_cpus[cpu]->rq;
+	unsigned long flags = port_irq_save();
+	struct port_thread *t;
+
+	do {
+		port_spin_lock(&q->word);
+		t = q->first;
+		if (t)
+			tree_del(q, t);
+		port_spin_unlock(&q->word);
+		if (t)
+			sched_enqueue(t, false);
+	} while (t);
+	port_irq_restore(flags);
+}
+
+int machine_cpu_down(int cpu)
+{
+	struct metal_cpu *c;
+	unsigned long flags;
+
+	if (cpu <= 0 || cpu >= port_nr_cpus())
+		return -EINVAL;
+	c = metal_cpus[cpu];
+	flags = port_irq_save();
+	port_spin_lock(&c->rq.word);
+	__atomic_fetch_and(&online.bits[cpu / 64], ~(1ul << (cpu % 64)),
+			   __ATOMIC_SEQ_CST);
+	port_spin_unlock(&c->rq.word);
+	port_irq_restore(flags);
+	evict(cpu);
+	sched_resched(cpu);
+	while (READ_ONCE(c->thread) != c->idle)
+		(void)port_park(1000000);
+	return 0;
+}
+
+int machine_cpu_up(int cpu)
+{
+	if (cpu <= 0 || cpu >= port_nr_cpus())
+		return -EINVAL;
+	__atomic_fetch_or(&online.bits[cpu / 64], 1ul << (cpu % 64),
+			  __ATOMIC_SEQ_CST);
+	/* It looks for threads that wait elsewhere. */
+	sched_resched(cpu);
+	return 0;
 }
 
 int machine_thread_cpu(const struct port_thread *t)

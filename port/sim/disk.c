@@ -244,13 +244,16 @@ void port_bio_submit(struct port_bio *bio)
 /* ---- completion -------------------------------------------------------------
  */
 
-/* The first request is complete: do it and hand it to its CPU. */
+/* The first request is complete: do it and hand it to its CPU, or to the first
+ * one if that went down meanwhile. */
 static void disk_fire(struct sim_event *ev)
 {
 	struct port_bdev *d = container_of(ev, struct port_bdev, event);
 	struct port_bio *bio = d->queue;
 	struct sim_cpu *c = &sim.cpus[bio->status];
 
+	if (c->down)
+		c = &sim.cpus[0];
 	d->queue = bio->next;
 	bio->next = NULL;
 	bio->status = transfer(d, bio);

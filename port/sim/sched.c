@@ -597,7 +597,7 @@ static int least_loaded(int node)
 	int i, best = -1;
 
 	for (i = 0; i < sim.nr_cpus; i++) {
-		if (node >= 0 && sim.cpus[i].node != node)
+		if (sim.cpus[i].down || (node >= 0 && sim.cpus[i].node != node))
 			continue;
 		if (best < 0 ||
 		    sim.cpus[i].nr_threads < sim.cpus[best].nr_threads)
@@ -678,13 +678,82 @@ void port_unpark(struct port_thread *t)
 
 void sim_set_cpu(struct port_thread *t, int cpu)
 {
-	if (cpu < 0 || cpu >= sim.nr_cpus)
-		sim_bug("sim_set_cpu: no such CPU");
+	if (cpu < 0 || cpu >= sim.nr_cpus || sim.cpus[cpu].down)
+		sim_bug("sim_set_cpu: no such CPU, or it is down");
 	t->want_cpu = cpu;
 	if (t != port_self())
 		return;
 	check_may_sleep("sim_set_cpu: may not sleep here");
 	move_if_wanted();
+}
+
+static void queue_remove(struct sim_cpu *c, const struct port_thread *gone)
+{
+	struct port_thread *t, *rest = c->queue_head;
+
+	c->queue_head = c->queue_tail = NULL;
+	while ((t = rest)) {
+		rest = t->queue_next;
+		if (t != gone)
+			queue_tail(c, t);
+	}
+}
+
+/* T, of a CPU that goes down, is of CPU TO now, or at its next sched point. */
+static void send_away(struct port_thread *t, int to)
+{
+	struct sim_cpu *c = &sim.cpus[t->cpu];
+	bool ready = t->state == SIM_READY;
+
+	t->want_cpu = to;
+	if (c->thread == t) {
+		sim_kick(c);
+		return;
+	}
+	if (ready)
+		queue_remove(c, t);
+	c->nr_threads--;
+	t->cpu = to;
+	sim.cpus[to].nr_threads++;
+	if (ready)
+		make_ready(t, sim_this->clock_ns);
+}
+
+static void visit(void *arg)
+{
+	(void)arg;
+}
+
+void sim_cpu_down(int cpu)
+{
+	struct port_thread *t;
+
+	if (cpu <= 0 || cpu >= sim.nr_cpus)
+		sim_bug("sim_cpu_down: no such CPU, or the first");
+	check_may_sleep("sim_cpu_down: may not sleep here");
+	sim.cpus[cpu].down = true;
+	for (t = sim.all; t; t = t->all_next) {
+		if (t->idle || t->state == SIM_DEAD)
+			continue;
+		if (t->cpu == cpu)
+			send_away(t, least_loaded(sim.cpus[cpu].node));
+		else if (t->want_cpu == cpu)
+			t->want_cpu = t->cpu;
+	}
+	move_if_wanted();
+	/* The last one that it ran may end elsewhere: it runs its idle one. */
+	if (start(&t, "cpuhp", cpu, visit, NULL, PF_KTHREAD))
+		sim_bug("sim_cpu_down: no memory for a thread");
+	port_thread_join(t);
+	while (sim.cpus[cpu].nr_threads || sim.cpus[cpu].irq_head)
+		(void)port_park(1000);
+}
+
+void sim_cpu_up(int cpu)
+{
+	if (cpu <= 0 || cpu >= sim.nr_cpus)
+		sim_bug("sim_cpu_up: no such CPU, or the first");
+	sim.cpus[cpu].down = false;
 }
 
 void sim_yield(void)

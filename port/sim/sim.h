@@ -119,6 +119,15 @@ struct mm_task *sim_thread_task(struct port_thread *t);
  */
 void sim_set_cpu(struct port_thread *t, int cpu);
 
+/*
+ * sim_cpu_down: CPU runs no thread any more: those that are there move to
+ * others, new ones begin on others, disks interrupt CPU 0 instead; returns when
+ * the last has moved (may sleep). Not CPU 0. sim_cpu_up: threads may begin
+ * there again, and be moved.
+ */
+void sim_cpu_down(int cpu);
+void sim_cpu_up(int cpu);
+
 /* sim_yield: let other runnable threads of this CPU go first. May sleep. */
 void sim_yield(void);
 

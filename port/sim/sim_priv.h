@@ -75,6 +75,7 @@ struct sim_cpu {
 	u64 root_pfn;
 	struct sim_tlb_stats stats;
 	/* Scheduler (sched.c) */
+	bool down;		    /* threads go elsewhere */
 	struct port_thread *thread; /* on this CPU; never NULL */
 	struct port_thread *idle;
 	struct mm_task *last_task; /* last one the switch hook was told */

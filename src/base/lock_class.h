@@ -27,7 +27,8 @@
 	X(PROC_TEXT, "proc_text") /* a kernel's: text of an open file */       \
 	X(CGROUP, "cgroup")	  /* a kernel's: names of control groups */    \
 	X(OOM, "oom")		  /* one OOM kill at a time */                 \
-	X(HOTPLUG, "hotplug")	  /* memory online and offline */              \
+	X(CPU_HOTPLUG, "cpu_hotplug")	    /* a kernel's: CPUs come and go */ \
+	X(HOTPLUG, "hotplug")		    /* memory online and offline */    \
 	X(PSI_MONITOR, "psi_monitor")	    /* triggers come and go */         \
 	X(PSI_TRIGGER, "psi_trigger")	    /* the list of triggers */         \
 	X(MEMCG_MAKE, "memcg_make")	    /* groups begin, nodes come */     \

@@ -269,6 +269,10 @@ bool slab_has_free(struct kmem_cache *s);
  * go on and keep new things. Context: thread. */
 void slab_drain(struct kmem_cache *s);
 
+/* slab_drain_cpu: give what CPU, which runs nobody, keeps of all caches back to
+ * their nodes. Context: thread, hotplug lock held. */
+void slab_drain_cpu(int cpu);
+
 /* kmem_part_frames: frames that hold CPU parts and barns, which stay while
  * their caches do, and stacks of users, which stay for ever: how much less is
  * free after a cache was used more than a little. */

@@ -837,6 +837,25 @@ void slab_drain(struct kmem_cache *s)
 	}
 }
 
+/* In two passes for the same reason: who runs this may be on any CPU but C's,
+ * so that nothing comes back to it. */
+static void drain_part(struct kmem_cache *s, void *arg)
+{
+	struct kmem_cache_cpu *c = cache_part(s, *(const u32 *)arg);
+
+	if (c == &kmem_sys.cpu_none)
+		return;
+	cpu_flush_array(s, c);
+	cpu_flush_slabs(s, c);
+}
+
+void slab_drain_cpu(int cpu)
+{
+	u32 nr = (u32)cpu;
+
+	slab_for_each_sleep(drain_part, &nr);
+}
+
 /* Empty slabs of N go to OUT, the others into an order: fullest first. */
 #define SHRINK_BUCKETS 32u
 

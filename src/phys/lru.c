@@ -660,10 +660,15 @@ void lru_add_drain(void)
 	lru_batch_drain(b);
 }
 
+void lru_add_drain_cpu(int cpu)
+{
+	lru_batch_drain(&phys_sys.lru.add[cpu]);
+}
+
 void lru_add_drain_all(void)
 {
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
-		lru_batch_drain(&phys_sys.lru.add[cpu]);
+		lru_add_drain_cpu(cpu);
 }
 
 /* Every CPU's batch is emptied when it has NR pages, and now. */

@@ -211,6 +211,8 @@ void lru_trace_insertion(const struct page *page);
 /* lru_add_drain: empty this CPU's batch; _all: every CPU's. */
 void lru_add_drain(void);
 void lru_add_drain_all(void);
+/* lru_add_drain_cpu: CPU's. */
+void lru_add_drain_cpu(int cpu);
 
 /*
  * lru_cache_disable: until lru_cache_enable() pages go to their lists at once,

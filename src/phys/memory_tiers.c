@@ -34,7 +34,8 @@ static nodemask_t nodes_with_cpus(void)
 	nodemask_t mask = NODE_MASK_NONE;
 
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
-		mask |= NODE_MASK(phys_sys.cpu_node[cpu]);
+		if (!phys_cpu_gone(cpu))
+			mask |= NODE_MASK(phys_sys.cpu_node[cpu]);
 	return mask;
 }
 

@@ -68,14 +68,18 @@ static s32 zone_batchsize(const struct zone *zone)
 	return max((s32)rounddown_pow_of_two(batch + batch / 2) - 1, 1);
 }
 
-/* CPUs that use ZONE before others. */
+/* CPUs that use ZONE before others; all, if there are none. */
 static u32 zone_local_cpus(const struct zone *zone)
 {
-	u32 nr = 0;
+	u32 nr = 0, online = 0;
 
-	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
+	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
+		if (phys_cpu_gone(cpu))
+			continue;
+		online++;
 		nr += phys_sys.cpu_node[cpu] == zone_to_nid(zone);
-	return nr ? nr : (u32)port_nr_cpus();
+	}
+	return nr ? nr : online;
 }
 
 void pcp_set_size(struct zone *zone)

@@ -84,9 +84,10 @@ struct phys_state {
 	u32 nr_zone_ids;
 	struct pglist_data *node[MM_MAX_NODES];
 	u8 distance[MM_MAX_NODES][MM_MAX_NODES];
-	u8 cpu_node[MM_NR_CPUS];	 /* where each CPU is, ... */
-	u8 cpu_mem_node[MM_NR_CPUS];	 /* ... and the nearest memory */
-	u8 node_tier[MM_MAX_NODES];	 /* memory_tiers.c */
+	u8 cpu_node[MM_NR_CPUS];     /* where each CPU is, ... */
+	u8 cpu_mem_node[MM_NR_CPUS]; /* ... and the nearest memory */
+	u8 node_tier[MM_MAX_NODES];  /* memory_tiers.c */
+	u64 cpus_gone; /* (hotplug lock) bits of CPUs that are offline */
 	u64 movable_start[MM_MAX_NODES]; /* first frame of MOVABLE; 0: none */
 	u64 max_possible_pfn;		 /* RAM may be added up to here */
 	u64 memmap_frames; /* frames that the array of descriptors covers */
@@ -128,6 +129,12 @@ struct phys_state {
 };
 
 extern struct phys_state phys_sys;
+
+/* phys_cpu_gone: is CPU, which exists, offline? A snapshot. */
+static inline bool phys_cpu_gone(int cpu)
+{
+	return READ_ONCE(phys_sys.cpus_gone) >> cpu & 1;
+}
 
 /* phys_reset: as at program start. No thread is inside mmkit. */
 void phys_reset(void);

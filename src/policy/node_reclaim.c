@@ -91,7 +91,8 @@ static bool others_node(const pg_data_t *pgdat)
 	if (pgdat->node_id == numa_node_id())
 		return false;
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
-		if (phys_sys.cpu_node[cpu] == pgdat->node_id)
+		if (phys_sys.cpu_node[cpu] == pgdat->node_id &&
+		    !phys_cpu_gone(cpu))
 			return true;
 	}
 	return false;

@@ -319,6 +319,18 @@ void machine_get_affinity(const struct port_thread *p, struct port_cpumask *out)
 	*out = kt_find(p)->mask;
 }
 
+int machine_cpu_down(int cpu)
+{
+	(void)cpu;
+	return -EOPNOTSUPP;
+}
+
+int machine_cpu_up(int cpu)
+{
+	(void)cpu;
+	return -EOPNOTSUPP;
+}
+
 void machine_set_nice(struct port_thread *p, int nice)
 {
 	kt_find(p)->nice = nice;
