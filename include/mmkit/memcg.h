@@ -30,6 +30,13 @@ struct mm_task;
 int memcg_create(u16 parent, u16 *id) MM_MUST_CHECK;
 
 /*
+ * memcg_set_name: reports call the group ID by NAME, which is copied, its first
+ * 63 bytes at most, and not by its number. Context: any that may take locks. 0;
+ * -ENOENT: there is no such group.
+ */
+int memcg_set_name(u16 id, const char *name);
+
+/*
  * memcg_remove: the group ID ends. What is charged to it stays, and counts
  * above, until it is freed; its number is not given out again before that.
  * Context: any that may take locks. 0; -ENOENT; -EBUSY: tasks or groups are

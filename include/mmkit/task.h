@@ -30,6 +30,7 @@ struct vm_area_struct;
 #define PF_MCE_EARLY	 0x00000200u /* tell at once of lost memory */
 #define PF_IDLE		 0x00000400u /* what a CPU runs that has no thread */
 #define PF_INIT		 0x00000800u /* of process 1: never a victim of OOM */
+#define PF_OOM_ORIGIN	 0x00001000u /* takes memory from all: first victim */
 
 /* mm_task.caps: what capabilities(7) allow beyond the limits. */
 #define MM_CAP_IPC_LOCK	    0x1u  /* RLIMIT_MEMLOCK does not bind */
@@ -64,6 +65,10 @@ struct mm_task {
 	u32 flags;		     /* PF_*; written by the task itself */
 	u32 caps;		     /* MM_CAP_*; set by the world */
 	s32 pid;		     /* 0 until mm_task_register() */
+	/* The process whose thread it is: set by the world before it is
+	 * registered, or its own pid from then on. Whose it is: the world's. */
+	s32 tgid;
+	u32 uid;
 	/* A pending kill (SIGKILL by OOM), or 0; who sets it unparks THREAD. */
 	s32 fatal_signal;
 	s16 oom_score_adj; /* -1000 .. 1000 */

@@ -434,8 +434,10 @@ static int cgroup_make(const struct pkey *key, const char *name)
 	err = cgroup_named(c->parent, name) ? -EEXIST
 	      : !room_below(c->parent)	    ? -EAGAIN
 					    : memcg_create(c->parent, &c->id);
-	if (!err)
+	if (!err) {
 		list_add_tail(&c->list, &proc_sys.cgroups);
+		(void)memcg_set_name(c->id, name);
+	}
 	mutex_unlock(&proc_sys.cgroup_lock);
 	if (err)
 		kfree(c);

@@ -147,6 +147,7 @@ void caps_to_mm(struct task *t)
 		if (t->cred.cap_effective >> map[i].cap & 1)
 			caps |= map[i].mm;
 	t->mt->caps = caps;
+	WRITE_ONCE(t->mt->uid, t->cred.uid);
 }
 
 bool cred_may_signal(const struct cred *from, const struct cred *to)

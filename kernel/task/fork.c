@@ -470,8 +470,10 @@ static s64 clone_run(struct birth *b)
 		return err;
 	if (b->fresh)
 		tty_inherit(b->fresh, b->parent->proc);
-	if (b->a->flags & CLONE_THREAD)
+	if (b->a->flags & CLONE_THREAD) {
 		c->mt->flags |= b->parent->mt->flags & PF_INIT;
+		c->mt->tgid = b->parent->proc->tgid;
+	}
 	mm_task_register_as(c->mt, b->parent->mt->comm, tid);
 	trace_emit(TASK_NEWTASK, (u64)tid, TRACE_TEXT(b->parent->mt->comm),
 		   b->a->flags, (u64)(s64)b->parent->mt->oom_score_adj);

@@ -28,6 +28,7 @@
 #include "phys/vmstat.h"
 #include "policy/policy.h"
 #include "reclaim/reclaim.h"
+#include "report/report.h"
 #include "space/space.h"
 
 void mm_reset(void)
@@ -142,6 +143,7 @@ static int boot_policy(const struct mm_boot_params *p)
 		return -EINVAL;
 	}
 	policy_init();
+	policy_sys.group_report = memcg_report_stat;
 	port_set_switch_hook(mm_switch);
 	port_set_fault_hook(mm_user_fault);
 	return policy_start_daemons();

@@ -90,7 +90,8 @@ struct irq_cpu {
 
 /*
  * Reasons why fast paths must leave to the slow ones, which ask in detail.
- * One word, so that a fast path looks at one thing.
+ * One word, so that a fast path looks at one thing. Who is only traced does
+ * the same as who is not, and says so: a run that is watched is the run.
  */
 enum watch_bit {
 	WATCH_FAIL,   /* fault injection is armed */
@@ -162,6 +163,12 @@ static inline void base_watch(enum watch_bit bit, bool on)
 static inline bool base_watched(void)
 {
 	return unlikely(READ_ONCE(base_sys.watch));
+}
+
+/* base_steered: is there one that changes what is done, and not only tells? */
+static inline bool base_steered(void)
+{
+	return unlikely(READ_ONCE(base_sys.watch) & ~(1u << WATCH_TRACE));
 }
 
 /*

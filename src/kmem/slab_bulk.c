@@ -7,6 +7,7 @@
 
 #include "base/bitops.h"
 #include "base/system.h"
+#include "base/trace_ring.h"
 #include "kmem/slab_priv.h"
 #include "phys/phys.h"
 
@@ -39,7 +40,7 @@ static size_t bulk_some(struct kmem_cache *s, const struct slab_request *rq,
 	struct kmem_cache_cpu *c = past ? cpu_part(s) : this_cache_part(s);
 	size_t n = 0;
 
-	if (c == &kmem_sys.cpu_none || base_watched() || slab_is_debug(s))
+	if (c == &kmem_sys.cpu_none || base_steered() || slab_is_debug(s))
 		return 0;
 	if (!past || READ_ONCE(c->top) > 0)
 		n = take_from_array(c, nr, p);
@@ -68,6 +69,9 @@ static size_t bulk_all(struct kmem_cache *s, const struct slab_request *rq,
 		for (size_t i = 0; i < n; i++)
 			mm_memset(p[i], 0, s->object_size);
 	}
+	for (size_t i = 0; i < n; i++)
+		trace_emit(KMEM_CACHE_ALLOC, rq->caller, (u64)(uintptr_t)p[i],
+			   s->object_size, s->layout.size, gfp, ~0UL);
 	for (; n < nr; n++) {
 		p[n] = slab_alloc(s, rq);
 		if (!p[n]) {
@@ -113,7 +117,7 @@ u32 slab_alloc_some(struct kmem_cache *s, gfp_t gfp, u32 nr, void **p)
 	struct slab_request rq = {.gfp = gfp, .nid = -1, .caller = CALLER()};
 	struct kmem_cache_cpu *c = cpu_part(s);
 
-	if (c != &kmem_sys.cpu_none && !base_watched() && !slab_is_debug(s))
+	if (c != &kmem_sys.cpu_none && !base_steered() && !slab_is_debug(s))
 		return cpu_alloc_objects(s, c, &rq, p, nr);
 	*p = slab_alloc(s, &rq);
 	return *p != NULL;
@@ -162,20 +166,31 @@ static void free_one(struct kmem_cache *s, void *obj)
 		kfree(obj);
 }
 
+static void tell_freed(const struct kmem_cache *s, u32 n, void *const *p,
+		       u64 caller)
+{
+	for (u32 i = 0; i < n; i++)
+		trace_emit(KMEM_CACHE_FREE, caller, (u64)(uintptr_t)p[i],
+			   (u64)(uintptr_t)s->name);
+}
+
 /* Some of a bulk: to the barn, else to their slabs, else one by one. */
-static void free_chunk(struct kmem_cache *s, u32 n, void **p)
+static void free_chunk(struct kmem_cache *s, u32 n, void **p, u64 caller)
 {
 	struct kmem_cache_cpu *c = this_cache_part(s);
 	void *buf[BULK_CHUNK];
 
 	if (!kmem_sys.params.bulk_only && c != &kmem_sys.cpu_none &&
-	    barn_put(s, c, p, n))
+	    barn_put(s, c, p, n)) {
+		tell_freed(s, n, p, caller);
 		return;
+	}
 	if (!kmem_sys.params.bulk_only && !all_of(s, n, p)) {
 		for (u32 i = 0; i < n; i++)
 			free_one(s, p[i]);
 		return;
 	}
+	tell_freed(s, n, p, caller);
 	mm_memcpy(buf, p, n * sizeof(*buf));
 	slab_put_objects(s, buf, n);
 }
@@ -185,12 +200,13 @@ void kmem_cache_free_bulk(struct kmem_cache *s, size_t nr, void **p)
 	/* A few are better kept at hand, unless callers do that. */
 	size_t few = kmem_sys.params.bulk_only ? 1 : BULK_CHUNK;
 
-	if (!s || nr < few || slab_is_debug(s) || base_watched() ||
+	if (!s || nr < few || slab_is_debug(s) || base_steered() ||
 	    (KMEM_ACCOUNT && READ_ONCE(s->parts))) {
 		for (size_t i = 0; i < nr; i++)
 			free_one(s, p[i]);
 		return;
 	}
 	for (size_t at = 0; at < nr; at += BULK_CHUNK)
-		free_chunk(s, (u32)min(nr - at, (size_t)BULK_CHUNK), p + at);
+		free_chunk(s, (u32)min(nr - at, (size_t)BULK_CHUNK), p + at,
+			   CALLER());
 }

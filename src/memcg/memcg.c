@@ -41,6 +41,7 @@
 #include <mmkit/errno.h>
 #include <mmkit/page_alloc.h>
 
+#include "base/seqbuf.h"
 #include "base/string.h"
 
 struct memcg_state memcg_sys;
@@ -285,6 +286,19 @@ int memcg_create(u16 parent, u16 *id)
 	if (err && above)
 		memcg_put(above, 1);
 	return err;
+}
+
+int memcg_set_name(u16 id, const char *name)
+{
+	struct memcg *memcg = memcg_get(id);
+
+	if (!memcg)
+		return -ENOENT;
+	spin_lock(&memcg_sys.lock);
+	(void)mm_snprintf(memcg->name, sizeof(memcg->name), "%s", name);
+	spin_unlock(&memcg_sys.lock);
+	memcg_put(memcg, 1);
+	return 0;
 }
 
 int memcg_remove(u16 id)

@@ -45,6 +45,9 @@ enum memcg_event {
 	NR_MEMCG_EVENTS
 };
 
+/* Longer names are cut. */
+#define MEMCG_NAME 64
+
 struct memcg {
 	struct page_group page;		    /* first: found by its id */
 	struct memcg *parent;		    /* constant; NULL: below the root */
@@ -66,8 +69,9 @@ struct memcg {
 	struct list_head objcgs;  /* (T) all that it pays for */
 	struct memcg_psi psi;
 	u16 reclaim_pos[MM_MAX_NODES]; /* where the last round ended, by node */
-	u64 audit_pages; /* the audit's own: frames of the group */
-	u64 bytes;	 /* constant: of its block, counters and all */
+	char name[MEMCG_NAME]; /* (T) for reports; empty: nobody named it */
+	u64 audit_pages;       /* the audit's own: frames of the group */
+	u64 bytes;	       /* constant: of its block, counters and all */
 	struct epoch_head epoch;
 };
 

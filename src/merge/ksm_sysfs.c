@@ -109,7 +109,9 @@ static int store_run(u64 value)
 		return err;
 	WRITE_ONCE(merge_sys.run, (u32)value);
 	if (value & KSM_RUN_UNMERGE) {
+		port_current()->flags |= PF_OOM_ORIGIN;
 		err = ksm_unmerge_all();
+		port_current()->flags &= ~PF_OOM_ORIGIN;
 		if (err)
 			WRITE_ONCE(merge_sys.run, KSM_RUN_STOP);
 	}

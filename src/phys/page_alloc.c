@@ -609,7 +609,7 @@ static inline const struct pcp_place *own_place(gfp_t gfp)
 /* A block off this CPU's own stack of the zone that GFP prefers, or NULL. */
 static inline struct page *pop_own(gfp_t gfp, unsigned int order)
 {
-	unsigned int index = pcp_index(order, gfp_migratetype(gfp));
+	unsigned int index = pcp_index(order, request_migratetype(gfp));
 	struct per_cpu_pages *pcp;
 	struct page *page = NULL;
 
@@ -675,28 +675,38 @@ static inline void prep_plain(struct page *page, unsigned int order)
 	prep_single(page);
 }
 
+/* A fast way ended with PAGE or, over a limit, without. */
+static inline struct page *tell_alloc(struct page *page, unsigned int order,
+				      gfp_t gfp)
+{
+	trace_emit(MM_PAGE_ALLOC, page ? page_to_pfn(page) : 0, order, gfp,
+		   (u64)gfp_migratetype(gfp));
+	return page;
+}
+
 /* Blocks, first where they are at hand. */
-static MM_NOINLINE struct page *alloc_large(gfp_t gfp, unsigned int order)
+static struct page *alloc_large(gfp_t gfp, unsigned int order)
 {
 	struct page *page = NULL;
 
-	if (likely(order && !base_watched())) {
+	if (likely(!base_steered())) {
 		if (order <= PAGE_ALLOC_COSTLY_ORDER)
 			page = pop_own(gfp, order);
 		else if (order < MAX_ORDER)
 			page = pop_zone(gfp, order);
 		if (likely(page && block_is_plain(page, gfp))) {
 			prep_plain(page, order);
-			return page;
+			return tell_alloc(page, order, gfp);
 		}
 	}
 	if (!page || unlikely(!prep_new_page(page, order, gfp)))
 		return __alloc_pages(gfp, order, -1);
 	warn_large_nofail(gfp, order);
-	if (!(gfp & GFP_CHARGED) || charge_block(page, order, gfp))
-		return page;
-	__free_pages(page, order);
-	return NULL;
+	if ((gfp & GFP_CHARGED) && !charge_block(page, order, gfp)) {
+		__free_pages(page, order);
+		page = NULL;
+	}
+	return tell_alloc(page, order, gfp);
 }
 
 /* The fast way ended with PCP empty (locked by us) or locked by others. */
@@ -740,6 +750,28 @@ static MM_NOINLINE struct page *alloc_finish(struct page *page, gfp_t gfp)
 	return page;
 }
 
+/* A single frame while somebody looks: off the same stack, if he only does. */
+static struct page *alloc_watched(gfp_t gfp)
+{
+	struct page *page;
+
+	if (base_steered())
+		return __alloc_pages(gfp, 0, -1);
+	page = pop_own(gfp, 0);
+	if (!page)
+		return __alloc_pages(gfp, 0, -1);
+	if (unlikely(new_page_bad(page)))
+		return alloc_bad(page, gfp);
+	prep_single(page);
+	return tell_alloc(alloc_finish(page, gfp), 0, gfp);
+}
+
+/* What alloc_pages() does not do itself. */
+static MM_NOINLINE struct page *alloc_other(gfp_t gfp, unsigned int order)
+{
+	return order ? alloc_large(gfp, order) : alloc_watched(gfp);
+}
+
 struct page *alloc_pages(gfp_t gfp, unsigned int order)
 {
 	const struct pcp_place *place;
@@ -749,7 +781,7 @@ struct page *alloc_pages(gfp_t gfp, unsigned int order)
 	if (gfp & __GFP_DIRECT_RECLAIM)
 		might_sleep();
 	if (unlikely(order) || base_watched())
-		return alloc_large(gfp, order);
+		return alloc_other(gfp, order);
 	port_pin();
 	place = own_place(gfp);
 	pcp = place->pcp;
@@ -784,7 +816,7 @@ struct page *alloc_zeroed_page(gfp_t gfp)
 	struct per_cpu_pages *pcp;
 	struct page *page = NULL;
 
-	if (base_watched())
+	if (base_steered())
 		return alloc_pages(gfp | __GFP_ZERO, 0);
 	if (gfp & __GFP_DIRECT_RECLAIM)
 		might_sleep();
@@ -805,7 +837,8 @@ struct page *alloc_zeroed_page(gfp_t gfp)
 		return alloc_bad(page, gfp | __GFP_ZERO);
 	mm_assert(frame_is_zero(page));
 	prep_single(page);
-	return alloc_finish(page, gfp & ~__GFP_ZERO);
+	page = alloc_finish(page, gfp & ~__GFP_ZERO);
+	return tell_alloc(page, 0, gfp | __GFP_ZERO);
 }
 
 /* ---- many at once
@@ -892,8 +925,12 @@ static u64 bulk_prep(struct page **pages, u64 nr, gfp_t gfp)
 		good = bulk_charge_group(pages, good, gfp);
 	else
 		bulk_charge(pages, good);
-	for (u64 i = good; i < nr; i++)
-		pages[i] = NULL;
+	for (u64 i = 0; i < nr; i++) {
+		if (i < good)
+			(void)tell_alloc(pages[i], 0, gfp);
+		else
+			pages[i] = NULL;
+	}
 	return good;
 }
 
@@ -908,7 +945,7 @@ u64 alloc_pages_bulk(gfp_t gfp, int nid, u64 nr, struct page **pages)
 	prepare_alloc_context(&ac, gfp, nid);
 	zone = ac.preferred_zoneref->zone;
 	/* Pre-filled slots further on, hooks, shortage: one by one below. */
-	if (zone && filled < nr && !base_watched()) {
+	if (zone && filled < nr && !base_steered()) {
 		u32 alloc_flags = first_alloc_flags(gfp, &ac);
 		u64 want = 0;
 		u64 mark;

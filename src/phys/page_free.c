@@ -237,15 +237,16 @@ static inline bool drop_ref(struct page *page)
 	return false;
 }
 
-/* The frame is single, was not tampered with and nobody watches. */
-static inline bool free_is_simple(const struct page *page, u32 flags)
+/* The frame is single and was not tampered with; nobody wants to know more. */
+static inline bool free_is_simple(const struct page *page, u32 flags,
+				  bool watched)
 {
 	return !(flags &
 		 (PAGE_FLAGS_CHECK_AT_FREE | FLAGS_LARGE | 1u << PG_charged)) &&
-	       page->mapcount == -1 && !base_watched() && page->word == 0;
+	       page->mapcount == -1 && !watched && page->word == 0;
 }
 
-/* The same for a block that is not compound. */
+/* The same for a block that is not compound, which nobody is told of. */
 static inline bool free_is_plain(const struct page *page)
 {
 	u32 odd = PAGE_FLAGS_CHECK_AT_FREE | FLAGS_LARGE | 1u << PG_charged;
@@ -297,7 +298,7 @@ static inline __attribute__((always_inline)) void free_single(struct page *page)
 	struct per_cpu_pages *pcp;
 	unsigned int index;
 
-	if (unlikely(!free_is_simple(page, (u32)head))) {
+	if (unlikely(!free_is_simple(page, (u32)head, base_watched()))) {
 		free_odd(page);
 		return;
 	}
@@ -372,7 +373,8 @@ static bool drop_run(struct page *page, u64 nr)
 	for (u64 i = 0; i < nr; i++) {
 		bool last = drop_ref(page + i);
 
-		if (last && free_is_simple(page + i, READ_ONCE(page[i].flags)))
+		if (last && free_is_simple(page + i, READ_ONCE(page[i].flags),
+					   base_steered()))
 			continue;
 		free_some(page, i);
 		if (last)
@@ -387,8 +389,10 @@ static bool drop_run(struct page *page, u64 nr)
 /* The clean frames of a block that nobody has become one block. */
 static void free_joined(struct page *page, unsigned int order)
 {
-	for (u64 i = 0; i < 1UL << order; i++)
+	for (u64 i = 0; i < 1UL << order; i++) {
+		trace_emit(MM_PAGE_FREE, page_to_pfn(page + i), 0);
 		WRITE_ONCE(page[i].head, page[i].head & PAGE_HEAD_ZONE);
+	}
 	page[1].index = 0;
 	free_prepared(page, order);
 }
@@ -457,7 +461,7 @@ static inline bool free_is_ordinary(const struct page *page, u64 head)
  */
 static u32 clean_batch(struct page **pages, u32 nr)
 {
-	bool watched = base_watched();
+	bool watched = base_steered();
 	u32 good = 0, charged = 0, grouped = 0;
 	u16 group = 0;
 
@@ -474,6 +478,7 @@ static u32 clean_batch(struct page **pages, u32 nr)
 			group = (u16)(head >> 48);
 			grouped = 0;
 		}
+		trace_emit(MM_PAGE_FREE, page_to_pfn(page), 0);
 		grouped++;
 		charged += (u32)(head >> PG_charged & 1);
 		WRITE_ONCE(page->word, 0UL);

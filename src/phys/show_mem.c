@@ -18,6 +18,7 @@
 
 #include "base/printk.h"
 #include "base/seqbuf.h"
+#include "phys/hwpoison.h"
 #include "phys/page_debug.h"
 #include "phys/phys.h"
 
@@ -304,6 +305,7 @@ static void show_ram(void)
 	pr_info("%llu pages HighMem/MovableOnly", LLU(high));
 	pr_info("%llu pages reserved", LLU(reserved));
 	pr_info("%llu pages cma reserved", LLU(totalcma_pages()));
+	pr_info("%llu pages hwpoisoned", LLU(num_poisoned_pages()));
 }
 
 void show_free_areas(nodemask_t mask)

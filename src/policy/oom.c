@@ -12,7 +12,8 @@
  *    A victim may be blocked for long, so the reaper empties its private
  *    memory at once, locked or not; from then on its faults fail
  *    (MMF_UNSTABLE), so that it never sees zeroes where its data was. One
- *    victim at a time. Process 1 is none, nor is who shares its memory (a
+ *    victim at a time. Who empties a swap area or undoes merges goes first.
+ *    Process 1 is none, nor is who shares its memory (a
  *    child of its vfork()).
  *
  *    A group at its limit that cannot be reclaimed has the same done to it
@@ -29,6 +30,8 @@
  *    deadlocked on memory and stops, as Linux does. If there are none, the
  *    allocation fails.
  *
+ * The report of it is oom_report.c.
+ *
  * References: Linux documentation admin-guide/sysctl/vm, proc(5)
  * (oom_score_adj).
  */
@@ -36,14 +39,13 @@
 
 #include "base/epoch.h"
 #include "base/printk.h"
-#include "base/seqbuf.h"
 #include "base/string.h"
 #include "base/trace_ring.h"
 #include "cache/swap.h"
 #include "memcg/memcg.h"
 #include "phys/mempolicy.h"
-#include "phys/page_debug.h"
 #include "phys/vmstat.h"
+#include "policy/oom_priv.h"
 #include "policy/policy.h"
 #include "space/space.h"
 
@@ -87,22 +89,6 @@ u64 oom_badness(const struct mm_task *task)
 	return badness(task, NULL);
 }
 
-struct oom_choice {
-	struct memcg *root;	/* whose limit it is; NULL: the machine's */
-	struct memcg *together; /* who dies with the victim; a reference */
-	struct mm_task *victim; /* only compared once the lock is dropped */
-	struct mm_struct *mm;	/* the victim's, with a reference */
-	nodemask_t nodes;	/* that the allocation is limited to */
-	u64 points;
-	s32 pid;
-	s16 oom_score_adj;
-	char comm[MM_TASK_COMM];
-	char group[64];			 /* path of the victim's */
-	const struct mm_struct *init_mm; /* process 1's: only compared */
-	bool victim_pending;		 /* one is on its way out */
-	u32 user_tasks;
-};
-
 static bool find_init(struct mm_task *task, void *arg)
 {
 	struct oom_choice *c = arg;
@@ -114,7 +100,7 @@ static bool find_init(struct mm_task *task, void *arg)
 }
 
 /* Is TASK in ROOT or below? */
-static bool task_below(const struct mm_task *task, const struct memcg *root)
+bool oom_task_below(const struct mm_task *task, const struct memcg *root)
 {
 	bool below;
 
@@ -137,14 +123,26 @@ static bool task_on_nodes(const struct mm_task *task, nodemask_t nodes)
 	       (READ_ONCE(pol->nodes) & nodes) != 0;
 }
 
+/* Is TASK, a victim, about to stop what takes memory from all? What is its own
+ * may be gone already. */
+static bool origin_stops(const struct mm_task *task)
+{
+	return (READ_ONCE(task->flags) & PF_OOM_ORIGIN) &&
+	       READ_ONCE(task->fatal_signal) &&
+	       port_now_ns() - policy_sys.last_kill_ns < VICTIM_NS;
+}
+
 static bool choose_one(struct mm_task *task, void *arg)
 {
 	struct oom_choice *c = arg;
 	u64 points;
 
-	if (!task_below(task, c->root))
+	if (!oom_task_below(task, c->root))
 		return false;
 	points = badness(task, c->root);
+	/* Who takes from all what nobody asked for is it, whatever it has. */
+	if (points && (READ_ONCE(task->flags) & PF_OOM_ORIGIN))
+		points = ~0UL;
 	/* A child that vfork() made: killing it would take the parent along,
 	 * whose memory it runs on. */
 	if (task->mm && task->mm == c->init_mm)
@@ -152,13 +150,18 @@ static bool choose_one(struct mm_task *task, void *arg)
 	if (task->mm)
 		c->user_tasks++;
 	if (task->mm && (READ_ONCE(task->mm->flags) & MMF_OOM_VICTIM) &&
-	    !(READ_ONCE(task->mm->flags) & MMF_OOM_SKIP)) {
+	    (!(READ_ONCE(task->mm->flags) & MMF_OOM_SKIP) ||
+	     origin_stops(task))) {
 		c->victim_pending = true;
 		return true;
 	}
 	if (!task_on_nodes(task, c->nodes))
 		points = 0;
-	if (points > c->points) {
+	/* Threads of a process are worth the same: its main one stands for
+	 * all. */
+	if (points > c->points ||
+	    (points && points == c->points && task->pid == task->tgid &&
+	     task->tgid == c->victim->tgid)) {
 		c->points = points;
 		c->victim = task;
 	}
@@ -179,173 +182,19 @@ static bool kill_sharing(struct mm_task *task, void *arg)
 	return false;
 }
 
-static bool dump_task(struct mm_task *task, void *arg)
-{
-	const struct mm_struct *mm = task->mm;
-
-	if (!mm || !task_below(task, arg))
-		return false;
-	pr_info("[%7d] %8llu %8llu %8llu %8llu         %5d %s\n", task->pid,
-		(unsigned long long)mm->total_vm,
-		(unsigned long long)mm_rss(mm),
-		(unsigned long long)mm->pt.table_bytes,
-		(unsigned long long)mm_counter_get(mm, MM_SWAPENTS),
-		task->oom_score_adj, task->comm);
-	return false;
-}
-
-static unsigned long long kib(u64 pages)
-{
-	return (unsigned long long)pages * (PAGE_SIZE / 1024);
-}
-
-/* MEMCG (NULL: the root) as a path; the manager does not know names, so it is
- * of numbers. */
-static const char *group_path(const struct memcg *memcg, char *buf, size_t size)
-{
-	const struct memcg *up[16];
-	struct seq_buf s;
-	u32 n = 0;
-
-	seq_buf_init(&s, buf, size);
-	for (; memcg && n < ARRAY_SIZE(up); memcg = memcg->parent)
-		up[n++] = memcg;
-	if (!n)
-		seq_putc(&s, '/');
-	while (n)
-		seq_printf(&s, "/%u", up[--n]->page.id);
-	return seq_buf_str(&s);
-}
-
-/* What the group at its limit has. */
-static void dump_group(const struct memcg *m)
-{
-	pr_info("memory: usage %llukB, limit %llukB, failcnt %llu\n",
-		kib(memcg_usage(&m->memory)), kib(READ_ONCE(m->memory.max)),
-		(unsigned long long)READ_ONCE(m->events_local[MEMCG_MAX]));
-	pr_info("swap: usage %llukB, limit %llukB, failcnt %llu\n",
-		kib(memcg_usage(&m->swap)), kib(READ_ONCE(m->swap.max)),
-		(unsigned long long)READ_ONCE(m->events_local[MEMCG_SWAP_MAX]));
-}
-
-static void dump_header(const struct oom_choice *c, gfp_t gfp,
-			unsigned int order)
-{
-	const struct mm_task *task = port_current();
-	char flags[256];
-	struct seq_buf s;
-
-	seq_buf_init(&s, flags, sizeof(flags));
-	name_gfp(&s, gfp);
-	pr_warn("%s invoked oom-killer: gfp_mask=%#x(%s), order=%u, "
-		"oom_score_adj=%d\n",
-		task->comm, gfp, seq_buf_str(&s), order, task->oom_score_adj);
-	pr_warn("CPU: %d PID: %d Comm: %s\n", port_cpu(), task->pid,
-		task->comm);
-	if (c->root)
-		dump_group(c->root);
-	else
-		show_free_areas(c->nodes);
-	if (!READ_ONCE(policy_sys.oom_dump_tasks))
-		return;
-	pr_info("Tasks state (memory values in pages):\n");
-	pr_info("[  pid  ] total_vm      rss pgtables_bytes swapents "
-		"oom_score_adj name\n");
-	task_for_each(dump_task, c->root);
-}
-
-enum constraint { CONSTRAINT_NONE, CONSTRAINT_POLICY, CONSTRAINT_MEMCG };
-
-/* Does the allocation lack memory of some nodes or of a group only? */
-static enum constraint constrained(const struct oom_choice *c)
-{
-	if (c->root)
-		return CONSTRAINT_MEMCG;
-	for (int nid = 0; nid < MM_MAX_NODES; nid++) {
-		const pg_data_t *pgdat = NODE_DATA(nid);
-
-		if (pgdat && pgdat->node_present_pages &&
-		    !(c->nodes & NODE_MASK(nid)))
-			return CONSTRAINT_POLICY;
-	}
-	return CONSTRAINT_NONE;
-}
-
-/* NODES as a list: "0-1,3"; "(null)": all of them. */
-static void nodes_text(nodemask_t nodes, bool all, char *buf, size_t size)
-{
-	struct seq_buf s;
-
-	seq_buf_init(&s, buf, size - 1);
-	for (int i = 0, end; i < MM_MAX_NODES && !all; i = end + 1) {
-		end = i;
-		if (!(nodes & NODE_MASK(i)))
-			continue;
-		while (end + 1 < MM_MAX_NODES && (nodes & NODE_MASK(end + 1)))
-			end++;
-		seq_printf(&s, "%s%d", s.len ? "," : "", i);
-		if (end > i)
-			seq_printf(&s, "-%d", end);
-	}
-	if (all)
-		seq_puts(&s, "(null)");
-	buf[s.len] = 0;
-}
-
-/* The line that programs read. */
-static void report_constraint(const struct oom_choice *c)
-{
-	static const char *const names[] = {"CONSTRAINT_NONE",
-					    "CONSTRAINT_MEMORY_POLICY",
-					    "CONSTRAINT_MEMCG"};
-	enum constraint why = constrained(c);
-	nodemask_t online = 0;
-	char nodes[64], mems[64], path[64], limit[80] = "global_oom";
-	pg_data_t *pgdat;
-
-	for_each_online_pgdat(pgdat) online |= NODE_MASK(pgdat->node_id);
-	nodes_text(c->nodes, why != CONSTRAINT_POLICY, nodes, sizeof(nodes));
-	nodes_text(online, false, mems, sizeof(mems));
-	if (c->root)
-		mm_snprintf(limit, sizeof(limit), "oom_memcg=%s",
-			    group_path(c->root, path, sizeof(path)));
-	pr_info("oom-kill:constraint=%s,nodemask=%s,cpuset=/,mems_allowed=%s,"
-		"%s,task_memcg=%s,task=%s,pid=%d\n",
-		names[why], nodes, mems, limit, c->group, c->comm, c->pid);
-}
-
 /* vm.panic_on_oom: 1: unless only some nodes or a group lack; 2: always. */
 static void panic_if_wanted(const struct oom_choice *c, gfp_t gfp,
 			    unsigned int order)
 {
 	u32 mode = READ_ONCE(policy_sys.panic_on_oom);
 
-	if (!mode || (mode != 2 && constrained(c) != CONSTRAINT_NONE))
+	if (!mode || (mode != 2 && oom_constrained(c) != CONSTRAINT_NONE))
 		return;
-	dump_header(c, gfp, order);
+	oom_dump_header(c, gfp, order);
 	port_panic(mode == 2 ? "Out of memory: compulsory panic_on_oom is "
 			       "enabled"
 			     : "Out of memory: system-wide panic_on_oom is "
 			       "enabled");
-}
-
-/* The report's last line, kept for whoever asks how the run ended. */
-static void report_kill(const struct oom_choice *c)
-{
-	const struct mm_struct *mm = c->mm;
-
-	mm_snprintf(policy_sys.last_oom, sizeof(policy_sys.last_oom),
-		    "Killed process %d (%s) total-vm:%llukB, anon-rss:%llukB, "
-		    "file-rss:%llukB, shmem-rss:%llukB, swap:%llukB",
-		    c->pid, c->comm, kib(mm->total_vm),
-		    kib(mm_counter_get(mm, MM_ANONPAGES)),
-		    kib(mm_counter_get(mm, MM_FILEPAGES)),
-		    kib(mm_counter_get(mm, MM_SHMEMPAGES)),
-		    kib(mm_counter_get(mm, MM_SWAPENTS)));
-	pr_err("%s: %s, pgtables:%llukB oom_score_adj:%d\n",
-	       c->root ? "Memory cgroup out of memory" : "Out of memory",
-	       policy_sys.last_oom,
-	       (unsigned long long)mm->pt.table_bytes / 1024, c->oom_score_adj);
 }
 
 /* One that belongs to the group which is killed as a whole. */
@@ -356,15 +205,16 @@ static bool kill_together(struct mm_task *task, void *arg)
 	if (!task->mm || task->mm == c->mm || task->mm == c->init_mm ||
 	    task->oom_score_adj == -1000 ||
 	    (task->flags & (PF_KTHREAD | PF_EXITING | PF_INIT)) ||
-	    READ_ONCE(task->fatal_signal) || !task_below(task, c->together))
+	    READ_ONCE(task->fatal_signal) || !oom_task_below(task, c->together))
 		return false;
 	/* Not the reaper's: if one cannot leave, it is the next victim. */
-	pr_err("Memory cgroup: killed process %d (%s) with its group\n",
-	       task->pid, task->comm);
-	trace_emit(MARK_VICTIM, (u64)c->pid);
-	count_vm_event(OOM_KILL);
-	memcg_event(memcg_of(group_of_id(READ_ONCE(task->group))),
-		    MEMCG_OOM_KILL);
+	if (task->tgid == task->pid) {
+		oom_report_kill(c, task);
+		trace_emit(MARK_VICTIM, (u64)task->pid);
+		count_vm_event(OOM_KILL);
+		memcg_event(memcg_of(group_of_id(READ_ONCE(task->group))),
+			    MEMCG_OOM_KILL);
+	}
 	(void)kill_sharing(task, task->mm);
 	return false;
 }
@@ -393,14 +243,15 @@ static void oom_kill(const struct oom_choice *c)
 
 	mm_oom_victim(mm);
 	policy_sys.last_kill_ns = port_now_ns();
-	report_constraint(c);
-	report_kill(c);
+	oom_report_kill(c, NULL);
+	trace_emit(MARK_VICTIM, (u64)c->pid);
 	trace_emit(OOM_KILL, (u64)c->pid, c->points, mm->total_vm,
 		   mm_counter_get(mm, MM_ANONPAGES));
 	count_vm_event(OOM_KILL);
 	policy_sys.oom_kills++;
 	task_for_each(kill_sharing, mm);
 	if (c->together) {
+		oom_report_together(c->together);
 		memcg_event(c->together, MEMCG_OOM_GROUP_KILL);
 		task_for_each(kill_together, (void *)(uintptr_t)c);
 	}
@@ -424,7 +275,7 @@ static bool grab_victim(struct mm_task *task, void *arg)
 	if (!task->mm)
 		return true;
 	memcg = memcg_task_group(task);
-	(void)group_path(memcg, c->group, sizeof(c->group));
+	(void)oom_group_path(memcg, c->group, sizeof(c->group));
 	c->together = oom_group_of(memcg, c->root);
 	memcg_event(memcg, MEMCG_OOM_KILL);
 	if (memcg)
@@ -432,6 +283,7 @@ static bool grab_victim(struct mm_task *task, void *arg)
 	mm_grab(task->mm);
 	c->mm = task->mm;
 	c->pid = task->pid;
+	c->uid = READ_ONCE(task->uid);
 	c->oom_score_adj = task->oom_score_adj;
 	mm_memcpy(c->comm, task->comm, sizeof(c->comm));
 	return true;
@@ -470,7 +322,7 @@ static bool may_take_me(const struct oom_choice *c)
 	const struct mm_task *me = port_current();
 
 	return me->mm && me->mm != c->init_mm && badness(me, c->root) &&
-	       task_below(me, c->root) && task_on_nodes(me, c->nodes);
+	       oom_task_below(me, c->root) && task_on_nodes(me, c->nodes);
 }
 
 static bool oom_locked(struct memcg *root, gfp_t gfp, unsigned int order,
@@ -496,7 +348,7 @@ static bool oom_locked(struct memcg *root, gfp_t gfp, unsigned int order,
 		return true;
 	if (!c.victim) {
 		if (c.user_tasks && !root) {
-			dump_header(&c, gfp, order);
+			oom_dump_header(&c, gfp, order);
 			port_panic("Out of memory and no killable processes");
 		}
 		return false;
@@ -504,7 +356,10 @@ static bool oom_locked(struct memcg *root, gfp_t gfp, unsigned int order,
 	task_for_each(grab_victim, &c);
 	if (!c.mm)
 		return true; /* it went by itself */
-	dump_header(&c, gfp, order);
+	if (oom_report_allowed()) {
+		oom_dump_header(&c, gfp, order);
+		oom_report_constraint(&c);
+	}
 	oom_kill(&c);
 	if (c.together)
 		memcg_put(c.together, 1);
@@ -576,12 +431,7 @@ static void oom_reap(struct mm_struct *mm, const struct oom_name *who)
 	}
 	/* Done, or given up: the next victim may be chosen. */
 	__atomic_fetch_or(&mm->flags, MMF_OOM_SKIP, __ATOMIC_ACQ_REL);
-	pr_info("oom_reaper: %s process %d (%s), now anon-rss:%llukB, "
-		"file-rss:%llukB, shmem-rss:%llukB\n",
-		reaped ? "reaped" : "unable to reap", who->pid, who->comm,
-		kib(mm_counter_get(mm, MM_ANONPAGES)),
-		kib(mm_counter_get(mm, MM_FILEPAGES)),
-		kib(mm_counter_get(mm, MM_SHMEMPAGES)));
+	oom_report_reaped(who, mm, reaped);
 }
 
 /* The next victim's space with a reference; it stays in reap_mm, so that

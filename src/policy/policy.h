@@ -16,6 +16,7 @@
 #include "phys/mmzone.h"
 #include "policy/damon.h"
 
+struct memcg;
 struct mm_struct;
 
 /* A node's compaction daemon. (A) but for thread. */
@@ -46,7 +47,11 @@ struct policy_state {
 	u32 panic_on_oom, oom_kill_allocating_task, oom_dump_tasks;
 	struct port_thread *reaper, *flusher;
 	wait_queue_head_t reaper_wait;
-	char last_oom[192]; /* (oom_lock) the last kill in one line */
+	char last_oom[192];  /* (oom_lock) the last kill in one line */
+	u64 report_since_ns; /* (oom_lock) long reports: since when, */
+	u32 report_nr;	     /* (oom_lock) and how many */
+	/* Prints memory.stat of a group; set at boot. */
+	void (*group_report)(struct memcg *memcg);
 	struct damon_reclaim_state damon; /* damon_reclaim.c */
 	struct memory_notifier hotplug;	  /* call is NULL: not registered */
 };
@@ -105,7 +110,6 @@ bool out_of_memory(gfp_t gfp, unsigned int order,
 
 /* memcg_out_of_memory: the same for MEMCG at its limit, among its own tasks:
  * memcg_ops' oom (memcg/memcg.h). */
-struct memcg;
 bool memcg_out_of_memory(struct memcg *memcg, gfp_t gfp, unsigned int order);
 
 /* oom_badness: what killing TASK would gain, pages; 0: not to be killed. */

@@ -14,11 +14,13 @@
 #include <mmkit/percpu.h>
 #include <mmkit/vmalloc.h>
 
+#include "base/printk.h"
 #include "base/seqbuf.h"
 #include "base/string.h"
 #include "memcg/limits.h"
 #include "pgtable/huge.h"
 #include "phys/vmstat.h"
+#include "report/report.h"
 
 typedef unsigned long long llu;
 
@@ -226,6 +228,14 @@ static void show_stat(struct memcg *memcg, struct seq_buf *out)
 	for (size_t i = 0; i < ARRAY_SIZE(stat_lines); i++)
 		seq_printf(out, "%s %llu\n", stat_lines[i].name,
 			   (llu)stat_value(memcg, &stat_lines[i]));
+}
+
+void memcg_report_stat(struct memcg *memcg)
+{
+	objcg_drain();
+	for (size_t i = 0; i < ARRAY_SIZE(stat_lines); i++)
+		pr_info("%s %llu\n", stat_lines[i].name,
+			(llu)stat_value(memcg, &stat_lines[i]));
 }
 
 /* ---- memory.numa_stat

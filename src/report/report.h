@@ -41,6 +41,11 @@ void show_vmallocinfo(struct seq_buf *out);
 /* owner_show.c */
 void show_page_owner(struct seq_buf *out);
 
+/* memcg_report_stat: memory.stat of MEMCG, which is held, to the log. Context:
+ * any that may take locks. */
+struct memcg;
+void memcg_report_stat(struct memcg *memcg);
+
 /* u64 as %llu wants it. */
 #define LLU(x) ((unsigned long long)(x))
 

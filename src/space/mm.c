@@ -583,6 +583,8 @@ void mm_task_register_as(struct mm_task *task, const char *comm, s32 pid)
 	spin_lock(&space_sys.lock);
 	mm_verify(task->pprev == NULL);
 	task->pid = pid ? pid : ++space_sys.next_pid;
+	if (!task->tgid)
+		task->tgid = task->pid;
 	task->next = space_sys.tasks;
 	task->pprev = &space_sys.tasks;
 	if (task->next)
@@ -610,6 +612,7 @@ void mm_task_unregister(struct mm_task *task)
 		task->next->pprev = task->pprev;
 	task->next = NULL;
 	task->pprev = NULL;
+	task->tgid = 0;
 	spin_unlock(&space_sys.lock);
 	psi_tasks(NULL, -1);
 	memcg_task_leave(task);
@@ -620,6 +623,47 @@ void task_for_each(bool (*fn)(struct mm_task *task, void *arg), void *arg)
 	spin_lock(&space_sys.lock);
 	for (struct mm_task *t = space_sys.tasks; t; t = t->next)
 		if (fn(t, arg))
+			break;
+	spin_unlock(&space_sys.lock);
+}
+
+/* Who was registered before T. Registry's lock held. */
+static struct mm_task *task_older(const struct mm_task *t)
+{
+	return t->next;
+}
+
+/* Who was registered after T. Registry's lock held. */
+static struct mm_task *task_younger(const struct mm_task *t)
+{
+	return t->pprev == &space_sys.tasks
+		       ? NULL
+		       : container_of(t->pprev, struct mm_task, next);
+}
+
+/* The main thread, or, when that has left, the oldest that is there. */
+static bool task_speaks(const struct mm_task *task)
+{
+	if (!task->mm)
+		return false;
+	if (task->pid == task->tgid)
+		return true;
+	for (const struct mm_task *t = task_older(task); t; t = task_older(t))
+		if (t->tgid == task->tgid && t->mm)
+			return false;
+	return true;
+}
+
+void process_for_each(bool (*fn)(struct mm_task *task, void *arg), void *arg)
+{
+	struct mm_task *t;
+
+	spin_lock(&space_sys.lock);
+	t = space_sys.tasks;
+	while (t && task_older(t))
+		t = task_older(t);
+	for (; t; t = task_younger(t))
+		if (task_speaks(t) && fn(t, arg))
 			break;
 	spin_unlock(&space_sys.lock);
 }

@@ -707,5 +707,8 @@ int madvise_inject_error(struct mm_struct *mm, uva_t start, uva_t end,
 /* task_for_each: FN for each registered task, under the registry's lock;
  * stops when FN returns true. */
 void task_for_each(bool (*fn)(struct mm_task *task, void *arg), void *arg);
+/* process_for_each: the same for one task of each process that has a space: the
+ * main thread, or when that has left the oldest one; oldest process first. */
+void process_for_each(bool (*fn)(struct mm_task *task, void *arg), void *arg);
 
 #endif

@@ -17,7 +17,8 @@
  *
  * 3. Memory. Frames are asked for without a kill (__GFP_RETRY_MAYFAIL): when
  *    none is to be had the area goes back into use, and pages may go to it
- *    again.
+ *    again. Should others run out of memory meanwhile, the caller is killed
+ *    first (PF_OOM_ORIGIN).
  *
  * 4. Lost pages. An entry whose slot cannot be read becomes a marker, one whose
  *    page in the swap cache has lost its frame (memory_failure.c) names that:
@@ -225,8 +226,11 @@ static int swapoff_area(struct port_bdev *bdev, struct inode *file)
 		return -EINVAL;
 	/* Its slots count no more: mode 2 looks at what is left. */
 	err = vm_enough_memory(port_current()->mm, 0);
-	if (!err)
+	if (!err) {
+		port_current()->flags |= PF_OOM_ORIGIN;
 		err = unuse_all(si);
+		port_current()->flags &= ~PF_OOM_ORIGIN;
+	}
 	if (err) {
 		swapoff_cancel(si);
 		return err;

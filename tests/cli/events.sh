@@ -44,6 +44,16 @@ if have_json; then
 	# shellcheck disable=SC2086 # several options
 	run replay $trace $small --json --trace swap --trace-out "$work/swap"
 	holds same-again "$(json "$r{digest}")" = "$digest"
+	# A run that is watched is the run: every counter is the same.
+	# shellcheck disable=SC2086 # several options
+	run replay $trace $small --json
+	holds same-untraced "$(json "$r{digest}")" = "$digest"
+	run replay $trace --mem 40% --swap 64M --no-min -q --json --thp always \
+		--ksm --memcg 0=3M,max
+	digest=$(json "$r{digest}")
+	run replay $trace --mem 40% --swap 64M --no-min -q --json --thp always \
+		--ksm --memcg 0=3M,max --trace all --trace-out "$work/huge"
+	holds same-untraced-huge "$(json "$r{digest}")" = "$digest"
 else
 	skip counts "perl has no JSON::PP to read the results with"
 fi

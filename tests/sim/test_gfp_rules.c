@@ -1339,6 +1339,7 @@ static const char *const report_lines[] = {
 	"", /* pages HighMem/MovableOnly */
 	"", /* pages reserved */
 	"", /* pages cma reserved */
+	"", /* pages hwpoisoned */
 };
 
 /* The text after the stamp of the line at P. */
@@ -1397,6 +1398,7 @@ static int rule_report_body(void *arg)
 	CHECK(tm_logged("] 0 pages in swap cache\n"));
 	CHECK(tm_logged("] 0 pages HighMem/MovableOnly\n"));
 	CHECK(tm_logged("] 0 pages cma reserved\n"));
+	CHECK(tm_logged("] 0 pages hwpoisoned\n"));
 	give_all();
 	lru_register(&classic_ops);
 	return 0;

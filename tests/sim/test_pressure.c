@@ -2,15 +2,17 @@
 /*
  * Pressure: programs that want 60 to 110 % of RAM and swap together, beside
  * users that may not wait and users that may not fail, a shrinker that wants
- * memory itself, swap that is full, slow, failing, or taken away. A watchdog in
- * virtual time sees that somebody gets on; if one must go, the OOM report names
- * it, and what the others have is right.
+ * memory itself, swap that is full, slow, failing, removed, or to be switched
+ * off. A watchdog in virtual time sees that somebody gets on; if one must go,
+ * the OOM report names it, and what the others have is right. Whether somebody
+ * looks on or not, all is the same.
  */
 #include "sim_machine.h"
 
 #include <mmkit/shrinker.h>
 
 #include "base/prng.h"
+#include "base/trace_ring.h"
 #include "sim_costs.h"
 
 #define P(n)  ((u64)(n) << PAGE_SHIFT)
@@ -27,11 +29,25 @@ static struct pr {
 	int signal[USERS];
 	u64 pages, rounds;
 	u64 atomic_got, atomic_none, nofail_got;
-	u32 nested, most_nested;
-	u64 shrinks;
-	char last[192]; /* what the last report said */
-	bool may_lose;	/* reads of swap fail: SIGBUS is no surprise */
+	u64 deepest; /* frames below min that an atomic request left */
+	u64 shrinks, shrink_got;
+	u64 out_of_slots; /* looks that found no free slot */
+	char last[192];	  /* what the last report said */
+	bool may_lose;	  /* reads of swap fail: SIGBUS is no surprise */
+	struct sim_disk_stats before, after; /* of the disturbance */
+	int off;			     /* what swapoff said */
+	u64 others;			     /* that were killed, no users */
 } pr;
+
+static u64 all_min(void)
+{
+	struct zone *zone;
+	u64 sum = 0;
+
+	for_each_populated_zone (zone)
+		sum += min_wmark_pages(zone);
+	return sum;
+}
 
 static void watchdog(void *arg)
 {
@@ -112,6 +128,10 @@ static void driver(void *arg)
 			got += page[got] != NULL;
 		}
 		pr.atomic_got += got;
+		if (got && nr_free_pages() < all_min())
+			pr.deepest =
+				max(pr.deepest, all_min() - nr_free_pages());
+		pr.out_of_slots += get_nr_swap_pages() == 0;
 		while (got)
 			__free_page(page[--got]);
 		sure = alloc_page(GFP_KERNEL | __GFP_NOFAIL);
@@ -145,8 +165,10 @@ static u64 greedy_scan(struct shrinker *s, struct shrink_control *sc)
 	port_current()->flags |= 1u << 31;
 	page = alloc_page(GFP_KERNEL | __GFP_NOWARN);
 	port_current()->flags &= ~(1u << 31);
-	if (page)
+	if (page) {
+		pr.shrink_got++;
 		__free_page(page);
+	}
 	return SHRINK_STOP;
 }
 
@@ -163,6 +185,7 @@ struct run {
 	u32 percent;
 	u64 rounds;
 	void (*disturb)(void); /* once half is written */
+	bool traced;
 };
 
 static int run_body(void *arg)
@@ -176,6 +199,8 @@ static int run_body(void *arg)
 	pr.rounds = run->rounds;
 	pr.left = USERS;
 	pr.may_lose = run->disturb != NULL;
+	if (run->traced)
+		trace_enable_mask(~0UL);
 	CHECK_EQ(register_shrinker(&greedy, "greedy"), 0);
 	CHECK_EQ(sim_thread_start_on(&dog, "dog", 0, watchdog, NULL), 0);
 	CHECK_EQ(sim_thread_start_on(&drv, "driver", tm.cfg.cpus - 1, driver,
@@ -188,6 +213,7 @@ static int run_body(void *arg)
 			 0);
 	while (run->disturb && pr.left && pr.progress < pr.pages * USERS / 2)
 		port_park(1000 * 1000);
+	sim_disk_stats(tm.disk, &pr.before);
 	if (run->disturb)
 		run->disturb();
 	for (u32 i = 0; i < USERS; i++)
@@ -197,13 +223,16 @@ static int run_body(void *arg)
 	port_thread_join(dog);
 	port_thread_join(drv);
 	unregister_shrinker(&greedy);
+	trace_enable_mask(0);
+	sim_disk_stats(tm.disk, &pr.after);
 	sim_disk_fail(tm.disk, NULL);
 	snprintf(pr.last, sizeof(pr.last), "%s", mm_last_oom());
 	CHECK_EQ(pr.done + pr.killed + pr.bus_errors, USERS);
-	CHECK_EQ(sum_vm_event(OOM_KILL), pr.killed);
+	CHECK_EQ(sum_vm_event(OOM_KILL), pr.killed + pr.others);
 	CHECK(pr.may_lose || !pr.bus_errors);
 	CHECK(pr.nofail_got > 0 && pr.atomic_got > 0);
 	CHECK(pr.shrinks > 0 || run->percent < 75);
+	CHECK(pr.shrink_got > 0 || !pr.shrinks);
 	return 0;
 }
 
@@ -250,12 +279,27 @@ static void percentages(void **state)
 		}
 }
 
+/* ---- trouble with swap ----------------------------------------------------
+ */
+
+static u64 errors(void)
+{
+	return pr.after.errors - pr.before.errors;
+}
+
 static void writes_fail(void)
 {
 	static const struct sim_disk_fault rule = {.writes = true,
 						   .error = -EIO};
 
 	sim_disk_fail(tm.disk, &rule);
+}
+
+/* A page that could not be written is where it was. */
+static void after_writes_failed(void)
+{
+	CHECK(errors() > 0);
+	CHECK_EQ(pr.bus_errors, 0);
 }
 
 static void fails_at_times(void)
@@ -266,6 +310,12 @@ static void fails_at_times(void)
 	sim_disk_fail(tm.disk, &rule);
 }
 
+static void after_some_failed(void)
+{
+	after_writes_failed();
+	CHECK_EQ(pr.killed, 0);
+}
+
 static void removed(void)
 {
 	static const struct sim_disk_fault rule = {
@@ -274,38 +324,161 @@ static void removed(void)
 	sim_disk_fail(tm.disk, &rule);
 }
 
+/* What was on the disk is lost for its owners; more does not fit. */
+static void after_removal(void)
+{
+	CHECK(errors() > 0);
+	CHECK(pr.bus_errors + pr.killed > 0);
+}
+
+#define FLOPPY_NS (60UL * 1000 * 1000)
+
 static void slow(void)
 {
-	/* A floppy. */
-	sim_costs.disk_seek_ns = 60 * 1000 * 1000;
+	sim_costs.disk_seek_ns = FLOPPY_NS;
+}
+
+static void after_slow(void)
+{
+	u64 n = pr.after.reads + pr.after.writes - pr.before.reads -
+		pr.before.writes;
+
+	CHECK(n > 16);
+	CHECK(pr.after.busy_ns - pr.before.busy_ns > (n - 16) * FLOPPY_NS);
+	CHECK_EQ(pr.bus_errors + pr.killed, 0);
 }
 
 static void full(void)
 {
-	/* Nothing can be said of swap that is full but that it is. */
-	CHECK(get_nr_swap_pages() < 1200);
+	while (pr.left && get_nr_swap_pages())
+		port_park(1000 * 1000);
 }
+
+/* It was, for drivers too; who is left got on. */
+static void after_full(void)
+{
+	CHECK(pr.out_of_slots > 0 || pr.killed > 0);
+	CHECK(pr.done > 0);
+	CHECK_EQ(pr.bus_errors, 0);
+}
+
+/* A small program that switches swap off. */
+static void operator_thread(void *arg)
+{
+	struct mm_task *task = port_current();
+	struct mm_struct *mm = tm_mm();
+
+	(void)arg;
+	mm_task_register(task, "swapoff");
+	mm_task_attach(task, mm);
+	mm_put(mm);
+	task->caps |= MM_CAP_SYS_ADMIN;
+	pr.off = swapoff(tm.disk);
+	CHECK(!(task->flags & PF_OOM_ORIGIN));
+	if (!pr.off)
+		CHECK_EQ(swapon(tm.disk, -2), 0);
+	mm_task_exit(task);
+	mm_task_unregister(task);
+}
+
+static void switched_off(void)
+{
+	struct port_thread *t;
+
+	CHECK_EQ(sim_thread_start_on(&t, "swapoff", 0, operator_thread, NULL),
+		 0);
+	port_thread_join(t);
+	pr.others = pr.off == -EINTR;
+}
+
+/* What does not fit elsewhere stays where it is; who wanted it away goes rather
+ * than those whose it is. */
+static void after_swapoff(void)
+{
+	CHECK(pr.off == 0 || pr.off == -ENOMEM || pr.off == -EINTR);
+	/* Gone for a moment, it may be missed. */
+	CHECK(pr.off == 0 || !pr.killed);
+	CHECK_EQ(pr.bus_errors, 0);
+	if (pr.others)
+		CHECK(strstr(pr.last, "(swapoff)"));
+}
+
+static const struct trouble {
+	const char *name;
+	u32 percent;
+	void (*disturb)(void);
+	void (*holds)(void);
+} troubles[] = {
+	{"writes fail", 80, writes_fail, after_writes_failed},
+	{"some writes fail", 80, fails_at_times, after_some_failed},
+	{"the disk is removed", 80, removed, after_removal},
+	{"a slow disk", 80, slow, after_slow},
+	{"no slot left", 104, full, after_full},
+	{"swapoff", 85, switched_off, after_swapoff},
+};
 
 static void disturbed(void **state)
 {
-	static void (*const how[])(void) = {writes_fail, fails_at_times,
-					    removed, slow, full};
 	u64 seed = test_first(), n = test_share(tm_soak() ? 60 : 3);
 
 	(void)state;
 	for (u64 i = 0; i < n; i++)
-		for (u32 k = 0; k < ARRAY_SIZE(how); k++) {
-			struct run run = {.percent = how[k] == full ? 104 : 80,
+		for (u32 k = 0; k < ARRAY_SIZE(troubles); k++) {
+			const struct trouble *t = &troubles[k];
+			struct run run = {.percent = t->percent,
 					  .rounds = 3,
-					  .disturb = how[k]};
+					  .disturb = t->disturb};
+
+			snprintf(tm_context, sizeof(tm_context), "%s", t->name);
+			run_one(&run, seed + i);
+			t->holds();
+		}
+}
+
+/* ---- who must not wait, who must not fail ---------------------------------
+ */
+
+/* Atomic users go deeper than others, and get what is there; those that must
+ * have it always do. */
+static void drivers(void **state)
+{
+	u64 seed = test_first(), got = 0, none = 0, deepest = 0;
+
+	(void)state;
+	for (u64 i = 0; i < 3; i++) {
+		struct run run = {.percent = 105, .rounds = 2};
+
+		run_one(&run, seed + i);
+		got += pr.atomic_got;
+		none += pr.atomic_none;
+		deepest = max(deepest, pr.deepest);
+	}
+	assert_true(got > none);
+	assert_true(deepest > 0);
+}
+
+/* ---- looking on -----------------------------------------------------------
+ */
+
+/* With all tracepoints on each counter and each moment is the same. */
+static void traced(void **state)
+{
+	static const u32 percent[] = {75, 104};
+	u64 seed = test_first();
+
+	(void)state;
+	for (u64 i = 0; i < 3; i++)
+		for (u32 k = 0; k < ARRAY_SIZE(percent); k++) {
+			struct run run = {.percent = percent[k], .rounds = 2};
+			u64 digest, ns;
 
 			run_one(&run, seed + i);
-			/* Only what is on a disk that cannot be read is lost.
-			 */
-			if (how[k] != removed)
-				assert_int_equal(pr.bus_errors, 0);
-			if (how[k] == fails_at_times || how[k] == slow)
-				assert_int_equal(pr.killed, 0);
+			digest = tm.digest;
+			ns = tm.end_ns;
+			run.traced = true;
+			run_one(&run, seed + i);
+			assert_true(digest == tm.digest);
+			assert_true(ns == tm.end_ns);
 		}
 }
 
@@ -314,6 +487,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(percentages),
 		cmocka_unit_test(disturbed),
+		cmocka_unit_test(drivers),
+		cmocka_unit_test(traced),
 	};
 
 	return cmocka_run_group_tests_name("pressure", tests, NULL, NULL);
