@@ -5,9 +5,12 @@
  * The picture has a fixed system of coordinates that the browser scales, so
  * it fits a phone and paper; words other than tick labels stand outside of
  * it, in HTML, and keep their size. Invisible columns over the picture carry
- * <title> elements: the values under the pointer, without any script.
+ * <title> elements: the values under the pointer, without any script. Where a
+ * charting library draws on the screen, they are left out.
  */
 #include "chart.h"
+
+#include "page.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -50,6 +53,18 @@ void html_text(FILE *f, const char *s)
 			fputc((u8)*s < 0x20 || *s == 0x7f ? '?' : *s, f);
 		}
 	}
+}
+
+void json_text(FILE *f, const char *s)
+{
+	fputc('"', f);
+	for (; *s; s++) {
+		if (strchr("\"\\<>&", *s) || (u8)*s < 0x20)
+			fprintf(f, "\\u%04x", (u8)*s);
+		else
+			fputc(*s, f);
+	}
+	fputc('"', f);
 }
 
 const char *chart_number(char buf[CHART_TEXT], double v, enum chart_unit unit)
@@ -115,6 +130,19 @@ static double y_at(const struct frame *fr, double v)
 	       fmin(v / fr->y_max, 1) * (HEIGHT - TOP - BOTTOM);
 }
 
+/* Where series S is drawn at point I: on those below it if they are stacked. */
+static double height_at(const struct chart *c, u32 s, u32 i)
+{
+	double sum = 0;
+
+	if (!c->stacked)
+		return c->series[s].y[i];
+	for (u32 k = 0; k <= s; k++)
+		if (!isnan(c->series[k].y[i]))
+			sum += c->series[k].y[i];
+	return sum;
+}
+
 /* The y axis begins at 0 and ends at a tick. */
 static void frame_init(struct frame *fr, const struct chart *c, FILE *f)
 {
@@ -123,8 +151,8 @@ static void frame_init(struct frame *fr, const struct chart *c, FILE *f)
 	*fr = (struct frame){.c = c, .f = f};
 	for (u32 s = 0; s < c->nr_series; s++)
 		for (u32 i = 0; i < c->nr_points; i++)
-			if (c->series[s].y[i] > top)
-				top = c->series[s].y[i];
+			if (height_at(c, s, i) > top)
+				top = height_at(c, s, i);
 	if (c->y_cut > 0 && top > c->y_cut)
 		top = c->y_cut;
 	if (top <= 0)
@@ -204,7 +232,7 @@ static void curve(const struct frame *fr, u32 s)
 
 	fprintf(fr->f, "<path class=\"line s%u\" d=\"", s);
 	for (u32 i = 0; i < c->nr_points; i++) {
-		double v = c->series[s].y[i];
+		double v = height_at(c, s, i);
 
 		if (isnan(v)) {
 			pen_down = false;
@@ -215,6 +243,22 @@ static void curve(const struct frame *fr, u32 s)
 		pen_down = true;
 	}
 	fputs("\"/>\n", fr->f);
+}
+
+/* What lies between series S and the one before, or the axis. */
+static void area(const struct frame *fr, u32 s)
+{
+	const struct chart *c = fr->c;
+	char pen = 'M';
+
+	fprintf(fr->f, "<path class=\"area s%u\" d=\"", s);
+	for (u32 i = 0; i < c->nr_points; i++, pen = 'L')
+		fprintf(fr->f, "%c%.1f %.1f", pen, x_at(fr, x_value(c, i)),
+			y_at(fr, fmax(height_at(c, s, i), 0)));
+	for (u32 i = c->nr_points; i-- > 0;)
+		fprintf(fr->f, "L%.1f %.1f", x_at(fr, x_value(c, i)),
+			y_at(fr, s ? fmax(height_at(c, s - 1, i), 0) : 0));
+	fputs("Z\"/>\n", fr->f);
 }
 
 static void dots(const struct frame *fr, u32 s)
@@ -294,12 +338,60 @@ static void picture(FILE *f, const struct chart *c)
 	x_axis(&fr);
 	/* The first series is the main one: drawn last, on top. */
 	for (u32 s = c->nr_series; s-- > 0;) {
+		if (c->stacked || (s && s == c->band))
+			area(&fr, s);
 		curve(&fr, s);
 		if (c->markers)
 			dots(&fr, s);
 	}
-	columns(&fr);
+	if (!page_library[0])
+		columns(&fr);
 	fputs("</svg>\n", f);
+}
+
+/* ---- the same as JSON, for the page's script
+ * --------------------------------------------------------------- */
+
+static void put_axis(FILE *f, const char *name, enum chart_unit unit)
+{
+	fputs("{\"name\":", f);
+	json_text(f, name);
+	fprintf(f, ",\"bytes\":%s", unit == CHART_BYTES ? "true" : "false");
+}
+
+static void put_values(FILE *f, const double *v, u32 nr)
+{
+	for (u32 i = 0; i < nr; i++) {
+		fputs(i ? "," : "[", f);
+		if (isnan(v[i]))
+			fputs("null", f);
+		else
+			fprintf(f, "%.8g", v[i]);
+	}
+	fputc(']', f);
+}
+
+static void put_data(FILE *f, const struct chart *c)
+{
+	fputs("<script type=\"application/json\">{\"x\":", f);
+	put_axis(f, c->x_name, c->x_unit);
+	fprintf(f, ",\"log\":%s},\"y\":", c->x_log ? "true" : "false");
+	put_axis(f, c->y_name, c->y_unit);
+	fprintf(f,
+		",\"cut\":%.10g,\"stacked\":%s},\"markers\":%s,\"band\":%u,"
+		"\"points\":",
+		c->y_cut, c->stacked ? "true" : "false",
+		c->markers ? "true" : "false", c->band);
+	put_values(f, c->x, c->nr_points);
+	fputs(",\"series\":[", f);
+	for (u32 s = 0; s < c->nr_series; s++) {
+		fputs(s ? ",{\"name\":" : "{\"name\":", f);
+		json_text(f, c->series[s].name);
+		fputs(",\"values\":", f);
+		put_values(f, c->series[s].y, c->nr_points);
+		fputc('}', f);
+	}
+	fputs("]}</script>\n", f);
 }
 
 /* ---- around it
@@ -369,7 +461,7 @@ static void table(FILE *f, const struct chart *c)
 
 void chart_write(FILE *f, const struct chart *c)
 {
-	fputs("<figure>\n<figcaption><h3>", f);
+	fputs("<figure class=\"chart\">\n<figcaption><h3>", f);
 	html_text(f, c->title);
 	fputs("</h3><p>", f);
 	html_text(f, c->about);
@@ -391,5 +483,7 @@ void chart_write(FILE *f, const struct chart *c)
 	html_text(f, c->x_name);
 	fputs("</div>\n", f);
 	table(f, c);
+	if (page_library[0])
+		put_data(f, c);
 	fputs("</figure>\n", f);
 }

@@ -4,8 +4,9 @@
  *
  * Everything is text appended to a stdio stream. Colours are CSS classes
  * "s0" .. "s7" of the page around; each also has a dash pattern of its own,
- * so that no curve is told by colour alone. Stream errors are the caller's to
- * look for (ferror).
+ * so that no curve is told by colour alone. The numbers stand beside the SVG as
+ * JSON too, from which the page's script (report.js) may draw the chart anew.
+ * Stream errors are the caller's to look for (ferror).
  */
 #ifndef LAB_CHART_H
 #define LAB_CHART_H
@@ -36,6 +37,9 @@ struct chart {
 	double y_cut; /* above 0: the picture ends at or above this */
 	bool x_log;   /* base 2, a tick at every point; values above 0 */
 	bool markers; /* a dot at each point */
+	bool stacked; /* each stands on the one before; no y_cut */
+	u32 band;     /* the space between this series and the one before is
+		       * filled; 0: none */
 	u32 nr_points;
 	const double *x; /* ascending */
 	u32 nr_series;	 /* 1 .. CHART_MAX_SERIES */
@@ -57,6 +61,9 @@ const char *chart_number(char buf[CHART_TEXT], double v, enum chart_unit unit);
  * of two) by which RANGE > 0 is crossed in at most STEPS > 0 steps.
  */
 double chart_step(double range, u32 steps, enum chart_unit unit);
+
+/* json_text: S in quotes, as JSON that may stand inside a <script>. */
+void json_text(FILE *f, const char *s);
 
 /* html_text: S with &, <, > and quotes escaped, control characters as "?". */
 void html_text(FILE *f, const char *s);

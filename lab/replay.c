@@ -571,6 +571,8 @@ void replay_run(const struct replay_opts *o, struct replay_result *res)
 	open_trace(rp);
 	res->exact = rp->exact = files_are_real(o, rp->r);
 	rp->sample_step = trace_reader_totals(rp->r)->references / 256 + 1;
+	rp->shot_step = trace_reader_totals(rp->r)->references / 40 + 1;
+	rp->free_least = UINT64_MAX;
 	note_machine(o, res);
 	machine_run(&o->machine, first_pass, rp);
 	trace_reader_close(rp->r);

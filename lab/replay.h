@@ -7,10 +7,12 @@
 
 #include <stdio.h>
 
+#include <mmkit/report.h>
 #include <mmkit/types.h>
 
 #include "events.h"
 #include "machine.h"
+#include "phys/mmzone.h"
 #include "phys/vmstat.h"
 #include "replay_memcg.h"
 #include "replay_whatif.h"
@@ -21,19 +23,62 @@ struct mm_struct;
 /* ---- what a run produces ----------------------------------------------------
  */
 
-/* The machine at one moment of a run; pages unless said otherwise. */
+#define REPLAY_MAX_ZONES   8
+#define REPLAY_MAX_SAMPLES 512
+#define REPLAY_MAX_SHOTS   48
+#define REPLAY_MAX_MOMENTS 512
+
+/* The machine at one moment of a run; pages unless said otherwise. Counts are
+ * those since the start. */
 struct replay_sample {
 	u64 references; /* replayed so far */
 	u64 virtual_ns;
-	u64 free, min, low, high; /* of all zones */
-	u64 active_anon, inactive_anon, swapcache;
+	u64 free, min, low, high;   /* of all zones */
+	u64 free_least, free_most;  /* since the sample before */
+	u64 zone[REPLAY_MAX_ZONES]; /* free, of each */
+	u64 active_anon, inactive_anon, active_file, inactive_file;
+	u64 unevictable, swapcache;
+	u64 lru_anon, lru_file;	  /* on any list, or isolated */
+	u64 slab, tables, kernel; /* kernel: what all others leave */
 	u64 pgfault, pgmajfault, pswpin, pswpout;
-	u64 pgscan, pgsteal; /* kswapd and direct */
-	u64 refaults;
+	u64 scan_kswapd, scan_direct, steal_kswapd, steal_direct;
+	u64 refault_anon, refault_file;
 	u64 anon, huge, saved; /* mapped; of these, in blocks of 512; by KSM */
+	u64 in_order[MAX_ORDER]; /* free, in blocks of 2^n frames or larger */
 };
 
-#define REPLAY_MAX_SAMPLES 512
+/* Free memory of one zone at a moment of the close-up. */
+struct replay_moment {
+	u64 virtual_ns, free;
+	u64 steal_kswapd, steal_direct;
+};
+
+/*
+ * The first time that free memory of a zone comes down to its low watermark,
+ * and what follows, fault by fault.
+ */
+struct replay_closeup {
+	char zone[32];
+	u64 min, low, high;
+	u32 nr;
+	struct replay_moment m[REPLAY_MAX_MOMENTS];
+};
+
+/* What RAM was used for at one moment: src/report/frame_map.c. */
+struct replay_shot {
+	u64 references, virtual_ns;
+	char cells[MM_FRAME_MAP_CELLS];
+};
+
+/* All that was looked at over time. */
+struct replay_series {
+	u32 nr_samples, nr_zones, nr_shots;
+	u32 cells, cell_order; /* of each shot */
+	char zones[REPLAY_MAX_ZONES][32];
+	struct replay_sample samples[REPLAY_MAX_SAMPLES];
+	struct replay_closeup closeup;
+	struct replay_shot shots[REPLAY_MAX_SHOTS];
+};
 
 struct replay_result {
 	/* The machine. */
@@ -83,8 +128,7 @@ struct replay_result {
 	char oom[128];			/* the last OOM kill, or "" */
 	struct whatif_result whatif;
 	struct memcg_result memcg;
-	u32 nr_samples;
-	struct replay_sample samples[REPLAY_MAX_SAMPLES];
+	struct replay_series series;
 };
 
 enum replay_files {
@@ -130,7 +174,8 @@ void replay_print_table(const struct replay_result *runs, u32 nr,
 			const char *trace);
 /* replay_print_json: the contract "mmkit.replay/1", to standard output. */
 void replay_print_json(const struct replay_result *runs, u32 nr);
-/* replay_write_html: one self-contained page. 0, or -1 with errno set. */
+/* replay_write_html (replay_html.c): one self-contained page. 0, or -1 with
+ * errno set. */
 int replay_write_html(const char *path, const struct replay_result *runs,
 		      u32 nr, const char *trace, const char *command);
 

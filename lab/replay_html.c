@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * replay_html.c - the report of replay: one HTML page that needs nothing else,
- * neither a network nor a script.
+ * nor a network.
  *
  * The page is composed in memory and then written to a temporary file beside
  * the target, which is renamed at the end: a report is there in full or not
  * at all. Targets that are no regular files (a pipe, a terminal) are written
- * directly.
+ * directly. Each part stands behind a tab, and in it each run; curves, frames
+ * and events are replay_curves.c's.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -19,18 +20,9 @@
 #include "chart.h"
 #include "page.h"
 #include "replay.h"
+#include "replay_page.h"
 
 #define NUM_TEXT 40
-
-struct page_out {
-	FILE *f;
-	const struct replay_result *runs;
-	u32 nr;
-	const char *trace, *command;
-	double x[REPLAY_MAX_SAMPLES];
-	double y[CHART_MAX_SERIES][REPLAY_MAX_SAMPLES];
-	const struct replay_result *sorted[REPLAY_MAX_SAMPLES];
-};
 
 /* ---- numbers
  * ------------------------------------------------------------------ */
@@ -91,23 +83,36 @@ static const char *base_name(const char *path)
 /* ---- the head
  * ------------------------------------------------------------------- */
 
-static void put_title(const struct page_out *o)
+static void title_text(const struct page_out *o, char *buf, size_t size)
 {
-	html_text(o->f, base_name(o->trace));
-	if (o->nr == 1) {
-		fputs(" on ", o->f);
-		put_bytes(o->f, (double)o->runs->mem_bytes);
-	} else {
-		fprintf(o->f, " on %u sizes of memory",
-			replay_nr_sizes(o->runs, o->nr));
-	}
+	char mem[CHART_TEXT];
+
+	if (o->nr == 1)
+		snprintf(buf, size, "%s on %s", base_name(o->trace),
+			 chart_number(mem, (double)o->runs->mem_bytes,
+				      CHART_BYTES));
+	else
+		snprintf(buf, size, "%s on %u size%s of memory",
+			 base_name(o->trace), replay_nr_sizes(o->runs, o->nr),
+			 replay_nr_sizes(o->runs, o->nr) == 1 ? "" : "s");
+}
+
+static void run_text(const struct page_out *o, u32 i, char *buf, size_t size)
+{
+	char mem[CHART_TEXT];
+
+	chart_number(mem, (double)o->runs[i].mem_bytes, CHART_BYTES);
+	if (replay_nr_sizes(o->runs, o->nr) < o->nr)
+		snprintf(buf, size, "%s on %s", o->runs[i].policy, mem);
+	else
+		snprintf(buf, size, "%s of memory", mem);
 }
 
 static void put_machine(const struct page_out *o)
 {
 	const struct replay_result *r = o->runs;
 
-	fputs("<p>The machine: ", o->f);
+	fputs("<h3>Machine</h3>\n<p>", o->f);
 	if (o->nr == 1) {
 		put_bytes(o->f, (double)r->mem_bytes);
 		fputs(" of memory, ", o->f);
@@ -131,38 +136,6 @@ static void put_machine(const struct page_out *o)
 		"command gives the same figures on any computer, the wall "
 		"clock's aside.</p>\n",
 		(uint64_t)r->seed);
-}
-
-static void put_head(const struct page_out *o)
-{
-	fputs("<!DOCTYPE html>\n<html lang=\"en\"><head>"
-	      "<meta charset=\"utf-8\">\n"
-	      "<meta name=\"viewport\" content=\"width=device-width,"
-	      "initial-scale=1\">\n<title>",
-	      o->f);
-	put_title(o);
-	fputs(" - mmkit replay</title>\n<style>\n", o->f);
-	fputs(page_style, o->f);
-	fputs("</style></head><body>\n<header><h1>", o->f);
-	put_title(o);
-	fputs("</h1>\n<p>What the recorded program's memory life costs on a "
-	      "simulated machine.</p>\n<pre><code>",
-	      o->f);
-	html_text(o->f, o->command);
-	fputs("</code></pre>\n", o->f);
-	put_machine(o);
-	fputs("</header>\n", o->f);
-	if (o->nr == 1)
-		return;
-	fputs("<nav>", o->f);
-	for (u32 i = 0; i < o->nr; i++) {
-		fprintf(o->f, "<a href=\"#run%u\">", i + 1);
-		if (replay_nr_sizes(o->runs, o->nr) < o->nr)
-			fprintf(o->f, "%s, ", o->runs[i].policy);
-		put_bytes(o->f, (double)o->runs[i].mem_bytes);
-		fputs("</a>", o->f);
-	}
-	fputs("</nav>\n", o->f);
 }
 
 /* ---- more memory, fewer page-ins?
@@ -242,13 +215,12 @@ static void put_comparison(struct page_out *o)
 	for (u32 i = 0; i < nr; i++)
 		sorted[i] = &o->runs[i];
 	qsort(sorted, nr, sizeof(sorted[0]), by_memory);
-	fputs("<section><h2>All sizes</h2>\n", o->f);
 	put_curve(o, sorted, nr);
 	fputs("<ul class=\"notes\">\n", o->f);
 	if (!put_inversions(o->f, sorted, nr))
 		fputs("<li>More memory never took more page-ins here.</li>\n",
 		      o->f);
-	fputs("</ul></section>\n", o->f);
+	fputs("</ul>\n", o->f);
 }
 
 /* ---- the summary table
@@ -353,7 +325,7 @@ static void put_row(const struct page_out *o, const struct row *row)
 
 static void put_summary(const struct page_out *o)
 {
-	fputs("<section><h2>Summary</h2>\n<div class=\"wide\"><table><thead>"
+	fputs("<h3>All figures</h3>\n<div class=\"wide\"><table><thead>"
 	      "<tr><th scope=\"row\">memory</th>",
 	      o->f);
 	for (u32 i = 0; i < o->nr; i++) {
@@ -364,7 +336,7 @@ static void put_summary(const struct page_out *o)
 	fputs("</tr></thead><tbody>\n", o->f);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		put_row(o, &rows[i]);
-	fputs("</tbody></table></div></section>\n", o->f);
+	fputs("</tbody></table></div>\n", o->f);
 }
 
 /* ---- what stands out in a run
@@ -418,8 +390,8 @@ static u32 samples_below_min(const struct replay_result *r)
 {
 	u32 n = 0;
 
-	for (u32 i = 0; i < r->nr_samples; i++)
-		n += r->samples[i].free < r->samples[i].min;
+	for (u32 i = 0; i < r->series.nr_samples; i++)
+		n += r->series.samples[i].free < r->series.samples[i].min;
 	return n;
 }
 
@@ -446,7 +418,7 @@ static void put_pressure(FILE *f, const struct replay_result *r)
 		fprintf(f,
 			"<li>Free memory was under the <i>min</i> watermark "
 			"in %u of %u samples.</li>\n",
-			below, r->nr_samples);
+			below, r->series.nr_samples);
 }
 
 /* Where the replay is not what was recorded. */
@@ -505,183 +477,25 @@ static void put_tiles(FILE *f, const struct replay_result *r)
 	put_tile(f, "major faults", r->maj_flt);
 	put_tile(f, "swapped out", r->events[PSWPOUT]);
 	put_tile(f, "refaults", r->refault_anon + r->refault_file);
+	put_tile(f, "reclaimed by kswapd", r->events[PGSTEAL_KSWAPD]);
+	put_tile(f, "reclaimed directly", r->events[PGSTEAL_DIRECT]);
+	fprintf(f, "<div><dt>stalled for memory</dt><dd>%.4g ms</dd></div>\n",
+		(double)r->stall_ns / 1e6);
 	fprintf(f,
 		"<div><dt>virtual time</dt><dd>%.4g ms</dd></div>\n"
 		"</dl>\n",
 		(double)r->virtual_ns / 1e6);
 }
 
-/* ---- a run's curves
- * -------------------------------------------------------------------------- */
-
-enum curve_kind {
-	CURVE_PAGES, /* a level, shown in bytes */
-	CURVE_TOTAL, /* a count since the beginning */
-	CURVE_RATE,  /* growth of a count, per million references */
-};
-
-struct curve_def {
-	const char *title, *about, *y_name;
-	enum curve_kind kind;
-	u32 nr;
-	struct {
-		const char *name;
-		size_t offset;
-	} s[CHART_MAX_SERIES];
-};
-
-#define OF(what) offsetof(struct replay_sample, what)
-
-static const struct curve_def curves[] = {
-	{"Free memory",
-	 "kswapd begins to reclaim when free memory falls under low and "
-	 "rests above high; under min only reclaim itself may allocate.",
-	 "memory",
-	 CURVE_PAGES,
-	 4,
-	 {{"free", OF(free)},
-	  {"high watermark", OF(high)},
-	  {"low watermark", OF(low)},
-	  {"min watermark", OF(min)}}},
-	{"Lists of pages",
-	 "Reclaim takes from the inactive list; pages used again are "
-	 "promoted to the active one. The swap cache holds pages that also "
-	 "have a place in swap.",
-	 "memory",
-	 CURVE_PAGES,
-	 3,
-	 {{"active", OF(active_anon)},
-	  {"inactive", OF(inactive_anon)},
-	  {"swap cache", OF(swapcache)}}},
-	{"Faults",
-	 "A minor fault is served from memory, a major one waits for the "
-	 "disk.",
-	 "per million references",
-	 CURVE_RATE,
-	 2,
-	 {{"minor", OF(pgfault)}, {"major", OF(pgmajfault)}}},
-	{"Reclaim",
-	 "Pages that reclaim looked at, and those it could free. The nearer "
-	 "the curves, the better it chose.",
-	 "pages per million references",
-	 CURVE_RATE,
-	 2,
-	 {{"scanned", OF(pgscan)}, {"reclaimed", OF(pgsteal)}}},
-	{"Swap",
-	 "Pages read from and written to swap, since the beginning.",
-	 "pages",
-	 CURVE_TOTAL,
-	 2,
-	 {{"swapped in", OF(pswpin)}, {"swapped out", OF(pswpout)}}},
-	{"Refaults",
-	 "Pages that came back after an eviction that reclaim remembers, "
-	 "since the beginning.",
-	 "pages",
-	 CURVE_TOTAL,
-	 1,
-	 {{"refaults", OF(refaults)}}},
-};
-
-static u64 sample_value(const struct replay_sample *s, size_t offset)
-{
-	return *(const u64 *)((const char *)s + offset);
-}
-
-/*
- * Growth since the sample before. The interval at the very end may be so
- * short that its rate would be noise: it is left out.
+/* ---- the file
+ * -----------------------------------------------------------------------------------
  */
-static double rate_at(const struct replay_result *r, u32 i, size_t offset)
-{
-	const struct replay_sample *s = &r->samples[i];
-	u64 refs, usual = s->references / (i + 1);
 
-	if (i == 0)
-		return NAN;
-	refs = s->references - s[-1].references;
-	if (refs == 0 || refs < usual / 4)
-		return NAN;
-	return (double)(sample_value(s, offset) - sample_value(s - 1, offset)) *
-	       1e6 / (double)refs;
-}
-
-/* PGFAULT counts all faults; the chart shows the minor ones apart. */
-static double minor_rate_at(const struct replay_result *r, u32 i)
-{
-	return rate_at(r, i, OF(pgfault)) - rate_at(r, i, OF(pgmajfault));
-}
-
-static double curve_value(const struct curve_def *d,
-			  const struct replay_result *r, u32 i, u32 s)
-{
-	size_t offset = d->s[s].offset;
-
-	switch (d->kind) {
-	case CURVE_PAGES:
-		return (double)sample_value(&r->samples[i], offset) * PAGE_SIZE;
-	case CURVE_TOTAL:
-		return (double)sample_value(&r->samples[i], offset);
-	default:
-		if (offset == OF(pgfault))
-			return minor_rate_at(r, i);
-		return rate_at(r, i, offset);
-	}
-}
-
-/*
- * Where free memory comes near the watermarks, the picture is of the
- * neighbourhood of the watermarks: bytes at which to cut it, or 0.
- */
-static double free_cut(const struct replay_result *r)
-{
-	u64 high, least = UINT64_MAX;
-
-	if (!r->nr_samples)
-		return 0;
-	/* Later ones may be raised against fragmentation for a while. */
-	high = r->samples[0].high;
-	for (u32 i = 0; i < r->nr_samples; i++)
-		least = min(least, r->samples[i].free);
-	return least < 2 * high ? 4.0 * (double)high * PAGE_SIZE : 0;
-}
-
-static void put_run_curve(struct page_out *o, const struct replay_result *r,
-			  const struct curve_def *d)
-{
-	u32 nr = min(r->nr_samples, (u32)REPLAY_MAX_SAMPLES);
-	struct chart c = {
-		.title = d->title,
-		.about = d->about,
-		.x_name = "references",
-		.y_name = d->y_name,
-		.y_unit = d->kind == CURVE_PAGES ? CHART_BYTES : CHART_COUNT,
-		.nr_points = nr,
-		.x = o->x,
-		.nr_series = d->nr,
-	};
-
-	for (u32 i = 0; i < nr; i++)
-		o->x[i] = (double)r->samples[i].references;
-	if (d->s[0].offset == OF(free))
-		c.y_cut = free_cut(r);
-	for (u32 s = 0; s < d->nr; s++) {
-		for (u32 i = 0; i < nr; i++)
-			o->y[s][i] = curve_value(d, r, i, s);
-		c.series[s].name = d->s[s].name;
-		c.series[s].y = o->y[s];
-	}
-	chart_write(o->f, &c);
-}
-
-static void put_run(struct page_out *o, u32 i)
+static void put_overview(struct page_out *o, u32 i)
 {
 	const struct replay_result *r = &o->runs[i];
 
-	fprintf(o->f, "<section id=\"run%u\"><h2>", i + 1);
-	if (replay_nr_sizes(o->runs, o->nr) < o->nr)
-		fprintf(o->f, "%s on ", r->policy);
-	put_bytes(o->f, (double)r->mem_bytes);
-	fputs(" of memory</h2>\n<p>The program made ", o->f);
+	fputs("<p>The program made ", o->f);
 	put_count(o->f, r->references);
 	fputs(" references to ", o->f);
 	put_pages(o->f, r->footprint_pages);
@@ -696,60 +510,126 @@ static void put_run(struct page_out *o, u32 i)
 	put_pressure(o->f, r);
 	put_infidelity(o->f, r);
 	fputs("</ul>\n", o->f);
-	for (size_t k = 0; k < ARRAY_SIZE(curves); k++)
-		put_run_curve(o, r, &curves[k]);
-	fputs("</section>\n", o->f);
 }
 
-/* ---- the file
- * -----------------------------------------------------------------------------------
- */
+static const struct part {
+	struct page_tab tab;
+	void (*put)(struct page_out *o, u32 run); /* NULL: of all runs */
+} parts[] = {
+	{{"overview", "Overview"}, put_overview},
+	{{"optimum", "Policies"}, NULL},
+	{{"memory", "Memory"}, replay_put_memory},
+	{{"reclaim", "Faults, reclaim"}, replay_put_reclaim},
+	{{"swap", "Swap"}, replay_put_swap},
+	{{"fragmentation", "Fragmentation"}, replay_put_fragments},
+	{{"frames", "Frames"}, replay_put_frames},
+	{{"events", "Events"}, replay_put_events},
+	{{"machine", "Figures"}, NULL},
+};
 
-static void put_page(struct page_out *o)
+static void put_of_all(struct page_out *o, const struct part *p)
 {
-	put_head(o);
-	if (replay_nr_sizes(o->runs, o->nr) < o->nr)
-		replay_put_policies(o->f, o->runs, o->nr);
-	else if (o->nr > 1)
+	if (!strcmp(p->tab.id, "machine")) {
+		put_machine(o);
+		put_summary(o);
+		return;
+	}
+	if (o->nr > 1 && replay_nr_sizes(o->runs, o->nr) == o->nr)
 		put_comparison(o);
-	for (u32 i = 0; i < o->nr; i++)
-		put_run(o, i);
-	put_summary(o);
-	fputs("<footer><p>Point at a curve to see the numbers under it. "
-	      "The optimum is Belady's MIN: first touches are not counted, "
-	      "nor are pages that the program gave back.</p></footer>\n"
-	      "</body></html>\n",
-	      o->f);
+	if (o->nr)
+		replay_put_policies(o->f, o->runs, o->nr);
+}
+
+static void put_part(struct page_out *o, const struct part *p)
+{
+	page_tab_begin(o->f, &p->tab);
+	if (!p->put)
+		put_of_all(o, p);
+	for (u32 i = 0; p->put && i < o->nr; i++) {
+		page_run_begin(o->f, i + 1, o->nr > 1 ? o->names[i] : NULL);
+		p->put(o, i);
+		page_run_end(o->f);
+	}
+	page_tab_end(o->f);
+}
+
+static void put_report(FILE *f, void *arg)
+{
+	struct page_tab tabs[ARRAY_SIZE(parts)];
+	struct page_out *o = arg;
+	char title[256];
+	struct page_about about = {
+		.title = title,
+		.verb = "replay",
+		.about = "What the recorded program's memory life costs on a "
+			 "simulated machine.",
+		.command = o->command,
+		.runs = (const char *const *)o->names,
+		.nr_runs = o->nr,
+	};
+
+	o->f = f;
+	title_text(o, title, sizeof(title));
+	page_begin(f, &about);
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		tabs[i] = parts[i].tab;
+	page_tabs(f, tabs, ARRAY_SIZE(tabs));
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		put_part(o, &parts[i]);
+	page_end(f,
+		 "Point at a curve, or move along it with the arrow keys, to "
+		 "see the numbers under it; draw over it with the mouse to "
+		 "enlarge a part. The optimum is Belady's MIN: first "
+		 "touches are not counted, nor are pages that the program "
+		 "gave back.");
+}
+
+static void free_page(struct page_out *o)
+{
+	for (u32 i = 0; o->names && i < o->nr; i++)
+		free(o->names[i]);
+	free((void *)o->names);
+	free((void *)o->sorted);
+	free(o);
+}
+
+static struct page_out *new_page(const struct replay_result *runs, u32 nr)
+{
+	struct page_out *o = calloc(1, sizeof(*o));
+	char text[96];
+
+	if (!o)
+		return NULL;
+	o->runs = runs;
+	o->nr = nr;
+	o->names = calloc(nr + 1UL, sizeof(*o->names));
+	o->sorted = calloc(nr + 1UL, sizeof(*o->sorted));
+	for (u32 i = 0; o->names && i < nr; i++) {
+		run_text(o, i, text, sizeof(text));
+		o->names[i] = strdup(text);
+		if (!o->names[i])
+			break;
+	}
+	if (o->names && o->sorted && (!nr || o->names[nr - 1]))
+		return o;
+	free_page(o);
+	errno = ENOMEM;
+	return NULL;
 }
 
 int replay_write_html(const char *path, const struct replay_result *runs,
 		      u32 nr, const char *trace, const char *command)
 {
-	struct page_out *o = calloc(1, sizeof(*o));
-	char *text = NULL;
-	size_t len = 0;
-	int ret = -1, err;
+	struct page_out *o = new_page(runs, nr);
+	int ret, err;
 
 	if (!o)
 		return -1;
-	o->runs = runs;
-	o->nr = nr;
 	o->trace = trace;
 	o->command = command;
-	o->f = open_memstream(&text, &len);
-	if (o->f) {
-		put_page(o);
-		ret = ferror(o->f) ? -1 : 0;
-		if (fclose(o->f))
-			ret = -1;
-		if (ret)
-			errno = ENOMEM; /* a stream in memory fails only so */
-		else
-			ret = page_write(path, text, len);
-	}
+	ret = page_compose(path, put_report, o);
 	err = errno;
-	free(text);
-	free(o);
+	free_page(o);
 	errno = err;
 	return ret;
 }

@@ -121,6 +121,79 @@ void replay_print_matrix(const struct replay_result *runs, u32 nr,
 			       runs[i].oom);
 }
 
+/* ---- the table as HTML
+ * --------------------------------------------------------------------------
+ */
+
+/* Is the run's value the least of its size? Of equals all are. */
+static bool is_best(const struct part *p, const struct replay_result *runs,
+		    u32 nr, u32 sizes, u32 i)
+{
+	double v = p->get(&runs[i]);
+
+	if (isnan(v) || nr == sizes)
+		return false;
+	for (u32 k = i % sizes; k < nr; k += sizes)
+		if (p->get(&runs[k]) < v)
+			return false;
+	return true;
+}
+
+static void put_heat_cell(FILE *f, const struct part *p, double v, double worst,
+			  bool best)
+{
+	double share = worst > 0 ? v / worst : 0;
+
+	if (isnan(v)) {
+		fputs("<td>-</td>", f);
+		return;
+	}
+	fprintf(f,
+		"<td%s style=\"background:color-mix(in srgb,var(--s1) %.0f%%,"
+		"var(--card))\">%.*f</td>",
+		best ? " class=\"best\"" : "", 45 * share * share, p->digits,
+		v);
+}
+
+static void put_heat_part(FILE *f, const struct part *p,
+			  const struct replay_result *runs, u32 nr, u32 sizes)
+{
+	double worst = 0;
+	char buf[48];
+
+	for (u32 i = 0; i < nr; i++)
+		if (p->get(&runs[i]) > worst)
+			worst = p->get(&runs[i]);
+	fprintf(f, "<tr><th scope=\"col\">%s</th>", p->name);
+	for (u32 i = 0; i < sizes; i++) {
+		size_text(buf, &runs[i]);
+		fprintf(f, "<th scope=\"col\">%s</th>", buf);
+	}
+	fputs("</tr>\n", f);
+	for (u32 k = 0; k < nr; k += sizes) {
+		fprintf(f, "<tr><th scope=\"row\">%s</th>", runs[k].policy);
+		for (u32 i = k; i < k + sizes && i < nr; i++)
+			put_heat_cell(f, p, p->get(&runs[i]), worst,
+				      is_best(p, runs, nr, sizes, i));
+		fputs("</tr>\n", f);
+	}
+}
+
+static void put_heat(FILE *f, const struct replay_result *runs, u32 nr,
+		     u32 sizes)
+{
+	fputs("<p>Policies against sizes of memory. 1 is the optimum, the best "
+	      "possible policy, which knows the future, with as many frames; "
+	      "less is better everywhere.",
+	      f);
+	if (nr > sizes)
+		fputs(" The best of each size is underlined.", f);
+	fputs("</p>\n<div class=\"wide\"><table class=\"heat\"><tbody>\n", f);
+	for (size_t p = 0; p < ARRAY_SIZE(parts); p++)
+		put_heat_part(f, &parts[p], runs, nr, sizes);
+	fputs("</tbody></table></div>\n", f);
+}
+
 /* ---- the chart
  * --------------------------------------------------------------------------
  */
@@ -140,8 +213,12 @@ void replay_put_policies(FILE *f, const struct replay_result *runs, u32 nr)
 		.nr_series = min(nr / sizes, (u32)CHART_MAX_SERIES),
 	};
 
-	fputs("<section><h2>All policies</h2>\n", f);
-	for (size_t p = 0; p < ARRAY_SIZE(parts); p++) {
+	put_heat(f, runs, nr, sizes);
+	if (nr == 1)
+		fputs("<p>Give <code>--policy</code> or <code>--mem</code> a "
+		      "list to compare several.</p>\n",
+		      f);
+	for (size_t p = 0; sizes > 1 && p < ARRAY_SIZE(parts); p++) {
 		c.title = c.y_name = parts[p].name;
 		c.about = p < 2 ? "1 is the best possible policy, which knows "
 				  "the future, with as many frames."
@@ -156,5 +233,4 @@ void replay_put_policies(FILE *f, const struct replay_result *runs, u32 nr)
 		}
 		chart_write(f, &c);
 	}
-	fputs("</section>\n", f);
 }

@@ -192,6 +192,8 @@ struct replay {
 	u64 machine_digest; /* of the manager's counters at the end */
 	u64 pending_ns;	    /* time of references not yet charged */
 	u64 next_sample, sample_step;
+	u64 next_shot, shot_step;
+	u64 free_least, free_most; /* since the last sample */
 	u64 ref_ns;
 	u64 shown_ms;
 	struct place_log places;
@@ -302,8 +304,15 @@ u32 replay_refs_fast(struct replay *rp, struct replay_task *t, u32 limit);
 void replay_set_hook(struct replay *rp);
 /* User frames resident now; keeps the peak. */
 void replay_note_peak(struct replay *rp);
-/* Take a sample if it is time (or FORCE). */
+/* No CPU's TLB leads to a frame that is free: what does is a data error. */
+void replay_check_tlbs(struct replay *rp);
+
+/* ---- replay_sample.c */
+
+/* Take a sample if it is time (or FORCE), and a picture of the frames. */
 void replay_sample(struct replay *rp, bool force);
+/* replay_watch_free: after a fault: extremes of free memory, the close-up. */
+void replay_watch_free(struct replay *rp);
 
 /* Pages of [START, START + LEN) are gone: shadows, and identities. */
 void replay_forget(struct replay *rp, struct replay_mm *rmm, uva_t start,

@@ -240,7 +240,7 @@ static void check_entry(const struct sim_tlb_entry *e, int cpu, void *arg)
 			(unsigned long long)e->pfn + i);
 }
 
-static void check_tlbs(struct replay *rp)
+void replay_check_tlbs(struct replay *rp)
 {
 	sim_tlb_for_each(check_entry, rp);
 }
@@ -264,8 +264,9 @@ static int fault_hook(struct mm_task *task, uva_t va, u32 error_code)
 	if (waits_so_far() != waits)
 		hook_replay->res->stall_ns += sim_now_ns() - start;
 	replay_note_peak(hook_replay);
+	replay_watch_free(hook_replay);
 	if (++hook_replay->faults % FAULTS_PER_CHECK == 0)
-		check_tlbs(hook_replay);
+		replay_check_tlbs(hook_replay);
 	return sig;
 }
 
@@ -295,9 +296,6 @@ void replay_set_hook(struct replay *rp)
 	}
 }
 
-/* ---- samples
- * --------------------------------------------------------------------- */
-
 void replay_note_peak(struct replay *rp)
 {
 	u64 n = 0;
@@ -312,80 +310,6 @@ void replay_note_peak(struct replay *rp)
 	n = rp->exact ? global_node_page_state(NR_FILE_PAGES) : 0;
 	if (n > rp->res->cache_peak)
 		rp->res->cache_peak = n;
-}
-
-static void take_sample(struct replay *rp, struct replay_sample *s)
-{
-	struct zone *zone;
-
-	*s = (struct replay_sample){
-		.references = rp->res->references,
-		.virtual_ns = sim_now_ns(),
-		.active_anon = global_node_page_state(NR_ACTIVE_ANON),
-		.inactive_anon = global_node_page_state(NR_INACTIVE_ANON),
-		.swapcache = global_node_page_state(NR_SWAPCACHE),
-		.pgfault = sum_vm_event(PGFAULT),
-		.pgmajfault = sum_vm_event(PGMAJFAULT),
-		.pswpin = sum_vm_event(PSWPIN),
-		.pswpout = sum_vm_event(PSWPOUT),
-		.pgscan = sum_vm_event(PGSCAN_KSWAPD) +
-			  sum_vm_event(PGSCAN_DIRECT),
-		.pgsteal = sum_vm_event(PGSTEAL_KSWAPD) +
-			   sum_vm_event(PGSTEAL_DIRECT),
-		.refaults = global_node_page_state(WORKINGSET_REFAULT_ANON),
-		.anon = global_node_page_state(NR_ANON_MAPPED),
-		.huge = global_node_page_state(NR_ANON_THPS),
-		.saved = rp->o->whatif.ksm ? whatif_saved() : 0,
-	};
-	for_each_populated_zone (zone) {
-		s->free += zone_page_state(zone, NR_FREE_PAGES);
-		s->min += min_wmark_pages(zone);
-		s->low += low_wmark_pages(zone);
-		s->high += high_wmark_pages(zone);
-	}
-}
-
-/* When the table is full, every second sample goes and steps double. */
-static void thin_samples(struct replay *rp)
-{
-	struct replay_result *res = rp->res;
-
-	for (u32 i = 0; i < res->nr_samples / 2; i++)
-		res->samples[i] = res->samples[2 * i];
-	res->nr_samples /= 2;
-	rp->sample_step *= 2;
-}
-
-static void show_progress(struct replay *rp)
-{
-	u64 done, size, ms;
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	ms = (u64)ts.tv_sec * 1000 + (u64)ts.tv_nsec / 1000000;
-	if (ms - rp->shown_ms < 200)
-		return;
-	rp->shown_ms = ms;
-	trace_reader_progress(rp->r, &done, &size);
-	fprintf(stderr,
-		"\r%3llu %%  %llu M references, %llu faults, %llu swapped out ",
-		(unsigned long long)(size ? done * 100 / size : 0),
-		(unsigned long long)(rp->res->references / 1000000),
-		(unsigned long long)sum_vm_event(PGFAULT),
-		(unsigned long long)sum_vm_event(PSWPOUT));
-}
-
-void replay_sample(struct replay *rp, bool force)
-{
-	if (rp->dry || (!force && rp->res->references < rp->next_sample))
-		return;
-	check_tlbs(rp);
-	if (rp->res->nr_samples == REPLAY_MAX_SAMPLES)
-		thin_samples(rp);
-	take_sample(rp, &rp->res->samples[rp->res->nr_samples++]);
-	rp->next_sample = rp->res->references + rp->sample_step;
-	if (rp->o->progress)
-		show_progress(rp);
 }
 
 /* ---- identities (second pass)

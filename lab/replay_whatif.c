@@ -219,16 +219,16 @@ static void collect_thp(struct replay_result *res)
 	struct sim_tlb_stats tlb;
 	double sum = 0;
 
-	for (u32 i = 0; i < res->nr_samples; i++) {
-		const struct replay_sample *s = &res->samples[i];
+	for (u32 i = 0; i < res->series.nr_samples; i++) {
+		const struct replay_sample *s = &res->series.samples[i];
 
 		w->huge_peak = max(w->huge_peak, s->huge);
 		w->huge_end = s->huge;
 		w->coverage_end = coverage(s);
 		sum += w->coverage_end;
 	}
-	if (res->nr_samples)
-		w->coverage_mean = sum / res->nr_samples;
+	if (res->series.nr_samples)
+		w->coverage_mean = sum / res->series.nr_samples;
 	w->collapsed = thp_number("khugepaged/pages_collapsed");
 	sim_tlb_stats(&tlb);
 	w->large_fills = tlb.large_fills;
@@ -238,8 +238,9 @@ static void collect_ksm(struct replay_result *res)
 {
 	struct whatif_result *w = &res->whatif;
 
-	for (u32 i = 0; i < res->nr_samples; i++)
-		w->saved_peak = max(w->saved_peak, res->samples[i].saved);
+	for (u32 i = 0; i < res->series.nr_samples; i++)
+		w->saved_peak =
+			max(w->saved_peak, res->series.samples[i].saved);
 	w->saved_end = whatif_saved();
 	w->saved_peak = max(w->saved_peak, w->saved_end);
 	w->shared = ksm_number("pages_shared");

@@ -150,51 +150,36 @@ static void put_table(struct html *h)
 	free(text);
 }
 
-static void put_html(struct html *h)
+static void put_html(FILE *f, void *arg)
 {
-	fputs("<!DOCTYPE html>\n<html lang=\"en\"><head>"
-	      "<meta charset=\"utf-8\">\n"
-	      "<meta name=\"viewport\" content=\"width=device-width,"
-	      "initial-scale=1\">\n<title>",
-	      h->f);
-	put_command(h->f, h->a->o);
-	fprintf(h->f, " - mmkit run</title>\n<style>\n%s", page_style);
-	fputs("</style></head><body>\n<header><h1>", h->f);
-	put_command(h->f, h->a->o);
-	fputs("</h1>\n<p>What the program's memory cost on the kernel that it "
-	      "ran on.</p></header>\n",
-	      h->f);
+	static const struct page_tab tab = {"all", "All"};
+	struct html *h = arg;
+	struct page_about about = {.title = "run", .verb = "run", .about = ""};
+
+	h->f = f;
+	page_begin(f, &about);
+	page_tabs(f, &tab, 1);
+	page_tab_begin(f, &tab);
+	put_command(f, h->a->o);
 	put_table(h);
 	for (size_t i = 0; i < ARRAY_SIZE(pictures); i++)
 		put_curves(h, &pictures[i]);
 	put_text(h->f, "Audit", h->a->r->audit);
 	put_text(h->f, "Zones at the end", h->a->r->zoneinfo);
-	fputs("</body></html>\n", h->f);
+	page_tab_end(f);
+	page_end(f, "");
 }
 
 int run_write_html(const char *path, const struct run_about *a)
 {
 	struct html *h = calloc(1, sizeof(*h));
-	char *text = NULL;
-	size_t len = 0;
-	int ret = -1, err;
+	int ret, err;
 
 	if (!h)
 		return -1;
 	h->a = a;
-	h->f = open_memstream(&text, &len);
-	if (h->f) {
-		put_html(h);
-		ret = ferror(h->f) ? -1 : 0;
-		if (fclose(h->f))
-			ret = -1;
-		if (ret)
-			errno = ENOMEM; /* a stream in memory fails only so */
-		else
-			ret = page_write(path, text, len);
-	}
+	ret = page_compose(path, put_html, h);
 	err = errno;
-	free(text);
 	free(h);
 	errno = err;
 	return ret;

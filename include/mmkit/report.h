@@ -60,6 +60,21 @@ void mm_show_list(void (*fn)(const char *path, void *arg), void *arg);
  */
 int mm_audit(struct seq_buf *out);
 
+/* So many cells has the map of "/proc/mmkit/frames" at most. */
+#define MM_FRAME_MAP_CELLS 2048u
+
+/* mm_frame_map_order: the smallest order of which MAX > 0 cells reach from
+ * frame 0 to the last of RAM. */
+u32 mm_frame_map_order(u32 max);
+
+/*
+ * mm_frame_map: what RAM is used for, in cells of 2^ORDER frames from frame 0
+ * on: FN(LETTER, ARG) for each, by address; letters as in
+ * src/report/frame_map.c. A snapshot without locks. FN must not sleep, and
+ * runs in a read section. Any context but interrupts.
+ */
+void mm_frame_map(u32 order, void (*fn)(char letter, void *arg), void *arg);
+
 /*
  * mm_stats_digest: 64-bit digest of all event, zone, node and address-space
  * counters: equal histories have equal digests, on any host. No time and no

@@ -88,6 +88,10 @@ static const struct pentry mmkit_entries[] = {
 	 .mode = S_IFREG | 0400,
 	 .show = show_source,
 	 .source = "/proc/mmkit/audit"},
+	{.name = "frames",
+	 .mode = S_IFREG | 0444,
+	 .show = show_source,
+	 .source = "/proc/mmkit/frames"},
 	TEXT("syscalls", show_syscalls),
 };
 static const struct pdir mmkit_dir = PDIR(mmkit_entries);

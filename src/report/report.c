@@ -69,6 +69,7 @@ static const struct report_file {
 	{"/proc/vmstat", show_vmstat},
 	{"/proc/zoneinfo", show_zoneinfo},
 	{"/proc/mmkit/audit", show_audit},
+	{"/proc/mmkit/frames", show_frames},
 	{"/sys/kernel/debug/extfrag/extfrag_index", show_extfrag_index},
 	{"/sys/kernel/debug/extfrag/unusable_index", show_unusable_index},
 	{"/sys/kernel/debug/lru_gen", lru_gen_debug_show},

@@ -23,6 +23,8 @@ void show_extfrag_index(struct seq_buf *out);
 void show_unusable_index(struct seq_buf *out);
 /* meminfo.c */
 void show_meminfo(struct seq_buf *out);
+/* frame_map.c */
+void show_frames(struct seq_buf *out);
 /* tables_show.c */
 void show_iomem(struct seq_buf *out);
 void show_swaps(struct seq_buf *out);

@@ -634,7 +634,7 @@ static int names_body(void)
 	int n = 0;
 
 	mm_show_list(note_name, &n);
-	assert_int_equal(n, 18);
+	assert_int_equal(n, 19);
 	seq_buf_init(&s, text, sizeof(text));
 	assert_int_equal(mm_show("/proc/nothing", &s), -ENOENT);
 	assert_int_equal(mm_show("/proc/", &s), -ENOENT);
@@ -851,6 +851,105 @@ static void test_audit_spaces(void **state)
 	}
 }
 
+/* ---- the map of frames -------------------------------------------------- */
+
+static char fine[1 << 16], coarse[1 << 12];
+
+static void note_letter(char letter, void *arg)
+{
+	char **at = arg;
+
+	*(*at)++ = letter;
+}
+
+static size_t take_map(u32 order, char *to)
+{
+	char *at = to;
+
+	mm_frame_map(order, note_letter, &at);
+	*at = 0;
+	return (size_t)(at - to);
+}
+
+static u64 letters_in(const char *map, size_t n, char letter)
+{
+	u64 sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += map[i] == letter;
+	return sum;
+}
+
+/* A frame each against the audit, which counts by other means; then cells of
+ * eight: each the most frequent of its own. */
+static void check_frames(void)
+{
+	size_t nr, cells;
+	int findings;
+	const char *t = audit(&findings);
+
+	nr = take_map(0, fine);
+	assert_int_equal(nr, phys_hot()->max_pfn);
+	assert_int_equal(letters_in(fine, nr, '.'), value_of(t, "free"));
+	assert_int_equal(letters_in(fine, nr, ','), 0);
+	assert_int_equal(letters_in(fine, nr, 'a'), value_of(t, "anon"));
+	assert_int_equal(letters_in(fine, nr, 'w'), value_of(t, "swapcache"));
+	assert_int_equal(letters_in(fine, nr, 'b'), value_of(t, "slab"));
+	assert_int_equal(letters_in(fine, nr, 't'),
+			 value_of(t, "pagetables") +
+				 value_of(t, "kernel_pagetables"));
+	cells = take_map(3, coarse);
+	assert_int_equal(cells, (nr + 7) / 8);
+	for (size_t i = 0; i < cells; i++) {
+		size_t n = min(nr - 8 * i, (size_t)8);
+		u64 most = letters_in(fine + 8 * i, n, coarse[i]);
+
+		for (const char *ch = ".,ahmwfsbtkrx"; *ch; ch++)
+			assert_true(letters_in(fine + 8 * i, n, *ch) <= most ||
+				    coarse[i] == '-');
+		assert_true(most > 0);
+	}
+}
+
+static int frames_body(void)
+{
+	struct mm_task *self = port_current();
+	u64 nr = 24 * MIB >> PAGE_SHIFT;
+	struct mm_layout layout;
+	struct mm_struct *mm;
+	const char *t;
+	s64 va;
+
+	check_frames();
+	mm_default_layout(&layout);
+	assert_int_equal(mm_create(&layout, &mm), 0);
+	va = do_mmap(mm, 0, nr << PAGE_SHIFT, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS);
+	assert_true(va > 0);
+	mm_task_attach(self, mm);
+	touch((uva_t)va, nr); /* more than there is */
+	check_frames();
+	assert_true(letters_in(fine, strlen(fine), 'a') > 1000);
+	t = show("/proc/mmkit/frames");
+	assert_memory_equal(t, "frames in a cell: 4\n", 20);
+	assert_int_equal(strlen(t), 20 + (phys_hot()->max_pfn + 3) / 4 + 1);
+	assert_true(mm_frame_map_order(1) >= 12);
+	mm_put(mm);
+	mm_task_exit(self);
+	check_frames();
+	assert_int_equal(letters_in(fine, strlen(fine), 'a'), 0);
+	return 0;
+}
+
+static void test_frames(void **state)
+{
+	(void)state;
+	assert_int_equal(run((struct setup){.mem = 20 * MIB,
+					    .swap = true,
+					    .body = frames_body}),
+			 0);
+}
+
 /* ---- digest ------------------------------------------------------------- */
 
 static u64 digests[4];
@@ -1055,6 +1154,7 @@ int main(void)
 		cmocka_unit_test(test_audit_clean),
 		cmocka_unit_test(test_audit_leak),
 		cmocka_unit_test(test_audit_spaces),
+		cmocka_unit_test(test_frames),
 		cmocka_unit_test(test_digest),
 		cmocka_unit_test(test_sysctl),
 		cmocka_unit_test(test_ratios_by_layout),

@@ -6,6 +6,7 @@ NULL_OBJS := $(filter %.o,$(OBJS_release_null))
 .PHONY: run check null-objs help clean
 run: ## build, then replay a real trace on a machine with less RAM than it wants
 	$(Q)tools/deps build
+	$(Q)tools/deps report
 	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
 	./$(BUILD)/mmkit replay traces/sqlite.trace --mem 16M --swap 256M --seed 7
 

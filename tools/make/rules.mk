@@ -47,6 +47,18 @@ endef
 $(foreach v,$(VARIANTS),$(foreach w,$(WORLDS),$(eval $(call world_rules,$(v),$(w)))))
 $(eval $(call world_rules,release,null))
 
+# What the command's pages are made of besides C. The charting library is taken
+# from where its package puts it (tools/deps report); CHART_JS= builds without,
+# and the pages then have plain SVG.
+CHART_JS := $(firstword $(wildcard $(addprefix \
+	/usr/share/javascript/chart.js/,chart.umd.min.js chart.min.js Chart.min.js)))
+PAGE_PARTS := lab/report.css lab/report.js $(CHART_JS)
+CHART_MARK := $(BUILD)/chart-library-$(if $(CHART_JS),in,out)
+$(CHART_MARK):
+	@mkdir -p $(@D)
+	@rm -f $(BUILD)/chart-library-in $(BUILD)/chart-library-out
+	@touch $@
+
 # The command, sim world. $(1) variant. Its parts other than main.c are an
 # archive too, so that tests and benchmarks can link them.
 define lab_rules
@@ -55,7 +67,11 @@ $(BUILD)/$(1)/lab/%.o: lab/%.c $(FLAGS_MK)
 	$$(SAY) "  CC [$(1)/lab] $$<"
 	$$(Q)$$(CC) $$(STD) -D_GNU_SOURCE $$(WARN) $$(CFLAGS_$(1)) $$(INC) -Iport/sim -Ilab -MMD -MP -c $$< -o $$@
 $(BUILD)/$(1)/lab/lua_prelude.o: lab/prelude.lua
-LABOBJS_$(1) := $$(patsubst lab/%.c,$(BUILD)/$(1)/lab/%.o,$$(LAB_C))
+$(BUILD)/$(1)/lab/embed.o: lab/embed.S $(PAGE_PARTS) $(CHART_MARK) $(FLAGS_MK)
+	@mkdir -p $$(@D)
+	$$(SAY) "  AS [$(1)/lab] $$<"
+	$$(Q)$$(CC) $$(if $(CHART_JS),-DCHART_JS='"$(CHART_JS)"') -c $$< -o $$@
+LABOBJS_$(1) := $$(patsubst lab/%.c,$(BUILD)/$(1)/lab/%.o,$$(LAB_C)) $(BUILD)/$(1)/lab/embed.o
 $(BUILD)/$(1)/liblab.a: $$(filter-out %/main.o,$$(LABOBJS_$(1)))
 	@rm -f $$@
 	$$(SAY) "  AR $$@"

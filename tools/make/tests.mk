@@ -70,10 +70,15 @@ BENCHES := $(patsubst bench/%.c,$(BUILD)/release/bench/%,$(BENCH_C))
 test-sweep: $(BUILD)/mmkit ## mmkit sweep on a Slurm of one node that is started for it (a minute)
 	+$(Q)tools/deps test-sweep
 	$(Q)LONG=1 tests/cli/sweep.sh
-.PHONY: test soak mutate bench bench-build bench-policies
+.PHONY: test test-browser soak mutate bench bench-build bench-policies
 test: ## all tests, in every variant they belong to
 	+$(Q)tools/deps test
+	$(Q)tools/deps report
 	+$(Q)WERROR=$(WERROR) tools/runtests
+test-browser: ## the reports in headless Chromium, all ways; SHOTS=DIR keeps pictures
+	$(Q)tools/deps test-browser test
+	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/mmkit
+	$(Q)FULL=1 sh tests/cli/report.sh
 soak: ## 10,000 seeds against lost pages (SOAK_SEEDS), then all, for SOAK_MINUTES (60)
 	+$(Q)tools/deps test
 	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/debug/tests/kernel/test_whole_files
