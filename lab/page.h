@@ -34,7 +34,7 @@ struct page_tab {
 };
 
 /* page_begin: up to the end of the header. page_tabs: how one gets to the
- * sections. page_end: FOOT is HTML. */
+ * sections, NR may be 0. page_end: FOOT is HTML. */
 void page_begin(FILE *f, const struct page_about *a);
 void page_tabs(FILE *f, const struct page_tab *tabs, u32 nr);
 void page_end(FILE *f, const char *foot);

@@ -67,11 +67,14 @@ void page_begin(FILE *f, const struct page_about *a)
 
 void page_tabs(FILE *f, const struct page_tab *tabs, u32 nr)
 {
-	fputs("<nav class=\"tabs\" aria-label=\"Parts of the report\">", f);
+	if (nr)
+		fputs("<nav class=\"tabs\" aria-label=\"Parts of the "
+		      "report\">",
+		      f);
 	for (u32 i = 0; i < nr; i++)
 		fprintf(f, "<a id=\"tab-%s\" href=\"#%s\">%s</a>", tabs[i].id,
 			tabs[i].id, tabs[i].name);
-	fputs("</nav>\n<main id=\"main\">\n", f);
+	fprintf(f, "%s<main id=\"main\">\n", nr ? "</nav>\n" : "");
 }
 
 void page_end(FILE *f, const char *foot)

@@ -127,26 +127,24 @@ static void put_family(FILE *f, const struct sweep_plan *p,
 static void put_head(FILE *f, const struct sweep_plan *p,
 		     const struct sweep_row *rows)
 {
+	char title[64], about[256];
 	u32 done = 0;
 
 	for (u32 i = 0; i < p->nr_points; i++)
 		done += rows[i].there;
-	fprintf(f,
-		"<!DOCTYPE html>\n<html lang=\"en\"><head>"
-		"<meta charset=\"utf-8\">\n"
-		"<meta name=\"viewport\" content=\"width=device-width,"
-		"initial-scale=1\">\n<title>A sweep of %u points - mmkit sweep"
-		"</title>\n<style>\n%s</style></head><body>\n<header>"
-		"<h1>A sweep of %u points</h1>\n",
-		p->nr_points, page_style, p->nr_points);
-	fprintf(f,
-		"<p>%u of %u points have a result: %u trace%s, %u polic%s, %u "
-		"size%s of memory, %u seed%s.</p></header>\n",
-		done, p->nr_points, p->dim[SWEEP_TRACE].nr,
-		p->dim[SWEEP_TRACE].nr == 1 ? "" : "s", p->dim[SWEEP_POLICY].nr,
-		p->dim[SWEEP_POLICY].nr == 1 ? "y" : "ies",
-		p->dim[SWEEP_MEM].nr, p->dim[SWEEP_MEM].nr == 1 ? "" : "s",
-		p->dim[SWEEP_SEED].nr, p->dim[SWEEP_SEED].nr == 1 ? "" : "s");
+	snprintf(title, sizeof(title), "A sweep of %u points", p->nr_points);
+	snprintf(about, sizeof(about),
+		 "%u of %u points have a result: %u trace%s, %u polic%s, %u "
+		 "size%s of memory, %u seed%s.",
+		 done, p->nr_points, p->dim[SWEEP_TRACE].nr,
+		 p->dim[SWEEP_TRACE].nr == 1 ? "" : "s",
+		 p->dim[SWEEP_POLICY].nr,
+		 p->dim[SWEEP_POLICY].nr == 1 ? "y" : "ies",
+		 p->dim[SWEEP_MEM].nr, p->dim[SWEEP_MEM].nr == 1 ? "" : "s",
+		 p->dim[SWEEP_SEED].nr, p->dim[SWEEP_SEED].nr == 1 ? "" : "s");
+	page_begin(f, &(struct page_about){
+			      .title = title, .verb = "sweep", .about = about});
+	page_tabs(f, NULL, 0);
 }
 
 void sweep_put_html(FILE *f, const struct sweep_plan *p,
@@ -158,8 +156,7 @@ void sweep_put_html(FILE *f, const struct sweep_plan *p,
 	put_head(f, p, rows);
 	for (u32 i = 0; i < p->nr_points; i += family)
 		put_family(f, p, rows, sweep_at(p, i));
-	fputs("<footer><p>The optimum is Belady's MIN: first touches are not "
-	      "counted, nor are pages that the program gave back.</p></footer>"
-	      "\n</body></html>\n",
-	      f);
+	page_end(f,
+		 "The optimum is Belady's MIN: first touches are not counted, "
+		 "nor are pages that the program gave back.");
 }

@@ -28,7 +28,7 @@ holds all-points "$(ended 'done' "$work/a") $(ended start "$work/a")" = \
 holds csv-lines "$(wc -l <"$work/a/table.csv")" -eq $((points + 1))
 holds csv-fields "$(awk -F , '{ print NF }' "$work/a/table.csv" | sort -u |
 	wc -l)" -eq 1
-holds report-charts "$(grep -c '<figure>' "$work/a/report.html")" -eq 12
+holds report-charts "$(grep -c '<figure class="chart">' "$work/a/report.html")" -eq 12
 holds report-alone "$(grep -cE '(src|href)="?(https?:)?//' \
 	"$work/a/report.html")" -eq 0
 holds sizes-of-a-share "$(cut -d , -f 1,7,9 "$work/a/table.csv" | sort -u |
