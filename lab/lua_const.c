@@ -16,6 +16,7 @@
 #include <mmkit/mm.h>
 #include <mmkit/mman.h>
 #include <mmkit/shmem.h>
+#include <mmkit/userfaultfd.h>
 
 #include "cache/filemap.h"
 
@@ -103,6 +104,16 @@ static const struct lab_const consts[] = {
 	C(F_SEAL_GROW),
 	C(F_SEAL_WRITE),
 	C(F_SEAL_FUTURE_WRITE),
+	C(UFFDIO_REGISTER_MODE_MISSING),
+	C(UFFDIO_REGISTER_MODE_WP),
+	C(UFFDIO_REGISTER_MODE_MINOR),
+	C(UFFD_FEATURE_EVENT_FORK),
+	C(UFFD_FEATURE_EVENT_REMAP),
+	C(UFFD_FEATURE_EVENT_REMOVE),
+	C(UFFD_FEATURE_EVENT_UNMAP),
+	C(UFFD_FEATURE_SIGBUS),
+	C(UFFD_FEATURE_EXACT_ADDRESS),
+	C(UFFD_FEATURE_WP_ASYNC),
 	C(PAGE_SIZE),
 	C(EPERM),
 	C(ENOENT),
@@ -214,7 +225,6 @@ u64 lab_flags(lua_State *L, int arg, const char *prefix, u64 def)
 	for (s += strspn(s, between); *s; s += strspn(s, between)) {
 		size_t len = strcspn(s, between);
 		const struct lab_const *c = find_word(s, len, prefix);
-
 		if (!c) {
 			lua_pushlstring(L, s, len);
 			lua_pushfstring(L, "'%s' is no %s...",

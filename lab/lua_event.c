@@ -20,8 +20,9 @@
 #include "err.h"
 #include "events.h"
 #include "sim.h"
+#include "space/space.h"
 
-#define RING_RECORDS (1u << 16)
+#define RING_RECORDS (1u << 18)
 #define LOG_RECORDS  (1u << 20)
 #define POLL_NS	     2000u
 #define WITHIN_NS    1000000000u
@@ -32,6 +33,8 @@ static struct {
 	u64 lost;
 	bool on[NR_TRACE_EVENTS]; /* by trace() */
 	int wanted;		  /* by run_until(), or -1 */
+	bool follow;		  /* a page's life is told */
+	u64 follow_mm;		  /* the serial of its space, or 0 */
 	bool came;
 	struct trace_record which;
 } ev = {.wanted = -1};
@@ -46,6 +49,8 @@ static void attach(void)
 	for (u32 i = 0; i < NR_TRACE_EVENTS; i++)
 		if (ev.on[i] || (int)i == ev.wanted)
 			trace_enable((enum trace_event)i);
+	if (ev.follow)
+		follow_enable();
 }
 
 void lab_rings_begin(u32 cpus)
@@ -61,6 +66,8 @@ void lab_rings_begin(u32 cpus)
 
 void lab_rings_end(void)
 {
+	if (ev.follow)
+		follow_end();
 	trace_enable_mask(0);
 	for (u32 i = 0; i < ev.cpus; i++) {
 		trace_ring_attach((int)i, NULL, 0);
@@ -89,6 +96,8 @@ static bool grow(void)
 
 static void take(const struct trace_record *r)
 {
+	if (ev.follow)
+		follow_record(r, ev.follow_mm);
 	if (r->event == ev.wanted && !ev.came) {
 		ev.came = true;
 		ev.which = *r;
@@ -114,6 +123,12 @@ static void drain(void)
 	while (trace_cursor_next(&c, &r))
 		take(&r);
 	attach();
+}
+
+void lab_rings_after(void)
+{
+	if (ev.follow)
+		drain();
 }
 
 /* ---- names
@@ -256,6 +271,49 @@ static int l_event_names(lua_State *L)
 	return 1;
 }
 
+/* ---- the life of a page
+ * --------------------------------------------------------------- */
+
+static int l_unfollow(lua_State *L)
+{
+	(void)L;
+	if (!ev.follow)
+		return 0;
+	drain();
+	follow_end();
+	ev.follow = false;
+	return 0;
+}
+
+static int follow(lua_State *L, const struct events_opts *o, u64 mm)
+{
+	l_unfollow(L);
+	drain();
+	follow_begin(o, stdout);
+	ev.follow = true;
+	ev.follow_mm = mm;
+	attach();
+	return 0;
+}
+
+static int l_follow(lua_State *L)
+{
+	const struct lab_task *t = lab_check_task(L, 1);
+	struct events_opts o = {.follow = true, .task = (u32)t->pid};
+
+	o.address = lab_size(L, 2) & PAGE_MASK;
+	return follow(L, &o, t->mm->serial);
+}
+
+static int l_follow_frame(lua_State *L)
+{
+	struct events_opts o = {.follow = true, .by_pfn = true};
+
+	o.pfn = (u64)luaL_checkinteger(L, 1);
+	lab_need_machine(L);
+	return follow(L, &o, 0);
+}
+
 /* ---- running until
  * -------------------------------------------------------------------- */
 
@@ -350,6 +408,20 @@ const struct lab_fn lab_event_fns[] = {
 	 l_events},
 	{"event_names", "event_names() -> list", "All events, \"system:name\".",
 	 "print(#event_names())", l_event_names},
+	{"task:follow", "task:follow(addr)",
+	 "Tell the life of the page that the task will have at the address, "
+	 "event by event with time and cause: begin before it is touched. One "
+	 "at a time, until unfollow().",
+	 "t = spawn()\na = t:mmap(\"4K\")\nt:follow(a)\n"
+	 "t:poke(a, 1)\nt:munmap(a, \"4K\")\nunfollow()",
+	 l_follow},
+	{"follow_frame", "follow_frame(pfn)",
+	 "The same of a frame, whoever has it.",
+	 "pfn = alloc_pages(0)\nfollow_frame(pfn)\nfree_pages(pfn, 0)\n"
+	 "unfollow()",
+	 l_follow_frame},
+	{"unfollow", "unfollow()", "No page is followed any more.",
+	 "unfollow()", l_unfollow},
 	{"run_until", "run_until(event, [time] or [function]) -> event or nil",
 	 "Let the machine run until the event comes, for up to 1 s or TIME of "
 	 "virtual time; or call the function again and again until it came or "

@@ -20,8 +20,9 @@
  * lua_mm.c      mmap and its kin           lua_mem.c    touching memory
  * lua_file.c    files                      lua_proc.c   /proc, /sys, groups
  * lua_look.c    pages, tables, frames      lua_event.c  tracepoints
- * lua_kmem.c    the kernel's own memory
- * lua_help.c    help()
+ * lua_kmem.c    the kernel's own memory    lua_lists.c  lists of frames
+ * lua_uffd.c    faults that a script answers
+ * lua_json.c    JSON                       lua_help.c   help()
  * prelude.lua   what is written in Lua
  */
 #ifndef LAB_LUA_LAB_H
@@ -53,9 +54,10 @@ struct lab_fn {
 };
 
 /* Each part's, up to one without a name. */
-extern const struct lab_fn lab_kmem_fns[], lab_machine_fns[], lab_task_fns[],
-	lab_mm_fns[], lab_mem_fns[], lab_file_fns[], lab_proc_fns[],
-	lab_look_fns[], lab_event_fns[], lab_help_fns[];
+extern const struct lab_fn lab_machine_fns[], lab_task_fns[], lab_mm_fns[],
+	lab_mem_fns[], lab_file_fns[], lab_proc_fns[], lab_look_fns[],
+	lab_kmem_fns[], lab_list_fns[], lab_uffd_fns[], lab_event_fns[],
+	lab_json_fns[], lab_help_fns[];
 
 /* lab_each_fn: the I-th function of all parts, NULL after the last. */
 const struct lab_fn *lab_each_fn(u32 i);
@@ -95,9 +97,11 @@ struct lab_call {
  */
 int lab_do(lua_State *L, struct lab_call *c);
 /* Its parts. lab_play: in the machine, C's work. lab_result: push what it gave.
+ * lab_play_call: the same from outside, with an end to patience.
  * lab_take_call: start() takes it instead. lab_task_died: C's task was killed.
- * The last three and their tasks are lua_task.c's. */
+ * All but lab_result() are lua_task.c's. */
 int lab_play(void *arg);
+void lab_play_call(lua_State *L, struct lab_call *c);
 int lab_result(lua_State *L, struct lab_call *c);
 bool lab_take_call(lua_State *L, struct lab_call *c);
 bool lab_task_died(const struct lab_call *c);
@@ -135,6 +139,8 @@ struct lab_task {
 	int code;  /* exit status, or minus the signal */
 };
 
+/* lab_new_process: as spawn(). */
+struct lab_task *lab_new_process(lua_State *L, const char *name);
 /* lab_check_task: the task at ARG, alive and idle, or an error; _any: as it
  * is. */
 struct lab_task *lab_check_task(lua_State *L, int arg);
@@ -208,10 +214,17 @@ void lab_groups_free(void);
 /* lab_group_at: the group's number at "/sys/fs/cgroup/..." or a name. */
 u16 lab_group_at(lua_State *L, const char *path);
 
+/* lab_uffds_exit: all handles are closed, inside the machine; _free: their
+ * records (lua_uffd.c). */
+void lab_uffds_exit(void);
+void lab_uffds_free(void);
+
 /* lab_rings_begin, _end: memory for the tracepoints of CPUS CPUs
  * (lua_event.c). */
 void lab_rings_begin(u32 cpus);
 void lab_rings_end(void);
+/* lab_rings_after: after each call into the machine. */
+void lab_rings_after(void);
 
 /* lab_edit_line: a line typed at PROMPT, malloc()ed, NULL at the end.
  * (lua_edit.c, weak.) _begin: names are completed from L. _end: history. */

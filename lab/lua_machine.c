@@ -29,6 +29,7 @@
 
 #define THP_ENABLED "/sys/kernel/mm/transparent_hugepage/enabled"
 #define MAX_STRINGS 128
+#define LOG_LINES   20
 
 static struct {
 	struct machine_opts defaults, opts;
@@ -39,7 +40,30 @@ static struct {
 	/* Options keep pointers to their arguments. */
 	char *strings[MAX_STRINGS];
 	u32 nr_strings;
+	struct {
+		char *text;
+		size_t len, max;
+	} log; /* of the machine, since it booted */
 } lab;
+
+/* The machine's console. What does not fit any more is lost. */
+static void take_log(int level, const char *text, size_t len)
+{
+	(void)level;
+	if (lab.opts.log)
+		fwrite(text, 1, len, stdout);
+	if (lab.log.len + len > lab.log.max) {
+		size_t max = lab.log.max * 2 + len + 4096;
+		char *p = realloc(lab.log.text, max);
+
+		if (!p)
+			return;
+		lab.log.text = p;
+		lab.log.max = max;
+	}
+	memcpy(lab.log.text + lab.log.len, text, len);
+	lab.log.len += len;
+}
 
 u32 lab_boot_nr(void)
 {
@@ -56,11 +80,13 @@ void lab_begin(const struct machine_opts *o)
 	lab.defaults = *o;
 	lab.defaults.catch_panic = true;
 	lab.defaults.shared_ram = true;
+	lab.defaults.sink = take_log;
 }
 
 static int tasks_and_files(void *arg)
 {
 	(void)arg;
+	lab_uffds_exit();
 	lab_tasks_exit();
 	lab_files_exit();
 	lab_kmem_exit();
@@ -80,6 +106,7 @@ void lab_end(void)
 	lab_files_free();
 	lab_kmem_free();
 	lab_groups_free();
+	lab_uffds_free();
 	lab.up = lab.broken = false;
 	while (lab.nr_strings)
 		free(lab.strings[--lab.nr_strings]);
@@ -226,6 +253,7 @@ static void make_machine(lua_State *L, int arg)
 	lab.ksm = false;
 	if (arg && !lua_isnoneornil(L, arg))
 		read_options(L, arg);
+	lab.log.len = 0;
 	machine_begin(&lab.opts);
 	lab.up = true;
 	lab.nr++;
@@ -272,6 +300,29 @@ void lab_need_machine(lua_State *L)
 		boot(L, 0);
 }
 
+/* The last lines of the log, on stderr: how the machine broke. */
+static void say_log_end(void)
+{
+	const char *end = lab.log.text + lab.log.len, *at = end;
+	u32 lines = 0;
+
+	/* Back to the start of the line that is LOG_LINES before the end. */
+	while (at > lab.log.text) {
+		if (at < end && at[-1] == '\n' && ++lines == LOG_LINES)
+			break;
+		at--;
+	}
+	if (at < end)
+		fwrite(at, 1, (size_t)(end - at), stderr);
+}
+
+static int l_dmesg(lua_State *L)
+{
+	lab_need_machine(L);
+	lua_pushlstring(L, lab.log.text ? lab.log.text : "", lab.log.len);
+	return 1;
+}
+
 /* ---- calls
  * ---------------------------------------------------------------------- */
 
@@ -283,9 +334,11 @@ void lab_run(lua_State *L, int (*fn)(void *arg), void *arg)
 	if (!lab.broken) {
 		fflush(stdout);
 		ret = sim_run(fn, arg);
+		lab_rings_after();
 		if (ret != -EDEADLK && ret != -EIO)
 			return;
 		lab.broken = true;
+		say_log_end();
 		if (ret == -EIO)
 			lab_throw(L, "PANIC", 0, NULL,
 				  "the machine panicked; boot() makes "
@@ -331,7 +384,7 @@ int lab_do(lua_State *L, struct lab_call *c)
 {
 	if (lab_take_call(L, c))
 		return 0;
-	lab_run(L, lab_play, c);
+	lab_play_call(L, c);
 	return lab_result(L, c);
 }
 
@@ -450,6 +503,10 @@ const struct lab_fn lab_machine_fns[] = {
 	{"machine", "machine() -> table",
 	 "What the machine is: mem, swap, cpus, nodes, seed, arch, policy.",
 	 "print(machine().arch)", l_machine},
+	{"dmesg", "dmesg() -> string",
+	 "The machine's log since it booted: the boot, OOM kills, reports. "
+	 "boot{log=true} prints it as it comes, too.",
+	 "print(dmesg():match(\"Memory:[^\\n]*\"))", l_dmesg},
 	{"step", "step([time]) -> now",
 	 "Let virtual time pass, 1 ms unless told: nanoseconds, or \"10us\", "
 	 "\"5ms\", \"2s\". Daemons and tasks that were started run.",

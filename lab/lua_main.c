@@ -242,12 +242,16 @@ static int handle_text(lua_State *L)
 	if (t)
 		lua_pushfstring(L, "task %d (%s)", t->pid, t->name);
 	else
-		lua_pushliteral(L, "file");
+		lua_pushstring(L, luaL_testudata(L, 1, "lab.file")
+					  ? "file"
+					  : "userfaultfd");
 	return 1;
 }
 
 static void open_lab(lua_State *L, u64 seed)
 {
+	static const char *const classes[] = {"lab.task", "lab.file",
+					      "lab.uffd"};
 	size_t len;
 	const char *text = lab_prelude(&len);
 
@@ -255,8 +259,8 @@ static void open_lab(lua_State *L, u64 seed)
 	lab_classes_open(L);
 	lab_consts_open(L);
 	lab_fns_open(L);
-	for (int i = 0; i < 2; i++) {
-		luaL_getmetatable(L, i ? "lab.file" : "lab.task");
+	for (size_t i = 0; i < ARRAY_SIZE(classes); i++) {
+		luaL_getmetatable(L, classes[i]);
 		lua_pushcfunction(L, handle_text);
 		lua_setfield(L, -2, "__tostring");
 		lua_pop(L, 1);

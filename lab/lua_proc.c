@@ -123,6 +123,16 @@ static void sysctl_name(char *buf, size_t size, const char *path)
 			*c = '.';
 }
 
+u16 lab_group_at(lua_State *L, const char *path)
+{
+	const char *rest = below(path, CGROUP_ROOT);
+	int id = rest ? group_id(rest, strlen(rest)) : -ENOENT;
+
+	if (id < 0)
+		lab_fail(L, ENOENT, "group", path);
+	return (u16)id;
+}
+
 /* ---- reading
  * ---------------------------------------------------------------------- */
 

@@ -26,11 +26,15 @@
 #include <mmkit/task.h>
 
 #include "sim.h"
+#include "space/space.h"
 
 /* Who drives a lab is root in it. */
 #define ROOT_CAPS                                               \
 	(MM_CAP_IPC_LOCK | MM_CAP_SYS_ADMIN | MM_CAP_SYS_NICE | \
 	 MM_CAP_SYS_RESOURCE | MM_CAP_IPC_OWNER | MM_CAP_SYS_PTRACE)
+/* A call that takes longer, in virtual time, waits for something that the
+ * script must do. */
+#define PATIENCE_NS 1000000000000u
 #define STACK_PAGES 33 /* what Linux gives at first: 132 KiB */
 
 static struct {
@@ -168,6 +172,54 @@ static s64 do_clone(struct lab_call *c)
 	return err;
 }
 
+/* One part of a program at A, which it has in the file from OFF on; FILE NULL:
+ * zeroes. Its end, or negative errno. */
+static s64 load_part(struct mm_struct *mm, uva_t at, u64 len, int prot,
+		     struct file *file, u64 off)
+{
+	struct mm_mmap req = {.addr = at,
+			      .len = len,
+			      .prot = prot,
+			      .flags = MAP_PRIVATE | MAP_FIXED_NOREPLACE |
+				       (file ? 0 : MAP_ANONYMOUS),
+			      .file = file,
+			      .pgoff = off >> PAGE_SHIFT};
+	s64 got = len ? do_mmap_file(mm, &req) : 0;
+
+	return got < 0 ? got : (s64)(at + len);
+}
+
+/* A: file, bytes of text, data, bss: whole pages, as a linker puts them. */
+static int load_program(const struct lab_call *c, struct mm_struct *mm)
+{
+	struct file *file = (struct file *)c->a[0];
+	bool wide = space_sys.format->va_bits > 32;
+	u64 base = wide ? 0x400000 : 0x08048000, auxv[2] = {0};
+	s64 data, bss, end;
+	struct prctl_mm_map map;
+	struct mm_layout l;
+
+	data = load_part(mm, base, c->a[1], PROT_READ | PROT_EXEC, file, 0);
+	bss = data < 0 ? data
+		       : load_part(mm, (uva_t)data, c->a[2],
+				   PROT_READ | PROT_WRITE, file, c->a[1]);
+	end = bss < 0 ? bss
+		      : load_part(mm, (uva_t)bss, c->a[3],
+				  PROT_READ | PROT_WRITE, NULL, 0);
+	if (end < 0)
+		return (int)end;
+	mm_default_layout(&l);
+	map = (struct prctl_mm_map){.start_code = base,
+				    .end_code = (u64)data,
+				    .start_data = (u64)data,
+				    .end_data = (u64)bss,
+				    .start_brk = (u64)end,
+				    .brk = (u64)end,
+				    .start_stack = l.stack_top - PAGE_SIZE,
+				    .exe_fd = (u32)-1};
+	return mm_prctl_map_set(mm, &map, auxv, ARRAY_SIZE(auxv), file);
+}
+
 static s64 do_exec(struct lab_call *c)
 {
 	struct mm_struct *mm, *old = c->task->mm;
@@ -175,6 +227,12 @@ static s64 do_exec(struct lab_call *c)
 
 	if (err)
 		return err;
+	if (c->a[0])
+		err = load_program(c, mm);
+	if (err) {
+		mm_put(mm);
+		return err;
+	}
 	mm_get(mm);
 	mm_task_exec(mm);
 	c->task->mm = mm;
@@ -193,16 +251,19 @@ static s64 do_exit(struct lab_call *c)
 struct wait_for {
 	struct lab_task *task;
 	bool gone;
+	u64 ns; /* no longer than this */
 };
 
 static int do_wait(void *arg)
 {
 	const struct wait_for *w = arg;
 	const struct lab_task *t = w->task;
+	u64 end = port_now_ns() + w->ns;
 
 	waiter = port_self();
-	while (!t->gone && (w->gone || !t->back || !t->back->done))
-		port_park(UINT64_MAX);
+	while (!t->gone && (w->gone || !t->back || !t->back->done) &&
+	       port_now_ns() < end)
+		port_park(end - port_now_ns());
 	waiter = NULL;
 	return 0;
 }
@@ -350,6 +411,7 @@ static bool over(const struct lab_call *c)
 int lab_play(void *arg)
 {
 	struct lab_call *c = arg;
+	u64 end = port_now_ns() + PATIENCE_NS;
 
 	if (!c->task) {
 		port_current()->caps = ROOT_CAPS;
@@ -360,10 +422,37 @@ int lab_play(void *arg)
 	waiter = port_self();
 	c->task->work = c;
 	port_unpark(c->task->thread);
-	while (!over(c))
-		port_park(UINT64_MAX);
+	while (!over(c) && port_now_ns() < end)
+		port_park(end - port_now_ns());
 	waiter = NULL;
 	return 0;
+}
+
+/*
+ * The call stands in memory of its own while it is played: if it takes too
+ * long, the task stays at it, as if start() had begun it.
+ */
+void lab_play_call(lua_State *L, struct lab_call *c)
+{
+	struct lab_call *copy;
+
+	if (!c->task) {
+		lab_run(L, lab_play, c);
+		return;
+	}
+	copy = malloc(sizeof(*copy));
+	if (!copy)
+		luaL_error(L, "no memory for a call");
+	*copy = *c;
+	drop_back(c->task);
+	c->task->back = copy;
+	lab_run(L, lab_play, copy);
+	if (!copy->done && !c->task->gone)
+		lab_fail(L, ETIMEDOUT, c->name,
+			 "it waits for something and goes on; wait() for it");
+	*c = *copy;
+	free(copy);
+	c->task->back = NULL;
 }
 
 /* start() wants C: it gets a copy, and nothing is played. */
@@ -429,12 +518,16 @@ static int push_end(lua_State *L, const struct lab_task *t)
 static int l_wait(lua_State *L)
 {
 	struct lab_task *t = lab_any_task(L, 1);
-	struct wait_for w = {.task = t};
+	struct wait_for w = {.task = t, .ns = PATIENCE_NS};
 	struct lab_call c;
 
+	if (!lua_isnoneornil(L, 2))
+		w.ns = lab_time(L, 2);
 	if (!t->back)
 		return t->gone ? push_end(L, t) : 0;
 	lab_run(L, do_wait, &w);
+	if (!t->gone && !t->back->done)
+		return lab_fail(L, ETIMEDOUT, "wait", t->name);
 	c = *t->back;
 	t->back->buf = NULL;
 	drop_back(t);
@@ -468,7 +561,9 @@ static int birth(lua_State *L, struct lab_call *c, struct lab_task *t)
 {
 	c->a[0] = (u64)(uintptr_t)t;
 	c->push = push_task;
-	lab_run(L, lab_play, c);
+	if (lab_take_call(L, c))
+		return 0;
+	lab_play_call(L, c);
 	if (!t->thread && !c->ret)
 		c->ret = -EINTR;
 	if (c->ret)
@@ -484,6 +579,16 @@ static int l_spawn(lua_State *L)
 	lab_need_machine(L);
 	c.a[1] = (u64)cpu_arg(L, 2, 0);
 	return birth(L, &c, new_task(L, name));
+}
+
+struct lab_task *lab_new_process(lua_State *L, const char *name)
+{
+	struct lab_call c = {.fn = do_spawn, .name = "spawn"};
+	struct lab_task *t = new_task(L, name);
+
+	birth(L, &c, t);
+	lua_pop(L, 1);
+	return t;
 }
 
 static int clone_task(lua_State *L, const char *call, u64 flags)
@@ -514,6 +619,17 @@ static int push_none(lua_State *L, struct lab_call *c)
 	return 0;
 }
 
+/* A size of the table at 2, in whole pages. */
+static u64 part_arg(lua_State *L, const char *name)
+{
+	u64 v;
+
+	lua_getfield(L, 2, name);
+	v = lab_opt_size(L, -1, 0);
+	lua_pop(L, 1);
+	return PAGE_ALIGN(v);
+}
+
 static int l_exec(lua_State *L)
 {
 	struct lab_call c = {.fn = do_exec,
@@ -521,6 +637,15 @@ static int l_exec(lua_State *L)
 			     .push = push_none,
 			     .task = lab_check_task(L, 1)};
 
+	if (lua_isnoneornil(L, 2))
+		return lab_do(L, &c);
+	luaL_checktype(L, 2, LUA_TTABLE);
+	lua_settop(L, 2);
+	lua_getfield(L, 2, "file");
+	c.a[0] = (u64)(uintptr_t)lab_file_of(L, 3, false);
+	c.a[1] = part_arg(L, "text");
+	c.a[2] = part_arg(L, "data");
+	c.a[3] = part_arg(L, "bss");
 	return lab_do(L, &c);
 }
 
@@ -537,7 +662,8 @@ static int l_exit(lua_State *L)
 
 static int l_kill(lua_State *L)
 {
-	struct wait_for w = {.task = lab_any_task(L, 1), .gone = true};
+	struct wait_for w = {
+		.task = lab_any_task(L, 1), .gone = true, .ns = PATIENCE_NS};
 
 	lab_run(L, do_kill, &w);
 	return 0;
@@ -625,9 +751,13 @@ const struct lab_fn lab_task_fns[] = {
 	{"task:thread", "task:thread([name], [cpu]) -> task",
 	 "A thread: another task in the same address space.",
 	 "t = spawn()\nu = t:thread()", l_thread},
-	{"task:exec", "task:exec()",
-	 "execve(2): the old address space goes, an empty one comes.",
-	 "t = spawn()\nt:exec()", l_exec},
+	{"task:exec", "task:exec([{file=, text=, data=, bss=}])",
+	 "execve(2): the old address space goes, an empty one comes; with a "
+	 "file its text and data are mapped and a heap begins behind its bss.",
+	 "t = spawn()\nt:exec{file=file(\"/bin/prog\", \"1M\"), "
+	 "text=\"512K\", data=\"64K\", bss=\"16K\"}\n"
+	 "t:cat(\"/proc/self/maps\")",
+	 l_exec},
 	{"task:exit", "task:exit([status])",
 	 "exit_group(2) of this task: its memory goes with the last task that "
 	 "shares it.",
@@ -640,9 +770,11 @@ const struct lab_fn lab_task_fns[] = {
 	 "t = spawn()\na = t:mmap(\"1M\")\n"
 	 "t:start(\"touch\", a, \"1M\", \"w\")\nstep(\"10us\")\nt:wait()",
 	 l_start},
-	{"task:wait", "task:wait() -> result, or exit status, or nil, signal",
-	 "Let the machine run until what was started is done; of a task that "
-	 "has ended: how.",
+	{"task:wait",
+	 "task:wait([time]) -> result, or exit status, or nil, signal",
+	 "Let the machine run until what was started is done, or fail with "
+	 "ETIMEDOUT after TIME of virtual time (1000 s); of a task that has "
+	 "ended: how.",
 	 "t = spawn()\nt:kill()\nprint(t:wait())", l_wait},
 	{"task:pid", "task:pid() -> number", "Its process id in the machine.",
 	 "print(spawn():pid())", l_pid},

@@ -184,7 +184,7 @@ static int handle_eq(lua_State *L)
 void lab_classes_open(lua_State *L)
 {
 	static const char *const classes[] = {"lab.task", "lab.file",
-					      "lab.group", "lab.cache"};
+					      "lab.cache", "lab.uffd"};
 
 	luaL_newmetatable(L, "lab.error");
 	lua_pushcfunction(L, error_text);

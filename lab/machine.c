@@ -717,7 +717,9 @@ static void console(void *arg, int level, const char *text, size_t len)
 {
 	const struct machine_opts *o = arg;
 
-	if (o->log)
+	if (o->sink)
+		o->sink(level, text, len);
+	else if (o->log)
 		fwrite(text, 1, len, stdout);
 	else if (level <= 3)
 		fwrite(text, 1, len, stderr);
@@ -805,7 +807,7 @@ static void machine_make(const struct machine_opts *o)
 		.explore = o->explore,
 		.console = console,
 		.console_arg = (void *)(uintptr_t)o,
-		.console_level = o->log ? 6 : 3,
+		.console_level = o->log || o->sink ? 6 : 3,
 		.catch_panic = o->catch_panic,
 		.shared_ram = o->shared_ram,
 		.cpu_node = m->cpu_node,

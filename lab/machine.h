@@ -43,6 +43,8 @@ struct machine_opts {
 	bool log;	  /* the boot log and what follows goes to stdout */
 	bool catch_panic; /* port_panic() ends sim_run(), not the process */
 	bool shared_ram;  /* frames can be mapped twice: vmalloc works */
+	/* Takes the machine's log, in place of stdout and stderr; or NULL. */
+	void (*sink)(int level, const char *text, size_t len);
 };
 
 /* machine_size_arg: ARG of option --NAME as bytes; nonsense ends the process.
