@@ -22,13 +22,14 @@
  */
 #include "sys.h"
 
-#define PORT_REPORT 0x402
-#define PORT_STDERR 0x403
-#define PORT_EXIT   0xf4
-#define ESCAPE	    0x10
-#define MAX_STRINGS 4096
-#define STACK_SIZE  16384
-#define DISKS	    6
+#define PORT_REPORT  0x402
+#define PORT_STDERR  0x403
+#define PORT_EXIT    0xf4
+#define ESCAPE	     0x10
+#define MAX_STRINGS  4096
+#define STACK_SIZE   16384
+#define DISKS	     6
+#define FRAMES_EVERY 4 /* samples for one picture of all frames */
 
 #define NCCS 19
 struct termios {
@@ -61,7 +62,7 @@ static struct {
 static char config[8192], argv_text[131072], env_text[65536];
 static char *child_argv[MAX_STRINGS], *child_env[MAX_STRINGS];
 static char snapshot[1 << 18];
-static char sample[1 << 14];
+static char sample[1 << 15];
 static char stacks[4][STACK_SIZE] __attribute__((aligned(16)));
 
 /* ---- the report ------------------------------------------------------------
@@ -494,11 +495,51 @@ static void copy_err(void *arg)
 	}
 }
 
+/* The sum of all numbers behind NAME at the beginning of a line of TEXT. */
+static s64 sum_of(const char *text, const char *name)
+{
+	size_t len = strlen(name);
+	s64 sum = 0;
+
+	while (*text) {
+		while (*text == ' ')
+			text++;
+		if (!memcmp(text, name, len) && text[len] == ' ') {
+			text += len;
+			while (*text == ' ')
+				text++;
+			sum += (s64)take_number(&text);
+		}
+		while (*text && *text++ != '\n')
+			;
+	}
+	return sum;
+}
+
+/* The watermarks of all zones; they move with what is asked for at once. */
+static void report_marks(void)
+{
+	long n = read_file("/proc/zoneinfo", sample, sizeof(sample) - 1);
+
+	if (n < 0)
+		return;
+	sample[n] = 0;
+	REPORT("marks", NULL, sum_of(sample, "min"), sum_of(sample, "low"),
+	       sum_of(sample, "high"));
+}
+
+/* The counters come last: with them the host takes all as one sample. */
 static void take_samples(void *arg)
 {
 	(void)arg;
-	while (!g.stop) {
+	for (u32 i = 0; !g.stop; i++) {
 		REPORT("time", NULL, (s64)(now_ns() - g.begin_ns));
+		report_marks();
+		report_file("/proc/buddyinfo", "sample", sample,
+			    sizeof(sample));
+		if (i % FRAMES_EVERY == 0)
+			report_file("/proc/mmkit/frames", "sample", sample,
+				    sizeof(sample));
 		report_file("/proc/vmstat", "sample", sample, sizeof(sample));
 		for (int ms = 0; ms < g.sampling && !g.stop; ms += 10)
 			sleep_ms(10);

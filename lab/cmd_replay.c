@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "err.h"
+#include "page.h"
 #include "replay.h"
 #include "replay_fit.h"
 
@@ -456,19 +457,6 @@ static struct events_opts take_events(struct cmd_opts *o)
 	return e;
 }
 
-/* A place where the page cannot be written is refused before the work. */
-static void check_report(const char *path)
-{
-	bool there = access(path, F_OK) == 0;
-	FILE *f = fopen(path, "ae");
-
-	if (!f)
-		err_die("--report: %s: %s", path, strerror(errno));
-	fclose(f);
-	if (!there)
-		unlink(path);
-}
-
 static void print(const struct cmd_opts *o, const struct replay_result *runs,
 		  u32 nr, const char *command)
 {
@@ -517,8 +505,10 @@ int cmd_replay(int argc, char **argv)
 	split_policies(&o);
 	check_points(&o);
 	o.replay.progress = !o.quiet && isatty(STDERR_FILENO);
-	if (o.report)
-		check_report(o.report);
+	/* A place where the page cannot be written is refused before the
+	 * work. */
+	if (o.report && page_check(o.report))
+		err_die("--report: %s: %s", o.report, strerror(errno));
 	replay_fit_check(o.replay.trace, machine_format(&o.replay.machine));
 	nr = o.nr_policies * o.nr_mem;
 	runs = calloc(nr + 1UL, sizeof(*runs));

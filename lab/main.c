@@ -23,6 +23,7 @@ int cmd_layout(int argc, char **argv);
 int cmd_record(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
 int cmd_run(int argc, char **argv);
+int cmd_compare(int argc, char **argv);
 int cmd_sweep(int argc, char **argv);
 
 static const struct verb verbs[] = {
@@ -33,6 +34,7 @@ static const struct verb verbs[] = {
 	 cmd_run},
 	{"sweep", "replay traces with all combinations of lists of sizes, ...",
 	 cmd_sweep},
+	{"compare", "two runs of replay or run side by side", cmd_compare},
 	{"explain", "show step by step how an address becomes a frame",
 	 cmd_explain},
 	{"lab", "drive simulated machines by a Lua script, or from a prompt",

@@ -123,6 +123,10 @@ function yScale(c) {
 function xScale(c) {
 	var d = c.data, zoom = zooms[zoomKey(c)];
 	var first = xOf(c, d.points[0]), last = xOf(c, d.points[d.points.length - 1]);
+
+	/* A first look a moment after the start: the axis begins at 0. */
+	if (!d.x.log && first > 0 && first < last / 50)
+		first = 0;
 	var scale = {
 		type: 'linear', min: zoom ? zoom[0] : first,
 		max: zoom ? zoom[1] : Math.max(last, first + 1e-9),

@@ -183,10 +183,22 @@ struct run_counter {
 	bool had_before, has_after;
 };
 
-/* The machine at one moment: kept as the text of /proc/vmstat. */
+#define RUN_MAX_ORDER 11
+
+/* The machine at one moment: counters kept as the text of /proc/vmstat. */
 struct run_sample {
 	u64 ns;
+	u64 min, low, high;	     /* watermarks of all zones, pages */
+	u64 in_order[RUN_MAX_ORDER]; /* free, in blocks of 2^n or larger */
 	char *vmstat;
+};
+
+#define RUN_MAX_SHOTS 48
+
+/* What memory was used for: /proc/mmkit/frames. */
+struct run_shot {
+	u64 ns;
+	char *cells;
 };
 
 enum run_end { RUN_END_NONE, RUN_END_EXIT, RUN_END_SIGNAL, RUN_END_FAILED };
@@ -209,6 +221,9 @@ struct run_result {
 	struct run_sample samples[RUN_MAX_SAMPLES];
 	u32 nr_samples;
 	u64 every; /* n-th sample is kept, once there were many */
+	struct run_shot shots[RUN_MAX_SHOTS];
+	u32 nr_shots, cells, cell_order; /* of the last shot */
+	u64 shots_every;
 	u64 acked; /* bytes of standard input that arrived */
 };
 
@@ -221,7 +236,8 @@ struct run_parser {
 	char name[256], when[16];
 	size_t want, have;
 	bool hello;
-	u64 time_ns, seen_samples;
+	u64 time_ns, seen_samples, seen_shots;
+	struct run_sample next; /* what of it came before the counters */
 };
 
 void run_parse(struct run_parser *p, const char *bytes, size_t n);

@@ -10,8 +10,9 @@
  *   failed TEXT ERRNO            why the program cannot be run
  *   begin NS                     it runs
  *   time NS                      the moment of the sample that follows
+ *   marks MIN LOW HIGH           its watermarks, pages of all zones
  *   data PATH WHEN LEN           LEN bytes of a file; WHEN is before, after
- *                                or sample
+ *                                or sample, which /proc/vmstat ends
  *   ack N                        N more bytes of standard input were taken
  *   cannot-exec PATH ERRNO
  *   usage ...                    of wait4(2)
@@ -152,8 +153,107 @@ static void take_sample(struct run_parser *p)
 		r->nr_samples /= 2;
 		r->every = (r->every ? r->every : 1) * 2;
 	}
-	r->samples[r->nr_samples++] = (struct run_sample){p->time_ns, p->data};
+	p->next.ns = p->time_ns;
+	p->next.vmstat = p->data;
+	r->samples[r->nr_samples++] = p->next;
 	p->data = NULL;
+}
+
+/* "Node 0, zone  Normal  12 4 0 ...": blocks of each order. */
+static void take_blocks(struct run_parser *p)
+{
+	u64 *sum = p->next.in_order;
+
+	memset(sum, 0, sizeof(p->next.in_order));
+	for (const char *s = p->data; *s; s = next_line(s)) {
+		u64 blocks[RUN_MAX_ORDER] = {0}, more = 0;
+		const char *at = strstr(s, ", zone");
+		char *end;
+
+		if (!at || at > s + strcspn(s, "\n"))
+			continue;
+		at += strlen(", zone");
+		at += strspn(at, " ");
+		at += strcspn(at, " \n");
+		for (u32 o = 0; o < RUN_MAX_ORDER; o++, at = end) {
+			at += strspn(at, " ");
+			blocks[o] = strtoull(at, &end, 10);
+		}
+		for (u32 o = RUN_MAX_ORDER; o-- > 0;) {
+			more += blocks[o] << o;
+			sum[o] += more;
+		}
+	}
+}
+
+static void drop_shots(struct run_result *r)
+{
+	for (u32 i = 0; i < r->nr_shots; i++)
+		free(r->shots[i].cells);
+	r->nr_shots = 0;
+}
+
+/* When the room is full, every second one goes. */
+static void thin_shots(struct run_result *r)
+{
+	for (u32 i = 0; i < RUN_MAX_SHOTS; i++) {
+		if (i % 2)
+			free(r->shots[i].cells);
+		else
+			r->shots[i / 2] = r->shots[i];
+	}
+	r->nr_shots = RUN_MAX_SHOTS / 2;
+	r->shots_every *= 2;
+}
+
+/* "frames in a cell: N", then a letter for each. */
+static void take_shot(struct run_parser *p)
+{
+	struct run_result *r = p->res;
+	unsigned long long per;
+	const char *cells;
+	u32 nr, order = 0;
+
+	if (sscanf(p->data, "frames in a cell: %llu", &per) != 1)
+		return;
+	while (order < 32 && 1ULL << order < per)
+		order++;
+	cells = next_line(p->data);
+	nr = (u32)strcspn(cells, "\n");
+	if (r->nr_shots && (nr != r->cells || order != r->cell_order))
+		drop_shots(r); /* there is more memory now, or less */
+	r->cells = nr;
+	r->cell_order = order;
+	if (!r->shots_every)
+		r->shots_every = 1;
+	if (p->seen_shots++ % r->shots_every)
+		return;
+	if (r->nr_shots == RUN_MAX_SHOTS)
+		thin_shots(r);
+	r->shots[r->nr_shots++] =
+		(struct run_shot){p->time_ns, strndup(cells, nr)};
+	if (!r->shots[r->nr_shots - 1].cells)
+		r->nr_shots--;
+}
+
+static void take_sample_file(struct run_parser *p)
+{
+	if (!strcmp(p->name, "/proc/vmstat"))
+		take_sample(p);
+	else if (!strcmp(p->name, "/proc/buddyinfo"))
+		take_blocks(p);
+	else if (!strcmp(p->name, "/proc/mmkit/frames"))
+		take_shot(p);
+}
+
+static void take_marks(struct run_sample *s, const char *rest)
+{
+	unsigned long long v[3] = {0};
+
+	sscanf(rest, "%llu %llu %llu", &v[0], &v[1], &v[2]);
+	s->min = v[0];
+	s->low = v[1];
+	s->high = v[2];
 }
 
 static void keep(char **slot, struct run_parser *p)
@@ -177,7 +277,7 @@ static void end_block(struct run_parser *p)
 	bool after = !strcmp(p->when, "after");
 
 	if (!strcmp(p->when, "sample"))
-		take_sample(p);
+		take_sample_file(p);
 	else if (!strcmp(p->name, "/proc/vmstat"))
 		take_vmstat(r, p->data, after);
 	else if (!strcmp(p->name, "/proc/meminfo"))
@@ -295,6 +395,8 @@ static void take_line(struct run_parser *p)
 		take_note(rest);
 	else if (!strcmp(p->line, "time"))
 		p->time_ns = strtoull(rest, NULL, 10);
+	else if (!strcmp(p->line, "marks"))
+		take_marks(&p->next, rest);
 	else if (!strcmp(p->line, "ticks"))
 		r->boot_ticks = strtoull(rest, NULL, 10);
 	else if (!strcmp(p->line, "begin"))
@@ -348,5 +450,6 @@ void run_result_free(struct run_result *r)
 	free(r->zoneinfo);
 	for (u32 i = 0; i < r->nr_samples; i++)
 		free(r->samples[i].vmstat);
+	drop_shots(r);
 	memset(r, 0, sizeof(*r));
 }
