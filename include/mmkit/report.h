@@ -21,6 +21,15 @@ struct seq_buf;
 int mm_show(const char *path, struct seq_buf *out);
 
 /*
+ * mm_show_next: a part of such a file that may be long: of "/proc/PID/maps" and
+ * "/proc/PID/smaps", what there is to say of the next mapping. *AT is 0 at the
+ * beginning, and where to go on after each call. Returns 1; 0: there is no
+ * more; -EINVAL: a file that is made as a whole; -ENOENT, -ESRCH. Context as
+ * mm_show().
+ */
+int mm_show_next(const char *path, u64 *at, struct seq_buf *out);
+
+/*
  * mm_read: bytes [OFF, OFF + LEN) of a file of 64-bit words into BUF:
  * "/proc/PID/pagemap" ("self" for the caller's), "/proc/kpageflags",
  * "/proc/kpagecount", "/proc/kpagecgroup". Returns how many bytes there were,

@@ -113,6 +113,19 @@ static int show_report(const struct pnode *n, struct seq_buf *out)
 	return err;
 }
 
+/* What ended meanwhile has no more to say. */
+static int show_report_next(const struct pnode *n, u64 *at, struct seq_buf *out)
+{
+	char path[48];
+	int ret = *at ? 0 : -ESRCH;
+
+	if (report_path(n, path)) {
+		ret = mm_show_next(path, at, out);
+		ret = ret == -ESRCH && *at ? 0 : ret;
+	}
+	return ret;
+}
+
 static s64 read_report(const struct pnode *n, u64 off, void *buf, size_t len)
 {
 	char path[48];
@@ -513,11 +526,16 @@ static int show_ksm_stat(const struct pnode *n, struct seq_buf *out)
 		.name = n, .mode = S_IFREG | (m), .show = show_report, \
 		.source = n, .may_open = task_may_look                 \
 	}
+#define REPORT_LONG(n, m)                                                   \
+	{                                                                   \
+		.name = n, .mode = S_IFREG | (m), .next = show_report_next, \
+		.source = n, .may_open = task_may_look                      \
+	}
 
 #define COMMON_ENTRIES                                                        \
 	TEXT("stat", show_task_stat), TEXT("status", show_task_status),       \
-		REPORT("statm", 0444), REPORT_MM("maps", 0444),               \
-		REPORT_MM("smaps", 0444), REPORT_MM("smaps_rollup", 0444),    \
+		REPORT("statm", 0444), REPORT_LONG("maps", 0444),             \
+		REPORT_LONG("smaps", 0444), REPORT_MM("smaps_rollup", 0444),  \
 		REPORT_MM("numa_maps", 0444),                                 \
 		{.name = "pagemap",                                           \
 		 .mode = S_IFREG | 0400,                                      \

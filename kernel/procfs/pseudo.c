@@ -14,7 +14,10 @@
  * 3. Text. A file's text is made as a whole by the first read, and by each
  *    read at position 0, and kept with the open file: reads in small pieces
  *    see one text, and who reads again from the start sees a new one (top(1)
- *    keeps its files open).
+ *    keeps its files open). A long one that falls into pieces (a mapping each)
+ *    is made as far as it is read; a read of a page or more is given the whole
+ *    pieces that fit one, as Linux does: programs take such a read for all that
+ *    they wanted to see, and read on where a buffer came back full.
  *
  * 4. Invariants.
  *    PF-1  Inode numbers are made of the names on the way, so readdir and stat
@@ -46,6 +49,9 @@ struct ptext {
 	char *buf;
 	u64 len, room;
 	bool made;
+	bool all; /* there is no further piece */
+	u64 at;	  /* where that begins, as pentry.next counts */
+	u64 last; /* where the last piece begins in the text */
 	int err;
 	u64 seen;  /* version of what was read last */
 	void *own; /* pentry.own_write's */
@@ -75,23 +81,45 @@ static void text_take(void *arg, const char *text, size_t len)
 	t->len += len;
 }
 
-static int text_make(struct ptext *t, const struct pnode *n)
+/* What N says next, to T: as pentry.next; what is made as a whole: 0. */
+static int text_piece(struct ptext *t, const struct pnode *n)
 {
 	char piece[512];
 	struct seq_buf out;
+	int ret;
+
+	seq_buf_init_sink(&out, piece, sizeof(piece), text_take, t);
+	ret = n->e->next ? n->e->next(n, &t->at, &out) : n->e->show(n, &out);
+	seq_buf_flush(&out);
+	return ret < 0 || !t->err ? ret : t->err;
+}
+
+/* T is made up to byte END of it, if it is that long. */
+static int text_extend(struct ptext *t, const struct pnode *n, u64 end)
+{
+	int ret = 1;
+
+	while (!t->all && t->len < end && ret > 0) {
+		t->last = t->len;
+		ret = text_piece(t, n);
+		t->all = !ret;
+	}
+	return min(ret, 0);
+}
+
+/* Anew, as far as END. */
+static int text_make(struct ptext *t, const struct pnode *n, u64 end)
+{
 	int err;
 
 	t->len = 0;
 	t->err = 0;
-	t->made = false;
+	t->at = t->last = 0;
+	t->all = t->made = false;
 	/* What happens from now on may be missing in the text. */
 	if (n->e->version)
 		WRITE_ONCE(t->seen, n->e->version(n));
-	seq_buf_init_sink(&out, piece, sizeof(piece), text_take, t);
-	err = n->e->show(n, &out);
-	seq_buf_flush(&out);
-	if (!err)
-		err = t->err;
+	err = text_extend(t, n, end);
 	t->made = !err;
 	return err;
 }
@@ -111,17 +139,34 @@ static s64 bytes_in(struct iov_iter *iter, char *buf, u64 len)
 	return n == len ? (s64)n : -EFAULT;
 }
 
+/* How much of T, made beyond POS + PAGE_SIZE or to its end, a read of COUNT
+ * bytes at POS is given. */
+static u64 text_given(const struct ptext *t, const struct pnode *n, u64 pos,
+		      u64 count)
+{
+	u64 left = t->len > pos ? t->len - pos : 0;
+
+	if (n->e->next && count >= PAGE_SIZE && left > PAGE_SIZE &&
+	    t->last > pos && t->last <= pos + PAGE_SIZE)
+		left = t->last - pos;
+	return min(count, left);
+}
+
 static s64 text_read(const struct pnode *n, struct ptext *t,
 		     struct iov_iter *iter, u64 *pos)
 {
-	s64 ret = 0;
+	u64 want = min(iter->count, PAGE_SIZE) + 1, give;
+	u64 end = *pos + min(want, ~*pos);
+	s64 ret;
 
 	mutex_lock(&t->lock);
 	if (!t->made || *pos == 0)
-		ret = text_make(t, n);
-	if (!ret && *pos < t->len)
-		ret = bytes_out(iter, t->buf + *pos,
-				min(iter->count, t->len - *pos));
+		ret = text_make(t, n, end);
+	else
+		ret = text_extend(t, n, end);
+	give = ret ? 0 : text_given(t, n, *pos, iter->count);
+	if (give)
+		ret = bytes_out(iter, t->buf + *pos, give);
 	mutex_unlock(&t->lock);
 	if (ret > 0)
 		*pos += (u64)ret;
@@ -185,7 +230,7 @@ static s64 pseudo_read(struct file *file, struct iov_iter *iter, u64 *pos)
 
 	if (!iter->count)
 		return 0;
-	if (n->e->show)
+	if (n->e->show || n->e->next)
 		return text_read(n, file->private_data, iter, pos);
 	return n->e->read ? bytes_read(n, iter, pos) : -EINVAL;
 }
@@ -301,7 +346,7 @@ static int pseudo_open(struct vnode *v, struct file *file)
 	int err = n->e->may_open ? n->e->may_open(n) : 0;
 	struct ptext *t;
 
-	if (err || !n->e->show)
+	if (err || !(n->e->show || n->e->next))
 		return err;
 	t = kzalloc(sizeof(*t), GFP_KERNEL);
 	if (!t)

@@ -47,6 +47,9 @@ struct pentry {
 	const struct pdir *dir;
 	/* Text: all of it to OUT; errors: what reading gives. */
 	int (*show)(const struct pnode *n, struct seq_buf *out);
+	/* Or a piece of it, from *AT on, 0 at the beginning, which is where the
+	 * next begins then: 1; 0: there is none. For long ones. */
+	int (*next)(const struct pnode *n, u64 *at, struct seq_buf *out);
 	/* Bytes: [OFF, OFF + LEN), LEN <= PAGE_SIZE. */
 	s64 (*read)(const struct pnode *n, u64 off, void *buf, size_t len);
 	/* TEXT[LEN], terminated, LEN < PAGE_SIZE: how much was taken. */

@@ -25,19 +25,20 @@ void proc_put_range(struct seq_buf *out, const struct proc_vma *v)
 	seq_putc(out, '\n');
 }
 
-void show_pid_maps(const struct proc_task *t, struct seq_buf *out)
+bool show_pid_maps_next(const struct proc_task *t, uva_t *at,
+			struct seq_buf *out)
 {
 	struct vm_area_struct *vma;
-	struct proc_vma v = {0};
-	bool more = t->mm != NULL;
+	struct proc_vma v;
+	bool found;
 
-	while (more) {
-		down_read(&t->mm->mmap_lock);
-		more = proc_vma_next(t->mm, v.end, &v, &vma);
-		up_read(&t->mm->mmap_lock);
-		if (!more)
-			break;
-		proc_put_range(out, &v);
-		proc_vma_put(&v);
-	}
+	down_read(&t->mm->mmap_lock);
+	found = proc_vma_next(t->mm, *at, &v, &vma);
+	up_read(&t->mm->mmap_lock);
+	if (!found)
+		return false;
+	proc_put_range(out, &v);
+	proc_vma_put(&v);
+	*at = v.end;
+	return true;
 }

@@ -17,7 +17,8 @@
  *    PP-2  Nothing is written out under the mmap lock: a mapping is copied,
  *          the lock dropped, the text made, and the next one looked for by
  *          address. So files of a space that changes are true by mapping,
- *          not as a whole; as Linux says of its own.
+ *          not as a whole; as Linux says of its own. Who reads only the
+ *          first of many mappings pays for no more (proc_pid_show_next()).
  *
  * 4. Locking. Registry; mmap lock for reading; table locks inside.
  *
@@ -37,17 +38,19 @@
 static const struct pid_file {
 	const char *name;
 	void (*show)(const struct proc_task *t, struct seq_buf *out);
+	/* Or mapping by mapping: see mm_show_next(). */
+	bool (*next)(const struct proc_task *t, uva_t *at, struct seq_buf *out);
 	s64 (*read)(const struct proc_task *t, u64 off, void *buf, size_t len);
 	s64 (*write)(const struct proc_task *t, const char *text, size_t len);
 } pid_files[] = {
-	{"maps", show_pid_maps, NULL, NULL},
-	{"smaps", show_pid_smaps, NULL, NULL},
-	{"smaps_rollup", show_pid_smaps_rollup, NULL, NULL},
-	{"statm", show_pid_statm, NULL, NULL},
-	{"numa_maps", show_pid_numa_maps, NULL, NULL},
-	{"status", show_pid_status, NULL, NULL},
-	{"pagemap", NULL, read_pid_pagemap, NULL},
-	{"clear_refs", NULL, NULL, write_pid_clear_refs},
+	{"maps", NULL, show_pid_maps_next, NULL, NULL},
+	{"smaps", NULL, show_pid_smaps_next, NULL, NULL},
+	{"smaps_rollup", show_pid_smaps_rollup, NULL, NULL, NULL},
+	{"statm", show_pid_statm, NULL, NULL, NULL},
+	{"numa_maps", show_pid_numa_maps, NULL, NULL, NULL},
+	{"status", show_pid_status, NULL, NULL, NULL},
+	{"pagemap", NULL, NULL, read_pid_pagemap, NULL},
+	{"clear_refs", NULL, NULL, NULL, write_pid_clear_refs},
 };
 
 /* ---- the task -------------------------------------------------------------
@@ -127,15 +130,32 @@ int proc_pid_show(const char *name, struct seq_buf *out)
 	const struct pid_file *file;
 	struct proc_task t;
 	int err = pid_open(name, &file, &t);
+	uva_t at = 0;
 
 	if (err)
 		return err;
 	if (file->show)
 		file->show(&t, out);
-	else
+	else if (!file->next)
 		err = -EINVAL;
+	else
+		while (t.mm && file->next(&t, &at, out))
+			continue;
 	pid_close(&t);
 	return err;
+}
+
+int proc_pid_show_next(const char *name, u64 *at, struct seq_buf *out)
+{
+	const struct pid_file *file;
+	struct proc_task t;
+	int ret = pid_open(name, &file, &t);
+
+	if (ret)
+		return ret;
+	ret = file->next ? t.mm && file->next(&t, at, out) : -EINVAL;
+	pid_close(&t);
+	return ret;
 }
 
 s64 proc_pid_read(const char *name, u64 off, void *buf, size_t len)

@@ -57,8 +57,12 @@ void proc_walk_change(struct vm_area_struct *vma, uva_t start, uva_t end,
 		      proc_entry_fn fn, void *arg);
 
 /* The files. MM is held by the caller. */
-void show_pid_maps(const struct proc_task *t, struct seq_buf *out);
-void show_pid_smaps(const struct proc_task *t, struct seq_buf *out);
+/* _next: of the first mapping that ends above *AT, which is its end then.
+ * False: there is none. The task has a space. */
+bool show_pid_maps_next(const struct proc_task *t, uva_t *at,
+			struct seq_buf *out);
+bool show_pid_smaps_next(const struct proc_task *t, uva_t *at,
+			 struct seq_buf *out);
 void show_pid_smaps_rollup(const struct proc_task *t, struct seq_buf *out);
 void show_pid_status(const struct proc_task *t, struct seq_buf *out);
 void show_pid_statm(const struct proc_task *t, struct seq_buf *out);
@@ -82,6 +86,8 @@ s64 write_pid_clear_refs(const struct proc_task *t, const char *text,
  * "self/maps". -ENOENT: no such file; -ESRCH: no such task.
  */
 int proc_pid_show(const char *name, struct seq_buf *out);
+/* As mm_show_next(). */
+int proc_pid_show_next(const char *name, u64 *at, struct seq_buf *out);
 s64 proc_pid_read(const char *name, u64 off, void *buf, size_t len);
 s64 proc_pid_write(const char *name, const char *text, size_t len);
 

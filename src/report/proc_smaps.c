@@ -159,25 +159,25 @@ static void put_smap(struct seq_buf *out, const struct proc_vma *v,
 	put_flags(out, v->flags);
 }
 
-void show_pid_smaps(const struct proc_task *t, struct seq_buf *out)
+bool show_pid_smaps_next(const struct proc_task *t, uva_t *at,
+			 struct seq_buf *out)
 {
 	struct vm_area_struct *vma;
-	struct proc_vma v = {0};
-	bool more = t->mm != NULL;
+	struct mem_size m = {0};
+	struct proc_vma v;
+	bool found;
 
-	while (more) {
-		struct mem_size m = {0};
-
-		down_read(&t->mm->mmap_lock);
-		more = proc_vma_next(t->mm, v.end, &v, &vma);
-		if (more)
-			proc_walk(vma, v.start, v.end, count_entry, &m);
-		up_read(&t->mm->mmap_lock);
-		if (!more)
-			break;
-		put_smap(out, &v, &m);
-		proc_vma_put(&v);
-	}
+	down_read(&t->mm->mmap_lock);
+	found = proc_vma_next(t->mm, *at, &v, &vma);
+	if (found)
+		proc_walk(vma, v.start, v.end, count_entry, &m);
+	up_read(&t->mm->mmap_lock);
+	if (!found)
+		return false;
+	put_smap(out, &v, &m);
+	proc_vma_put(&v);
+	*at = v.end;
+	return true;
 }
 
 /* All mappings in one look; the sum is true as a whole. */

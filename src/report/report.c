@@ -158,6 +158,15 @@ int mm_show(const char *path, struct seq_buf *out)
 	return -ENOENT;
 }
 
+int mm_show_next(const char *path, u64 *at, struct seq_buf *out)
+{
+	size_t prefix = sizeof(PROC_PREFIX) - 1;
+
+	if (mm_strncmp(path, PROC_PREFIX, prefix) != 0)
+		return -ENOENT;
+	return proc_pid_show_next(path + prefix, at, out);
+}
+
 s64 mm_read(const char *path, u64 off, void *buf, size_t len)
 {
 	mm_assert(path != NULL && (buf != NULL || len == 0));

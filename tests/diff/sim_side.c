@@ -73,9 +73,11 @@ static void put_smaps(struct mm_struct *mm, uint32_t at)
 	struct seq_buf out;
 	uint64_t kb[NR_SZ] = {0}, flags = 0, *w = NULL;
 	char *save = NULL;
+	uva_t from = 0;
 
 	seq_buf_init(&out, text, sizeof(text));
-	show_pid_smaps(&task, &out);
+	while (show_pid_smaps_next(&task, &from, &out))
+		continue;
 	CHECK(!seq_buf_has_overflowed(&out));
 	(void)seq_buf_str(&out); /* ends the text */
 	for (char *line = strtok_r(text, "\n", &save); line;
