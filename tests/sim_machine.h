@@ -39,6 +39,7 @@
 #include "cache/swap.h"
 #include "kmem/slab.h"
 #include "memcg/memcg.h"
+#include "pgtable/huge.h"
 #include "pgtable/kernel.h"
 #include "phys/lru.h"
 #include "phys/mmzone.h"
@@ -364,6 +365,9 @@ static inline int tm_main(void *arg)
 			free_end += phys_sys.hot.groups[i] != NULL;
 		/* And a policy's filters, while it is the policy. */
 		free_end += reclaim_sys.mglru.nr_filters;
+		/* Zeroes of 2 MiB wait for the next who reads them. */
+		if (space_sys.thp.zero)
+			free_end += HPAGE_PMD_NR;
 		/* And what is known of who uses frames. */
 		if (space_sys.numa.history)
 			free_end += PFN_UP(space_sys.numa.history_size * 4);

@@ -48,11 +48,43 @@ static const struct pentry khugepaged_entries[] = {
 };
 static const struct pdir khugepaged_dir = PDIR(khugepaged_entries);
 
+#define SIZE_DIR  THP_DIR "hugepages-2048kB/"
+#define STATS_DIR SIZE_DIR "stats/"
+
+static const struct pentry thp_stats_entries[] = {
+	FILE_RO("anon_fault_alloc", STATS_DIR),
+	FILE_RO("anon_fault_fallback", STATS_DIR),
+	FILE_RO("anon_fault_fallback_charge", STATS_DIR),
+	FILE_RO("nr_anon", STATS_DIR),
+	FILE_RO("nr_anon_partially_mapped", STATS_DIR),
+	FILE_RO("shmem_alloc", STATS_DIR),
+	FILE_RO("shmem_fallback", STATS_DIR),
+	FILE_RO("shmem_fallback_charge", STATS_DIR),
+	FILE_RO("split", STATS_DIR),
+	FILE_RO("split_deferred", STATS_DIR),
+	FILE_RO("split_failed", STATS_DIR),
+	FILE_RO("swpin", STATS_DIR),
+	FILE_RO("swpin_fallback", STATS_DIR),
+	FILE_RO("swpin_fallback_charge", STATS_DIR),
+	FILE_RO("swpout", STATS_DIR),
+	FILE_RO("swpout_fallback", STATS_DIR),
+	FILE_RO("zswpout", STATS_DIR),
+};
+static const struct pdir thp_stats_dir = PDIR(thp_stats_entries);
+
+static const struct pentry thp_size_entries[] = {
+	FILE_RW("enabled", SIZE_DIR),
+	DIR_OF("stats", &thp_stats_dir),
+};
+static const struct pdir thp_size_dir = PDIR(thp_size_entries);
+
 static const struct pentry thp_entries[] = {
 	FILE_RW("defrag", THP_DIR),
 	FILE_RW("enabled", THP_DIR),
 	FILE_RO("hpage_pmd_size", THP_DIR),
+	DIR_OF("hugepages-2048kB", &thp_size_dir),
 	DIR_OF("khugepaged", &khugepaged_dir),
+	FILE_RW("use_zero_page", THP_DIR),
 };
 static const struct pdir thp_dir = PDIR(thp_entries);
 

@@ -33,6 +33,9 @@
  *          the table is freed: who meets a large entry finds its table without
  *          a lock, whatever happens meanwhile.
  *    HG-4  No large entry is left when tables are freed.
+ *    HG-5  page_large_maps() of 512 frames = large entries that map them, but
+ *          for entries that are special: those are of zeroes that all share,
+ *          and nobody's pages.
  *
  * 4. Locking. Promotion and demotion under the leaf table's lock, twins under
  *    pgtable.lock. Large and small entries may be in TLBs at once for a moment;
@@ -147,38 +150,69 @@ static void table_set_bits(const struct paging_format *fmt, struct page *table,
 			(void)pt_set_bits(&slot, bits);
 }
 
-static void count_huge(const struct pt_slot *slot, long n)
+/* A large entry more (N is 1) or less (-1) of the frames of SLOT's table. True:
+ * it is the first, or was the last, of pages. Table locked. */
+static bool count_huge(const struct pt_slot *slot, int n)
 {
-	page_stat_add(pfn_to_page(pte_pfn(pt_get(slot))), NR_ANON_THPS, n);
+	u64 pfn = ALIGN_DOWN(pte_pfn(pt_get(slot)), (u64)HPAGE_PMD_NR);
+	u16 now;
+
+	if (pte_special(pt_get(slot)))
+		return false;
+	now = __atomic_add_fetch(page_large_count(pfn), (u16)n,
+				 __ATOMIC_RELAXED);
+	mm_verify(now != (n > 0 ? 0 : UINT16_MAX));
+	if (now != (n > 0))
+		return false;
+	/* Many may map a huge page; it is one. */
+	page_stat_add(pfn_to_page(pfn), NR_ANON_THPS, n);
+	return true;
 }
 
-/* TABLE is what the CPU goes by again; the large entry as it was. */
-static pte_t huge_unset(const struct pt_slot *slot, const struct huge *h)
+/* TABLE is what the CPU goes by again; the large entry as it was. *LAST: no
+ * other maps these pages. */
+static pte_t huge_unset(const struct pt_slot *slot, const struct huge *h,
+			bool *last)
 {
 	pte_t old = pt_xchg(&h->slot, pt_table_link(slot->table));
 
 	mm_verify(pte_huge(old));
 	set_page_private(slot->table, 0);
-	count_huge(slot, -1);
+	*last = count_huge(slot, -1);
 	return old;
+}
+
+/* As pt_demote(); true: no large entry maps these pages any more. */
+static bool demote(const struct pt_slot *slot)
+{
+	struct huge h = huge_of(slot->table, slot->fmt);
+	bool last;
+	u64 used = huge_unset(slot, &h, &last).val & (X86_PTE_A | X86_PTE_D);
+
+	huge_flush(&h);
+	if (used)
+		table_set_bits(slot->fmt, slot->table, used);
+	return last;
 }
 
 MM_NOINLINE void pt_demote(const struct pt_slot *slot)
 {
-	struct huge h = huge_of(slot->table, slot->fmt);
-	u64 used = huge_unset(slot, &h).val & (X86_PTE_A | X86_PTE_D);
-
 	count_vm_event(THP_SPLIT_PMD);
-	huge_flush(&h);
-	if (used)
-		table_set_bits(slot->fmt, slot->table, used);
+	if (demote(slot))
+		count_vm_event(THP_SPLIT_PAGE);
+}
+
+void pt_demote_whole(const struct pt_slot *slot)
+{
+	(void)demote(slot);
 }
 
 MM_NOINLINE void pt_demote_gone(const struct pt_slot *slot)
 {
 	struct huge h = huge_of(slot->table, slot->fmt);
+	bool last;
 
-	(void)huge_unset(slot, &h);
+	(void)huge_unset(slot, &h, &last);
 }
 
 MM_NOINLINE void pt_collect_young(const struct pt_slot *slot)
@@ -267,34 +301,52 @@ static bool table_uniform(struct pt_slot slot, pte_t first, u64 *bits)
  */
 static bool may_be_first(pte_t first)
 {
-	return pte_valid(first) && !pte_special(first) && !pte_huge(first) &&
-	       !pte_uffd_wp(first) &&
+	return pte_valid(first) && !pte_huge(first) && !pte_uffd_wp(first) &&
 	       IS_ALIGNED(pte_pfn(first), (u64)HPAGE_PMD_NR);
 }
 
-bool pt_promote(struct pgtable *pt, const struct pt_slot *slot, uva_t va)
+/* E, the first entry of SLOT's table, for all of it. YOUNG: A, if any has it.
+ */
+static bool promote(struct pgtable *pt, const struct pt_slot *slot, uva_t va,
+		    pte_t e, u64 young)
 {
 	struct page *table = slot->table, *twin;
-	struct pt_slot upper, first;
-	pte_t e;
-	u64 young;
+	struct pt_slot upper;
 
 	mm_assert(slot->level == 0 && !pt_promoted(table));
 	if (!pt_can_huge(pt->fmt) || !pt_upper(pt, va, &upper))
 		return false;
 	twin = twin_of(upper.table);
-	first = pt_slot_at(pt->fmt, table, 0, 0);
-	e = pt_get(&first);
-	if (!twin || !may_be_first(e) || !table_uniform(first, e, &young))
+	if (!twin)
 		return false;
 	WRITE_ONCE(*twin_word(twin, pt_slot_index(&upper)),
 		   (u32)page_to_pfn(table));
 	table->next = (u32)page_to_pfn(upper.table);
 	set_page_private(table, 1 + pt_slot_index(&upper));
-	count_huge(&first, 1);
+	(void)count_huge(slot, 1);
 	/* HG-3: the word is there before who might need it. */
 	pt_set(&upper, __pte(pte_mkhuge(e).val | young));
 	return true;
+}
+
+bool pt_promote(struct pgtable *pt, const struct pt_slot *slot, uva_t va)
+{
+	struct pt_slot first = pt_slot_at(pt->fmt, slot->table, 0, 0);
+	pte_t e = pt_get(&first);
+	u64 young;
+
+	return may_be_first(e) && table_uniform(first, e, &young) &&
+	       promote(pt, &first, va, e, young);
+}
+
+bool pt_promote_filled(struct pgtable *pt, const struct pt_slot *slot, uva_t va)
+{
+	struct pt_slot first = pt_slot_at(pt->fmt, slot->table, 0, 0);
+	pte_t e = pt_get(&first);
+	u64 young;
+
+	mm_assert(may_be_first(e) && table_uniform(first, e, &young));
+	return promote(pt, &first, va, e, 0);
 }
 
 struct page *pt_huge_check(const struct pt_slot *slot1, u32 index)

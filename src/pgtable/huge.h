@@ -40,6 +40,11 @@ int pt_huge_prepare(struct pgtable *pt, uva_t va) MM_MUST_CHECK;
  */
 bool pt_promote(struct pgtable *pt, const struct pt_slot *slot, uva_t va);
 
+/* pt_promote_filled: the same for who has just set all entries so: they are not
+ * looked at. */
+bool pt_promote_filled(struct pgtable *pt, const struct pt_slot *slot,
+		       uva_t va);
+
 /*
  * pt_huge_wrprotect: the large entry of SLOT's table, promoted and locked, does
  * not allow writing any more, as its table's entries do not by now. The caller

@@ -88,12 +88,15 @@ static inline bool pt_promoted(const struct page *table)
 
 /*
  * Of SLOT's table, locked and promoted. pt_demote: the CPU goes by the table
- * again, and its entries know what was done through the large one. _gone: the
- * same where all entries go: they do not know, and the caller flushes.
+ * again, and its entries know what was done through the large one. _whole: the
+ * same, of which nobody is told: all entries change alike, and the caller
+ * promotes what comes of them. _gone: all entries go: they do not know, and the
+ * caller flushes.
  * pt_collect_young: the entries know what was used; the large one is as if it
  * were not.
  */
 void pt_demote(const struct pt_slot *slot);
+void pt_demote_whole(const struct pt_slot *slot);
 void pt_demote_gone(const struct pt_slot *slot);
 void pt_collect_young(const struct pt_slot *slot);
 

@@ -136,6 +136,11 @@ static inline gfp_t current_gfp_context(gfp_t gfp)
  */
 bool charge_page_to(struct page *page, u16 group, gfp_t gfp) MM_MUST_CHECK;
 
+/* charge_block_new: BLOCK, of 2^ORDER frames, allocated likewise, is charged to
+ * the running task's group. False: over its limit; nothing has changed. */
+bool charge_block_new(struct page *block, unsigned int order,
+		      gfp_t gfp) MM_MUST_CHECK;
+
 /* page_move_charge: NEW, charged to nobody, is charged in place of OLD, whose
  * contents it gets; OLD keeps its group's number, for counters. Both are
  * locked. Any context. */

@@ -574,6 +574,74 @@ void lru_cache_add_pages(struct page **pages, u32 nr)
 		spin_unlock_irqrestore(&locked->lock, flags);
 }
 
+/* ---- a block whose frames begin to be pages of their own
+ * -------------------- */
+
+/* What is the same for each frame of B. */
+static u64 block_head(const struct lru_block *b)
+{
+	u64 keep = PAGE_HEAD_ZONE | PAGE_HEAD_GROUP | BIT(PG_charged);
+
+	return (READ_ONCE(b->first->head) & keep) | b->flags | BIT(PG_lru);
+}
+
+/* B's descriptors but for their references, linked with each other, the last on
+ * top (place_run()). */
+static void block_describe(const struct lru_block *b)
+{
+	u32 pfn = (u32)page_to_pfn(b->first), index = b->index;
+	struct page *end = b->first + (1UL << b->order);
+	u64 head = block_head(b);
+
+	for (struct page *page = b->first; page < end; page++, pfn++, index++) {
+		WRITE_ONCE(page->head, head);
+		WRITE_ONCE(page->word, b->word);
+		WRITE_ONCE(page->tail, index);
+		page->next = pfn - 1;
+		page->prev = pfn + 1;
+	}
+}
+
+/* One reference and one mapping each: from here on others may have more. */
+static void block_release(const struct lru_block *b)
+{
+	struct page *end = b->first + (1UL << b->order);
+
+	for (struct page *page = b->first; page < end; page++)
+		page_counts_first(page);
+}
+
+/* B's frames, described, on their list. */
+static void block_link(const struct lru_block *b)
+{
+	struct page *last = b->first + (1UL << b->order) - 1;
+	struct lruvec *lruvec = lruvec_of(b->first);
+	unsigned long flags;
+
+	spin_lock_irqsave(&lruvec->lock, flags);
+	if (likely(lists_plain(lruvec)))
+		run_link(lruvec, page_lru(b->first), b->first, last,
+			 1u << b->order);
+	else
+		for (struct page *page = b->first; page <= last; page++)
+			lruvec_place(lruvec, page);
+	spin_unlock_irqrestore(&lruvec->lock, flags);
+}
+
+bool lru_add_block(const struct lru_block *b)
+{
+	mm_assert(PageBlock(b->first));
+	/* Who listens wants to hear of each. */
+	if (trace_enabled(TRACE_MM_LRU_INSERTION) ||
+	    unlikely(phys_sys.debug.p.page_owner) ||
+	    !page_ref_freeze(b->first, 1))
+		return false;
+	block_describe(b);
+	block_link(b);
+	block_release(b);
+	return true;
+}
+
 /* PAGES of a batch to their lists; the batch's references go. */
 static void lru_add_pages(struct page **pages, u32 nr)
 {

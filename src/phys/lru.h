@@ -208,6 +208,23 @@ void lru_cache_add_pages(struct page **pages, u32 nr);
 /* lru_trace_insertion: the event mm_lru_insertion of PAGE, on a list now. */
 void lru_trace_insertion(const struct page *page);
 
+/*
+ * lru_add_block: the 2^order frames from FIRST on, one block that was never
+ * split, with one reference and known to nobody, become single pages, charged
+ * as the block is, with FLAGS, the mapping word WORD, numbers from INDEX on,
+ * a reference and a mapping each, on their list. One pass over descriptors that
+ * nobody can hold meanwhile (their counts are 0). False: nothing was done:
+ * FIRST is looked at by somebody, or pages are traced one by one.
+ */
+struct lru_block {
+	struct page *first;
+	unsigned int order;
+	u32 flags; /* bits of PG_* */
+	u64 word;
+	u32 index;
+};
+bool lru_add_block(const struct lru_block *b) MM_MUST_CHECK;
+
 /* lru_add_drain: empty this CPU's batch; _all: every CPU's. */
 void lru_add_drain(void);
 void lru_add_drain_all(void);

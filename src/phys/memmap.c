@@ -334,7 +334,10 @@ int memmap_reserve(void)
 	phys_sys.sections = memblock_alloc(
 		phys_sys.nr_sections * sizeof(struct mem_section), 0);
 	phys_sys.hot.pageblock_mt = memblock_alloc(blocks, 0);
-	if (!phys_sys.sections || !phys_sys.hot.pageblock_mt)
+	phys_sys.hot.large_maps =
+		memblock_alloc((frames >> 9) * sizeof(u16), 0);
+	if (!phys_sys.sections || !phys_sys.hot.pageblock_mt ||
+	    !phys_sys.hot.large_maps)
 		return -ENOMEM;
 	/* From memblock it comes as zeros. */
 	if (home_migratetype())

@@ -82,8 +82,14 @@ struct page {
 		};
 		u64 head; /* the four at once: PAGE_HEAD_* */
 	};
-	s32 refcount;
-	s32 mapcount; /* number of page-table entries, minus one */
+	union {
+		struct {
+			s32 refcount;
+			s32 mapcount; /* number of page-table entries, minus one
+				       */
+		};
+		u64 counts; /* both at once: page_counts_first() */
+	};
 	u32 next, prev;
 	u64 word;
 	union {
@@ -124,6 +130,7 @@ struct phys_hot {
 	struct page *memmap;	  /* all descriptors, indexed by frame number */
 	u64 max_pfn;		  /* one past the last frame of RAM */
 	u8 *pageblock_mt;	  /* mobility type of each pageblock */
+	u16 *large_maps;	  /* (A) large entries of each 512 frames' */
 	unsigned int block_order; /* pageblock_order */
 	u64 block_magic; /* 2^64 / bytes of a pageblock's descriptors, up */
 	struct zone *zone_of[PHYS_MAX_ZONES]; /* by page.zone_id */
@@ -259,6 +266,22 @@ static inline struct page *pfn_to_page(u64 pfn)
 static inline u64 page_to_pfn(const struct page *p)
 {
 	return (u64)(p - phys_memmap());
+}
+
+/*
+ * page_large_maps: how many large entries map the 512 frames that P is one of;
+ * for a look, unless who could change it is kept out. Zeroes that are shared
+ * count for nothing (pgtable/huge.c).
+ */
+static inline u16 *page_large_count(u64 pfn)
+{
+	return phys_hot()->large_maps + (pfn >> 9);
+}
+
+static inline u32 page_large_maps(const struct page *p)
+{
+	return __atomic_load_n(page_large_count(page_to_pfn(p)),
+			       __ATOMIC_RELAXED);
 }
 
 /*
@@ -508,6 +531,13 @@ static inline void page_mapcount_reset(struct page *p)
 static inline void page_mapcount_first(struct page *p)
 {
 	__atomic_store_n(&p->mapcount, 0, __ATOMIC_RELEASE);
+}
+
+/* The first reference and the first mapping at once, of a page that had neither
+ * and is complete otherwise. */
+static inline void page_counts_first(struct page *p)
+{
+	__atomic_store_n(&p->counts, 1, __ATOMIC_RELEASE);
 }
 
 /* Returns the number of mappings afterwards. */

@@ -202,6 +202,12 @@ bool charge_page_to(struct page *page, u16 group, gfp_t gfp)
 	return charge_block_to(page, 0, group, gfp);
 }
 
+bool charge_block_new(struct page *block, unsigned int order, gfp_t gfp)
+{
+	mm_assert(!PageCharged(block) && !page_group(block));
+	return charge_block(block, order, gfp);
+}
+
 void page_move_charge(struct page *new, struct page *old)
 {
 	mm_assert(!PageCharged(new) && !page_group(new));
@@ -254,6 +260,22 @@ static inline void prep_single(struct page *page)
 	set_page_count(page, 1);
 }
 
+/* Zeroes for a block, as a run of bytes where there is a view of all of it. */
+static void clear_block(struct page *page, unsigned int order)
+{
+	struct page *end = page + (1UL << order);
+	char *view;
+
+	if (unlikely(PageHighMem(end - 1))) {
+		for (; page < end; page++)
+			page_clear(page);
+		return;
+	}
+	view = page_view(page);
+	for (u64 at = 0; at < PAGE_SIZE << order; at += PAGE_SIZE)
+		port_clear_page(view + at);
+}
+
 bool post_alloc_hook(struct page *page, unsigned int order, gfp_t gfp)
 {
 	const struct phys_debug_state *d = &phys_sys.debug;
@@ -262,10 +284,8 @@ bool post_alloc_hook(struct page *page, unsigned int order, gfp_t gfp)
 		drop_bad_block(page, order);
 		return false;
 	}
-	if (want_init_on_alloc(d, gfp)) {
-		for (u64 i = 0; i < 1UL << order; i++)
-			page_clear(page + i);
-	}
+	if (want_init_on_alloc(d, gfp))
+		clear_block(page, order);
 	if (unlikely(d->p.page_owner))
 		set_page_owner(page, order, gfp);
 	return true;

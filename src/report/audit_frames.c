@@ -13,6 +13,7 @@
 #include "phys/movable_ops.h"
 #include "phys/phys.h"
 #include "report/audit.h"
+#include "space/huge.h"
 #include "space/space.h"
 
 /* Frames of the allocated block at PAGE. */
@@ -148,7 +149,7 @@ static u64 count_kernel(struct audit *a, const struct page *page, u64 pfn)
 	else if (PageSlab(page)) {
 		a->slab += frames;
 		slab_count_payers(pfn_to_page(pfn));
-	} else if (pfn == space_sys.zero_pfn)
+	} else if (pfn == space_sys.zero_pfn || huge_zero_frame(pfn))
 		a->zero += frames;
 	else if (is_boot_node(pfn) || is_swap_table(pfn) || mpol_owns(pfn) ||
 		 stack_depot_owns(page_view(page)) ||

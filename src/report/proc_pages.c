@@ -14,6 +14,7 @@
 #include "base/string.h"
 #include "phys/phys.h"
 #include "report/proc_pid.h"
+#include "space/huge.h"
 #include "space/rmap.h"
 
 /* ---- /proc/PID/pagemap ----------------------------------------------------
@@ -149,6 +150,7 @@ s64 read_pid_pagemap(const struct proc_task *t, u64 off, void *buf, size_t len)
 #define KPF_HWPOISON	  19
 #define KPF_NOPAGE	  20
 #define KPF_KSM		  21
+#define KPF_THP		  22
 #define KPF_OFFLINE	  23
 #define KPF_ZERO_PAGE	  24
 #define KPF_IDLE	  25
@@ -187,6 +189,19 @@ static const struct {
 	{PG_private, KPF_PRIVATE},
 };
 
+/*
+ * Of frames that a large entry maps, with others: each is a page by itself, but
+ * as long as they are mapped so they are one to who looks from outside, and
+ * those who know that page from its head (page-types) find one.
+ */
+static u64 thp_flags(u64 pfn)
+{
+	u64 first = ALIGN_DOWN(pfn, (u64)HPAGE_PMD_NR);
+
+	return BIT(KPF_THP) |
+	       BIT(pfn == first ? KPF_COMPOUND_HEAD : KPF_COMPOUND_TAIL);
+}
+
 static u64 frame_flags(const struct page *page)
 {
 	u32 flags = READ_ONCE(page->flags);
@@ -204,6 +219,10 @@ static u64 frame_flags(const struct page *page)
 		if (PageKsm(page))
 			w |= BIT(KPF_KSM);
 	}
+	if (page_large_maps(page))
+		w |= thp_flags(page_to_pfn(page));
+	if (huge_zero_frame(page_to_pfn(page)))
+		w |= BIT(KPF_ZERO_PAGE) | thp_flags(page_to_pfn(page));
 	if (page_to_pfn(page) == space_sys.zero_pfn)
 		w |= BIT(KPF_ZERO_PAGE);
 	return w;

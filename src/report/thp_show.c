@@ -18,6 +18,15 @@ static const char *const enabled_words[] = {[THP_ALWAYS] = "always",
 					    [THP_NEVER] = "never"};
 static const u32 enabled_order[] = {THP_ALWAYS, THP_MADVISE, THP_NEVER};
 
+/* The one size that there is: as above, or whatever that says. */
+static const char *const size_words[] = {[THP_ALWAYS] = "always",
+					 [THP_INHERIT] = "inherit",
+					 [THP_MADVISE] = "madvise",
+					 [THP_NEVER] = "never"};
+static const u32 size_order[] = {THP_ALWAYS, THP_INHERIT, THP_MADVISE,
+				 THP_NEVER};
+#define SIZE_DIR "hugepages-2048kB/"
+
 static const char *const defrag_words[] = {[THP_DEFRAG_ALWAYS] = "always",
 					   [THP_DEFRAG_DEFER] = "defer",
 					   [THP_DEFRAG_DEFER_MADVISE] =
@@ -37,10 +46,13 @@ static const struct thp_file {
 	const u32 *order;
 	u32 nr_words;
 } thp_files[] = {
-	{"enabled", &space_sys.thp.enabled, 0, enabled_words, enabled_order,
+	{"enabled", &space_sys.thp.enabled_all, 0, enabled_words, enabled_order,
 	 ARRAY_SIZE(enabled_order)},
+	{SIZE_DIR "enabled", &space_sys.thp.enabled_size, 0, size_words,
+	 size_order, ARRAY_SIZE(size_order)},
 	{"defrag", &space_sys.thp.defrag, 0, defrag_words, defrag_order,
 	 ARRAY_SIZE(defrag_order)},
+	{"use_zero_page", &space_sys.thp.use_zero_page, 1, NULL, NULL, 0},
 	{"khugepaged/defrag", &space_sys.thp.khugepaged_defrag, 1, NULL, NULL,
 	 0},
 	{"khugepaged/pages_to_scan", &space_sys.thp.pages_to_scan, UINT32_MAX,
@@ -79,11 +91,79 @@ static void show_words(const struct thp_file *f, struct seq_buf *out)
 	seq_putc(out, '\n');
 }
 
+/* ---- figures of the one size ----------------------------------------------
+ */
+
+/* stats/: what each of them is by names of /proc/vmstat; ITEM 0: it does not
+ * happen here, which the file says. */
+static const struct thp_stat {
+	const char *name;
+	enum vm_event_item item;
+} thp_stats[] = {
+	{"anon_fault_alloc", THP_FAULT_ALLOC},
+	/* anon_fault_fallback and nr_anon: show_stat() */
+	{"anon_fault_fallback_charge", THP_FAULT_FALLBACK_CHARGE},
+	{"zswpout", 0},
+	{"swpin", 0},
+	{"swpin_fallback", 0},
+	{"swpin_fallback_charge", 0},
+	{"swpout", THP_SWPOUT},
+	{"swpout_fallback", THP_SWPOUT_FALLBACK},
+	{"shmem_alloc", THP_FILE_ALLOC},
+	{"shmem_fallback", THP_FILE_FALLBACK},
+	{"shmem_fallback_charge", THP_FILE_FALLBACK_CHARGE},
+	{"split", THP_SPLIT_PAGE},
+	{"split_failed", THP_SPLIT_PAGE_FAILED},
+	{"split_deferred", THP_DEFERRED_SPLIT_PAGE},
+	{"nr_anon_partially_mapped", 0},
+};
+MM_STATIC_ASSERT(THP_FAULT_ALLOC != 0, "item 0 is none of them");
+
+static u64 event_of(const u64 *sum, enum vm_event_item item)
+{
+	return item ? sum[item] : 0;
+}
+
+/* NAME of stats/. */
+static int show_stat(const char *name, struct seq_buf *out)
+{
+	u64 sum[NR_VM_EVENT_ITEMS], v = 0;
+	bool found = true;
+
+	all_vm_events(sum);
+	if (!mm_strcmp(name, "nr_anon"))
+		v = global_node_page_state(NR_ANON_THPS);
+	else if (!mm_strcmp(name, "anon_fault_fallback"))
+		/* No zeroes to share is in the event, but no page's fault. */
+		v = sum[THP_FAULT_FALLBACK] -
+		    min(sum[THP_FAULT_FALLBACK],
+			sum[THP_ZERO_PAGE_ALLOC_FAILED]);
+	else
+		found = false;
+	for (size_t i = 0; i < ARRAY_SIZE(thp_stats) && !found; i++) {
+		found = !mm_strcmp(thp_stats[i].name, name);
+		v = event_of(sum, thp_stats[i].item);
+	}
+	if (found)
+		seq_printf(out, "%llu\n", (unsigned long long)v);
+	return found ? 0 : -ENOENT;
+}
+
+/* The part of NAME below that folder, or NULL. */
+static const char *below(const char *name, const char *folder)
+{
+	size_t n = mm_strlen(folder);
+
+	return mm_strncmp(name, folder, n) ? NULL : name + n;
+}
+
 int thp_file_show(const char *name, struct seq_buf *out)
 {
 	const struct thp_file *f = file_find(name);
 	const struct thp_state *t = &space_sys.thp;
 
+	if (below(name, SIZE_DIR "stats/"))
+		return show_stat(below(name, SIZE_DIR "stats/"), out);
 	if (f && f->words)
 		show_words(f, out);
 	else if (f)
@@ -125,6 +205,15 @@ static s64 parse_number(const struct thp_file *f, const char *text, size_t len)
 	return v <= f->most ? (s64)v : -EINVAL;
 }
 
+static void thp_enabled_changed(void)
+{
+	struct thp_state *t = &space_sys.thp;
+	u32 size = READ_ONCE(t->enabled_size);
+
+	WRITE_ONCE(t->enabled,
+		   size == THP_INHERIT ? READ_ONCE(t->enabled_all) : size);
+}
+
 int thp_file_store(const char *name, const char *text, size_t len)
 {
 	const struct thp_file *f = file_find(name);
@@ -142,8 +231,10 @@ int thp_file_store(const char *name, const char *text, size_t len)
 	if (f->value == &t->pages_to_scan && !v)
 		return -EINVAL;
 	WRITE_ONCE(*f->value, (u32)v);
+	thp_enabled_changed();
 	/* The others count from the next round on. */
-	if (f->value == &t->enabled || f->value == &t->scan_sleep_millisecs ||
+	if (f->value == &t->enabled_all || f->value == &t->enabled_size ||
+	    f->value == &t->scan_sleep_millisecs ||
 	    f->value == &t->alloc_sleep_millisecs) {
 		WRITE_ONCE(t->ask, true);
 		wake_up_all(&t->wait);

@@ -67,6 +67,17 @@ struct vm_fault {
 vm_fault_t handle_mm_fault(struct vm_area_struct *vma, uva_t address,
 			   u32 flags);
 
+/* fresh_entry: of PAGE, new and VMA's. */
+static inline pte_t fresh_entry(const struct vm_area_struct *vma,
+				const struct page *page)
+{
+	pte_t e = pte_make(page_to_pfn(page), vma->vm_page_prot);
+
+	if (vma->vm_flags & VM_WRITE)
+		e = pte_mkwrite(e);
+	return pte_mkyoung(pte_mkdirty(e));
+}
+
 /* The cases: one file each. Called with the table unlocked. */
 vm_fault_t do_anonymous_page(struct vm_fault *vmf); /* fault_anon.c */
 vm_fault_t do_fault(struct vm_fault *vmf);	    /* fault_file.c */

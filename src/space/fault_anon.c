@@ -33,17 +33,6 @@ static vm_fault_t map_zero_page(struct vm_fault *vmf)
 	return 0;
 }
 
-/* The entry of a fresh page of VMA. */
-static inline pte_t fresh_entry(const struct vm_area_struct *vma,
-				const struct page *page)
-{
-	pte_t e = pte_make(page_to_pfn(page), vma->vm_page_prot);
-
-	if (vma->vm_flags & VM_WRITE)
-		e = pte_mkwrite(e);
-	return pte_mkyoung(pte_mkdirty(e));
-}
-
 /* The page is complete: make it visible, unless somebody was faster. */
 static vm_fault_t map_fresh_page(struct vm_fault *vmf, struct page *page)
 {

@@ -186,8 +186,12 @@ vm_fault_t do_wp_page(struct vm_fault *vmf)
 		if (!wp_forget_watch(vmf))
 			return 0;
 	}
-	if (pte_special(vmf->orig))
+	if (pte_special(vmf->orig)) {
+		if (unlikely(pt_promoted(vmf->slot.table)) &&
+		    thp_zero_write(vmf))
+			return 0;
 		return wp_page_copy(vmf, NULL);
+	}
 	if (unlikely(pt_promoted(vmf->slot.table)) && thp_wp_reuse(vmf))
 		return 0;
 	if (!fault_lock_same(vmf))

@@ -16,7 +16,7 @@
 #include <mmkit/errno.h>
 
 #include "cache/swap.h"
-#include "pgtable/huge.h"
+#include "space/huge.h"
 #include "space/ksm.h"
 #include "space/rmap.h"
 #include "space/space.h"
@@ -269,6 +269,7 @@ int mm_fork(struct mm_struct *old, struct mm_struct **out)
 	mm->brk = old->brk;
 	mm->start_brk = old->start_brk;
 	mm_limits_inherit(mm, old);
+	huge_zero_fork(mm, old);
 	err = mm_exec_fork(mm, old);
 	if (!err)
 		err = ksm_fork(mm, old);

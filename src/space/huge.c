@@ -14,7 +14,12 @@
  *    page by page, and promotes again what fits.
  *
  *    A write to a huge page that was shared by a fork, and is one's own alone
- *    by now, takes all of it over (thp_wp_reuse()).
+ *    by now, takes all of it over (thp_wp_reuse()). A read of such a region is
+ *    answered by zeroes that all share (huge_zero.c).
+ *
+ *    The 512 descriptors of a new block are written as one, while nobody can
+ *    hold a reference to any of them (page_add_block_rmap()): a page's way
+ *    alone, with its own counts and lists, is ten times as long.
  *
  * 3. Invariants.
  *    TH-1  A huge mapping is of anonymous private memory, of one mm; the frames
@@ -41,16 +46,19 @@
 
 #include "base/trace_ring.h"
 #include "memcg/memcg.h"
+#include "phys/alloc.h"
 #include "phys/vmstat.h"
 #include "space/fault.h"
 #include "space/mempolicy.h"
 #include "space/rmap.h"
 #include "space/userfaultfd.h"
 
-void thp_init(void)
+int thp_init(void)
 {
 	space_sys.thp = (struct thp_state){
 		.enabled = THP_MADVISE,
+		.enabled_all = THP_MADVISE,
+		.enabled_size = THP_INHERIT,
 		.defrag = THP_DEFRAG_MADVISE,
 		.khugepaged_defrag = 1,
 		.pages_to_scan = 8 * HPAGE_PMD_NR,
@@ -60,8 +68,10 @@ void thp_init(void)
 		.max_ptes_swap = HPAGE_PMD_NR / 8,
 		.max_ptes_shared = HPAGE_PMD_NR / 2,
 		.pass = 1,
+		.use_zero_page = 1,
 	};
 	init_waitqueue_head(&space_sys.thp.wait);
+	return huge_zero_init();
 }
 
 bool thp_vma_possible(const struct vm_area_struct *vma)
@@ -123,22 +133,25 @@ gfp_t thp_gfp(const struct vm_area_struct *vma)
 	}
 }
 
-/* Is there nothing in the table of SLOT, its first entry? */
-static bool table_empty(const struct pt_slot *slot)
+bool thp_empty(const struct pt_slot *slot, uva_t va)
 {
 	struct pt_slot at = *slot;
+	uva_t end = va + HPAGE_PMD_SIZE;
 
-	for (u32 i = 0; i < HPAGE_PMD_NR; i++, pt_next(&at))
-		if (!pte_none(pt_get(&at)))
-			return false;
-	return true;
+	return (pt_native(slot) ? pt_skip_none_as(&at, va, end, true)
+				: pt_skip_none_as(&at, va, end, false)) == end;
 }
+
+/* ---- a block's pages, and the table's entries ------------------------------
+ */
 
 /* Pages that are counted and put on lists at once. */
 #define MAP_BATCH 64u
 
-void thp_map_block(struct vm_area_struct *vma, struct pt_slot slot, uva_t va,
-		   struct page *block)
+/* One by one, as pages that came alone: whatever the lists and the mapping are
+ * like, and whoever listens. */
+static void map_singly(struct vm_area_struct *vma, struct pt_slot slot,
+		       uva_t va, struct page *block)
 {
 	struct page *pages[MAP_BATCH];
 
@@ -155,58 +168,108 @@ void thp_map_block(struct vm_area_struct *vma, struct pt_slot slot, uva_t va,
 	}
 }
 
+/* BLOCK's frames, which nobody knows, become VMA's pages, all in one way.
+ * False: nothing was done. Table locked. */
+static bool map_at_once(struct vm_area_struct *vma, const struct pt_slot *slot,
+			uva_t va, struct page *block)
+{
+	u64 e, *at = slot->entry;
+
+	if ((vma->vm_flags & VM_LOCKED) || !pt_native(slot) ||
+	    trace_enabled(TRACE_PAGE_MAP) ||
+	    !page_add_block_rmap(block, HPAGE_PMD_ORDER, vma, va))
+		return false;
+	mm_counter_add(vma->vm_mm, MM_ANONPAGES, HPAGE_PMD_NR);
+	e = fresh_entry(vma, block).val;
+	for (u32 i = 0; i < HPAGE_PMD_NR; i++, e += PAGE_SIZE)
+		__atomic_store_n(&at[i], e, __ATOMIC_RELEASE);
+	return true;
+}
+
+void thp_map_block(struct vm_area_struct *vma, struct pt_slot slot, uva_t va,
+		   struct page *block)
+{
+	if (likely(PageBlock(block)) &&
+	    likely(map_at_once(vma, &slot, va, block)))
+		return;
+	if (PageBlock(block))
+		split_page(block, HPAGE_PMD_ORDER);
+	map_singly(vma, slot, va, block);
+}
+
+struct page *thp_block(const struct vm_area_struct *vma, uva_t va)
+{
+	gfp_t gfp = thp_gfp(vma) | __GFP_ZERO;
+	struct page *block =
+		vma_alloc_block(gfp & ~(__GFP_ACCOUNT | __GFP_HARDWALL),
+				HPAGE_PMD_ORDER, vma, va);
+
+	if (block && !charge_block_new(block, HPAGE_PMD_ORDER, gfp)) {
+		count_vm_event(THP_FAULT_FALLBACK_CHARGE);
+		__free_pages(block, HPAGE_PMD_ORDER);
+		block = NULL;
+	}
+	if (block) {
+		count_vm_event(THP_FAULT_ALLOC);
+		memcg_task_count(port_current(), GROUP_THP_FAULT_ALLOC, 1);
+	} else {
+		count_vm_event(THP_FAULT_FALLBACK);
+	}
+	return block;
+}
+
+/* What a huge page at VA of VMA needs beside itself. 0, -EEXIST, -ENOMEM. */
+static int map_prepare(struct vm_area_struct *vma, uva_t va,
+		       struct pt_slot *slot)
+{
+	struct pgtable *pt = &vma->vm_mm->pt;
+
+	if (pt_lookup(pt, va, slot) && !thp_empty(slot, va))
+		return -EEXIST;
+	if ((!READ_ONCE(vma->anon_vma) && anon_vma_prepare(vma)) ||
+	    pt_alloc(pt, va, slot) || pt_huge_prepare(pt, va)) {
+		count_vm_event(THP_FAULT_FALLBACK);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
 int thp_map_new(struct vm_area_struct *vma, uva_t va)
 {
 	struct mm_struct *mm = vma->vm_mm;
 	struct pt_slot slot;
 	struct page *block;
+	int err = map_prepare(vma, va, &slot);
 
-	if (pt_lookup(&mm->pt, va, &slot) && !table_empty(&slot))
-		return -EEXIST;
-	if ((!READ_ONCE(vma->anon_vma) && anon_vma_prepare(vma)) ||
-	    pt_alloc(&mm->pt, va, &slot) || pt_huge_prepare(&mm->pt, va))
-		return -ENOMEM;
-	block = vma_alloc_block(thp_gfp(vma) | __GFP_ZERO, HPAGE_PMD_ORDER, vma,
-				va);
+	if (err)
+		return err;
+	block = thp_block(vma, va);
 	if (!block)
 		return -ENOMEM;
 	pt_lock(&slot);
-	if (!table_empty(&slot) || (READ_ONCE(mm->flags) & MMF_UNSTABLE)) {
+	if (!thp_empty(&slot, va) || (READ_ONCE(mm->flags) & MMF_UNSTABLE)) {
 		pt_unlock(&slot);
 		__free_pages(block, HPAGE_PMD_ORDER);
 		return -EAGAIN;
 	}
-	split_page(block, HPAGE_PMD_ORDER);
 	thp_map_block(vma, slot, va, block);
-	if (pt_promote(&mm->pt, &slot, va))
+	if (pt_promote_filled(&mm->pt, &slot, va))
 		trace_emit(PAGE_HUGE, page_to_pfn(block), mm->serial, va,
 			   PAGE_HUGE_MAP);
 	pt_unlock(&slot);
 	return 0;
 }
 
-static bool thp_try(struct vm_area_struct *vma, uva_t va)
-{
-	int err = thp_map_new(vma, va);
-
-	if (!err) {
-		count_vm_event(THP_FAULT_ALLOC);
-		memcg_task_count(port_current(), GROUP_THP_FAULT_ALLOC, 1);
-	} else if (err == -ENOMEM) {
-		count_vm_event(THP_FAULT_FALLBACK);
-	}
-	return !err;
-}
-
 bool thp_fault_slow(struct vm_fault *vmf)
 {
 	uva_t va = thp_region(vmf->vma, vmf->address);
 
-	/* A read is answered by the small zero page. */
-	if (!(vmf->flags & FAULT_FLAG_WRITE) || !va ||
-	    !thp_vma_allowed(vmf->vma))
+	if (!va || !thp_vma_allowed(vmf->vma))
 		return false;
-	return thp_try(vmf->vma, va);
+	if (vmf->flags & FAULT_FLAG_WRITE)
+		return !thp_map_new(vmf->vma, va);
+	return READ_ONCE(space_sys.thp.use_zero_page) &&
+	       !thp_map_zero(vmf->vma, va);
 }
 
 /* The 512 pages from SLOT's, the first, are VMA's alone: theirs from now on.
@@ -259,5 +322,5 @@ u32 thp_populate(struct vm_area_struct *vma, uva_t addr, uva_t end)
 	if (likely(!thp_wanted(vma)) || end - addr < HPAGE_PMD_SIZE ||
 	    thp_region(vma, addr) != addr || !thp_vma_allowed(vma))
 		return 0;
-	return thp_try(vma, addr) ? HPAGE_PMD_NR : 0;
+	return thp_map_new(vma, addr) ? 0 : HPAGE_PMD_NR;
 }

@@ -9,6 +9,8 @@
 #include "pgtable/huge.h"
 #include "space/space.h"
 
+struct vm_fault;
+
 /* The shape of /sys/kernel/mm/transparent_hugepage/defrag. */
 enum thp_defrag {
 	THP_DEFRAG_ALWAYS,
@@ -18,8 +20,8 @@ enum thp_defrag {
 	THP_DEFRAG_NEVER,
 };
 
-/* thp_init: the tunables as they are at boot. */
-void thp_init(void);
+/* thp_init: the tunables as they are at boot, and a shrinker. 0, -ENOMEM. */
+int thp_init(void) MM_MUST_CHECK;
 
 /* thp_vma_allowed: may VMA have huge pages, by the tunables, its advice and its
  * kind? Mmap lock in any mode, or a claim. */
@@ -36,8 +38,9 @@ int mm_thp_disabled(const struct mm_struct *mm);
 /* thp_vma_possible: the same whatever the tunables say. */
 bool thp_vma_possible(const struct vm_area_struct *vma);
 
-/* thp_map_block: the 512 frames of BLOCK, single, complete and nobody else's,
- * are what SLOT's table, at VA of VMA, empty and locked, maps. */
+/* thp_map_block: the 512 frames of BLOCK, complete and nobody else's, a block
+ * still or single, are what SLOT's table, at VA of VMA, empty and locked, maps:
+ * each a page of its own. */
 void thp_map_block(struct vm_area_struct *vma, struct pt_slot slot, uva_t va,
 		   struct page *block);
 
@@ -54,6 +57,13 @@ static inline uva_t thp_region(const struct vm_area_struct *vma, uva_t addr)
 									 : 0;
 }
 
+/* thp_empty: is there nothing in the table whose first entry is SLOT's? */
+bool thp_empty(const struct pt_slot *slot, uva_t va);
+
+/* thp_block: a block for the region at VA of VMA, zeroed, charged to the
+ * running task's group. NULL: none, which is counted. May sleep. */
+struct page *thp_block(const struct vm_area_struct *vma, uva_t va);
+
 /* thp_gfp: how hard to try for a block at a fault of VMA (the file defrag). */
 gfp_t thp_gfp(const struct vm_area_struct *vma);
 
@@ -65,7 +75,6 @@ gfp_t thp_gfp(const struct vm_area_struct *vma);
  */
 int thp_map_new(struct vm_area_struct *vma, uva_t va) MM_MUST_CHECK;
 
-struct vm_fault;
 /* thp_fault: the fault VMF, whose entry was not looked for yet, is answered by
  * a huge page. False: not that case; nothing has changed but for tables. */
 bool thp_fault_slow(struct vm_fault *vmf);
@@ -78,6 +87,37 @@ bool thp_wp_reuse(struct vm_fault *vmf);
 /* thp_populate: the same at ADDR, if [ADDR, END) begins with a huge page's
  * region that is empty. Pages mapped, or 0. */
 u32 thp_populate(struct vm_area_struct *vma, uva_t addr, uva_t end);
+
+/* ---- huge_zero.c: 2 MiB of zeroes that all share --------------------------
+ */
+
+/*
+ * huge_zero_get: the first of 512 frames of zeroes; MM, which is in use, is a
+ * user of them until it ends. 0: no memory for them. May sleep; the mmap lock
+ * in any mode, or a claim, may be held.
+ * huge_zero_fork: NEW, which nobody uses yet, is a user if OLD is.
+ * huge_zero_exit: MM, which maps nothing any more, is none. Any context.
+ */
+u64 huge_zero_get(struct mm_struct *mm) MM_MUST_CHECK;
+void huge_zero_fork(struct mm_struct *new, const struct mm_struct *old);
+void huge_zero_exit(struct mm_struct *mm);
+
+/* huge_zero_init: its shrinker. 0, -ENOMEM. At boot. */
+int huge_zero_init(void) MM_MUST_CHECK;
+
+/* huge_zero_frame: is PFN one of them? */
+static inline bool huge_zero_frame(u64 pfn)
+{
+	u64 first = READ_ONCE(space_sys.thp.zero) >> 32;
+
+	return first && pfn - first < HPAGE_PMD_NR;
+}
+
+/* thp_map_zero: the same zeroes for the region at VA of VMA, which is empty: as
+ * thp_map_new(). thp_zero_write: the write fault VMF on them gets a huge page.
+ * False: it got none, or that is not what is there. */
+int thp_map_zero(struct vm_area_struct *vma, uva_t va) MM_MUST_CHECK;
+bool thp_zero_write(struct vm_fault *vmf);
 
 /* Do the tunables and VMA's advice leave any question? */
 static inline bool thp_wanted(const struct vm_area_struct *vma)

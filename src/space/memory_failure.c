@@ -58,6 +58,7 @@
 #include "phys/lru.h"
 #include "phys/phys.h"
 #include "space/gup.h"
+#include "space/huge.h"
 #include "space/rmap.h"
 #include "space/space.h"
 #include "space/userfaultfd.h"
@@ -394,7 +395,8 @@ static int failure_locked(struct page *page, int flags)
 	if (is_user_page(page))
 		return lose_user_page(page);
 	/* What is never freed has no use for a mark. */
-	if (!PageReserved(page) && pfn != space_sys.zero_pfn)
+	if (!PageReserved(page) && pfn != space_sys.zero_pfn &&
+	    !huge_zero_frame(pfn))
 		hwpoison_mark(page);
 	(void)mf_told(pfn, kernel_name(page), MF_IGNORED);
 	put_page(compound_head(page));

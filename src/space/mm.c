@@ -72,7 +72,6 @@ int space_init(const struct paging_format *format)
 	s->uffd_sb.s_iflags = SB_I_NOEXEC;
 	s->max_map_count = 65530;
 	limits_init();
-	thp_init();
 	numa_hint_init();
 	s->mmap_min_addr = SPACE_MMAP_MIN_ADDR;
 	s->stack_guard_gap = SPACE_STACK_GUARD_GAP;
@@ -88,7 +87,7 @@ int space_init(const struct paging_format *format)
 		return -ENOMEM;
 	shmem_set_ops(&space_shmem_ops);
 	mapping_set_ops(&space_mapping_ops);
-	return shm_init() ? -ENOMEM : zero_page_init();
+	return shm_init() || thp_init() ? -ENOMEM : zero_page_init();
 }
 
 /* Where a program's own image ends, as programs are linked today. */
@@ -333,6 +332,7 @@ void mm_put(struct mm_struct *mm)
 	if (left)
 		return;
 	exit_mmap(mm);
+	huge_zero_exit(mm);
 	ksm_exit(mm);
 	mm_gone(mm);
 	mm_exec_free(mm);

@@ -25,10 +25,13 @@ static void protect_table(struct vm_area_struct *vma, struct pt_slot *slot,
 	uva_t start = addr;
 	bool huge;
 
-	pt_lock_read(slot);
+	if (end - start == HPAGE_PMD_SIZE)
+		pt_lock_read(slot);
+	else
+		pt_lock(slot);
 	huge = pt_promoted(slot->table);
 	if (huge)
-		pt_demote(slot);
+		pt_demote_whole(slot);
 	for (; addr < end; addr += PAGE_SIZE, pt_next(slot)) {
 		pte_t e = pt_get(slot), n;
 
@@ -43,8 +46,8 @@ static void protect_table(struct vm_area_struct *vma, struct pt_slot *slot,
 			n = pte_wrprotect(n);
 		pt_set(slot, n);
 	}
-	/* As one again, if all of it changed. */
-	if (huge && end - start == HPAGE_PMD_SIZE)
+	/* As one again: all of it changed. */
+	if (huge)
 		(void)pt_promote(&vma->vm_mm->pt, &first, start);
 	pt_unlock(slot);
 }

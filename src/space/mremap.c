@@ -86,10 +86,13 @@ static void move_chunk(struct mm_struct *mm, struct pt_slot from,
 {
 	bool same = from.table == to.table, huge;
 
-	pt_lock_read(&from);
+	if (nr == HPAGE_PMD_NR)
+		pt_lock_read(&from);
+	else
+		pt_lock(&from);
 	huge = pt_promoted(from.table);
 	if (huge)
-		pt_demote(&from);
+		pt_demote_whole(&from);
 	if (!same)
 		pt_lock_nested(&to);
 	if (likely(pt_native(&from) && !watch))
@@ -98,7 +101,7 @@ static void move_chunk(struct mm_struct *mm, struct pt_slot from,
 		move_locked(from, to, nr, true, true);
 	else
 		move_locked(from, to, nr, watch, false);
-	if (huge && nr == HPAGE_PMD_NR)
+	if (huge)
 		(void)pt_promote(&mm->pt, &to, there);
 	if (!same)
 		pt_unlock(&to);

@@ -98,6 +98,24 @@ void page_add_new_anon_rmaps(struct page **pages, u32 nr,
 	rmap_batch_flush(&b);
 }
 
+bool page_add_block_rmap(struct page *block, unsigned int order,
+			 struct vm_area_struct *vma, uva_t addr)
+{
+	u64 word = (u64)(uintptr_t)vma_anon(vma) | PAGE_MAPPING_ANON;
+	u64 pgoff = vma->vm_pgoff + ((addr - vma->vm_start) >> PAGE_SHIFT);
+	struct lru_block b = {.first = block,
+			      .order = order,
+			      .flags = BIT(PG_swapbacked) | BIT(PG_uptodate),
+			      .word = word,
+			      .index = (u32)pgoff};
+
+	mm_verify(vma_anon(vma) != NULL);
+	if (!lru_add_block(&b))
+		return false;
+	count_anon_mapped(block, 1L << order);
+	return true;
+}
+
 void page_add_anon_rmap(struct page *page, struct vm_area_struct *vma,
 			uva_t addr, bool exclusive)
 {

@@ -155,6 +155,16 @@ static inline bool rmap_batch_of(const struct rmap_batch *b,
 void page_add_new_anon_rmaps(struct page **pages, u32 nr,
 			     struct vm_area_struct *vma, uva_t addr);
 
+/*
+ * page_add_block_rmap: the 2^ORDER frames of BLOCK, allocated as such, complete
+ * and unknown to anybody, become single pages of VMA at ADDR and after it, each
+ * mapped once, on their list; the caller sets the entries, of a table that it
+ * has locked. False: nothing was done; that is for split_page() and
+ * page_add_new_anon_rmaps() then.
+ */
+bool page_add_block_rmap(struct page *block, unsigned int order,
+			 struct vm_area_struct *vma, uva_t addr) MM_MUST_CHECK;
+
 /* page_remove_rmap_batch: page_remove_rmap(), counted in B. */
 static inline void page_remove_rmap_batch(struct page *page,
 					  struct rmap_batch *b)

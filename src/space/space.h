@@ -8,6 +8,7 @@
 #include <mmkit/fs.h>
 #include <mmkit/mm.h>
 #include <mmkit/port.h>
+#include <mmkit/shrinker.h>
 
 #include "base/atomic.h"
 #include "base/epoch.h"
@@ -126,6 +127,7 @@ MM_STATIC_ASSERT(sizeof(struct mm_line) == MM_CACHELINE, "a line each");
 #define MMF_GONE	 0x8UL	/* exit_mmap() is over */
 #define MMF_VM_MERGE_ANY 0x10UL /* PR_SET_MEMORY_MERGE: ksm.h */
 #define MMF_DISABLE_THP	 0x20UL /* prctl(PR_SET_THP_DISABLE) */
+#define MMF_HUGE_ZERO	 0x40UL /* it is a user of the huge zero page */
 
 /* (M) mmap_lock, (A) atomic, (C) constant, (S) space_sys.lock. */
 struct mm_struct {
@@ -185,19 +187,23 @@ struct mm_struct {
 #define SPACE_STACK_GUARD_GAP 256u
 
 /* /sys/kernel/mm/transparent_hugepage/enabled */
-enum thp_enabled { THP_NEVER, THP_MADVISE, THP_ALWAYS };
+enum thp_enabled { THP_NEVER, THP_MADVISE, THP_ALWAYS, THP_INHERIT };
 
 /* Tunables of huge pages, by the names of their files; khugepaged's figures. */
 struct thp_state {
-	u32 enabled; /* enum thp_enabled */
-	u32 defrag;  /* enum thp_defrag */
+	u32 enabled; /* enum thp_enabled: what counts, of the next two */
+	u32 enabled_all, enabled_size; /* the files, of all sizes and of ours */
+	u32 defrag;		       /* enum thp_defrag */
 	u32 khugepaged_defrag;
 	u32 pages_to_scan;
 	u32 scan_sleep_millisecs, alloc_sleep_millisecs;
 	u32 max_ptes_none, max_ptes_swap, max_ptes_shared;
 	u64 pages_collapsed, full_scans; /* (A) */
 	u64 pass;			 /* khugepaged's, of all spaces */
-	bool ask;			 /* khugepaged is to look now */
+	u32 use_zero_page;
+	u64 zero; /* (A) huge_zero.c: frame number << 32 | users */
+	struct shrinker zero_shrinker;
+	bool ask; /* khugepaged is to look now */
 	struct port_thread *khugepaged;
 	wait_queue_head_t wait;
 };

@@ -2,6 +2,7 @@
 /* Transparent huge pages: promotion and demotion, first touch, fork, partial
  * changes, collapse, khugepaged, reclaim; contents under a random program. */
 #include "sim_machine.h"
+#include "thp_machine.h"
 
 #include <mmkit/uaccess.h>
 
@@ -9,86 +10,6 @@
 #include "space/collapse.h"
 #include "space/gup.h"
 #include "space/rmap.h"
-
-#define P(n) ((u64)(n) << PAGE_SHIFT)
-#define HP   HPAGE_PMD_SIZE
-
-static u64 event(enum vm_event_item item)
-{
-	u64 sum[NR_VM_EVENT_ITEMS];
-
-	all_vm_events(sum);
-	return sum[item];
-}
-
-/* Does the CPU see a large entry at VA? */
-static bool huge_at(struct mm_struct *mm, uva_t va)
-{
-	struct pt_slot slot;
-
-	return pt_lookup(&mm->pt, va, &slot) && pt_promoted(slot.table);
-}
-
-static u64 huge_count(void)
-{
-	return global_node_page_state(NR_ANON_THPS);
-}
-
-/* N huge pages' regions, advised. */
-static uva_t map_huge(struct mm_struct *mm, u64 n)
-{
-	uva_t at = tm_map(mm, (n + 1) * HPAGE_PMD_NR), to = ALIGN(at, HP);
-
-	if (to > at)
-		CHECK_EQ(do_munmap(mm, at, to - at), 0);
-	if (at + HP > to)
-		CHECK_EQ(do_munmap(mm, to + n * HP, at + HP - to), 0);
-	CHECK_EQ(do_madvise(mm, to, n * HP, MADV_HUGEPAGE), 0);
-	return to;
-}
-
-static u64 rss_of(struct mm_struct *mm)
-{
-	return mm_rss(mm);
-}
-
-static struct mm_struct *use_mm(void)
-{
-	struct mm_struct *mm = tm_mm();
-
-	tm_use(mm);
-	return mm;
-}
-
-static void end_mm(struct mm_struct *mm)
-{
-	mm_check(mm);
-	tm_use(NULL);
-	mm_put(mm);
-	CHECK_EQ(huge_count(), 0);
-}
-
-static void set_file(const char *name, const char *text)
-{
-	char path[96];
-
-	snprintf(path, sizeof(path), "/sys/kernel/mm/transparent_hugepage/%s",
-		 name);
-	CHECK_EQ(mm_write(path, text, strlen(text)), (s64)strlen(text));
-}
-
-/* Fill [AT, AT + N pages) with words that tell where they are. */
-static void fill(uva_t at, u64 n, u64 salt)
-{
-	for (u64 i = 0; i < n; i++)
-		tm_store(at + P(i), salt + i);
-}
-
-static void verify(uva_t at, u64 n, u64 salt)
-{
-	for (u64 i = 0; i < n; i++)
-		CHECK_EQ(tm_load(at + P(i)), salt + i);
-}
 
 /* ---- the first touch -------------------------------------------------------
  */
@@ -113,8 +34,11 @@ static int fault_body(void *arg)
 	CHECK_EQ(pte_pfn(tm_pte(mm, at + HP)) % 512, 0);
 	CHECK_EQ(pte_pfn(tm_pte(mm, at + HP + P(511))),
 		 pte_pfn(tm_pte(mm, at + HP)) + 511);
-	/* A read gets the small zero page; a write then a small one. */
+	/* Without zeroes of that size a read gets the small zero page; a write
+	 * then a small one. */
+	set_file("use_zero_page", "0");
 	CHECK_EQ(tm_load(at), 0);
+	set_file("use_zero_page", "1");
 	tm_store(at, 5);
 	CHECK(!huge_at(mm, at));
 	CHECK_EQ(rss_of(mm), 513);
@@ -297,7 +221,8 @@ static int fork_body(void *arg)
 	(void)arg;
 	fill(at, 3 * 512, 1000);
 	CHECK_EQ(mm_fork(mm, &child), 0);
-	CHECK_EQ(huge_count(), 6);
+	/* Two map each of them. */
+	CHECK_EQ(huge_count(), 3);
 	CHECK(huge_at(child, at) && huge_at(mm, at));
 	mm_check(child);
 	/* A write copies one small page, on the side that writes. */
