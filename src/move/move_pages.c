@@ -21,10 +21,12 @@
 
 #include "base/bitops.h"
 #include "move/move.h"
+#include "phys/alloc.h"
 #include "phys/hwpoison.h"
 #include "phys/lru.h"
 #include "phys/mempolicy.h"
 #include "phys/mmzone.h"
+#include "space/collapse.h"
 #include "space/mempolicy.h"
 #include "space/rmap.h"
 
@@ -265,6 +267,18 @@ static int walk_move(struct page_collect *c)
 	return ret == -ENOMEM ? ret : 0;
 }
 
+static bool walk_whole(struct page_collect *c, struct vm_area_struct *vma,
+		       uva_t va, struct page *first)
+{
+	const struct migrate_walk *w = (const struct migrate_walk *)c;
+	gfp_t gfp = thp_move_gfp() | __GFP_THISNODE;
+
+	return thp_move(vma, va,
+			alloc_pages_nodemask(gfp, HPAGE_PMD_ORDER,
+					     walk_target(w, first),
+					     NODE_MASK_ALL));
+}
+
 /* Each page once, as it is found: what comes to a node of OLD by that is not
  * looked at again. How many stay. */
 static s64 move_space(struct mm_struct *mm, nodemask_t old, nodemask_t new)
@@ -272,6 +286,7 @@ static s64 move_space(struct mm_struct *mm, nodemask_t old, nodemask_t new)
 	struct migrate_walk w = {
 		.c = {.wanted = walk_wanted,
 		      .move = walk_move,
+		      .whole = walk_whole,
 		      .all = mm_capable(MM_CAP_SYS_NICE)},
 		.old = old,
 		.new = new,
@@ -280,13 +295,14 @@ static s64 move_space(struct mm_struct *mm, nodemask_t old, nodemask_t new)
 	int err = 0;
 
 	lru_cache_disable();
-	down_read(&mm->mmap_lock);
+	/* For writing: huge pages move as a whole. */
+	mmap_write_lock(mm);
 	for_each_vma (vma, mm) {
 		if (err)
 			break;
 		err = collect_pages(&w.c, vma, vma->vm_start, vma->vm_end);
 	}
-	up_read(&mm->mmap_lock);
+	mmap_write_unlock(mm);
 	lru_cache_enable();
 	return err ? err : (s64)w.c.stayed;
 }

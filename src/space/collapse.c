@@ -17,6 +17,12 @@
  *      copy    without the table's lock
  *      map     the block, promoted; the old pages lose their mapping
  *
+ *    A huge page goes to another node in the same way (thp_move()): into a
+ *    block there, if its pages are nobody else's.
+ *
+ *    Who pays: each page's charge goes to its copy; for what was missing, and
+ *    what others go on using, the group of the first page that was met.
+ *
  * 3. Invariants.
  *    CO-1  A page is taken only if its references are those of its mappings and
  *          of the swap cache: nobody writes it by a pin.
@@ -55,9 +61,10 @@
 /* What stands in a region's entries. */
 struct look {
 	u32 none, swap, shared, writable, young;
-	u16 group;	/* that the first page is charged to */
-	int nid;	/* where most pages are */
-	u64 first_swap; /* index of an entry in swap */
+	u16 group;		    /* that the first page is charged to */
+	u64 own[HPAGE_PMD_NR / 64]; /* which need a charge of their own */
+	int nid;		    /* where most pages are */
+	u64 first_swap;		    /* index of an entry in swap */
 	u32 on[MM_MAX_NODES];
 };
 
@@ -75,6 +82,12 @@ static enum thp_result page_suits(const struct page *page)
 	if (!PageUptodate(page) || PageHWPoison(page))
 		return THP_PAGE_LOCK;
 	return THP_SUCCEED;
+}
+
+/* Is PAGE gone once its entry is? Then its charge is the copy's. */
+static bool charge_moves(const struct page *page)
+{
+	return page_mapcount(page) == 1 && !PageSwapCache(page);
 }
 
 static enum thp_result look_page(struct look *l, const struct page *page,
@@ -98,6 +111,7 @@ static enum thp_result look_page(struct look *l, const struct page *page,
 
 static enum thp_result look_entry(struct look *l, pte_t e, u32 i)
 {
+	l->own[i / 64] |= BIT(i % 64);
 	if (pte_none(e) || (pte_present(e) && pte_special(e))) {
 		l->none++;
 		return THP_SUCCEED;
@@ -111,6 +125,8 @@ static enum thp_result look_entry(struct look *l, pte_t e, u32 i)
 	}
 	if (!pte_valid(e) || pte_uffd_wp(e))
 		return THP_PTE_MARKED;
+	if (charge_moves(pfn_to_page(pte_pfn(e))))
+		l->own[i / 64] &= ~BIT(i % 64);
 	return look_page(l, pfn_to_page(pte_pfn(e)), e);
 }
 
@@ -178,7 +194,8 @@ static void block_free(struct page *block)
 		put_page(block + i);
 }
 
-/* 512 single frames in a row, charged to L's group; NULL: no memory. */
+/* 512 single frames in a row; those that hold what nobody paid for, or somebody
+ * goes on paying for, are charged to L's group. NULL: no memory. */
 static struct page *block_alloc(const struct look *l, bool hard)
 {
 	gfp_t gfp = (GFP_HIGHUSER_MOVABLE | __GFP_NOMEMALLOC | __GFP_NOWARN) &
@@ -192,7 +209,8 @@ static struct page *block_alloc(const struct look *l, bool hard)
 		return NULL;
 	split_page(block, HPAGE_PMD_ORDER);
 	for (u32 i = 0; i < HPAGE_PMD_NR; i++) {
-		if (charge_page_to(block + i, l->group, gfp))
+		if (!(l->own[i / 64] >> i % 64 & 1) ||
+		    charge_page_to(block + i, l->group, gfp))
 			continue;
 		block_free(block);
 		return NULL;
@@ -291,6 +309,27 @@ static void entries_take(struct taken *t)
 /* ---- copying and mapping ---------------------------------------------------
  */
 
+/* Is each frame of BLOCK charged, or can it be in place of the page whose
+ * contents it gets? Not if that changed since the look. */
+static bool charges_known(const struct taken *t, const struct page *block)
+{
+	for (u32 i = 0; i < HPAGE_PMD_NR; i++) {
+		const struct page *page = taken_page(t, i);
+
+		if (!PageCharged(block + i) && (!page || !charge_moves(page)))
+			return false;
+	}
+	return true;
+}
+
+/* Who pays for a page pays for its copy. */
+static void charges_move(const struct taken *t, struct page *block)
+{
+	for (u32 i = 0; i < HPAGE_PMD_NR; i++)
+		if (!PageCharged(block + i))
+			page_move_charge(block + i, taken_page(t, i));
+}
+
 static void block_fill(const struct taken *t, struct page *block)
 {
 	for (u32 i = 0; i < HPAGE_PMD_NR; i++) {
@@ -372,14 +411,106 @@ static enum thp_result collapse_locked(struct vm_area_struct *vma, uva_t va,
 	lru_add_drain_all();
 	pt_lock(&t.slot);
 	r = pages_take(&t);
+	if (!r && !charges_known(&t, block)) {
+		pages_putback(&t, HPAGE_PMD_NR);
+		r = THP_PAGE_COUNT;
+	}
 	if (!r)
 		entries_take(&t);
 	pt_unlock(&t.slot);
 	if (r)
 		return r;
+	charges_move(&t, block);
 	block_fill(&t, block);
 	block_map(&t, block);
 	return THP_SUCCEED;
+}
+
+/* ---- moving ----------------------------------------------------------------
+ */
+
+/* All of T's are pages, and nobody else's. */
+static bool all_ours(const struct taken *t)
+{
+	for (u32 i = 0; i < HPAGE_PMD_NR; i++)
+		if (!taken_page(t, i) || !charge_moves(taken_page(t, i)))
+			return false;
+	return true;
+}
+
+/* The huge page at T's place goes into BLOCK, single and charged to nobody. */
+static bool move_taken(struct taken *t, struct page *block)
+{
+	bool ours;
+
+	pt_lock_read(&t->slot);
+	ours = pt_promoted(t->slot.table) && !pages_take(t);
+	if (ours && !all_ours(t)) {
+		pages_putback(t, HPAGE_PMD_NR);
+		ours = false;
+	}
+	if (ours) {
+		/* It is huge before and after: nobody hears of it. */
+		pt_demote_whole(&t->slot);
+		entries_take(t);
+	}
+	pt_unlock(&t->slot);
+	if (!ours)
+		return false;
+	charges_move(t, block);
+	block_fill(t, block);
+	block_map(t, block);
+	return true;
+}
+
+struct page *thp_page_at(const struct vm_area_struct *vma, uva_t va)
+{
+	struct pt_slot slot;
+	struct page *first = NULL;
+	pte_t e;
+
+	if (thp_region(vma, va) != va || !pt_lookup(&vma->vm_mm->pt, va, &slot))
+		return NULL;
+	pt_lock_read(&slot);
+	e = pt_get(&slot);
+	if (pt_promoted(slot.table) && !pte_special(e))
+		first = pfn_to_page(pte_pfn(e));
+	pt_unlock(&slot);
+	return first;
+}
+
+/* Into BLOCK, which is used up if it succeeds. */
+static bool move_into(struct vm_area_struct *vma, uva_t va, struct page *block)
+{
+	struct taken t = {.vma = vma, .va = va};
+	bool moved;
+
+	if (!pt_lookup(&vma->vm_mm->pt, va, &t.slot))
+		return false;
+	t.old = kmalloc(HPAGE_PMD_NR * sizeof(*t.old), GFP_KERNEL);
+	if (!t.old)
+		return false;
+	vma_start_write(vma);
+	lru_add_drain_all();
+	moved = move_taken(&t, block);
+	kfree(t.old);
+	return moved;
+}
+
+bool thp_move(struct vm_area_struct *vma, uva_t va, struct page *block)
+{
+	bool moved = false;
+
+	if (block) {
+		split_page(block, HPAGE_PMD_ORDER);
+		moved = move_into(vma, va, block);
+		if (!moved)
+			block_free(block);
+	}
+	if (moved)
+		count_vm_events(PGMIGRATE_SUCCESS, HPAGE_PMD_NR);
+	count_vm_event(moved ? THP_MIGRATION_SUCCESS : THP_MIGRATION_SPLIT);
+	return moved;
 }
 
 /* ---- the whole -------------------------------------------------------------

@@ -54,6 +54,7 @@
 #include "phys/lru.h"
 #include "phys/mempolicy.h"
 #include "phys/mmzone.h"
+#include "space/collapse.h"
 #include "space/gup.h"
 #include "space/userfaultfd.h"
 
@@ -540,6 +541,19 @@ static uva_t collect_table(struct page_collect *c, struct pt_slot slot,
 	return at;
 }
 
+/* Has the huge page at AT, which ends before END, moved as a whole? */
+static bool collect_whole(struct page_collect *c, struct vm_area_struct *vma,
+			  uva_t at, uva_t end)
+{
+	struct page *first;
+
+	if (likely(!c->whole) || !IS_ALIGNED(at, HPAGE_PMD_SIZE) ||
+	    end - at < HPAGE_PMD_SIZE)
+		return false;
+	first = thp_page_at(vma, at);
+	return first && c->wanted(first, c) && c->whole(c, vma, at, first);
+}
+
 int collect_pages(struct page_collect *c, struct vm_area_struct *vma, uva_t at,
 		  uva_t end)
 {
@@ -552,6 +566,10 @@ int collect_pages(struct page_collect *c, struct vm_area_struct *vma, uva_t at,
 
 		if (!pt_lookup(pt, at, &slot)) {
 			at = pt_skip(pt, at, end);
+			continue;
+		}
+		if (collect_whole(c, vma, at, end)) {
+			at += HPAGE_PMD_SIZE;
 			continue;
 		}
 		at = collect_table(c, slot, at, pt_table_end(pt, at, end));
@@ -575,6 +593,21 @@ static bool mbind_wanted(const struct page *page, struct page_collect *c)
 	return !(m->nodes & NODE_MASK(page_to_nid(page)));
 }
 
+/* By the mapping's policy, which is the new one by now. */
+static bool mbind_whole(struct page_collect *c, struct vm_area_struct *vma,
+			uva_t va, struct page *first)
+{
+	struct page *block =
+		vma_alloc_block(thp_move_gfp(), HPAGE_PMD_ORDER, vma, va);
+
+	(void)first;
+	if (block && mbind_wanted(block, c)) {
+		__free_pages(block, HPAGE_PMD_ORDER);
+		block = NULL;
+	}
+	return thp_move(vma, va, block);
+}
+
 static int mbind_flush(struct page_collect *c)
 {
 	struct mbind_move *m = (struct mbind_move *)c;
@@ -590,6 +623,7 @@ static int mbind_move(struct mm_struct *mm, uva_t start, uva_t end,
 	struct mbind_move m = {
 		.c = {.wanted = mbind_wanted,
 		      .move = mbind_flush,
+		      .whole = mbind_whole,
 		      .all = (flags & MPOL_MF_MOVE_ALL) != 0},
 		.pol = pol,
 		.nodes = mpol_nodes(pol),
