@@ -36,6 +36,7 @@
 #include <mmkit/errno.h>
 #include <mmkit/page_alloc.h>
 
+#include "base/trace_ring.h"
 #include "phys/phys.h"
 #include "phys/vmstat.h"
 #include "space/fault.h"
@@ -248,7 +249,9 @@ bool thp_zero_write(struct vm_fault *vmf)
 	if (ours) {
 		zeroes_unmap(mm, &first, va);
 		thp_map_block(vma, first, va, block);
-		(void)pt_promote_filled(&mm->pt, &first, va);
+		if (pt_promote_filled(&mm->pt, &first, va))
+			trace_emit(PAGE_HUGE, page_to_pfn(block), mm->serial,
+				   va, PAGE_HUGE_MAP);
 	}
 	pt_unlock(&first);
 	if (!ours)

@@ -179,7 +179,7 @@ static int nodes_body(void *arg)
 	hoard_fill(&all, 5);
 	seq_buf_init(&s, text, sizeof(text));
 	CHECK_EQ(mm_show("/sys/kernel/debug/shrinker", &s), 0);
-	CHECK(strstr(seq_buf_str(&s), "\nhoard-2 5\nhoard-3 0 0\n"));
+	CHECK(strstr(seq_buf_str(&s), "\nhoard-3 5\nhoard-4 0 0\n"));
 	hoard_end(&each);
 	hoard_end(&all);
 	return 0;

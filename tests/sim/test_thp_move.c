@@ -236,7 +236,8 @@ static int groups_body(void *arg)
 	CHECK_EQ(usage(b) - was_b, 200);
 	verify(at, 300, 1);
 	/* What a child goes on using is paid for as before; the copies by the
-	 * group of the first page, which was written by a task of the root's. */
+	 * group of the first page, which was written by a task of the root's.
+	 */
 	CHECK_EQ(do_madvise(mm, at + P(3), P(1), MADV_DONTNEED), 0);
 	CHECK_EQ(mm_fork(mm, &child), 0);
 	set_file("khugepaged/max_ptes_shared", "511");
