@@ -317,7 +317,7 @@ static void whole(void **state)
 static const char *const huge_life[] = {
 	"frame A allocated from its CPU's list, node 0, zone "
 	"DMA32: order 9, migratetype Movable, "
-	"__GFP_HIGHMEM|__GFP_MOVABLE|__GFP_HARDWALL|__GFP_ACCOUNT|__GFP_NOMEMALLOC|__GFP_IO|__GFP_FS|__GFP_DIRECT_RECLAIM|__GFP_NOWARN|__GFP_ZERO",
+	"__GFP_HIGHMEM|__GFP_MOVABLE|__GFP_NOMEMALLOC|__GFP_IO|__GFP_FS|__GFP_DIRECT_RECLAIM|__GFP_NOWARN|__GFP_ZERO",
 	"mapped at 0x7ffff7a03000 of space 9 as memory of its own",
 	"onto LRU list inactive_anon",
 	"part of the large page at 0x7ffff7a00000 of space 9, "
