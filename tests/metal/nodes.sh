@@ -62,4 +62,55 @@ goes bind1 '$3 > 1900 && $2 < 300'
 goes turns '$2 > 900 && $3 > 900 && $4 > 1000 && $5 > 1000'
 goes local0 '$2 > 1900 && $3 < 300'
 goes local1 '$3 > 1900 && $2 < 300'
+
+# Memory that is there goes where it is told to (migratepages of numactl), and
+# follows a program to another CPU's node by hint faults.
+cat >"$work/moves" <<'SH'
+stat() { awk '$1 == "'"$1"'" { print $2 }' /proc/vmstat; }
+on() { awk -v n="$2=" '/anon=/ { for (i = 2; i <= NF; i++)
+	if (index($i, n) == 1) s += substr($i, length(n) + 1) }
+	END { print s + 0 }' /proc/$1/numa_maps; }
+tell() { echo $1 $(on $2 N0) $(on $2 N1); }
+numactl --cpunodebind=0 busybox dd if=/dev/zero of=/dev/null bs=8M 2>/dev/null &
+pid=$!
+while [ $(on $pid N0) -lt 2048 ]; do sleep 0.2; done
+tell begins $pid
+migratepages $pid 0 1
+tell there $pid
+migratepages $pid 1 0
+tell back $pid
+kill $pid
+d=/sys/kernel/debug/sched/numa_balancing
+echo 10 >$d/scan_delay_ms
+echo 200 >$d/scan_period_max_ms
+echo 50 >$d/scan_period_min_ms
+busybox taskset 1 busybox awk 'BEGIN { for (i = 0; i < 20000; i++) a[i] = i
+	for (;;) for (i = 0; i < 20000; i++) a[i]++ }' &
+pid=$!
+while [ $(on $pid N0) -lt 400 ]; do sleep 0.2; done
+sleep 1
+tell home $pid
+echo 1 >/proc/sys/kernel/numa_balancing
+busybox taskset -p 2 $pid >/dev/null
+n=0
+while [ $n -lt 60 ] && [ $(on $pid N1) -lt $(on $pid N0) ]; do
+	sleep 1
+	n=$((n + 1))
+done
+tell followed $pid
+kill $pid
+echo hints $(stat numa_hint_faults) $(stat numa_pages_migrated)
+SH
+if command -v migratepages >/dev/null; then
+	guest_is "memory that is there moves" 0 --machine pc --nodes 2 \
+		--cpus 2 --mem "$m" --add "$work/moves" \
+		--add "$(command -v numactl)" --add "$(command -v awk)" \
+		--add "$(command -v migratepages)" -- busybox sh "$work/moves"
+	goes begins '$2 > 2000'
+	goes there '$2 == 0 && $3 > 2000'
+	goes back '$2 > 2000 && $3 == 0'
+	goes home '$2 > 400 && $3 < 50'
+	goes followed '$3 > 200'
+	goes hints '$2 > 100 && $3 > 100'
+fi
 finish
