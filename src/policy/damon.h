@@ -39,12 +39,24 @@ enum damos_action {
 	DAMOS_STAT,    /* counted only */
 };
 
-/* How much a scheme may do in each RESET_MS: bytes, and time; 0: no limit. */
+/* What regions are told apart by when not all can be done: DAMOS_MAX_SCORE is
+ * what the action suits best. */
+#define DAMOS_MAX_SCORE 99u
+
+/* How much a scheme may do in each RESET_MS: bytes, and time; 0: no limit. What
+ * it does first: weights of size, accesses and age; all 0: as addresses come.
+ */
 struct damos_quota {
 	u64 ms, sz, reset_ms;
+	u32 weight_sz, weight_nr_accesses, weight_age;
 	/* The scheme's own from here on. */
 	u64 window_ns, charged_sz, total_sz, total_ns;
 	u64 charge_from; /* where the last window ended */
+	u32 min_score;	 /* of those that the rest of the window is for */
+	struct {
+		u64 sz; /* most that one of the wanted regions has */
+		u32 age;
+	} most;
 	bool exhausted;
 };
 

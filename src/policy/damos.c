@@ -5,8 +5,17 @@
  *
  * A quota bounds what a scheme does in each window of reset_ms: bytes, and
  * time, which becomes bytes by what was got done in a millisecond so far. A
- * region that is larger than what is left is split. The next window goes on
- * where the last one ended, so that no address is favoured.
+ * region that is larger than what is left is split.
+ *
+ * What is done first. Each wanted region has a score from 0 to 99, which the
+ * action suits the better the higher it is: a mean, by the user's weights, of
+ * its size, of how seldom it is used, and of its age. Size and age are taken
+ * against the greatest among those that are wanted. A region that is not used
+ * is the colder the older it is; one that is used has been for the longer. A
+ * histogram of bytes by score says down to which score the rest of the window
+ * reaches: all above it are done, and of those that have just that score what
+ * still fits. Among these, and with no weights among all, the next window goes
+ * on where the last one ended, so that no address is favoured.
  *
  * Watermarks say when there is anything to do: with more than high free there
  * is no need, with less than low it is for reclaim proper. The scheme begins
@@ -58,15 +67,82 @@ static void quota_window(struct damos_quota *q)
 	q->exhausted = false;
 }
 
+/* What is left of the window, whole pages. */
+static u64 quota_left(const struct damos_quota *q)
+{
+	u64 all = quota_size(q);
+
+	return all > q->charged_sz ? ALIGN_DOWN(all - q->charged_sz, PAGE_SIZE)
+				   : 0;
+}
+
+/* ---- what is done first
+ * ----------------------------------------------------- */
+
+static bool has_weights(const struct damos_quota *q)
+{
+	return q->weight_sz || q->weight_nr_accesses || q->weight_age;
+}
+
+/* PART of WHOLE in 0 .. MOST. */
+static u32 share(u64 part, u64 whole, u32 most)
+{
+	return whole ? (u32)(min(part, whole) * most / whole) : most;
+}
+
+/* How cold R is: of all actions that there are the cold come first. */
+static u32 score_of(const struct damon_ctx *ctx, const struct damon_region *r)
+{
+	const struct damos_quota *q = &ctx->scheme->quota;
+	const u32 half = DAMOS_MAX_SCORE / 2;
+	u64 samples = max(ctx->aggr_us / max(ctx->sample_us, (u64)1), (u64)1);
+	u64 all = (u64)q->weight_sz + q->weight_nr_accesses + q->weight_age;
+	u32 sz = share(r->end - r->start, q->most.sz, DAMOS_MAX_SCORE);
+	u32 seldom = DAMOS_MAX_SCORE -
+		     share(r->nr_accesses, samples, DAMOS_MAX_SCORE);
+	u32 old = share(r->age, q->most.age, half);
+	u32 age = r->nr_accesses ? half - old : DAMOS_MAX_SCORE - half + old;
+
+	return (u32)(((u64)sz * q->weight_sz +
+		      (u64)seldom * q->weight_nr_accesses +
+		      (u64)age * q->weight_age) /
+		     all);
+}
+
+/* Down to which score does the rest of the window reach? */
+static void find_min_score(struct damon_ctx *ctx)
+{
+	u64 bytes[DAMOS_MAX_SCORE + 1] = {0}, sum = 0;
+	struct damos *s = ctx->scheme;
+	struct damos_quota *q = &s->quota;
+	u64 left = quota_left(q);
+	struct damon_region *r;
+	u32 score = DAMOS_MAX_SCORE;
+
+	q->most.sz = q->most.age = 0;
+	list_for_each_entry (r, &ctx->target.regions, list) {
+		if (!wanted(s, r))
+			continue;
+		q->most.sz = max(q->most.sz, r->end - r->start);
+		q->most.age = max(q->most.age, r->age);
+	}
+	list_for_each_entry (r, &ctx->target.regions, list)
+		if (wanted(s, r))
+			bytes[score_of(ctx, r)] += r->end - r->start;
+	while (score && (sum += bytes[score]) < left)
+		score--;
+	q->min_score = score;
+}
+
+/* ---- doing it
+ * --------------------------------------------------------------- */
+
 /* R is wanted: do it, as far as the quota goes. */
 static void apply_one(struct damon_ctx *ctx, struct damon_region *r)
 {
 	struct damos *s = ctx->scheme;
 	struct damos_quota *q = &s->quota;
-	u64 all = quota_size(q), size = r->end - r->start, done, start;
-	u64 left = all > q->charged_sz
-			   ? ALIGN_DOWN(all - q->charged_sz, PAGE_SIZE)
-			   : 0;
+	u64 size = r->end - r->start, left = quota_left(q), done, start;
 
 	if (!left || (size > left &&
 		      !damon_split_at(&ctx->target, r, r->start + left))) {
@@ -90,14 +166,25 @@ static void apply_one(struct damon_ctx *ctx, struct damon_region *r)
 		r->age = 0;
 }
 
-void damos_apply(struct damon_ctx *ctx)
+/* Those that come before any turn: their score is higher than the least. */
+static void apply_best(struct damon_ctx *ctx)
 {
 	struct damos_quota *q = &ctx->scheme->quota;
-	u64 from;
 	struct damon_region *r;
 
-	quota_window(q);
-	from = q->charge_from;
+	list_for_each_entry (r, &ctx->target.regions, list)
+		if (!q->exhausted && wanted(ctx->scheme, r) &&
+		    score_of(ctx, r) > q->min_score)
+			apply_one(ctx, r);
+}
+
+/* The others by address, from where the last window ended. */
+static void apply_in_turn(struct damon_ctx *ctx, bool weighed)
+{
+	struct damos_quota *q = &ctx->scheme->quota;
+	u64 from = q->charge_from;
+	struct damon_region *r;
+
 	q->charge_from = 0;
 	list_for_each_entry (r, &ctx->target.regions, list) {
 		if (q->exhausted) {
@@ -108,9 +195,23 @@ void damos_apply(struct damon_ctx *ctx)
 		if (r->start < from && r->end > from &&
 		    damon_split_at(&ctx->target, r, from))
 			continue;
-		if (r->start >= from && wanted(ctx->scheme, r))
+		if (r->start >= from && wanted(ctx->scheme, r) &&
+		    (!weighed || score_of(ctx, r) == q->min_score))
 			apply_one(ctx, r);
 	}
+}
+
+void damos_apply(struct damon_ctx *ctx)
+{
+	struct damos_quota *q = &ctx->scheme->quota;
+	bool weighed = has_weights(q);
+
+	quota_window(q);
+	if (weighed) {
+		find_min_score(ctx);
+		apply_best(ctx);
+	}
+	apply_in_turn(ctx, weighed);
 }
 
 u64 damos_wait(struct damos *s)

@@ -255,6 +255,100 @@ static int quota_body(void *arg)
 	return 0;
 }
 
+/* ---- what goes first -------------------------------------------------------
+ */
+
+#define HALF (PAGES / 2)
+
+static struct {
+	u64 low, high; /* pages of each half that were acted upon */
+	bool touch;    /* the low half is in use */
+} order;
+
+static u64 note_apply(struct damon_ctx *ctx, u64 start, u64 end,
+		      enum damos_action action)
+{
+	for (u64 at = start; at < end; at += PAGE_SIZE)
+		*(at < base + P(HALF) ? &order.low : &order.high) += 1;
+	return damon_vaddr_ops.apply(ctx, start, end, action);
+}
+
+/* It uses the low half until it is told not to. */
+static void low_main(void *arg)
+{
+	struct program *p = arg;
+
+	tm_use(p->mm);
+	while (!READ_ONCE(p->stop)) {
+		for (u64 i = 0; READ_ONCE(order.touch) && i < HALF; i++)
+			CHECK_EQ(tm_load(base + P(i)), i + 1);
+		p->sweeps++;
+		port_park(300 * 1000);
+	}
+	tm_use(NULL);
+}
+
+/* The high half was never used, the low one until a while ago: both are cold
+ * enough when the scheme may begin. */
+static void note_age(struct damon_ctx *ctx, void *arg)
+{
+	(void)arg;
+	damon_check(ctx);
+	if (ctx->aggregations == 40)
+		WRITE_ONCE(order.touch, false);
+	if (ctx->aggregations == 60)
+		ctx->scheme->min_age = 5;
+}
+
+/* 8 windows of 32 pages: with the weight ARG of age the high half's. */
+static int order_body(void *arg)
+{
+	struct damon_operations ops = damon_vaddr_ops;
+	struct mm_struct *mm = filled_mm();
+	struct program p = {.mm = mm};
+	struct damos s = cold_scheme;
+	struct damon_ctx ctx = small;
+
+	ops.apply = note_apply;
+	order.low = order.high = 0;
+	order.touch = true;
+	s.min_age = ~0u;
+	s.quota = (struct damos_quota){.sz = 32 * PAGE_SIZE,
+				       .reset_ms = 20,
+				       .weight_age = *(const u32 *)arg};
+	ctx.ops = &ops;
+	ctx.target.mm = mm;
+	ctx.scheme = &s;
+	ctx.after_aggregation = note_age;
+	CHECK_EQ(sim_thread_start_on(&p.thread, "program", 1, low_main, &p), 0);
+	CHECK_EQ(damon_start(&ctx), 0);
+	aggregations(&ctx, 68);
+	damon_stop(&ctx);
+	program_end(&p);
+	snprintf(tm_context, sizeof(tm_context), "low %llu high %llu",
+		 (unsigned long long)order.low, (unsigned long long)order.high);
+	CHECK(order.low + order.high >= 128);
+	filled_end(mm);
+	return 0;
+}
+
+static void test_order(void **state)
+{
+	u32 weight = 0;
+
+	(void)state;
+	for (u64 seed = 1; seed < 5; seed++) {
+		weight = 0;
+		TM_RUN(order_body, .arg = &weight, .mem = 32UL << 20,
+		       .swap_pages = 4096, .cpus = 2, .seed = seed);
+		assert_true(order.low > 9 * order.high);
+		weight = 1;
+		TM_RUN(order_body, .arg = &weight, .mem = 32UL << 20,
+		       .swap_pages = 4096, .cpus = 2, .seed = seed);
+		assert_true(order.high > 9 * order.low);
+	}
+}
+
 /* The space ends while it is watched. */
 static int ends_body(void *arg)
 {
@@ -403,6 +497,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_found),
 		cmocka_unit_test(test_done),
+		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_reclaim),
 	};
 
