@@ -319,8 +319,17 @@ void port_tlb_counts(struct port_tlb_counts *out);
  * PORT_BIO_FLUSH moves no pages (sector and nr_pages do not count): what ended
  * before it was submitted survives a loss of power once it has ended. At once
  * done where a device keeps nothing back.
+ *
+ * PORT_BIO_DISCARD moves none either: what NR_PAGES pages from SECTOR on hold
+ * is not wanted any more, and reads as anything until it is written. NR_PAGES
+ * is 1 .. port_bdev_discard_max(); -EOPNOTSUPP: the device knows no such thing.
  */
-enum port_bio_op { PORT_BIO_READ, PORT_BIO_WRITE, PORT_BIO_FLUSH };
+enum port_bio_op {
+	PORT_BIO_READ,
+	PORT_BIO_WRITE,
+	PORT_BIO_FLUSH,
+	PORT_BIO_DISCARD
+};
 
 /*
  * One transfer between a device and whole frames. The submitter owns the
@@ -332,7 +341,7 @@ struct port_bio {
 	struct port_bdev *bdev;
 	enum port_bio_op op;
 	u64 sector;   /* first sector; a multiple of PAGE_SIZE/512 */
-	u32 nr_pages; /* 1 .. PORT_BIO_MAX_PAGES */
+	u32 nr_pages; /* 1 .. PORT_BIO_MAX_PAGES, or as said above */
 	int status;   /* set by the port before end_io */
 	void (*end_io)(struct port_bio *bio);
 	void *private;	       /* the submitter's */
@@ -363,6 +372,10 @@ u64 port_bdev_size(const struct port_bdev *bdev);
  * -EOPNOTSUPP: this one has a fixed size.
  */
 int port_bdev_resize(struct port_bdev *bdev, u64 bytes) MM_MUST_CHECK;
+
+/* port_bdev_discard_max: the most pages that one PORT_BIO_DISCARD to the device
+ * may name; 0: it knows no such requests. Constant. */
+u32 port_bdev_discard_max(const struct port_bdev *bdev);
 
 /* port_bdev_name: name as /proc/swaps shows it; lives as long as the device. */
 const char *port_bdev_name(const struct port_bdev *bdev);

@@ -11,11 +11,16 @@
 #include "space/space.h"
 #include "vfs.h"
 
-#define CAP_SYS_ADMIN	    21
-#define O_RDWR		    2u
-#define SWAP_FLAG_PREFER    0x8000u
-#define SWAP_FLAG_PRIO_MASK 0x7fffu
-#define SWAP_FLAG_DISCARD   0x70000u /* no disk here forgets */
+#define CAP_SYS_ADMIN		21
+#define O_RDWR			2u
+#define SWAP_FLAG_PREFER	0x8000u
+#define SWAP_FLAG_PRIO_MASK	0x7fffu
+#define SWAP_FLAG_DISCARD	0x10000u /* with neither of these: both */
+#define SWAP_FLAG_DISCARD_ONCE	0x20000u
+#define SWAP_FLAG_DISCARD_PAGES 0x40000u
+#define SWAP_FLAGS_KNOWN                                              \
+	(SWAP_FLAG_PREFER | SWAP_FLAG_PRIO_MASK | SWAP_FLAG_DISCARD | \
+	 SWAP_FLAG_DISCARD_ONCE | SWAP_FLAG_DISCARD_PAGES)
 
 /* Without a priority: each lower than the one before. */
 static s16 next_priority = -2;
@@ -60,7 +65,7 @@ static void swap_put(struct swap_at *at)
 }
 
 /* With the whole name of the file, or of the disk's node, in /proc/swaps. */
-static int swapon_named(struct swap_at *at, s16 prio)
+static int swapon_named(struct swap_at *at, s16 prio, u32 discard)
 {
 	char *buf = kzalloc(PATH_MAX, GFP_KERNEL), *name = buf;
 	s64 err;
@@ -72,10 +77,22 @@ static int swapon_named(struct swap_at *at, s16 prio)
 	else
 		err = file_path(at->file, buf, PATH_MAX);
 	if (err >= 0)
-		err = at->bdev ? swapon_as(at->bdev, name, prio)
-			       : swapon_file(at->file, name, prio);
+		err = at->bdev ? swapon_as(at->bdev, name, prio, discard)
+			       : swapon_file(at->file, name, prio, discard);
 	kfree(buf);
 	return (int)err;
+}
+
+/* What is to be forgotten: nothing without the first flag. */
+static u32 discard_of(u32 flags)
+{
+	if (!(flags & SWAP_FLAG_DISCARD))
+		return 0;
+	if (flags & SWAP_FLAG_DISCARD_ONCE)
+		return SWAP_DISCARD_ONCE;
+	if (flags & SWAP_FLAG_DISCARD_PAGES)
+		return SWAP_DISCARD_PAGES;
+	return SWAP_DISCARD_ONCE | SWAP_DISCARD_PAGES;
 }
 
 static s64 sys_swapon(const struct sys_args *s)
@@ -85,15 +102,14 @@ static s64 sys_swapon(const struct sys_args *s)
 	s16 prio;
 	int err;
 
-	if (flags &
-	    ~(SWAP_FLAG_PREFER | SWAP_FLAG_PRIO_MASK | SWAP_FLAG_DISCARD))
+	if (flags & ~SWAP_FLAGS_KNOWN)
 		return -EINVAL;
 	err = swap_find(s->a[0], &at);
 	if (err)
 		return err;
 	prio = flags & SWAP_FLAG_PREFER ? (s16)(flags & SWAP_FLAG_PRIO_MASK)
 					: READ_ONCE(next_priority);
-	err = swapon_named(at, prio);
+	err = swapon_named(at, prio, discard_of(flags));
 	swap_put(at);
 	if (err < 0)
 		return err;

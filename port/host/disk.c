@@ -75,6 +75,8 @@ static int transfer(struct port_bdev *d, struct port_bio *bio)
 
 	if (bio->op == PORT_BIO_FLUSH)
 		return d->mem || !fdatasync(d->fd) ? 0 : -EIO;
+	if (bio->op == PORT_BIO_DISCARD)
+		return -EOPNOTSUPP;
 	if (first >= pages || bio->nr_pages > pages - first)
 		return -EIO;
 	for (i = 0; i < bio->nr_pages && !err; i++)
@@ -119,7 +121,7 @@ void port_bio_submit(struct port_bio *bio)
 {
 	struct port_bdev *d = bio->bdev;
 
-	if (bio->op != PORT_BIO_FLUSH &&
+	if (bio->op <= PORT_BIO_WRITE &&
 	    (bio->nr_pages < 1 || bio->nr_pages > PORT_BIO_MAX_PAGES ||
 	     bio->sector % PAGE_SECTORS))
 		host_bug("port_bio_submit: malformed request");
@@ -310,4 +312,11 @@ int port_bdev_resize(struct port_bdev *d, u64 bytes)
 const char *port_bdev_name(const struct port_bdev *bdev)
 {
 	return bdev->name;
+}
+
+/* Files and memory of the host: nothing is won by telling them. */
+u32 port_bdev_discard_max(const struct port_bdev *bdev)
+{
+	(void)bdev;
+	return 0;
 }

@@ -76,6 +76,11 @@ int port_bdev_resize(struct port_bdev *bdev, u64 bytes)
 	return -EOPNOTSUPP;
 }
 
+u32 port_bdev_discard_max(const struct port_bdev *bdev)
+{
+	return vblk_discard_max(bdev->disk);
+}
+
 const char *port_bdev_name(const struct port_bdev *bdev)
 {
 	return bdev->name;

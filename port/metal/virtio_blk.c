@@ -49,14 +49,17 @@
 #define F_SEG_MAX (1ull << 2)
 #define F_RO	  (1ull << 5)
 #define F_FLUSH	  (1ull << 9)
-#define F_WANTED  (F_SEG_MAX | F_RO | F_FLUSH)
+#define F_DISCARD (1ull << 13)
+#define F_WANTED  (F_SEG_MAX | F_RO | F_FLUSH | F_DISCARD)
 
 #define CONFIG_CAPACITY 0u
 #define CONFIG_SEG_MAX	12u
+#define CONFIG_DISCARD	36u /* most sectors in a piece of a request */
 
-#define T_IN	0u
-#define T_OUT	1u
-#define T_FLUSH 4u
+#define T_IN	  0u
+#define T_OUT	  1u
+#define T_FLUSH	  4u
+#define T_DISCARD 11u
 
 #define S_OK	 0
 #define S_IOERR	 1
@@ -75,7 +78,13 @@ struct vblk_header {
 	u64 sector;
 };
 
-/* A request; the first three lines are the device's to see. */
+/* What a request to forget names, instead of frames. */
+struct vblk_range {
+	u64 sector;
+	u32 sectors, flags;
+};
+
+/* A request; the first three lines are the device's to see, and RANGE. */
 struct vblk_slot {
 	struct vblk_header header;
 	u8 status;
@@ -84,7 +93,7 @@ struct vblk_slot {
 	struct port_bio *bio;
 	struct vblk_slot *next; /* of the free ones */
 	u64 since;
-	u64 spare[2];
+	struct vblk_range range;
 };
 
 MM_STATIC_ASSERT(sizeof(struct vblk_slot) == 64, "a slot is a cache line");
@@ -96,8 +105,9 @@ struct vblk {
 	bool up, dead;
 	bool known; /* its interrupt handler is */
 	bool read_only, write_back;
-	bool slow_told; /* "does not answer" was said */
-	u32 max_segs;	/* frames or runs of them in a request */
+	bool slow_told;	 /* "does not answer" was said */
+	u32 max_segs;	 /* frames or runs of them in a request */
+	u32 discard_max; /* pages in a request to forget; 0: none */
 	u64 bytes;
 	u32 busy; /* bios that have not ended */
 	u64 lost;
@@ -204,9 +214,24 @@ static u32 gather(const struct vblk *d, const struct port_bio *bio, u32 first,
 
 static u32 type_of(const struct port_bio *bio)
 {
-	return bio->op == PORT_BIO_READ	   ? T_IN
-	       : bio->op == PORT_BIO_WRITE ? T_OUT
-					   : T_FLUSH;
+	return bio->op == PORT_BIO_READ	     ? T_IN
+	       : bio->op == PORT_BIO_WRITE   ? T_OUT
+	       : bio->op == PORT_BIO_DISCARD ? T_DISCARD
+					     : T_FLUSH;
+}
+
+/* S names what BIO says; in one piece. */
+static u32 name_range(const struct vblk *d, const struct port_bio *bio,
+		      struct vblk_slot *s, struct virtio_seg *seg, u32 *pages)
+{
+	u64 all = d->bytes / PORT_SECTOR_SIZE - bio->sector;
+
+	s->range = (struct vblk_range){
+		bio->sector, (u32)min(all, (u64)bio->nr_pages * PAGE_SECTORS),
+		0};
+	*seg = (struct virtio_seg){port_ram_phys(&s->range), sizeof(s->range)};
+	*pages = bio->nr_pages;
+	return 1;
 }
 
 /* Put the next request of BIO into the queue. False: no room. */
@@ -220,7 +245,9 @@ static bool issue(struct vblk *d, struct port_bio *bio)
 
 	if (!s)
 		return false;
-	if (bio->op != PORT_BIO_FLUSH)
+	if (bio->op == PORT_BIO_DISCARD)
+		n = name_range(d, bio, s, seg + 1, &pages);
+	else if (bio->op != PORT_BIO_FLUSH)
 		n = gather(d, bio, done, seg + 1, &pages);
 	pa = port_ram_phys(s);
 	seg[0] = (struct virtio_seg){pa, sizeof(s->header)};
@@ -228,7 +255,9 @@ static bool issue(struct vblk *d, struct port_bio *bio)
 		(struct virtio_seg){pa + offsetof(struct vblk_slot, status), 1};
 	s->header = (struct vblk_header){
 		.type = type_of(bio),
-		.sector = n ? bio->sector + done * PAGE_SECTORS : 0};
+		.sector = n && bio->op != PORT_BIO_DISCARD
+				  ? bio->sector + done * PAGE_SECTORS
+				  : 0};
 	s->status = 0xff;
 	s->pages = pages;
 	s->bio = bio;
@@ -279,8 +308,10 @@ static int judge(const struct vblk *d, const struct port_bio *bio)
 		return -EIO;
 	if (bio->op == PORT_BIO_FLUSH)
 		return d->write_back ? 0 : 1;
-	if (bio->op == PORT_BIO_WRITE && d->read_only)
+	if (bio->op != PORT_BIO_READ && d->read_only)
 		return -EROFS;
+	if (bio->op == PORT_BIO_DISCARD && !d->discard_max)
+		return -EOPNOTSUPP;
 	if (first >= pages || bio->nr_pages > pages - first)
 		return -EIO;
 	return 0;
@@ -288,11 +319,13 @@ static int judge(const struct vblk *d, const struct port_bio *bio)
 
 void vblk_submit(struct vblk *d, struct port_bio *bio)
 {
+	u32 most = bio->op == PORT_BIO_DISCARD ? max(d->discard_max, 1u)
+					       : PORT_BIO_MAX_PAGES;
 	unsigned long flags;
 	int verdict;
 
 	if (bio->op != PORT_BIO_FLUSH &&
-	    (bio->nr_pages < 1 || bio->nr_pages > PORT_BIO_MAX_PAGES ||
+	    (bio->nr_pages < 1 || bio->nr_pages > most ||
 	     bio->sector % PAGE_SECTORS))
 		mm_bug("%s: bio of %u pages at sector %llu", d->name,
 		       bio->nr_pages, (unsigned long long)bio->sector);
@@ -322,7 +355,7 @@ void vblk_submit(struct vblk *d, struct port_bio *bio)
 
 static int status_of(const struct vblk *d, const struct vblk_slot *s)
 {
-	static const char *const ops[] = {"read", "write", "flush"};
+	static const char *const ops[] = {"read", "write", "flush", "discard"};
 	const struct port_bio *bio = s->bio;
 
 	if (s->status == S_OK)
@@ -340,7 +373,7 @@ static void clear_tail(const struct vblk *d, const struct port_bio *bio)
 {
 	u32 last = bio->nr_pages - 1, len = page_bytes(d, bio, last);
 
-	if (bio->op == PORT_BIO_READ && len < PAGE_SIZE)
+	if (len < PAGE_SIZE)
 		__builtin_memset((char *)port_ram(PFN_PHYS(bio->pfn[last])) +
 					 len,
 				 0, PAGE_SIZE - len);
@@ -363,7 +396,7 @@ static bool request_done(struct vblk *d, struct vblk_slot *s, int status)
 			d->tail = bio;
 		return false;
 	}
-	if (!status && bio->op != PORT_BIO_FLUSH)
+	if (!status && bio->op == PORT_BIO_READ)
 		clear_tail(d, bio);
 	bio->status = status;
 	d->busy--;
@@ -515,13 +548,17 @@ static int make_slots(struct vblk *d)
 static void read_limits(struct vblk *d)
 {
 	u64 f = d->dev->features;
-	u32 seg_max = PORT_BIO_MAX_PAGES;
+	u32 seg_max = PORT_BIO_MAX_PAGES, sectors = 0;
 
 	d->read_only = f & F_RO;
 	d->write_back = f & F_FLUSH;
 	if (f & F_SEG_MAX)
 		virtio_config(d->dev, CONFIG_SEG_MAX, &seg_max,
 			      sizeof(seg_max));
+	if (f & F_DISCARD)
+		virtio_config(d->dev, CONFIG_DISCARD, &sectors,
+			      sizeof(sectors));
+	d->discard_max = sectors / PAGE_SECTORS;
 	seg_max = clamp(seg_max, 1u, (u32)PORT_BIO_MAX_PAGES);
 	d->max_segs = min(seg_max, d->q.size - 2u);
 }
@@ -579,6 +616,11 @@ u32 vblk_busy(const struct vblk *d)
 u64 vblk_bytes(const struct vblk *d)
 {
 	return READ_ONCE(d->bytes);
+}
+
+u32 vblk_discard_max(const struct vblk *d)
+{
+	return d->discard_max;
 }
 
 bool vblk_read_only(const struct vblk *d)

@@ -24,6 +24,8 @@ bool vblk_poll(struct vblk *d);
 u32 vblk_busy(const struct vblk *d);
 u64 vblk_bytes(const struct vblk *d);
 bool vblk_read_only(const struct vblk *d);
+/* vblk_discard_max: port_bdev_discard_max(). */
+u32 vblk_discard_max(const struct vblk *d);
 /* vblk_write_back: does it need flushes? */
 bool vblk_write_back(const struct vblk *d);
 /* vblk_lost: interrupts that a watchdog had to stand in for. */

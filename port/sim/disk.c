@@ -48,6 +48,7 @@ struct port_bdev {
 	u64 fill_bytes; /* what lies behind was never filled */
 	u8 *seen;	/* with fill: bit per page that was moved */
 	u64 seen_room;	/* pages */
+	u32 discard_max;
 	struct port_bdev *next;
 };
 
@@ -62,9 +63,10 @@ static bool injected(struct port_bdev *d, const struct port_bio *bio)
 
 	if (!d->faulty)
 		return false;
-	if (bio->op == PORT_BIO_FLUSH  ? !f->flushes
-	    : bio->op == PORT_BIO_READ ? !f->reads
-				       : !f->writes)
+	if (bio->op == PORT_BIO_FLUSH	  ? !f->flushes
+	    : bio->op == PORT_BIO_DISCARD ? !f->discards
+	    : bio->op == PORT_BIO_READ	  ? !f->reads
+					  : !f->writes)
 		return false;
 	if (bio->op != PORT_BIO_FLUSH &&
 	    (end <= f->first || (f->last && bio->sector > f->last)))
@@ -150,14 +152,34 @@ static int move_page(struct port_bdev *d, enum port_bio_op op, char *view,
 	return 0;
 }
 
+/* What was in the pages of BIO is gone: in memory they are full of something
+ * else, so that who still wanted it notices; of a file they are holes. */
+static int forget(struct port_bdev *d, const struct port_bio *bio)
+{
+	u64 off = bio->sector * PORT_SECTOR_SIZE;
+	u64 len = min(d->size - off, bio->nr_pages * PAGE_SIZE);
+
+	d->stats.discarded += bio->nr_pages;
+	if (d->mem)
+		memset(d->mem + off, 0xd5, len);
+	else if (fallocate(d->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			   (off_t)off, (off_t)len))
+		return errno == EOPNOTSUPP ? 0 : -EIO;
+	return 0;
+}
+
 static int check_bio(const struct port_bdev *d, const struct port_bio *bio)
 {
 	u64 pages = DIV_ROUND_UP(d->size, PAGE_SIZE),
 	    first = bio->sector / PAGE_SECTORS;
+	u32 most = bio->op == PORT_BIO_DISCARD ? d->discard_max
+					       : PORT_BIO_MAX_PAGES;
 
 	if (bio->op == PORT_BIO_FLUSH)
 		return 0;
-	if (bio->nr_pages < 1 || bio->nr_pages > PORT_BIO_MAX_PAGES ||
+	if (bio->op == PORT_BIO_DISCARD && !most)
+		return -EOPNOTSUPP;
+	if (bio->nr_pages < 1 || bio->nr_pages > most ||
 	    bio->sector % PAGE_SECTORS)
 		sim_bug("port_bio_submit: malformed request");
 	if (first >= pages || bio->nr_pages > pages - first)
@@ -184,8 +206,10 @@ static int transfer(struct port_bdev *d, struct port_bio *bio)
 
 	if (!err && injected(d, bio))
 		err = d->fault.error;
+	if (!err && bio->op == PORT_BIO_DISCARD)
+		err = forget(d, bio);
 	/* What was written stays in a simulated disk: a flush moves nothing. */
-	for (i = 0; bio->op != PORT_BIO_FLUSH && i < bio->nr_pages && !err; i++)
+	for (i = 0; bio->op <= PORT_BIO_WRITE && i < bio->nr_pages && !err; i++)
 		err = move_page(d, bio->op, sim_phys(PFN_PHYS(bio->pfn[i])),
 				off + i * PAGE_SIZE);
 	if (d->watch && !err)
@@ -217,13 +241,15 @@ void port_bio_submit(struct port_bio *bio)
 {
 	struct port_bdev *d = bio->bdev;
 	struct port_bio **at = &d->queue;
-	bool flush = bio->op == PORT_BIO_FLUSH;
+	bool moves = bio->op <= PORT_BIO_WRITE;
 	u64 sectors = bio->nr_pages * PAGE_SECTORS;
 
 	sim_this->clock_ns += sim_costs.disk_submit_ns;
 	(void)check_bio(d, bio);
-	if (flush) {
+	if (bio->op == PORT_BIO_FLUSH) {
 		d->stats.flushes++;
+	} else if (bio->op == PORT_BIO_DISCARD) {
+		d->stats.discards++;
 	} else if (bio->op == PORT_BIO_READ) {
 		d->stats.reads++;
 		d->stats.read_sectors += sectors;
@@ -231,7 +257,7 @@ void port_bio_submit(struct port_bio *bio)
 		d->stats.writes++;
 		d->stats.write_sectors += sectors;
 	}
-	bio->port_data = service_time(d, flush ? 0 : bio->nr_pages);
+	bio->port_data = service_time(d, moves ? bio->nr_pages : 0);
 	bio->status = sim_this->id;
 	while (*at && (*at)->port_data <= bio->port_data)
 		at = &(*at)->next;
@@ -376,6 +402,7 @@ int sim_disk_open(struct port_bdev **out, const struct sim_disk_config *cfg,
 	d->depth = cfg->depth ? cfg->depth : DEPTH_DEFAULT;
 	d->event.fire = disk_fire;
 	d->channels = cfg->on ? cfg->on->channels : d;
+	d->discard_max = cfg->discard_max;
 	d->fill = cfg->fill;
 	d->fill_arg = cfg->fill_arg;
 	d->fill_bytes = cfg->size_bytes;
@@ -477,6 +504,11 @@ int port_bdev_resize(struct port_bdev *d, u64 bytes)
 	if (!err)
 		d->size = bytes;
 	return err;
+}
+
+u32 port_bdev_discard_max(const struct port_bdev *bdev)
+{
+	return bdev->discard_max;
 }
 
 const char *port_bdev_name(const struct port_bdev *bdev)

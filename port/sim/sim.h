@@ -300,6 +300,9 @@ struct sim_disk_config {
 	 * at completion: must not block. NULL: zeroes. */
 	void (*fill)(void *arg, u64 page, void *view);
 	void *fill_arg;
+	/* Pages that one request may name to be forgotten: then the disk does
+	 * so, and reads of them give rubbish. 0: it knows no such requests. */
+	u32 discard_max;
 };
 
 #define SIM_DISK_ERR_MAX 256
@@ -320,6 +323,7 @@ struct sim_disk_fault {
 	bool reads, writes; /* which operations match */
 	bool resizes;	    /* port_bdev_resize() fails as well */
 	bool flushes;	    /* so do flushes, wherever */
+	bool discards;	    /* and PORT_BIO_DISCARD */
 	u64 first, last;    /* sectors; last == 0: up to the end */
 	u64 skip;	    /* matching requests that pass first */
 	u64 times;	    /* then so many fail; 0: all */
@@ -340,7 +344,8 @@ void sim_disk_watch(struct port_bdev *disk,
 void sim_disk_fail(struct port_bdev *disk, const struct sim_disk_fault *rule);
 
 struct sim_disk_stats {
-	u64 reads, writes, flushes; /* requests */
+	u64 reads, writes, flushes, discards; /* requests */
+	u64 discarded;			      /* pages that were forgotten */
 	u64 read_sectors, write_sectors;
 	u64 errors;
 	u64 busy_ns;	 /* sum of service times */

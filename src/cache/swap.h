@@ -46,7 +46,22 @@ struct swap_extent {
 	u64 disk;
 };
 
-/* One swap area. (S) lock, (K) cache_lock. */
+/* What a swap area tells its disk to forget: all of it when swapping begins;
+ * clusters when their last slot was freed. */
+#define SWAP_DISCARD_ONCE  0x1u
+#define SWAP_DISCARD_PAGES 0x2u
+
+/* Clusters on their way to be forgotten (swap_discard.c). */
+struct swap_discard {
+	u32 how;    /* constant: SWAP_DISCARD_*; 0: the disk cannot */
+	u8 *due;    /* (S) by cluster: it is empty, and the disk not told */
+	u32 nr_due; /* (S) */
+	u32 from;   /* (S) the disk is being told of clusters from here */
+	u32 nr;	    /* (A) on, so many: no slot of them is to be had */
+	struct port_bio *bio; /* that says so */
+};
+
+/* One swap area. (S) lock, (K) cache_lock. (A) atomic. */
 struct swap_info {
 	spinlock_t lock;
 	u32 type;	  /* constant */
@@ -69,6 +84,7 @@ struct swap_info {
 	struct swap_more *more; /* (S) counts that went beyond their words */
 	u16 *cluster_count;	/* (S) slots taken in each cluster */
 	u32 nr_clusters;
+	struct swap_discard discard;
 	u32 cluster_rotor; /* (S) where the search for a cluster goes on */
 	u32 cpu_next[MM_NR_CPUS]; /* (S) next slot to try; 0: need a cluster */
 	spinlock_t cache_lock;
@@ -156,8 +172,10 @@ void cache_node_free(void *arg, void *node);
  */
 int swapon(struct port_bdev *bdev, s16 prio) MM_MUST_CHECK;
 /* swapon_as: the same; BDEV is NAME (copied) in /proc/swaps, where a kernel
- * knows it by a path. swapon() takes the port's name. */
-int swapon_as(struct port_bdev *bdev, const char *name, s16 prio) MM_MUST_CHECK;
+ * knows it by a path. swapon() takes the port's name. DISCARD: SWAP_DISCARD_*,
+ * as far as the disk can. */
+int swapon_as(struct port_bdev *bdev, const char *name, s16 prio,
+	      u32 discard) MM_MUST_CHECK;
 
 /*
  * swapon_file: the same in FILE, open for writing, of a file system that says
@@ -168,7 +186,33 @@ int swapon_as(struct port_bdev *bdev, const char *name, s16 prio) MM_MUST_CHECK;
  * no regular file, a file system without bmap, a file with holes or in pieces
  * of several disks; -EBUSY: it is a swap file already. May sleep.
  */
-int swapon_file(struct file *file, const char *name, s16 prio) MM_MUST_CHECK;
+int swapon_file(struct file *file, const char *name, s16 prio,
+		u32 discard) MM_MUST_CHECK;
+
+/* ---- telling the disk (swap_discard.c)
+ * -------------------------------------------- */
+
+/*
+ * swap_discard_init: SI, which has its slots and nobody can see, is to do HOW
+ * as far as its disk can; at once with SWAP_DISCARD_ONCE, which may take long;
+ * an error of the disk is told, and no more. 0, -ENOMEM. May sleep.
+ * swap_discard_exit: SI, of which nobody has a slot, is forgotten. May sleep.
+ */
+int swap_discard_init(struct swap_info *si, u32 how) MM_MUST_CHECK;
+void swap_discard_exit(struct swap_info *si);
+
+/* swap_discard_empty: the last slot of CLUSTER was freed; _taken: a slot of it
+ * was taken; _away: none may be. Locked. */
+void swap_discard_empty(struct swap_info *si, u32 cluster);
+void swap_discard_taken(struct swap_info *si, u32 cluster);
+bool swap_discard_away(const struct swap_info *si, u32 cluster);
+
+/* swap_discard_next: what the disk is to be told next, to be submitted by the
+ * caller once SI is unlocked; NULL: nothing. Locked, thread context. */
+struct port_bio *swap_discard_next(struct swap_info *si);
+
+/* swap_discard_check: its books. Panics with the finding. Locked. */
+void swap_discard_check(const struct swap_info *si);
 
 /* swap_disk_page: the page of SI's device where slot OFFSET lies. */
 u64 swap_disk_page(const struct swap_info *si, u32 offset);

@@ -48,6 +48,8 @@ static u32 cluster_scan(const struct swap_info *si, u32 cluster, u32 from)
 {
 	u32 end = min((cluster + 1) * SWAPFILE_CLUSTER, si->max);
 
+	if (swap_discard_away(si, cluster))
+		return 0;
 	for (u32 off = max(from, max(cluster * SWAPFILE_CLUSTER, 1u));
 	     off < end; off++)
 		if (*swap_slot_word(si, off) == 0)
@@ -61,7 +63,7 @@ static bool cluster_find(struct swap_info *si, u32 limit, u32 *out)
 	for (u32 i = 0; i < si->nr_clusters; i++) {
 		u32 c = (si->cluster_rotor + i) % si->nr_clusters;
 
-		if (si->cluster_count[c] > limit)
+		if (si->cluster_count[c] > limit || swap_discard_away(si, c))
 			continue;
 		si->cluster_rotor = (c + 1) % si->nr_clusters;
 		*out = c;
@@ -94,6 +96,7 @@ static u32 area_scan(struct swap_info *si, int cpu)
 static u32 area_take(struct swap_info *si, int cpu, u32 *slots, u32 n,
 		     bool *ran)
 {
+	struct port_bio *forget;
 	u32 got = 0, next;
 
 	spin_lock(&si->lock);
@@ -107,7 +110,10 @@ static u32 area_take(struct swap_info *si, int cpu, u32 *slots, u32 n,
 	}
 	next = si->cpu_next[cpu];
 	*ran = got == SWAP_BATCH || next % SWAP_BATCH == 0;
+	forget = swap_discard_next(si);
 	spin_unlock(&si->lock);
+	if (unlikely(forget))
+		port_bio_submit(forget);
 	return got;
 }
 

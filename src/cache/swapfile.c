@@ -118,6 +118,7 @@ void swap_slot_take(struct swap_info *si, u32 offset, u16 word)
 	*w = word;
 	WRITE_ONCE(si->inuse_pages, si->inuse_pages + 1);
 	si->cluster_count[offset / SWAPFILE_CLUSTER]++;
+	swap_discard_taken(si, offset / SWAPFILE_CLUSTER);
 	__atomic_fetch_sub(&cache_sys.nr_swap_pages, 1, __ATOMIC_RELAXED);
 }
 
@@ -139,7 +140,8 @@ static void slot_release(struct swap_info *si, u32 offset,
 		WRITE_ONCE(*owner_word(si, offset), 0);
 	}
 	WRITE_ONCE(si->inuse_pages, si->inuse_pages - 1);
-	si->cluster_count[offset / SWAPFILE_CLUSTER]--;
+	if (--si->cluster_count[offset / SWAPFILE_CLUSTER] == 0)
+		swap_discard_empty(si, offset / SWAPFILE_CLUSTER);
 	/* One of an area that is going away is not to be had any more. */
 	if (si->in_use)
 		__atomic_fetch_add(&cache_sys.nr_swap_pages, 1,
@@ -254,6 +256,7 @@ static void slot_put(swp_entry_t entry, u16 clear)
 	struct xa_preload freed = XA_PRELOAD_INIT(NULL, cache_node_free, NULL);
 	struct swap_info *si = entry_area(entry);
 	struct swap_more *gone = NULL;
+	struct port_bio *forget;
 	u16 *w;
 
 	spin_lock(&si->lock);
@@ -267,7 +270,10 @@ static void slot_put(swp_entry_t entry, u16 clear)
 		slot_release(si, (u32)swp_offset(entry), &freed);
 	else
 		*w = (u16)(*w - clear);
+	forget = swap_discard_next(si);
 	spin_unlock(&si->lock);
+	if (unlikely(forget))
+		port_bio_submit(forget);
 	kfree(gone);
 	xa_preload_drain(&freed);
 }
@@ -389,6 +395,7 @@ static void area_check(struct swap_info *si)
 	mm_verify(more == more_check(si));
 	mm_verify(READ_ONCE(si->slots_cached) <= cached);
 	mm_verify(bad + si->pages == si->max);
+	swap_discard_check(si);
 	spin_lock(&si->cache_lock);
 	mm_verify(xa_check(&si->cache));
 	mm_verify(si->cache.count <= inuse);

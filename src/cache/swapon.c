@@ -102,6 +102,7 @@ static void area_free_tables(struct swap_info *si)
 			kfree(si->owner[i]);
 	}
 	mm_verify(!si->more);
+	swap_discard_exit(si);
 	kfree(si->map);
 	kfree(si->owner);
 	kfree(si->cluster_count);
@@ -234,14 +235,18 @@ static u64 across(const struct swap_info *si)
 /*
  * SI becomes visible: to daemons that run through the table, and to whoever
  * wants a slot. All of it is written before the number that makes it count.
+ * DISCARD: what the disk is to be told to forget.
  */
-static int area_publish(struct swap_info *si)
+static int area_publish(struct swap_info *si, u32 discard)
 {
 	u32 type;
 	int err;
 
 	mutex_lock(&cache_sys.swapon_mutex);
 	err = area_number(si, &type);
+	/* Not before it is sure that nobody swaps there. */
+	if (!err)
+		err = swap_discard_init(si, discard);
 	if (err) {
 		mutex_unlock(&cache_sys.swapon_mutex);
 		return err;
@@ -257,9 +262,13 @@ static int area_publish(struct swap_info *si)
 	if (type == cache_sys.nr_swap)
 		__atomic_store_n(&cache_sys.nr_swap, type + 1,
 				 __ATOMIC_RELEASE);
-	pr_info("Adding %lluk swap on %s.  Priority:%d extents:%u across:%lluk\n",
+	pr_info("Adding %lluk swap on %s.  Priority:%d extents:%u across:%lluk"
+		"%s%s%s\n",
 		(unsigned long long)si->pages * 4, swap_area_name(si), si->prio,
-		max(si->nr_extents, 1u), (unsigned long long)across(si) * 4);
+		max(si->nr_extents, 1u), (unsigned long long)across(si) * 4,
+		si->discard.how ? " D" : "",
+		si->discard.how & SWAP_DISCARD_ONCE ? "s" : "",
+		si->discard.how & SWAP_DISCARD_PAGES ? "c" : "");
 	mutex_unlock(&cache_sys.swapon_mutex);
 	return (int)type;
 }
@@ -270,7 +279,8 @@ struct swapon {
 	struct inode *file; /* NULL: all of BDEV */
 	const char *name;   /* of the file, or the device; NULL: the port's */
 	s16 prio;
-	u64 pages; /* how many there are */
+	u32 discard; /* SWAP_DISCARD_* */
+	u64 pages;   /* how many there are */
 	struct swap_extent *extents;
 	u32 nr_extents, room;
 };
@@ -323,7 +333,7 @@ static int swapon_header(struct swapon *on, const struct swap_header *h)
 		err = area_place(si, on);
 	if (!err) {
 		area_mark_gaps(si);
-		err = si->pages ? area_publish(si) : -EINVAL;
+		err = si->pages ? area_publish(si, on->discard) : -EINVAL;
 	}
 	if (err < 0)
 		area_free_tables(si);
@@ -347,12 +357,13 @@ static int swapon_at(struct swapon *on, u64 disk)
 
 int swapon(struct port_bdev *bdev, s16 prio)
 {
-	return swapon_as(bdev, NULL, prio);
+	return swapon_as(bdev, NULL, prio, 0);
 }
 
-int swapon_as(struct port_bdev *bdev, const char *name, s16 prio)
+int swapon_as(struct port_bdev *bdev, const char *name, s16 prio, u32 discard)
 {
-	struct swapon on = {.bdev = bdev, .name = name, .prio = prio};
+	struct swapon on = {
+		.bdev = bdev, .name = name, .prio = prio, .discard = discard};
 
 	on.pages = port_bdev_size(bdev) >> PAGE_SHIFT;
 	return swapon_at(&on, 0);
@@ -440,9 +451,12 @@ static int swapon_inode(struct swapon *on)
 	return err;
 }
 
-int swapon_file(struct file *file, const char *name, s16 prio)
+int swapon_file(struct file *file, const char *name, s16 prio, u32 discard)
 {
-	struct swapon on = {.file = file->f_inode, .name = name, .prio = prio};
+	struct swapon on = {.file = file->f_inode,
+			    .name = name,
+			    .prio = prio,
+			    .discard = discard};
 	struct inode *inode = file->f_inode;
 	int err;
 

@@ -271,6 +271,12 @@ int port_bdev_resize(struct port_bdev *bdev, u64 bytes)
 	return -EOPNOTSUPP;
 }
 
+u32 port_bdev_discard_max(const struct port_bdev *bdev)
+{
+	(void)bdev;
+	return 0;
+}
+
 const char *port_bdev_name(const struct port_bdev *bdev)
 {
 	(void)bdev;

@@ -83,10 +83,10 @@ static int way_body(void *arg)
 	sf.where[5] = PIECES;
 	sf.where[6] = PIECES;
 	sf.where[PAGES - 1] = PIECES;
-	CHECK_EQ(swapon_file(f, "/swap file", 3), 0);
+	CHECK_EQ(swapon_file(f, "/swap file", 3, 0), 0);
 	CHECK_EQ(sf.asked, PAGES);
 	CHECK_EQ(get_nr_swap_pages(), PAGES - 1 - 3);
-	CHECK_EQ(swapon_file(f, "again", 3), -EBUSY);
+	CHECK_EQ(swapon_file(f, "again", 3, 0), -EBUSY);
 	CHECK_EQ(kernel_write(f, "x", 1, &pos), -ETXTBSY);
 	seq_buf_init(&s, text, sizeof(text));
 	CHECK_EQ(mm_show("/proc/swaps", &s), 0);
@@ -128,30 +128,30 @@ static int refused_body(void *arg)
 
 	(void)arg;
 	sf.where[50] = NOWHERE;
-	CHECK_EQ(swapon_file(f, "s", 0), -EINVAL);
+	CHECK_EQ(swapon_file(f, "s", 0, 0), -EINVAL);
 	CHECK(tm_logged("swapfile has holes"));
 	sf_layout();
 	sf.where[0] = PIECES;
-	CHECK_EQ(swapon_file(f, "s", 0), -EINVAL);
+	CHECK_EQ(swapon_file(f, "s", 0, 0), -EINVAL);
 	sf_layout();
 	sf.other = tm_disk(DISK);
 	sf.other_at = 600;
-	CHECK_EQ(swapon_file(f, "s", 0), -EINVAL);
+	CHECK_EQ(swapon_file(f, "s", 0, 0), -EINVAL);
 	sf_layout();
 	sf.where[0] = 1; /* no header there */
-	CHECK_EQ(swapon_file(f, "s", 0), -EINVAL);
+	CHECK_EQ(swapon_file(f, "s", 0, 0), -EINVAL);
 	sf_layout();
 	i_size_write(&fi->inode, P(PAGES - 1));
-	CHECK_EQ(swapon_file(f, "s", 0), -EINVAL);
+	CHECK_EQ(swapon_file(f, "s", 0, 0), -EINVAL);
 	i_size_write(&fi->inode, P(PAGES));
 	fi->inode.i_mapping->a_ops = &fm_aops;
-	CHECK_EQ(swapon_file(f, "s", 0), -EINVAL);
+	CHECK_EQ(swapon_file(f, "s", 0, 0), -EINVAL);
 	fi->inode.i_mapping->a_ops = &sf_aops;
 	for (u64 n = 1;; n++) {
 		int err;
 
 		fail_arm_nth(FAIL_ALL, n, false);
-		err = swapon_file(f, "s", 0);
+		err = swapon_file(f, "s", 0, 0);
 		if (!fail_disarm().fired) {
 			CHECK_EQ(err, 0);
 			break;
