@@ -258,7 +258,10 @@ static void disk(struct run_machine *m, const char *id, const char *path)
 	}
 	name[n] = 0;
 	arg(m, "-drive");
-	arg(m, "if=none,id=%s,format=raw,cache=unsafe,file=%s", id, name);
+	arg(m,
+	    "if=none,id=%s,format=raw,cache=unsafe,discard=unmap,"
+	    "file=%s",
+	    id, name);
 	arg(m, "-device");
 	arg(m, "virtio-blk-%s,drive=%s", mmio ? "device" : "pci", id);
 }

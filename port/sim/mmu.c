@@ -353,7 +353,11 @@ struct sim_tlb_entry *sim_tlb_get(uva_t va, unsigned access, int *sig)
 			*sig = sim.fault_hook(port_current(), va, err);
 		if (*sig)
 			return NULL;
-		port_sched_point();
+		/* Who was preempted here and comes back to another fault has
+		 * its slice before it: two that undo each other's work, in step
+		 * on one CPU, do not go on for ever. */
+		if (tries % 2 == 0)
+			port_sched_point();
 	}
 	sim_bug("mmu: a fault is retried for ever");
 }

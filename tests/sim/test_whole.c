@@ -78,9 +78,9 @@ static u64 ksm_swapped, ksm_copied;
 /* The daemon hardly rests. */
 static void ksm_open(u64 seed)
 {
-	/* Without a pause it and a write can go in step on one CPU: the copy is
-	 * merged again before the write is tried again, for ever. */
-	stir_ksm("sleep_millisecs", 1);
+	/* Without a pause it and a write may go in step on one CPU: the copy is
+	 * merged again before the write is tried again. */
+	stir_ksm("sleep_millisecs", seed & 1);
 	stir_ksm("pages_to_scan", 50);
 	stir_ksm("smart_scan", seed & 1);
 	stir_ksm("use_zero_pages", seed >> 1 & 1);
