@@ -27,8 +27,8 @@ echo
 echo "== a laptop of 8 GiB: DMA32 spans the hole below 4 GiB, but has no frames there"
 "$mmkit" boot --map tests/data/e820/laptop-8g.txt --show /proc/zoneinfo |
 	awk '/^Node/ { zone = $4 }
-	     / (spanned|present|managed) / { printf "%-6s %-8s %8d frames\n",
-		zone, $1, $2 }' | grep -E '^(DMA|DMA32|Normal) '
+	     / (spanned|present|managed) / { printf "%-6s %-8s %5d MiB\n",
+		zone, $1, $2 / 256 }' | grep -E '^(DMA|DMA32|Normal) '
 
 # To do:
 # 1. Boot with --mem 16M and --mem 64G: which zones are empty, and why?

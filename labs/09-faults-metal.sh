@@ -38,7 +38,7 @@ major=$(cut -d ' ' -f 12 /proc/self/stat)
 echo "major faults of a program whose file is in RAM: $major"
 GUEST
 "$mmkit" run --mem 64M --audit --out /dev/null --add "$script:/script" -- \
-	busybox sh /script 2>/dev/null
+	busybox sh /script
 
 # To do:
 # 1. The same with --mem 16M --swap 64M and a buffer of 24M: who has major

@@ -11,7 +11,7 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 
 # A machine of 64 MiB with a small disk, where the program keeps a file.
 run() {
-	"$mmkit" run --mem 64M --disk 16M --audit --out /dev/null "$@" 2>/dev/null
+	"$mmkit" run --mem 64M --disk 16M --audit --out /dev/null "$@"
 }
 
 echo "== 32 pages, on our kernel"

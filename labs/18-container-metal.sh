@@ -48,7 +48,7 @@ awk '$1 == "oom_kill" { print "killed in the whole machine: " $2 }' \
 rmdir $cg/small $cg/swapping && echo "both groups are gone"
 GUEST
 "$mmkit" run --mem 64M --swap 64M --audit --out /dev/null \
-	--add "$script:/script" -- busybox sh /script 2>/dev/null
+	--add "$script:/script" -- busybox sh /script
 
 # To do:
 # 1. memory.high 4M and memory.max max: how long does dd take (time dd ...)?
