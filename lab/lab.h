@@ -22,5 +22,7 @@ struct lab_opts {
  * without Lua.
  */
 int lab_main(const struct lab_opts *o) __attribute__((weak));
+/* lab_script: the same, for who cannot do without Lua. */
+int lab_script(const struct lab_opts *o);
 
 #endif

@@ -15,6 +15,7 @@
 #include <mmkit/mempolicy.h>
 #include <mmkit/mm.h>
 #include <mmkit/mman.h>
+#include <mmkit/shm.h>
 #include <mmkit/shmem.h>
 #include <mmkit/userfaultfd.h>
 
@@ -114,6 +115,13 @@ static const struct lab_const consts[] = {
 	C(UFFD_FEATURE_SIGBUS),
 	C(UFFD_FEATURE_EXACT_ADDRESS),
 	C(UFFD_FEATURE_WP_ASYNC),
+	C(IPC_PRIVATE),
+	C(IPC_CREAT),
+	C(IPC_EXCL),
+	C(SHM_RDONLY),
+	C(SHM_RND),
+	C(SHM_REMAP),
+	C(SHM_EXEC),
 	C(PAGE_SIZE),
 	C(EPERM),
 	C(ENOENT),

@@ -11,9 +11,10 @@
 #include "err.h"
 
 static const struct lab_fn *const parts[] = {
-	lab_machine_fns, lab_task_fns, lab_mm_fns,   lab_mem_fns,  lab_file_fns,
-	lab_proc_fns,	 lab_look_fns, lab_kmem_fns, lab_list_fns, lab_uffd_fns,
-	lab_event_fns,	 lab_json_fns, lab_help_fns};
+	lab_machine_fns, lab_task_fns, lab_mm_fns,   lab_ipc_fns,
+	lab_mem_fns,	 lab_file_fns, lab_proc_fns, lab_look_fns,
+	lab_kmem_fns,	 lab_list_fns, lab_uffd_fns, lab_event_fns,
+	lab_json_fns,	 lab_help_fns};
 
 const struct lab_fn *lab_each_fn(u32 i)
 {

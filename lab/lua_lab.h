@@ -23,6 +23,7 @@
  * lua_kmem.c    the kernel's own memory    lua_lists.c  lists of frames
  * lua_uffd.c    faults that a script answers
  * lua_json.c    JSON                       lua_help.c   help()
+ * lua_ipc.c     memory between processes
  * prelude.lua   what is written in Lua
  */
 #ifndef LAB_LUA_LAB_H
@@ -55,9 +56,9 @@ struct lab_fn {
 
 /* Each part's, up to one without a name. */
 extern const struct lab_fn lab_machine_fns[], lab_task_fns[], lab_mm_fns[],
-	lab_mem_fns[], lab_file_fns[], lab_proc_fns[], lab_look_fns[],
-	lab_kmem_fns[], lab_list_fns[], lab_uffd_fns[], lab_event_fns[],
-	lab_json_fns[], lab_help_fns[];
+	lab_ipc_fns[], lab_mem_fns[], lab_file_fns[], lab_proc_fns[],
+	lab_look_fns[], lab_kmem_fns[], lab_list_fns[], lab_uffd_fns[],
+	lab_event_fns[], lab_json_fns[], lab_help_fns[];
 
 /* lab_each_fn: the I-th function of all parts, NULL after the last. */
 const struct lab_fn *lab_each_fn(u32 i);

@@ -282,6 +282,11 @@ static void open_lab(lua_State *L, u64 seed)
 
 int lab_main(const struct lab_opts *o)
 {
+	return lab_script(o);
+}
+
+int lab_script(const struct lab_opts *o)
+{
 	lua_State *L = luaL_newstate();
 	bool terminal = isatty(STDIN_FILENO);
 	bool ok = true, talk;

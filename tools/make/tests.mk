@@ -7,7 +7,7 @@
 #     // world: sim        or        /* world: host */
 # and may say in its second that calls of some functions go through its own:
 #     /* wrap: F G */       F() calls __wrap_F(), which may call __real_F()
-TEST_LIBS := -lcmocka -lzstd -llz4 -ljansson -lm -lpthread
+TEST_LIBS := -lcmocka -lzstd -llz4 -ljansson -lm -lpthread $(filter -llua%,$(LAB_LIBS))
 empty :=
 space := $(empty) $(empty)
 LAB_H := $(subst $(space),|,$(basename $(notdir $(wildcard lab/*.h))))
@@ -15,6 +15,7 @@ uses_lab = $(if $(strip $(shell grep -lE \
 	'^.include "(lab/)?($(LAB_H))\.h"' $(1) 2>/dev/null)),y)
 
 TESTS_sim  := $(patsubst tests/sim/%.c,%,$(wildcard tests/sim/test_*.c))
+TESTS_sim  := $(filter-out $(if $(filter no,$(LUA)),test_lab),$(TESTS_sim))
 TESTS_host := $(patsubst tests/host/%.c,%,$(wildcard tests/host/test_*.c))
 
 # $(1) variant, $(2) world, $(3) program, $(4) y: with the command's parts.
