@@ -53,9 +53,9 @@ define install_lines
 $(foreach f,$(3),$(1) $(2)/$(notdir $(f)) $(f)
 )
 endef
-# $(1) folder, $(2) files that keep their path below the folder $(3)
+# $(1) folder, $(2) files that keep their path below the folder $(3), $(4) mode
 define install_trees
-$(foreach f,$(2),644 $(1)/$(f:$(3)%=%) $(f)
+$(foreach f,$(2),$(or $(4),644) $(1)/$(f:$(3)%=%) $(f)
 )
 endef
 define INSTALL_LIST
@@ -72,7 +72,8 @@ $(call install_trees,$(includedir)/mmkit/src,$(wildcard src/*/*.h),src/)
 $(call install_trees,$(pkgdatadir)/src,$(wildcard src/*/*.c) src/LAYERS,src/)
 $(call install_lines,644,$(pkgconfigdir),$(PC))
 $(call install_lines,644,$(pkgdatadir)/traces,$(wildcard traces/*.trace))
-$(call install_trees,$(pkgdatadir),$(wildcard labs/*.* labs/*/*.*))
+$(call install_trees,$(pkgdatadir),$(filter-out %.sh,$(wildcard labs/*.* labs/*/*.*)))
+$(call install_trees,$(pkgdatadir),$(wildcard labs/*.sh),,755)
 $(call install_lines,644,$(mandir)/man1,$(wildcard docs/man/*.1))
 $(call install_lines,644,$(mandir)/man5,$(wildcard docs/man/*.5))
 $(call install_lines,644,$(docdir),README.md $(wildcard README.*.md) LICENSE)
@@ -95,3 +96,8 @@ install-strip: ## the same without what debuggers read
 uninstall: ## remove what install put there
 	$(file >$(BUILD)/install.list,$(INSTALL_LIST))
 	$(Q)tools/install-tree --remove $(BUILD)/install.list
+
+.PHONY: test-package
+test-package: ## the Debian packages: built, looked at, installed, used, removed (minutes)
+	+$(Q)tools/deps test-package
+	+$(Q)tests/package/debian.sh
