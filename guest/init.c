@@ -62,7 +62,7 @@ static struct {
 static char config[8192], argv_text[131072], env_text[65536];
 static char *child_argv[MAX_STRINGS], *child_env[MAX_STRINGS];
 static char snapshot[1 << 18];
-static char sample[1 << 15];
+static char sample[1 << 15] __attribute__((aligned(8)));
 static char stacks[4][STACK_SIZE] __attribute__((aligned(16)));
 
 /* ---- the report ------------------------------------------------------------
@@ -113,16 +113,13 @@ static void say(const char *word, const char *text)
 	report(word, text, NULL, 0);
 }
 
-/* A file's contents, in BUF[SIZE]; one that cannot be read is left out. */
-static void report_file(const char *path, const char *when, char *buf,
-			size_t size)
+/* N bytes as the contents of the file PATH. */
+static void report_bytes(const char *path, const char *when, const char *buf,
+			 long n)
 {
-	long n = read_file(path, buf, size);
 	char line[300];
 	size_t at;
 
-	if (n < 0)
-		return;
 	at = put_text(line, sizeof(line), 0, "data ");
 	at = put_text(line, sizeof(line), at, path);
 	at = put_text(line, sizeof(line), at, " ");
@@ -134,6 +131,19 @@ static void report_file(const char *path, const char *when, char *buf,
 	port_write(PORT_REPORT, line, at);
 	port_write(PORT_REPORT, buf, (size_t)n);
 	report_unlock();
+}
+
+/* A file's contents, in BUF[SIZE]; one that cannot be read is left out. 0, or
+ * why not. */
+static long report_file(const char *path, const char *when, char *buf,
+			size_t size)
+{
+	long n = read_file(path, buf, size);
+
+	if (n < 0)
+		return n;
+	report_bytes(path, when, buf, n);
+	return 0;
 }
 
 static void report_counters(const char *when)
@@ -528,6 +538,102 @@ static void report_marks(void)
 	       sum_of(sample, "high"));
 }
 
+/* ---- the frames of a kernel that has no map of them -------------------------
+ *
+ * /proc/kpageflags has a word for each (Linux documentation,
+ * admin-guide/mm/pagemap), from which the same letters follow as
+ * /proc/mmkit/frames has; but a frame on a CPU's list looks like the kernel's.
+ */
+#define FRAMES_CELLS 2048
+#define BIT(n)	     (1ULL << (n))
+
+static const char frame_letters[] = ".amhwfsbtkrx-";
+
+static char frame_letter(u64 w)
+{
+	static const struct {
+		u64 bits;
+		char letter;
+	} marks[] = {
+		{BIT(20), '-'}, /* NOPAGE */
+		{BIT(10), '.'}, /* BUDDY */
+		{BIT(19) | BIT(23), 'x'}, {BIT(7), 'b'},  {BIT(26), 't'},
+		{BIT(32), 'r'},		  {BIT(13), 'w'}, {BIT(21), 'm'},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(marks); i++)
+		if (w & marks[i].bits)
+			return marks[i].letter;
+	if (w & BIT(12)) /* ANON; of a compound page */
+		return w & (BIT(15) | BIT(16) | BIT(22)) ? 'h' : 'a';
+	if (w & BIT(14)) /* SWAPBACKED */
+		return 's';
+	return w & BIT(5) /* LRU */ ? 'f' : 'k';
+}
+
+/* What most of the N frames at W are. */
+static char cell_letter(const u64 *w, size_t n)
+{
+	u32 count[128] = {0}, best = 0;
+	char most = '-';
+
+	for (size_t i = 0; i < n; i++)
+		count[(u8)frame_letter(w[i])]++;
+	for (const char *ch = frame_letters; *ch; ch++) {
+		if (*ch == '-' || count[(u8)*ch] <= best)
+			continue;
+		best = count[(u8)*ch];
+		most = *ch;
+	}
+	return most;
+}
+
+/* So many words has the file; it is read once to know. */
+static u64 count_frames(int fd)
+{
+	static u64 frames;
+	long n = 1;
+
+	while (!frames && n > 0) {
+		u64 at = 0;
+
+		while ((n = SYS(pread64, (u64)fd, U64(sample), sizeof(sample),
+				at)) > 0)
+			at += (u64)n;
+		frames = at / 8;
+	}
+	return frames;
+}
+
+static void report_kpageflags(void)
+{
+	long fd = SYS(openat, -100ULL, U64("/proc/kpageflags"), O_RD | O_CLO);
+	static char text[FRAMES_CELLS + 64];
+	u64 frames, per = 1;
+	size_t at;
+
+	if (fd < 0)
+		return;
+	frames = count_frames((int)fd);
+	while ((frames + per - 1) / per > FRAMES_CELLS)
+		per *= 2;
+	at = put_text(text, sizeof(text), 0, "frames in a cell: ");
+	at = put_number(text, sizeof(text), at, (s64)per);
+	at = put_text(text, sizeof(text), at, "\n");
+	for (u64 pfn = 0; pfn < frames && per * 8 <= sizeof(sample);
+	     pfn += per) {
+		long n = SYS(pread64, (u64)fd, U64(sample), per * 8, pfn * 8);
+
+		if (n <= 0)
+			break;
+		text[at++] = cell_letter((const u64 *)(const void *)sample,
+					 (size_t)n / 8);
+	}
+	SYS(close, (u64)fd);
+	text[at++] = '\n';
+	report_bytes("/proc/mmkit/frames", "sample", text, (long)at);
+}
+
 /* The counters come last: with them the host takes all as one sample. */
 static void take_samples(void *arg)
 {
@@ -537,9 +643,10 @@ static void take_samples(void *arg)
 		report_marks();
 		report_file("/proc/buddyinfo", "sample", sample,
 			    sizeof(sample));
-		if (i % FRAMES_EVERY == 0)
-			report_file("/proc/mmkit/frames", "sample", sample,
-				    sizeof(sample));
+		if (i % FRAMES_EVERY == 0 &&
+		    report_file("/proc/mmkit/frames", "sample", sample,
+				sizeof(sample)))
+			report_kpageflags();
 		report_file("/proc/vmstat", "sample", sample, sizeof(sample));
 		for (int ms = 0; ms < g.sampling && !g.stop; ms += 10)
 			sleep_ms(10);

@@ -382,7 +382,8 @@ function count(m) {
 
 	m.cells.split('').forEach(function (ch) { n[ch] = (n[ch] || 0) + 1; });
 	all('.uses output', m.figure).forEach(function (o) {
-		var part = (n[o.getAttribute('data-letter')] || 0) / m.cells.length;
+		var there = m.cells.length - (n['-'] || 0);
+		var part = (n[o.getAttribute('data-letter')] || 0) / (there || 1);
 
 		o.textContent = (100 * part).toFixed(part && part < 0.1 ? 1 : 0) + ' %';
 	});

@@ -347,10 +347,6 @@ static void put_frames(struct html *h)
 	for (u32 i = 0; i < r->nr_shots; i++)
 		shots[i] = (struct page_shot){r->shots[i].ns / 1000000, NAN,
 					      r->shots[i].cells};
-	if (!r->nr_shots && h->a->m->kernel->bzimage)
-		fputs("<p class=\"none\">This kernel has no "
-		      "/proc/mmkit/frames.</p>\n",
-		      h->f);
 	page_frames_write(h->f, &p);
 }
 
