@@ -251,6 +251,9 @@ static void test_well_formed(void **state)
 				 nr);
 		assert_int_equal(occurrences(text, "<details>"),
 				 occurrences(text, "<figure"));
+		/* A hole in a curve is null to the script. */
+		assert_null(strstr(text, "[nan,"));
+		assert_null(strstr(text, ",nan,"));
 		/* What the script draws is there as often as what it replaces,
 		 * and its own text; the library's where there is one. */
 		scripts = blank_scripts(text);

@@ -911,6 +911,19 @@ static void check_frames(void)
 	}
 }
 
+/* Frames behind the first of a block have no mark of their own. */
+static void check_a_block(void)
+{
+	struct page *page = alloc_pages(GFP_KERNEL, 3);
+	u64 pfn;
+
+	assert_non_null(page);
+	pfn = page_to_pfn(page);
+	take_map(0, fine);
+	assert_memory_equal(fine + pfn, "kkkkkkkk", 8);
+	__free_pages(page, 3);
+}
+
 static int frames_body(void)
 {
 	struct mm_task *self = port_current();
@@ -930,6 +943,7 @@ static int frames_body(void)
 	touch((uva_t)va, nr); /* more than there is */
 	check_frames();
 	assert_true(letters_in(fine, strlen(fine), 'a') > 1000);
+	check_a_block();
 	t = show("/proc/mmkit/frames");
 	assert_memory_equal(t, "frames in a cell: 4\n", 20);
 	assert_int_equal(strlen(t), 20 + (phys_hot()->max_pfn + 3) / 4 + 1);
