@@ -32,7 +32,7 @@
 #define MOST_THR 2
 /* Peak memory may be so much of the C library's. */
 #define RSS_BOUND 1.1
-#define RSS_RUNS  5
+#define RSS_RUNS  20
 #define TIME_RUNS 5
 
 struct job {

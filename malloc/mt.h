@@ -61,7 +61,10 @@ enum mt_life { MT_NEW, MT_LIVE, MT_DEAD };
 struct mt_shelf {
 	void **first;
 	u32 nr;
-	u32 word; /* of a depot, which it guards */
+	union {
+		u32 word; /* of a depot, which it guards */
+		u32 most; /* of a thread's: magazines that may be there */
+	};
 };
 
 /* A thread's own. WORD is held while its slow ways rearrange magazines, which
@@ -97,6 +100,7 @@ extern __thread struct mt_self mt_self
 
 struct mt_slot {
 	u32 word;
+	bool started; /* (word) as a CPU of the machine */
 	struct port_thread thread;
 } MM_ALIGNED(128);
 

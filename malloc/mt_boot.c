@@ -65,7 +65,7 @@
 #define RAM_MOST    (1UL << 38)
 #define MEMMAP_STEP 64u /* frames whose descriptors are made at a time */
 #define META_CHUNK  (64UL << 10)
-#define META_FIRST  2048u /* of it before mt_map, on its first page */
+#define META_FIRST  3584u /* of it before mt_map, on its first page */
 #define BOOT_BYTES  8192u
 #define ENV_BYTES   65536u
 #define MAP_METAMAP (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
@@ -108,6 +108,16 @@ static void be_cpu(u32 i)
 		.task = &t->task, .thread = t, .cpu = (int)i};
 }
 
+/* Be CPU I, whose word is held, for the first time as a thread. CPU 0 runs
+ * since the boot. */
+static void be_other_cpu(u32 i)
+{
+	be_cpu(i);
+	if (!mt_slot(i)->started && i)
+		phys_start_cpu();
+	mt_slot(i)->started = true;
+}
+
 /* The slot that was free last is not: one that is. */
 static MM_NOINLINE void enter_other(u32 i)
 {
@@ -118,7 +128,7 @@ static MM_NOINLINE void enter_other(u32 i)
 	for (;;) {
 		for (u32 n = 0; n < mt_sys.nr_slots; n++) {
 			if (port_spin_trylock(&mt_slot(i)->word)) {
-				be_cpu(i);
+				be_other_cpu(i);
 				return;
 			}
 			i = i + 1 < mt_sys.nr_slots ? i + 1 : 0;
@@ -280,8 +290,10 @@ static bool boot_machine(void)
 				      .min_free_kbytes = 64,
 				      .max_possible = RAM_START + mt_span,
 				      .memmap_step = MEMMAP_STEP,
+				      .memmap_apart = true,
 				      /* Slabs come and go one by one. */
-				      .pcp_batch = 3};
+				      .pcp_batch = 3,
+				      .late_cpus = true};
 
 	/* Small slabs are empty sooner: what is free can be given back. */
 	const struct slab_boot_params sp = {
@@ -372,23 +384,45 @@ static MM_NOINLINE void after_boot(bool ok)
 }
 
 #ifdef MT_PRELOAD
-extern const char mt_warm[] MT_HIDDEN, mt_cold[] MT_HIDDEN;
+extern const char mt_some[] MT_HIDDEN, mt_few[] MT_HIDDEN;
+extern const char mt_warm[] MT_HIDDEN, mt_rare[] MT_HIDDEN;
+extern const char mt_cold[] MT_HIDDEN, mt_never[] MT_HIDDEN;
 extern const char mt_cold_end[] MT_HIDDEN;
+
+/* ADVICE for the library's file between two symbols of malloc.ld. */
+static void advise(const char *from, const char *to, long advice)
+{
+	call(SYS_madvise, (long)from, (long)PAGE_ALIGN((u64)(to - from)),
+	     advice);
+}
+
+/*
+ * A fault brings what is around it in the same mapping. So the file's parts
+ * become mappings of their own, by an advice for every second one that says
+ * nothing, for what a file has is in no core dump; and what came with the
+ * loader's faults goes.
+ */
+static MM_NOINLINE void part_file(void)
+{
+	advise(mt_some, mt_warm, MADV_DONTDUMP);
+	advise(mt_few, mt_rare, MADV_DONTDUMP);
+	advise(mt_cold, mt_never, MADV_DONTDUMP);
+	advise(mt_some, mt_cold_end, MADV_DONTNEED);
+}
 
 /*
  * What only the boot runs is resident no longer; should it be needed, it comes
- * from the file again. The caller is not part of it (malloc.ld). What many
- * programs do not run comes then by itself: a fault brings what is around it in
- * the same mapping. The advice that makes it one says nothing, for what a file
- * has is in no core dump.
+ * from the file again. The caller is not part of it (malloc.ld).
  */
 static void forget_boot(void)
 {
-	call(SYS_madvise, (long)mt_warm, mt_cold - mt_warm, MADV_DONTDUMP);
-	call(SYS_madvise, (long)mt_warm,
-	     (long)PAGE_ALIGN((u64)(mt_cold_end - mt_warm)), MADV_DONTNEED);
+	advise(mt_some, mt_cold_end, MADV_DONTNEED);
 }
 #else
+static void part_file(void)
+{
+}
+
 static void forget_boot(void)
 {
 }
@@ -416,6 +450,7 @@ bool mt_boot(void)
 	}
 	mt_self.booting = 1;
 	mt_gate_wait();
+	part_file();
 	ok = bring_up();
 	mt_self.booting = 0;
 	__atomic_store_n(&mt_sys.state, ok ? 2 : 3, __ATOMIC_RELEASE);

@@ -25,7 +25,9 @@
  *    MT-2  The word below the lowest object of a magazine is NULL; on a shelf
  *          the first word is the link, and becomes NULL again when taken.
  *    MT-3  A shelf holds at most SHELF_BYTES of objects, a depot DEPOT_BYTES,
- *          and either not more than a part of the class's objects.
+ *          and either not more than a part of the class's objects; a shelf also
+ *          no more than the thread showed that it takes: a magazine, and each
+ *          time it had to go to the depot twice as many and one more.
  *    MT-4  An object is named in at most one magazine, and then belongs to
  *          nobody else.
  *
@@ -77,7 +79,7 @@
 #define SHELF_PART  16u
 #define LOOK_EACH   4u
 #define LEND_MOST   32u
-#define SPARES	    16u
+#define SPARES	    4u
 #define SHELF_BYTES (64u << 10)
 #define DEPOT_BYTES (512u << 10)
 #define SHELF_CHECK 16u
@@ -172,8 +174,8 @@ static u32 mag_bytes(u32 c)
 }
 
 /*
- * May S have one more of at MOST bytes? Of large objects a part of the class
- * only: there are many classes, and each has few.
+ * May S, a shelf or a depot, have one more of at MOST bytes? Of large objects a
+ * part of the class only: there are many classes, and each has few.
  */
 static bool shelf_room(const struct mt_shelf *s, u32 c, u32 most)
 {
@@ -500,13 +502,27 @@ void mt_cache_adopt(struct mt_self *self)
 /* ---- allocating
  * ---------------------------------------------------------------- */
 
+/*
+ * A magazine of class C from the depot. Had it been kept on the shelf it would
+ * not have travelled: there is room for twice as many from now on. Who only
+ * frees what others allocate does not come here.
+ */
+static void **take_from_depot(u32 c)
+{
+	void **mag = depot_pop(c);
+
+	if (mag && mt_self.shelf[c].most * mag_bytes(c) < SHELF_BYTES)
+		mt_self.shelf[c].most += mt_self.shelf[c].most + 1;
+	return mag;
+}
+
 /* The magazine of class C is empty: a full one takes its place. */
 static bool take_full(u32 c)
 {
 	void **mag = shelf_pop(&mt_self.shelf[c]);
 
 	if (!mag && READ_ONCE(mt_sys.depot[c].first))
-		mag = depot_pop(c);
+		mag = take_from_depot(c);
 	if (!mag)
 		return false;
 	if (mt_self.top[c] != MT_NIL)
@@ -652,7 +668,8 @@ static void make_room(u32 c)
 	empty = spare_get();
 	if (!empty) {
 		mag_to_slabs(c, mag);
-	} else if (shelf_room(&mt_self.shelf[c], c, SHELF_BYTES)) {
+	} else if (mt_self.shelf[c].nr <= mt_self.shelf[c].most &&
+		   shelf_room(&mt_self.shelf[c], c, SHELF_BYTES)) {
 		kept = ++mt_self.nr_shelved % SHELF_CHECK || check_full(c, mag);
 		if (kept)
 			shelf_push(&mt_self.shelf[c], mag);

@@ -51,8 +51,10 @@ void free_contig_range(u64 pfn, u64 nr);
  * ---------------------------------------------------------------------------
  */
 
-#define CMA_MAX_NAME  64
+#define CMA_MAX_NAME 64
+#ifndef MAX_CMA_AREAS /* a build of one's own may have fewer */
 #define MAX_CMA_AREAS 16
+#endif
 
 /* What an area should be. Zero: no wish, but for size. */
 struct cma_request {

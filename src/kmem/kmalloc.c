@@ -41,7 +41,7 @@
 			prefix "8k"                                            \
 	}
 
-static const char *const kmalloc_names[NR_KMALLOC_KINDS][KMALLOC_NR_CLASSES] = {
+static const char kmalloc_names[NR_KMALLOC_KINDS][KMALLOC_NR_CLASSES][20] = {
 	[KMALLOC_NORMAL] = KMALLOC_NAMES("kmalloc-"),
 	[KMALLOC_DMA] = KMALLOC_NAMES("dma-kmalloc-"),
 	[KMALLOC_RECLAIM] = KMALLOC_NAMES("kmalloc-rcl-"),

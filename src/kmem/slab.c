@@ -343,6 +343,30 @@ static struct kmem_cache_cpu **part_slot(struct kmem_cache *s, int cpu)
 	return parts ? &parts[cpu] : &s->cpu[cpu];
 }
 
+/* A part of S for a CPU of node NID, zeroed: S's own, if nobody has it. */
+static struct kmem_cache_cpu *part_alloc(struct kmem_cache *s, int nid)
+{
+	gfp_t gfp =
+		__GFP_NOWARN | __GFP_SKIP_FAIL | __GFP_ZERO | __GFP_THISNODE;
+	struct kmem_cache_whole *whole = slab_whole(s);
+
+	if (whole && !__atomic_test_and_set(&s->own_used, __ATOMIC_ACQUIRE))
+		return &whole->part;
+	return kmem_cache_alloc_node(kmem_sys.part_cache, gfp, nid);
+}
+
+void slab_part_free(struct kmem_cache *s, struct kmem_cache_cpu *c)
+{
+	struct kmem_cache_whole *whole = slab_whole(s);
+
+	if (!whole || c != &whole->part) {
+		kmem_cache_free(kmem_sys.part_cache, c);
+		return;
+	}
+	mm_memset(c, 0, sizeof(*c));
+	__atomic_clear(&s->own_used, __ATOMIC_RELEASE);
+}
+
 /* The running CPU gets its part of S, if its node has memory for it. */
 static void make_cpu_part(struct kmem_cache *s)
 {
@@ -351,10 +375,7 @@ static void make_cpu_part(struct kmem_cache *s)
 
 	if (!kmem_sys.part_cache)
 		return;
-	c = kmem_cache_alloc_node(kmem_sys.part_cache,
-				  __GFP_NOWARN | __GFP_SKIP_FAIL | __GFP_ZERO |
-					  __GFP_THISNODE,
-				  nid);
+	c = part_alloc(s, nid);
 	if (!c)
 		return;
 	spin_lock_init(&c->lock, LOCK_CLASS_SLAB_CPU);
@@ -362,7 +383,7 @@ static void make_cpu_part(struct kmem_cache *s)
 	c->nid = nid;
 	c->mark = SLAB_MARK(nid, s->id);
 	if (!mm_try_cmpxchg(part_slot(s, port_cpu()), &none, c))
-		kmem_cache_free(kmem_sys.part_cache, c);
+		slab_part_free(s, c);
 }
 
 /* Is it time that the running CPU has a part? */

@@ -87,6 +87,7 @@ struct kmem_cache {
 	u32 barn_cap;  /* places of a node's barn; 0: no barns */
 	u32 nr_spills; /* (A) of arrays, while there is no barn */
 	bool dying;    /* (caches_lock) kmem_cache_destroy() is at it */
+	bool own_used; /* (A) the part behind it is some CPU's */
 	struct slab_layout layout;
 	void (*ctor)(void *);
 	u64 secret; /* of the links, if they are hardened; else 0 */
@@ -95,6 +96,17 @@ struct kmem_cache {
 	struct kmem_cache_cpu **parts;
 	u32 gated; /* (A) somebody sees to parts */
 	struct kmem_cache_node *node[MM_MAX_NODES];
+};
+
+/*
+ * With few_slabs what the cache's first node and the first CPU that uses it
+ * need stands behind its descriptor: for a machine of few caches, whose parts
+ * would be a few lines on a page each.
+ */
+struct kmem_cache_whole {
+	struct kmem_cache cache;
+	struct kmem_cache_node node;
+	struct kmem_cache_cpu part MM_ALIGNED(MM_CACHELINE); /* the array */
 };
 
 struct obj_cgroup;
@@ -147,8 +159,8 @@ struct shrinker_state {
 	u32 next_id;		/* (lock) */
 };
 
+/* As in struct phys_state: what every machine writes stands together. */
 struct kmem_state {
-	struct kmem_hot hot;
 	struct kmem_cache_cpu cpu_none; /* stands in for what is not made */
 	const struct slab_account_ops *account; /* NULL until there is a group
 						 */
@@ -175,6 +187,7 @@ struct kmem_state {
 	u64 nr_depot;	       /* (A) frames that the stack depot was fed */
 	const struct kvmalloc_ops *kvmalloc; /* (B) */
 	struct shrinker_state shrink;
+	struct kmem_hot hot; /* ends with what only kmalloc() needs */
 	struct vmalloc_state vm;
 	struct pcpu_state pcpu;
 	/* Stand in for all of gated caches, one per CPU: nobody's line. Last:

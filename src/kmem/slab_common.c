@@ -190,12 +190,21 @@ void slab_node_setup(struct kmem_cache_node *n)
 	n->nr_objects = 0;
 }
 
+static struct kmem_cache_node *own_node(struct kmem_cache *s)
+{
+	struct kmem_cache_whole *whole = slab_whole(s);
+
+	return whole ? &whole->node : NULL;
+}
+
 static void cache_free_nodes(struct kmem_cache *s)
 {
 	for (int node = 0; node < MM_MAX_NODES; node++) {
 		if (s->node[node]) {
 			barn_free(s->node[node]);
-			kmem_cache_free(&kmem_sys.boot_node, s->node[node]);
+			if (s->node[node] != own_node(s))
+				kmem_cache_free(&kmem_sys.boot_node,
+						s->node[node]);
 		}
 		s->node[node] = NULL;
 	}
@@ -203,12 +212,17 @@ static void cache_free_nodes(struct kmem_cache *s)
 
 static int cache_alloc_nodes(struct kmem_cache *s)
 {
+	struct kmem_cache_node *own = own_node(s);
+
 	for (int node = 0; node < MM_MAX_NODES; node++) {
 		struct kmem_cache_node *n;
 
 		if (!NODE_DATA(node))
 			continue;
-		n = kmem_cache_alloc(&kmem_sys.boot_node, GFP_KERNEL);
+		n = own;
+		own = NULL;
+		if (!n)
+			n = kmem_cache_alloc(&kmem_sys.boot_node, GFP_KERNEL);
 		if (!n) {
 			cache_free_nodes(s);
 			return -ENOMEM;
@@ -228,7 +242,7 @@ static void cache_free_cpus(struct kmem_cache *s)
 
 		s->cpu[cpu] = &kmem_sys.cpu_none;
 		if (c != &kmem_sys.cpu_none)
-			kmem_cache_free(kmem_sys.part_cache, c);
+			slab_part_free(s, c);
 	}
 	if (s->parts)
 		kmem_cache_free(kmem_sys.part_cache, s->parts);
@@ -465,6 +479,8 @@ static int boot_cache_init(struct kmem_cache *s, const char *name, u32 size)
 
 	mm_verify(!err);
 	s->refcount = -1; /* shared with nobody */
+	if (kmem_sys.params.few_slabs)
+		s->sheaf_cap = 0; /* few are made */
 	for (int node = 0; node < MM_MAX_NODES; node++) {
 		if (NODE_DATA(node) && boot_cache_node(s, node))
 			return -ENOMEM;
@@ -507,11 +523,27 @@ static void gates_init(void)
 		base_gate_add(&gates[i]);
 }
 
-static int part_cache_init(void)
+/* Bytes of a CPU's part with its array. */
+static u32 part_bytes(void)
 {
 	u32 most = kmem_sys.params.array_most;
-	u32 part = (u32)(sizeof(struct kmem_cache_cpu) +
-			 (most ? most : SHEAF_CAP_MAX) * sizeof(void *));
+
+	return (u32)(sizeof(struct kmem_cache_cpu) +
+		     (most ? most : SHEAF_CAP_MAX) * sizeof(void *));
+}
+
+/* Bytes of a cache's descriptor, with what stands behind it. */
+static u32 descriptor_bytes(void)
+{
+	return kmem_sys.params.few_slabs
+		       ? (u32)offsetof(struct kmem_cache_whole, part) +
+				 part_bytes()
+		       : (u32)sizeof(struct kmem_cache);
+}
+
+static int part_cache_init(void)
+{
+	u32 part = part_bytes();
 	/* Behind gates it also holds a cache's parts by CPU (slab_memcg.c). */
 	u32 places = (u32)(port_nr_cpus() * (int)sizeof(void *));
 	struct kmem_cache *s =
@@ -585,7 +617,7 @@ int kmem_init(const struct slab_boot_params *params)
 				      sizeof(struct kmem_cache_node));
 	if (!err)
 		err = boot_cache_init(&kmem_sys.boot_cache, "kmem_cache",
-				      sizeof(struct kmem_cache));
+				      descriptor_bytes());
 	if (!err && !kmem_sys.params.no_kmalloc)
 		err = kmalloc_init();
 	if (!err)

@@ -413,6 +413,18 @@ int barn_init(void) MM_MUST_CHECK;
 void slab_check_frees(void);
 /* slab_node_setup: empty lists. */
 void slab_node_setup(struct kmem_cache_node *n);
+
+/* slab_whole: S with what stands behind its descriptor; NULL: nothing does. */
+static inline struct kmem_cache_whole *slab_whole(struct kmem_cache *s)
+{
+	if (!kmem_sys.params.few_slabs || s == &kmem_sys.boot_cache ||
+	    s == &kmem_sys.boot_node)
+		return NULL;
+	return container_of(s, struct kmem_cache_whole, cache);
+}
+
+/* slab_part_free: C, a part of S that no CPU has any more, is given back. */
+void slab_part_free(struct kmem_cache *s, struct kmem_cache_cpu *c);
 /* kmalloc_init: the caches of kmalloc. 0 or -ENOMEM. */
 int kmalloc_init(void) MM_MUST_CHECK;
 

@@ -39,7 +39,7 @@
 #include "phys/textline.h"
 
 struct e820_name {
-	const char *text;
+	char text[28];
 	u32 type;
 	u32 rank; /* the higher wins */
 };

@@ -122,6 +122,7 @@ int group_leaf(u16 id, gfp_t gfp)
 	struct page_group **none = NULL;
 	struct page *page;
 
+	mm_verify(leaf < phys_sys.hot.groups + PHYS_GROUP_LEAFS);
 	if (group_has_leaf(id))
 		return 0;
 	page = alloc_pages(gfp | __GFP_ZERO, 0);

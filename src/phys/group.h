@@ -63,7 +63,7 @@ struct page_group {
 /* Groups by id: two steps of 512 and 128. Entries are set and taken away by
  * group_publish() alone. */
 #define GROUP_LEAF  512u
-#define GROUP_LEAFS (65536u / GROUP_LEAF)
+#define GROUP_LEAFS ((u32)PHYS_GROUP_LEAFS)
 
 /*
  * group_of_id: the group, NULL if there is none, or ID is the root. It stays

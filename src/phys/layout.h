@@ -11,7 +11,7 @@
 #define GFP_ZONE_BITS 16 /* values of the four zone bits of gfp_t */
 
 struct phys_layout {
-	const char *name;
+	char name[16];
 	phys_addr_t limit; /* what the processor can address */
 	/* First byte above each zone; 0: the architecture has no such zone. */
 	phys_addr_t zone_end[MAX_NR_ZONES];

@@ -55,15 +55,15 @@
 #include "phys/phys.h"
 #include "phys/vmstat.h"
 
-void lru_init(void)
+void lru_init(int cpus)
 {
 	phys_sys.lru.ops = NULL;
 	spin_lock_init(&phys_sys.lru.all_lock, LOCK_CLASS_LRU_ALL);
 	INIT_LIST_HEAD(&phys_sys.lru.all);
-	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
-		spin_lock_init(&phys_sys.lru.add[cpu].lock, LOCK_CLASS_PCP);
-		phys_sys.lru.add[cpu].nr = 0;
-		phys_sys.lru.add[cpu].full = LRU_BATCH;
+	for (int cpu = 0; cpu < cpus; cpu++) {
+		spin_lock_init(&phys_sys.lru_add[cpu].lock, LOCK_CLASS_PCP);
+		phys_sys.lru_add[cpu].nr = 0;
+		phys_sys.lru_add[cpu].full = LRU_BATCH;
 	}
 	spin_lock_init(&phys_sys.lru.disable_lock, LOCK_CLASS_LRU_DISABLE);
 	phys_sys.lru.disabled = 0;
@@ -710,7 +710,7 @@ void lru_cache_add(struct page *page)
 	mm_verify(!PageLRU(page));
 	get_page(page);
 	preempt_disable();
-	b = &phys_sys.lru.add[port_cpu()];
+	b = &phys_sys.lru_add[port_cpu()];
 	if (unlikely(!spin_lock_free(&b->lock)))
 		lru_batch_wait(b, page);
 	else
@@ -722,7 +722,7 @@ void lru_add_drain(void)
 	struct lru_batch *b;
 
 	preempt_disable();
-	b = &phys_sys.lru.add[port_cpu()];
+	b = &phys_sys.lru_add[port_cpu()];
 	preempt_enable();
 	/* The batch has its own lock, so a migration here is harmless. */
 	lru_batch_drain(b);
@@ -730,7 +730,7 @@ void lru_add_drain(void)
 
 void lru_add_drain_cpu(int cpu)
 {
-	lru_batch_drain(&phys_sys.lru.add[cpu]);
+	lru_batch_drain(&phys_sys.lru_add[cpu]);
 }
 
 void lru_add_drain_all(void)
@@ -743,7 +743,7 @@ void lru_add_drain_all(void)
 static void set_batches(u32 nr)
 {
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
-		struct lru_batch *b = &phys_sys.lru.add[cpu];
+		struct lru_batch *b = &phys_sys.lru_add[cpu];
 
 		spin_lock(&b->lock);
 		b->full = nr;

@@ -41,7 +41,9 @@ enum lru_list {
 #define LRU_NR_ZONES 5
 
 /* Bytes that a policy has for itself in each lruvec. */
+#ifndef LRU_POLICY_ROOM /* a build without policies has no use for it */
 #define LRU_POLICY_ROOM 1280
+#endif
 
 /*
  * One set of lists. (L) lock, taken with interrupts off because the end of a
@@ -150,13 +152,12 @@ struct lru_state {
 	const struct lru_ops *ops; /* (all_lock) what new lruvecs get */
 	spinlock_t all_lock;	   /* taken before any lruvec's lock */
 	struct list_head all;	   /* lruvecs */
-	struct lru_batch add[MM_NR_CPUS];
 	struct spinlock disable_lock;
 	u32 disabled; /* (disable_lock) who wants batches of one */
 };
 
-/* lru_init: empty batches, no policy. Called once at boot. */
-void lru_init(void);
+/* lru_init: empty batches of CPUS CPUs, no policy. Called once at boot. */
+void lru_init(int cpus);
 
 /* lruvec_init: empty lists for node PGDAT, of GROUP or (NULL) of the root, of
  * the policy of the day. _exit: LRUVEC, which is empty, goes away. */

@@ -227,9 +227,12 @@ static int back_descriptors(u64 pfn, u64 end, int nid)
 {
 	u64 off = pfn * sizeof(struct page);
 	u64 len = (end - pfn) * sizeof(struct page);
-	phys_addr_t at = alloc_backing(off, len, nid);
+	phys_addr_t at;
 
 	mm_assert(IS_ALIGNED(off | len, PAGE_SIZE));
+	if (phys_sys.memmap_apart)
+		return port_memmap_back(off, len, 0);
+	at = alloc_backing(off, len, nid);
 	if (!at)
 		return -ENOMEM;
 	note_backing(pfn, end, at);
@@ -259,6 +262,8 @@ int memmap_backing(u64 nr, memmap_backing_fn *fn, void *arg)
 
 	mm_assert(nr < phys_sys.nr_sections);
 	if (sec->state == SECTION_ABSENT)
+		return 0;
+	if (sec->flags & SECTION_MAP_BOOT && phys_sys.memmap_apart)
 		return 0;
 	if (sec->flags & SECTION_MAP_BOOT)
 		return fn(off + sec->first * sizeof(struct page), sec->map,

@@ -122,6 +122,10 @@ struct zone;
 /* Zones of one machine that hold frames, over all nodes. */
 #define PHYS_MAX_ZONES (MM_MAX_NODES * 4)
 
+#ifndef PHYS_GROUP_LEAFS /* a build of one's own may have few groups */
+#define PHYS_GROUP_LEAFS 128
+#endif
+
 /*
  * The first member of struct phys_state: what inline code reads. Written at
  * boot only.
@@ -139,7 +143,7 @@ struct phys_hot {
 	u8 gfp_zone[16]; /* by the four zone bits of a request */
 	u64 high_pfn;	 /* frames from here on have no direct map */
 	/* Control groups by id (group.h): leaves of 512. */
-	struct page_group **groups[128];
+	struct page_group **groups[PHYS_GROUP_LEAFS];
 };
 
 struct phys_state;

@@ -14,7 +14,7 @@
 #include "phys/page_owner.h"
 #include "phys/phys.h"
 
-static const char *const page_flag_names[NR_PAGEFLAGS] = {
+static const char page_flag_names[NR_PAGEFLAGS][16] = {
 	[PG_locked] = "locked",
 	[PG_referenced] = "referenced",
 	[PG_uptodate] = "uptodate",

@@ -348,10 +348,12 @@ int phys_boot_memory(const struct phys_boot_params *params)
 	mm_verify(params->pcp_batch <= 256u);
 	phys_sys.memmap_step = params->memmap_step;
 	phys_sys.pcp_batch = params->pcp_batch;
+	phys_sys.late_cpus = params->late_cpus;
+	phys_sys.memmap_apart = params->memmap_apart;
 	set_tunables(params);
 	hotplug_init();
 	page_wait_init();
-	lru_init();
+	lru_init(params->late_cpus ? 0 : port_nr_cpus());
 	cma_init();
 	err = page_debug_setup(params->debug);
 	if (!err)

@@ -94,6 +94,8 @@ struct phys_state {
 	u64 nr_sections;
 	u64 memmap_step; /* (B) frames that are made at a time */
 	u32 pcp_batch;	 /* (B) frames, if not by the size of zones */
+	bool late_cpus;	 /* (B) CPUs but the first start by phys_start_cpu() */
+	bool memmap_apart; /* (B) boot's descriptors are in no frames */
 	struct mem_section *sections;
 	u64 nr_bad_pages; /* (A) reports by bad_page() */
 	struct phys_debug_state debug;
@@ -115,15 +117,16 @@ struct phys_state {
 	struct e820_table e820; /* the machine's map, sanitised */
 	struct e820_table e820_scratch;
 	struct lru_state lru;
+	struct cma_state cma;
 	/*
 	 * [cpu][gfp & GFP_PLACE]: where an order-0 allocation looks first.
 	 * Where it may not, and in the row of threads without a CPU, pcp_none:
 	 * a set whose lock is never free, so that the fast paths need not ask.
 	 */
 	struct pcp_place pcp_fast[MM_NR_CPUS + 1][GFP_PLACES];
-	/* Beside a row that every machine writes, as its lock is. */
-	struct cma_state cma;
+	/* Beside a row that every machine writes, as CPU 0's is. */
 	struct vm_event_state events[MM_NR_CPUS];
+	struct lru_batch lru_add[MM_NR_CPUS];
 	s64 root_charged[MM_NR_CPUS][MM_CACHELINE / sizeof(s64)];
 	wait_queue_head_t page_wait[PAGE_WAIT_TABLE_SIZE];
 };
@@ -196,10 +199,23 @@ struct phys_boot_params {
 	 * bottom. 0: those of whole sections.
 	 */
 	u64 memmap_step;
+	/* The port has memory of its own for descriptors of boot's RAM: no
+	 * frames are set aside for them. Such RAM is not taken out again. */
+	bool memmap_apart;
 	/* Frames that move at once between a CPU's set and its zone, at most
 	 * 256; 0: by the zone's size. */
 	u32 pcp_batch;
+	/*
+	 * Only CPU 0 runs at boot; each other calls phys_start_cpu() before it
+	 * does anything here. Then nobody puts frames on LRU lists: what they
+	 * want for each CPU is not made.
+	 */
+	bool late_cpus;
 };
+
+/* phys_start_cpu: the running CPU, not the first of a machine with late_cpus,
+ * may allocate and free frames from now on. Once, pinned. */
+void phys_start_cpu(void);
 
 /*
  * phys_boot_memory: from a firmware map to a working page allocator: sanitise,

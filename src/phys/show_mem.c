@@ -29,7 +29,7 @@
 
 struct flag_name {
 	u32 mask;
-	const char *name;
+	char name[24]; /* no pointer: nothing to relocate */
 };
 
 /* ---- who wanted what

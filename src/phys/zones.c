@@ -360,28 +360,36 @@ static bool node_without_ram(const struct phys_boot_params *p, int nid)
 	return false;
 }
 
-static void no_fast_sets_of(int cpu)
+static void no_fast_places(int cpu)
 {
 	struct per_cpu_pages *none = &phys_sys.pcp_none;
 
 	for (u32 bits = 0; bits < GFP_PLACES; bits++)
 		phys_sys.pcp_fast[cpu][bits] =
 			(struct pcp_place){none, none->lists};
-	for (u32 id = 0; id < PHYS_MAX_ZONES; id++)
-		phys_sys.pcp_of[cpu][id] = none;
+}
+
+/* CPUs that run at boot. */
+static int nr_boot_cpus(void)
+{
+	return phys_sys.late_cpus ? 1 : port_nr_cpus();
 }
 
 /*
  * Nobody has a set yet: all fast paths end at a lock that is taken. Rows of
- * CPUs that the machine does not have stay untouched: nobody reads them, and
- * they would be most of what a small process has resident.
+ * CPUs that the machine does not have, or that come late, stay untouched:
+ * nobody reads them, and they would be most of what a small process has
+ * resident.
  */
 static void no_fast_sets(void)
 {
 	phys_sys.pcp_none.lock.word = 1;
-	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
-		no_fast_sets_of(cpu);
-	no_fast_sets_of(MM_NR_CPUS);
+	for (int cpu = 0; cpu < nr_boot_cpus(); cpu++)
+		no_fast_places(cpu);
+	no_fast_places(MM_NR_CPUS);
+	for (int cpu = 0; cpu <= MM_NR_CPUS; cpu++)
+		for (u32 id = 0; id < PHYS_MAX_ZONES; id++)
+			phys_sys.pcp_of[cpu][id] = &phys_sys.pcp_none;
 }
 
 int zones_init(const struct phys_boot_params *p)
@@ -559,10 +567,17 @@ static void build_fast_place(int cpu, u32 bits)
 
 static void build_fast_places(void)
 {
-	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
+	for (int cpu = 0; cpu < nr_boot_cpus(); cpu++) {
 		for (u32 bits = 0; bits < GFP_PLACES; bits++)
 			build_fast_place(cpu, bits);
 	}
+}
+
+void phys_start_cpu(void)
+{
+	mm_assert(phys_sys.late_cpus && port_cpu() > 0);
+	no_fast_places(port_cpu());
+	refresh_fast_places();
 }
 
 void refresh_fast_places(void)

@@ -579,6 +579,49 @@ static void alone(void *(*body)(void *arg))
 	assert_int_equal(status, 0);
 }
 
+/* What many others made is freed: it waits where others find it. */
+static void *only_frees(void *arg)
+{
+	u32 c = mt_class_for(64);
+	void **p = arg;
+
+	for (int i = 0; i < 4000; i++)
+		mt_free(p[i]);
+	assert_int_equal(mt_self.cap[c], mt_sys.cap_of[c]);
+	assert_true(mt_self.shelf[c].nr <= 1);
+	assert_true(mt_sys.depot[c].nr > 20);
+	return NULL;
+}
+
+static void *shelf_thread(void *arg)
+{
+	static void *p[4000];
+	u32 c = mt_class_for(64);
+	pthread_t t;
+
+	(void)arg;
+	for (int i = 0; i < 4000; i++)
+		p[i] = mt_malloc(64);
+	assert_int_equal(pthread_create(&t, NULL, only_frees, p), 0);
+	pthread_join(t, NULL);
+	/* Who takes as much as it gives keeps what it needs, up to 64 KiB. */
+	for (int round = 0; round < 20; round++) {
+		for (int i = 0; i < 4000; i++)
+			p[i] = mt_malloc(64);
+		for (int i = 0; i < 4000; i++)
+			mt_free(p[i]);
+	}
+	assert_true(mt_self.shelf[c].nr > 8);
+	assert_true(mt_self.shelf[c].nr * mt_sys.cap_of[c] * 64 <= 65536);
+	return NULL;
+}
+
+static void test_shelves(void **arg)
+{
+	(void)arg;
+	alone(shelf_thread);
+}
+
 static void test_magazines_grow(void **arg)
 {
 	(void)arg;
@@ -825,6 +868,7 @@ int main(void)
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_thread_ends),
 		cmocka_unit_test(test_magazines_grow),
+		cmocka_unit_test(test_shelves),
 		cmocka_unit_test(test_fork),
 		cmocka_unit_test(test_peak),
 		cmocka_unit_test(test_gives_back),

@@ -22,6 +22,7 @@ struct run {
 	u64 steps;
 	bool lazy;
 	bool many; /* slabs as large as elsewhere */
+	bool late; /* CPUs come when they are needed; no frames for the map */
 	struct kmem_cache *cache[NR_CACHES];
 	u32 nr[NR_CACHES];
 	u64 *slot[NR_CACHES][NR_SLOTS];
@@ -33,7 +34,9 @@ static void boot_small(const struct run *run, u64 bytes)
 	struct phys_boot_params pp = {.map = &map,
 				      .no_mobility_grouping = true,
 				      .min_free_kbytes = 64,
-				      .memmap_step = STEP};
+				      .memmap_step = STEP,
+				      .memmap_apart = run->late,
+				      .late_cpus = run->late};
 	const struct slab_boot_params sp = {.slub_min_objects = 2,
 					    .array_most = 8,
 					    .no_kmalloc = true,
@@ -474,12 +477,133 @@ static void some(void **state)
 	in_machine(some_body, &run);
 }
 
+/* ---- CPUs that come late
+ * ------------------------------------------------------ */
+
+static u64 managed;
+
+static int late_body(void *arg)
+{
+	struct per_cpu_pages *none = &phys_sys.pcp_none;
+	struct page *page;
+	struct zone *zone;
+	u64 before = managed;
+	s64 moved;
+
+	boot_small(arg, 64UL << 20);
+	managed = totalram_pages();
+	/* The map of 16384 frames was in frames before. */
+	CHECK_EQ(managed, before + (64UL << 20 >> PAGE_SHIFT) *
+					   sizeof(struct page) / PAGE_SIZE);
+	CHECK(phys_sys.pcp_fast[0][0].pcp);
+	CHECK(phys_sys.pcp_fast[MM_NR_CPUS][0].pcp == none);
+	CHECK(!phys_sys.pcp_fast[1][0].pcp && !phys_sys.pcp_fast[2][0].pcp);
+	sim_set_cpu(port_self(), 1);
+	phys_start_cpu();
+	CHECK(!phys_sys.pcp_fast[2][0].pcp);
+	zone = phys_sys.pcp_fast[0][0].pcp->zone;
+	for (u32 bits = 0; bits < GFP_PLACES; bits++) {
+		bool has = phys_sys.pcp_fast[0][bits].pcp != none;
+
+		CHECK(phys_sys.pcp_fast[1][bits].pcp ==
+		      (has ? &zone->pageset[1] : none));
+	}
+	moved = zone->pageset[0].nr_moved;
+	CHECK_EQ(zone->pageset[1].nr_moved, 0);
+	page = alloc_pages(GFP_NOWAIT, 0);
+	CHECK(page);
+	CHECK(zone->pageset[1].nr_moved > 0);
+	CHECK_EQ(zone->pageset[0].nr_moved, moved);
+	__free_page(page);
+	phys_check();
+	return 0;
+}
+
+static int early_body(void *arg)
+{
+	boot_small(arg, 64UL << 20);
+	managed = totalram_pages();
+	CHECK(phys_sys.pcp_fast[2][0].pcp == &phys_sys.pcp_fast[0][0].pcp[2]);
+	return 0;
+}
+
+static void late(void **state)
+{
+	struct run run = {.lazy = true};
+
+	(void)state;
+	in_machine(early_body, &run);
+	run.late = true;
+	in_machine(late_body, &run);
+}
+
+/* ---- what stands behind a cache's descriptor -------------------------------
+ */
+
+/* A cache that two CPUs use: how many parts and nodes came from elsewhere. */
+static void use_own(struct kmem_cache *s, bool own)
+{
+	struct kmem_cache_whole *whole = slab_whole(s);
+	void *p[2];
+
+	CHECK((whole != NULL) == own);
+	CHECK(!own || s->node[0] == &whole->node);
+	CHECK_EQ(kmem_sys.boot_node.node[0]->nr_slabs != 0, !own);
+	CHECK_EQ(kmem_cache_alloc_bulk(s, GFP_NOWAIT, 1, &p[0]), 1);
+	sim_set_cpu(port_self(), 1);
+	CHECK_EQ(kmem_cache_alloc_bulk(s, GFP_NOWAIT, 1, &p[1]), 1);
+	if (own) {
+		CHECK(s->cpu[0] == &whole->part && s->own_used);
+		CHECK(s->cpu[1] != &whole->part);
+		CHECK(s->cpu[1] != &kmem_sys.cpu_none);
+		CHECK_EQ(kmem_cache_active(kmem_sys.part_cache), 1);
+	}
+	slab_check(s);
+	kmem_cache_free_bulk(s, 2, p);
+	sim_set_cpu(port_self(), 0);
+}
+
+static int own_body(void *arg)
+{
+	struct run *run = arg;
+	u64 free[2];
+
+	boot_small(run, 16UL << 20);
+	for (u32 i = 0; i < 2; i++) {
+		struct kmem_cache *s =
+			kmem_cache_create("own", 64, 16, SLAB_NO_MERGE, NULL);
+
+		CHECK(s);
+		CHECK(!s->own_used);
+		use_own(s, !run->many);
+		CHECK_EQ(kmem_cache_destroy(s), 0);
+		CHECK(run->many || !kmem_cache_active(kmem_sys.part_cache));
+		drain_all_pages();
+		free[i] = nr_free_pages();
+	}
+	CHECK_EQ(free[0], free[1]);
+	slab_check(&kmem_sys.boot_cache);
+	phys_check();
+	return 0;
+}
+
+static void own(void **state)
+{
+	struct run run = {.lazy = true};
+
+	(void)state;
+	in_machine(own_body, &run);
+	run.many = true;
+	in_machine(own_body, &run);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_bulks), cmocka_unit_test(touches),
 		cmocka_unit_test(few),		cmocka_unit_test(grows),
-		cmocka_unit_test(some),
+		cmocka_unit_test(some),		cmocka_unit_test(late),
+		cmocka_unit_test(own),
 	};
 
 	return cmocka_run_group_tests_name("slab_small", tests, NULL, NULL);

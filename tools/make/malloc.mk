@@ -5,9 +5,10 @@ MT := $(BUILD)/malloc
 MT_FLAGS := $(CFLAGS_release) -fPIC -fvisibility=hidden \
 	-ftls-model=initial-exec -ffunction-sections -fdata-sections \
 	-fcf-protection=none -fno-plt -fno-builtin-malloc -fno-builtin-calloc \
-	-DMM_LOG_WARN -DMT_PRELOAD \
+	-DMM_LOG_WARN -DMT_PRELOAD -include malloc/mt_string.h \
 	-DMM_NR_CPUS=16 -DMM_MAX_NODES=1 -DKMEM_MAX_CACHES=64 -DKMEM_ACCOUNT=0 \
-	-DMEMBLOCK_STATIC_REGIONS=32 -DE820_MAX_ENTRIES=16
+	-DMEMBLOCK_STATIC_REGIONS=8 -DE820_MAX_ENTRIES=4 -DMAX_CMA_AREAS=1 \
+	-DPHYS_GROUP_LEAFS=1 -DLRU_POLICY_ROOM=8
 # Residence is by 64 KiB of the file. Floors below are called for many objects
 # at once: small is better. (-Os warns of what -O2 sees through.)
 MT_SMALL := -Os -Wno-maybe-uninitialized
@@ -19,6 +20,8 @@ MT_C := $(filter-out malloc/arena%,$(wildcard malloc/*.c))
 MT_OBJS := $(patsubst %.c,$(MT)/%.o,$(MT_SRC) $(MT_PORT) $(MT_C))
 
 $(MT)/port/%.o: private MT_FLAGS += $(MT_SMALL)
+# Room that is only skipped is resident, too.
+$(MT)/malloc/mt_%.o: private MT_FLAGS += -falign-functions=4 -falign-loops=4 -falign-jumps=4
 # So are those of the library that run for many frames, or once.
 $(patsubst %,$(MT)/malloc/mt_%.o,error fork large options trim): private MT_FLAGS += $(MT_SMALL)
 $(MT)/src/kmem/slab_partial.o $(MT)/src/kmem/slab_bulk.o $(MT)/src/kmem/slab.o: private MT_SMALL := -Wno-maybe-uninitialized
@@ -30,10 +33,10 @@ $(MT)/%.o: %.c $(FLAGS_MK) tools/make/malloc.mk
 	@mkdir -p $(@D)
 	$(SAY) "  CC [malloc] $<"
 	$(Q)$(CC) $(STD) -D_GNU_SOURCE $(WARN) $(MT_FLAGS) $(INC) -Iport/host -MMD -MP -c $< -o $@
-# One segment for all that is not written, at a multiple of 64 KiB, and no page
+# One segment for all that is not written, and no page
 # that is only written to be protected: see malloc.ld.
 MT_LINK := -Wl,--gc-sections,-z,now,-z,defs,-z,norelro,-z,noseparate-code \
-	-Wl,-z,max-page-size=65536,-O1,-T,tools/make/malloc.ld \
+	-Wl,-O1,-T,tools/make/malloc.ld \
 	-Wl,-z,nodelete,-z,pack-relative-relocs -nostartfiles
 $(BUILD)/libmmkit-malloc.so: $(MT_OBJS) tools/make/malloc.ld tools/make/malloc_hot.ld
 	$(SAY) "  LD $@"
