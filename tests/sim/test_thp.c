@@ -34,6 +34,9 @@ static int fault_body(void *arg)
 	CHECK_EQ(pte_pfn(tm_pte(mm, at + HP)) % 512, 0);
 	CHECK_EQ(pte_pfn(tm_pte(mm, at + HP + P(511))),
 		 pte_pfn(tm_pte(mm, at + HP)) + 511);
+	/* Each is a page of its own, and paid for. */
+	for (u64 i = 512; i < 1024; i++)
+		CHECK(PageCharged(pfn_to_page(pte_pfn(tm_pte(mm, at + P(i))))));
 	/* Without zeroes of that size a read gets the small zero page; a write
 	 * then a small one. */
 	set_file("use_zero_page", "0");
@@ -157,10 +160,12 @@ static int part_body(void *arg)
 	/* A part gets another access: small. All of it: huge still. */
 	CHECK_EQ(do_mprotect(mm, at + HP + P(5), P(1), PROT_READ), 0);
 	CHECK(!huge_at(mm, at + HP));
+	CHECK_EQ(event(THP_SPLIT_PMD), 2);
 	CHECK_EQ(sim_touch(at + HP + P(5), SIM_WRITE), MM_SIGSEGV);
 	tm_store(at + HP + P(6), 1);
 	CHECK_EQ(do_mprotect(mm, at + 2 * HP, 2 * HP, PROT_READ), 0);
 	CHECK(huge_at(mm, at + 2 * HP) && huge_at(mm, at + 3 * HP));
+	CHECK_EQ(event(THP_SPLIT_PMD), 2);
 	CHECK_EQ(sim_touch(at + 2 * HP + P(77), SIM_WRITE), MM_SIGSEGV);
 	verify(at + 2 * HP, 1024, 100 + 1024);
 	CHECK_EQ(do_mprotect(mm, at + 2 * HP, 2 * HP, TM_RW), 0);
