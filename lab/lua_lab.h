@@ -160,7 +160,8 @@ void lab_tasks_free(void);
 /* lab_fail: an error with the name of errno ERR (positive): "ENOMEM: mmap of
  * 4096 bytes: Cannot allocate memory"; fields name, errno, call. */
 int lab_fail(lua_State *L, int err, const char *call, const char *what);
-/* lab_fail_signal: the same of signal SIG at AT by WHAT ("write"). */
+/* lab_fail_signal: the same of signal SIG at AT by WHAT ("write"); NULL: the
+ * task was killed. */
 int lab_fail_signal(lua_State *L, int sig, const char *call, const char *what,
 		    u64 at);
 /* lab_throw: any other error: NAME ("EDEADLK") and text; number 0: none. */

@@ -367,7 +367,7 @@ int lab_result(lua_State *L, struct lab_call *c)
 
 	if (lab_task_died(c)) {
 		c->sig = -c->task->code;
-		c->sig_at = 0;
+		c->sig_what = NULL;
 	}
 	if (c->ret < 0 || c->sig)
 		return give_up(L, c);

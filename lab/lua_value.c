@@ -62,8 +62,8 @@ int lab_fail_signal(lua_State *L, int sig, const char *call, const char *what,
 	char name[16], text[160];
 
 	snprintf(name, sizeof(name), "SIG%s", abbrev ? abbrev : "?");
-	if (at)
-		snprintf(text, sizeof(text), "%s at 0x%llx", what ? what : "",
+	if (what)
+		snprintf(text, sizeof(text), "%s at 0x%llx", what,
 			 (unsigned long long)at);
 	else
 		snprintf(text, sizeof(text), "the task was killed");

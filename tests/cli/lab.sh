@@ -69,6 +69,7 @@ succeeds lab-doc lab "$work/doc.lua"
 # ---- errors, status -------------------------------------------------------------
 fails enomem 'ENOMEM: mmap: 1125899906842624 bytes' 'spawn():mmap("1P")'
 fails segv 'SIGSEGV: touch: write at 0x1000' 'spawn():touch(0x1000, 1, "w")'
+fails null 'SIGSEGV: peek: read at 0x0' 'spawn():peek(0)'
 fails assert 'assertion failed' 'assert(false)'
 fails syntax "near 'end'" 'end'
 fails option "did you mean 'mem'" 'boot{memm="1G"}'
