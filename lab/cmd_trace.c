@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* cmd_trace.c - mmkit trace info|cat FILE: look into a trace. */
+/* cmd_trace.c - mmkit trace info|cat FILE: look into a trace; check FILE: is it
+ * a sound file for Perfetto? */
 #include "args.h"
 #include "err.h"
+#include "perfetto_check.h"
 #include "trace.h"
 
 #include <errno.h>
@@ -356,6 +358,27 @@ static int cat(const struct options *o)
 	return EXIT_SUCCESS;
 }
 
+/* ---- files for Perfetto
+ * ------------------------------------------------------------------------ */
+
+static int check(const struct options *o)
+{
+	struct perfetto_check c;
+
+	if (!perfetto_check_file(o->file, &c)) {
+		if (c.event)
+			err_die("%s: event %llu: %s", o->file,
+				(unsigned long long)c.event, c.error);
+		err_die("%s: %s", o->file, c.error);
+	}
+	printf("%s: sound: %llu events on %llu tracks: %llu spans, %llu "
+	       "instants, %llu values of counters\n",
+	       o->file, (unsigned long long)c.events,
+	       (unsigned long long)c.tracks, (unsigned long long)c.spans,
+	       (unsigned long long)c.instants, (unsigned long long)c.counters);
+	return EXIT_SUCCESS;
+}
+
 /* ---- options
  * ------------------------------------------------------------------------ */
 
@@ -366,17 +389,20 @@ static const struct argp_option options[] = {
 
 static void check_options(const struct options *o)
 {
-	static const char *const names[] = {"info", "cat"};
+	static const char *const names[] = {"info", "cat", "check"};
+	bool known = false;
 	const char *near;
 
 	if (!o->what)
-		err_usage("what? give info or cat");
-	if (strcmp(o->what, "info") && strcmp(o->what, "cat")) {
+		err_usage("what? give info, cat or check");
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		known |= !strcmp(o->what, names[i]);
+	if (!known) {
 		near = err_suggest(o->what, names, ARRAY_SIZE(names));
 		if (near)
 			err_usage("unknown command '%s': did you mean '%s'?",
 				  o->what, near);
-		err_usage("unknown command '%s': info or cat", o->what);
+		err_usage("unknown command '%s': info, cat or check", o->what);
 	}
 	if (!o->file)
 		err_usage("which trace? give FILE");
@@ -421,8 +447,8 @@ int cmd_trace(int argc, char **argv)
 	static const struct argp argp = {
 		options,
 		parse,
-		"info FILE\ncat FILE",
-		"Look into a recorded trace: what it is of, and its records, one per line.",
+		"info FILE\ncat FILE\ncheck FILE.json",
+		"Look into a recorded trace: what it is of, and its records, one per line; or check a file that --perfetto wrote.",
 		NULL,
 		NULL,
 		NULL};
@@ -430,5 +456,7 @@ int cmd_trace(int argc, char **argv)
 
 	args_run(&argp, argc, argv, 0, &o);
 	signal(SIGPIPE, on_pipe);
+	if (!strcmp(o.what, "check"))
+		return check(&o);
 	return !strcmp(o.what, "info") ? info(&o) : cat(&o);
 }

@@ -103,10 +103,22 @@ const char *events_lru(u64 lru)
 	return vmstat_node_name((int)(NR_LRU_BASE + lru)) + strlen("nr_");
 }
 
+static bool ev_foreign;
+
+void events_foreign(void)
+{
+	ev_foreign = true;
+}
+
 const char *events_who(const struct trace_record *r, char *buf, size_t size)
 {
 	const char *name;
 
+	if (ev_foreign) {
+		snprintf(buf, size, "%.16s-%u", r->comm[0] ? r->comm : "<...>",
+			 r->pid);
+		return buf;
+	}
 	if (!(r->pid & SIM_TRACE_ID)) {
 		snprintf(buf, size, "task-%u", r->pid);
 		return buf;

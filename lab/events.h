@@ -45,6 +45,9 @@ void events_start(const struct events_opts *o, u32 cpus);
 void events_poll(u64 mm);
 void events_stop(void);
 
+/* events_foreign: records come from another machine, where each names its
+ * thread itself. */
+void events_foreign(void);
 /* events_who: the name of the thread that wrote R, into BUF. */
 const char *events_who(const struct trace_record *r, char *buf, size_t size);
 /* events_fields: R's arguments as "name=value ...", into BUF. */
@@ -62,6 +65,8 @@ const char *events_lru(u64 lru);
 void perfetto_open(const char *path);
 void perfetto_record(const struct trace_record *r);
 void perfetto_counters(u64 ns);
+/* _counter: NAME is V pages at NS, in the order of time for each name. */
+void perfetto_counter(const char *name, u64 ns, u64 v);
 void perfetto_close(u64 ns);
 
 /* ---- one page (follow.c) ----------------------------------------------------

@@ -64,15 +64,33 @@ static const struct {
 /* ---- the file
  * ----------------------------------------------------------------- */
 
+/* TEXT as a JSON string. */
+static void put_string(const char *text)
+{
+	fputc('"', pf.f);
+	for (; *text; text++) {
+		u8 c = (u8)*text;
+
+		if (c == '"' || c == '\\')
+			fprintf(pf.f, "\\%c", c);
+		else if (c < ' ' || c >= 0x7f) /* not said to be UTF-8 */
+			fprintf(pf.f, "\\u%04x", c);
+		else
+			fputc(c, pf.f);
+	}
+	fputc('"', pf.f);
+}
+
 /* PH, NAME and where, up to the brace that is left open. */
 static void begin_event(char ph, const char *name, u32 pid, u32 tid, u64 ns)
 {
 	fprintf(pf.f,
-		"%s\n{\"ph\":\"%c\",\"name\":\"%s\",\"pid\":%u,\"tid\":%u,"
-		"\"ts\":%llu.%03llu",
-		pf.any ? "," : "", ph, name, pid, tid,
+		"%s\n{\"ph\":\"%c\",\"pid\":%u,\"tid\":%u,\"ts\":%llu.%03llu,"
+		"\"name\":",
+		pf.any ? "," : "", ph, pid, tid,
 		(unsigned long long)(ns / 1000),
 		(unsigned long long)(ns % 1000));
+	put_string(name);
 	pf.any = true;
 }
 
@@ -84,7 +102,9 @@ static void end_event(void)
 static void metadata(const char *what, u32 pid, u32 tid, const char *name)
 {
 	begin_event('M', what, pid, tid, 0);
-	fprintf(pf.f, ",\"args\":{\"name\":\"%s\"}", name);
+	fputs(",\"args\":{\"name\":", pf.f);
+	put_string(name);
+	fputc('}', pf.f);
 	end_event();
 }
 
@@ -191,8 +211,10 @@ void perfetto_record(const struct trace_record *r)
 	begin_event('i', e->name, PID_THREADS, thread_tid(r->pid), r->ns);
 	fprintf(pf.f,
 		",\"cat\":\"%s\",\"s\":\"t\",\"args\":{\"cpu\":%u,"
-		"\"fields\":\"%s\"}",
-		e->system, r->cpu, events_fields(r, fields, sizeof(fields)));
+		"\"fields\":",
+		e->system, r->cpu);
+	put_string(events_fields(r, fields, sizeof(fields)));
+	fputc('}', pf.f);
 	end_event();
 	for (u32 i = 0; i < ARRAY_SIZE(spans); i++)
 		if (spans[i].end == r->event)
@@ -208,6 +230,11 @@ static void counter(u32 at, const char *name, u64 ns, u64 v)
 	if (pf.counted_ns && pf.counters[at] == v)
 		return;
 	pf.counters[at] = v;
+	perfetto_counter(name, ns, v);
+}
+
+void perfetto_counter(const char *name, u64 ns, u64 v)
+{
 	begin_event('C', name, PID_MACHINE, 0, ns);
 	fprintf(pf.f, ",\"args\":{\"pages\":%llu}", (unsigned long long)v);
 	end_event();

@@ -104,6 +104,10 @@ if have_json; then
 	' "$work/p.json" >"$work/verdict" 2>&1
 	holds perfetto-sound "$(cat "$work/verdict")" = "sound many"
 fi
+run trace check "$work/p.json"
+holds perfetto-checked "$status $(grep -c 'sound: [0-9]* events' "$work/out")" = "0 1"
+sed 's/"name":"mm_page_alloc"/"name":""/' "$work/p.json" >"$work/bad.json"
+refused 1 perfetto-broken "an empty name" trace check "$work/bad.json"
 run replay $trace --mem 64M --no-min -q --perfetto /nowhere/p.json
 holds perfetto-nowhere "$status $(grep -c /nowhere/p.json "$work/err")" = "1 1"
 
