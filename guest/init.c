@@ -30,6 +30,8 @@
 #define STACK_SIZE   16384
 #define DISKS	     6
 #define FRAMES_EVERY 4 /* samples for one picture of all frames */
+#define TRACE_CHUNK  65536
+#define TRACE_FIRST  4096 /* of the disk: a page that names it */
 
 #define NCCS 19
 struct termios {
@@ -55,7 +57,11 @@ static struct {
 	int want_swap, rows, columns;
 	int keep_tmp, keep_run; /* files were packed there */
 	int pipe_in[2], pipe_out[2], pipe_err[2];
-	volatile u32 out_done, err_done, in_done, sampler_done, stop;
+	const char *trace; /* events, or NULL */
+	const char *trace_kb;
+	int records, traced; /* where they come from and go to */
+	volatile u32 out_done, err_done, in_done, sampler_done, trace_done;
+	volatile u32 stop, trace_stop;
 	u64 begin_ns;
 } g;
 
@@ -63,7 +69,8 @@ static char config[8192], argv_text[131072], env_text[65536];
 static char *child_argv[MAX_STRINGS], *child_env[MAX_STRINGS];
 static char snapshot[1 << 18];
 static char sample[1 << 15] __attribute__((aligned(8)));
-static char stacks[4][STACK_SIZE] __attribute__((aligned(16)));
+static char trace_buf[TRACE_CHUNK] __attribute__((aligned(8)));
+static char stacks[5][STACK_SIZE] __attribute__((aligned(16)));
 
 /* ---- the report ------------------------------------------------------------
  */
@@ -217,6 +224,10 @@ static void setting(const char *key, char *value)
 		*(same_text(value, "/tmp") ? &g.keep_tmp : &g.keep_run) = 1;
 	else if (same_text(key, "audit"))
 		g.audit = 1;
+	else if (same_text(key, "trace"))
+		g.trace = value;
+	else if (same_text(key, "trace_kb"))
+		g.trace_kb = value;
 	else if (same_text(key, "sample"))
 		g.sampling = (int)take_number(&v);
 	else if (same_text(key, "size")) {
@@ -312,7 +323,7 @@ static void mount_all(void)
 	SYS(symlink, U64("/proc/mounts"), U64("/etc/mtab"));
 }
 
-enum disk_kind { DISK_NONE, DISK_SWAP, DISK_ROOT, DISK_OTHER };
+enum disk_kind { DISK_NONE, DISK_SWAP, DISK_ROOT, DISK_TRACE, DISK_OTHER };
 
 /* What stands on /dev/vd?; which letter a disk has is the kernel's affair. */
 static enum disk_kind disk_kind(const char *path)
@@ -324,6 +335,8 @@ static enum disk_kind disk_kind(const char *path)
 		return DISK_NONE;
 	if (n == sizeof(page) && !memcmp(page + 4086, "SWAPSPACE2", 10))
 		return DISK_SWAP;
+	if (n == sizeof(page) && !memcmp(page, "MMKITTRC", 8))
+		return DISK_TRACE;
 	if (n == sizeof(page) && (u8)page[1080] == 0x53 &&
 	    (u8)page[1081] == 0xef)
 		return DISK_ROOT;
@@ -653,6 +666,98 @@ static void take_samples(void *arg)
 	}
 }
 
+/* ---- tracepoints -----------------------------------------------------------
+ */
+
+#define TRACING "/sys/kernel/tracing/"
+
+static long put_file(const char *path, const char *text)
+{
+	long fd = SYS(openat, -100ULL, U64(path), 0x201 | O_CLO), ret;
+
+	if (fd < 0)
+		return fd;
+	ret = SYS(write, (u64)fd, U64(text), strlen(text));
+	SYS(close, (u64)fd);
+	return ret < 0 ? ret : 0;
+}
+
+/* What is written is not kept in memory, which is the program's. */
+static void let_go(u64 from, u64 to)
+{
+	SYS(fdatasync, (u64)g.traced);
+	SYS(fadvise64, (u64)g.traced, from, to - from, 4 /* DONTNEED */);
+}
+
+/* Records as they are, to the disk. What is there when trace_stop is set is
+ * taken as well. */
+static void copy_trace(void *arg)
+{
+	u64 at = TRACE_FIRST, done = at;
+	char text[32];
+	s64 lost = 0;
+	const char *p = text;
+
+	(void)arg;
+	for (;;) {
+		u32 last = g.trace_stop;
+		long n = SYS(read, (u64)g.records, U64(trace_buf),
+			     sizeof(trace_buf));
+
+		if (n > 0 && SYS(pwrite64, (u64)g.traced, U64(trace_buf),
+				 (u64)n, at) != n)
+			break;
+		at += n > 0 ? (u64)n : 0;
+		if (at - done >= 1 << 20) {
+			let_go(done, at);
+			done = at;
+		}
+		if (n <= 0 && last)
+			break;
+		if (n <= 0)
+			sleep_ms(2);
+	}
+	let_go(done, at);
+	if (read_file(TRACING "trace_lost", text, sizeof(text)) > 0)
+		lost = (s64)take_number(&p);
+	REPORT("traced", NULL, (s64)(at - TRACE_FIRST), lost);
+}
+
+/* Events that are wanted are on, and have a place to go to. */
+static void start_trace(void)
+{
+	char path[16];
+	long ret;
+
+	if (!g.trace)
+		return;
+	ret = find_disk(DISK_TRACE, path);
+	if (ret)
+		give_up("no disk for the trace", ret);
+	g.traced = (int)SYS(openat, -100ULL, U64(path), O_RW | O_CLO);
+	ret = SYS(openat, -100ULL, U64(TRACING "trace_records"), O_RD | O_CLO);
+	if (ret < 0)
+		give_up("this kernel has no " TRACING "trace_records", ret);
+	g.records = (int)ret;
+	ret = put_file(TRACING "buffer_size_kb", g.trace_kb);
+	if (!ret)
+		ret = put_file(TRACING "set_event", g.trace);
+	if (ret)
+		give_up("the events that are to be traced", ret);
+}
+
+static void stop_trace(void)
+{
+	if (!g.trace)
+		return;
+	put_file(TRACING "tracing_on", "0");
+	g.trace_stop = 1;
+	while (!g.trace_done)
+		sleep_ms(1);
+	SYS(close, (u64)g.records);
+	SYS(close, (u64)g.traced);
+}
+
 static void start_thread(int nr, void (*fn)(void *), volatile u32 *done)
 {
 	long ret = sys_thread(stacks[nr] + STACK_SIZE, fn, NULL, done);
@@ -682,6 +787,8 @@ static void start_copying(void)
 		start_thread(2, copy_err, &g.err_done);
 	if (g.sampling)
 		start_thread(3, take_samples, &g.sampler_done);
+	if (g.trace)
+		start_thread(4, copy_trace, &g.trace_done);
 }
 
 /* ---- the program -----------------------------------------------------------
@@ -824,13 +931,16 @@ static void run_program(void)
 	make_pipe(g.in, g.pipe_in);
 	make_pipe(g.out, g.pipe_out);
 	make_pipe(g.err, g.pipe_err);
+	start_trace();
 	g.begin_ns = now_ns();
 	REPORT("begin", NULL, (s64)g.begin_ns);
 	start_copying();
 	pid = start_program();
+	REPORT("pid", NULL, pid);
 	status = wait_for(pid, &ru);
 	end = now_ns();
 	end_others();
+	stop_trace();
 	report_counters("after");
 	report_end(status, &ru, end);
 	raw_console(&old);

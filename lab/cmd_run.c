@@ -50,7 +50,12 @@ enum {
 	OPT_LOG,
 	OPT_DISK,
 	OPT_DIR,
-	OPT_QEMU
+	OPT_QEMU,
+	OPT_TRACE,
+	OPT_TRACE_OUT,
+	OPT_PERFETTO,
+	OPT_FOLLOW,
+	OPT_PFN
 };
 
 static const struct argp_option options[] = {
@@ -89,6 +94,17 @@ static const struct argp_option options[] = {
 	 0},
 	{"report", OPT_REPORT, "FILE.html", 0, "write a page with charts", 0},
 	{"log", OPT_LOG, "FILE", 0, "where the kernel's log goes", 0},
+	{"trace", OPT_TRACE, "EVENT[,EVENT...]", 0,
+	 "tell these tracepoints, by name, by system, or all", 0},
+	{"trace-out", OPT_TRACE_OUT, "FILE", 0,
+	 "there (FILE must be given with --trace)", 0},
+	{"perfetto", OPT_PERFETTO, "FILE.json", 0,
+	 "all tracepoints as a trace that Perfetto opens", 0},
+	{"follow", OPT_FOLLOW, "PID:ADDRESS", 0,
+	 "tell the life of the page that this process has there (0: the "
+	 "program itself)",
+	 0},
+	{"pfn", OPT_PFN, "N", 0, "tell the life of this frame", 0},
 	{"qemu", OPT_QEMU, "ARG", 0,
 	 "one more argument of QEMU; may be given again", 0},
 	{0}};
@@ -258,6 +274,40 @@ static error_t parse_machine(int key, char *arg, struct run_opts *o)
 	}
 }
 
+static u64 pfn_arg(const char *arg)
+{
+	char *end;
+	u64 pfn = strtoull(arg, &end, 0);
+
+	if (end == arg || *end)
+		err_usage("--pfn: '%s': no number", arg);
+	return pfn;
+}
+
+static error_t parse_events(int key, char *arg, struct run_opts *o)
+{
+	switch (key) {
+	case OPT_TRACE:
+		o->events.list = arg;
+		return 0;
+	case OPT_TRACE_OUT:
+		o->events.out = arg;
+		return 0;
+	case OPT_PERFETTO:
+		o->events.perfetto = arg;
+		return 0;
+	case OPT_FOLLOW:
+		events_parse_follow(&o->events, arg);
+		return 0;
+	case OPT_PFN:
+		o->events.pfn = pfn_arg(arg);
+		o->events.follow = o->events.by_pfn = true;
+		return 0;
+	default:
+		return parse_machine(key, arg, o);
+	}
+}
+
 static error_t parse_opt(int key, char *arg, struct argp_state *state)
 {
 	struct run_opts *o = state->input;
@@ -307,7 +357,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 			err_usage("which program? give it behind the options");
 		return 0;
 	default:
-		return parse_machine(key, arg, o);
+		return parse_events(key, arg, o);
 	}
 }
 
@@ -339,7 +389,7 @@ struct plan {
 	struct run_kernel kernel;
 	struct run_relay_opts relay;
 	char *program; /* its path in the machine */
-	char *initrd, *root, *swap;
+	char *initrd, *root, *swap, *trace;
 	bool in_ram;
 };
 
@@ -375,8 +425,10 @@ static void put_config(struct plan *pl, FILE *f)
 		fprintf(f, "root ext2\n");
 	if (o->audit)
 		fprintf(f, "audit yes\n");
-	if (o->report)
+	if (o->report || o->events.perfetto)
 		fprintf(f, "sample %d\n", SAMPLE_MS);
+	if (events_wanted(&o->events))
+		run_trace_lines(o, f);
 }
 
 /* What is packed below a folder must not be mounted over. */
@@ -606,6 +658,10 @@ static void make_images(struct plan *pl)
 		pl->swap = in_folder("swap");
 		run_write_swap(pl->swap, o->swap_bytes);
 	}
+	if (events_wanted(&o->events)) {
+		pl->trace = in_folder("trace");
+		run_trace_file(pl->trace);
+	}
 }
 
 /* ---- the end ---------------------------------------------------------------
@@ -707,11 +763,14 @@ static int run_plan(struct plan *pl)
 				 .kernel = &pl->kernel,
 				 .initrd = pl->initrd,
 				 .root = pl->root,
-				 .swap = pl->swap};
+				 .swap = pl->swap,
+				 .trace = pl->trace};
 	pl->relay.timeout_ms = pl->o->timeout_ms;
 	pl->relay.log = pl->o->log;
 	pl->relay.log_console = pl->kernel.bzimage;
 	ret = run_machine(pl, &m, &res, &log);
+	if (pl->trace && res.began)
+		run_trace_show(pl->trace, pl->o, &res);
 	remove_folder();
 	if (ret == RUN_TIMEOUT) {
 		err_say("stopped after %g s", (double)pl->o->timeout_ms / 1e3);
@@ -729,6 +788,15 @@ static int run_plan(struct plan *pl)
 	run_machine_free(&m);
 	free(log.text);
 	return ret;
+}
+
+static void check_events(const struct events_opts *e)
+{
+	events_check(e);
+	if (e->list && !e->out)
+		err_usage("--trace: where to? give --trace-out FILE");
+	check_output("trace-out", e->out);
+	check_output("perfetto", e->perfetto);
 }
 
 int cmd_run(int argc, char **argv)
@@ -752,6 +820,7 @@ int cmd_run(int argc, char **argv)
 	args_run(&argp, argc, argv, ARGP_IN_ORDER, &o);
 	if (o.nodes > 1 && o.machine && strcmp(o.machine, "pc"))
 		err_usage("--nodes: a microvm has one node: use --machine pc");
+	check_events(&o.events);
 	check_output("out", o.out);
 	check_output("report", o.report);
 	check_output("log", o.log);
@@ -766,5 +835,6 @@ int cmd_run(int argc, char **argv)
 	free(pl.initrd);
 	free(pl.root);
 	free(pl.swap);
+	free(pl.trace);
 	return ret;
 }

@@ -105,11 +105,6 @@ const char *events_lru(u64 lru)
 
 static bool ev_foreign;
 
-void events_foreign(void)
-{
-	ev_foreign = true;
-}
-
 const char *events_who(const struct trace_record *r, char *buf, size_t size)
 {
 	const char *name;
@@ -225,6 +220,25 @@ void events_poll(u64 mm)
 	enable();
 }
 
+void events_import(const struct events_opts *o)
+{
+	ev.o = *o;
+	ev_foreign = true;
+	choose_all(o->list, ev.chosen);
+	if (o->list)
+		ev.text = open_out(o->out);
+	if (o->perfetto)
+		perfetto_open(o->perfetto);
+	if (o->follow)
+		follow_begin(o, stderr);
+}
+
+void events_import_record(const struct trace_record *r, u64 mm)
+{
+	if (r->event < NR_TRACE_EVENTS && r->cpu < MM_NR_CPUS)
+		pass_on(r, mm);
+}
+
 static void close_text(void)
 {
 	bool bad = fflush(ev.text) || ferror(ev.text);
@@ -234,6 +248,32 @@ static void close_text(void)
 	if (bad)
 		err_die("%s: %s", ev.o.out ? ev.o.out : "standard output",
 			strerror(errno));
+}
+
+void events_import_end(u64 ns)
+{
+	if (ev.o.perfetto)
+		perfetto_close(ns);
+	if (ev.o.follow)
+		follow_end();
+	if (ev.text)
+		close_text();
+	memset(&ev, 0, sizeof(ev));
+}
+
+void events_names(const struct events_opts *o, FILE *f)
+{
+	bool chosen[NR_TRACE_EVENTS] = {false};
+	bool any = false;
+
+	choose_all(o->list, chosen);
+	for (u32 i = 0; i < NR_TRACE_EVENTS; i++) {
+		if (i == TRACE_TEST_EVENT || (!chosen[i] && !o->perfetto &&
+					      !(o->follow && follow_needs(i))))
+			continue;
+		fprintf(f, "%s%s", any ? "," : "", trace_event_info(i)->name);
+		any = true;
+	}
 }
 
 void events_stop(void)

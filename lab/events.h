@@ -21,8 +21,7 @@ struct events_opts {
 	const char *out;      /* file of the text; NULL: standard output */
 	const char *perfetto; /* file, or NULL */
 	bool follow, by_pfn;
-	u32 task;    /* whose page at ADDRESS is followed */
-	bool by_pid; /* TASK is the number that its records bear */
+	u32 task; /* whose page at ADDRESS is followed */
 	u64 address, pfn;
 };
 
@@ -45,9 +44,17 @@ void events_start(const struct events_opts *o, u32 cpus);
 void events_poll(u64 mm);
 void events_stop(void);
 
-/* events_foreign: records come from another machine, where each names its
- * thread itself. */
-void events_foreign(void);
+/*
+ * Records of another machine, which name their threads themselves: _import: the
+ * outputs that O asks for begin (a page's life goes to standard error);
+ * _record: R, in the order of time, MM as in events_poll(); _end: files are
+ * closed, spans end at NS.
+ * events_names: what O needs, to F, for that machine.
+ */
+void events_import(const struct events_opts *o);
+void events_import_record(const struct trace_record *r, u64 mm);
+void events_import_end(u64 ns);
+void events_names(const struct events_opts *o, FILE *f);
 /* events_who: the name of the thread that wrote R, into BUF. */
 const char *events_who(const struct trace_record *r, char *buf, size_t size);
 /* events_fields: R's arguments as "name=value ...", into BUF. */
@@ -78,6 +85,8 @@ void perfetto_close(u64 ns);
  * events_poll(). _end: no more.
  */
 void follow_enable(void);
+/* follow_needs: does it look at EVENT? */
+bool follow_needs(u32 event);
 void follow_begin(const struct events_opts *o, FILE *f);
 void follow_record(const struct trace_record *r, u64 mm);
 void follow_end(void);

@@ -355,13 +355,6 @@ static void on_merge(const struct trace_record *r)
 	goes_to(r->arg[1] ? r->arg[1] : NOWHERE);
 }
 
-/* Whose faults name the space: a task that is known by its number alone. */
-static void learn_space(const struct trace_record *r)
-{
-	if (fo.o.by_pid && r->pid == fo.o.task)
-		fo.mm = r->arg[3];
-}
-
 static void on_huge(const struct trace_record *r)
 {
 	u64 first = r->arg[0];
@@ -382,7 +375,6 @@ static void on_fault(const struct trace_record *r)
 {
 	char words[120];
 
-	learn_space(r);
 	if (fo.o.by_pfn || !fo.mm || r->arg[3] != fo.mm ||
 	    (r->arg[0] & ~(u64)(PAGE_SIZE - 1)) != fo.o.address)
 		return;
@@ -464,6 +456,11 @@ void follow_enable(void)
 	for (u32 i = 0; i < NR_TRACE_EVENTS; i++)
 		if (handlers[i])
 			trace_enable((enum trace_event)i);
+}
+
+bool follow_needs(u32 event)
+{
+	return handlers[event] != NULL;
 }
 
 void follow_begin(const struct events_opts *o, FILE *f)

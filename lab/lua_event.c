@@ -208,10 +208,16 @@ static void push_fields(lua_State *L, const struct trace_record *r)
 	const char *args = trace_event_info(r->event)->args;
 
 	for (u32 i = 0; *args && i < TRACE_ARGS; i++) {
-		size_t len = strcspn(args, " ");
+		size_t len = strcspn(args, " "), name = strcspn(args, " :");
+		const char *text = (const char *)&r->arg[i];
 
-		lua_pushlstring(L, args, len);
-		lua_pushinteger(L, (lua_Integer)r->arg[i]);
+		lua_pushlstring(L, args, name);
+		if (name == len) {
+			lua_pushinteger(L, (lua_Integer)r->arg[i]);
+		} else { /* ":16": two words of text */
+			lua_pushlstring(L, text, strnlen(text, 16));
+			i++;
+		}
 		lua_rawset(L, -3);
 		args += len + (args[len] == ' ');
 	}

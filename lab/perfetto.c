@@ -42,7 +42,7 @@ static struct {
 	u64 last_ns, counted_ns;
 	struct track tracks[MOST_THREADS];
 	u32 nr_tracks;
-	u32 runs[MM_NR_CPUS]; /* who runs there; 0: nobody known */
+	u64 runs[MM_NR_CPUS]; /* who runs there, plus 1; 0: nobody known */
 	u64 counters[16];
 } pf;
 
@@ -155,10 +155,10 @@ static struct track *track_of(const struct trace_record *r)
 /* CPU's span of who ran there ends, and R's begins. */
 static void cpu_runs(const struct trace_record *r)
 {
-	u32 *who = &pf.runs[r->cpu];
+	u64 *who = &pf.runs[r->cpu];
 	char name[40];
 
-	if (*who == r->pid)
+	if (*who == r->pid + 1ul)
 		return;
 	if (*who) {
 		begin_event('E', "", PID_CPUS, r->cpu, r->ns);
@@ -167,7 +167,7 @@ static void cpu_runs(const struct trace_record *r)
 		snprintf(name, sizeof(name), "CPU %u", r->cpu);
 		metadata("thread_name", PID_CPUS, r->cpu, name);
 	}
-	*who = r->pid;
+	*who = r->pid + 1ul;
 	begin_event('B', events_who(r, name, sizeof(name)), PID_CPUS, r->cpu,
 		    r->ns);
 	end_event();

@@ -10,6 +10,7 @@
  *   run_qemu.c    the command line of QEMU, whether KVM works
  *   run_relay.c   QEMU started, bytes passed on, the end awaited
  *   run_report.c  what the machine reported
+ *   run_trace.c   what its tracepoints told
  *   run_out.c     the table and the JSON;  run_html.c  the page
  *
  * Failures of mmkit itself end the command by run_fail() with status 125;
@@ -23,6 +24,8 @@
 #include <stdio.h>
 
 #include <mmkit/types.h>
+
+#include "events.h"
 
 #define RUN_TIMEOUT 124
 #define RUN_FAILED  125
@@ -38,6 +41,7 @@ struct run_opts {
 	const char *add[RUN_MAX_ADD], *env[RUN_MAX_ADD], *qemu[RUN_MAX_ADD];
 	u32 nr_add, nr_env, nr_qemu;
 	u64 timeout_ms; /* 0: none */
+	struct events_opts events;
 	bool json, audit, shell, tty, ext2, verbose;
 	char **argv; /* the program and its arguments, NULL at the end */
 };
@@ -161,7 +165,7 @@ struct run_machine {
 	const char *type;  /* "microvm", "pc" */
 	const char *accel; /* "kvm", "tcg" */
 	const char *cpu;
-	const char *initrd, *root, *swap; /* files; NULL: none */
+	const char *initrd, *root, *swap, *trace; /* files; NULL: none */
 	char *argv[RUN_QEMU_ARGS];
 	u32 argc;
 };
@@ -224,7 +228,10 @@ struct run_result {
 	struct run_shot shots[RUN_MAX_SHOTS];
 	u32 nr_shots, cells, cell_order; /* of the last shot */
 	u64 shots_every;
-	u64 acked; /* bytes of standard input that arrived */
+	u64 acked;		/* bytes of standard input that arrived */
+	u64 begin_ns;		/* by the guest's clock */
+	s32 pid;		/* the program's */
+	u64 traced, trace_lost; /* bytes of records; how many are missing */
 };
 
 /* The reader of the report's bytes. */
@@ -245,6 +252,16 @@ void run_result_free(struct run_result *r);
 /* After - before of an event, the level of a nr_ counter; 0 if unknown. */
 u64 run_counter(const struct run_result *r, const char *name);
 u64 run_vmstat_in(const char *text, const char *name);
+
+/* ---- run_trace.c -----------------------------------------------------------
+ */
+
+/* run_trace_file: an empty disk for records at PATH. _lines: what init is told.
+ * _show: what the file PATH has, for R, as O asks for. */
+void run_trace_file(const char *path);
+void run_trace_lines(const struct run_opts *o, FILE *config);
+void run_trace_show(const char *path, const struct run_opts *o,
+		    const struct run_result *r);
 
 /* ---- run_relay.c -----------------------------------------------------------
  */

@@ -352,6 +352,7 @@ void run_machine_argv(struct run_machine *m)
 	arg(m, "isa-debug-exit,iobase=0xf4,iosize=0x04");
 	disk(m, "root", m->root);
 	disk(m, "swap", m->swap);
+	disk(m, "trace", m->trace);
 	for (u32 i = 0; i < o->nr_qemu; i++)
 		arg(m, "%s", o->qemu[i]);
 }

@@ -9,6 +9,8 @@
  *   note TEXT ERRNO              something that is missing and not needed
  *   failed TEXT ERRNO            why the program cannot be run
  *   begin NS                     it runs
+ *   pid N                        that is its number
+ *   traced BYTES LOST            of records on the disk for them; missing ones
  *   time NS                      the moment of the sample that follows
  *   marks MIN LOW HIGH           its watermarks, pages of all zones
  *   data PATH WHEN LEN           LEN bytes of a file; WHEN is before, after
@@ -343,6 +345,14 @@ static void take_usage(struct run_result *r, const char *rest)
 	r->majflt = v[4];
 }
 
+static void take_traced(struct run_result *r, const char *rest)
+{
+	char *tail;
+
+	r->traced = strtoull(rest, &tail, 10);
+	r->trace_lost = strtoull(tail, NULL, 10);
+}
+
 static void take_note(const char *rest)
 {
 	char text[512];
@@ -399,8 +409,13 @@ static void take_line(struct run_parser *p)
 		take_marks(&p->next, rest);
 	else if (!strcmp(p->line, "ticks"))
 		r->boot_ticks = strtoull(rest, NULL, 10);
-	else if (!strcmp(p->line, "begin"))
+	else if (!strcmp(p->line, "begin")) {
 		r->began = true;
+		r->begin_ns = strtoull(rest, NULL, 10);
+	} else if (!strcmp(p->line, "pid"))
+		r->pid = atoi(rest);
+	else if (!strcmp(p->line, "traced"))
+		take_traced(r, rest);
 	else if (!strcmp(p->line, "usage"))
 		take_usage(r, rest);
 	else if (!strcmp(p->line, "ended"))

@@ -62,9 +62,11 @@ struct mm_leaf {
 struct mm_task {
 	struct mm_struct *mm; /* own address space; NULL: kernel thread */
 	struct mm_struct *active_mm; /* the one loaded while this runs */
-	u32 flags;		     /* PF_*; written by the task itself */
-	u32 caps;		     /* MM_CAP_*; set by the world */
-	s32 pid;		     /* 0 until mm_task_register() */
+	/* What it executed at its last fault, if known; the port's. */
+	u64 fault_ip;
+	u32 flags; /* PF_*; written by the task itself */
+	u32 caps;  /* MM_CAP_*; set by the world */
+	s32 pid;   /* 0 until mm_task_register() */
 	/* The process whose thread it is: set by the world before it is
 	 * registered, or its own pid from then on. Whose it is: the world's. */
 	s32 tgid;
@@ -83,10 +85,8 @@ struct mm_task {
 	u32 nr_dirtied;	  /* pages of files since it last looked at limits */
 	struct vm_area_struct *fault_vma; /* of the last fault, and when it */
 	u64 fault_seq;			  /* was found (space/vma_lock.c) */
-	u64 fault_ip; /* what it executed at its last fault, if the world knows
-		       */
-	struct mm_leaf fault_leaf;     /* its table of the last fault */
-	struct completion *vfork_done; /* done when this leaves its space */
+	struct mm_leaf fault_leaf;	  /* its table of the last fault */
+	struct completion *vfork_done;	  /* done when this leaves its space */
 	u64 reclaimed_slab;	    /* frames of slabs freed in PF_MEMALLOC */
 	struct port_thread *thread; /* set by the port at creation */
 	u32 trace_id; /* in tracepoints while there is no pid; set by the port

@@ -168,6 +168,15 @@ static int sysfs_mount(const char *dev, u32 flags, const char *data,
 			    out);
 }
 
+static int tracefs_mount(const char *dev, u32 flags, const char *data,
+			 struct vfs_sb **out)
+{
+	(void)dev;
+	(void)data;
+	return pseudo_mount("tracefs", vfs_anon_dev(), flags,
+			    &tracefs_root_entry, out);
+}
+
 int procfs_init(void)
 {
 	pseudo_init();
@@ -177,6 +186,10 @@ int procfs_init(void)
 		(struct vfs_fstype){.name = "sysfs", .mount = sysfs_mount};
 	vfs_register_fs(&proc_sys.types[0]);
 	vfs_register_fs(&proc_sys.types[1]);
+	proc_sys.types[3] =
+		(struct vfs_fstype){.name = "tracefs", .mount = tracefs_mount};
+	vfs_register_fs(&proc_sys.types[3]);
+	tracefs_init();
 	mutex_init(&proc_sys.cpu_lock, LOCK_CLASS_CPU_HOTPLUG);
 	cgroup_init();
 	loadavg_start();
@@ -185,6 +198,7 @@ int procfs_init(void)
 
 void procfs_exit(void)
 {
+	tracefs_exit();
 	loadavg_stop();
 	cgroup_exit();
 }

@@ -546,8 +546,11 @@ static int pseudo_get_link(struct vnode *v, struct dentry **out)
 
 static int pseudo_setattr(struct vnode *v, const struct vattr *a)
 {
-	(void)v;
+	const struct pnode *n = pnode_of(v);
+
 	/* Programs open for writing with O_TRUNC; the rest is fixed. */
+	if ((a->valid & ATTR_SIZE) && n->e->truncate)
+		n->e->truncate(n);
 	return a->valid & (ATTR_MODE | ATTR_UID | ATTR_GID) ? -EPERM : 0;
 }
 

@@ -57,6 +57,8 @@ struct pentry {
 	/* As read. */
 	s64 (*pwrite)(const struct pnode *n, u64 off, const void *buf,
 		      size_t len);
+	/* It was opened with O_TRUNC, or truncate(2) was called. */
+	void (*truncate)(const struct pnode *n);
 	/* A link's text, no end mark. */
 	s64 (*readlink)(const struct pnode *n, char *buf, size_t size);
 	int (*get_link)(const struct pnode *n, struct dentry **out);

@@ -24,6 +24,7 @@
 #include "phys/vmstat.h"
 #include "procfs/procfs.h"
 #include "procfs/procfs_state.h"
+#include "procfs/tracefs.h"
 
 /* ---- sets ------------------------------------------------------------------
  */
@@ -701,6 +702,7 @@ static const struct pentry kernel_entries[] = {
 	{.name = "debug", .mode = S_IFDIR | 0700, .dir = &debug_dir},
 	DIR_OF("mm", &sysfs_mm_dir),
 	DIR_OF("slab", &slabs_dir),
+	{.name = "tracing", .mode = S_IFDIR | 0700, .dir = &tracefs_dir},
 };
 static const struct pdir kernel_dir = PDIR(kernel_entries);
 /* ---- parameters of zswap ----------------------------------------------------

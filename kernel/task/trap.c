@@ -97,7 +97,6 @@ void kernel_user_trap(struct pt_regs *regs, u32 vector, u64 error, u64 addr)
 	t->trap_nr = vector;
 	t->trap_error = error;
 	t->trap_addr = vector == 14 ? addr : t->trap_addr;
-	t->mt->fault_ip = regs->rip;
 	if (vector == 14)
 		page_fault(t, error, addr);
 	else if (vector == VEC_MF || vector == VEC_XM)

@@ -90,6 +90,7 @@ struct metal_cpu {
 	u64 gdt[LINUX64_GDT_ENTRIES] MM_ALIGNED(16);
 } MM_ALIGNED(MM_CACHELINE);
 
+MM_STATIC_ASSERT(offsetof(struct mm_task, fault_ip) == TASK_FAULT_IP, "asm");
 MM_STATIC_ASSERT(offsetof(struct metal_cpu, self) == CPU_SELF, "asm");
 MM_STATIC_ASSERT(offsetof(struct metal_cpu, current) == CPU_CURRENT, "asm");
 MM_STATIC_ASSERT(offsetof(struct metal_cpu, thread) == CPU_THREAD, "asm");

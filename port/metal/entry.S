@@ -249,6 +249,8 @@ trap_fault:
 	movq %cr2, %rsi
 	movq %rsi, (%rsp) /* kept for a signal: CR2 will be another's */
 	movq %gs:CPU_CURRENT, %rdi
+	movq REGS_RIP(%rsp), %rax
+	movq %rax, TASK_FAULT_IP(%rdi)
 	cld
 	sti
 	call *metal_fault_hook(%rip)

@@ -15,6 +15,7 @@
 #define CPU_ID	      40
 #define CPU_PREEMPT   48
 #define CPU_CALM      52
+#define TASK_FAULT_IP 16 /* of struct mm_task */
 #define CPU_OWNER     56
 /* Both words at once: nobody waits for the CPU, no work for the thread. */
 #define CPU_QUIET -0x80000000

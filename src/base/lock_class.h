@@ -25,6 +25,7 @@
 	X(RENAME, "rename")	  /* a kernel's: directories change parents */ \
 	X(VNODE, "vnode")	  /* a kernel's: names and attributes */       \
 	X(PROC_TEXT, "proc_text") /* a kernel's: text of an open file */       \
+	X(TRACEFS, "tracefs")	  /* a kernel's: what is traced */             \
 	X(CGROUP, "cgroup")	  /* a kernel's: names of control groups */    \
 	X(OOM, "oom")		  /* one OOM kill at a time */                 \
 	X(CPU_HOTPLUG, "cpu_hotplug")	    /* a kernel's: CPUs come and go */ \

@@ -71,7 +71,8 @@ static size_t bulk_all(struct kmem_cache *s, const struct slab_request *rq,
 	}
 	for (size_t i = 0; i < n; i++)
 		trace_emit(KMEM_CACHE_ALLOC, rq->caller, (u64)(uintptr_t)p[i],
-			   s->object_size, s->layout.size, gfp, ~0UL);
+			   s->object_size, s->layout.size, gfp, ~0UL,
+			   (gfp & __GFP_ACCOUNT) != 0);
 	for (; n < nr; n++) {
 		p[n] = slab_alloc(s, rq);
 		if (!p[n]) {
@@ -171,7 +172,7 @@ static void tell_freed(const struct kmem_cache *s, u32 n, void *const *p,
 {
 	for (u32 i = 0; i < n; i++)
 		trace_emit(KMEM_CACHE_FREE, caller, (u64)(uintptr_t)p[i],
-			   (u64)(uintptr_t)s->name);
+			   TRACE_TEXT(s->name));
 }
 
 /* Some of a bulk: to the barn, else to their slabs, else one by one. */

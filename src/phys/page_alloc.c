@@ -695,12 +695,23 @@ static inline void prep_plain(struct page *page, unsigned int order)
 	prep_single(page);
 }
 
+static MM_NOINLINE void trace_at_hand(const struct page *page,
+				      unsigned int order)
+{
+	const struct zone *zone = page_zone(page);
+
+	trace_emit(PAGE_TAKE, page_to_pfn(page), order, (u64)zone_to_nid(zone),
+		   zone->idx, PAGE_TAKE_CPU);
+}
+
 /* A fast way ended with PAGE or, over a limit, without. */
 static inline struct page *tell_alloc(struct page *page, unsigned int order,
 				      gfp_t gfp)
 {
-	trace_emit(MM_PAGE_ALLOC, page ? page_to_pfn(page) : 0, order, gfp,
-		   (u64)gfp_migratetype(gfp));
+	if (page && trace_enabled(TRACE_PAGE_TAKE))
+		trace_at_hand(page, order);
+	trace_emit(MM_PAGE_ALLOC, page ? page_to_pfn(page) : 0, order,
+		   (u64)gfp_migratetype(gfp), gfp);
 	return page;
 }
 

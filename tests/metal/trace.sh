@@ -1,0 +1,90 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# share: fast
+# Tracepoints of the bare machine: the files of /sys/kernel/tracing, and what
+# mmkit run makes of the records: text, a file for Perfetto, a page's life.
+# shellcheck disable=SC2016 # the dollars are the guest's
+# shellcheck source=tests/metal/lib
+. "$(dirname "$0")/lib"
+needs busybox awk
+alive /sys/kernel/tracing/available_events
+
+guest_is "tracefs by hand" 0 --mem 32M -- busybox sh -c '
+	cd /sys/kernel/tracing || exit 1
+	grep -c : available_events
+	echo "set: $(cat set_event)"
+	echo 256 >buffer_size_kb || exit 2
+	echo mm_page_alloc vmscan: >set_event || exit 3
+	echo "more $(grep -c . set_event)"
+	echo kmem:mm_page_free >>set_event
+	cat events/kmem/mm_page_alloc/enable events/vmscan/enable \
+		events/ksm/enable events/kmem/enable
+	echo nothing >>set_event 2>/dev/null || echo "refused"
+	echo 8 >buffer_size_kb 2>/dev/null || echo "busy"
+	busybox true
+	echo 0 >tracing_on
+	head -n 1 trace
+	grep " mm_page_alloc: " trace | head -n 1
+	grep -c "mm_page_alloc: pfn=0x[0-9a-f]* order=[0-9]* migratetype=[0-9] gfp_flags=" trace
+	echo "piped $(cat trace_pipe | grep -c mm_page_alloc)"
+	echo "again $(cat trace_pipe | wc -l)"
+	: >trace
+	echo "empty $(grep -vc ^# trace)"
+	grep -c "field:" events/kmem/kmem_cache_free/format
+	mkdir /tmp/t && mount -t tracefs none /tmp/t && cat /tmp/t/current_tracer
+	echo >set_event; echo "none $(grep -c . set_event)"'
+has "many events" '^[6-9][0-9]$'
+has "none at first" '^set: $'
+has "a name and a system" '^more 1[0-9]$'
+has "partly on" '^X$'
+has "no such event" '^refused$'
+has "rings stay as they are" '^busy$'
+has "Linux's head" '^# tracer: nop$'
+has "a line in Linux's form" '^ +[a-z]+-[0-9]+ +\[000\] \.\.\.\.\. +[0-9]+\.[0-9]{6}: mm_page_alloc: '
+has "the pipe has them" '^piped [1-9]'
+has "and gives each once" '^again 0$'
+has "emptied" '^empty 0$'
+has "fields" '^8$'
+has "mounted" '^nop$'
+has "off again" '^none 0$'
+
+load='(busybox true); awk "BEGIN { for (i = 0; i < 60000; i++) a[i] = i \"\" i
+	for (k = 0; k < 2; k++) for (i = 0; i < 60000; i++) s += a[i]
+	print s > 0 }"'
+in_guest --mem 12M --swap 64M --cpus 2 --trace vmscan,swap,page_fault_user \
+	--trace-out "$work/text" --perfetto "$work/p.json" \
+	--follow 0:0x7fffffffd000 -- busybox sh -c "$load"
+holds "the traced program ends well" "$status" -eq 0
+cp "$work/err" "$work/story"
+counted() {
+	grep -c ": $1: " "$work/text"
+}
+holds "faults are told" "$(counted page_fault_user)" -gt 100
+holds "with where they happened" "$(grep 'page_fault_user: ' "$work/text" |
+	grep -c ' ip=0x[1-9a-f]')" -gt 100
+holds "swap is told" "$(counted swap_out)" -gt 0
+holds "no more than is counted" "$(counted swap_out)" -le "$(counter pswpout)"
+holds "kswapd has its name" "$(grep -c '^ *kswapd0-[0-9]* .*mm_vmscan_' \
+	"$work/text")" -gt 0
+holds "by time" "$(awk '{ t = substr($0, 24) + 0; if (t < last) bad++
+	last = t } END { print bad + 0 }' "$work/text")" -eq 0
+run trace check "$work/p.json"
+holds "sound for Perfetto" "$status $(grep -c sound "$work/out")" = "0 1"
+for c in free "watermark low" "inactive anon"; do
+	holds "counter $c" "$(grep -c "\"ph\":\"C\".*\"name\":\"$c\"" \
+		"$work/p.json")" -gt 0
+done
+life() {
+	grep -c -e "$1" "$work/story"
+}
+holds "a life" "$(life "^The life of task [0-9]*'s page at 0x7fffffffd000")" -eq 1
+holds "allocated" "$(life 'frame 0x[0-9a-f]* allocated from ')" -gt 0
+holds "mapped" "$(life 'mapped at 0x7fffffffd000 of space')" -gt 0
+holds "forked" "$(life 'by fork, shared until')" -gt 0
+holds "copied" "$(life 'written by space .* copied to frame')" -gt 0
+run run --trace nosuch --trace-out "$work/x" -- true
+holds "no such event is refused" "$status $(grep -c 'no such event' \
+	"$work/err")" = "2 1"
+run run --trace kmem -- true
+holds "where to" "$status $(grep -c 'trace-out' "$work/err")" = "2 1"
+finish
