@@ -98,7 +98,12 @@ static void sound(void **state)
 	assert_true(perfetto_check("[]", 2, &c));
 }
 
+/* Where everything is checked a tenth has to do. */
+#if MM_DEBUG || defined(__SANITIZE_ADDRESS__)
+#define EVENTS 100000u
+#else
 #define EVENTS 1000000u
+#endif
 
 /* Any event of any thread, spans' ends and begins among them. */
 static void million(void **state)
