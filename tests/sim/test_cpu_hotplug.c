@@ -56,7 +56,7 @@ static u64 others_of(int cpu)
 	const struct swap_slots *slots = &cache_sys.slots[cpu];
 	const struct memcg_stock *stock = &memcg_sys.stock[cpu];
 
-	return phys_sys.lru.add[cpu].nr + (slots->nr != slots->next) +
+	return phys_sys.lru_add[cpu].nr + (slots->nr != slots->next) +
 	       (stock->nr || stock->bytes || stock->objcg);
 }
 

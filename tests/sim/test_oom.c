@@ -16,6 +16,7 @@ struct user {
 	int signal;		  /* what it ended with */
 	u64 done;		  /* pages written */
 	u64 bind;		  /* nodes that it is bound to; 0: none */
+	bool origin;		  /* it is why others lack memory */
 	s32 pid;
 	struct mm_struct
 		*shared; /* runs in this space, not in one of its own */
@@ -56,6 +57,7 @@ static void user_thread(void *arg)
 	mm_task_register(task, u->name);
 	task->oom_score_adj = u->adj;
 	task->flags |= u->until ? PF_INIT : 0;
+	task->flags |= u->origin ? PF_OOM_ORIGIN : 0;
 	u->pid = task->pid;
 	if (u->bind)
 		CHECK_EQ(do_set_mempolicy(MPOL_BIND, u->bind), 0);
@@ -68,6 +70,7 @@ static void user_thread(void *arg)
 		u->signal = use_memory(u, (uva_t)at);
 	while (u->until && !u->signal && !READ_ONCE(u->until->signal));
 	CHECK_EQ(do_set_mempolicy(MPOL_DEFAULT, 0), 0);
+	task->flags &= ~PF_OOM_ORIGIN;
 	mm_task_exit(task);
 	mm_task_unregister(task);
 }
@@ -176,6 +179,34 @@ static void score_adj(void **state)
 
 /* A child that vfork() made runs on process 1's memory, the largest: whoever
  * else it is that goes, these two do not. */
+/* Who takes from all (swapoff, the end of merging) goes before who has more. */
+static int origin_body(void *arg)
+{
+	struct user users[2] = {
+		{.name = "origin",
+		 .pages = ram_pages() / 3,
+		 .rounds = 1000,
+		 .origin = true},
+		{.name = "larger", .pages = ram_pages() * 3 / 4, .rounds = 2},
+	};
+
+	(void)arg;
+	start(&users[0], 0);
+	start(&users[1], 0);
+	port_thread_join(users[0].thread);
+	port_thread_join(users[1].thread);
+	CHECK_EQ(users[0].signal, MM_SIGKILL);
+	CHECK_EQ(users[1].signal, 0);
+	CHECK(strstr(mm_last_oom(), "(origin)"));
+	return 0;
+}
+
+static void origin_first(void **state)
+{
+	(void)state;
+	TM_RUN(origin_body, .mem = 6UL << 20, .seed = 1);
+}
+
 static int vfork_body(void *arg)
 {
 	struct mm_struct *mm = tm_mm();
@@ -496,6 +527,7 @@ int main(void)
 		cmocka_unit_test(hog_is_killed),
 		cmocka_unit_test(swap_then_killed),
 		cmocka_unit_test(score_adj),
+		cmocka_unit_test(origin_first),
 		cmocka_unit_test(init_is_spared),
 		cmocka_unit_test(threads_die_together),
 		cmocka_unit_test(several),
