@@ -79,8 +79,8 @@ u32 mm_frame_map_order(u32 max);
 /*
  * mm_frame_map: what RAM is used for, in cells of 2^ORDER frames from frame 0
  * on: FN(LETTER, ARG) for each, by address; letters as in
- * src/report/frame_map.c. A snapshot without locks. FN must not sleep, and
- * runs in a read section. Any context but interrupts.
+ * src/report/frame_map.c. A snapshot without locks. FN may sleep. Any
+ * context but interrupts.
  */
 void mm_frame_map(u32 order, void (*fn)(char letter, void *arg), void *arg);
 

@@ -108,7 +108,8 @@ void buddy_add(struct zone *zone, struct page *page, unsigned int order, int mt)
 {
 	struct free_area *area = &zone->free_area[order];
 
-	mm_assert(page->refcount == 0 && page->flags == 0);
+	/* Who looks at frames one by one may have held it for a moment. */
+	mm_assert(READ_ONCE(page->refcount) == 0 && page->flags == 0);
 	WRITE_ONCE(page->private, buddy_private(order, mt));
 	__atomic_store_n(&page->flags, 1u << PG_buddy, __ATOMIC_RELEASE);
 	page_list_add(&area->free_list[mt], page);

@@ -168,22 +168,52 @@ static void add(struct map_cell *c, enum use use, u64 pfn, u64 n)
 	}
 }
 
+/* Frames in a row that are used alike. */
+#define USE_RUNS 32u
+
+struct use_run {
+	enum use use;
+	u64 n;
+};
+
+/*
+ * What is at PFN and on, below MAX_PFN, as runs at RUN; how many. FN of
+ * mm_frame_map() may sleep, so it is called outside of this read section.
+ */
+static u32 look_on(u64 pfn, u64 max_pfn, struct use_run *run)
+{
+	u64 stop = min(max_pfn, pfn + FRAMES_AT_ONCE), n;
+	u32 nr = 0;
+
+	epoch_enter();
+	for (; pfn < stop; pfn += n) {
+		enum use use = look(pfn, &n);
+
+		n = min(n, max_pfn - pfn);
+		if (nr && run[nr - 1].use == use) {
+			run[nr - 1].n += n;
+			continue;
+		}
+		if (nr == USE_RUNS)
+			break;
+		run[nr++] = (struct use_run){use, n};
+	}
+	epoch_exit();
+	return nr;
+}
+
 void mm_frame_map(u32 order, void (*fn)(char letter, void *arg), void *arg)
 {
-	u64 max_pfn = phys_hot()->max_pfn, pfn = 0, n, stop;
+	u64 max_pfn = phys_hot()->max_pfn, pfn = 0;
 	struct map_cell c = {
 		.order = order, .end = 1UL << order, .fn = fn, .arg = arg};
+	struct use_run run[USE_RUNS];
 
 	while (pfn < max_pfn) {
-		stop = min(max_pfn, pfn + FRAMES_AT_ONCE);
-		epoch_enter();
-		for (; pfn < stop; pfn += n) {
-			enum use use = look(pfn, &n);
+		u32 nr = look_on(pfn, max_pfn, run);
 
-			n = min(n, max_pfn - pfn);
-			add(&c, use, pfn, n);
-		}
-		epoch_exit();
+		for (u32 i = 0; i < nr; pfn += run[i++].n)
+			add(&c, run[i].use, pfn, run[i].n);
 	}
 	if (pfn > c.end - (1UL << order)) /* the last one is not full */
 		fn(cell_letter(&c), arg);

@@ -109,7 +109,7 @@ if command -v bash >/dev/null; then
 		"arc,sieve"
 	holds completes-file "$(complete_bash mmkit replay "$work/lo")" = \
 		"$work/loop.trace"
-	holds completes-command "$(complete_bash mmkit trace c)" = cat
+	holds completes-command "$(complete_bash mmkit trace ca)" = cat
 fi
 MMKIT=$work/moved/bin/mmkit
 run --completion table

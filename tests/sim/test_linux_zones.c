@@ -174,7 +174,8 @@ static void boot(const char *file)
 
 static int is_machine(const struct dirent *d)
 {
-	return d->d_name[0] != '.' && strncmp(d->d_name, "proc-", 5) != 0;
+	return d->d_name[0] != '.' && strncmp(d->d_name, "proc-", 5) != 0 &&
+	       strcmp(d->d_name, "oom.txt") != 0;
 }
 
 /* Call FN on the booted machine of every recording. */

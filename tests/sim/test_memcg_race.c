@@ -213,6 +213,18 @@ static void remove_all(void)
 	CHECK_EQ(memcg_remove(rc.top), 0);
 }
 
+static void forget_read_ahead(void)
+{
+	const struct swap_info *si = cache_sys.swap[0];
+
+	for (u32 i = 1; i < si->max; i++) {
+		struct page *page = lookup_swap_cache(swp_entry(si->type, i));
+
+		if (page)
+			free_page_and_swap_cache(page);
+	}
+}
+
 static int race_body(void *arg)
 {
 	struct port_thread *t[WORKERS], *k;
@@ -239,9 +251,11 @@ static int race_body(void *arg)
 	port_park(200 * 1000 * 1000); /* the reaper has its say */
 	end_all();
 	/* Pages that were read ahead when their owner ended are nobody's, and
-	 * stay until somebody wants memory. */
+	 * stay until somebody wants memory; of a group that had been removed
+	 * they are whose who read them, the root's, too. */
 	if (usage(rc.top))
 		(void)memcg_write(rc.top, "memory.reclaim", "1M");
+	forget_read_ahead();
 	CHECK_EQ(usage(rc.top), 0);
 	CHECK_EQ(get(rc.top, "memory.swap.current", NULL), 0);
 	CHECK_EQ(row(rc.top, "anon"), 0);
