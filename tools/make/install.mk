@@ -77,7 +77,7 @@ $(call install_trees,$(pkgdatadir),$(wildcard labs/*.sh),,755)
 $(call install_lines,644,$(mandir)/man1,$(wildcard docs/man/*.1))
 $(call install_lines,644,$(mandir)/man5,$(wildcard docs/man/*.5))
 $(call install_lines,644,$(docdir),README.md $(wildcard README.*.md) LICENSE)
-$(call install_trees,$(docdir),$(wildcard docs/*.md docs/paths/*.md docs/zh/*.md docs/zh/*/*.md))
+$(call install_trees,$(docdir),$(wildcard docs/*.md docs/schema/*.json docs/paths/*.md docs/zh/*.md docs/zh/*/*.md))
 $(call install_trees,$(docdir),$(wildcard examples/Makefile examples/*/*.*))
 $(call install_trees,$(docdir)/examples,$(wildcard tests/null-port/*.*),tests/)
 644 $(bashcompdir)/mmkit $(BUILD)/completion/bash

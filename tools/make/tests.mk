@@ -47,6 +47,8 @@ $(ORACLE): $(wildcard tests/oracle/*) $(FLAGS_MK)
 	$(SAY) "  IMAGE $@"
 	$(Q)$(CC) $(STD) $(WARN) $(ORACLE_FLAGS) -Wl,-T,tests/oracle/image.ld -o $@ $(filter %.c %.S,$^)
 $(foreach v,$(VARIANTS),$(eval $(BUILD)/$(v)/tests/sim/test_paging_oracle: | $(ORACLE)))
+# It runs the command of its own variant.
+$(foreach v,$(VARIANTS),$(eval $(BUILD)/$(v)/tests/sim/test_schema: | $(BUILD)/$(v)/mmkit))
 
 BENCH_C := $(wildcard bench/*.c)
 # $(1) world, $(2) program, $(3) functions that it wraps
