@@ -12,6 +12,7 @@
 #include <mmkit/report.h>
 
 #include "base/seqbuf.h"
+#include "dump.h"
 #include "err.h"
 #include "frames.h"
 #include "machine.h"
@@ -25,7 +26,8 @@ enum {
 	OPT_SWAP = 's',
 	OPT_JSON = 'j',
 	OPT_FRAMES = 'f',
-	OPT_WIDTH = 'w'
+	OPT_WIDTH = 'w',
+	OPT_DUMP = 512
 };
 
 struct boot_opts {
@@ -40,6 +42,8 @@ static const struct argp_option options[] = {
 	{"json", OPT_JSON, 0, 0, "zones as JSON instead of the log", 0},
 	{"frames", OPT_FRAMES, 0, 0,
 	 "draw memory, a character for each pageblock, instead of the log", 0},
+	{"dump-proc", OPT_DUMP, "DIR", 0,
+	 "write all files of /proc and /sys to a new directory", 0},
 	{"width", OPT_WIDTH, "N", 0, "characters of a line of --frames (64)",
 	 0},
 	{0}};
@@ -74,6 +78,9 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 	case OPT_FRAMES:
 		o->draw = true;
 		return 0;
+	case OPT_DUMP:
+		o->machine.dump_proc = arg;
+		return 0;
 	case OPT_WIDTH:
 		o->frames.width = width_arg(arg);
 		return 0;
@@ -101,9 +108,9 @@ static json_t *zone_json(const struct zone *z)
 static int boot_json(void *arg)
 {
 	json_t *zones = json_array(), *root;
+	const struct boot_opts *o = arg;
 	struct zone *zone;
 
-	(void)arg;
 	for_each_populated_zone (zone)
 		json_array_append_new(zones, zone_json(zone));
 	root = json_pack("{s:s, s:o}", "schema", "mmkit.boot/1", "zones",
@@ -111,6 +118,7 @@ static int boot_json(void *arg)
 	json_dumpf(root, stdout, JSON_INDENT(2));
 	putchar('\n');
 	json_decref(root);
+	machine_show(&o->machine);
 	return 0;
 }
 
@@ -158,7 +166,10 @@ int cmd_boot(int argc, char **argv)
 	args_run(&argp, argc, argv, 0, &o);
 	o.machine.show_stderr = o.json;
 	check_opts(&o);
-	if (!o.json && !o.draw && !o.machine.nr_shows)
+	machine_check(&o.machine);
+	if (o.machine.dump_proc)
+		dump_check(o.machine.dump_proc);
+	if (!o.json && !o.draw && !o.machine.nr_shows && !o.machine.dump_proc)
 		o.machine.log = true;
 	o.frames.color = wants_color();
 	if (o.draw)

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "dump.h"
 #include "err.h"
 #include "page.h"
 #include "replay.h"
@@ -34,6 +35,7 @@ enum {
 	OPT_PFN,
 	OPT_THP,
 	OPT_KSM,
+	OPT_DUMP,
 	OPT_QUIET = 'q'
 };
 
@@ -84,6 +86,10 @@ static const struct argp_option options[] = {
 	{"follow", OPT_FOLLOW, "TASK:ADDRESS", 0,
 	 "tell the life of the page that this task of the trace has there", 0},
 	{"pfn", OPT_PFN, "N", 0, "tell the life of this frame", 0},
+	{"dump-proc", OPT_DUMP, "DIR", 0,
+	 "write all files of /proc and /sys to a new directory, at the end of "
+	 "the run with its tasks still there",
+	 0},
 	{"quiet", OPT_QUIET, 0, 0, "no progress on the terminal", 0},
 	{0}};
 
@@ -186,6 +192,13 @@ static u64 parse_pfn(const char *arg)
 	return pfn;
 }
 
+static void take_trace(struct cmd_opts *o, const char *arg)
+{
+	if (o->replay.trace)
+		err_usage("one trace at a time: '%s' is a second one", arg);
+	o->replay.trace = arg;
+}
+
 static error_t parse_opt(int key, char *arg, struct argp_state *state)
 {
 	struct cmd_opts *o = state->input;
@@ -238,14 +251,14 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		o->replay.events.pfn = parse_pfn(arg);
 		o->replay.events.follow = o->replay.events.by_pfn = true;
 		return 0;
+	case OPT_DUMP:
+		o->replay.machine.dump_proc = arg;
+		return 0;
 	case OPT_QUIET:
 		o->quiet = true;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (o->replay.trace)
-			err_usage("one trace at a time: '%s' is a second one",
-				  arg);
-		o->replay.trace = arg;
+		take_trace(o, arg);
 		return 0;
 	case ARGP_KEY_END:
 		if (!o->replay.trace)
@@ -387,6 +400,7 @@ static void run_without(const struct cmd_opts *o, struct replay_result *res)
 	r.whatif = whatif_without(&r.whatif);
 	r.no_min = true;
 	r.machine.nr_shows = 0;
+	r.machine.dump_proc = NULL;
 	forked_run(&r, &without);
 	whatif_compare(res, &without);
 }
@@ -457,6 +471,20 @@ static struct events_opts take_events(struct cmd_opts *o)
 	return e;
 }
 
+/* The directory, which is of one run, too. */
+static const char *take_dump(struct cmd_opts *o)
+{
+	const char *dir = o->replay.machine.dump_proc;
+
+	o->replay.machine.dump_proc = NULL;
+	if (!dir)
+		return NULL;
+	if (o->nr_policies * o->nr_mem > 1)
+		err_usage("--dump-proc wants one run");
+	dump_check(dir);
+	return dir;
+}
+
 static void print(const struct cmd_opts *o, const struct replay_result *runs,
 		  u32 nr, const char *command)
 {
@@ -490,6 +518,7 @@ int cmd_replay(int argc, char **argv)
 	static char command[1024];
 	struct replay_result *runs;
 	struct events_opts events;
+	const char *dump;
 	bool failed;
 	u32 nr;
 
@@ -515,8 +544,10 @@ int cmd_replay(int argc, char **argv)
 	if (!runs)
 		err_die("no memory for the results");
 	events = take_events(&o);
+	dump = take_dump(&o);
 	fit_sizes(&o);
 	o.replay.events = events;
+	o.replay.machine.dump_proc = dump;
 	for (u32 i = 0; i < nr; i++)
 		run_point(&o, i / o.nr_mem, i % o.nr_mem, nr > 1, &runs[i]);
 	print(&o, runs, nr, command);

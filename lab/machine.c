@@ -19,6 +19,7 @@
 
 #include "base/seqbuf.h"
 #include "cache/swap.h"
+#include "dump.h"
 #include "err.h"
 #include "phys/numa_text.h"
 #include "policy.h"
@@ -652,6 +653,8 @@ void machine_show(const struct machine_opts *o)
 			err_die("--show: no file '%s' here", o->shows[i]);
 		seq_buf_flush(&s);
 	}
+	if (o->dump_proc)
+		dump_proc(o->dump_proc);
 }
 
 /* From the first thread to a machine with its swap and its tunables. */

@@ -37,7 +37,8 @@ struct machine_opts {
 	struct args_pair sysctls[MACHINE_MAX_SYSCTLS];
 	u32 nr_shows;
 	const char *shows[MACHINE_MAX_SHOWS];
-	bool show_stderr; /* standard output is taken by JSON */
+	bool show_stderr;      /* standard output is taken by JSON */
+	const char *dump_proc; /* copy /proc and /sys there; NULL: no */
 	struct mm_debug_params debug;
 	const char *slub_debug; /* NULL: no checks */
 	bool log;	  /* the boot log and what follows goes to stdout */
@@ -84,7 +85,8 @@ void machine_check(const struct machine_opts *o);
 /* machine_format: the page tables of O's architecture, which is a known one. */
 const struct paging_format *machine_format(const struct machine_opts *o);
 
-/* machine_show: print the files that --show asked for. Inside BODY. */
+/* machine_show: print the files that --show asked for, and make the directory
+ * of --dump-proc. Inside BODY. */
 void machine_show(const struct machine_opts *o);
 
 #endif

@@ -30,6 +30,7 @@
 #include <mmkit/report.h>
 
 #include "base/seqbuf.h"
+#include "dump.h"
 #include "err.h"
 #include "phys/phys.h"
 #include "policy.h"
@@ -80,11 +81,22 @@ static void task_start_thread(struct replay *rp, struct replay_task *t)
 	memcg_task(&rp->o->memcg, rp->res, t->task, t->id);
 }
 
+static bool is_last(const struct replay *rp, const struct replay_task *t)
+{
+	for (u32 i = 0; i < TRACE_MAX_TASKS; i++)
+		if (rp->tasks[i].live && &rp->tasks[i] != t)
+			return false;
+	return true;
+}
+
 /* The address space is given back now; the thread ends when it next runs. */
 static void task_exit(struct replay *rp, struct replay_task *t)
 {
 	if (!t->live)
 		return;
+	/* The last moment when there is a task to see. */
+	if (rp->o->machine.dump_proc && !rp->dry && is_last(rp, t))
+		dump_proc(rp->o->machine.dump_proc);
 	t->live = false;
 	if (!rp->dry) {
 		mm_task_unregister(t->task);

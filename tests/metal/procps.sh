@@ -28,6 +28,9 @@ guest_is "slabtop" 0 --mem "$m" -- slabtop -o
 has "slabtop's totals" '^ Active / Total Objects'
 has "a cache" ' [0-9]+ +[0-9]+ +[0-9]+%.* kmalloc-[0-9]+'
 
+guest_is "vmstat -m" 0 --mem "$m" -- vmstat -m
+has "a cache of vmstat's" '^kmalloc-[0-9]+ +[0-9]+ +[0-9]+ +[0-9]+ +[0-9]+'
+
 guest_is "ps" 0 --mem "$m" -- ps -eo pid,ppid,stat,rss,comm
 has "init" '^ +1 +0 S'
 has "ps itself" '^ +[0-9]+ +1 R.* +[1-9][0-9]+ ps$'
