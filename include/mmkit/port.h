@@ -3,11 +3,10 @@
  * port.h - everything that the manager needs from the world it runs in.
  *
  * src/ is freestanding: no libc, no OS. What it cannot do by itself it asks
- * of a port. A port is one folder with two parts: the linked functions below,
- * and port_inline.h for what must cost a few instructions. Three worlds are
- * planned (sim, host, metal); an embedder writes a fourth. docs/PORTING.md is
- * the guide; tests/null-port defines exactly these symbols and nothing else,
- * which proves by linking that nothing leaked into src/.
+ * of a port: the linked functions below, and port_inline.h for what must cost a
+ * few instructions. There are three (sim, host, metal); an embedder writes a
+ * fourth. docs/PORTING.md is the guide; tests/null-port defines exactly these
+ * symbols, which proves by linking that nothing leaked into src/.
  *
  * Conventions. Times are nanoseconds, sizes bytes, addresses physical unless
  * said otherwise. Results are 0 or a negative errno. "May sleep" means that
