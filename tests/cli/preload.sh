@@ -1,10 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # preload.sh - a few programs on the malloc library, broken ones among them;
-# `make test-malloc` runs the long list.
+# `make test-malloc` runs the long list. Who builds outside of the tests' own
+# build waits for the others that do.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-if ! ${MAKE:-make} -s build/libmmkit-malloc.so >"$TMPDIR/out" 2>&1; then
+if ! flock build/examples.lock "${MAKE:-make}" -s \
+	build/libmmkit-malloc.so >"$TMPDIR/out" 2>&1; then
 	echo "not ok library: $(tail -n 1 "$TMPDIR/out")"
 	exit 1
 fi
