@@ -97,7 +97,8 @@ int ksm_unmerge(struct vm_area_struct *vma, uva_t start, uva_t end)
 	uva_t addr = start;
 	int err = 0;
 
-	if (!vma->anon_vma)
+	/* A fault may give it one meanwhile: then nothing was merged yet. */
+	if (!READ_ONCE(vma->anon_vma))
 		return 0;
 	while (addr < end && !err) {
 		uva_t stop = pt_table_end(pt, addr, end);
