@@ -346,6 +346,7 @@ bool dev_selftest(void)
 	good = run("clock", test_clock);
 	good &= run("timers", test_timers);
 	good &= run("calls", test_calls);
+	good &= run("tables", test_tables);
 	good &= run("tlb", test_tlb);
 	good &= run("disk", test_disk);
 	(void)machine_set_affinity(port_self(), &all);

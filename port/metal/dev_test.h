@@ -25,6 +25,7 @@ void test_move_to(int cpu);
 void test_on_cpus(int first, void (*fn)(int cpu, void *arg), void *arg);
 
 /* Each puts figures into FIGURES[SIZE]. */
+void test_tables(char *figures, u32 size);
 void test_tlb(char *figures, u32 size);
 void test_disk(char *figures, u32 size);
 

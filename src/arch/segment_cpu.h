@@ -86,6 +86,8 @@ enum seg_id { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_NR_REGS };
 	X(STACK_ROOM, "what is pushed fits in the new stack")                  \
 	X(STACK_CANONICAL, "the stack pointer is canonical")                   \
 	X(NESTED_LONG, "NT is clear in long mode")                             \
+	X(TSS_BUSY, "the TSS that a task returns to is busy")                  \
+	X(TASK_ROOM, "a whole task fits inside the TSS's limit")               \
 	X(USABLE, "the segment register is not null")                          \
 	X(MAY_READ, "the segment may be read")                                 \
 	X(MAY_WRITE, "the segment may be written")                             \
@@ -283,8 +285,9 @@ int seg_linear(struct seg_cpu *c, enum seg_id reg, const struct seg_ref *ref,
 
 /*
  * seg_explain: what would happen if SEL were loaded into REG (CS: by a far
- * jump to the offset) and REF done. Works on a copy: neither C nor memory
- * changes, except c->fault. T hears every step. Returns as seg_linear().
+ * jump to the offset, or to where a gate or a task goes) and REF done. Works on
+ * a copy: neither C nor memory changes, except c->fault. T hears every step.
+ * Returns as seg_linear().
  */
 int seg_explain(struct seg_cpu *c, enum seg_id reg, u16 sel,
 		const struct seg_ref *ref, struct seg_trace *t,
@@ -294,13 +297,28 @@ int seg_explain(struct seg_cpu *c, enum seg_id reg, u16 sel,
 
 enum seg_transfer { SEG_JUMP, SEG_CALL };
 
+/* What a switch of tasks is made by. */
+enum seg_task_how {
+	SEG_TASK_JUMP,
+	SEG_TASK_CALL,
+	SEG_TASK_EVENT,
+	SEG_TASK_RETURN /* IRET with NT set */
+};
+
 /* What a far transfer or an event did, and what it pushes. */
 struct seg_xfer {
 	bool through_gate;
 	bool stack_switch;
-	bool task_switch; /* task_sel is a good TSS; nothing was switched */
+	bool task_switch; /* task_sel is a good TSS: seg_task_switch() is next
+			   */
 	bool clear_if;	  /* interrupt gate */
+	bool switched;	  /* the CPU is the new task's */
+	bool debug_trap;  /* the new task's T bit: #DB before it begins */
+	bool has_error;	  /* ERROR goes to the new task's stack */
+	enum seg_task_how how;
 	u16 task_sel;
+	u16 ext; /* of error codes, during an event */
+	u32 error;
 	u16 old_cs, old_ss;
 	u64 old_ip, old_sp;
 	u8 params;	/* words copied from the old stack to the new */
@@ -328,8 +346,9 @@ struct seg_return {
 
 /*
  * seg_far_return: RET or IRET in protected mode. An outer return nulls the
- * data registers that the outer ring may not use. IRET with NT set (a return
- * of a task) is -EOPNOTSUPP outside of long mode. Returns 0 or -EFAULT.
+ * data registers that the outer ring may not use. IRET with NT set outside of
+ * long mode takes nothing from the stack: -EOPNOTSUPP, and seg_task_return()
+ * is to be asked. Returns 0 or -EFAULT.
  */
 int seg_far_return(struct seg_cpu *c, const struct seg_return *r) MM_MUST_CHECK;
 
@@ -356,5 +375,45 @@ struct seg_event {
  */
 int seg_deliver(struct seg_cpu *c, const struct seg_event *e,
 		struct seg_xfer *x) MM_MUST_CHECK;
+
+/* ---- task switches (SDM 7.3; segment_task.c) ---------------------------- */
+
+enum seg_gpr {
+	SEG_GPR_AX,
+	SEG_GPR_CX,
+	SEG_GPR_DX,
+	SEG_GPR_BX,
+	SEG_GPR_SP,
+	SEG_GPR_BP,
+	SEG_GPR_SI,
+	SEG_GPR_DI,
+	SEG_NR_GPRS
+};
+
+/* What a task has beside struct seg_cpu. */
+struct seg_task_regs {
+	u32 gpr[SEG_NR_GPRS]; /* SP: read from and written to c->sp as well */
+	u32 cr3;	      /* loaded if paging is on, never saved */
+	bool paging;	      /* CR0.PG */
+	bool ts;	      /* CR0.TS: every switch sets it */
+};
+
+/*
+ * seg_task_return: IRET with NT set, in protected mode without EFER.LMA: find
+ * the task that the link of the running one names. X is filled for
+ * seg_task_switch(). Returns 0 or -EFAULT; nothing is switched yet.
+ */
+int seg_task_return(struct seg_cpu *c, struct seg_xfer *x) MM_MUST_CHECK;
+
+/*
+ * seg_task_switch: do the switch that X (x->task_switch) asks for: save the
+ * running task in its TSS (c->ip: where it goes on), load the new one, busy
+ * bits, link, NT; an exception's error code is pushed (x->pushes). Returns 0 or
+ * -EFAULT. A fault before x->switched is the old task's, whose registers are
+ * unchanged; after it the new task's, whose registers are loaded, but for the
+ * segment at fault and those after it, which are not usable.
+ */
+int seg_task_switch(struct seg_cpu *c, struct seg_xfer *x,
+		    struct seg_task_regs *r) MM_MUST_CHECK;
 
 #endif

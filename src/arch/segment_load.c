@@ -150,8 +150,7 @@ int seg_mem_read(struct seg_cpu *c, u64 linear, void *to, size_t len)
 	return -EFAULT;
 }
 
-static int mem_write(struct seg_cpu *c, u64 linear, const void *from,
-		     size_t len)
+int seg_mem_write(struct seg_cpu *c, u64 linear, const void *from, size_t len)
 {
 	mm_assert(c->mem && c->mem->write);
 	if (!c->lma)
@@ -251,9 +250,21 @@ int seg_mark(struct seg_cpu *c, struct seg_found *f, u8 bits)
 	mm_assert(f->raw[0] != 0);
 	f->raw[0] |= (u64)bits << 40;
 	access = (u8)(f->raw[0] >> 40);
-	if (mem_write(c, f->addr + 5, &access, 1))
+	if (seg_mem_write(c, f->addr + 5, &access, 1))
 		return -EFAULT;
 	f->d.type |= bits;
+	return 0;
+}
+
+int seg_unmark(struct seg_cpu *c, struct seg_found *f, u8 bits)
+{
+	u8 access;
+
+	f->raw[0] &= ~((u64)bits << 40);
+	access = (u8)(f->raw[0] >> 40);
+	if (seg_mem_write(c, f->addr + 5, &access, 1))
+		return -EFAULT;
+	f->d.type &= (u8)~bits;
 	return 0;
 }
 
@@ -325,7 +336,7 @@ void seg_cpu_init(struct seg_cpu *c, const struct seg_mem *mem)
 
 /* ---- MOV to a segment register ------------------------------------------ */
 
-static bool data_dpl_ok(const struct seg_cpu *c, const struct seg_found *f)
+bool seg_data_dpl_ok(const struct seg_cpu *c, const struct seg_found *f)
 {
 	return seg_conforming(&f->d) ||
 	       f->d.dpl >= max(c->cpl, seg_sel_rpl(f->sel));
@@ -343,7 +354,7 @@ static int load_data(struct seg_cpu *c, enum seg_id id, u16 sel)
 	if (seg_find(c, sel, gp, &f))
 		return -EFAULT;
 	if (seg_fails(c, SEG_RULE_READABLE, seg_readable(&f.d), gp) ||
-	    seg_fails(c, SEG_RULE_DATA_DPL, data_dpl_ok(c, &f), gp) ||
+	    seg_fails(c, SEG_RULE_DATA_DPL, seg_data_dpl_ok(c, &f), gp) ||
 	    seg_fails(c, SEG_RULE_PRESENT, f.d.present,
 		      SEG_BLAME(X86_TRAP_NP, SEG_SEL(sel))))
 		return -EFAULT;
@@ -538,7 +549,8 @@ static int ask(struct seg_cpu *c, u16 sel, u64 kinds, struct seg_found *f,
 		return c->fault.vector == X86_TRAP_PF ? -EFAULT : 0;
 	*ok = !seg_fails(c, SEG_RULE_VISIBLE, (kinds & BIT(f->d.kind)) != 0,
 			 SEG_QUIET) &&
-	      !seg_fails(c, SEG_RULE_DATA_DPL, data_dpl_ok(c, f), SEG_QUIET);
+	      !seg_fails(c, SEG_RULE_DATA_DPL, seg_data_dpl_ok(c, f),
+			 SEG_QUIET);
 	return 0;
 }
 
@@ -692,13 +704,13 @@ static int overlay_read(void *arg, u64 linear, void *to, size_t len)
 	return o->under->read(o->under->arg, linear, to, len);
 }
 
-/* Accessed bits that an explanation would set are nobody's to see. */
+/* What an explanation would set in tables is nobody's to see. */
 static int overlay_write(void *arg, u64 linear, const void *from, size_t len)
 {
 	(void)arg;
 	(void)linear;
 	(void)from;
-	mm_assert(len == 1);
+	(void)len;
 	return 0;
 }
 
@@ -707,8 +719,10 @@ int seg_explain(struct seg_cpu *c, enum seg_id reg, u16 sel,
 {
 	struct overlay over = {c->mem};
 	struct seg_mem mem = {overlay_read, overlay_write, &over};
+	struct seg_task_regs regs = {.paging = false};
+	struct seg_xfer x = {.task_switch = false};
 	struct seg_cpu copy = *c;
-	struct seg_xfer x;
+	struct seg_ref r = *ref;
 	int err;
 
 	mm_assert(ref->size > 0 && c->mem);
@@ -720,8 +734,13 @@ int seg_explain(struct seg_cpu *c, enum seg_id reg, u16 sel,
 		err = seg_far(&copy, SEG_JUMP, sel, ref->offset, &x);
 	else
 		err = seg_load(&copy, reg, sel);
+	if (!err && x.task_switch)
+		err = seg_task_switch(&copy, &x, &regs);
+	/* A gate and a task have an instruction pointer of their own. */
+	if (x.through_gate || x.switched)
+		r.offset = copy.ip;
 	if (!err)
-		err = seg_linear(&copy, reg, ref, linear);
+		err = seg_linear(&copy, reg, &r, linear);
 	c->fault = copy.fault;
 	return err;
 }

@@ -18,6 +18,8 @@
 #define SEG_QUIET  0u
 #define SEG_UD	   ((u32)X86_TRAP_UD << 16)
 #define SEG_GP(e)  SEG_BLAME(X86_TRAP_GP, e)
+#define SEG_NP(e)  SEG_BLAME(X86_TRAP_NP, e)
+#define SEG_TS(e)  SEG_BLAME(X86_TRAP_TS, e)
 #define SEG_SEL(s) ((s) & ~SEG_SEL_RPL)
 
 /* A descriptor that was read, and from where. */
@@ -36,6 +38,7 @@ void seg_tell(struct seg_cpu *c, enum seg_step_kind kind);
 
 /* Memory of tables: 0, or -EFAULT with #PF in c->fault. */
 int seg_mem_read(struct seg_cpu *c, u64 linear, void *to, size_t len);
+int seg_mem_write(struct seg_cpu *c, u64 linear, const void *from, size_t len);
 
 /*
  * seg_find: read the descriptor that SEL names. BLAME if it is not inside its
@@ -45,6 +48,11 @@ int seg_find(struct seg_cpu *c, u16 sel, u32 blame, struct seg_found *f);
 
 /* Set the type bits BITS of F in memory and in F. 0 or -EFAULT. */
 int seg_mark(struct seg_cpu *c, struct seg_found *f, u8 bits);
+/* Clear them. */
+int seg_unmark(struct seg_cpu *c, struct seg_found *f, u8 bits);
+
+/* The ring and F's RPL may use F as data. */
+bool seg_data_dpl_ok(const struct seg_cpu *c, const struct seg_found *f);
 
 /* Selector and hidden part of REG become those of F; tells the step. */
 void seg_take(struct seg_cpu *c, enum seg_id id, u16 sel,

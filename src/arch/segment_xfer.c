@@ -23,9 +23,8 @@
  * 5. Complexity. At most three descriptors and one TSS slot are read.
  *
  * 6. Task switches. The checks of task gates and of TSS targets are here, the
- *    switch (saving and loading a whole register set) is not: Linux uses one
- *    only for double faults of x86-32, and no task switch translates an
- *    address. struct seg_xfer says that there would be one, and to where.
+ *    switch itself (a whole register set is saved and loaded) is in
+ *    segment_task.c; struct seg_xfer goes from here to there.
  *
  * 7. Choices. A far call without a gate pushes values of the width that CS
  *    gives (16, 32; in 64-bit code 64, the form with a REX prefix).
@@ -53,8 +52,6 @@ struct plan {
 	u16 ext;
 };
 
-#define SEG_NP(e)  SEG_BLAME(X86_TRAP_NP, e)
-#define SEG_TS(e)  SEG_BLAME(X86_TRAP_TS, e)
 #define SEG_SS_(e) SEG_BLAME(X86_TRAP_SS, e)
 
 /* ---- pushes ------------------------------------------------------------- */
@@ -359,9 +356,9 @@ static int call_gate(struct seg_cpu *c, enum seg_transfer how, struct plan *p,
 }
 
 /* A TSS that a task gate or a far transfer names. */
-static int task_target(struct seg_cpu *c, u16 sel, u16 ext, struct seg_xfer *x)
+static int task_target(struct seg_cpu *c, u16 sel, struct seg_xfer *x)
 {
-	u16 err = SEG_SEL(sel) | ext;
+	u16 err = SEG_SEL(sel) | x->ext;
 	struct seg_found f;
 
 	mm_assert(!c->lma);
@@ -377,21 +374,23 @@ static int task_target(struct seg_cpu *c, u16 sel, u16 ext, struct seg_xfer *x)
 	return 0;
 }
 
-static int far_task(struct seg_cpu *c, struct plan *p, struct seg_xfer *x)
+static int far_task(struct seg_cpu *c, enum seg_transfer how, struct plan *p,
+		    struct seg_xfer *x)
 {
 	u16 sel = p->cs.sel;
 
+	x->how = how == SEG_CALL ? SEG_TASK_CALL : SEG_TASK_JUMP;
 	if (p->cs.d.kind == SEG_KIND_TASK) {
 		if (gate_checks(c, &p->cs))
 			return -EFAULT;
 		x->through_gate = true;
-		return task_target(c, p->cs.d.target, 0, x);
+		return task_target(c, p->cs.d.target, x);
 	}
 	if (seg_fails(c, SEG_RULE_GATE_DPL,
 		      p->cs.d.dpl >= max(c->cpl, seg_sel_rpl(sel)),
 		      SEG_GP(SEG_SEL(sel))))
 		return -EFAULT;
-	return task_target(c, sel, 0, x);
+	return task_target(c, sel, x);
 }
 
 /* Real and virtual-8086 mode: base from the selector, limit as it is. */
@@ -436,7 +435,7 @@ int seg_far(struct seg_cpu *c, enum seg_transfer how, u16 sel, u64 ip,
 		return direct(c, how, &p, x);
 	if (seg_is_call_gate(d))
 		return call_gate(c, how, &p, x);
-	return far_task(c, &p, x);
+	return far_task(c, how, &p, x);
 }
 
 /* ---- far returns -------------------------------------------------------- */
@@ -761,7 +760,10 @@ int seg_deliver(struct seg_cpu *c, const struct seg_event *e,
 		return -EFAULT;
 	if (g.d.kind != SEG_KIND_TASK)
 		return event_gate(c, e, &g.d, x);
-	*x = (struct seg_xfer){.through_gate = true};
-	return task_target(c, g.d.target, event_software(e) ? 0 : SEG_ERR_EXT,
-			   x);
+	*x = (struct seg_xfer){.through_gate = true,
+			       .how = SEG_TASK_EVENT,
+			       .ext = event_software(e) ? 0 : SEG_ERR_EXT,
+			       .has_error = e->has_error,
+			       .error = e->error};
+	return task_target(c, g.d.target, x);
 }

@@ -85,6 +85,7 @@ all_well() {
 	want 1
 	has 'selftest: devs: ok'
 	lacks 'FAILED|panic|BUG|nobody|does not come up'
+	has 'selftest: tables: ok, [1-9]'
 	has ' 0 interrupts lost'
 }
 
