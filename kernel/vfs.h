@@ -250,6 +250,10 @@ int blkdev_register(u32 rdev, const char *name, struct port_bdev *bdev);
  * -ENOMEM, -ENOSPC, -EEXIST. devpts_remove: not any more. May sleep. */
 int devpts_add(u32 index, u32 rdev);
 void devpts_remove(u32 index);
+/* devpts_open: INDEX opened with FLAGS through the devpts that is mounted on
+ * "pts" beside PTMX, an open /dev/ptmx; -ENODEV: none is. Rights of names are
+ * not asked: who has PTMX made it. May sleep. */
+struct file *devpts_open(struct file *ptmx, u32 index, u32 flags);
 /* blkdev_by_path: the disk that a path names; -ENOTBLK, -ENOENT, -ENXIO. */
 int blkdev_by_path(const char *path, struct port_bdev **out);
 /* vfs_realpath: what PATH leads to, links followed, as the current task sees

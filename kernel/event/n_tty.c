@@ -300,8 +300,37 @@ static void reprint(struct tty *tty)
 /* ---- input -----------------------------------------------------------------
  */
 
+static void note(struct tty *tty, u8 what)
+{
+	if (tty->driver->note)
+		tty->driver->note(tty, what);
+}
+
+void n_tty_flush_output(struct tty *tty)
+{
+	if (tty->driver->flush)
+		tty->driver->flush(tty);
+	note(tty, TTY_PKT_FLUSHWRITE);
+}
+
+void n_tty_stop(struct tty *tty, bool stop)
+{
+	if (tty->stopped == stop || tty->held)
+		return;
+	tty->stopped = stop;
+	note(tty, stop ? TTY_PKT_STOP : TTY_PKT_START);
+}
+
+void n_tty_hold(struct tty *tty, bool hold)
+{
+	tty->held = false;
+	n_tty_stop(tty, hold);
+	tty->held = hold;
+}
+
 void n_tty_flush_input(struct tty *tty)
 {
+	note(tty, TTY_PKT_FLUSHREAD);
 	tty->head = tty->canon = tty->tail = 0;
 	tty->lines = 0;
 	tty->literal = false;
@@ -347,7 +376,7 @@ static int signal_of(const struct tty *tty, u8 c)
 
 static void go_on(struct tty *tty)
 {
-	tty->stopped = false;
+	n_tty_stop(tty, false);
 	tty->went_on = true;
 }
 
@@ -355,8 +384,7 @@ static void receive_signal(struct tty *tty, u8 c, int sig)
 {
 	if (!l_flag(tty, NOFLSH)) {
 		n_tty_flush_input(tty);
-		if (tty->driver->flush)
-			tty->driver->flush(tty);
+		n_tty_flush_output(tty);
 		tty->went_on = true;
 	}
 	if (i_flag(tty, IXON))
@@ -371,7 +399,7 @@ static bool receive_flow(struct tty *tty, u8 c)
 	if (!i_flag(tty, IXON))
 		return false;
 	if (is_cc(tty, c, VSTOP)) {
-		tty->stopped = true;
+		n_tty_stop(tty, true);
 		return true;
 	}
 	if (is_cc(tty, c, VSTART)) {
@@ -522,11 +550,19 @@ static void change_mode(struct tty *tty)
 	tty->lines = 1;
 }
 
+/* Does the other end do well to stop and go by ^S and ^Q of its own? */
+static bool usual_flow(const struct ktermios *t)
+{
+	return (t->iflag & IXON) && t->cc[VSTOP] == 19 && t->cc[VSTART] == 17;
+}
+
 void n_tty_set_termios(struct tty *tty, const struct ktermios *t)
 {
 	struct ktermios old = tty->termios;
 
 	tty->termios = *t;
+	if (usual_flow(&old) != usual_flow(t))
+		note(tty, usual_flow(t) ? TTY_PKT_DOSTOP : TTY_PKT_NOSTOP);
 	if ((old.lflag ^ t->lflag) & ICANON)
 		change_mode(tty);
 	if ((old.iflag & IXON) && !(t->iflag & IXON) && tty->stopped)

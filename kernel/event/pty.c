@@ -24,7 +24,13 @@
  *
  * 5. Failure. Everything is made before anything can be seen: -ENOMEM, -ENOSPC.
  *
- * 6. Missing: packet mode (TIOCPKT), TIOCGPTPEER: -ENOTTY.
+ * 6. Packet mode (TIOCPKT). Each read of the master begins with a byte: 0 and
+ *    output follows, or what happened to the terminal since the last read
+ *    (TTY_PKT_*, gathered in `status`), alone. EXTPROC is not there, so
+ *    TIOCPKT_IOCTL never comes.
+ *
+ * 7. TIOCGPTPEER opens the terminal through its master: by the name that
+ *    devpts gave it, wherever that is mounted, or not at all.
  *
  * References: pty(7), pts(4), ioctl_tty(2), ptmx(4).
  */
@@ -36,12 +42,12 @@
 
 #define PTY_MAJOR 136u
 
-#define TIOCGPTN    0x80045430u
-#define TIOCSPTLCK  0x40045431u
-#define TIOCGPTLCK  0x80045439u
-#define TIOCSIG	    0x40045436u
-#define TIOCGPTPEER 0x5441u
-#define TIOCPKT	    0x5420u
+#define TIOCGPTN   0x80045430u
+#define TIOCSPTLCK 0x40045431u
+#define TIOCGPTLCK 0x80045439u
+#define TIOCSIG	   0x40045436u
+#define TIOCPKT	   0x5420u
+#define TIOCGPKT   0x80045438u
 
 /* (K) tty.lock; (C) constant; (P) pty_sys.lock */
 struct pty {
@@ -51,6 +57,8 @@ struct pty {
 	bool locked;		/* (K) no slave may be opened: unlockpt(3) */
 	u32 slaves;		/* (K) open files of the terminal */
 	bool had_slaves;	/* (K) the last of them is closed, or not */
+	bool packet;		/* (K) packet mode */
+	u8 status;		/* (K) in it: TTY_PKT_*, not read yet */
 	u32 head, tail;		/* (K) of out, free-running */
 	wait_queue_head_t rd;	/* the master's reader */
 	u8 out[PTY_BUF];	/* (K) */
@@ -94,11 +102,26 @@ static void pty_flush(struct tty *tty)
 	pty_of(tty)->tail = pty_of(tty)->head;
 }
 
+/* Of two that exclude each other the later one is told. */
+static void pty_note(struct tty *tty, u8 what)
+{
+	static const u8 pairs[] = {TTY_PKT_STOP | TTY_PKT_START,
+				   TTY_PKT_DOSTOP | TTY_PKT_NOSTOP};
+	struct pty *p = pty_of(tty);
+
+	if (!p->packet)
+		return;
+	for (u32 i = 0; i < ARRAY_SIZE(pairs); i++)
+		if (what & pairs[i])
+			p->status &= (u8)~pairs[i];
+	p->status |= what;
+}
+
 static void pty_kick(struct tty *tty)
 {
 	struct pty *p = pty_of(tty);
 
-	if (READ_ONCE(p->head) != READ_ONCE(p->tail))
+	if (READ_ONCE(p->head) != READ_ONCE(p->tail) || READ_ONCE(p->status))
 		event_wake(&p->rd);
 }
 
@@ -145,6 +168,7 @@ static const struct tty_driver pty_driver = {
 	.put = pty_put,
 	.room = pty_room,
 	.flush = pty_flush,
+	.note = pty_note,
 	.kick = pty_kick,
 	.opened = pty_opened,
 	.closed = pty_closed,
@@ -253,13 +277,31 @@ static void ptm_release(struct inode *inode, struct file *file)
 /* ---- the master: reading and writing ---------------------------------------
  */
 
-/* Up to N bytes of output; 0: none yet; -EIO: and none will come. */
-static s64 take_output(struct pty *p, u8 *part, u32 n)
+/* In packet mode what happened comes first, and alone; else a 0 and output. */
+static u32 take_header(struct pty *p, u8 *part)
+{
+	if (!p->status && p->tail == p->head)
+		return 0;
+	part[0] = p->status;
+	p->status = 0;
+	return 1;
+}
+
+/*
+ * Up to N bytes of output; 0: none yet; -EIO: and none will come. HEAD: the
+ * read begins here. *END: it ends here.
+ */
+static s64 take_output(struct pty *p, u8 *part, u32 n, bool head, bool *end)
 {
 	unsigned long flags;
 	s64 ret = 0;
 
 	spin_lock_irqsave(&p->tty.lock, flags);
+	if (p->packet && head)
+		ret = take_header(p, part);
+	*end = ret && part[0];
+	if (*end)
+		n = 1;
 	for (; ret < (s64)n && p->tail != p->head; ret++)
 		part[ret] = p->out[p->tail++ % PTY_BUF];
 	if (!ret && p->had_slaves && !p->slaves)
@@ -272,19 +314,21 @@ static s64 ptm_read(struct file *file, struct iov_iter *iter, u64 *pos)
 {
 	struct pty *p = file->private_data;
 	s64 total = 0, n = 0;
+	bool end = false;
 	u8 part[256];
 	int err;
 
 	(void)pos;
-	while (iter->count) {
+	while (iter->count && !end) {
 		u32 want = (u32)min(iter->count, (u64)sizeof(part));
 
-		n = take_output(p, part, want);
+		n = take_output(p, part, want, !total, &end);
 		if (!n && !total && file_nonblock(file))
 			return -EAGAIN;
 		if (!n && !total) {
 			err = wait_event_interruptible(
-				p->rd, (n = take_output(p, part, want)) != 0);
+				p->rd, (n = take_output(p, part, want, true,
+							&end)) != 0);
 			if (err)
 				return err;
 		}
@@ -348,8 +392,10 @@ static u32 ptm_poll(struct file *file, struct poll_table *pt)
 
 	poll_wait_rw(pt, &p->rd, &p->tty.wr);
 	spin_lock_irqsave(&p->tty.lock, flags);
-	if (p->head != p->tail)
+	if (p->head != p->tail || p->status)
 		mask |= POLLIN | POLLRDNORM;
+	if (p->status)
+		mask |= POLLPRI;
 	if (p->had_slaves && !p->slaves)
 		mask |= POLLHUP;
 	spin_unlock_irqrestore(&p->tty.lock, flags);
@@ -369,6 +415,39 @@ static s64 set_locked(struct pty *p, u64 from)
 		return -EFAULT;
 	WRITE_ONCE(p->locked, on != 0);
 	return 0;
+}
+
+static s64 set_packet(struct pty *p, u64 from)
+{
+	unsigned long flags;
+	s32 on;
+
+	if (user_read(&on, from, sizeof(on)))
+		return -EFAULT;
+	spin_lock_irqsave(&p->tty.lock, flags);
+	if (on && !p->packet)
+		p->status = 0;
+	p->packet = on != 0;
+	if (!on)
+		p->status = 0;
+	spin_unlock_irqrestore(&p->tty.lock, flags);
+	return 0;
+}
+
+/* A descriptor of the terminal, whatever its names mean to the caller. */
+static s64 open_peer(struct pty *p, struct file *master, u64 how)
+{
+	u32 flags = (u32)how;
+	struct file *file =
+		devpts_open(master, p->index, flags & ~(u32)O_CLOEXEC);
+	int fd;
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	fd = fd_install(file, 0, (flags & O_CLOEXEC) != 0);
+	if (fd < 0)
+		fput(file);
+	return fd;
 }
 
 static s64 send_signal(struct pty *p, u64 sig)
@@ -397,8 +476,12 @@ static s64 ptm_ioctl(struct file *file, u32 cmd, u64 arg)
 	case TIOCSIG:
 		return send_signal(p, arg);
 	case TIOCGPTPEER:
+		return open_peer(p, file, arg);
 	case TIOCPKT:
-		return -ENOTTY;
+		return set_packet(p, arg);
+	case TIOCGPKT:
+		n = READ_ONCE(p->packet);
+		return user_write(arg, &n, sizeof(n));
 	case FIONREAD:
 		spin_lock_irqsave(&p->tty.lock, flags);
 		n = (s32)(p->head - p->tail);

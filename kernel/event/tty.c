@@ -108,7 +108,7 @@ void tty_hangup(struct tty *tty)
 	spin_lock_irqsave(&tty->lock, flags);
 	WRITE_ONCE(tty->hangups, tty->hangups + 1);
 	n_tty_flush_input(tty);
-	tty->stopped = false;
+	tty->stopped = tty->held = false;
 	tty->exclusive = false;
 	spin_unlock_irqrestore(&tty->lock, flags);
 	event_wake(&tty->rd);
@@ -475,9 +475,10 @@ static void flush(struct tty *tty, bool in, bool out)
 	spin_lock_irqsave(&tty->lock, flags);
 	if (in)
 		n_tty_flush_input(tty);
-	if (out && tty->driver->flush)
-		tty->driver->flush(tty);
+	if (out)
+		n_tty_flush_output(tty);
 	spin_unlock_irqrestore(&tty->lock, flags);
+	kick(tty);
 	event_wake(&tty->wr);
 }
 
@@ -516,7 +517,7 @@ static s64 flow(struct tty *tty, u64 arg)
 		return -EINVAL;
 	spin_lock_irqsave(&tty->lock, flags);
 	if (arg < 2)
-		tty->stopped = arg == 0;
+		n_tty_hold(tty, arg == 0);
 	else
 		c = (char)tty->termios.cc[arg == 2 ? VSTOP : VSTART];
 	if (c && tty->driver->room(tty))
@@ -648,6 +649,8 @@ s64 tty_settings_ioctl(struct tty *tty, struct file *file, u32 cmd, u64 arg)
 	case TIOCGETD:
 	case TIOCSETD:
 		return discipline(cmd, arg);
+	case TIOCGPTPEER: /* a master's */
+		return -EIO;
 	}
 	return -ENOTTY;
 }

@@ -78,6 +78,16 @@ enum {
 
 #define TTY_BUF 4096u /* input that waits to be read */
 
+#define TIOCGPTPEER 0x5441u
+
+/* ioctl_tty(2), TIOCPKT: the first byte of what the master reads. */
+#define TTY_PKT_FLUSHREAD  0x01u
+#define TTY_PKT_FLUSHWRITE 0x02u
+#define TTY_PKT_STOP	   0x04u
+#define TTY_PKT_START	   0x08u
+#define TTY_PKT_NOSTOP	   0x10u
+#define TTY_PKT_DOSTOP	   0x20u
+
 struct tty;
 
 /* What a terminal's characters go to; all with tty.lock held. */
@@ -88,6 +98,8 @@ struct tty_driver {
 	/* Output that has not reached anybody; may be NULL: 0. */
 	u32 (*pending)(struct tty *tty);
 	void (*flush)(struct tty *tty); /* drop it; NULL: nothing to drop */
+	/* What a master in packet mode hears of: TTY_PKT_*; may be NULL. */
+	void (*note)(struct tty *tty, u8 what);
 	/* No lock held; each may be NULL. kick: put() may have been called.
 	 * opened, closed: an open file more, less. */
 	void (*kick)(struct tty *tty);
@@ -112,6 +124,7 @@ struct tty {
 	u32 hangups;	 /* (K) files that were opened before are dead */
 	bool other_gone; /* (K) nobody is at the other end: EOF, EIO */
 	bool stopped;	 /* (K) by IXON or TCOOFF */
+	bool held;	 /* (K) by TCOOFF, which only TCOON ends */
 	bool exclusive;	 /* (K) TIOCEXCL */
 	bool writing;	 /* (K) somebody writes: one at a time */
 	wait_queue_head_t rd, wr; /* input; room */
@@ -164,6 +177,10 @@ u32 n_tty_readable(const struct tty *tty); /* bytes; lines where ICANON */
  * here. */
 u32 n_tty_take(struct tty *tty, u8 *out, u32 n, bool *end);
 void n_tty_flush_input(struct tty *tty);
+void n_tty_flush_output(struct tty *tty);
+/* The output, by STOP and START; it wakes nobody. n_tty_hold: by a call. */
+void n_tty_stop(struct tty *tty, bool stop);
+void n_tty_hold(struct tty *tty, bool hold);
 void n_tty_set_termios(struct tty *tty, const struct ktermios *t);
 void n_tty_check(const struct tty *tty);
 

@@ -74,6 +74,41 @@ void devpts_remove(u32 index)
 	up_write(&dir->lock);
 }
 
+/* The root of the devpts on DIR's "pts", with a reference. */
+static int find_mount(struct dentry *dir, struct dentry **out)
+{
+	struct qstr q = {"pts", 3};
+	struct walk w = {.flags = 0};
+	int err = walk_lookup(&w, dir, &q, out);
+
+	if (err || (*out)->mnt->sb == devpts_sys.sb)
+		return err;
+	dput(*out);
+	return -ENODEV;
+}
+
+struct file *devpts_open(struct file *ptmx, u32 index, u32 flags)
+{
+	struct dentry *dir = dentry_parent(file_dentry(ptmx)), *root, *d;
+	struct walk w = {.flags = 0};
+	struct file *file;
+	char name[12];
+	struct qstr q = {name, name_of(index, name)};
+	int err = find_mount(dir, &root);
+
+	dput(dir);
+	if (err)
+		return ERR_PTR(err);
+	err = walk_lookup(&w, root, &q, &d);
+	dput(root);
+	if (err)
+		return ERR_PTR(err);
+	/* root may have removed it. */
+	file = d->vnode ? open_dentry(d, flags) : ERR_PTR(-ENOENT);
+	dput(d);
+	return file;
+}
+
 /* ---- mounting --------------------------------------------------------------
  */
 
