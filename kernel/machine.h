@@ -154,6 +154,16 @@ void machine_initrd_free(void);
 struct port_bdev *machine_bdev(u32 n);
 /* machine_bdev_read_only: writes to it end with -EROFS. */
 bool machine_bdev_read_only(const struct port_bdev *bdev);
+/* What a disk has done: requests that ended, by enum port_bio_op, and the time
+ * that each was with the device. */
+struct machine_disk_stats {
+	struct {
+		u64 ios, sectors, ns;
+	} op[4];
+	u64 busy_ns;   /* with at least one request */
+	u32 in_flight; /* with the device now */
+};
+void machine_bdev_stats(struct port_bdev *bdev, struct machine_disk_stats *out);
 /* machine_cpu_text: what /proc/cpuinfo says of CPU. */
 struct seq_buf;
 void machine_cpu_text(int cpu, struct seq_buf *out);

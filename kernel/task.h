@@ -139,6 +139,7 @@ struct task {
 	struct mm_task *mt;	      /* (C) machine_mm_task(thread) */
 	struct process *proc;	      /* (C) until exec of a thread */
 	s32 tid;		      /* (C) = mt->pid */
+	u64 start_ns;		      /* (C) port_now_ns() when it was made */
 	struct list_head group_entry; /* (T) */
 	struct list_head dead_entry;  /* the reaper's */
 	struct pid_entry *pid;	      /* (T) */
@@ -345,6 +346,9 @@ struct task_stat {
 	bool no_new_privs;
 };
 void task_stat_get(struct task *t, struct task_stat *out);
+/* task_stat_own: then T's own times, faults and start instead of those of its
+ * process. */
+void task_stat_own(struct task *t, struct task_stat *out);
 
 /* ---- making ----------------------------------------------------------------
  */

@@ -124,6 +124,7 @@ static const struct pentry root_entries[] = {
 	TEXT("version", show_version),
 	TEXT("cmdline", show_cmdline),
 	TEXT("partitions", show_partitions),
+	TEXT("diskstats", show_diskstats),
 	TEXT("interrupts", show_interrupts),
 	TEXT("filesystems", show_filesystems),
 	TEXT("devices", show_devices),

@@ -84,6 +84,16 @@ u32 task_umask(struct task *t)
 /* ---- descriptors -----------------------------------------------------------
  */
 
+u32 task_fd_slots(struct task *t)
+{
+	struct files_struct *files = task_files(t);
+	u32 slots = files ? READ_ONCE(files->size) : 0;
+
+	if (files)
+		files_put(files);
+	return slots;
+}
+
 /* The file that N's number means, with a reference; NULL: none. */
 static struct file *fd_file(const struct pkey *key)
 {

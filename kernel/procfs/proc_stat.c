@@ -93,6 +93,8 @@ int show_task_stat(const struct pnode *n, struct seq_buf *out)
 	if (!t)
 		return -ESRCH;
 	task_stat_get(t, &s);
+	if (n->key.tid)
+		task_stat_own(t, &s);
 	mm_part(t, &m);
 	rsslim = t->proc->rlim[RLIMIT_RSS].cur;
 	addr = may_ptrace(t) == 0;
@@ -124,7 +126,7 @@ static const char *state_name(char state)
 }
 
 static void put_ids(struct seq_buf *out, const struct pnode *n,
-		    const struct task_stat *s)
+		    const struct task_stat *s, u32 slots)
 {
 	const struct cred *c = &s->cred;
 
@@ -135,7 +137,7 @@ static void put_ids(struct seq_buf *out, const struct pnode *n,
 	seq_printf(out, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\n", c->uid,
 		   c->euid, c->suid, c->fsuid, c->gid, c->egid, c->sgid,
 		   c->fsgid);
-	seq_puts(out, "Groups:\t");
+	seq_printf(out, "FDSize:\t%u\nGroups:\t", slots);
 	for (u32 i = 0; i < c->nr_groups; i++)
 		seq_printf(out, "%u ", c->groups[i]);
 	seq_puts(out, c->nr_groups ? "\n" : " \n");
@@ -223,7 +225,7 @@ int show_task_status(const struct pnode *n, struct seq_buf *out)
 	struct port_cpumask cpus = {0};
 	u64 sigq, queued;
 	struct task_stat s;
-	u32 umask;
+	u32 umask, slots;
 	s32 tid;
 
 	if (!t)
@@ -233,12 +235,13 @@ int show_task_status(const struct pnode *n, struct seq_buf *out)
 	sigq = t->proc->rlim[RLIMIT_SIGPENDING].cur;
 	queued = t->user ? READ_ONCE(t->user->sigpending) : 0;
 	umask = task_umask(t);
+	slots = task_fd_slots(t);
 	if (!t->dead)
 		machine_get_affinity(t->thread, &cpus);
 	task_put(t);
 	seq_printf(out, "Name:\t%.*s\nUmask:\t%04o\n", MM_TASK_COMM, s.comm,
 		   umask);
-	put_ids(out, n, &s);
+	put_ids(out, n, &s, slots);
 	put_vm(out, tid);
 	seq_puts(out, "CoreDumping:\t0\n");
 	put_signals(out, &s, queued, sigq);

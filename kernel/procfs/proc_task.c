@@ -655,6 +655,7 @@ static const struct pdir task_dir = {.find = tid_find, .next = tid_next};
 
 static const struct pentry pid_entries[] = {
 	COMMON_ENTRIES,
+	{.name = "map_files", .mode = S_IFDIR | 0500, .dir = &proc_map_dir},
 	{.name = "task", .mode = S_IFDIR | 0555, .dir = &task_dir},
 };
 static const struct pdir pid_dir = PDIR(pid_entries);

@@ -20,9 +20,12 @@ int show_task_status(const struct pnode *n, struct seq_buf *out);
 
 /* proc_fd.c: directories of descriptors, working directory and root. */
 extern const struct pdir proc_fd_dir, proc_fdinfo_dir;
+extern const struct pdir proc_map_dir; /* proc_maps.c: map_files */
 s64 readlink_fs(const struct pnode *n, char *buf, size_t size);
 int link_fs(const struct pnode *n, struct dentry **out);
 u32 task_umask(struct task *t);
+/* task_fd_slots: how many descriptors T's table has room for; 0: no table. */
+u32 task_fd_slots(struct task *t);
 /* FILE's name, cut to SIZE; its place. */
 s64 file_readlink(struct file *file, char *buf, size_t size);
 int file_link(struct file *file, struct dentry **out);

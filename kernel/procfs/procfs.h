@@ -60,6 +60,7 @@ int show_cpuinfo(const struct pnode *n, struct seq_buf *out);
 int show_version(const struct pnode *n, struct seq_buf *out);
 int show_cmdline(const struct pnode *n, struct seq_buf *out);
 int show_partitions(const struct pnode *n, struct seq_buf *out);
+int show_diskstats(const struct pnode *n, struct seq_buf *out);
 int show_interrupts(const struct pnode *n, struct seq_buf *out);
 
 int show_filesystems(const struct pnode *n,

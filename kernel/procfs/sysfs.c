@@ -17,7 +17,6 @@
 #include <mmkit/report.h>
 
 #include "base/string.h"
-#include "compact/compact.h"
 #include "kmem/slab.h"
 #include "phys/mmzone.h"
 #include "phys/phys.h"
@@ -52,27 +51,6 @@ static void cpus_of_node(int nid, u64 bits[1])
 			bits[0] |= 1UL << i;
 }
 
-MM_STATIC_ASSERT(MM_NR_CPUS <= 64 && MM_MAX_NODES <= 64, "sets are one word");
-
-/* entry->arg of the sets of nodes. */
-enum { NODES_ONLINE, NODES_MEMORY, NODES_CPU };
-
-static void nodes_set(u32 which, u64 bits[1])
-{
-	const pg_data_t *pgdat;
-	u64 cpus[1];
-
-	bits[0] = 0;
-	for_each_online_pgdat(pgdat)
-	{
-		cpus_of_node(pgdat->node_id, cpus);
-		if (which == NODES_ONLINE ||
-		    (which == NODES_MEMORY && pgdat->node_present_pages) ||
-		    (which == NODES_CPU && cpus[0]))
-			bits[0] |= 1UL << pgdat->node_id;
-	}
-}
-
 /* entry->arg of the sets of CPUs. */
 enum { CPUS_ALL, CPUS_ONLINE, CPUS_OFFLINE };
 
@@ -84,16 +62,6 @@ static int show_cpus(const struct pnode *n, struct seq_buf *out)
 	cpus_online(on);
 	if (n->e->arg != CPUS_ALL)
 		bits[0] = n->e->arg == CPUS_ONLINE ? on[0] : bits[0] & ~on[0];
-	put_list(out, bits, 64);
-	seq_putc(out, '\n');
-	return 0;
-}
-
-static int show_nodes(const struct pnode *n, struct seq_buf *out)
-{
-	u64 bits[1];
-
-	nodes_set(n->e->arg, bits);
 	put_list(out, bits, 64);
 	seq_putc(out, '\n');
 	return 0;
@@ -261,156 +229,39 @@ static const struct pdir cpu_dir =
 /* ---- nodes -----------------------------------------------------------------
  */
 
-static pg_data_t *pnode_node(const struct pnode *n)
+#define NODE_DIR "/sys/devices/system/node/"
+
+/* A file of a node is the manager's of the same path. */
+static void node_path(const struct pnode *n, char path[96])
 {
-	return NODE_DATA((int)n->key.num);
+	(void)mm_scnprintf(path, 96, NODE_DIR "node%llu/%s", LLU(n->key.num),
+			   n->e->name);
 }
 
-static u64 zones_sum(const pg_data_t *pgdat, int item)
+static int show_node(const struct pnode *n, struct seq_buf *out)
 {
-	struct zone *zone;
-	u64 sum = 0;
+	char path[96];
 
-	for_each_zone (zone)
-		if (zone->zone_pgdat == pgdat)
-			sum += zone_page_state(zone, item);
-	return sum;
+	node_path(n, path);
+	return mm_show(path, out);
 }
 
-static void put_node_kb(struct seq_buf *out, int nid, const char *name,
-			u64 pages)
+static s64 write_node(const struct pnode *n, const char *text, size_t len)
 {
-	seq_printf(out, "Node %d %-15s %8llu kB\n", nid, name,
-		   LLU(pages << (PAGE_SHIFT - 10)));
-}
+	char path[96];
 
-static u64 node_managed(const pg_data_t *pgdat)
-{
-	struct zone *zone;
-	u64 sum = 0;
-
-	for_each_zone (zone)
-		if (zone->zone_pgdat == pgdat)
-			sum += zone_managed_pages(zone);
-	return sum;
-}
-
-static int show_node_meminfo(const struct pnode *n, struct seq_buf *out)
-{
-	static const struct {
-		const char *name;
-		int a, b; /* b: added, or -1 */
-	} rows[] = {
-		{"Active:", NR_ACTIVE_ANON, NR_ACTIVE_FILE},
-		{"Inactive:", NR_INACTIVE_ANON, NR_INACTIVE_FILE},
-		{"Active(anon):", NR_ACTIVE_ANON, -1},
-		{"Inactive(anon):", NR_INACTIVE_ANON, -1},
-		{"Active(file):", NR_ACTIVE_FILE, -1},
-		{"Inactive(file):", NR_INACTIVE_FILE, -1},
-		{"Unevictable:", NR_UNEVICTABLE, -1},
-		{"Dirty:", NR_FILE_DIRTY, -1},
-		{"Writeback:", NR_WRITEBACK, -1},
-		{"FilePages:", NR_FILE_PAGES, -1},
-		{"Mapped:", NR_FILE_MAPPED, -1},
-		{"AnonPages:", NR_ANON_MAPPED, -1},
-		{"Shmem:", NR_SHMEM, -1},
-		{"PageTables:", NR_PAGETABLE, -1},
-		{"Slab:", NR_SLAB_RECLAIMABLE_B, NR_SLAB_UNRECLAIMABLE_B},
-		{"SReclaimable:", NR_SLAB_RECLAIMABLE_B, -1},
-		{"SUnreclaim:", NR_SLAB_UNRECLAIMABLE_B, -1},
-	};
-	const pg_data_t *pgdat = pnode_node(n);
-	int nid = (int)n->key.num;
-	u64 total, free;
-
-	if (!pgdat)
-		return -ENODEV;
-	total = node_managed(pgdat);
-	free = zones_sum(pgdat, NR_FREE_PAGES);
-	put_node_kb(out, nid, "MemTotal:", total);
-	put_node_kb(out, nid, "MemFree:", free);
-	put_node_kb(out, nid, "MemUsed:", total > free ? total - free : 0);
-	put_node_kb(out, nid, "Mlocked:", zones_sum(pgdat, NR_MLOCK));
-	for (u32 i = 0; i < ARRAY_SIZE(rows); i++) {
-		u64 v = node_page_state(pgdat, rows[i].a);
-
-		if (rows[i].b >= 0)
-			v += node_page_state(pgdat, rows[i].b);
-		put_node_kb(out, nid, rows[i].name, v);
-	}
-	return 0;
-}
-
-static int show_node_numastat(const struct pnode *n, struct seq_buf *out)
-{
-	static const struct {
-		const char *name;
-		int item;
-	} rows[] = {
-		{"numa_hit", NUMA_HIT},
-		{"numa_miss", NUMA_MISS},
-		{"numa_foreign", NUMA_FOREIGN},
-		{"interleave_hit", NUMA_INTERLEAVE_HIT},
-		{"local_node", NUMA_LOCAL},
-		{"other_node", NUMA_OTHER},
-	};
-	const pg_data_t *pgdat = pnode_node(n);
-
-	if (!pgdat)
-		return -ENODEV;
-	for (u32 i = 0; i < ARRAY_SIZE(rows); i++)
-		seq_printf(out, "%s %llu\n", rows[i].name,
-			   LLU(zones_sum(pgdat, rows[i].item)));
-	return 0;
-}
-
-static int show_node_distance(const struct pnode *n, struct seq_buf *out)
-{
-	const pg_data_t *pgdat;
-	const char *sep = "";
-
-	for_each_online_pgdat(pgdat)
-	{
-		seq_printf(out, "%s%d", sep,
-			   node_distance((int)n->key.num, pgdat->node_id));
-		sep = " ";
-	}
-	seq_putc(out, '\n');
-	return 0;
-}
-
-static int show_node_cpus(const struct pnode *n, struct seq_buf *out)
-{
-	u64 bits[1];
-
-	cpus_of_node((int)n->key.num, bits);
-	if (n->e->arg)
-		put_mask(out, bits, (u32)port_nr_cpus());
-	else
-		put_list(out, bits, 64);
-	seq_putc(out, '\n');
-	return 0;
-}
-
-/* Whatever is written; when the call returns all of the node was gone through.
- */
-static s64 write_node_compact(const struct pnode *n, const char *text,
-			      size_t len)
-{
-	(void)text;
-	compact_node(pnode_node(n));
-	return (s64)len;
+	node_path(n, path);
+	return mm_write(path, text, len);
 }
 
 static const struct pentry one_node_entries[] = {
-	NUMBERED("meminfo", show_node_meminfo, 0),
-	NUMBERED("numastat", show_node_numastat, 0),
-	NUMBERED("distance", show_node_distance, 0),
-	NUMBERED("cpulist", show_node_cpus, 0),
-	NUMBERED("cpumap", show_node_cpus, 1),
-	{.name = "compact",
-	 .mode = S_IFREG | 0200,
-	 .write = write_node_compact},
+	NUMBERED("meminfo", show_node, 0),
+	NUMBERED("numastat", show_node, 0),
+	NUMBERED("vmstat", show_node, 0),
+	NUMBERED("distance", show_node, 0),
+	NUMBERED("cpulist", show_node, 0),
+	NUMBERED("cpumap", show_node, 0),
+	{.name = "compact", .mode = S_IFREG | 0200, .write = write_node},
 };
 static const struct pdir one_node_dir = PDIR(one_node_entries);
 static const struct pentry one_node = {.mode = S_IFDIR | 0755,
@@ -438,11 +289,11 @@ static const struct pentry *node_next(const struct pkey *key, u64 *cursor,
 }
 
 static const struct pentry node_entries[] = {
-	NUMBERED("online", show_nodes, NODES_ONLINE),
-	NUMBERED("possible", show_nodes, NODES_ONLINE),
-	NUMBERED("has_memory", show_nodes, NODES_MEMORY),
-	NUMBERED("has_normal_memory", show_nodes, NODES_MEMORY),
-	NUMBERED("has_cpu", show_nodes, NODES_CPU),
+	SYSFS_RO("online", NODE_DIR, 0444),
+	SYSFS_RO("possible", NODE_DIR, 0444),
+	SYSFS_RO("has_memory", NODE_DIR, 0444),
+	SYSFS_RO("has_normal_memory", NODE_DIR, 0444),
+	SYSFS_RO("has_cpu", NODE_DIR, 0444),
 };
 static const struct pdir node_dir =
 	PDIR(node_entries, .find = node_find, .next = node_next);

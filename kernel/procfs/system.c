@@ -221,3 +221,41 @@ int show_partitions(const struct pnode *n, struct seq_buf *out)
 			   LLU(port_bdev_size(bdev) / 1024), (char)('a' + i));
 	return 0;
 }
+
+/* Requests that ended, sectors, ms: of reading, of writing; then what is under
+ * way; then of forgetting and of flushing. Nothing is merged before it is
+ * counted. */
+static void put_disk(struct seq_buf *out, const struct machine_disk_stats *s)
+{
+	static const enum port_bio_op ops[] = {PORT_BIO_READ, PORT_BIO_WRITE,
+					       PORT_BIO_DISCARD};
+	u64 ms[4], sum = 0;
+
+	for (u32 i = 0; i < ARRAY_SIZE(ms); i++) {
+		ms[i] = s->op[i].ns / 1000000;
+		sum += ms[i];
+	}
+	for (u32 i = 0; i < ARRAY_SIZE(ops); i++) {
+		if (ops[i] == PORT_BIO_DISCARD)
+			seq_printf(out, " %u %llu %llu", s->in_flight,
+				   LLU(s->busy_ns / 1000000), LLU(sum));
+		seq_printf(out, " %llu 0 %llu %llu", LLU(s->op[ops[i]].ios),
+			   LLU(s->op[ops[i]].sectors), LLU(ms[ops[i]]));
+	}
+	seq_printf(out, " %llu %llu\n", LLU(s->op[PORT_BIO_FLUSH].ios),
+		   LLU(ms[PORT_BIO_FLUSH]));
+}
+
+int show_diskstats(const struct pnode *n, struct seq_buf *out)
+{
+	struct machine_disk_stats s;
+	struct port_bdev *bdev;
+
+	(void)n;
+	for (u32 i = 0; (bdev = machine_bdev(i)); i++) {
+		machine_bdev_stats(bdev, &s);
+		seq_printf(out, "%4u %7u vd%c", 254u, i * 16, (char)('a' + i));
+		put_disk(out, &s);
+	}
+	return 0;
+}

@@ -81,6 +81,7 @@ struct task *task_alloc(void)
 	INIT_LIST_HEAD(&t->group_entry);
 	sigpending_init(&t->pending);
 	t->timerslack = 50000;
+	t->start_ns = port_now_ns();
 	return t;
 }
 

@@ -452,6 +452,21 @@ static void stat_times(const struct task *t, struct task_stat *out)
 	out->cmaj_flt = p->cmaj_flt;
 }
 
+void task_stat_own(struct task *t, struct task_stat *out)
+{
+	unsigned long flags;
+
+	task_lock(flags);
+	out->start_ns = t->start_ns;
+	out->min_flt = READ_ONCE(t->mt->min_flt);
+	out->maj_flt = READ_ONCE(t->mt->maj_flt);
+	/* What ended has given its times to the process. */
+	out->utime = out->stime = 0;
+	if (!t->dead)
+		machine_thread_times(t->thread, &out->utime, &out->stime);
+	task_unlock(flags);
+}
+
 void task_stat_get(struct task *t, struct task_stat *out)
 {
 	struct process *p = t->proc;

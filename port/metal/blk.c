@@ -50,6 +50,11 @@ bool machine_bdev_read_only(const struct port_bdev *bdev)
 	return vblk_read_only(bdev->disk);
 }
 
+void machine_bdev_stats(struct port_bdev *bdev, struct machine_disk_stats *out)
+{
+	vblk_stats(bdev->disk, out);
+}
+
 /* ---- port.h -----------------------------------------------------------------
  */
 

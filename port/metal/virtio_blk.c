@@ -110,6 +110,8 @@ struct vblk {
 	u32 discard_max; /* pages in a request to forget; 0: none */
 	u64 bytes;
 	u32 busy; /* bios that have not ended */
+	struct machine_disk_stats stats;
+	u64 stamp; /* when stats.busy_ns was brought up to date */
 	u64 lost;
 	u32 suspect; /* done, not told of at the last look: its place + 1 */
 	u32 trusted; /* interrupts that found something done */
@@ -234,6 +236,17 @@ static u32 name_range(const struct vblk *d, const struct port_bio *bio,
 	return 1;
 }
 
+/* Locked. The time since the last call was one with the device, or not. */
+static u64 count_time(struct vblk *d)
+{
+	u64 now = port_now_ns();
+
+	if (d->stats.in_flight)
+		d->stats.busy_ns += now - d->stamp;
+	d->stamp = now;
+	return now;
+}
+
 /* Put the next request of BIO into the queue. False: no room. */
 static bool issue(struct vblk *d, struct port_bio *bio)
 {
@@ -265,6 +278,8 @@ static bool issue(struct vblk *d, struct port_bio *bio)
 	if (!virtq_add(&d->q, seg, in ? 1 : n + 1, in ? n + 1 : 1, s))
 		return false;
 	d->free = s->next;
+	count_time(d);
+	d->stats.in_flight++;
 	return true;
 }
 
@@ -379,11 +394,28 @@ static void clear_tail(const struct vblk *d, const struct port_bio *bio)
 				 0, PAGE_SIZE - len);
 }
 
+/* Locked. S has ended. */
+static void count_request(struct vblk *d, const struct vblk_slot *s)
+{
+	enum port_bio_op op = s->bio->op;
+	u64 now = count_time(d), left = d->bytes / PORT_SECTOR_SIZE;
+
+	d->stats.in_flight--;
+	d->stats.op[op].ios++;
+	d->stats.op[op].ns += now - s->since;
+	if (op == PORT_BIO_DISCARD)
+		d->stats.op[op].sectors += s->range.sectors;
+	else if (op != PORT_BIO_FLUSH)
+		d->stats.op[op].sectors += min(left - s->header.sector,
+					       (u64)s->pages * PAGE_SECTORS);
+}
+
 /* Locked. A request ended with STATUS. True: so did its bio. */
 static bool request_done(struct vblk *d, struct vblk_slot *s, int status)
 {
 	struct port_bio *bio = s->bio;
 
+	count_request(d, s);
 	bio->port_data += s->pages;
 	s->bio = NULL;
 	s->next = d->free;
@@ -631,6 +663,15 @@ bool vblk_read_only(const struct vblk *d)
 bool vblk_write_back(const struct vblk *d)
 {
 	return d->write_back;
+}
+
+void vblk_stats(struct vblk *d, struct machine_disk_stats *out)
+{
+	unsigned long flags = lock(d);
+
+	count_time(d);
+	*out = d->stats;
+	unlock(d, flags);
 }
 
 u64 vblk_lost(const struct vblk *d)

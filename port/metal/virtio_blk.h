@@ -28,6 +28,9 @@ bool vblk_read_only(const struct vblk *d);
 u32 vblk_discard_max(const struct vblk *d);
 /* vblk_write_back: does it need flushes? */
 bool vblk_write_back(const struct vblk *d);
+/* vblk_stats: what was done so far. Any context. */
+struct machine_disk_stats;
+void vblk_stats(struct vblk *d, struct machine_disk_stats *out);
 /* vblk_lost: interrupts that a watchdog had to stand in for. */
 u64 vblk_lost(const struct vblk *d);
 

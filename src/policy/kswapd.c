@@ -10,6 +10,10 @@
  *    rising pressure until one zone that the waker can use is above its high
  *    watermark, then sleeps. After 16 rounds without a single page it leaves
  *    the matter to direct reclaim, until reclaim by anybody succeeds.
+ *    Its first sleep is a nap of a tenth of a second. Who wakes it from that
+ *    hit the low watermark quickly; if nobody did and free memory is under the
+ *    high watermark again, that was left quickly, and it goes on by itself.
+ *    Both are counted (kswapd_*_wmark_hit_quickly).
  *
  * 3. Locking. Requests (kswapd_order, kswapd_highest_zoneidx) are plain words
  *    that only grow until the daemon takes them; a lost race costs a wake-up.
@@ -27,6 +31,7 @@
 
 /* kswapd_highest_zoneidx when nobody asked for anything. */
 #define NO_REQUEST MAX_NR_ZONES
+#define NAP_NS	   100000000UL
 
 static bool pgdat_boosted(const pg_data_t *pgdat, enum zone_type highest)
 {
@@ -36,19 +41,24 @@ static bool pgdat_boosted(const pg_data_t *pgdat, enum zone_type highest)
 	return false;
 }
 
-/* Is one usable zone above its high watermark, with a block of ORDER? */
+/* Is one usable zone above its high watermark, with a block of ORDER? Where no
+ * zone has frames there is nothing to balance. */
 static bool pgdat_balanced(const pg_data_t *pgdat, unsigned int order,
 			   enum zone_type highest)
 {
+	bool managed = false;
+
 	for (int i = (int)min((int)highest, MAX_NR_ZONES - 1); i >= 0; i--) {
 		const struct zone *zone = &pgdat->node_zones[i];
 
-		if (managed_zone(zone) &&
-		    zone_watermark_ok(zone, order, high_wmark_pages(zone),
+		if (!managed_zone(zone))
+			continue;
+		if (zone_watermark_ok(zone, order, high_wmark_pages(zone),
 				      (int)highest, 0))
 			return true;
+		managed = true;
 	}
-	return false;
+	return !managed;
 }
 
 void wakeup_kswapd(struct zone *zone, gfp_t gfp, unsigned int order,
@@ -189,14 +199,40 @@ static bool kswapd_asked(const pg_data_t *pgdat)
 	       READ_ONCE(pgdat->kswapd_stop);
 }
 
-/* Sleep until woken; the request is taken. */
-static void kswapd_sleep(pg_data_t *pgdat, unsigned int *order,
-			 enum zone_type *highest)
+/* Nothing to do: frames enough, or given up. Large blocks are kcompactd's to
+ * wait for. */
+static bool kswapd_idle(const pg_data_t *pgdat, enum zone_type highest)
 {
-	trace_emit(MM_VMSCAN_KSWAPD_SLEEP, (u64)pgdat->node_id);
-	wait_event(pgdat->kswapd_wait, kswapd_asked(pgdat));
+	return READ_ONCE(pgdat->kswapd_failures) >= MAX_RECLAIM_RETRIES ||
+	       pgdat_balanced(pgdat, 0, highest);
+}
+
+/* A nap, and if all is well after it sleep until woken. */
+static void kswapd_sleep(pg_data_t *pgdat, enum zone_type highest)
+{
+	bool asked = false;
+
+	if (kswapd_idle(pgdat, highest))
+		asked = wait_event_timeout(pgdat->kswapd_wait,
+					   kswapd_asked(pgdat), NAP_NS) != 0;
+	if (!asked && kswapd_idle(pgdat, highest)) {
+		trace_emit(MM_VMSCAN_KSWAPD_SLEEP, (u64)pgdat->node_id);
+		wait_event(pgdat->kswapd_wait, kswapd_asked(pgdat));
+	} else if (!READ_ONCE(pgdat->kswapd_stop)) {
+		count_vm_event(asked ? KSWAPD_LOW_WMARK_HIT_QUICKLY
+				     : KSWAPD_HIGH_WMARK_HIT_QUICKLY);
+	}
+}
+
+/* The request, if there is one; else frames for the zones of the last. */
+static void kswapd_take(pg_data_t *pgdat, unsigned int *order,
+			enum zone_type *highest)
+{
+	enum zone_type asked = READ_ONCE(pgdat->kswapd_highest_zoneidx);
+
 	*order = (unsigned int)READ_ONCE(pgdat->kswapd_order);
-	*highest = READ_ONCE(pgdat->kswapd_highest_zoneidx);
+	if (asked != NO_REQUEST)
+		*highest = asked;
 	WRITE_ONCE(pgdat->kswapd_order, 0);
 	WRITE_ONCE(pgdat->kswapd_highest_zoneidx, NO_REQUEST);
 }
@@ -205,15 +241,15 @@ static void kswapd(void *arg)
 {
 	pg_data_t *pgdat = arg;
 	struct mm_task *task = port_current();
+	enum zone_type highest = MAX_NR_ZONES - 1;
+	unsigned int order;
 
 	task->flags |= PF_MEMALLOC | PF_KSWAPD;
-	while (!READ_ONCE(pgdat->kswapd_stop)) {
-		enum zone_type highest;
-		unsigned int order;
-
-		kswapd_sleep(pgdat, &order, &highest);
-		if (READ_ONCE(pgdat->kswapd_stop) || highest == NO_REQUEST)
-			continue;
+	for (;;) {
+		kswapd_sleep(pgdat, highest);
+		if (READ_ONCE(pgdat->kswapd_stop))
+			break;
+		kswapd_take(pgdat, &order, &highest);
 		trace_emit(MM_VMSCAN_KSWAPD_WAKE, (u64)pgdat->node_id, highest,
 			   order);
 		/* After one round large orders are compaction's business. */

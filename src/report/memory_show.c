@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * memory_show.c - /sys/devices/system/memory: blocks of RAM, which may go
- * offline and come back; /sys/devices/system/node/nodeN/compact.
+ * offline and come back.
  *
  *	block_size_bytes		in hexadecimal
  *	memoryN/phys_index		N, in hexadecimal
@@ -24,7 +24,6 @@
 
 #include "base/seqbuf.h"
 #include "base/string.h"
-#include "compact/compact.h"
 #include "phys/phys.h"
 #include "report/report.h"
 
@@ -32,7 +31,7 @@
 
 /* The number behind WORD at the start of *NAME, which is left at what follows
  * the '/' behind it; -1: no such text. */
-static s64 number_behind(const char **name, const char *word)
+s64 number_behind(const char **name, const char *word)
 {
 	const size_t n = mm_strlen(word);
 	const char *s = *name + n;
@@ -164,18 +163,4 @@ int memory_block_store(const char *name, const char *text, size_t len)
 	if (mm_strcmp(name, "state") == 0)
 		return set_state(pfn, word);
 	return mm_strcmp(name, "online") == 0 ? set_online(pfn, word) : -ENOENT;
-}
-
-/* Whatever is written to nodeN/compact: the node is compacted. */
-int node_file_store(const char *name, const char *text, size_t len)
-{
-	s64 nid = number_behind(&name, "node");
-
-	(void)text;
-	(void)len;
-	if (nid < 0 || nid >= MM_MAX_NODES || !NODE_DATA((int)nid) ||
-	    mm_strcmp(name, "compact") != 0)
-		return -ENOENT;
-	compact_node(NODE_DATA((int)nid));
-	return 0;
 }

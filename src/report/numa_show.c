@@ -26,25 +26,6 @@
 #define TIER_PREFIX "memory_tier"
 #define TIER_DRAM   4
 
-/* NODES as "0-1,3". */
-static void show_nodelist(struct seq_buf *out, nodemask_t nodes)
-{
-	const char *sep = "";
-
-	for (int nid = 0; nid < MM_MAX_NODES; nid++) {
-		int first = nid;
-
-		if (!(nodes & NODE_MASK(nid)))
-			continue;
-		while (nid + 1 < MM_MAX_NODES && (nodes & NODE_MASK(nid + 1)))
-			nid++;
-		seq_printf(out, nid > first ? "%s%d-%d" : "%s%d", sep, first,
-			   nid);
-		sep = ",";
-	}
-	seq_putc(out, '\n');
-}
-
 /* The tier that NAME, "memory_tierN/nodelist", is about; -1: none. */
 static int tier_of_name(const char *name)
 {
@@ -64,7 +45,7 @@ int memory_tier_show(const char *name, struct seq_buf *out)
 
 	if (tier < 0 || !nodes_of_tier(tier))
 		return -ENOENT;
-	show_nodelist(out, nodes_of_tier(tier));
+	put_bit_list(out, nodes_of_tier(tier));
 	return 0;
 }
 

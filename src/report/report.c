@@ -104,7 +104,7 @@ static const struct report_dir {
 	int (*store)(const char *name, const char *text, size_t len);
 } report_dirs[] = {
 	{"/sys/devices/system/memory/", memory_block_show, memory_block_store},
-	{"/sys/devices/system/node/", NULL, node_file_store},
+	{"/sys/devices/system/node/", node_file_show, node_file_store},
 	{"/sys/devices/virtual/memory_tiering/", memory_tier_show, NULL},
 	{"/sys/kernel/debug/sched/numa_balancing/", numa_balancing_show,
 	 numa_balancing_store},

@@ -52,11 +52,20 @@ void memcg_report_stat(struct memcg *memcg);
 #define LLU(x) ((unsigned long long)(x))
 
 /* memory_show.c: the files of /sys/devices/system/memory by what follows that:
- * 0, -ENOENT, -EINVAL, and what offline_pages() and online_pages() say; of
- * /sys/devices/system/node, for writing. May sleep. */
+ * 0, -ENOENT, -EINVAL, and what offline_pages() and online_pages() say. May
+ * sleep. */
 int memory_block_show(const char *name, struct seq_buf *out);
 int memory_block_store(const char *name, const char *text, size_t len);
+/* number_behind: 3 of *NAME "node3/meminfo" and WORD "node", and *NAME is what
+ * follows the slash then; -1, *NAME as it was: it does not begin so. */
+s64 number_behind(const char **name, const char *word);
+
+/* node_show.c: the files of /sys/devices/system/node by what follows that. 0,
+ * -ENOENT. Writing may sleep. */
+int node_file_show(const char *name, struct seq_buf *out);
 int node_file_store(const char *name, const char *text, size_t len);
+/* put_bit_list: "0-2,5" and a new line for BITS. */
+void put_bit_list(struct seq_buf *out, u64 bits);
 
 /* parse_truth (numa_show.c): TEXT[LEN] as a truth value, a newline at its end
  * or not: 0, 1, or -EINVAL. */

@@ -9,6 +9,7 @@
 
 #include "base/seqbuf.h"
 #include "machine_test.h"
+#include "sim.h"
 
 #define MAX_BDEVS 4u
 
@@ -121,6 +122,20 @@ bool machine_bdev_read_only(const struct port_bdev *bdev)
 {
 	(void)bdev;
 	return false;
+}
+
+void machine_bdev_stats(struct port_bdev *bdev, struct machine_disk_stats *out)
+{
+	struct sim_disk_stats s;
+
+	sim_disk_stats(bdev, &s);
+	*out = (struct machine_disk_stats){.busy_ns = s.busy_ns};
+	out->op[PORT_BIO_READ].ios = s.reads;
+	out->op[PORT_BIO_READ].sectors = s.read_sectors;
+	out->op[PORT_BIO_WRITE].ios = s.writes;
+	out->op[PORT_BIO_WRITE].sectors = s.write_sectors;
+	out->op[PORT_BIO_FLUSH].ios = s.flushes;
+	out->op[PORT_BIO_DISCARD].ios = s.discards;
 }
 
 void kt_set_bdev(u32 n, struct port_bdev *bdev)

@@ -492,6 +492,7 @@ static struct job *submit(struct vblk *d, u32 n, enum port_bio_op op, u32 page,
 
 static int errors_body(void *arg)
 {
+	struct machine_disk_stats was, is;
 	struct prng rng;
 	struct vblk *d;
 	struct job *j;
@@ -513,9 +514,23 @@ static int errors_body(void *arg)
 	CHECK(j->ends == 1 && j->bio.status == -EIO);
 	/* Its neighbours are none the worse. */
 	j = submit(d, 0, PORT_BIO_READ, 10, 3);
+	vblk_stats(d, &was);
+	CHECK(was.in_flight == 1 && was.op[PORT_BIO_READ].ios == 0);
+	port_charge_ns(5000);
 	finish_some(&rng, 9);
 	interrupt();
 	CHECK(j->ends == 1 && j->bio.status == 0);
+	/* Both were counted, what never reached the device was not. */
+	vblk_stats(d, &is);
+	CHECK(is.in_flight == 0 && is.op[PORT_BIO_WRITE].ios == 1);
+	CHECK_EQ(is.op[PORT_BIO_WRITE].sectors, 24);
+	CHECK(is.op[PORT_BIO_READ].ios == 1 &&
+	      is.op[PORT_BIO_READ].sectors == 24);
+	CHECK(is.op[PORT_BIO_READ].ns >= 5000 &&
+	      is.busy_ns - was.busy_ns >= 5000);
+	port_charge_ns(5000);
+	vblk_stats(d, &was);
+	CHECK_EQ(was.busy_ns, is.busy_ns);
 	CHECK_EQ(vblk_busy(d), 0);
 	disk_forget(d);
 	jobs_free();

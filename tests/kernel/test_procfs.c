@@ -105,6 +105,15 @@ KT_WEAK void task_stat_get(struct task *t, struct task_stat *out)
 				  .start_ns = 4560000000,
 				  .cred = t->cred};
 }
+/* A thread's own are others than its process's. */
+KT_WEAK void task_stat_own(struct task *t, struct task_stat *out)
+{
+	(void)t;
+	out->utime = 40000000;
+	out->stime = 20000000;
+	out->min_flt = 7;
+	out->start_ns = 9990000000;
+}
 KT_WEAK void syscall_show(struct seq_buf *out)
 {
 	seq_puts(out, "read 5\n");
@@ -257,6 +266,103 @@ static void trees(void **state)
 /* ---- the machine's files ---------------------------------------------------
  */
 
+/* The number behind the line's beginning in text. */
+static u64 number_of(const char *begin)
+{
+	const char *at = strstr(text, begin);
+
+	snprintf(tm_context, sizeof(tm_context), "\"%s\"", begin);
+	CHECK(at != NULL);
+	return strtoull(at + strlen(begin), NULL, 10);
+}
+
+/* What the nodes have is together what there is. */
+static void node_files(void)
+{
+	static const char *const rows[] = {
+		"\nnr_slab_unreclaimable ", "\nnr_page_table_pages ",
+		"\nnr_kernel_stack ",	    "\nnr_anon_pages ",
+		"\nnr_file_pages ",	    "\nnr_zone_active_anon "};
+	char path[64];
+	u64 sum;
+
+	for (u32 i = 0; i < ARRAY_SIZE(rows); i++) {
+		sum = 0;
+		for (int nid = 0; nid < 2; nid++) {
+			snprintf(path, sizeof(path),
+				 "/sys/devices/system/node/node%d/vmstat", nid);
+			CHECK(slurp(path, 30000) > 0);
+			CHECK_EQ(strncmp(text, "nr_free_pages ", 14), 0);
+			sum += number_of(rows[i]);
+		}
+		CHECK(slurp("/proc/vmstat", 30000) > 0);
+		CHECK_EQ(sum, number_of(rows[i]));
+		CHECK(i || sum);
+	}
+	CHECK(slurp("/sys/devices/system/node/node0/meminfo", 30000) > 0);
+	sum = number_of("Node 0 MemTotal:");
+	CHECK(slurp("/sys/devices/system/node/node1/meminfo", 30000) > 0);
+	sum += number_of("Node 1 MemTotal:");
+	CHECK(slurp("/proc/meminfo", 30000) > 0);
+	CHECK_EQ(sum, number_of("MemTotal:"));
+	CHECK(slurp("/sys/devices/system/node/node1/meminfo", 30000) > 0);
+	CHECK_EQ(number_of("Node 1 MemUsed:"),
+		 number_of("Node 1 MemTotal:") - number_of("Node 1 MemFree:"));
+	CHECK_EQ(number_of("Node 1 Slab:"),
+		 number_of("Node 1 SReclaimable:") +
+			 number_of("Node 1 SUnreclaim:"));
+	CHECK(strstr(text, "\nNode 1 HugePages_Surp:      0\n"));
+	CHECK_EQ(slurp("/sys/devices/system/node/node2/vmstat", 10), -ENOENT);
+	CHECK_EQ(put("/sys/devices/system/node/node1/compact", "1"), 1);
+	CHECK_EQ(put("/sys/devices/system/node/node1/vmstat", "1"), -EINVAL);
+}
+
+static void bio_ended(struct port_bio *bio)
+{
+	*(bool *)bio->private = true;
+}
+
+static void disk_does(struct port_bdev *disk, enum port_bio_op op, u64 sector)
+{
+	struct page *page = alloc_page(GFP_KERNEL);
+	volatile bool done = false;
+	struct port_bio bio = {.bdev = disk,
+			       .op = op,
+			       .sector = sector,
+			       .nr_pages = 1,
+			       .end_io = bio_ended,
+			       .private = (void *)(uintptr_t)&done};
+
+	CHECK(page != NULL);
+	bio.pfn[0] = page_to_pfn(page);
+	port_bio_submit(&bio);
+	while (!done)
+		port_park(100000);
+	CHECK_EQ(bio.status, 0);
+	__free_page(page);
+}
+
+/* Three requests, by field; nobody else has the disk. */
+static void disk_line(void)
+{
+	struct sim_disk_config cfg = {.name = "vda", .size_bytes = 1 << 20};
+	char why[SIM_DISK_ERR_MAX];
+	struct port_bdev *disk;
+
+	CHECK_EQ(sim_disk_open(&disk, &cfg, why), 0);
+	CHECK_EQ(slurp("/proc/diskstats", 100), 0);
+	kt_set_bdev(0, disk);
+	has("/proc/diskstats",
+	    " 254       0 vda 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n");
+	disk_does(disk, PORT_BIO_WRITE, 8);
+	disk_does(disk, PORT_BIO_WRITE, 16);
+	disk_does(disk, PORT_BIO_READ, 8);
+	has("/proc/diskstats",
+	    " 254       0 vda 1 0 8 0 2 0 16 0 0 0 0 0 0 0 0 0 0\n");
+	kt_set_bdev(0, NULL);
+	sim_disk_close(disk);
+}
+
 static int system_body(void *arg)
 {
 	static char whole[1 << 16];
@@ -297,6 +403,8 @@ static int system_body(void *arg)
 	has("/sys/devices/system/node/node0/distance", "10 20\n");
 	has("/sys/devices/system/node/node0/meminfo", "Node 0 MemFree:");
 	has("/sys/devices/system/node/node1/numastat", "numa_hit ");
+	node_files();
+	disk_line();
 	has("/sys/devices/system/memory/block_size_bytes", "8000000\n");
 	has("/sys/devices/system/memory/memory0/state", "online\n");
 	has("/sys/devices/system/memory/memory0/phys_index", "00000000\n");
@@ -378,6 +486,69 @@ static void stat_has_52_fields(void)
 	CHECK(strstr(text, " 123 0 0 0 20 0 1 0 456 "));
 }
 
+/* How many names are in PATH; NAME is the first of them. */
+static u32 names_in(const char *path, char name[64])
+{
+	static char recs[8192];
+	s64 fd = OPEN(path, 0200000, 0), n;
+	u32 nr = 0;
+
+	CHECK(fd >= 0);
+	while ((n = SYS(217, fd, FT_AT, 8000)) > 0) {
+		ft_get(recs, (u64)n, 0);
+		for (s64 at = 0; at < n; at += *(u16 *)(void *)(recs + at + 16))
+			if (recs[at + 19] != '.' && nr++ == 0)
+				snprintf(name, 64, "%s", recs + at + 19);
+	}
+	CHECK_EQ(n, 0);
+	CHECK_EQ(CLOSE(fd), 0);
+	return nr;
+}
+
+/* A mapping of a file has a link with its borders, and no other name has. */
+static void map_files(void)
+{
+	s64 fd = OPEN("/here/mapped", 0102, 0600), at;
+	char name[64] = "", want[64], path[128];
+	struct file *file = fd_get((int)fd);
+
+	CHECK_EQ(ft_write((int)fd, "contents", 8), 8);
+	CHECK_EQ(names_in("/proc/self/map_files", name), 0);
+	at = do_mmap_file(ft.mm, &(struct mm_mmap){.len = 3 * PAGE_SIZE,
+						   .prot = PROT_READ,
+						   .flags = MAP_SHARED,
+						   .file = file});
+	fput(file);
+	CHECK(at > 0);
+	CHECK_EQ(CLOSE(fd), 0);
+	CHECK_EQ(names_in("/proc/self/map_files", name), 1);
+	snprintf(want, sizeof(want), "%llx-%llx", (unsigned long long)at,
+		 (unsigned long long)at + 3 * PAGE_SIZE);
+	CHECK_EQ(strcmp(name, want), 0);
+	snprintf(path, sizeof(path), "/proc/self/map_files/%s", name);
+	CHECK_EQ(strcmp(ft_readlink(path), "/here/mapped"), 0);
+	CHECK_EQ(UNLINK("/here/mapped"), 0);
+	CHECK_EQ(strcmp(ft_readlink(path), "/here/mapped (deleted)"), 0);
+	CHECK_EQ(slurp(path, 100), 8);
+	CHECK_EQ(strcmp(text, "contents"), 0);
+	snprintf(path, sizeof(path), "/proc/self/map_files/0%s", name);
+	CHECK_EQ(slurp(path, 10), -ENOENT);
+	snprintf(path, sizeof(path), "/proc/self/map_files/%s0", name);
+	CHECK_EQ(slurp(path, 10), -ENOENT);
+	/* Split: two of them, neither with the old name. */
+	CHECK_EQ(do_munmap(ft.mm, (u64)at + PAGE_SIZE, PAGE_SIZE), 0);
+	CHECK_EQ(names_in("/proc/self/map_files", want), 2);
+	snprintf(path, sizeof(path), "/proc/self/map_files/%s", name);
+	CHECK_EQ(slurp(path, 10), -ENOENT);
+	snprintf(path, sizeof(path), "/proc/self/map_files/%s", want);
+	ft_become(1000);
+	CHECK_EQ(slurp(path, 10), -EACCES);
+	ft_become(0);
+	CHECK_EQ(slurp(path, 10), 8);
+	CHECK_EQ(do_munmap(ft.mm, (u64)at, 3 * PAGE_SIZE), 0);
+	CHECK_EQ(names_in("/proc/self/map_files", want), 0);
+}
+
 static int task_body(void *arg)
 {
 	char word[32] = {0};
@@ -389,6 +560,9 @@ static int task_body(void *arg)
 	CHECK_EQ(strcmp(ft_readlink("/proc/thread-self"), "1/task/1"), 0);
 	stat_has_52_fields();
 	has("/proc/1/task/1/stat", "1 (a b) c) R");
+	/* minflt and so on, utime and stime, starttime. */
+	has("/proc/1/task/1/stat", " 7 0 0 0 4 2 0 0 20 0 1 0 999 ");
+	has("/proc/self/status", "\nFDSize:\t64\nGroups:\t");
 	has("/proc/self/status", "VmRSS:\t");
 	has("/proc/self/status", "\nUid:\t0\t0\t0\t0\n");
 	has("/proc/self/status", "Cpus_allowed_list:\t0");
@@ -414,6 +588,7 @@ static int task_body(void *arg)
 	has(word, "pos:\t9\n");
 	CHECK_EQ(CLOSE(fd), 0);
 	CHECK_EQ(slurp(word, 10), -ENOENT);
+	map_files();
 	/* Memory. */
 	fd = OPEN("/proc/self/mem", 2, 0);
 	ft_put("before", 7, 4096);

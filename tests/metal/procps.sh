@@ -4,7 +4,7 @@
 # Debian's procps, dynamically linked: its figures make sense.
 # shellcheck source=tests/metal/lib
 . "$(dirname "$0")/lib"
-needs free vmstat slabtop ps pmap
+needs free vmstat slabtop ps pmap top
 alive /proc/meminfo /proc/slabinfo /proc/self/maps
 
 m=$(mem 64M 192M)
@@ -30,6 +30,26 @@ has "a cache" ' [0-9]+ +[0-9]+ +[0-9]+%.* kmalloc-[0-9]+'
 
 guest_is "vmstat -m" 0 --mem "$m" -- vmstat -m
 has "a cache of vmstat's" '^kmalloc-[0-9]+ +[0-9]+ +[0-9]+ +[0-9]+ +[0-9]+'
+
+guest_is "vmstat -d" 0 --mem "$m" --disk 16M -- vmstat -d
+has "the disk with the files was read" '^vda +[1-9][0-9]* +0 +[1-9][0-9]{2,} '
+
+# Its screen is described by a file; "dumb" is what every terminal can.
+dumb=
+for d in /lib/terminfo /usr/share/terminfo /etc/terminfo; do
+	[ -f "$d/d/dumb" ] && dumb=$d/d/dumb && break
+done
+if [ -n "$dumb" ]; then
+	guest_is "top" 0 --mem "$m" -e TERM=dumb -a "$dumb" -- top -b -n 1
+	has "top's tasks" '^Tasks: +[0-9]+ total, +[1-9][0-9]* running, '
+	has "top's CPUs" '^%Cpu\(s\): .* id,'
+	has "top itself" '^ +[0-9]+ root +20 +0 +[1-9].* R .* top$'
+	awk '/^MiB Mem/ { exit !($4 > 16 && $6 > 0 && $6 < $4 && $8 < $4) }' \
+		"$work/out"
+	holds "top's free and used are parts of all" $? -eq 0
+else
+	skip "top" "no description of a dumb terminal here"
+fi
 
 guest_is "ps" 0 --mem "$m" -- ps -eo pid,ppid,stat,rss,comm
 has "init" '^ +1 +0 S'

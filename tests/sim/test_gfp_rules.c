@@ -625,7 +625,9 @@ static int rule_kswapd_body(void *arg)
 	CHECK_EQ(kswapd_rounds(zone, low + 1, __GFP_KSWAPD_RECLAIM), 0);
 	CHECK_EQ(kswapd_rounds(zone, low, 0), 0);
 	CHECK_EQ(kswapd_rounds(zone, low, __GFP_DIRECT_RECLAIM), 0);
-	CHECK_EQ(kswapd_rounds(zone, low, __GFP_KSWAPD_RECLAIM), 1);
+	/* There is nothing that it could free: it gives up. */
+	CHECK_EQ(kswapd_rounds(zone, low, __GFP_KSWAPD_RECLAIM),
+		 MAX_RECLAIM_RETRIES);
 	CHECK_EQ(stalls(), 0);
 	give_all();
 	return 0;
@@ -635,6 +637,65 @@ static void rule_kswapd_reclaim(void **state)
 {
 	(void)state;
 	TM_RUN(rule_kswapd_body, .mem = 48 * MIB);
+}
+
+/* A request under ZONE's low mark wakes kswapd, which finds more than enough
+ * frames when it runs. How many rounds of it there were by then. */
+static u64 false_alarm(struct zone *zone)
+{
+	u64 before = sum_vm_event(PAGEOUTRUN);
+	struct page *page;
+
+	set_free(zone, low_wmark_pages(zone));
+	port_pin(); /* it runs when we let it */
+	page = alloc_page(__GFP_KSWAPD_RECLAIM | GFP_DMA32);
+	CHECK(page);
+	__free_page(page);
+	while (zone_page_state(zone, NR_FREE_PAGES) <=
+	       high_wmark_pages(zone) + 64)
+		give_one(zone);
+	port_unpin();
+	port_park(1000 * 1000);
+	return sum_vm_event(PAGEOUTRUN) - before;
+}
+
+/* What happens within a tenth of a second after kswapd was done is counted. */
+static int rule_nap_body(void *arg)
+{
+	struct zone *zone = zone_of(ZONE_DMA32);
+	const u64 asleep = 300UL * 1000 * 1000;
+
+	(void)arg;
+	phys_sys.tunables.watermark_boost_factor = 0;
+	set_free(zone_of(ZONE_DMA), 0);
+	port_park(asleep);
+	CHECK_EQ(false_alarm(zone), 1);
+	CHECK_EQ(sum_vm_event(KSWAPD_LOW_WMARK_HIT_QUICKLY), 0);
+	CHECK_EQ(false_alarm(zone), 1);
+	CHECK_EQ(sum_vm_event(KSWAPD_LOW_WMARK_HIT_QUICKLY), 1);
+	port_park(asleep);
+	CHECK_EQ(false_alarm(zone), 1);
+	CHECK_EQ(sum_vm_event(KSWAPD_LOW_WMARK_HIT_QUICKLY), 1);
+	CHECK_EQ(sum_vm_event(KSWAPD_HIGH_WMARK_HIT_QUICKLY), 0);
+	/* Nobody asks, but the high mark did not last: until it gives up. */
+	set_free(zone, high_wmark_pages(zone) - 1);
+	port_park(asleep);
+	CHECK_EQ(sum_vm_event(KSWAPD_HIGH_WMARK_HIT_QUICKLY),
+		 MAX_RECLAIM_RETRIES);
+	/* From a long sleep only a request wakes it. */
+	NODE_DATA(0)->kswapd_failures = 0;
+	port_park(asleep);
+	CHECK_EQ(sum_vm_event(KSWAPD_HIGH_WMARK_HIT_QUICKLY),
+		 MAX_RECLAIM_RETRIES);
+	CHECK_EQ(sum_vm_event(KSWAPD_LOW_WMARK_HIT_QUICKLY), 1);
+	give_all();
+	return 0;
+}
+
+static void rule_kswapd_nap(void **state)
+{
+	(void)state;
+	TM_RUN(rule_nap_body, .mem = 48 * MIB);
 }
 
 /* The atomic reserve is for atomic requests, and for all before failure. */
@@ -1424,6 +1485,7 @@ int main(void)
 		cmocka_unit_test(rule_reserves),
 		cmocka_unit_test(rule_lowmem_reserve),
 		cmocka_unit_test(rule_kswapd_reclaim),
+		cmocka_unit_test(rule_kswapd_nap),
 		cmocka_unit_test(rule_highatomic_reserve),
 		cmocka_unit_test(rule_direct_reclaim),
 		cmocka_unit_test(rule_noretry),

@@ -114,7 +114,9 @@ static int hog_body(void *arg)
 		 "Killed process %d (hog) total-vm:", users[2].pid);
 	CHECK(strstr(mm_last_oom(), want));
 	CHECK(tm_logged(" invoked oom-killer: gfp_mask=0x"));
-	CHECK(tm_logged("(GFP_HIGHUSER_MOVABLE"));
+	/* A first fault, or one that reads from swap. */
+	CHECK(tm_logged("(GFP_HIGHUSER_MOVABLE") ||
+	      tm_logged("(GFP_KERNEL|__GFP_HIGHMEM|__GFP_MOVABLE)"));
 	CHECK(tm_logged("), order=0, oom_score_adj=0\n"));
 	CHECK(tm_logged("Out of memory: Killed process"));
 	CHECK(tm_logged("Tasks state (memory values in pages):"));
