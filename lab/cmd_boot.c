@@ -21,14 +21,7 @@
 
 int cmd_boot(int argc, char **argv);
 
-enum {
-	OPT_MEM = 'm',
-	OPT_SWAP = 's',
-	OPT_JSON = 'j',
-	OPT_FRAMES = 'f',
-	OPT_WIDTH = 'w',
-	OPT_DUMP = 512
-};
+enum { OPT_JSON = 'j', OPT_FRAMES = 'f', OPT_WIDTH = 'w', OPT_DUMP = 512 };
 
 struct boot_opts {
 	struct machine_opts machine;
@@ -37,8 +30,8 @@ struct boot_opts {
 };
 
 static const struct argp_option options[] = {
-	{"mem", OPT_MEM, "SIZE", 0, "RAM, e.g. 128M or 1T (1G)", 0},
-	{"swap", OPT_SWAP, "SIZE", 0, "swap space (none)", 0},
+	{"mem", MACHINE_OPT_MEM, "SIZE", 0, "RAM, e.g. 128M or 1T (1G)", 0},
+	{"swap", MACHINE_OPT_SWAP, "SIZE", 0, "swap space (none)", 0},
 	{"json", OPT_JSON, 0, 0, "zones as JSON instead of the log", 0},
 	{"frames", OPT_FRAMES, 0, 0,
 	 "draw memory, a character for each pageblock, instead of the log", 0},
@@ -66,12 +59,6 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = &o->machine;
 		return 0;
-	case OPT_MEM:
-		o->machine.mem_bytes = machine_size_arg("mem", arg);
-		return 0;
-	case OPT_SWAP:
-		o->machine.swap_bytes = machine_size_arg("swap", arg);
-		return 0;
 	case OPT_JSON:
 		o->json = true;
 		return 0;
@@ -87,7 +74,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_ARG:
 		err_usage("what is '%s'? boot takes options only", arg);
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return machine_size_opt(&o->machine, key, arg);
 	}
 }
 

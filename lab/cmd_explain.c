@@ -13,8 +13,6 @@
 int cmd_explain(int argc, char **argv);
 
 enum {
-	OPT_MEM = 'm',
-	OPT_SWAP = 's',
 	OPT_JSON = 'j',
 	OPT_PID = 'p',
 	OPT_ACCESS = 'a',
@@ -35,8 +33,9 @@ struct explain_opts {
 };
 
 static const struct argp_option options[] = {
-	{"mem", OPT_MEM, "SIZE", 0, "RAM of the booted machine (1G)", 0},
-	{"swap", OPT_SWAP, "SIZE", 0, "its swap space (16M)", 0},
+	{"mem", MACHINE_OPT_MEM, "SIZE", 0, "RAM of the booted machine (1G)",
+	 0},
+	{"swap", MACHINE_OPT_SWAP, "SIZE", 0, "its swap space (16M)", 0},
 	{"machine", OPT_MACHINE, "FILE", 0,
 	 "tables and registers from a machine file instead of a booted machine",
 	 0},
@@ -98,12 +97,6 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = &o->machine;
 		return 0;
-	case OPT_MEM:
-		o->machine.mem_bytes = machine_size_arg("mem", arg);
-		return 0;
-	case OPT_SWAP:
-		o->machine.swap_bytes = machine_size_arg("swap", arg);
-		return 0;
 	case OPT_MACHINE:
 		o->file = arg;
 		return 0;
@@ -137,7 +130,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		o->address = arg;
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return machine_size_opt(&o->machine, key, arg);
 	}
 }
 

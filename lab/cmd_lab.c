@@ -14,8 +14,6 @@
 int cmd_lab(int argc, char **argv);
 
 enum {
-	OPT_MEM = 'm',
-	OPT_SWAP = 's',
 	OPT_EXECUTE = 'e',
 	OPT_INTERACTIVE = 'i',
 };
@@ -25,8 +23,10 @@ static const struct argp_option options[] = {
 	 0},
 	{"interactive", OPT_INTERACTIVE, 0, 0,
 	 "a prompt when CODE and SCRIPT are done", 0},
-	{"mem", OPT_MEM, "SIZE", 0, "RAM that boot() gives, e.g. 128M (1G)", 0},
-	{"swap", OPT_SWAP, "SIZE", 0, "swap space that boot() gives (none)", 0},
+	{"mem", MACHINE_OPT_MEM, "SIZE", 0,
+	 "RAM that boot() gives, e.g. 128M (1G)", 0},
+	{"swap", MACHINE_OPT_SWAP, "SIZE", 0,
+	 "swap space that boot() gives (none)", 0},
 	{0}};
 
 static error_t parse_opt(int key, char *arg, struct argp_state *state)
@@ -36,12 +36,6 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = &o->machine;
-		return 0;
-	case OPT_MEM:
-		o->machine.mem_bytes = machine_size_arg("mem", arg);
-		return 0;
-	case OPT_SWAP:
-		o->machine.swap_bytes = machine_size_arg("swap", arg);
 		return 0;
 	case OPT_EXECUTE:
 		if (o->code)
@@ -57,7 +51,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		o->nr_args = state->argc - state->next - 1;
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return machine_size_opt(&o->machine, key, arg);
 	}
 }
 

@@ -2,6 +2,7 @@
 /* err.c - messages of the mmkit command. */
 #include "err.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,4 +119,29 @@ const char *err_suggest(const char *word, const char *const *names, size_t nr)
 		}
 	}
 	return found;
+}
+
+/* ---- files
+ * ------------------------------------------------------------------------- */
+
+char *err_read_text(const char *path, const char *what, size_t *len)
+{
+	FILE *f = fopen(path, "re");
+	char *text;
+	int error;
+
+	if (!f)
+		err_die("%s: cannot open: %s", path, strerror(errno));
+	text = malloc(ERR_TEXT_MAX + 2);
+	*len = text ? fread(text, 1, ERR_TEXT_MAX + 1, f) : 0;
+	error = !text ? ENOMEM : ferror(f) ? errno : 0;
+	fclose(f);
+	if (!error && *len <= ERR_TEXT_MAX) {
+		text[*len] = '\0';
+		return text;
+	}
+	free(text);
+	if (error)
+		err_die("%s: cannot read: %s", path, strerror(error));
+	err_die("%s: larger than %u bytes: not %s", path, ERR_TEXT_MAX, what);
 }

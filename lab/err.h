@@ -35,6 +35,14 @@ struct err_catch {
 void err_catch(struct err_catch *c);
 
 /*
+ * err_read_text: the file at PATH, to be freed, a zero behind its *LEN bytes.
+ * What cannot be read, or has more than ERR_TEXT_MAX bytes and so is not WHAT
+ * ("a firmware map"), ends in err_die() with nothing left open.
+ */
+#define ERR_TEXT_MAX (1u << 20)
+char *err_read_text(const char *path, const char *what, size_t *len);
+
+/*
  * err_suggest: that of the NR names closest to WORD by edit distance, or NULL
  * if none is near (more than a third of the letters, and more than 2, off).
  */

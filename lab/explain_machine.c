@@ -24,12 +24,11 @@
 #include "err.h"
 #include "explain.h"
 
-#define MAX_FILE_BYTES (1u << 20)
-#define MAX_LINES      4096
-#define MAX_FRAMES     4096
-#define NR_BUCKETS     256
-#define FIRST_TABLE    0x1000UL
-#define EFLAGS_AC      BIT(18)
+#define MAX_LINES   4096
+#define MAX_FRAMES  4096
+#define NR_BUCKETS  256
+#define FIRST_TABLE 0x1000UL
+#define EFLAGS_AC   BIT(18)
 
 #define CR0_WP	 BIT(16)
 #define CR0_PG	 BIT(31)
@@ -457,25 +456,6 @@ static void setup_paging(struct explain_file *f)
 	t->cpu.ac = f->desc.flags.value & EFLAGS_AC;
 }
 
-static char *read_file(const char *path, size_t *len)
-{
-	FILE *in = fopen(path, "re");
-	char *text;
-
-	if (!in)
-		err_die("--machine: %s: %s", path, strerror(errno));
-	text = malloc(MAX_FILE_BYTES + 1);
-	if (!text)
-		err_die("out of memory");
-	*len = fread(text, 1, MAX_FILE_BYTES + 1, in);
-	if (ferror(in))
-		err_die("--machine: %s: %s", path, strerror(errno));
-	if (*len > MAX_FILE_BYTES)
-		err_die("--machine: %s: larger than 1 MiB", path);
-	fclose(in);
-	return text;
-}
-
 struct explain_file *explain_file_open(const char *path, const char *arch)
 {
 	struct explain_file *f = calloc(1, sizeof(*f));
@@ -485,7 +465,7 @@ struct explain_file *explain_file_open(const char *path, const char *arch)
 	if (!f)
 		err_die("out of memory");
 	f->path = path;
-	f->text = read_file(path, &len);
+	f->text = err_read_text(path, "a machine", &len);
 	if (machine_parse(&f->desc, f->text, len, &ext, &f->err))
 		file_die(f);
 	find_format(f, arch);

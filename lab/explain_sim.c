@@ -241,16 +241,6 @@ static void end_process(struct sim_explain *s)
 /* ---- the kernel's part
  * -------------------------------------------------------- */
 
-static bool ram_read(void *arg, const struct paging_format *f, phys_addr_t pa,
-		     u64 *raw)
-{
-	(void)arg;
-	if (!pfn_valid(pa >> PAGE_SHIFT))
-		return false;
-	*raw = pt_raw_read(f, port_ram(pa));
-	return true;
-}
-
 /* The end of RAM, or of what the kernel has room for. */
 static u64 direct_end(void)
 {
@@ -308,7 +298,7 @@ static void drop_gdt(struct sim_explain *s)
 /* The byte of RAM at LINEAR as the supervisor reaches it; NULL: a fault. */
 static char *linear_byte(struct sim_explain *s, u64 linear, u32 access)
 {
-	const struct paging_mem mem = {ram_read, NULL, NULL};
+	const struct paging_mem mem = {machine_ram_read, NULL, NULL};
 	struct paging_walk w;
 
 	if (paging_walk_with(&s->target.cpu, linear, access, &w, &mem))
@@ -647,7 +637,7 @@ static void setup_target(struct sim_explain *s)
 	paging_cpu_init(&t->cpu, f, PFN_PHYS(s->mm->pt.root_pfn),
 			f->kind == PAGING_X86_64);
 	t->cpu.root_high = PFN_PHYS(pgtable_sys.master.root_pfn);
-	t->mem.read = ram_read;
+	t->mem.read = machine_ram_read;
 	t->tell = tell_place;
 	t->arg = s;
 }

@@ -223,12 +223,6 @@ static void push_fields(lua_State *L, const struct trace_record *r)
 	}
 }
 
-static void set_str(lua_State *L, const char *key, const char *v)
-{
-	lua_pushstring(L, v);
-	lua_setfield(L, -2, key);
-}
-
 static void push_record(lua_State *L, const struct trace_record *r)
 {
 	const struct lab_task *t = lab_next_task(NULL);
@@ -242,9 +236,9 @@ static void push_record(lua_State *L, const struct trace_record *r)
 	lua_setfield(L, -2, "ns");
 	lua_pushinteger(L, r->cpu);
 	lua_setfield(L, -2, "cpu");
-	set_str(L, "event", trace_event_info(r->event)->name);
-	set_str(L, "who", t ? t->name : events_who(r, who, sizeof(who)));
-	set_str(L, "text", events_fields(r, text, sizeof(text)));
+	lab_set_str(L, "event", trace_event_info(r->event)->name);
+	lab_set_str(L, "who", t ? t->name : events_who(r, who, sizeof(who)));
+	lab_set_str(L, "text", events_fields(r, text, sizeof(text)));
 }
 
 static int l_events(lua_State *L)

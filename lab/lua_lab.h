@@ -192,6 +192,10 @@ void lab_consts_open(lua_State *L);
 /* lab_nodes: a set of nodes: a number, or a table of numbers. */
 u64 lab_nodes(lua_State *L, int arg, u64 def);
 
+/* lab_set_num, lab_set_str: KEY of the table on top of the stack is V. */
+void lab_set_num(lua_State *L, const char *key, u64 v);
+void lab_set_str(lua_State *L, const char *key, const char *v);
+
 /* lab_handle: push a new userdata of CLASS ("lab.task") for ID. lab_handle_id:
  * that of ARG; an error if it is of another boot. */
 void lab_classes_open(lua_State *L);

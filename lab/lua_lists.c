@@ -85,12 +85,6 @@ static s64 do_free_blocks(struct lab_call *c)
 	return ok ? 0 : -ENOMEM;
 }
 
-static void set_num(lua_State *L, const char *key, u64 v)
-{
-	lua_pushinteger(L, (lua_Integer)v);
-	lua_setfield(L, -2, key);
-}
-
 static int push_blocks(lua_State *L, struct lab_call *c)
 {
 	const u64 *v = c->buf, *end = v + c->a[7];
@@ -102,8 +96,8 @@ static int push_blocks(lua_State *L, struct lab_call *c)
 
 		for (v += 3; count; count--) {
 			lua_newtable(L);
-			set_num(L, "pfn", *v++);
-			set_num(L, "order", order);
+			lab_set_num(L, "pfn", *v++);
+			lab_set_num(L, "order", order);
 			lua_pushstring(L, migratetype_names[type]);
 			lua_setfield(L, -2, "type");
 			lua_seti(L, -2, ++n);

@@ -213,26 +213,14 @@ static s64 do_frame(struct lab_call *c)
 	return 0;
 }
 
-static void set_num(lua_State *L, const char *key, u64 v)
-{
-	lua_pushinteger(L, (lua_Integer)v);
-	lua_setfield(L, -2, key);
-}
-
-static void set_str(lua_State *L, const char *key, const char *v)
-{
-	lua_pushstring(L, v);
-	lua_setfield(L, -2, key);
-}
-
 static void push_mappers(lua_State *L, const struct frame_info *f)
 {
 	lua_newtable(L);
 	for (u32 i = 0; i < f->nr_mappers; i++) {
 		lua_newtable(L);
-		set_num(L, "pid", (u64)f->mapper[i].pid);
-		set_str(L, "task", f->mapper[i].name);
-		set_num(L, "addr", f->mapper[i].addr);
+		lab_set_num(L, "pid", (u64)f->mapper[i].pid);
+		lab_set_str(L, "task", f->mapper[i].name);
+		lab_set_num(L, "addr", f->mapper[i].addr);
 		lua_seti(L, -2, (lua_Integer)i + 1);
 	}
 	lua_setfield(L, -2, "mappers");
@@ -244,28 +232,28 @@ static int push_frame(lua_State *L, struct lab_call *c)
 	const char *kind = f->anon ? "anon" : NULL;
 
 	lua_newtable(L);
-	set_num(L, "pfn", f->pfn);
-	set_num(L, "node", (u64)f->node);
-	set_str(L, "zone", f->zone);
-	set_str(L, "block", f->block);
-	set_str(L, "use", f->use);
-	set_str(L, "flags", f->flags);
-	set_num(L, "refcount", f->refs);
-	set_num(L, "mapcount", f->maps);
+	lab_set_num(L, "pfn", f->pfn);
+	lab_set_num(L, "node", (u64)f->node);
+	lab_set_str(L, "zone", f->zone);
+	lab_set_str(L, "block", f->block);
+	lab_set_str(L, "use", f->use);
+	lab_set_str(L, "flags", f->flags);
+	lab_set_num(L, "refcount", f->refs);
+	lab_set_num(L, "mapcount", f->maps);
 	if (f->order >= 0)
-		set_num(L, "order", (u64)f->order);
+		lab_set_num(L, "order", (u64)f->order);
 	if (f->on_lru)
-		set_str(L, "lru", events_lru(f->lru));
+		lab_set_str(L, "lru", events_lru(f->lru));
 	if (f->ksm)
 		kind = "ksm";
 	else if (f->file)
 		kind = "file";
 	if (kind) {
-		set_str(L, "kind", kind);
-		set_num(L, "index", f->index);
+		lab_set_str(L, "kind", kind);
+		lab_set_num(L, "index", f->index);
 	}
 	if (f->file)
-		set_num(L, "inode", f->inode);
+		lab_set_num(L, "inode", f->inode);
 	push_mappers(L, f);
 	return 1;
 }
@@ -283,21 +271,11 @@ static int l_frame(lua_State *L)
 /* ---- an entry
  * ----------------------------------------------------------------------- */
 
-static bool ram_read(void *arg, const struct paging_format *f, phys_addr_t pa,
-		     u64 *raw)
-{
-	(void)arg;
-	if (!pfn_valid(pa >> PAGE_SHIFT))
-		return false;
-	*raw = pt_raw_read(f, port_ram(pa));
-	return true;
-}
-
 /* A[0]: address; BUF: the walk. */
 static s64 do_walk(struct lab_call *c)
 {
 	const struct paging_format *f = space_sys.format;
-	const struct paging_mem mem = {ram_read, NULL, NULL};
+	const struct paging_mem mem = {machine_ram_read, NULL, NULL};
 	struct paging_walk *w = calloc(1, sizeof(*w));
 	struct paging_cpu cpu;
 
@@ -330,17 +308,18 @@ static void push_leaf(lua_State *L, pte_t e, const struct paging_walk *w)
 	swp_entry_t swp;
 
 	if (pte_none(e)) {
-		set_str(L, "state", "none");
+		lab_set_str(L, "state", "none");
 	} else if (pte_swap(e)) {
 		swp = pte_to_swp_entry(e);
-		set_str(L, "state", swap_kind(swp));
-		set_num(L, "type", swp_type(swp));
-		set_num(L, "offset", swp_offset(swp));
+		lab_set_str(L, "state", swap_kind(swp));
+		lab_set_num(L, "type", swp_type(swp));
+		lab_set_num(L, "offset", swp_offset(swp));
 	} else {
-		set_str(L, "state", pte_protnone(e) ? "protnone" : "present");
-		set_num(L, "pfn", pte_pfn(e));
+		lab_set_str(L, "state",
+			    pte_protnone(e) ? "protnone" : "present");
+		lab_set_num(L, "pfn", pte_pfn(e));
 		if (w->pa)
-			set_num(L, "pfn", w->pa >> PAGE_SHIFT);
+			lab_set_num(L, "pfn", w->pa >> PAGE_SHIFT);
 		set_flag(L, "writable", pte_write(e));
 		set_flag(L, "dirty", pte_dirty(e));
 		set_flag(L, "accessed", pte_young(e));
@@ -357,14 +336,14 @@ static int push_walk(lua_State *L, struct lab_call *c)
 	lua_newtable(L);
 	for (int i = 0; i < w->depth; i++) {
 		lua_newtable(L);
-		set_num(L, "at", w->at[i]);
+		lab_set_num(L, "at", w->at[i]);
 		snprintf(raw, sizeof(raw), "0x%llx",
 			 (unsigned long long)w->raw[i]);
-		set_str(L, "raw", raw);
+		lab_set_str(L, "raw", raw);
 		lua_seti(L, -2, i + 1);
 	}
 	lua_setfield(L, -2, "entries");
-	set_num(L, "level", (u64)w->level);
+	lab_set_num(L, "level", (u64)w->level);
 	if (w->depth)
 		push_leaf(L, w->entry[w->depth - 1], w);
 	return 1;

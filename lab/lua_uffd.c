@@ -296,24 +296,12 @@ static s64 do_read(struct lab_call *c)
 	return n;
 }
 
-static void set_num(lua_State *L, const char *key, u64 v)
-{
-	lua_pushinteger(L, (lua_Integer)v);
-	lua_setfield(L, -2, key);
-}
-
-static void set_str(lua_State *L, const char *key, const char *v)
-{
-	lua_pushstring(L, v);
-	lua_setfield(L, -2, key);
-}
-
 static void push_fault(lua_State *L, const struct uffd_msg *m)
 {
 	u64 f = m->arg.pagefault.flags;
 
-	set_str(L, "event", "pagefault");
-	set_num(L, "address", m->arg.pagefault.address);
+	lab_set_str(L, "event", "pagefault");
+	lab_set_num(L, "address", m->arg.pagefault.address);
 	lua_pushboolean(L, (f & UFFD_PAGEFAULT_FLAG_WRITE) != 0);
 	lua_setfield(L, -2, "write");
 	lua_pushboolean(L, (f & UFFD_PAGEFAULT_FLAG_WP) != 0);
@@ -330,21 +318,21 @@ static void push_message(lua_State *L, const struct uffd_msg *m)
 		push_fault(L, m);
 		break;
 	case UFFD_EVENT_FORK:
-		set_str(L, "event", "fork");
+		lab_set_str(L, "event", "fork");
 		lab_handle(L, "lab.uffd", m->arg.fork.ufd);
 		lua_setfield(L, -2, "uffd");
 		break;
 	case UFFD_EVENT_REMAP:
-		set_str(L, "event", "remap");
-		set_num(L, "from", m->arg.remap.from);
-		set_num(L, "to", m->arg.remap.to);
-		set_num(L, "len", m->arg.remap.len);
+		lab_set_str(L, "event", "remap");
+		lab_set_num(L, "from", m->arg.remap.from);
+		lab_set_num(L, "to", m->arg.remap.to);
+		lab_set_num(L, "len", m->arg.remap.len);
 		break;
 	default:
-		set_str(L, "event",
-			m->event == UFFD_EVENT_REMOVE ? "remove" : "unmap");
-		set_num(L, "start", m->arg.remove.start);
-		set_num(L, "stop", m->arg.remove.end);
+		lab_set_str(L, "event",
+			    m->event == UFFD_EVENT_REMOVE ? "remove" : "unmap");
+		lab_set_num(L, "start", m->arg.remove.start);
+		lab_set_num(L, "stop", m->arg.remove.end);
 		break;
 	}
 }

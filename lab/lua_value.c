@@ -146,6 +146,21 @@ u64 lab_nodes(lua_State *L, int arg, u64 def)
 	return set;
 }
 
+/* ---- fields
+ * ----------------------------------------------------------------------- */
+
+void lab_set_num(lua_State *L, const char *key, u64 v)
+{
+	lua_pushinteger(L, (lua_Integer)v);
+	lua_setfield(L, -2, key);
+}
+
+void lab_set_str(lua_State *L, const char *key, const char *v)
+{
+	lua_pushstring(L, v);
+	lua_setfield(L, -2, key);
+}
+
 /* ---- handles
  * ---------------------------------------------------------------------- */
 

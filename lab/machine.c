@@ -24,10 +24,9 @@
 #include "phys/numa_text.h"
 #include "policy.h"
 
-#define MAX_RAM	     (16UL << 40)
-#define MAX_MAP_FILE (1u << 20)
-#define LOW_RAM_END  0x9fc00UL
-#define HIGH_RAM     0x100000UL
+#define MAX_RAM	    (16UL << 40)
+#define LOW_RAM_END 0x9fc00UL
+#define HIGH_RAM    0x100000UL
 /* Below 4 GiB the last GiB belongs to devices, as on a PC. */
 #define PCI_HOLE 0xc0000000UL
 #define FOUR_GIB 0x100000000UL
@@ -117,6 +116,20 @@ u64 machine_size_arg(const char *name, const char *arg)
 	if (!args_size(arg, &v, &e))
 		err_usage("--%s: %s", name, e.text);
 	return v;
+}
+
+error_t machine_size_opt(struct machine_opts *o, int key, const char *arg)
+{
+	switch (key) {
+	case MACHINE_OPT_MEM:
+		o->mem_bytes = machine_size_arg("mem", arg);
+		return 0;
+	case MACHINE_OPT_SWAP:
+		o->swap_bytes = machine_size_arg("swap", arg);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
 }
 
 void machine_defaults(struct machine_opts *o)
@@ -441,27 +454,6 @@ static void pc_map(struct e820_table *t, u64 mem)
 		must_add(t, FOUR_GIB, FOUR_GIB + mem - below, E820_TYPE_RAM);
 }
 
-/* The whole file at PATH, to be freed; *LEN: its bytes. */
-static char *read_text(const char *path, const char *what, size_t *len)
-{
-	FILE *f = fopen(path, "re");
-	char *text;
-
-	if (!f)
-		err_die("%s: cannot open: %s", path, strerror(errno));
-	text = malloc(MAX_MAP_FILE + 1);
-	if (!text)
-		err_die("%s: no memory to read it", path);
-	*len = fread(text, 1, MAX_MAP_FILE + 1, f);
-	if (ferror(f))
-		err_die("%s: cannot read: %s", path, strerror(errno));
-	fclose(f);
-	if (*len > MAX_MAP_FILE)
-		err_die("%s: larger than %u bytes: not %s", path, MAX_MAP_FILE,
-			what);
-	return text;
-}
-
 _Noreturn static void text_die(const char *path, const struct e820_error *e)
 {
 	if (e->line)
@@ -474,7 +466,7 @@ static void map_from_file(struct e820_table *t, const char *path)
 {
 	struct e820_error e;
 	size_t len;
-	char *text = read_text(path, "a firmware map", &len);
+	char *text = err_read_text(path, "a firmware map", &len);
 	int err = e820_parse(t, text, len, &e);
 
 	free(text);
@@ -513,7 +505,7 @@ static void nodes_from_file(struct machine *m, const char *path)
 	struct numa_desc *d = &m->numa;
 	struct e820_error e;
 	size_t len;
-	char *text = read_text(path, "a description of nodes", &len);
+	char *text = err_read_text(path, "a description of nodes", &len);
 	int err = numa_parse(d, text, len, &e);
 
 	free(text);
@@ -636,6 +628,16 @@ static int swap_on(struct machine *m)
 static void sink_file(void *arg, const char *text, size_t len)
 {
 	fwrite(text, 1, len, arg);
+}
+
+bool machine_ram_read(void *arg, const struct paging_format *f, phys_addr_t pa,
+		      u64 *raw)
+{
+	(void)arg;
+	if (!pfn_valid(pa >> PAGE_SHIFT))
+		return false;
+	*raw = pt_raw_read(f, port_ram(pa));
+	return true;
 }
 
 void machine_show(const struct machine_opts *o)

@@ -52,6 +52,14 @@ struct machine_opts {
  */
 u64 machine_size_arg(const char *name, const char *arg);
 
+/*
+ * machine_size_opt: --mem and --swap of a verb that takes one of each, whose
+ * table of options has them by these keys. 0, or ARGP_ERR_UNKNOWN for another
+ * KEY; nonsense ends the process.
+ */
+enum { MACHINE_OPT_MEM = 'm', MACHINE_OPT_SWAP = 's' };
+error_t machine_size_opt(struct machine_opts *o, int key, const char *arg);
+
 /* machine_defaults: 1 GiB, one node, one CPU, seed 1, no swap. */
 void machine_defaults(struct machine_opts *o);
 
@@ -84,6 +92,11 @@ void machine_check(const struct machine_opts *o);
 
 /* machine_format: the page tables of O's architecture, which is a known one. */
 const struct paging_format *machine_format(const struct machine_opts *o);
+
+/* machine_ram_read: struct paging_mem's read, of the booted machine's RAM; ARG
+ * is nothing. */
+bool machine_ram_read(void *arg, const struct paging_format *f, phys_addr_t pa,
+		      u64 *raw);
 
 /* machine_show: print the files that --show asked for, and make the directory
  * of --dump-proc. Inside BODY. */

@@ -10,6 +10,16 @@
 #define P(n) ((u64)(n) << PAGE_SHIFT)
 #define HP   HPAGE_PMD_SIZE
 
+/* BODY on machines of each format that has huge pages of 2 MiB. */
+#define EACH_FORMAT(body)                                                      \
+	do {                                                                   \
+		TM_RUN(body, .mem = 32UL << 20);                               \
+		TM_RUN(body, .mem = 32UL << 20, .cpus = 2,                     \
+		       .format = &paging_x86_64_5level);                       \
+		TM_RUN(body, .mem = 32UL << 20, .format = &paging_x86_32_pae); \
+		TM_RUN(body, .mem = 32UL << 20, .format = &paging_arm64);      \
+	} while (0)
+
 static inline u64 event(enum vm_event_item item)
 {
 	u64 sum[NR_VM_EVENT_ITEMS];

@@ -56,11 +56,7 @@ static int fault_body(void *arg)
 static void first_touch(void **state)
 {
 	(void)state;
-	TM_RUN(fault_body, .mem = 32UL << 20);
-	TM_RUN(fault_body, .mem = 32UL << 20, .cpus = 2,
-	       .format = &paging_x86_64_5level);
-	TM_RUN(fault_body, .mem = 32UL << 20, .format = &paging_x86_32_pae);
-	TM_RUN(fault_body, .mem = 32UL << 20, .format = &paging_arm64);
+	EACH_FORMAT(fault_body);
 }
 
 static int who_body(void *arg)

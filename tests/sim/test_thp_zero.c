@@ -135,11 +135,7 @@ static int read_body(void *arg)
 static void reading(void **state)
 {
 	(void)state;
-	TM_RUN(read_body, .mem = 32UL << 20);
-	TM_RUN(read_body, .mem = 32UL << 20, .cpus = 2,
-	       .format = &paging_x86_64_5level);
-	TM_RUN(read_body, .mem = 32UL << 20, .format = &paging_x86_32_pae);
-	TM_RUN(read_body, .mem = 32UL << 20, .format = &paging_arm64);
+	EACH_FORMAT(read_body);
 }
 
 /* Who may not have a huge page is not shown huge zeroes. */
