@@ -254,9 +254,9 @@ u64 lruvec_size(const struct lruvec *lruvec, enum lru_list lru)
 	return n;
 }
 
-/* PG_lru may be gone again: who isolates clears it before the list's lock. */
 void lru_judge_evictable(struct page *page)
 {
+	assert_spin_locked(&page_lruvec(page)->lock);
 	if (PageMlocked(page) && !PageUnevictable(page)) {
 		ClearPageActive(page);
 		SetPageUnevictable(page);

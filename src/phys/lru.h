@@ -291,9 +291,11 @@ void lru_page_release(struct page *page);
 void lru_release_pages(struct page **pages, u32 nr);
 
 /*
- * lru_judge_evictable: PAGE, PG_lru set, goes onto a list now: the unevictable
- * one exactly if it is mlocked. Lruvec lock held. Whoever sets or clears
- * PG_mlocked looks at PG_lru after that, so that one of the two sees the other.
+ * lru_judge_evictable: PAGE, whose PG_lru was set just before, goes onto a list
+ * now: the unevictable one exactly if it is mlocked. Lruvec lock held. Whoever
+ * sets or clears PG_mlocked looks at PG_lru after that, so that one of the two
+ * sees the other; PG_lru itself may be clear again, by who isolates the page
+ * and waits for the lock now.
  */
 void lru_judge_evictable(struct page *page);
 
