@@ -122,7 +122,7 @@ static void buddy_add_tail(struct zone *zone, struct page *page,
 {
 	struct free_area *area = &zone->free_area[order];
 
-	mm_assert(page->refcount == 0 && page->flags == 0);
+	mm_assert(READ_ONCE(page->refcount) == 0 && page->flags == 0);
 	WRITE_ONCE(page->private, buddy_private(order, mt));
 	__atomic_store_n(&page->flags, 1u << PG_buddy, __ATOMIC_RELEASE);
 	page_list_add_tail(&area->free_list[mt], page);
@@ -302,7 +302,7 @@ static bool order_ok(const struct page *page, unsigned int order)
 
 	return !order || !phys_sys.tunables.check_pages ||
 	       !((middle->flags & (1u << PG_buddy | 1u << PG_guard)) ||
-		 middle->refcount);
+		 READ_ONCE(middle->refcount));
 }
 
 /*
@@ -343,7 +343,7 @@ static bool buddy_try_del(struct zone *zone, struct page *page,
 static void set_guard(struct zone *zone, struct page *page, unsigned int order,
 		      int mt)
 {
-	mm_assert(page->refcount == 0 && page->flags == 0);
+	mm_assert(READ_ONCE(page->refcount) == 0 && page->flags == 0);
 	WRITE_ONCE(page->private, buddy_private(order, mt));
 	__atomic_store_n(&page->flags, 1u << PG_guard, __ATOMIC_RELEASE);
 	zone->nr_guard += 1UL << order;
@@ -546,7 +546,7 @@ void buddy_put_rest(struct zone *zone, struct page *page, u64 used,
 		unsigned int piece = __ffs(used);
 		struct page *head = page + used;
 
-		if (unlikely(head->flags || head->refcount)) {
+		if (unlikely(head->flags || READ_ONCE(head->refcount))) {
 			/* Somebody has it, or had: not given out again. */
 			bad_page(head, new_page_reason(head));
 			set_aside(head, 1);
@@ -735,7 +735,7 @@ static void check_block(const struct zone *zone, const struct page *page,
 	for (u64 i = 0; i < 1UL << order; i++) {
 		mm_verify(pfn_valid(pfn + i));
 		mm_verify(page_zone_id(page + i) == zone->zone_id);
-		mm_verify(page[i].refcount == 0 && page[i].mapcount == -1);
+		mm_verify(page_counts_free(page + i));
 		mm_verify(page[i].word == 0);
 		mm_verify(i == 0 || page[i].flags == 0);
 	}

@@ -595,7 +595,7 @@ static void block_describe(const struct lru_block *b)
 
 	for (struct page *page = b->first; page < end; page++, pfn++, index++) {
 		WRITE_ONCE(page->head, head);
-		WRITE_ONCE(page->word, b->word);
+		set_page_mapping_word(page, b->word);
 		WRITE_ONCE(page->tail, index);
 		page->next = pfn - 1;
 		page->prev = pfn + 1;

@@ -537,6 +537,13 @@ static inline void page_mapcount_first(struct page *p)
 	__atomic_store_n(&p->mapcount, 0, __ATOMIC_RELEASE);
 }
 
+/* A free frame's: neither referenced nor mapped. Who looks at frames one by one
+ * tries for a reference of any, so that this is read in one go. */
+static inline bool page_counts_free(const struct page *p)
+{
+	return READ_ONCE(p->counts) == 0xffffffff00000000UL;
+}
+
 /* The first reference and the first mapping at once, of a page that had neither
  * and is complete otherwise. */
 static inline void page_counts_first(struct page *p)
@@ -553,7 +560,11 @@ static inline int page_mapcount_add(struct page *p, int n)
 /* ---- identity
  * -------------------------------------------------------------------
  *
- * The mapping word is a pointer whose low bits tell the kind of owner.
+ * The mapping word is a pointer whose low bits tell the kind of owner. Who
+ * finds it changed, without a lock of the page's, knows that the one who had it
+ * is done with what hung from it (a node of KSM's is freed by that): so each
+ * store is a release, those of free frames' lists included, and each look an
+ * acquire.
  */
 #define PAGE_MAPPING_ANON    0x1UL
 #define PAGE_MAPPING_MOVABLE 0x2UL

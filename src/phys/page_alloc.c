@@ -222,7 +222,7 @@ void page_move_charge(struct page *new, struct page *old)
 /* PA-1 for a frame that comes off a list. */
 static bool new_page_bad(const struct page *page)
 {
-	return page->flags != 0 || page->refcount != 0 || page->mapcount != -1;
+	return page->flags != 0 || !page_counts_free(page);
 }
 
 /* False: the block was not as PA-1 says; its good frames are free again. */

@@ -39,8 +39,8 @@ static const char *clean_tails(struct page *page, unsigned int order)
 	u32 want = compound ? 1u << PG_tail : 0;
 
 	for (u64 i = 1; i < nr; i++) {
-		if (page[i].flags != want || page[i].refcount != 0 ||
-		    page[i].mapcount != -1 || page[i].word != 0)
+		if (page[i].flags != want || !page_counts_free(page + i) ||
+		    page[i].word != 0)
 			return "a frame inside the block is in use";
 	}
 	for (u64 i = 1; compound && i < nr; i++) {
@@ -78,7 +78,7 @@ static void clean_block(struct page *page, unsigned int order)
 {
 	if (PageCharged(page))
 		uncharge_block(page, order);
-	WRITE_ONCE(page->word, 0UL);
+	set_page_mapping_word(page, 0);
 	WRITE_ONCE(page->head, READ_ONCE(page->head) & PAGE_HEAD_ZONE);
 	if (unlikely(phys_sys.debug.p.page_owner))
 		reset_page_owner(page, order);
@@ -481,7 +481,7 @@ static u32 clean_batch(struct page **pages, u32 nr)
 		trace_emit(MM_PAGE_FREE, page_to_pfn(page), 0);
 		grouped++;
 		charged += (u32)(head >> PG_charged & 1);
-		WRITE_ONCE(page->word, 0UL);
+		set_page_mapping_word(page, 0);
 		WRITE_ONCE(page->head, head & PAGE_HEAD_ZONE);
 		pages[good++] = page;
 	}

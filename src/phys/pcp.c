@@ -446,7 +446,7 @@ void pcp_mend(struct per_cpu_pages *pcp, unsigned int index, s32 taken)
 	mm_assert(index < NR_PCP_LISTS);
 	bad_page(page, "corrupted link of a per-CPU list");
 	pcp->lists[index] = NULL;
-	page->word = 0;
+	set_page_mapping_word(page, 0);
 	lost = pcp_count(pcp) - taken - count_frames(pcp);
 	set_aside(page, 1);
 	if (lost > 1)
@@ -474,10 +474,10 @@ static struct page *unlink_block(struct per_cpu_pages *pcp, unsigned int index,
 	if (!at || !link_ok(pcp->zone, at->word))
 		return NULL;
 	if (prev)
-		WRITE_ONCE(prev->word, at->word);
+		set_page_mapping_word(prev, at->word);
 	else
 		pcp->lists[index] = (struct page *)(uintptr_t)at->word;
-	WRITE_ONCE(at->word, 0UL);
+	set_page_mapping_word(at, 0);
 	return at;
 }
 
@@ -542,7 +542,8 @@ static void pcp_check_one(struct per_cpu_pages *pcp)
 
 			mm_verify(pfn_valid(pfn));
 			mm_verify(page_zone(page) == pcp->zone);
-			mm_verify(page->refcount == 0 && page->flags == 0);
+			mm_verify(READ_ONCE(page->refcount) == 0 &&
+				  page->flags == 0);
 			mm_verify(IS_ALIGNED(pfn, 1UL << index_order(index)));
 			sum += 1 << index_order(index);
 			mm_verify(sum <= pcp_count(pcp));

@@ -44,7 +44,7 @@ static inline void pcp_add_frames(struct per_cpu_pages *pcp, s32 nr)
 static inline void pcp_push(struct per_cpu_pages *pcp, unsigned int index,
 			    struct page *page)
 {
-	WRITE_ONCE(page->word, (u64)(uintptr_t)pcp->lists[index]);
+	set_page_mapping_word(page, (u64)(uintptr_t)pcp->lists[index]);
 	pcp->lists[index] = page;
 }
 
@@ -55,7 +55,7 @@ static inline struct page *pcp_pop(struct page **list)
 	if (unlikely(!page))
 		return NULL;
 	*list = (struct page *)(uintptr_t)page->word;
-	WRITE_ONCE(page->word, 0UL);
+	set_page_mapping_word(page, 0);
 	return page;
 }
 
