@@ -314,13 +314,14 @@ int memcg_remove(u16 id)
 	else if (memcg->nr_tasks || memcg->nr_children)
 		err = -EBUSY;
 	if (!err) {
-		memcg->online = false;
+		WRITE_ONCE(memcg->online, false);
 		memcg_sys.nr_online--;
 		if (memcg->parent)
 			memcg->parent->nr_children--;
 		/* What nobody can set any more must not protect for ever. */
 		if (memcg->min || memcg->low)
-			memcg_sys.nr_protected--;
+			WRITE_ONCE(memcg_sys.nr_protected,
+				   memcg_sys.nr_protected - 1);
 		WRITE_ONCE(memcg->min, 0UL);
 		WRITE_ONCE(memcg->low, 0UL);
 		objcg_reparent(memcg);

@@ -346,7 +346,7 @@ static void set_guard(struct zone *zone, struct page *page, unsigned int order,
 	mm_assert(READ_ONCE(page->refcount) == 0 && page->flags == 0);
 	WRITE_ONCE(page->private, buddy_private(order, mt));
 	__atomic_store_n(&page->flags, 1u << PG_guard, __ATOMIC_RELEASE);
-	zone->nr_guard += 1UL << order;
+	WRITE_ONCE(zone->nr_guard, zone->nr_guard + (1UL << order));
 	zone_count_free(zone, -(s64)(1L << order), mt);
 }
 
@@ -357,7 +357,7 @@ static void clear_guard(struct zone *zone, struct page *page,
 	mm_verify(zone->nr_guard >= 1UL << order);
 	WRITE_ONCE(page->flags, 0u);
 	WRITE_ONCE(page->private, 0u);
-	zone->nr_guard -= 1UL << order;
+	WRITE_ONCE(zone->nr_guard, zone->nr_guard - (1UL << order));
 	zone_count_free(zone, (s64)(1L << order), mt);
 }
 

@@ -316,7 +316,8 @@ static void activate_block(struct zone *zone, u64 pfn)
 	spin_lock_irqsave(&zone->lock, flags);
 	set_pageblock_migratetype(pfn_to_page(pfn), MIGRATE_CMA);
 	zone->cma_pages += pageblock_nr_pages;
-	zone->managed_pages += pageblock_nr_pages;
+	WRITE_ONCE(zone->managed_pages,
+		   zone->managed_pages + pageblock_nr_pages);
 	free_pages_range(zone, pfn, end, MIGRATE_CMA);
 	spin_unlock_irqrestore(&zone->lock, flags);
 	phys_sys.totalram_pages += pageblock_nr_pages;

@@ -572,7 +572,7 @@ static void free_boot_range(struct zone *zone, u64 pfn, u64 end)
 	}
 	spin_lock_irqsave(&zone->lock, flags);
 	free_pages_range(zone, pfn, end, home_migratetype());
-	zone->managed_pages += end - pfn;
+	WRITE_ONCE(zone->managed_pages, zone->managed_pages + (end - pfn));
 	spin_unlock_irqrestore(&zone->lock, flags);
 }
 

@@ -124,7 +124,8 @@ bool zone_watermark_fast(const struct zone *zone, unsigned int order, u64 mark,
 				free))
 		return true;
 	/* The boost is there to make kswapd work, not to fail atomics. */
-	if (order == 0 && (gfp & __GFP_HIGH) && zone->watermark_boost &&
+	if (order == 0 && (gfp & __GFP_HIGH) &&
+	    READ_ONCE(zone->watermark_boost) &&
 	    (alloc_flags & ALLOC_WMARK_MASK) == ALLOC_WMARK_MIN)
 		return __zone_watermark_ok(zone, order,
 					   zone->_watermark[WMARK_MIN],

@@ -96,7 +96,9 @@ static void boost_settle(pg_data_t *pgdat, const u64 boost[MAX_NR_ZONES])
 		if (!boost[i])
 			continue;
 		spin_lock_irqsave(&zone->lock, flags);
-		zone->watermark_boost -= min(zone->watermark_boost, boost[i]);
+		WRITE_ONCE(zone->watermark_boost,
+			   zone->watermark_boost -
+				   min(zone->watermark_boost, boost[i]));
 		spin_unlock_irqrestore(&zone->lock, flags);
 	}
 }

@@ -176,9 +176,9 @@ void fault_account(struct mm_task *task, vm_fault_t result)
 	}
 	/* Who had to wait for a monitor had no minor fault. */
 	if (result & (VM_FAULT_MAJOR | VM_FAULT_WAITED))
-		task->maj_flt++;
+		WRITE_ONCE(task->maj_flt, task->maj_flt + 1);
 	else
-		task->min_flt++;
+		WRITE_ONCE(task->min_flt, task->min_flt + 1);
 }
 
 /* An access that the CPU could not make. */
@@ -424,7 +424,7 @@ int mm_user_fault_info(struct mm_task *task, uva_t va, u32 error_code,
 	vm_event_add(PGFAULT, 1);
 	if (unlikely(task->group))
 		fault_grouped(task);
-	task->min_flt++;
+	WRITE_ONCE(task->min_flt, task->min_flt + 1);
 	if (faults_traced())
 		trace_fault(task, va, error_code, 0);
 	*info = (struct mm_siginfo){.addr = va};

@@ -134,7 +134,7 @@ static uva_t populate_new(struct vm_area_struct *vma, uva_t at, uva_t end)
 
 		if (n) {
 			vm_event_add(PGFAULT, 1);
-			task->min_flt++;
+			WRITE_ONCE(task->min_flt, task->min_flt + 1);
 			at += n * PAGE_SIZE;
 			continue;
 		}
@@ -142,7 +142,7 @@ static uva_t populate_new(struct vm_area_struct *vma, uva_t at, uva_t end)
 		if (!n)
 			break;
 		vm_event_add(PGFAULT, n);
-		task->min_flt += n;
+		WRITE_ONCE(task->min_flt, task->min_flt + n);
 		at += n * PAGE_SIZE;
 	}
 	return at;

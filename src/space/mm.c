@@ -143,7 +143,7 @@ static bool mm_enlist(struct mm_struct *mm)
 	if (mm->asid) {
 		mm->serial = ++space_sys.last_serial;
 		list_add_tail(&mm->mmlist, &space_sys.mms);
-		space_sys.nr_mms++;
+		WRITE_ONCE(space_sys.nr_mms, space_sys.nr_mms + 1);
 	}
 	spin_unlock(&space_sys.lock);
 	return mm->asid != 0;
@@ -153,7 +153,7 @@ static void mm_delist(struct mm_struct *mm)
 {
 	spin_lock(&space_sys.lock);
 	list_del_init(&mm->mmlist);
-	space_sys.nr_mms--;
+	WRITE_ONCE(space_sys.nr_mms, space_sys.nr_mms - 1);
 	spin_unlock(&space_sys.lock);
 }
 

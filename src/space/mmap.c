@@ -416,7 +416,7 @@ uva_t do_brk(struct mm_struct *mm, uva_t brk)
 	else if (to < from)
 		ok = brk_shrink(mm, from, to);
 	if (ok)
-		mm->brk = brk;
+		WRITE_ONCE(mm->brk, brk);
 	brk = mm->brk;
 	populate = ok && to > from && (mm->def_flags & VM_LOCKED);
 	mmap_write_unlock_tell(mm);

@@ -305,7 +305,7 @@ static void leave_old(struct mm_struct *mm, const struct remap *r)
 	struct vm_area_struct *vma = find_vma(mm, r->addr);
 
 	if (vma->vm_flags & VM_LOCKED)
-		mm->locked_vm -= vma_pages(vma);
+		WRITE_ONCE(mm->locked_vm, mm->locked_vm - vma_pages(vma));
 	vma_set_flags(vma, vma->vm_flags & ~VM_LOCKED_MASK);
 	if (vma->vm_start == r->addr && vma->vm_end == r->addr + r->old_len)
 		unlink_anon_vmas(vma);

@@ -277,7 +277,7 @@ static int exec_set(struct mm_struct *mm, struct mm_exec *x,
 	if (want->exe && old && exe_mapped(mm, old))
 		return -EBUSY;
 	mm->start_brk = want->map.start_brk;
-	mm->brk = want->map.brk;
+	WRITE_ONCE(mm->brk, want->map.brk);
 	x->map = want->map;
 	if (want->auxv)
 		mm_memcpy(x->auxv, want->auxv, sizeof(x->auxv));

@@ -52,7 +52,7 @@ static bool can_userfault(const struct userfaultfd_ctx *ctx,
 
 void uffd_reset_vma(struct vm_area_struct *vma)
 {
-	vma->vm_uffd = NULL;
+	WRITE_ONCE(vma->vm_uffd, NULL);
 	vma->vm_flags &= ~VM_UFFD_FLAGS;
 }
 
@@ -65,7 +65,7 @@ static struct vm_area_struct *set_uffd(struct vm_area_struct *vma,
 	    uffd_wp_range(vma, vma->vm_start, vma->vm_end, false))
 		mm_bug("uffd: marks do not go");
 	vma_set_flags(vma, (vma->vm_flags & ~VM_UFFD_FLAGS) | flags);
-	vma->vm_uffd = ctx;
+	WRITE_ONCE(vma->vm_uffd, ctx);
 	return vma_join(vma->vm_mm, vma);
 }
 

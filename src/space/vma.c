@@ -300,7 +300,7 @@ void vma_link(struct mm_struct *mm, struct vm_area_struct *vma)
 	gap_update(vma_next(vma));
 	rb_insert_augmented(&vma->vm_rb, &mm->mm_rb, &gap_callbacks);
 	tree_change_end(mm);
-	mm->map_count++;
+	WRITE_ONCE(mm->map_count, mm->map_count + 1);
 }
 
 void vma_unlink(struct mm_struct *mm, struct vm_area_struct *vma)
@@ -316,7 +316,7 @@ void vma_unlink(struct mm_struct *mm, struct vm_area_struct *vma)
 	WRITE_ONCE(vma->vm_life, VMA_LEFT);
 	list_del_init(&vma->vm_list);
 	gap_update(next);
-	mm->map_count--;
+	WRITE_ONCE(mm->map_count, mm->map_count - 1);
 }
 
 void vma_resize(struct vm_area_struct *vma, uva_t start, uva_t end, u64 pgoff)
