@@ -11,7 +11,8 @@
  *    memory block is asked of the lists of these.
  *
  * 3. Invariants.
- *    DP-1  A file is what --show would print of it: made as a whole in memory
+ *    DP-1  A file is what --show would print of it, or dump_task_show() where
+ *          Linux's has more than the manager knows: made as a whole in memory
  *          first, then written under its name.
  *    DP-2  Nothing is written over: DIR is empty at first, and a file is
  *          opened as a new one.
@@ -46,6 +47,7 @@
 #include <mmkit/sysctl.h>
 
 #include "base/seqbuf.h"
+#include "dump_task.h"
 #include "err.h"
 #include "kmem/slab.h"
 #include "phys/phys.h"
@@ -55,6 +57,7 @@
 #define KSM   "/sys/kernel/mm/ksm/"
 #define TIERS "/sys/devices/virtual/memory_tiering/"
 #define RAM   "/sys/devices/system/memory/"
+#define NODES "/sys/devices/system/node/"
 
 /* Directories and their files, separated by blanks. */
 static const struct dir_names {
@@ -97,8 +100,12 @@ static const struct dir_names {
 	{RAM, "block_size_bytes"},
 };
 
-static const char pid_names[] =
-	"maps numa_maps smaps smaps_rollup statm status";
+static const char pid_names[] = "maps numa_maps smaps smaps_rollup statm";
+static const char task_names[] = "cmdline comm stat status";
+static const char node_names[] =
+	"cpulist cpumap distance meminfo numastat vmstat";
+static const char node_sets[] =
+	"has_cpu has_memory has_normal_memory online possible";
 static const char slab_names[] =
 	"align aliases cache_dma cpu_partial cpu_slabs ctor destroy_by_rcu "
 	"hwcache_align min_partial object_size objects objs_per_slab order "
@@ -207,8 +214,9 @@ static void must_put(const char *path, show_fn show, const char *name)
 		err_die("--dump-proc: the machine has no file %s", path);
 }
 
-/* The files NAMES of DIR; with MAY_MISS those that there are. */
-static void put_names(const char *dir, const char *names, bool may_miss)
+/* The files NAMES of DIR, by SHOW; with MAY_MISS those that there are. */
+static void put_shown(const char *dir, const char *names, show_fn show,
+		      bool may_miss)
 {
 	char path[256];
 
@@ -216,11 +224,16 @@ static void put_names(const char *dir, const char *names, bool may_miss)
 		int len = (int)strcspn(names, " ");
 
 		snprintf(path, sizeof(path), "%s%.*s", dir, len, names);
-		if (!put_file(path, mm_show, path) && !may_miss)
+		if (!put_file(path, show, path) && !may_miss)
 			err_die("--dump-proc: the machine has no file %s",
 				path);
 		names += len + (names[len] == ' ');
 	}
+}
+
+static void put_names(const char *dir, const char *names, bool may_miss)
+{
+	put_shown(dir, names, mm_show, may_miss);
 }
 
 /* ---- by lists
@@ -319,6 +332,37 @@ static void put_task(const char *pid)
 
 	snprintf(dir, sizeof(dir), "/proc/%s/", pid);
 	put_names(dir, pid_names, true);
+	put_shown(dir, task_names, dump_task_show, true);
+}
+
+/* Who looks at himself from there is the task that wrote it. */
+static void put_self(void)
+{
+	static char path[PATH_MAX];
+	char to[16];
+
+	snprintf(to, sizeof(to), "%d", port_current()->pid);
+	snprintf(path, sizeof(path), "%s/proc/self", root);
+	if (port_current()->pid && symlink(to, path))
+		die_at(path);
+}
+
+static void put_system(const char *path)
+{
+	must_put(path, dump_task_show, path);
+}
+
+static void put_nodes(void)
+{
+	const pg_data_t *pgdat;
+	char dir[96];
+
+	put_names(NODES, node_sets, false);
+	for_each_online_pgdat(pgdat)
+	{
+		snprintf(dir, sizeof(dir), NODES "node%d/", pgdat->node_id);
+		put_names(dir, node_names, false);
+	}
 }
 
 static void put_blocks(void)
@@ -394,7 +438,9 @@ void dump_proc(const char *dir)
 		put_names(dirs[i].dir, dirs[i].names, false);
 	mm_sysctl_list(put_sysctl, NULL);
 	mm_ksm_list(put_ksm, NULL);
+	dump_task_list(put_system);
 	put_blocks();
+	put_nodes();
 	put_tiers();
 	lines_open(&l);
 	slab_for_each_sleep(note_cache, &l);
@@ -402,4 +448,5 @@ void dump_proc(const char *dir)
 	lines_open(&l);
 	task_for_each(note_task, &l);
 	lines_each(&l, put_task);
+	put_self();
 }

@@ -322,6 +322,42 @@ static void tell_hook(struct sim_cpu *c, struct mm_task *next)
 	c->mmu.hot.pin--;
 }
 
+/* T, on C until now, has run since it got it. */
+static void count_run(struct sim_cpu *c, struct port_thread *t)
+{
+	u64 now = c->mmu.hot.clock_ns, ran = now - t->since;
+
+	t->since = now;
+	t->run_ns += ran;
+	if (t->idle)
+		return;
+	if (t->task.flags & PF_KTHREAD)
+		c->kthread_ns += ran;
+	else
+		c->user_ns += ran;
+}
+
+void sim_thread_times(const struct port_thread *t, struct sim_thread_times *out)
+{
+	const struct sim_cpu *c = &sim.cpus[t->cpu];
+
+	*out = (struct sim_thread_times){.start_ns = t->start_ns,
+					 .run_ns = t->run_ns,
+					 .cpu = t->cpu,
+					 .runs = t->state == SIM_READY};
+	if (c->thread == t)
+		out->run_ns += c->mmu.hot.clock_ns - t->since;
+}
+
+void sim_cpu_times(int cpu, u64 *user_ns, u64 *kthread_ns)
+{
+	struct sim_cpu *c = &sim.cpus[cpu];
+
+	count_run(c, c->thread);
+	*user_ns = c->user_ns;
+	*kthread_ns = c->kthread_ns;
+}
+
 /* PREV, off its CPU now, goes where FATE says. */
 static void place_prev(struct port_thread *prev, enum prev_fate fate)
 {
@@ -361,6 +397,7 @@ static void schedule(enum prev_fate fate)
 		go();
 		return;
 	}
+	count_run(c, prev);
 	if (fate == PREV_MOVE || fate == PREV_DIE)
 		tell_hook(c, &c->idle->task);
 	if (!next->idle)
@@ -369,6 +406,7 @@ static void schedule(enum prev_fate fate)
 	c->resting = next->idle;
 	c->mmu.hot.current = &next->task;
 	c->mmu.hot.clock_ns += sim_costs.switch_ns;
+	next->since = c->mmu.hot.clock_ns;
 	c->stats.switches++;
 	place_prev(prev, fate);
 	if (prev == sim.main_thread && fate == PREV_DIE)
@@ -552,6 +590,7 @@ int sim_thread_new(struct port_thread **out, const char *name, int cpu,
 	strncpy(t->task.comm, name, sizeof(t->task.comm) - 1);
 	t->task.trace_id = SIM_TRACE_ID | ++sim.nr_trace_ids;
 	t->task.thread = t;
+	t->start_ns = sim_this->clock_ns;
 	t->cpu = t->want_cpu = cpu;
 	t->idle = idle;
 	t->fn = fn;

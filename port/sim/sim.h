@@ -110,6 +110,18 @@ int sim_thread_start_on(struct port_thread **out, const char *name, int cpu,
 #define SIM_TRACE_ID 0x80000000u
 const char *sim_thread_name(u32 trace_id);
 
+/* What became of a thread so far. */
+struct sim_thread_times {
+	u64 start_ns; /* it was made */
+	u64 run_ns;   /* it had a CPU for so long */
+	int cpu;
+	bool runs; /* it has one now, or waits for it */
+};
+void sim_thread_times(const struct port_thread *t,
+		      struct sim_thread_times *out);
+/* sim_cpu_times: how long CPU ran user tasks, and kernel threads. */
+void sim_cpu_times(int cpu, u64 *user_ns, u64 *kthread_ns);
+
 /* sim_thread_task: the task that T embeds. */
 struct mm_task *sim_thread_task(struct port_thread *t);
 

@@ -45,6 +45,8 @@ struct port_thread {
 	int want_cpu; /* where it shall run */
 	bool permit;
 	bool idle;
+	u64 start_ns, run_ns, since; /* made; ran until SINCE, when it last got
+					its CPU */
 	void (*fn)(void *arg);
 	void *arg;
 	struct port_thread *joiner;
@@ -82,6 +84,7 @@ struct sim_cpu {
 	struct port_thread *queue_head, *queue_tail;
 	u32 nr_threads;
 	u64 slice_end_ns;
+	u64 user_ns, kthread_ns; /* threads of both kinds ran so long */
 	bool need_resched;
 	u64 stalled_until;  /* not drawn before sim.draws is that */
 	bool resting;	    /* the idle thread has nothing to do */

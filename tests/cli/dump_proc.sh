@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The simulated machine's /proc and /sys as a directory: the files are those
-# that --show prints, and Debian's free, vmstat and slabtop read them.
+# that --show prints, and Debian's free, vmstat, slabtop, ps, top, pmap and
+# numastat read them.
 # shellcheck disable=SC2016 # the dollars are awk's and the inner shell's
 # shellcheck source=tests/cli/common
 . "$(dirname "$0")/common"
@@ -46,6 +47,16 @@ holds each-cache "$(find "$dir/sys/kernel/slab" -mindepth 1 -type d | wc -l)" \
 holds no-traces "$(find "$dir/sys/kernel/debug/slab" 2>/dev/null | wc -l)" \
 	-eq 0
 
+# What a kernel adds: CPUs, and the nodes' shares of what there is.
+holds cpus "$(grep -c '^cpu[01] ' "$dir/proc/stat") $(grep -c ^processor \
+	"$dir/proc/cpuinfo")" = "2 2"
+says /sys/devices/system/cpu/online 0-1
+says /sys/devices/system/node/node1/distance "20 10"
+holds nodes-total "$(cat "$dir"/sys/devices/system/node/node[01]/meminfo |
+	awk '$3 == "MemTotal:" { n += $4 } END { print n }')" -eq \
+	"$(awk '/^MemTotal/ { print $2 }' "$dir/proc/meminfo")"
+holds no-task-no-self ! -e "$dir/proc/self"
+
 # With other output, and an empty directory that is there already.
 mkdir "$work/empty"
 succeeds json boot --mem 32M --json --dump-proc "$work/empty"
@@ -73,9 +84,14 @@ holds replay-counters "$(diff "$work/want" "$work/have" | head -n 4)" = ""
 holds replay-has-counters "$(grep -c pgfault "$work/have")" -ge 1
 holds replay-one-task "$(cd "$work/run/proc" && echo [0-9]*)" -gt 0
 task=$(echo "$work/run/proc"/[0-9]*)
-for f in maps numa_maps smaps smaps_rollup statm status; do
+for f in maps numa_maps smaps smaps_rollup statm status stat comm cmdline; do
 	holds "replay-$f" -s "$task/$f"
 done
+holds replay-self "$(readlink "$work/run/proc/self")" = "${task##*/}"
+# stat: its number of fields, the task, resident pages as statm has them.
+holds replay-stat "$(awk '{ print NF, $1, $2, $24 }' "$task/stat")" = \
+	"52 ${task##*/} (task0) $(cut -d' ' -f2 "$task/statm")"
+holds replay-faults "$(cut -d' ' -f10 "$task/stat")" -gt 100
 # Its memory by statm, by its mappings and by status, in kB.
 holds replay-size "$(awk '{ print $1 * 4 }' "$task/statm")" -eq \
 	"$(awk '/^VmSize/ { print $2 }' "$task/status")"
@@ -85,9 +101,12 @@ holds replay-in-memory "$(awk '/^AnonPages/ { print $2 }' \
 	"$work/run/proc/meminfo")" -gt 100
 succeeds replay-percent replay traces/sort.trace --mem 50% --swap 64M \
 	--no-min --quiet --thp=never --dump-proc "$work/percent"
+# Of the run, not of the one before it that finds out what 50% means.
+holds replay-percent-swapped "$(awk '$1 == "pswpout" { print $2 }' \
+	"$work/percent/proc/vmstat")" -gt 0
 
 # What cannot be.
-refused 1 not-empty "$dir" boot --dump-proc "$dir"
+refused 1 not-empty "$dir: not empty" boot --dump-proc "$dir"
 refused 1 not-empty-replay "$dir" "$@" --dump-proc "$dir"
 : >"$work/file"
 refused 1 a-file "$work/file" boot --dump-proc "$work/file"
@@ -179,5 +198,66 @@ if reads slabtop -o; then
 	holds slabtop-kmalloc "$(awk '$NF == "kmalloc-64" { print $1, $2 }' \
 		"$work/out")" = "$(awk '$1 == "kmalloc-64" { print $3, $2 }' \
 		"$dir/proc/slabinfo")"
+fi
+
+# Those that look at tasks want all of /proc, and be a task of the machine:
+# the first of their own numbers.
+succeeds busy replay traces/sqlite.trace --mem 4M --swap 64M --cpus 2 \
+	--no-min --quiet --dump-proc "$work/busy"
+task=$work/busy/proc/1
+cat >"$work/in" <<'SH'
+mount --bind "$1/proc" /proc && mount --bind "$1/sys" /sys || exit 99
+shift
+exec "$@"
+SH
+# inside COMMAND - as reads, in the busy machine
+inside() {
+	if ! command -v "$1" >/dev/null; then
+		skip "inside-$1" "there is no $1"
+		return 1
+	fi
+	LC_ALL=C TERM=dumb timeout 20 unshare -m -p -f sh "$work/in" \
+		"$work/busy" "$@" >"$work/out" 2>"$work/err" </dev/null
+	status=$?
+	if [ "$status" -eq 99 ] || grep -q '^unshare:' "$work/err"; then
+		skip "inside-$1" "no mount here: $(head -n 1 "$work/err")"
+		return 1
+	fi
+	holds "inside-$1: $(why)" "$status" -eq 0
+}
+# field N - of the task's stat
+field() {
+	cut -d' ' -f"$1" "$task/stat"
+}
+rss=$(awk '/^VmRSS/ { print $2 }' "$task/status")
+holds busy-time "$(field 14)" -gt 10
+if inside ps -eo pid,ppid,stat,rss,vsz,min_flt,comm; then
+	holds ps "$(sed 1d "$work/out" | xargs)" = \
+		"1 0 Rs $rss $(($(field 23) / 1024)) $(field 10) task0"
+fi
+if inside top -b -n 1; then
+	holds top-task "$(awk '$NF == "task0" { print $1, $2, $5, $6 }' \
+		"$work/out")" = "1 root $(($(field 23) / 1024)) $rss"
+	holds top-time "$(awk '$NF == "task0" { print $11 }' "$work/out")" = \
+		"$(printf '0:00.%02d' "$(field 14)")"
+	holds top-memory "$(awk '/^MiB Swap/ { print $3 }' "$work/out")" = 64.0
+fi
+if inside vmstat; then
+	holds vmstat-swapped "$(awk 'NR == 3 { print $3 }' "$work/out")" -eq \
+		"$(awk '/^SwapTotal/ { t = $2 } /^SwapFree/ { f = $2 }
+			END { print t - f }' "$work/busy/proc/meminfo")"
+	# Work and idleness of both CPUs, in hundredths.
+	holds vmstat-cpus "$(awk 'NR == 3 { print ($13 > 5 && $14 > 0 &&
+		$15 > 50 && $13 + $14 + $15 + $16 + $17 <= 102) }' \
+		"$work/out")" -eq 1
+fi
+if inside numastat; then
+	holds numastat "$(awk '/^numa_hit/ { print $2 }' "$work/out")" -eq \
+		"$(awk '/^numa_hit/ { print $2 }' \
+			"$work/busy/sys/devices/system/node/node0/numastat")"
+fi
+if inside pmap 1; then
+	holds pmap "$(awk '/^ total/ { print $2 }' "$work/out")" = \
+		"$(awk '/^VmSize/ { print $2 }' "$task/status")K"
 fi
 finish
