@@ -262,6 +262,7 @@ enum page_take_list {
 enum page_huge_what {
 	PAGE_HUGE_MAP,	    /* memory of a fault, mapped as a whole */
 	PAGE_HUGE_COLLAPSE, /* made of what was there in pages */
+	PAGE_HUGE_MOVED,    /* as a whole to other frames */
 };
 
 /* page_map's HOW and page_unmap's WHY. */

@@ -18,6 +18,7 @@
  *    MP-2  A move that fails has changed nothing of the old page.
  *    MP-3  The new frame is of the old one's group, and the charge went with
  *          the contents: it is not charged twice, nor refused.
+ *    MP-4  Of a block's pages all move or none.
  *
  * 4. Locking. Page locks of both; i_pages_lock or the swap cache's lock.
  *
@@ -165,5 +166,61 @@ int migrate_anon_page(struct page *new, struct page *old,
 	if (TestClearPageDirty(old))
 		SetPageDirty(new);
 	leave_behind(old);
+	return 0;
+}
+
+/* ---- many at once ----------------------------------------------------------
+ */
+
+/* The N pages from OLD on have no holder but the mover, from now on for nobody
+ * else to find; or they are as they were. */
+static bool freeze_all(struct page *old, u32 n)
+{
+	for (u32 i = 0; i < n; i++) {
+		if (page_ref_freeze(old + i, 1))
+			continue;
+		while (i--)
+			page_ref_unfreeze(old + i, 1);
+		return false;
+	}
+	return true;
+}
+
+/* Nobody holds it, as far as one look tells. */
+static bool all_alone(const struct page *old, u32 n)
+{
+	for (u32 i = 0; i < n; i++)
+		if (page_count(old + i) != 1)
+			return false;
+	return true;
+}
+
+static void block_copy(struct page *new, struct page *old, u32 n)
+{
+	for (u32 i = 0; i < n; i++) {
+		migrate_page_copy(new + i, old + i, MIGRATE_SYNC);
+		set_page_index(new + i, page_index(old + i));
+		set_page_mapping_word(new + i, page_mapping_word(old + i));
+		port_sched_point();
+	}
+}
+
+int migrate_anon_block(struct page *new, struct page *old, u32 n)
+{
+	if (!all_alone(old, n))
+		return -EAGAIN;
+	block_copy(new, old, n);
+	if (!freeze_all(old, n)) {
+		for (u32 i = 0; i < n; i++)
+			set_page_mapping_word(new + i, 0);
+		return -EAGAIN;
+	}
+	for (u32 i = 0; i < n; i++) {
+		page_move_charge(new + i, old + i);
+		page_ref_unfreeze(old + i, 1);
+		if (TestClearPageDirty(old + i))
+			SetPageDirty(new + i);
+		leave_behind(old + i);
+	}
 	return 0;
 }

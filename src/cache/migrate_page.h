@@ -23,6 +23,11 @@ enum migrate_mode {
 int migrate_anon_page(struct page *new, struct page *old,
 		      enum migrate_mode mode) MM_MUST_CHECK;
 
+/* migrate_anon_block: the N pages from OLD on, anonymous, without slots in
+ * swap, and the N frames from NEW on, all locked, nothing mapped: all move, or
+ * none. 0; -EAGAIN: somebody holds one of them. May sleep. */
+int migrate_anon_block(struct page *new, struct page *old, u32 n) MM_MUST_CHECK;
+
 /* migrate_page_copy: contents and state only, for a migratepage() of one's
  * own. Both locked, nothing maps OLD. */
 void migrate_page_copy(struct page *new, struct page *old,

@@ -21,6 +21,7 @@
 
 #define MAX_SWAPFILES	   ((u32)SWP_NR_AREAS)
 #define SWAPFILE_CLUSTER   256u
+#define SWAP_BLOCK	   512u	      /* slots of a huge page */
 #define SWAP_MAX_PAGES	   (1u << 27) /* what struct page's private holds */
 #define SWAP_MAP_PER_CHUNK (PAGE_SIZE / sizeof(u16))
 
@@ -281,6 +282,9 @@ u64 swap_slot_entries(const struct swap_info *si, u32 offset);
  * there is none. Fault injection: FAIL_SWAP_SLOT.
  */
 swp_entry_t get_swap_page(void);
+/* get_swap_block: the first of SWAP_BLOCK such slots in a row, of one area,
+ * from a multiple of that on. */
+swp_entry_t get_swap_block(void);
 
 /* swap_duplicate: one entry more refers to ENTRY. 0, or -ENOMEM: its count
  * needs a continuation, and there is no memory without waiting. Any context. */
@@ -340,6 +344,9 @@ static inline swp_entry_t page_swap_entry(const struct page *page)
  * dirty. Page locked. False: no slot or no memory; nothing changed.
  */
 bool add_to_swap(struct page *page) MM_MUST_CHECK;
+/* add_block_to_swap: the same for the SWAP_BLOCK pages from FIRST on, all
+ * locked, whose slots are in a row. All, or none. */
+bool add_block_to_swap(struct page *first) MM_MUST_CHECK;
 
 /* delete_from_swap_cache: PAGE, locked and not under write-back, leaves the
  * cache; its slot is freed if no entries refer to it. Drops the cache's

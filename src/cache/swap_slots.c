@@ -16,6 +16,9 @@
  *    when none is found all CPUs' caches are given back before the answer is
  *    no.
  *
+ *    A huge page that goes as a whole gets as many slots in a row, aligned, if
+ *    an area has them: what was written as one is read ahead as one.
+ *
  * 3. Invariants.
  *    SS-1  A slot in a CPU's cache has the word SWAP_HAS_CACHE and nothing
  *          else; slots_cached of its area counts it.
@@ -259,5 +262,70 @@ swp_entry_t get_swap_page(void)
 		entry = take_one();
 	if (!entry.val && swap_slots_drain())
 		entry = take_one();
+	return entry;
+}
+
+/* ---- slots in a row --------------------------------------------------------
+ */
+
+#define BLOCK_CLUSTERS (SWAP_BLOCK / SWAPFILE_CLUSTER)
+MM_STATIC_ASSERT(SWAP_BLOCK % SWAPFILE_CLUSTER == 0,
+		 "a block of slots is some clusters");
+
+/* Are all slots of the clusters from C on free? Locked. */
+static bool clusters_free(const struct swap_info *si, u32 c)
+{
+	for (u32 i = c; i < c + BLOCK_CLUSTERS; i++)
+		if (si->cluster_count[i] || swap_discard_away(si, i))
+			return false;
+	return (c + BLOCK_CLUSTERS) * SWAPFILE_CLUSTER <= si->max;
+}
+
+/* The first of SWAP_BLOCK slots of SI, taken; 0: there are none in a row. */
+static u32 area_take_block(struct swap_info *si)
+{
+	u32 n = si->nr_clusters / BLOCK_CLUSTERS, off = 0;
+	struct port_bio *forget;
+
+	spin_lock(&si->lock);
+	/* Slot 0 is the header's: 0 is none of them. */
+	for (u32 i = 1; i < n && !off && si->in_use; i++) {
+		u32 c = (si->cluster_rotor / BLOCK_CLUSTERS + i) % n *
+			BLOCK_CLUSTERS;
+
+		if (c && clusters_free(si, c))
+			off = c * SWAPFILE_CLUSTER;
+	}
+	for (u32 i = 0; off && i < SWAP_BLOCK; i++)
+		swap_slot_take(si, off + i, SWAP_HAS_CACHE);
+	if (off)
+		si->cluster_rotor = (off / SWAPFILE_CLUSTER + BLOCK_CLUSTERS) %
+				    si->nr_clusters;
+	forget = swap_discard_next(si);
+	spin_unlock(&si->lock);
+	if (unlikely(forget))
+		port_bio_submit(forget);
+	return off;
+}
+
+swp_entry_t get_swap_block(void)
+{
+	swp_entry_t entry = {0};
+	struct swap_info *si;
+	u32 tried = 0, off = 0;
+
+	if (fail_should(FAIL_SWAP_SLOT) || get_nr_swap_pages() < SWAP_BLOCK)
+		return entry;
+	epoch_enter();
+	while (!off && (si = next_area(tried))) {
+		tried |= 1u << si->type;
+		off = area_take_block(si);
+		if (!off)
+			continue;
+		entry = swp_entry(si->type, off);
+		WRITE_ONCE(si->turn, __atomic_add_fetch(&cache_sys.swap_turns,
+							1, __ATOMIC_RELAXED));
+	}
+	epoch_exit();
 	return entry;
 }

@@ -124,26 +124,54 @@ static void cache_remove(struct page *page, void *shadow)
 	swapcache_free(entry);
 }
 
-bool add_to_swap(struct page *page)
+/* PAGE, reclaim's, into the cache under ENTRY, which is fresh, and not freed if
+ * that fails. */
+static bool add_reclaimed(struct page *page, swp_entry_t entry)
 {
-	swp_entry_t entry = get_swap_page();
 	void *shadow;
 
 	mm_assert(PageUptodate(page));
-	if (!entry.val) {
-		memcg_swap_failed(page_group(page));
-		return false;
-	}
 	/* Reclaim calls: reserves may be used, reclaim must not recurse. */
 	if ((page_group(page) && swap_slot_charge(entry, page_group(page))) ||
 	    add_to_swap_cache(page, entry,
 			      __GFP_HIGH | __GFP_NOMEMALLOC | __GFP_NOWARN,
-			      &shadow)) {
-		swapcache_free(entry);
+			      &shadow))
 		return false;
-	}
 	SetPageDirty(page);
 	return true;
+}
+
+bool add_to_swap(struct page *page)
+{
+	swp_entry_t entry = get_swap_page();
+
+	if (!entry.val) {
+		memcg_swap_failed(page_group(page));
+		return false;
+	}
+	if (add_reclaimed(page, entry))
+		return true;
+	swapcache_free(entry);
+	return false;
+}
+
+bool add_block_to_swap(struct page *first)
+{
+	swp_entry_t entry = get_swap_block();
+	u32 type = (u32)swp_type(entry), off = (u32)swp_offset(entry), n = 0;
+
+	if (!entry.val)
+		return false;
+	while (n < SWAP_BLOCK &&
+	       add_reclaimed(first + n, swp_entry(type, off + n)))
+		n++;
+	if (n == SWAP_BLOCK)
+		return true;
+	for (u32 i = n; i < SWAP_BLOCK; i++)
+		swapcache_free(swp_entry(type, off + i));
+	while (n--)
+		delete_from_swap_cache(first + n);
+	return false;
 }
 
 void delete_from_swap_cache(struct page *page)

@@ -15,6 +15,7 @@
 #include "base/trace_ring.h"
 #include "cache/filemap.h"
 #include "compact/compact.h"
+#include "pgtable/huge.h"
 #include "phys/lru.h"
 #include "phys/movable_ops.h"
 #include "phys/phys.h"
@@ -81,6 +82,11 @@ static struct page *take_page(const struct compact_control *cc, u64 pfn,
 		order = compound_order(page);
 		if (order < MAX_ORDER)
 			*next = pfn + (1UL << order);
+		return NULL;
+	}
+	/* It is as large as what all this is for: not broken up for that. */
+	if (page_large_maps(page)) {
+		*next = ALIGN_DOWN(pfn, (u64)HPAGE_PMD_NR) + HPAGE_PMD_NR;
 		return NULL;
 	}
 	if ((!PageLRU(page) && !__PageMovable(page)) || hopeless(cc, page) ||

@@ -12,6 +12,7 @@
 #include "cache/migrate_page.h"
 #include "phys/mmzone.h"
 #include "phys/page.h"
+#include "phys/vmstat.h"
 
 /* Why; the order is Linux's, for the tracepoint. */
 enum migrate_reason {
@@ -31,6 +32,9 @@ enum migrate_reason {
 struct migrate_control {
 	/* A fresh frame for PAGE, uncharged; NULL: none is to be had. */
 	struct page *(*get_new)(struct page *page, void *arg);
+	/* Likewise a block for the huge page FIRST. NULL: page by page. For
+	 * migrate_frames(). */
+	struct page *(*get_block)(struct page *first, void *arg);
 	/* NEW was not needed. NULL: put_page(). */
 	void (*put_new)(struct page *new, void *arg);
 	/* PAGE, still there to be named, has come to an end with ERR: 0, or why
@@ -81,5 +85,30 @@ struct migrate_target {
 	gfp_t gfp;	  /* added to what the page's kind asks for */
 };
 struct page *migrate_new_page(struct page *page, void *arg);
+
+/* ---- huge pages (migrate_huge.c) -------------------------------------------
+ */
+
+/*
+ * migrate_huge_page: the huge page whose pages begin with FIRST, to which the
+ * caller has a reference, which goes, into BLOCK (of HPAGE_PMD_ORDER, charged
+ * to nobody, used up in any case; NULL: there was none). True: all of it is
+ * there, huge where it was huge; counted as thp_migration_success. False: it is
+ * where it was; counted as OTHERWISE (THP_MIGRATION_SPLIT: its pages will be
+ * moved one by one; _FAIL: they will not). Waits for nobody's lock; may sleep.
+ * No page lock is held; a mmap lock may be.
+ * migrate_huge_taken: the same; its pages are taken (thp_take()); if it moved
+ * they are given back, but for what they count as isolated, else still taken.
+ */
+bool migrate_huge_page(struct page *first, struct page *block,
+		       enum migrate_reason reason,
+		       enum vm_event_item otherwise);
+bool migrate_huge_taken(struct page *first, struct page *block,
+			enum migrate_reason reason,
+			enum vm_event_item otherwise);
+
+/* migrate_new_block: for those, near NID; MORE: besides what it takes: it is
+ * not worth waiting for. */
+struct page *migrate_new_block(int nid, gfp_t more);
 
 #endif

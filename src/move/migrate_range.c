@@ -18,6 +18,7 @@
 #include "phys/alloc.h"
 #include "phys/lru.h"
 #include "phys/phys.h"
+#include "space/huge_move.h"
 #include "space/space.h"
 
 /* Pages that are isolated at once. */
@@ -61,6 +62,34 @@ static int move_batch(struct page_list *list, struct migrate_control *mc,
 	return ret == -ENOMEM ? ret : 0;
 }
 
+/* Is PFN where a huge page begins that ends before END? Its first page, with a
+ * reference, or NULL. */
+static struct page *huge_at(u64 pfn, u64 end)
+{
+	struct page *page;
+
+	if (!IS_ALIGNED(pfn, (u64)HPAGE_PMD_NR) || pfn + HPAGE_PMD_NR > end)
+		return NULL;
+	epoch_enter();
+	page = pfn_to_online_page(pfn);
+	if (page && (!page_large_maps(page) || !get_page_unless_zero(page)))
+		page = NULL;
+	epoch_exit();
+	return page;
+}
+
+/* Has a huge page that begins at PFN moved as a whole? */
+static bool moved_whole(u64 pfn, u64 end, struct migrate_control *mc)
+{
+	struct page *first = mc->get_block ? huge_at(pfn, end) : NULL;
+
+	if (!first || !migrate_huge_page(first, mc->get_block(first, mc->arg),
+					 mc->reason, THP_MIGRATION_SPLIT))
+		return false;
+	mc->succeeded += HPAGE_PMD_NR;
+	return true;
+}
+
 u64 migrate_frames(u64 start, u64 end, struct migrate_control *mc, int *err)
 {
 	struct page_list list;
@@ -69,9 +98,13 @@ u64 migrate_frames(u64 start, u64 end, struct migrate_control *mc, int *err)
 	page_list_init(&list);
 	*err = 0;
 	for (u64 pfn = start; pfn < end && !*err; pfn = next) {
+		enum frame_kind kind;
 		struct page *page;
-		enum frame_kind kind = look_at_frame(pfn, &next, &page);
 
+		next = pfn + HPAGE_PMD_NR;
+		if (moved_whole(pfn, end, mc))
+			continue;
+		kind = look_at_frame(pfn, &next, &page);
 		left += kind == FRAME_STAYS;
 		if (kind != FRAME_MOVES)
 			continue;
@@ -88,6 +121,14 @@ u64 migrate_frames(u64 start, u64 end, struct migrate_control *mc, int *err)
 	return left;
 }
 
+static struct page *range_block(struct page *first, void *arg)
+{
+	const struct migrate_target *t = arg;
+
+	(void)first;
+	return migrate_new_block(t->nid, 0);
+}
+
 static int migrate_range(u64 start, u64 end)
 {
 	struct migrate_target where = {.nid = page_to_nid(pfn_to_page(start)),
@@ -96,6 +137,7 @@ static int migrate_range(u64 start, u64 end)
 					      __GFP_NOWARN};
 	struct migrate_control mc = {
 		.get_new = migrate_new_page,
+		.get_block = range_block,
 		.arg = &where,
 		.mode = MIGRATE_SYNC,
 		.reason = MR_CONTIG_RANGE,

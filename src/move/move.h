@@ -15,8 +15,10 @@ void move_init(void);
 struct space_move_ops;
 extern const struct space_move_ops move_pages_ops;
 
-/* migrate_misplaced_page: space_move_ops' misplaced (misplaced.c). */
+/* migrate_misplaced_page: space_move_ops' misplaced (misplaced.c); _huge:
+ * misplaced_huge. */
 bool migrate_misplaced_page(struct page *page, int nid);
+bool migrate_misplaced_huge(struct page *first, int nid);
 
 /*
  * demote_page_list: cold pages of PGDAT, isolated by reclaim and unlocked, go
@@ -24,6 +26,10 @@ bool migrate_misplaced_page(struct page *page, int nid);
  * anything. Counts as isolated what reclaim has counted so already. (demote.c)
  */
 u64 demote_page_list(struct page_list *list, pg_data_t *pgdat);
+
+/* demote_huge_page: the same for the huge page FIRST, taken (thp_take()). True:
+ * it went, and was given back; what it counts as isolated is the caller's. */
+bool demote_huge_page(struct page *first, pg_data_t *pgdat);
 
 /*
  * migrate_frames: move what is in use in the frames [START, END) as MC says.

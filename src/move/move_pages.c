@@ -6,7 +6,8 @@
  * All ask for pages to be on certain nodes. Pages that are there already are
  * told so. Others are isolated with the mmap lock held, which keeps mappings as
  * they are, in small numbers, and moved. Who may move only his own pages does
- * not move one that others map too.
+ * not move one that others map too. A huge page of which any page is to move
+ * goes as a whole if it can.
  *
  * The arrays of move_pages() are the caller's, its pages somebody else's
  * perhaps: so they are worked off in pieces, and the mmap lock of the other is
@@ -26,7 +27,7 @@
 #include "phys/lru.h"
 #include "phys/mempolicy.h"
 #include "phys/mmzone.h"
-#include "space/collapse.h"
+#include "space/huge_move.h"
 #include "space/mempolicy.h"
 #include "space/rmap.h"
 
@@ -68,6 +69,27 @@ static int entry_status(pte_t e, int want, u32 flags, struct page **out)
 	return -EBUSY;
 }
 
+/* The I-th address is in a huge page of VMA: all of it goes where that shall
+ * go, if it may and can. */
+static void chunk_whole(const struct move_chunk *c, u32 i,
+			struct vm_area_struct *vma)
+{
+	uva_t va = ALIGN_DOWN(c->addr[i], HPAGE_PMD_SIZE);
+	struct page *first = c->node[i] < 0 ? NULL : thp_page_at(vma, va);
+
+	if (!first)
+		return;
+	if (page_to_nid(first) == c->node[i] ||
+	    (page_mapcount(first) > 1 &&
+	     !(c->call->flags & MPOL_MF_MOVE_ALL))) {
+		put_page(first);
+		return;
+	}
+	(void)migrate_huge_page(first,
+				migrate_new_block(c->node[i], __GFP_THISNODE),
+				MR_SYSCALL, THP_MIGRATION_SPLIT);
+}
+
 static int addr_status(struct mm_struct *mm, struct move_chunk *c, u32 i)
 {
 	struct vm_area_struct *vma = find_vma(mm, c->addr[i]);
@@ -81,6 +103,8 @@ static int addr_status(struct mm_struct *mm, struct move_chunk *c, u32 i)
 		return -ENOENT;
 	for (e = pt_get(&slot); pte_migrating(e); e = pt_get(&slot))
 		migration_entry_wait(&slot, e);
+	if (pt_promoted(slot.table))
+		chunk_whole(c, i, vma);
 	pt_lock_read(&slot);
 	status = entry_status(pt_get(&slot), c->node[i], c->call->flags,
 			      &c->page[i]);
@@ -267,16 +291,15 @@ static int walk_move(struct page_collect *c)
 	return ret == -ENOMEM ? ret : 0;
 }
 
-static bool walk_whole(struct page_collect *c, struct vm_area_struct *vma,
-		       uva_t va, struct page *first)
+static struct page *walk_block(struct page_collect *c,
+			       struct vm_area_struct *vma, uva_t va,
+			       const struct page *first)
 {
-	const struct migrate_walk *w = (const struct migrate_walk *)c;
-	gfp_t gfp = thp_move_gfp() | __GFP_THISNODE;
-
-	return thp_move(vma, va,
-			alloc_pages_nodemask(gfp, HPAGE_PMD_ORDER,
-					     walk_target(w, first),
-					     NODE_MASK_ALL));
+	(void)vma;
+	(void)va;
+	return migrate_new_block(
+		walk_target((const struct migrate_walk *)c, first),
+		__GFP_THISNODE);
 }
 
 /* Each page once, as it is found: what comes to a node of OLD by that is not
@@ -286,7 +309,7 @@ static s64 move_space(struct mm_struct *mm, nodemask_t old, nodemask_t new)
 	struct migrate_walk w = {
 		.c = {.wanted = walk_wanted,
 		      .move = walk_move,
-		      .whole = walk_whole,
+		      .block = walk_block,
 		      .all = mm_capable(MM_CAP_SYS_NICE)},
 		.old = old,
 		.new = new,
@@ -295,14 +318,13 @@ static s64 move_space(struct mm_struct *mm, nodemask_t old, nodemask_t new)
 	int err = 0;
 
 	lru_cache_disable();
-	/* For writing: huge pages move as a whole. */
-	mmap_write_lock(mm);
+	down_read(&mm->mmap_lock);
 	for_each_vma (vma, mm) {
 		if (err)
 			break;
 		err = collect_pages(&w.c, vma, vma->vm_start, vma->vm_end);
 	}
-	mmap_write_unlock(mm);
+	up_read(&mm->mmap_lock);
 	lru_cache_enable();
 	return err ? err : (s64)w.c.stayed;
 }
@@ -351,6 +373,14 @@ static s64 move_by_policy(struct page_list *list, struct mempolicy *pol)
 	return ret == -ENOMEM ? ret : stayed;
 }
 
+/* space_move_ops' whole. */
+static bool move_whole(struct page *first, struct page *block, bool mbind)
+{
+	return migrate_huge_page(first, block,
+				 mbind ? MR_MEMPOLICY_MBIND : MR_SYSCALL,
+				 THP_MIGRATION_SPLIT);
+}
+
 /* space_move_ops' soft_offline. */
 static int move_soft_offline(struct page *page)
 {
@@ -382,4 +412,6 @@ const struct space_move_ops move_pages_ops = {
 	.isolate = isolate_lru_page,
 	.by_policy = move_by_policy,
 	.misplaced = migrate_misplaced_page,
+	.misplaced_huge = migrate_misplaced_huge,
+	.whole = move_whole,
 };

@@ -203,9 +203,9 @@ static u64 shrink_inactive_list(struct lruvec *lruvec, enum lru_list lru,
 	freed = shrink_page_list(&iso.pages, lruvec->pgdat, sc, &stat);
 	mod_node_page_state(lruvec->pgdat,
 			    file ? NR_ISOLATED_FILE : NR_ISOLATED_ANON,
-			    -(long)freed);
+			    -(long)(taken - iso.pages.count));
 	reclaim_putback(lruvec, &iso.pages, file);
-	reclaim_count(lruvec, iso.scanned, freed, file);
+	reclaim_count(lruvec, iso.scanned + stat.nr_beside, freed, file);
 	reclaim_count_event(lruvec, PGACTIVATE, GROUP_PGACTIVATE,
 			    stat.nr_activate);
 	note_cost(lruvec, file, &stat);

@@ -279,7 +279,7 @@ static void count_round(struct round *r, u64 taken, u64 freed,
 	sc->nr.writeback += stat->nr_writeback;
 	sc->nr.immediate += stat->nr_immediate;
 	sc->nr.taken += taken;
-	reclaim_count(r->lruvec, r->isolated, freed, file);
+	reclaim_count(r->lruvec, r->isolated + stat->nr_beside, freed, file);
 	reclaim_count_event(r->lruvec, PGREFILL, GROUP_PGREFILL, r->moved);
 	if (trace_enabled(TRACE_MM_VMSCAN_LRU_SHRINK_INACTIVE))
 		reclaim_trace_inactive(r->lruvec, file, r->isolated, freed,

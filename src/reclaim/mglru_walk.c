@@ -454,7 +454,7 @@ static bool look_one(struct page *page, struct vm_area_struct *vma, uva_t addr,
 	struct pt_slot slot;
 	u64 vm_flags;
 
-	if (!page_vma_slot(page, vma, addr, &slot))
+	if (!page_vma_slot_aged(page, vma, addr, &slot))
 		return true;
 	vm_flags = READ_ONCE(vma->vm_flags);
 	if (pte_young(pt_get(&slot))) {

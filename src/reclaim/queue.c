@@ -453,7 +453,8 @@ static void round_shrink(struct round *r, enum kind kind)
 		round_stat(r, kind, taken, &stat);
 		round_keep(r, pages);
 	}
-	reclaim_count(r->lruvec, r->scanned[kind], freed, kind == FILE_);
+	reclaim_count(r->lruvec, r->scanned[kind] + stat.nr_beside, freed,
+		      kind == FILE_);
 	if (r->scanned[kind] &&
 	    trace_enabled(TRACE_MM_VMSCAN_LRU_SHRINK_INACTIVE))
 		reclaim_trace_inactive(r->lruvec, kind == FILE_,

@@ -49,6 +49,7 @@ struct reclaim_stat {
 	u64 nr_ref_keep, nr_unmap_fail;
 	u64 nr_unqueued_dirty; /* dirty pages of files, no write under way */
 	u64 nr_pageout;	       /* writes started here */
+	u64 nr_beside; /* pages of huge pages that were not on the list */
 };
 
 /* What kswapd found of a node: bits of reclaim_sys.node_flags. */

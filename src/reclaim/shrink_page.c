@@ -33,6 +33,12 @@
  *    As long as pages wait nothing is done that could wait for a page's lock,
  *    or for the end of a write: both may want one of them.
  *
+ *    A cold page that a large entry maps says that all 512 are cold. They go as
+ *    a whole: those that are not on the list are taken off theirs; to swap if
+ *    it has as many slots in a row, or to a slower node that has a block. If
+ *    one of them is not to be had, or there is no room, the page goes alone,
+ *    and the large entry with it.
+ *
  *    A cold page of a node that has slower ones beside it goes there instead
  *    (move/demote.c); what finds no room goes the way above.
  *
@@ -60,6 +66,7 @@
 #include "phys/memory_tiers.h"
 #include "phys/vmstat.h"
 #include "reclaim/reclaim.h"
+#include "space/huge_move.h"
 #include "space/rmap.h"
 
 enum verdict {
@@ -68,7 +75,8 @@ enum verdict {
 	ACTIVATE,      /* locked; it is in use */
 	DEMOTE,	       /* locked; cold, and there is slower memory */
 	UNMAPPED,      /* locked; what is left is for settle() */
-	FREED	       /* references frozen, unlocked, nothing refers to it */
+	FREED,	       /* references frozen, unlocked, nothing refers to it */
+	WENT_WHOLE     /* with its huge page; nobody's business any more */
 };
 
 /* One list of pages on its way. */
@@ -79,10 +87,24 @@ struct shrink {
 	struct page_list unmapped; /* locked; CPUs may know entries of them */
 	struct page_list keep, freed;
 	struct page_list demote; /* unlocked; for a slower node */
+	struct page_list *rest;	 /* what is not looked at yet */
+	pg_data_t *pgdat;
+	u64 moved;	    /* pages that went to slower nodes as a whole */
+	struct page *apart; /* of the last huge page that could not */
 	bool can_demote;
 };
 
 static void settle(struct shrink *s);
+static enum verdict judge_whole(struct page *page, struct shrink *s);
+
+static void shrink_begin(struct shrink *s)
+{
+	tlb_batch_init(&s->tlb);
+	page_list_init(&s->unmapped);
+	page_list_init(&s->keep);
+	page_list_init(&s->freed);
+	page_list_init(&s->demote);
+}
 
 /* Did anybody use PAGE since the last look? */
 static enum verdict check_references(struct page *page, struct shrink *s,
@@ -232,14 +254,19 @@ static enum verdict judge_cold(struct page *page, struct shrink *s)
 
 	if (PageAnon(page) && !PageSwapBacked(page))
 		return judge_lazyfree(page, s);
+	if (!PageSwapCache(page) && !s->can_demote &&
+	    (!sc->may_swap || !(sc->gfp & __GFP_IO)))
+		return KEEP;
+	if (unlikely(page_large_maps(page)) && !PageSwapCache(page)) {
+		enum verdict v = judge_whole(page, s);
+
+		if (v != KEEP)
+			return v;
+	}
 	if (s->can_demote)
 		return DEMOTE;
-	if (!PageSwapCache(page)) {
-		if (!sc->may_swap || !(sc->gfp & __GFP_IO))
-			return KEEP;
-		if (!add_to_swap(page))
-			return ACTIVATE;
-	}
+	if (!PageSwapCache(page) && !add_to_swap(page))
+		return ACTIVATE;
 	return page_mapped(page) ? unmap(page, s) : finish_cold(page, s);
 }
 
@@ -546,17 +573,160 @@ static void settle(struct shrink *s)
 	}
 }
 
+/* ---- huge pages as a whole -------------------------------------------------
+ */
+
+/* Which of the 512 pages from FIRST on are S's by now: PAGE, and those of the
+ * list that it has not looked at, which leave it. */
+static void whole_ours(struct shrink *s, struct page *first, struct page *page,
+		       struct thp_set *have)
+{
+	struct page *p = page_list_first(s->rest), *next;
+
+	*have = (struct thp_set){0};
+	thp_set_add(have, (u32)(page - first));
+	for (; p; p = next) {
+		u64 i = (u64)(p - first);
+
+		next = page_list_next(p);
+		if (p < first || i >= HPAGE_PMD_NR)
+			continue;
+		page_list_del(s->rest, p);
+		thp_set_add(have, (u32)i);
+	}
+}
+
+/* Are all pages from FIRST on, taken, of the same lists, and none locked in
+ * memory? They are not in use, then. */
+static bool whole_alike(struct page *first)
+{
+	for (u32 i = 0; i < HPAGE_PMD_NR; i++)
+		if (page_lruvec(first + i) != page_lruvec(first) ||
+		    PageMlocked(first + i))
+			return false;
+	for (u32 i = 0; i < HPAGE_PMD_NR; i++)
+		ClearPageActive(first + i);
+	return true;
+}
+
+/* The pages of HAVE, unlocked, but for PAGE, are to be looked at again. */
+static void whole_return(struct shrink *s, struct page *first,
+			 const struct page *page, const struct thp_set *have)
+{
+	for (u32 i = 0; i < HPAGE_PMD_NR; i++)
+		if (thp_set_has(have, i) && first + i != page)
+			page_list_add_tail(s->rest, first + i);
+}
+
+/* How many of the 512 are not in HAVE. */
+static u64 whole_beside(const struct thp_set *have)
+{
+	u64 n = HPAGE_PMD_NR;
+
+	for (u32 i = 0; i < HPAGE_PMD_NR; i++)
+		n -= thp_set_has(have, i);
+	return n;
+}
+
+/* A slower node gets the huge page FIRST, taken. */
+static bool whole_demote(struct shrink *s, struct page *first)
+{
+	if (!demote_huge_page(first, s->pgdat))
+		return false;
+	s->moved += HPAGE_PMD_NR;
+	return true;
+}
+
+/* The pages from FIRST on, taken, have slots: each goes its way from there.
+ * What stays goes back, those of HAVE with S's. */
+static void whole_swap(struct shrink *s, struct page *first,
+		       const struct thp_set *have)
+{
+	struct shrink w = {.sc = s->sc, .stat = s->stat, .rest = s->rest};
+	struct page *page;
+
+	shrink_begin(&w);
+	for (u32 i = 0; i < HPAGE_PMD_NR; i++) {
+		enum verdict v = unmap(first + i, &w);
+
+		if (v == UNMAPPED)
+			page_list_add(&w.unmapped, first + i);
+		else
+			dispose(&w, first + i, v);
+		if (w.unmapped.count == SWAP_CLUSTER_MAX)
+			settle(&w);
+	}
+	settle(&w);
+	while ((page = page_list_pop(&w.freed)))
+		page_list_add(&s->freed, page);
+	while ((page = page_list_pop_tail(&w.keep))) {
+		if (thp_set_has(have, (u32)(page - first)))
+			page_list_add(&s->keep, page);
+		else
+			lru_putback_page(page);
+	}
+}
+
+/* FIRST and the pages after it, taken, go to a slower node or to swap. */
+static bool whole_go(struct shrink *s, struct page *first,
+		     const struct thp_set *have)
+{
+	if (s->can_demote)
+		return whole_demote(s, first);
+	if (!s->sc->may_unmap || !add_block_to_swap(first)) {
+		count_vm_event(THP_SWPOUT_FALLBACK);
+		return false;
+	}
+	count_vm_event(THP_SWPOUT);
+	whole_swap(s, first, have);
+	return true;
+}
+
+/*
+ * PAGE, locked and cold, of a huge page: so all of it is, since one accessed
+ * bit was shared out to all. WENT_WHOLE; KEEP: it may go alone, locked yet;
+ * KEEP_UNLOCKED.
+ */
+static enum verdict judge_whole(struct page *page, struct shrink *s)
+{
+	struct page *first = page - page_to_pfn(page) % HPAGE_PMD_NR;
+	pg_data_t *pgdat = page_zone(page)->zone_pgdat;
+	struct thp_set have;
+	u64 beside;
+
+	if (first == s->apart)
+		return KEEP;
+	s->apart = first;
+	unlock_page(page);
+	whole_ours(s, first, page, &have);
+	if (thp_take(first, &have)) {
+		beside = whole_beside(&have);
+		if (whole_alike(first) && whole_go(s, first, &have)) {
+			mod_node_page_state(pgdat, NR_ISOLATED_ANON,
+					    -(s64)beside);
+			s->stat->nr_beside += beside;
+			s->sc->nr_scanned += HPAGE_PMD_NR - 1;
+			return WENT_WHOLE;
+		}
+		thp_put_back(first, &have);
+	}
+	whole_return(s, first, page, &have);
+	/* Somebody else may be at it. */
+	return trylock_page(page) ? KEEP : KEEP_UNLOCKED;
+}
+
 /* Each page of LIST, which is empty then. */
 static void judge_list(struct shrink *s, struct page_list *list)
 {
 	struct page *page;
 
+	s->rest = list;
 	while ((page = page_list_pop_tail(list))) {
 		enum verdict v = judge_page(page, s);
 
 		if (v == UNMAPPED)
 			page_list_add(&s->unmapped, page);
-		else
+		else if (v != WENT_WHOLE)
 			dispose(s, page, v);
 		if (s->unmapped.count == SWAP_CLUSTER_MAX)
 			settle(s);
@@ -576,14 +746,11 @@ u64 shrink_page_list(struct page_list *list, pg_data_t *pgdat,
 {
 	struct shrink s = {.sc = sc,
 			   .stat = stat,
+			   .pgdat = pgdat,
 			   .can_demote = scan_can_demote(pgdat, sc)};
 	u64 nr = 0;
 
-	tlb_batch_init(&s.tlb);
-	page_list_init(&s.unmapped);
-	page_list_init(&s.keep);
-	page_list_init(&s.freed);
-	page_list_init(&s.demote);
+	shrink_begin(&s);
 	judge_list(&s, list);
 	if (s.demote.count) {
 		nr = demote_page_list(&s.demote, pgdat);
@@ -591,7 +758,7 @@ u64 shrink_page_list(struct page_list *list, pg_data_t *pgdat,
 		s.can_demote = false;
 		judge_list(&s, &s.demote);
 	}
-	nr += s.freed.count;
+	nr += s.freed.count + s.moved;
 	free_unref_page_list(&s.freed);
 	*list = s.keep;
 	return nr;

@@ -17,9 +17,6 @@
  *      copy    without the table's lock
  *      map     the block, promoted; the old pages lose their mapping
  *
- *    A huge page goes to another node in the same way (thp_move()): into a
- *    block there, if its pages are nobody else's.
- *
  *    Who pays: each page's charge goes to its copy; for what was missing, and
  *    what others go on using, the group of the first page that was met.
  *
@@ -424,93 +421,6 @@ static enum thp_result collapse_locked(struct vm_area_struct *vma, uva_t va,
 	block_fill(&t, block);
 	block_map(&t, block);
 	return THP_SUCCEED;
-}
-
-/* ---- moving ----------------------------------------------------------------
- */
-
-/* All of T's are pages, and nobody else's. */
-static bool all_ours(const struct taken *t)
-{
-	for (u32 i = 0; i < HPAGE_PMD_NR; i++)
-		if (!taken_page(t, i) || !charge_moves(taken_page(t, i)))
-			return false;
-	return true;
-}
-
-/* The huge page at T's place goes into BLOCK, single and charged to nobody. */
-static bool move_taken(struct taken *t, struct page *block)
-{
-	bool ours;
-
-	pt_lock_read(&t->slot);
-	ours = pt_promoted(t->slot.table) && !pages_take(t);
-	if (ours && !all_ours(t)) {
-		pages_putback(t, HPAGE_PMD_NR);
-		ours = false;
-	}
-	if (ours) {
-		/* It is huge before and after: nobody hears of it. */
-		pt_demote_whole(&t->slot);
-		entries_take(t);
-	}
-	pt_unlock(&t->slot);
-	if (!ours)
-		return false;
-	charges_move(t, block);
-	block_fill(t, block);
-	block_map(t, block);
-	return true;
-}
-
-struct page *thp_page_at(const struct vm_area_struct *vma, uva_t va)
-{
-	struct pt_slot slot;
-	struct page *first = NULL;
-	pte_t e;
-
-	if (thp_region(vma, va) != va || !pt_lookup(&vma->vm_mm->pt, va, &slot))
-		return NULL;
-	pt_lock_read(&slot);
-	e = pt_get(&slot);
-	if (pt_promoted(slot.table) && !pte_special(e))
-		first = pfn_to_page(pte_pfn(e));
-	pt_unlock(&slot);
-	return first;
-}
-
-/* Into BLOCK, which is used up if it succeeds. */
-static bool move_into(struct vm_area_struct *vma, uva_t va, struct page *block)
-{
-	struct taken t = {.vma = vma, .va = va};
-	bool moved;
-
-	if (!pt_lookup(&vma->vm_mm->pt, va, &t.slot))
-		return false;
-	t.old = kmalloc(HPAGE_PMD_NR * sizeof(*t.old), GFP_KERNEL);
-	if (!t.old)
-		return false;
-	vma_start_write(vma);
-	lru_add_drain_all();
-	moved = move_taken(&t, block);
-	kfree(t.old);
-	return moved;
-}
-
-bool thp_move(struct vm_area_struct *vma, uva_t va, struct page *block)
-{
-	bool moved = false;
-
-	if (block) {
-		split_page(block, HPAGE_PMD_ORDER);
-		moved = move_into(vma, va, block);
-		if (!moved)
-			block_free(block);
-	}
-	if (moved)
-		count_vm_events(PGMIGRATE_SUCCESS, HPAGE_PMD_NR);
-	count_vm_event(moved ? THP_MIGRATION_SUCCESS : THP_MIGRATION_SPLIT);
-	return moved;
 }
 
 /* ---- the whole -------------------------------------------------------------

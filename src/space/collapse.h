@@ -38,30 +38,6 @@ enum thp_result {
  */
 enum thp_result thp_collapse(struct mm_struct *mm, uva_t va, bool forced);
 
-/*
- * thp_page_at: the first page of the huge page at VA of VMA, a multiple of
- * HPAGE_PMD_SIZE; NULL: there is none, or zeroes that all share. It may change
- * at any time unless the mmap lock is held for writing.
- */
-struct page *thp_page_at(const struct vm_area_struct *vma, uva_t va);
-
-/*
- * thp_move: the huge page at VA of VMA goes into BLOCK (of HPAGE_PMD_ORDER,
- * charged to nobody, used up in any case; NULL: there was none). True: it lies
- * there, huge; counted as thp_migration_success. False: it is where it was, for
- * its pages to be moved one by one; thp_migration_split. Mmap lock held for
- * writing; may sleep.
- */
-bool thp_move(struct vm_area_struct *vma, uva_t va, struct page *block);
-
-/* thp_move_gfp: how to ask for such a block; it is not worth waiting for. */
-static inline gfp_t thp_move_gfp(void)
-{
-	return ((GFP_HIGHUSER_MOVABLE | __GFP_NOMEMALLOC | __GFP_NOWARN |
-		 __GFP_NORETRY) &
-		~(__GFP_KSWAPD_RECLAIM | __GFP_HARDWALL));
-}
-
 /* thp_madvise_collapse: MADV_COLLAPSE of [START, END), page aligned: 0 if all
  * regions in it are huge; -ENOMEM, -EAGAIN, -EINVAL (madvise(2)) of the last
  * that is not. May sleep; no locks. */

@@ -190,7 +190,7 @@ static int advise_flags(struct mm_struct *mm, uva_t start, uva_t end,
 /* What a walk carries from table to table. */
 struct advise_walk {
 	struct vm_area_struct *vma;
-	uva_t addr, end;
+	uva_t start, addr, end; /* addr: how far it is */
 	int advice;
 	u32 nr; /* of what follows */
 	swp_entry_t swap[ADVISE_BATCH];
@@ -343,13 +343,24 @@ static void advise_flush_batch(struct advise_walk *w)
 	w->nr = 0;
 }
 
+/* Does ADVICE change no more of an entry than that it was used? */
+static bool ages(int advice)
+{
+	return advice == MADV_COLD || advice == MADV_PAGEOUT;
+}
+
 /* Entries of one leaf table, up to a full batch. */
 static void advise_table(struct advise_walk *w, struct pt_slot slot)
 {
 	struct mm_struct *mm = w->vma->vm_mm;
 	uva_t start = w->addr, end = pt_table_end(&mm->pt, w->addr, w->end);
 
-	pt_lock(&slot);
+	/* What is aged or written as a whole stays huge until it goes. */
+	if (ages(w->advice) && ALIGN_DOWN(start, HPAGE_PMD_SIZE) >= w->start &&
+	    ALIGN_DOWN(start, HPAGE_PMD_SIZE) + HPAGE_PMD_SIZE <= w->end)
+		pt_lock_aged(&slot);
+	else
+		pt_lock(&slot);
 	for (; w->addr < end && w->nr < ADVISE_BATCH;
 	     w->addr += PAGE_SIZE, pt_next(&slot))
 		advise_entry(w, &slot);
@@ -362,8 +373,11 @@ static void advise_table(struct advise_walk *w, struct pt_slot slot)
 static void advise_walk(struct vm_area_struct *vma, uva_t start, uva_t end,
 			int advice)
 {
-	struct advise_walk w = {
-		.vma = vma, .addr = start, .end = end, .advice = advice};
+	struct advise_walk w = {.vma = vma,
+				.start = start,
+				.addr = start,
+				.end = end,
+				.advice = advice};
 	struct pt_slot slot;
 
 	page_list_init(&w.isolated);

@@ -54,8 +54,8 @@
 #include "phys/lru.h"
 #include "phys/mempolicy.h"
 #include "phys/mmzone.h"
-#include "space/collapse.h"
 #include "space/gup.h"
+#include "space/huge_move.h"
 #include "space/userfaultfd.h"
 
 /* ---- which policy ---------------------------------------------------------
@@ -547,11 +547,16 @@ static bool collect_whole(struct page_collect *c, struct vm_area_struct *vma,
 {
 	struct page *first;
 
-	if (likely(!c->whole) || !IS_ALIGNED(at, HPAGE_PMD_SIZE) ||
-	    end - at < HPAGE_PMD_SIZE)
+	if (!IS_ALIGNED(at, HPAGE_PMD_SIZE) || end - at < HPAGE_PMD_SIZE)
 		return false;
 	first = thp_page_at(vma, at);
-	return first && c->wanted(first, c) && c->whole(c, vma, at, first);
+	if (!first)
+		return false;
+	if (c->wanted(first, c) && (c->all || page_mapcount(first) == 1))
+		return space_sys.move_ops->whole(
+			first, c->block(c, vma, at, first), c->mbind);
+	put_page(first);
+	return false;
 }
 
 int collect_pages(struct page_collect *c, struct vm_area_struct *vma, uva_t at,
@@ -594,18 +599,18 @@ static bool mbind_wanted(const struct page *page, struct page_collect *c)
 }
 
 /* By the mapping's policy, which is the new one by now. */
-static bool mbind_whole(struct page_collect *c, struct vm_area_struct *vma,
-			uva_t va, struct page *first)
+static struct page *mbind_block(struct page_collect *c,
+				struct vm_area_struct *vma, uva_t va,
+				const struct page *first)
 {
 	struct page *block =
 		vma_alloc_block(thp_move_gfp(), HPAGE_PMD_ORDER, vma, va);
 
 	(void)first;
-	if (block && mbind_wanted(block, c)) {
-		__free_pages(block, HPAGE_PMD_ORDER);
-		block = NULL;
-	}
-	return thp_move(vma, va, block);
+	if (!block || !mbind_wanted(block, c))
+		return block;
+	__free_pages(block, HPAGE_PMD_ORDER);
+	return NULL;
 }
 
 static int mbind_flush(struct page_collect *c)
@@ -623,7 +628,8 @@ static int mbind_move(struct mm_struct *mm, uva_t start, uva_t end,
 	struct mbind_move m = {
 		.c = {.wanted = mbind_wanted,
 		      .move = mbind_flush,
-		      .whole = mbind_whole,
+		      .block = mbind_block,
+		      .mbind = true,
 		      .all = (flags & MPOL_MF_MOVE_ALL) != 0},
 		.pol = pol,
 		.nodes = mpol_nodes(pol),

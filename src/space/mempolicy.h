@@ -85,11 +85,12 @@ struct page_collect {
 	bool (*wanted)(const struct page *page, struct page_collect *c);
 	/* What is on list, not empty, moves, or goes back. 0: go on. */
 	int (*move)(struct page_collect *c);
-	/* The huge page at VA, whose first page is FIRST, which is wanted, all
-	 * of it: true, it has moved. NULL: page by page. */
-	bool (*whole)(struct page_collect *c, struct vm_area_struct *vma,
-		      uva_t va, struct page *first);
-	bool all; /* those that others map, too */
+	/* A block for the huge page FIRST at VA; NULL: page by page. */
+	struct page *(*block)(struct page_collect *c,
+			      struct vm_area_struct *vma, uva_t va,
+			      const struct page *first);
+	bool mbind; /* who asks */
+	bool all;   /* those that others map, too */
 	struct page_list list;
 	u64 stayed;
 };

@@ -44,6 +44,8 @@
 #include "phys/lru.h"
 #include "phys/vmstat.h"
 #include "space/fault.h"
+#include "space/huge.h"
+#include "space/huge_move.h"
 #include "space/rmap.h"
 #include "space/space.h"
 
@@ -82,6 +84,58 @@ static bool migrate_one(struct page *page, struct vm_area_struct *vma,
 	pt_unlock(&slot);
 	put_page(page);
 	return true;
+}
+
+/* The table of SLOT, promoted and locked, maps the pages from FIRST on in VMA
+ * from ADDR on: none of them any more. */
+static void migrate_table(struct page *first, struct vm_area_struct *vma,
+			  struct pt_slot slot, uva_t addr)
+{
+	struct mm_struct *mm = vma->vm_mm;
+
+	/* It is huge before and after: nobody hears of it. */
+	pt_demote_whole(&slot);
+	for (u32 i = 0; i < HPAGE_PMD_NR; i++, pt_next(&slot)) {
+		struct page *page = first + i;
+		pte_t old = pt_xchg(&slot, migration_pte(page, pt_get(&slot)));
+
+		pt_set(&slot, migration_pte(page, old));
+		if (pte_dirty(old))
+			(void)set_page_dirty(page);
+		trace_emit(SET_MIGRATION_PTE, addr + PFN_PHYS(i),
+			   pte_val(pt_get(&slot)), 0);
+		trace_unmap(page, mm, addr + PFN_PHYS(i), PAGE_UNMAP_MOVE);
+	}
+	port_tlb_flush(&mm->cpus, mm->asid, addr, addr + HPAGE_PMD_SIZE);
+	for (u32 i = 0; i < HPAGE_PMD_NR; i++) {
+		page_remove_rmap(first + i);
+		put_page(first + i);
+	}
+}
+
+static bool migrate_huge_one(struct page *first, struct vm_area_struct *vma,
+			     uva_t addr, void *arg)
+{
+	struct pt_slot slot;
+	pte_t e;
+
+	(void)arg;
+	if (thp_region(vma, addr) != addr ||
+	    !pt_lookup(&vma->vm_mm->pt, addr, &slot))
+		return true;
+	pt_lock_read(&slot);
+	e = pt_get(&slot);
+	if (pt_promoted(slot.table) && pte_pfn(e) == page_to_pfn(first))
+		migrate_table(first, vma, slot, addr);
+	pt_unlock(&slot);
+	return true;
+}
+
+void try_to_migrate_huge(struct page *first)
+{
+	struct rmap_walk_control rwc = {.rmap_one = migrate_huge_one};
+
+	rmap_walk(first, &rwc);
 }
 
 static bool unmapped(struct page *page)

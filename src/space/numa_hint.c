@@ -39,6 +39,9 @@
  *    NH-1  A hint stands only in a mapping that may be used; there a PROT_NONE
  *          entry is nothing else.
  *    NH-2  No CPU knows the entry when the hint's table is unlocked.
+ *    NH-3  A large entry becomes 512 hints at once, which are one: the first of
+ *          them that is met makes all of it large again, and moves all of it.
+ *          Until then it counts as small pages (AnonHugePages).
  *
  * 8. Locking. The scan: mmap lock for reading; table locks. The fault: as all
  *    cases; nothing is held while the page moves but what a fault holds.
@@ -55,6 +58,7 @@
 #include "phys/mempolicy.h"
 #include "phys/phys.h"
 #include "phys/vmstat.h"
+#include "space/huge.h"
 #include "space/mempolicy.h"
 #include "space/rmap.h"
 
@@ -230,6 +234,47 @@ static void hint_table(struct vm_area_struct *vma, struct pt_slot slot,
 	count_vm_events(NUMA_PTE_UPDATES, n);
 }
 
+/* Is any page of the huge page FIRST, which an entry of VMA maps, not worth a
+ * hint? Then none is. */
+static bool huge_scanned(const struct vm_area_struct *vma, struct page *first)
+{
+	for (u32 i = 0; i < HPAGE_PMD_NR; i++)
+		if (!page_scanned(vma, first + i))
+			return false;
+	return true;
+}
+
+/* The table from SLOT on, at ADDR of VMA, has a large entry: hints in all of it
+ * (NH-3). False: it has none. */
+static bool hint_huge(struct vm_area_struct *vma, struct pt_slot slot,
+		      uva_t addr)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	struct pt_slot at = slot;
+	bool huge;
+	pte_t e;
+
+	if (thp_region(vma, addr) != addr || !pt_promoted(slot.table))
+		return false;
+	pt_lock_read(&slot);
+	e = pt_get(&slot);
+	huge = pt_promoted(slot.table);
+	if (huge && !pte_special(e) &&
+	    huge_scanned(vma, pfn_to_page(pte_pfn(e)))) {
+		pt_demote_whole(&slot);
+		for (u32 i = 0; i < HPAGE_PMD_NR; i++, pt_next(&at)) {
+			e = pt_xchg(&at, (pte_t){0});
+			pt_set(&at, pte_mkhint(e));
+		}
+		port_tlb_flush(&mm->cpus, mm->asid, addr,
+			       addr + HPAGE_PMD_SIZE);
+		count_vm_events(NUMA_PTE_UPDATES, HPAGE_PMD_NR);
+		count_vm_event(NUMA_HUGE_PTE_UPDATES);
+	}
+	pt_unlock(&slot);
+	return huge;
+}
+
 /* From AT on in VMA, as far as *PAGES reach. Where that is. */
 static uva_t hint_vma(struct vm_area_struct *vma, uva_t at, u64 *pages)
 {
@@ -241,6 +286,11 @@ static uva_t hint_vma(struct vm_area_struct *vma, uva_t at, u64 *pages)
 
 		if (!pt_lookup(pt, at, &slot)) {
 			at = pt_skip(pt, at, vma->vm_end);
+			continue;
+		}
+		if (hint_huge(vma, slot, at)) {
+			*pages -= min(*pages, (u64)HPAGE_PMD_NR);
+			at = end;
 			continue;
 		}
 		end = min(end, at + (*pages << PAGE_SHIFT));
@@ -294,9 +344,9 @@ static bool second_stage(const struct page *page, int here)
 		       here;
 }
 
-/* A hint of MM's PAGE was met: counted; where the page should go, or
+/* A hint of MM's PAGE, the first of N, was met: counted; where it should go, or
  * NUMA_NO_NODE. */
-static int hint_fault(struct mm_struct *mm, const struct page *page)
+static int hint_fault(struct mm_struct *mm, const struct page *page, u64 n)
 {
 	int here = numa_mem_id(), nid = page_to_nid(page);
 	bool slow = node_tier(nid) > 0, go;
@@ -305,26 +355,73 @@ static int hint_fault(struct mm_struct *mm, const struct page *page)
 	count_vm_event(NUMA_HINT_FAULTS);
 	if (nid == here)
 		count_vm_event(NUMA_HINT_FAULTS_LOCAL);
-	__atomic_fetch_add(nid == here ? &mm->numa.local : &mm->numa.remote, 1,
+	__atomic_fetch_add(nid == here ? &mm->numa.local : &mm->numa.remote, n,
 			   __ATOMIC_RELAXED);
 	if (slow && mode_tiering(mode))
 		go = page_hot(page);
 	else
 		go = second_stage(page, here) && (mode & NUMA_BALANCING_NORMAL);
-	return go && nid != here && !port_current()->mempolicy ? here
-							       : NUMA_NO_NODE;
+	return go && nid != here && space_sys.move_ops &&
+			       !port_current()->mempolicy
+		       ? here
+		       : NUMA_NO_NODE;
+}
+
+/* Do the entries around VMF's, which is locked, come of one large entry? Then
+ * *FIRST is the first of them. */
+static bool was_huge(const struct vm_fault *vmf, uva_t va,
+		     struct pt_slot *first)
+{
+	u64 past = PAGE_ALIGN_DOWN(vmf->address) - va;
+	u64 want = (vmf->orig.val - past) & ~(u64)X86_PTE_A;
+	struct pt_slot at;
+
+	if (!IS_ALIGNED(pte_pfn(__pte(want)), (u64)HPAGE_PMD_NR) ||
+	    !thp_vma_possible(vmf->vma) ||
+	    !pt_lookup(&vmf->vma->vm_mm->pt, va, first))
+		return false;
+	at = *first;
+	for (u32 i = 0; i < HPAGE_PMD_NR; i++, pt_next(&at), want += PAGE_SIZE)
+		if ((pt_get(&at).val & ~(u64)X86_PTE_A) != want)
+			return false;
+	return true;
+}
+
+/* All entries from FIRST's on, of VA, are hints of a huge page, of which VMF's
+ * was met. The table is locked, and unlocked here. */
+static vm_fault_t do_numa_huge(struct vm_fault *vmf, struct pt_slot first,
+			       uva_t va)
+{
+	struct mm_struct *mm = vmf->vma->vm_mm;
+	struct page *page = pfn_to_page(pte_pfn(pt_get(&first)));
+	int nid = hint_fault(mm, page, HPAGE_PMD_NR);
+	struct pt_slot at = first;
+
+	for (u32 i = 0; i < HPAGE_PMD_NR; i++, pt_next(&at))
+		pt_set(&at, pte_mkyoung(pte_clear_hint(pt_get(&at))));
+	(void)pt_promote(&mm->pt, &first, va);
+	if (nid != NUMA_NO_NODE)
+		get_page(page);
+	pt_unlock(&first);
+	if (nid != NUMA_NO_NODE)
+		(void)space_sys.move_ops->misplaced_huge(page, nid);
+	return 0;
 }
 
 vm_fault_t do_numa_page(struct vm_fault *vmf)
 {
 	struct page *page = pfn_to_page(pte_pfn(vmf->orig));
+	uva_t va = thp_region(vmf->vma, vmf->address);
 	int nid = NUMA_NO_NODE;
+	struct pt_slot first;
 
 	if (!fault_lock_same(vmf))
 		return 0;
+	if (va && !pte_special(vmf->orig) && was_huge(vmf, va, &first))
+		return do_numa_huge(vmf, first, va);
 	if (!pte_special(vmf->orig))
-		nid = hint_fault(vmf->vma->vm_mm, page);
-	if (nid != NUMA_NO_NODE && space_sys.move_ops) {
+		nid = hint_fault(vmf->vma->vm_mm, page, 1);
+	if (nid != NUMA_NO_NODE) {
 		get_page(page);
 		pt_unlock(&vmf->slot);
 		/* A page that moves comes back without the hint. */

@@ -283,6 +283,12 @@ bool page_vma_slot(const struct page *page, struct vm_area_struct *vma,
 	return vma_slot(page, vma, addr, slot, pt_lock);
 }
 
+bool page_vma_slot_aged(const struct page *page, struct vm_area_struct *vma,
+			uva_t addr, struct pt_slot *slot)
+{
+	return vma_slot(page, vma, addr, slot, pt_lock_aged);
+}
+
 /* VMA holds page number PGOFF: visit it. False: the walk is over. */
 static bool walk_vma(struct page *page, struct vm_area_struct *vma, u64 pgoff,
 		     struct rmap_walk_control *rwc)
@@ -419,7 +425,7 @@ static bool referenced_one(struct page *page, struct vm_area_struct *vma,
 	u64 vm_flags;
 	bool young;
 
-	if (!vma_slot(page, vma, addr, &slot, pt_lock_aged))
+	if (!page_vma_slot_aged(page, vma, addr, &slot))
 		return true;
 	young = pte_young(pt_get(&slot));
 	if (young)

@@ -290,6 +290,9 @@ bool page_linked(const struct page *page, const struct vm_area_struct *vma);
  * (unlocked) if it does not. */
 bool page_vma_slot(const struct page *page, struct vm_area_struct *vma,
 		   uva_t addr, struct pt_slot *slot);
+/* _aged: the same, to look at and clear accessed bits alone: pt_lock_aged(). */
+bool page_vma_slot_aged(const struct page *page, struct vm_area_struct *vma,
+			uva_t addr, struct pt_slot *slot);
 
 /* page_vma_address: where VMA would map page number PGOFF. */
 static inline uva_t page_vma_address(const struct vm_area_struct *vma,

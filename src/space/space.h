@@ -241,6 +241,12 @@ struct space_move_ops {
 	/* PAGE, held by a reference that goes, should be on node NID: true, it
 	 * is. Waits for nothing. No page lock held. */
 	bool (*misplaced)(struct page *page, int nid);
+	/* The same for the huge page FIRST. */
+	bool (*misplaced_huge)(struct page *first, int nid);
+	/* The huge page FIRST, held by a reference that goes, into BLOCK, or
+	 * NULL, for mbind (MBIND) or migrate_pages: true, it has moved. May
+	 * sleep; the mmap lock may be held. */
+	bool (*whole)(struct page *first, struct page *block, bool mbind);
 };
 
 struct space_state {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Huge pages in real threads: several in one process that write, drop, protect,
- * unmap, page out, fork and collapse within the same regions of 2 MiB, with
- * khugepaged at work; under ThreadSanitizer too.
+ * unmap, page out (pages and whole regions), fork and collapse within the same
+ * regions of 2 MiB, with khugepaged at work, and one that wants the frames they
+ * lie in; under ThreadSanitizer too.
  *
  * Each thread owns every THREADS-th page, and alone writes and changes it; so
  * it knows at each moment what must be there, whatever the others do to the
@@ -120,6 +121,14 @@ static void do_pageout(struct worker *w, u32 i)
 	(void)do_madvise(space, page_va(w, i), PAGE_SIZE, MADV_PAGEOUT);
 }
 
+/* All of a region, ours and theirs: as a whole, if it is huge. */
+static void do_pageout_all(struct worker *w)
+{
+	uva_t va = AT + prng_below(&w->r, REGIONS) * HPAGE_PMD_SIZE;
+
+	(void)do_madvise(space, va, HPAGE_PMD_SIZE, MADV_PAGEOUT);
+}
+
 /* All of it, or the memory is not there; contents stay. */
 static void do_collapse(struct worker *w)
 {
@@ -177,8 +186,10 @@ static void step(struct worker *w)
 		do_replace(w, i);
 	else if (op < 965)
 		do_pageout(w, i);
-	else if (op < 975)
+	else if (op < 973)
 		do_unprotect(w);
+	else if (op < 976)
+		do_pageout_all(w);
 	else if (op < 993)
 		do_collapse(w);
 	else
@@ -201,6 +212,23 @@ static void work(void *arg)
 	__atomic_fetch_sub(&running, 1, __ATOMIC_SEQ_CST);
 }
 
+/* Somebody wants the frames of huge pages, one block after the other. */
+static void take_frames(void *arg)
+{
+	u64 max = phys_sys.hot.max_pfn;
+
+	(void)arg;
+	for (u64 pfn = 0; __atomic_load_n(&running, __ATOMIC_SEQ_CST);
+	     pfn = (pfn + HPAGE_PMD_NR) % max) {
+		if (pfn + HPAGE_PMD_NR <= max && pfn_valid(pfn) &&
+		    page_large_maps(pfn_to_page(pfn)) &&
+		    !alloc_contig_range(pfn, pfn + HPAGE_PMD_NR,
+					MIGRATE_MOVABLE, GFP_KERNEL))
+			free_contig_range(pfn, HPAGE_PMD_NR);
+		port_park(20 * 1000);
+	}
+}
+
 static void set_file(const char *name, const char *text)
 {
 	char path[96];
@@ -213,7 +241,7 @@ static void set_file(const char *name, const char *text)
 static void life(u64 seed)
 {
 	static struct worker workers[THREADS];
-	struct port_thread *t[THREADS];
+	struct port_thread *t[THREADS], *taker;
 	struct mm_layout l;
 
 	mm_default_layout(&l);
@@ -227,14 +255,16 @@ static void life(u64 seed)
 		prng_seed(&workers[i].r, seed * THREADS + i);
 		t[i] = race_start("huge", work, &workers[i]);
 	}
+	taker = race_start("taker", take_frames, NULL);
 	for (u32 i = 0; i < THREADS; i++)
 		port_thread_join(t[i]);
+	port_thread_join(taker);
 	CHECK(__atomic_load_n(&running, __ATOMIC_SEQ_CST) == 0);
 	mm_check(space);
 	mm_put(space);
 }
 
-static u64 nr_rounds, blocks, demoted, copied;
+static u64 nr_rounds, blocks, demoted, copied, moved, swapped;
 
 static int run_main(void *arg)
 {
@@ -254,6 +284,8 @@ static int run_main(void *arg)
 	blocks = sum[THP_FAULT_ALLOC];
 	demoted = sum[THP_SPLIT_PMD];
 	copied = sum[THP_COLLAPSE_ALLOC];
+	moved = sum[THP_MIGRATION_SUCCESS];
+	swapped = sum[THP_SWPOUT];
 	race_settle(books_drop_orphans);
 	CHECK(books_close(&books) == 0);
 	CHECK(global_node_page_state(NR_ANON_THPS) == 0);
@@ -271,10 +303,12 @@ static void threads(void **state)
 	race_machine(24UL << 20, run_main);
 	fprintf(stderr,
 		"huge: SEED=%llu, %llu blocks at first touch, %llu to collapse "
-		"into, %llu times put back\n",
+		"into, %llu times put back, %llu moved and %llu swapped as a "
+		"whole\n",
 		(unsigned long long)the_seed, (unsigned long long)blocks,
-		(unsigned long long)copied, (unsigned long long)demoted);
-	assert_true(blocks && copied && demoted);
+		(unsigned long long)copied, (unsigned long long)demoted,
+		(unsigned long long)moved, (unsigned long long)swapped);
+	assert_true(blocks && copied && demoted && moved + swapped);
 }
 
 int main(void)

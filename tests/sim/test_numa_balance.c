@@ -395,7 +395,7 @@ static int calls_body(void *arg)
 
 static int huge_body(void *arg)
 {
-	struct mm_struct *mm = tm_mm();
+	struct mm_struct *mm = tm_mm(), *child;
 	struct counts c;
 	uva_t at;
 	u64 n = HPAGE_PMD_NR;
@@ -406,15 +406,58 @@ static int huge_body(void *arg)
 	at = ALIGN(tm_map(mm, 2 * n), HPAGE_PMD_SIZE);
 	visit(1, (struct visit){mm, at, n, 77, true});
 	CHECK_EQ(global_node_page_state(NR_ANON_THPS), 1);
+	/* All of it, and one hint of it is the hint. */
 	CHECK_EQ(scan(mm), n);
+	CHECK_EQ(sum_vm_event(NUMA_HUGE_PTE_UPDATES), 1);
+	CHECK_EQ(hints(mm, at, n), n);
 	CHECK_EQ(global_node_page_state(NR_ANON_THPS), 0);
+	mm_check(mm);
 	c = counts();
-	visit(0, (struct visit){mm, at, n, 77, false});
-	counted(c, n, 0, 0);
+	visit(0, (struct visit){mm, at, 3, 77, false});
+	counted(c, 1, 0, 0);
+	CHECK_EQ(hints(mm, at, n), 0);
+	CHECK_EQ(global_node_page_state(NR_ANON_THPS), 1);
+	/* The second time it goes, as a whole. */
 	CHECK_EQ(scan(mm), n);
+	c = counts();
 	visit(0, (struct visit){mm, at, n, 77, true});
+	counted(c, 1, 0, n);
 	CHECK_EQ(on_node(mm, at, n, 0), n);
+	CHECK_EQ(global_node_page_state(NR_ANON_THPS), 1);
+	CHECK_EQ(sum_vm_event(THP_MIGRATION_SUCCESS), 1);
+	CHECK_EQ(sum_vm_event(THP_SPLIT_PMD), 0);
 	visit(1, (struct visit){mm, at, n, 77, false});
+	/* A part that was made small is hinted page by page, and the hints of
+	 * what is left of it are no whole. */
+	tm_use(mm);
+	CHECK_EQ(do_madvise(mm, at + P(5), PAGE_SIZE, MADV_DONTNEED), 0);
+	CHECK_EQ(scan(mm), n - 1);
+	c = counts();
+	expect(at, 4, 77);
+	tm_use(NULL);
+	counted(c, 4, 4, 0);
+	/* One that several have gets none, and stays huge. */
+	at = ALIGN(tm_map(mm, 2 * n), HPAGE_PMD_SIZE);
+	visit(1, (struct visit){mm, at, n, 77, true});
+	tm_use(mm);
+	CHECK_EQ(mm_fork(mm, &child), 0);
+	CHECK_EQ(scan(mm), 0);
+	CHECK_EQ(global_node_page_state(NR_ANON_THPS), 1);
+	/* A page of it that is held: it stays, huge. */
+	mm_put(child);
+	tm_use(NULL);
+	for (u32 i = 0; i < 3; i++) {
+		struct page *held = page_at(mm, at + P(9));
+
+		get_page(held);
+		CHECK(scan(mm) >= n);
+		visit(0, (struct visit){mm, at, n, 77, false});
+		put_page(held);
+	}
+	CHECK_EQ(on_node(mm, at, n, 1), n);
+	CHECK_EQ(global_node_page_state(NR_ANON_THPS), 1);
+	CHECK(sum_vm_event(THP_MIGRATION_FAIL) > 0);
+	CHECK_EQ(sum_vm_event(THP_MIGRATION_SPLIT), 0);
 	mm_check(mm);
 	mm_put(mm);
 	return 0;

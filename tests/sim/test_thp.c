@@ -597,6 +597,8 @@ static int limits_body(void *arg)
 	/* What is in swap comes in, if it is not too much. */
 	fill(at + HP, 512, 8);
 	set_file("khugepaged/max_ptes_swap", "2");
+	/* No large entry: they would all go. */
+	CHECK_EQ(do_madvise(mm, at + HP, PAGE_SIZE, MADV_COLD), 0);
 	for (u64 i = 0; i < 3; i++)
 		while (!tm_reclaim_one(mm, at + HP + P(i)))
 			port_park(1000 * 1000);
