@@ -48,9 +48,17 @@ void trace_enable(enum trace_event event);
 void trace_disable(enum trace_event event);
 void trace_enable_mask(u64 mask);
 
+/* A build whose rings nobody can attach has no code for them (MM_NO_TRACE). */
+#ifdef MM_NO_TRACE
+#define TRACE_BUILT false
+#else
+#define TRACE_BUILT true
+#endif
+
 static inline bool trace_enabled(enum trace_event event)
 {
-	return unlikely(READ_ONCE(base_sys.trace_enabled[event / 64]) >>
+	return TRACE_BUILT &&
+	       unlikely(READ_ONCE(base_sys.trace_enabled[event / 64]) >>
 				(event % 64) &
 			1);
 }
