@@ -28,8 +28,14 @@ struct host_self {
 	u32 in_irq;  /* 1 in a completion callback */
 };
 
+/* In a program its place is known; a library's is read. */
+#if defined(__PIC__) && !defined(__PIE__)
+#define HOST_SELF_MODEL "initial-exec"
+#else
+#define HOST_SELF_MODEL "local-exec"
+#endif
 extern __thread struct host_self host_self
-	__attribute__((tls_model("initial-exec")));
+	__attribute__((tls_model(HOST_SELF_MODEL)));
 /* View of physical address 0. */
 extern char *host_ram_base;
 

@@ -158,11 +158,12 @@ static MM_NOINLINE void *kmalloc_slow(size_t size, gfp_t gfp, u64 caller)
 }
 
 /* The array of C had nothing: TOP is given back if it was taken. */
-static MM_NOINLINE void *kmalloc_miss(struct kmem_cache_cpu *c, s32 top,
-				      size_t size, gfp_t gfp, u64 caller)
+static MM_NOINLINE void *kmalloc_miss(size_t size, gfp_t gfp,
+				      struct kmem_cache_cpu *c, u64 top,
+				      u64 caller)
 {
-	if (top >= 0)
-		sheaf_give(c, top);
+	if (sheaf_top(top) >= 0)
+		sheaf_give_word(c, top);
 	port_unpin();
 	return kmalloc_slow(size, gfp, caller);
 }
@@ -173,17 +174,17 @@ kmalloc_fast(u32 index, size_t size, gfp_t gfp)
 {
 	struct kmem_cache_cpu *c;
 	void *obj;
-	s32 top;
+	u64 top;
 
 	if (gfp & __GFP_DIRECT_RECLAIM)
 		might_sleep();
 	port_pin();
 	c = this_cache_cpu(kmem_sys.hot.kmalloc[KMALLOC_NORMAL][index]);
-	top = sheaf_take(c);
-	if (unlikely(top <= 0))
-		return kmalloc_miss(c, top, size, gfp, CALLER());
+	top = sheaf_take_word(c);
+	if (unlikely(sheaf_top(top) <= 0))
+		return kmalloc_miss(size, gfp, c, top, CALLER());
 	obj = sheaf_slots(c)[top - 1];
-	sheaf_give(c, top - 1);
+	sheaf_give_word(c, top - 1);
 	port_unpin();
 	return obj;
 }
@@ -246,11 +247,11 @@ static void kfree_any(const void *obj, u64 caller)
 	slab_free_any(NULL, obj, caller);
 }
 
-static MM_NOINLINE void kfree_miss(struct kmem_cache_cpu *c, const void *obj,
-				   s32 top, u64 caller)
+static MM_NOINLINE void kfree_miss(const void *obj, struct kmem_cache_cpu *c,
+				   u64 top, u64 caller)
 {
-	if (top >= 0)
-		sheaf_give(c, top);
+	if (sheaf_top(top) >= 0)
+		sheaf_give_word(c, top);
 	port_unpin();
 	kfree_any(obj, caller);
 }
@@ -264,8 +265,9 @@ void kfree(const void *obj)
 {
 	u64 pfn = object_pfn(obj);
 	struct kmem_cache_cpu *c;
-	s32 mark, top;
 	void **at;
+	s32 mark;
+	u64 top;
 
 	/* Beyond all frames are NULL and its like, too. */
 	if (slow_free(pfn)) {
@@ -276,17 +278,17 @@ void kfree(const void *obj)
 	port_pin();
 	c = this_cache_cpu(mark_cache(mark));
 	if (unlikely(mark != c->mark)) {
-		kfree_miss(c, obj, SHEAF_LOCKED, CALLER());
+		kfree_miss(obj, c, (u32)SHEAF_LOCKED, CALLER());
 		return;
 	}
-	top = sheaf_take(c);
-	at = sheaf_slots(c) + (u32)top;
+	top = sheaf_take_word(c);
+	at = sheaf_slots(c) + top;
 	if (unlikely((u32)top >= (u32)c->cap) || unlikely(at[-1] == obj)) {
-		kfree_miss(c, obj, top, CALLER());
+		kfree_miss(obj, c, top, CALLER());
 		return;
 	}
 	*at = (void *)(uintptr_t)obj;
-	sheaf_give(c, top + 1);
+	sheaf_give_word(c, top + 1);
 	port_unpin();
 }
 

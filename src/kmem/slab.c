@@ -98,7 +98,6 @@ static bool cpu_take_list(struct kmem_cache_cpu *c)
 static void cpu_set_slab(struct kmem_cache_cpu *c, struct page *slab)
 {
 	c->slab = slab;
-	c->tid++;
 }
 
 static struct page *cpu_pop_partial(struct kmem_cache_cpu *c)
@@ -544,14 +543,14 @@ void *slab_alloc(struct kmem_cache *s, const struct slab_request *rq)
  * taken. Out of line, so that the compiler saves nothing on the way that is
  * always taken.
  */
-static MM_NOINLINE void *alloc_miss(struct kmem_cache *s,
-				    struct kmem_cache_cpu *c, gfp_t gfp,
-				    s32 top, u64 caller)
+static MM_NOINLINE void *alloc_miss(struct kmem_cache *s, gfp_t gfp,
+				    struct kmem_cache_cpu *c, u64 top,
+				    u64 caller)
 {
 	struct slab_request rq = {.gfp = gfp, .nid = -1, .caller = caller};
 
-	if (top >= 0)
-		sheaf_give(c, top);
+	if (sheaf_top(top) >= 0)
+		sheaf_give_word(c, top);
 	port_unpin();
 	return slab_alloc(s, &rq);
 }
@@ -575,7 +574,7 @@ void *kmem_cache_alloc(struct kmem_cache *s, gfp_t gfp)
 {
 	struct kmem_cache_cpu *c;
 	void *obj;
-	s32 top;
+	u64 top;
 
 	if (slow_alloc(gfp))
 		return alloc_special(s, gfp, CALLER());
@@ -583,11 +582,11 @@ void *kmem_cache_alloc(struct kmem_cache *s, gfp_t gfp)
 		might_sleep();
 	port_pin();
 	c = this_cache_cpu(s);
-	top = sheaf_take(c);
-	if (unlikely(top <= 0))
-		return alloc_miss(s, c, gfp, top, CALLER());
+	top = sheaf_take_word(c);
+	if (unlikely(sheaf_top(top) <= 0))
+		return alloc_miss(s, gfp, c, top, CALLER());
 	obj = sheaf_slots(c)[top - 1];
-	sheaf_give(c, top - 1);
+	sheaf_give_word(c, top - 1);
 	port_unpin();
 	return obj;
 }
@@ -720,12 +719,11 @@ void slab_free_any(struct kmem_cache *want, const void *obj, u64 caller)
 	slab_free(s, page, (void *)(uintptr_t)obj, caller);
 }
 
-static MM_NOINLINE void free_miss(struct kmem_cache *s,
-				  struct kmem_cache_cpu *c, void *obj, s32 top,
-				  u64 caller)
+static MM_NOINLINE void free_miss(struct kmem_cache *s, void *obj,
+				  struct kmem_cache_cpu *c, u64 top, u64 caller)
 {
-	if (top >= 0)
-		sheaf_give(c, top);
+	if (sheaf_top(top) >= 0)
+		sheaf_give_word(c, top);
 	port_unpin();
 	slab_free_any(s, obj, caller);
 }
@@ -739,24 +737,24 @@ static MM_NOINLINE void free_checked(struct kmem_cache *s, void *obj,
 {
 	u64 pfn = object_pfn(obj);
 	struct kmem_cache_cpu *c;
-	s32 top = SHEAF_LOCKED;
+	u64 top = (u32)SHEAF_LOCKED;
 	void **at;
 
 	port_pin();
 	c = this_cache_cpu(s);
 	if (slow_free(pfn) ||
 	    unlikely(frame_mark(pfn_to_page(pfn)) != c->mark)) {
-		free_miss(s, c, obj, top, caller);
+		free_miss(s, obj, c, top, caller);
 		return;
 	}
-	top = sheaf_take(c);
-	at = sheaf_slots(c) + (u32)top;
+	top = sheaf_take_word(c);
+	at = sheaf_slots(c) + top;
 	if (unlikely((u32)top >= (u32)c->cap) || unlikely(at[-1] == obj)) {
-		free_miss(s, c, obj, top, caller);
+		free_miss(s, obj, c, top, caller);
 		return;
 	}
 	*at = obj;
-	sheaf_give(c, top + 1);
+	sheaf_give_word(c, top + 1);
 	port_unpin();
 }
 
@@ -768,7 +766,7 @@ void kmem_cache_free(struct kmem_cache *s, void *obj)
 {
 	struct kmem_cache_cpu *c;
 	void **at;
-	s32 top;
+	u64 top;
 
 	if (unlikely(HOT_READ(kmem_sys.hot.check_frees.low))) {
 		free_checked(s, obj, CALLER());
@@ -776,13 +774,13 @@ void kmem_cache_free(struct kmem_cache *s, void *obj)
 	}
 	port_pin();
 	c = this_cache_cpu(s);
-	top = sheaf_take(c);
-	at = sheaf_slots(c) + (u32)top;
+	top = sheaf_take_word(c);
+	at = sheaf_slots(c) + top;
 	if (unlikely((u32)top >= (u32)c->cap) || unlikely(at[-1] == obj)) {
-		free_miss(s, c, obj, top, CALLER());
+		free_miss(s, obj, c, top, CALLER());
 		return;
 	}
 	*at = obj;
-	sheaf_give(c, top + 1);
+	sheaf_give_word(c, top + 1);
 	port_unpin();
 }

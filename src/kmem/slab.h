@@ -33,7 +33,7 @@
 #define KMALLOC_MAX_SIZE  (PAGE_SIZE << 10)
 
 /* The array's word while somebody works on it. */
-#define SHEAF_LOCKED INT32_MIN
+#define SHEAF_LOCKED INT32_MIN /* in the word's lower half */
 
 /*
  * What one CPU has of one cache; objects of the array stand behind it. Made
@@ -44,16 +44,15 @@
  * (T) whoever took the array's word; (L) lock; (B) constant once made.
  */
 struct kmem_cache_cpu {
-	s32 top;	   /* objects in the array, or SHEAF_LOCKED */
+	u64 top;	   /* objects in the array, or SHEAF_LOCKED: an index */
 	s32 cap;	   /* (B) places in the array */
 	s32 mark;	   /* (B) of frames whose objects may go there */
 	u32 nr_free;	   /* (L) objects on freelist */
 	spinlock_t lock;   /* the rest; interrupts off */
+	u32 partial;	   /* (L) frozen slabs with free objects: frame, ... */
 	void *freelist;	   /* (L) objects of slab, for this CPU alone */
 	struct page *slab; /* (L) the frozen slab they are from, or NULL */
-	u32 partial;	   /* (L) frozen slabs with free objects: frame, ... */
-	u32 nr_partial;	   /* (L) ... linked by next; how many */
-	u32 tid;	   /* (L) changes of slab: how often */
+	u32 nr_partial;	   /* (L) ... linked by next: how many */
 	u32 fresh;	   /* (L) objects at its end that are not linked yet */
 	s64 nid;	   /* (B) the CPU's node with memory; never an object */
 };

@@ -92,17 +92,31 @@ static MM_NOINLINE void make_barn(struct kmem_cache *s,
 		kmem_cache_free(kmem_sys.barn_cache, b);
 }
 
+/* Has the frame of OBJ, at PA, this MARK? *PAGE is it. */
+static inline bool frame_good(s32 mark, u64 pa, struct page **page)
+{
+	if (unlikely(PFN_DOWN(pa) >= phys_sys.memmap_frames))
+		return false;
+	*page = pfn_to_page(PFN_DOWN(pa));
+	return likely(frame_mark(*page) == mark);
+}
+
 /* Begins each of BUF[N] an object of a slab with MARK? */
 static bool all_good(const struct kmem_cache *s, s32 mark, void **buf, u32 n)
 {
-	for (u32 i = 0; i < n; i++) {
-		u64 pfn = object_pfn(buf[i]);
-		struct page *page;
+	u32 whole = s->layout.whole;
+	struct page *page;
+	u32 i = 0;
 
-		if (unlikely(pfn >= phys_sys.memmap_frames))
+	/* Slabs are aligned to what they have: the address says it all. */
+	for (; whole && i < n; i++) {
+		u64 pa = port_ram_phys(buf[i]);
+
+		if (unlikely(pa & whole) || !frame_good(mark, pa, &page))
 			return false;
-		page = pfn_to_page(pfn);
-		if (unlikely(frame_mark(page) != mark) ||
+	}
+	for (; i < n; i++) {
+		if (!frame_good(mark, port_ram_phys(buf[i]), &page) ||
 		    unlikely(!slab_has_object(s, compound_head(page), buf[i])))
 			return false;
 	}

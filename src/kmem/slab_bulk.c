@@ -42,7 +42,7 @@ static size_t bulk_some(struct kmem_cache *s, const struct slab_request *rq,
 
 	if (c == &kmem_sys.cpu_none || base_steered() || slab_is_debug(s))
 		return 0;
-	if (!past || READ_ONCE(c->top) > 0)
+	if (!past || sheaf_top(READ_ONCE(c->top)) > 0)
 		n = take_from_array(c, nr, p);
 	if (n < nr)
 		n += barn_take(s, c, p + n, (u32)min(nr - n, BARN_ASK));

@@ -136,6 +136,7 @@ int slab_layout_compute(const struct slab_shape *shape, struct slab_layout *out)
 	l.objects = slab_order_objects(l.order, l.size, l.reserved);
 	l.min_objects = slab_order_objects(l.min_order, l.size, l.reserved);
 	l.reciprocal = (u32)((1UL << 32) / l.size + 1);
+	l.whole = slab_whole_mask(&l);
 	mm_verify(l.objects > 0 && l.min_objects > 0);
 	mm_verify(l.objects < 1u << 15);
 	*out = l;

@@ -51,6 +51,7 @@ struct slab_layout {
 	u32 inuse, link, track, end, red_left;
 	u32 reserved;	 /* bytes behind the last object */
 	u32 reciprocal;	 /* 2^32 / size, rounded up */
+	u32 whole;	 /* size - 1 where objects fill slabs, or 0 */
 	u32 objects;	 /* in a slab of order, ... */
 	u32 min_objects; /* ... and of min_order */
 	u8 order, min_order;
@@ -77,6 +78,19 @@ static inline u32 slab_order_objects(u32 order, u32 size, u32 reserved)
 static inline u32 slab_index(const struct slab_layout *l, u32 offset)
 {
 	return (u32)((u64)offset * l->reciprocal >> 32);
+}
+
+/*
+ * slab_whole_mask: size - 1 if each multiple of size in RAM, in a slab of any
+ * order, begins an object: a power of two with nothing before, between or
+ * behind. Else 0.
+ */
+static inline u32 slab_whole_mask(const struct slab_layout *l)
+{
+	bool fills = (l->size & (l->size - 1)) == 0 && !l->red_left &&
+		     !l->reserved;
+
+	return fills ? l->size - 1 : 0;
 }
 
 /* slab_cpu_partial: slabs that a CPU keeps frozen, by size of an object. */

@@ -808,7 +808,6 @@ static void cpu_flush_slabs(struct kmem_cache *s, struct kmem_cache_cpu *c)
 	c->slab = NULL;
 	c->freelist = NULL;
 	c->nr_free = 0;
-	c->tid++;
 	spin_unlock_irqrestore(&c->lock, flags);
 	if (slab)
 		slab_unfreeze(s, slab, list, nr);

@@ -246,14 +246,32 @@ static inline bool slow_free(u64 pfn)
 	return unlikely(pfn >= HOT_READ(kmem_sys.hot.pfn_end.all));
 }
 
+/* As wide as an address: the fast ways use it as an index as it comes. */
+static inline u64 sheaf_take_word(struct kmem_cache_cpu *c)
+{
+	return __atomic_exchange_n(&c->top, (u32)SHEAF_LOCKED,
+				   __ATOMIC_ACQUIRE);
+}
+
+/* Objects in the array, or SHEAF_LOCKED. */
+static inline s32 sheaf_top(u64 word)
+{
+	return (s32)(u32)word;
+}
+
 static inline s32 sheaf_take(struct kmem_cache_cpu *c)
 {
-	return __atomic_exchange_n(&c->top, SHEAF_LOCKED, __ATOMIC_ACQUIRE);
+	return sheaf_top(sheaf_take_word(c));
+}
+
+static inline void sheaf_give_word(struct kmem_cache_cpu *c, u64 word)
+{
+	__atomic_store_n(&c->top, word, __ATOMIC_RELEASE);
 }
 
 static inline void sheaf_give(struct kmem_cache_cpu *c, s32 top)
 {
-	__atomic_store_n(&c->top, top, __ATOMIC_RELEASE);
+	sheaf_give_word(c, (u32)top);
 }
 
 /* This CPU's part of S as the fast ways see it, never NULL: a gate may stand in

@@ -25,7 +25,7 @@ static u64 free_in(const struct page *slab)
 static void count_cpu(struct kmem_cache_cpu *c, struct slab_count *n,
 		      u64 *nr_free)
 {
-	s32 top = READ_ONCE(c->top);
+	s32 top = sheaf_top(READ_ONCE(c->top));
 	unsigned long flags;
 
 	if (c == &kmem_sys.cpu_none)
