@@ -278,7 +278,7 @@ void kfree(const void *obj)
 	port_pin();
 	c = this_cache_cpu(mark_cache(mark));
 	if (unlikely(mark != c->mark)) {
-		kfree_miss(obj, c, (u32)SHEAF_LOCKED, CALLER());
+		kfree_miss(obj, c, SHEAF_LOCKED, CALLER());
 		return;
 	}
 	top = sheaf_take_word(c);

@@ -737,7 +737,7 @@ static MM_NOINLINE void free_checked(struct kmem_cache *s, void *obj,
 {
 	u64 pfn = object_pfn(obj);
 	struct kmem_cache_cpu *c;
-	u64 top = (u32)SHEAF_LOCKED;
+	u64 top = SHEAF_LOCKED;
 	void **at;
 
 	port_pin();

@@ -33,7 +33,7 @@
 #define KMALLOC_MAX_SIZE  (PAGE_SIZE << 10)
 
 /* The array's word while somebody works on it. */
-#define SHEAF_LOCKED INT32_MIN /* in the word's lower half */
+#define SHEAF_LOCKED 0x80000000u /* of 32 bits: the sign */
 
 /*
  * What one CPU has of one cache; objects of the array stand behind it. Made

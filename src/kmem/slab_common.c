@@ -494,7 +494,7 @@ static void none_init(void)
 	struct kmem_cache_cpu *c = &kmem_sys.cpu_none;
 	struct kmem_cache *s = &kmem_sys.none;
 
-	c->top = (u32)SHEAF_LOCKED;
+	c->top = SHEAF_LOCKED;
 	c->mark = SLAB_MARK_NONE;
 	c->nid = -1;
 	s->name = "none";

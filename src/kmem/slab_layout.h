@@ -87,8 +87,8 @@ static inline u32 slab_index(const struct slab_layout *l, u32 offset)
  */
 static inline u32 slab_whole_mask(const struct slab_layout *l)
 {
-	bool fills = (l->size & (l->size - 1)) == 0 && !l->red_left &&
-		     !l->reserved;
+	bool fills =
+		(l->size & (l->size - 1)) == 0 && !l->red_left && !l->reserved;
 
 	return fills ? l->size - 1 : 0;
 }

@@ -187,7 +187,7 @@ static void gates_init(void)
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
 		struct kmem_cache_cpu *c = &kmem_sys.cpu_gate[cpu];
 
-		WRITE_ONCE(c->top, (u32)SHEAF_LOCKED);
+		WRITE_ONCE(c->top, SHEAF_LOCKED);
 		c->mark = SLAB_MARK_NONE;
 		c->nid = -1;
 	}

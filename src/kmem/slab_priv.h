@@ -249,8 +249,7 @@ static inline bool slow_free(u64 pfn)
 /* As wide as an address: the fast ways use it as an index as it comes. */
 static inline u64 sheaf_take_word(struct kmem_cache_cpu *c)
 {
-	return __atomic_exchange_n(&c->top, (u32)SHEAF_LOCKED,
-				   __ATOMIC_ACQUIRE);
+	return __atomic_exchange_n(&c->top, SHEAF_LOCKED, __ATOMIC_ACQUIRE);
 }
 
 /* Objects in the array, or SHEAF_LOCKED. */

@@ -69,6 +69,9 @@
 /* What concerns the frames alone: where from, and who pays. */
 #define FRAME_BITS (__GFP_DMA | __GFP_DMA32 | __GFP_HIGHMEM | __GFP_ACCOUNT)
 
+/* Without these nobody pays for a frame. */
+#define FRAMES_PAID (__GFP_ACCOUNT | __GFP_HARDWALL)
+
 static inline struct vmalloc_state *state(void)
 {
 	return &kmem_sys.vm;
@@ -98,7 +101,8 @@ static void warn(gfp_t gfp, u64 size, const char *what)
 			(unsigned long long)size, what);
 }
 
-struct vm_struct *vm_area_get(const struct vm_place *p, gfp_t gfp)
+static inline __attribute__((always_inline)) struct vm_struct *
+area_get(const struct vm_place *p, gfp_t gfp)
 {
 	struct vmap_areas *a = &state()->areas;
 	struct vmap_want want = {
@@ -133,6 +137,11 @@ struct vm_struct *vm_area_get(const struct vm_place *p, gfp_t gfp)
 	return vm;
 }
 
+struct vm_struct *vm_area_get(const struct vm_place *p, gfp_t gfp)
+{
+	return area_get(p, gfp);
+}
+
 void vm_area_drop(struct vm_struct *vm)
 {
 	mm_assert(vm->flags & VM_UNINITIALIZED);
@@ -151,6 +160,11 @@ static u64 run_length(struct page *const *pages, u64 at, u64 nr)
 	const struct page *next = pages[at];
 	u64 i = at;
 
+	for (; i + 4 <= nr; i += 4, next += 4) {
+		if (pages[i] != next || pages[i + 1] != next + 1 ||
+		    pages[i + 2] != next + 2 || pages[i + 3] != next + 3)
+			break;
+	}
 	while (i < nr && pages[i] == next) {
 		i++;
 		next++;
@@ -166,10 +180,6 @@ static int show_views(kva_t va, struct page *const *pages, u64 nr)
 {
 	u64 at, n;
 
-	if (nr == 1)
-		return fail_should(FAIL_VMAP)
-			       ? -ENOMEM
-			       : port_kmap_view(va, page_to_pfn(pages[0]), 1);
 	for (at = 0; at < nr; at += n) {
 		kva_t here = va + (at << PAGE_SHIFT);
 		int err = fail_should(FAIL_VMAP) ? -ENOMEM : 0;
@@ -186,12 +196,31 @@ static int show_views(kva_t va, struct page *const *pages, u64 nr)
 	return 0;
 }
 
+/* vm_show() of one frame. */
+static int show_one(kva_t va, const struct page *page, pgprot_t prot)
+{
+	u64 pfn = page_to_pfn(page);
+	int err = kernel_area_map_pfn(va, pfn, prot);
+
+	if (unlikely(err))
+		return err;
+	err = fail_should(FAIL_VMAP) ? -ENOMEM : port_kmap_view(va, pfn, 1);
+	if (unlikely(err)) {
+		kernel_area_unmap(va, 1);
+		port_tlb_flush_kernel(va, va + PAGE_SIZE);
+	}
+	return err;
+}
+
 int vm_show(kva_t va, struct page *const *pages, u64 nr, pgprot_t prot,
 	    bool large)
 {
 	const struct kernel_area a = {va, pages, nr, prot, large};
-	int err = kernel_area_map(&a);
+	int err;
 
+	if (nr == 1)
+		return show_one(va, pages[0], prot);
+	err = kernel_area_map(&a);
 	if (!err) {
 		err = show_views(va, pages, nr);
 		if (err)
@@ -213,18 +242,22 @@ void vm_hide(kva_t va, u64 nr)
  * ---------------------------------------------------------------------------
  */
 
-static void free_frames(struct page *const *pages, u64 nr)
+static MM_NOINLINE void free_runs(struct page *const *pages, u64 nr)
 {
 	u64 at, n;
 
-	if (nr == 1) {
-		__free_page(pages[0]);
-		return;
-	}
 	for (at = 0; at < nr; at += n) {
 		n = run_length(pages, at, nr);
 		free_page_run(pages[at], n);
 	}
+}
+
+static inline void free_frames(struct page *const *pages, u64 nr)
+{
+	if (nr == 1)
+		__free_page(pages[0]);
+	else
+		free_runs(pages, nr);
 }
 
 /* Frames of one block need few steps each; single ones come in bulk. */
@@ -258,8 +291,10 @@ static u64 get_blocks(struct page **pages, u64 nr, gfp_t gfp, int node)
 			continue;
 		}
 		split_page(block, order);
-		for (u64 i = 0; i < 1UL << order; i++)
+		for (u64 i = 0; i < 1UL << order; i++) {
 			pages[at + i] = block + i;
+			set_page_index(block + i, PAGE_INDEX_VMALLOC);
+		}
 		at += 1UL << order;
 	}
 	return at;
@@ -286,7 +321,7 @@ static u64 get_large(struct page **pages, u64 nr, gfp_t gfp, int node)
 	return at;
 }
 
-/* Room for the addresses of NR frames: in VM itself for one. */
+/* Room for the addresses of NR frames, more than one. */
 static struct page **array_get(struct vm_struct *vm, u64 nr, gfp_t gfp,
 			       int node)
 {
@@ -294,10 +329,6 @@ static struct page **array_get(struct vm_struct *vm, u64 nr, gfp_t gfp,
 
 	gfp &= ~FRAME_BITS;
 	gfp |= __GFP_ZERO;
-	if (nr == 1) {
-		vm->one = NULL;
-		return &vm->one;
-	}
 	/* At most a few levels: each is 512 times smaller. */
 	if (bytes > PAGE_SIZE)
 		return vmalloc_caller(bytes, gfp, node, vm->caller);
@@ -314,41 +345,48 @@ static void array_put(struct vm_struct *vm)
 		kfree(vm->pages);
 }
 
-/* NR of PAGES are an area's from now on, or (SIGN -1) not any more: those who
- * pay for them are told. */
-static void count_frames(struct page *const *pages, u64 nr, s64 sign)
+/* The NR frames PAGES say that they are an area's. */
+static void name_frames(struct page *const *pages, u64 nr)
+{
+	for (u64 i = 0; i < nr; i++)
+		set_page_index(pages[i], PAGE_INDEX_VMALLOC);
+}
+
+/*
+ * VM has NR frames from now on, or (SIGN -1) not any more: those who pay for
+ * them are told. Who pays for none when they come pays for none when they go.
+ */
+static MM_NOINLINE void tell_payers(struct vm_struct *vm, u64 nr, s64 sign)
 {
 	for (u64 i = 0; i < nr; i++) {
-		u16 group = page_group(pages[i]);
+		u16 group = page_group(vm->pages[i]);
 
-		if (sign > 0)
-			set_page_index(pages[i], PAGE_INDEX_VMALLOC);
-		if (unlikely(group))
-			group_stat_add(group, GROUP_VMALLOC, sign);
+		if (!group)
+			continue;
+		vm->flags |= VM_PAID;
+		group_stat_add(group, GROUP_VMALLOC, sign);
 	}
 }
 
 /* VM's array is filled with NR frames; 0 or -ENOMEM with none. */
 static int frames_get(struct vm_struct *vm, u64 nr, gfp_t gfp, int node)
 {
-	u64 got = 0;
+	u64 got = 0, single;
 
 	gfp |= __GFP_NOWARN;
-	if (nr == 1) {
-		vm->one = node < 0 ? alloc_pages(gfp, 0)
-				   : __alloc_pages(gfp, 0, node);
-		got = vm->one != NULL;
-	} else {
-		if (vm->flags & VM_ALLOW_HUGE_VMAP)
-			got = get_large(vm->pages, nr, gfp, node);
-		got += get_blocks(vm->pages + got, nr - got, gfp, node);
-		got += alloc_pages_bulk(gfp, node, nr - got, vm->pages + got);
-	}
+	if (vm->flags & VM_ALLOW_HUGE_VMAP)
+		got = get_large(vm->pages, nr, gfp, node);
+	name_frames(vm->pages, got);
+	got += get_blocks(vm->pages + got, nr - got, gfp, node);
+	single = alloc_pages_bulk(gfp, node, nr - got, vm->pages + got);
+	name_frames(vm->pages + got, single);
+	got += single;
 	if (got < nr) {
 		free_frames(vm->pages, got);
 		return -ENOMEM;
 	}
-	count_frames(vm->pages, nr, 1);
+	if (unlikely(gfp & FRAMES_PAID))
+		tell_payers(vm, nr, 1);
 	return 0;
 }
 
@@ -360,9 +398,34 @@ static gfp_t frame_gfp(gfp_t gfp)
 	return gfp & (__GFP_DMA | __GFP_DMA32) ? gfp : gfp | __GFP_HIGHMEM;
 }
 
+/* fill() for one frame, which needs no array. */
+static inline int fill_one(struct vm_struct *vm, gfp_t gfp, int node)
+{
+	gfp_t how = frame_gfp(gfp) | __GFP_NOWARN;
+	struct page *page =
+		node < 0 ? alloc_pages(how, 0) : __alloc_pages(how, 0, node);
+
+	if (unlikely(!page)) {
+		warn(gfp, PAGE_SIZE, "page order 0, failed to allocate pages");
+		return -ENOMEM;
+	}
+	if (unlikely(show_one(vm->va.va_start, page, PAGE_KERNEL))) {
+		warn(gfp, PAGE_SIZE, "failed to map pages");
+		__free_page(page);
+		return -ENOMEM;
+	}
+	set_page_index(page, PAGE_INDEX_VMALLOC);
+	vm->one = page;
+	vm->pages = &vm->one;
+	vm->nr_pages = 1;
+	if (unlikely(gfp & FRAMES_PAID))
+		tell_payers(vm, 1, 1);
+	return 0;
+}
+
 /* The area VM gets its frames and shows them; 0, or -ENOMEM with the area as
  * it was. */
-static int fill(struct vm_struct *vm, gfp_t gfp, int node)
+static MM_NOINLINE int fill(struct vm_struct *vm, gfp_t gfp, int node)
 {
 	u64 nr = usable_pages(vm), size = nr << PAGE_SHIFT;
 	bool large = vm->flags & VM_ALLOW_HUGE_VMAP;
@@ -386,7 +449,8 @@ static int fill(struct vm_struct *vm, gfp_t gfp, int node)
 	vm->nr_pages = (u32)nr;
 	return 0;
 free_frames:
-	count_frames(vm->pages, nr, -1);
+	if (unlikely(vm->flags & VM_PAID))
+		tell_payers(vm, nr, -1);
 	free_frames(vm->pages, nr);
 free_array:
 	array_put(vm);
@@ -397,15 +461,19 @@ free_array:
 static void *alloc_area(const struct vm_place *p, gfp_t gfp, int node)
 {
 	struct vm_struct *vm;
+	int err;
 
-	if (unlikely(!p->size || p->size >> PAGE_SHIFT > totalram_pages())) {
+	if (unlikely(!p->size || p->size >> PAGE_SHIFT >
+					 READ_ONCE(phys_sys.totalram_pages))) {
 		warn(gfp, p->size, "exceeds total pages");
 		return NULL;
 	}
-	vm = vm_area_get(p, gfp);
+	vm = area_get(p, gfp);
 	if (!vm)
 		return NULL;
-	if (fill(vm, gfp, node)) {
+	err = usable_pages(vm) == 1 ? fill_one(vm, gfp, node)
+				    : fill(vm, gfp, node);
+	if (unlikely(err)) {
 		vm_area_drop(vm);
 		return NULL;
 	}
@@ -472,8 +540,8 @@ static void undo_area(struct vm_struct *vm)
 		vm_hide(va, nr);
 	if (unlikely(vm->flags & VM_FLUSH_RESET_PERMS))
 		vmap_purge(va, vm->va.va_end);
-	if (vm->flags & VM_ALLOC)
-		count_frames(vm->pages, nr, -1);
+	if (unlikely(vm->flags & VM_PAID))
+		tell_payers(vm, nr, -1);
 	if (vm->flags & (VM_ALLOC | VM_MAP_PUT_PAGES)) {
 		free_frames(vm->pages, nr);
 		array_put(vm);

@@ -66,6 +66,9 @@ struct vmalloc_state {
  */
 int vmalloc_init(u64 taken) MM_MUST_CHECK;
 
+/* Somebody pays for frames of the area: who is told when they go. */
+#define VM_PAID 0x80000000u
+
 /*
  * vm_area_get: an area of SIZE bytes, with a guard page behind it unless FLAGS
  * has VM_NO_GUARD, anywhere or (END > 0) in [START, END). ALIGN as vmap_want.

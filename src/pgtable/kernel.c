@@ -599,7 +599,8 @@ int kernel_area_map_large(kva_t va, u64 pfn, pgprot_t prot)
 	return 0;
 }
 
-int kernel_area_map_pfn(kva_t va, u64 pfn, pgprot_t prot)
+/* kernel_area_map_pfn() where the table must be found. */
+static MM_NOINLINE int map_slot(kva_t va, u64 pfn, pgprot_t prot)
 {
 	struct pt_slot slot;
 	int err = leaf_alloc(va, &slot);
@@ -607,6 +608,17 @@ int kernel_area_map_pfn(kva_t va, u64 pfn, pgprot_t prot)
 	if (!err)
 		set_leaf(&slot, va, pte_make(pfn, prot));
 	return err;
+}
+
+int kernel_area_map_pfn(kva_t va, u64 pfn, pgprot_t prot)
+{
+	u64 *entry = leaf_entries(va, 1);
+
+	if (unlikely(!entry))
+		return map_slot(va, pfn, prot);
+	mm_verify(!READ_ONCE(*entry));
+	__atomic_store_n(entry, pte_val(pte_make(pfn, prot)), __ATOMIC_RELEASE);
+	return 0;
 }
 
 /* One step at VA: a large page if LARGE and there is one, or a table's part. */
@@ -686,15 +698,9 @@ static struct pt_slot area_slot(kva_t va)
 	return s;
 }
 
-void kernel_area_unmap(kva_t va, u64 nr)
+/* kernel_area_unmap() by slots, table by table. */
+static MM_NOINLINE void unmap_tables(kva_t va, u64 nr)
 {
-	u64 *entry = leaf_entries(va, nr);
-
-	mm_assert(IS_ALIGNED(va, PAGE_SIZE) && nr > 0);
-	if (likely(entry)) {
-		empty_native(entry, nr);
-		return;
-	}
 	while (nr) {
 		struct pt_slot s = area_slot(va);
 		u64 span = pt_span(s.fmt, s.level ? s.level : 1);
@@ -710,6 +716,19 @@ void kernel_area_unmap(kva_t va, u64 nr)
 		nr -= pages;
 		va += pages << PAGE_SHIFT;
 	}
+}
+
+void kernel_area_unmap(kva_t va, u64 nr)
+{
+	u64 *entry = leaf_entries(va, nr);
+
+	mm_assert(IS_ALIGNED(va, PAGE_SIZE) && nr > 0);
+	if (unlikely(!entry))
+		unmap_tables(va, nr);
+	else if (nr == 1)
+		__atomic_store_n(entry, 0UL, __ATOMIC_RELEASE);
+	else
+		empty_native(entry, nr);
 }
 
 /* Put 2^bits smaller pages in the place of the large one at SLOT. */

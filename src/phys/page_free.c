@@ -370,11 +370,14 @@ static void free_some(struct page *page, u64 nr)
  */
 static bool drop_run(struct page *page, u64 nr)
 {
+	bool steered = base_steered();
+
 	for (u64 i = 0; i < nr; i++) {
 		bool last = drop_ref(page + i);
 
-		if (last && free_is_simple(page + i, READ_ONCE(page[i].flags),
-					   base_steered()))
+		if (likely(last) &&
+		    likely(free_is_simple(page + i, READ_ONCE(page[i].flags),
+					  steered)))
 			continue;
 		free_some(page, i);
 		if (last)
@@ -389,10 +392,12 @@ static bool drop_run(struct page *page, u64 nr)
 /* The clean frames of a block that nobody has become one block. */
 static void free_joined(struct page *page, unsigned int order)
 {
-	for (u64 i = 0; i < 1UL << order; i++) {
+	u64 nr = 1UL << order;
+
+	for (u64 i = 0; trace_enabled(TRACE_MM_PAGE_FREE) && i < nr; i++)
 		trace_emit(MM_PAGE_FREE, page_to_pfn(page + i), 0);
+	for (u64 i = 0; i < nr; i++)
 		WRITE_ONCE(page[i].head, page[i].head & PAGE_HEAD_ZONE);
-	}
 	page[1].index = 0;
 	free_prepared(page, order);
 }

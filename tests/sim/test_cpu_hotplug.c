@@ -38,9 +38,9 @@ static void count_part(struct kmem_cache *s, void *arg)
 
 	if (c == &kmem_sys.cpu_none)
 		return;
-	k->objects += (u64)max(READ_ONCE(c->top), 0);
+	k->objects += (u64)max(sheaf_top(READ_ONCE(c->top)), 0);
 	k->slabs += (c->slab != NULL) + c->nr_partial;
-	k->caches += c->top > 0 || c->slab || c->nr_partial;
+	k->caches += sheaf_top(c->top) > 0 || c->slab || c->nr_partial;
 }
 
 static struct kept objects_of(int cpu)

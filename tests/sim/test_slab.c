@@ -3,6 +3,8 @@
 #include "sim_machine.h"
 
 #include "base/fail.h"
+#include "base/system.h"
+#include "kmem/slab_priv.h"
 
 /* ---- random allocations over several caches
  * ------------------------------------- */
@@ -288,13 +290,13 @@ static int locked_body(void *arg)
 		kmem_cache_create("locked", 64, 0, SLAB_NO_MERGE, NULL);
 	struct kmem_cache_cpu *c;
 	void *p[100];
-	s32 top;
+	u64 top;
 
 	(void)arg;
 	for (u32 i = 0; i < 100; i++)
 		CHECK((p[i] = kmem_cache_alloc(s, GFP_KERNEL)));
 	c = s->cpu[0];
-	CHECK(c != &kmem_sys.cpu_none && c->top > 0);
+	CHECK(c != &kmem_sys.cpu_none && sheaf_top(c->top) > 0);
 	top = c->top;
 	c->top = SHEAF_LOCKED;
 	for (u32 i = 0; i < 50; i++)
@@ -590,6 +592,13 @@ static void giver_thread(void *arg)
 	drain_all_pages();
 }
 
+/* Nobody was warned of anything, whatever became of the log. */
+static void nobody_warned(void)
+{
+	for (u32 i = 0; i < WARN_ONCE_SLOTS; i++)
+		CHECK_EQ(base_sys.warned[i], 0);
+}
+
 /* An object of a large slab, without fail: it waits, and nobody complains. */
 static int nofail_body(void *arg)
 {
@@ -615,6 +624,7 @@ static int nofail_body(void *arg)
 	CHECK(obj);
 	CHECK(port_now_ns() - begin >= 300UL * 1000 * 1000);
 	CHECK(!tm_logged("WARNING: "));
+	nobody_warned();
 	port_thread_join(giver);
 	kmem_cache_free(s, obj);
 	CHECK_EQ(kmem_cache_destroy(s), 0);

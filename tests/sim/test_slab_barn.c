@@ -177,10 +177,10 @@ static int wrong_body(void *arg)
 {
 	static const char *const texts[] = {"Wrong slab cache",
 					    "Invalid object pointer"};
-	struct kmem_cache *s = begin(SIZE);
-	u8 *foreign = kmalloc(SIZE, GFP_KERNEL), *own;
+	u32 size = *(const u32 *)arg;
+	struct kmem_cache *s = begin(size);
+	u8 *foreign = kmalloc(size, GFP_KERNEL), *own;
 
-	(void)arg;
 	fill_barn(s);
 	drop_slab();
 	own = kmem_cache_alloc(s, GFP_KERNEL);
@@ -205,8 +205,13 @@ static int wrong_body(void *arg)
 
 static void wrong_pointers(void **state)
 {
+	/* Objects that fill slabs are told by their addresses, others not. */
+	static u32 sizes[] = {SIZE, 3 * SIZE};
+
 	(void)state;
-	TM_RUN(wrong_body, .mem = MEM, .no_audit = true);
+	for (u32 i = 0; i < ARRAY_SIZE(sizes); i++)
+		TM_RUN(wrong_body, .arg = &sizes[i], .mem = MEM,
+		       .no_audit = true);
 }
 
 /* Objects of a slab that was set aside meanwhile are not given out. */

@@ -96,6 +96,16 @@ static void check_index(const struct slab_shape *a, const struct slab_layout *l)
 	}
 }
 
+/* Is a multiple of the mask's size always an object, in slabs of each order? */
+static void check_whole(const struct slab_shape *a, const struct slab_layout *l)
+{
+	bool fits = is_power_of_2(l->size) && !l->red_left &&
+		    l->objects * l->size == PAGE_SIZE << l->order &&
+		    l->min_objects * l->size == PAGE_SIZE << l->min_order;
+
+	MUST(l->whole == (fits ? l->size - 1 : 0));
+}
+
 static void check_shape(const struct slab_shape *a)
 {
 	struct slab_layout l;
@@ -103,6 +113,7 @@ static void check_shape(const struct slab_shape *a)
 	MUST(slab_layout_compute(a, &l) == 0);
 	check_parts(a, &l);
 	check_order(a, &l);
+	check_whole(a, &l);
 	if (a->size % 24 == 0 || a->size < 300)
 		check_index(a, &l);
 }

@@ -578,6 +578,8 @@ static int own_body(void *arg)
 		use_own(s, !run->many);
 		CHECK_EQ(kmem_cache_destroy(s), 0);
 		CHECK(run->many || !kmem_cache_active(kmem_sys.part_cache));
+		/* What goes with a descriptor is no object of its own. */
+		CHECK_EQ(kmem_sys.nr_bugs, 0);
 		drain_all_pages();
 		free[i] = nr_free_pages();
 	}
