@@ -141,9 +141,10 @@ struct vnode {
 	s32 writers; /* (A) open for writing; below 0: so many run it */
 	u64 dirgen;  /* (L) goes up when names change behind other mounts */
 	struct vfs_time atime, mtime, ctime; /* (L), atime loosely */
-	struct rw_semaphore lock; /* names in a directory; attributes */
-	void *private;		  /* the file system's */
-	void *socket, *fifo;	  /* of these kinds: what is bound, open */
+	struct rw_semaphore lock;  /* names in a directory; attributes */
+	void *private;		   /* the file system's */
+	void *socket, *fifo;	   /* of these kinds: what is bound, open */
+	struct hlist_head watches; /* fs/inotify.c */
 };
 
 /* A mounted file system; embedded by each kind, zeroed. The kind sets the

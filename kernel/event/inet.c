@@ -146,6 +146,14 @@ static void own_addr(const struct sock *sk, struct inet_addr *out)
 		mm_memcpy(out->ip, v4_prefix, sizeof(v4_prefix));
 }
 
+static bool has_port(const struct sock *sk)
+{
+	struct inet_addr a;
+
+	own_addr(sk, &a);
+	return a.port != 0;
+}
+
 /* ---- the table -------------------------------------------------------------
  */
 
@@ -214,7 +222,7 @@ static int bind_addr(struct sock *sk, struct inet_addr *a)
 	int err = 0;
 
 	spin_lock(&inet_sys.lock);
-	if (sk->name.len)
+	if (has_port(sk))
 		err = -EINVAL;
 	else if (!a->port && !some_port(sk, a))
 		err = -EADDRINUSE;
@@ -229,6 +237,7 @@ static int bind_addr(struct sock *sk, struct inet_addr *a)
 static int inet_bind(struct sock *sk, const struct sock_name *n)
 {
 	struct inet_addr a;
+	bool own_port;
 	int err = n->family == sk->family ? parse(sk, n, &a) : -EAFNOSUPPORT;
 
 	if (err)
@@ -237,17 +246,22 @@ static int inet_bind(struct sock *sk, const struct sock_name *n)
 		return -EADDRNOTAVAIL;
 	if (a.port && a.port < PORT_RESERVED && !capable(CAP_NET_BIND_SERVICE))
 		return -EACCES;
-	return bind_addr(sk, &a);
+	own_port = a.port != 0;
+	err = bind_addr(sk, &a);
+	if (!err) {
+		sk->own_port = own_port;
+		sk->own_addr = !is_any(&a);
+	}
+	return err;
 }
 
 static int inet_autobind(struct sock *sk)
 {
 	struct inet_addr a;
 
-	if (sk->name.len)
-		return 0;
 	own_addr(sk, &a);
-	a.port = 0;
+	if (a.port)
+		return 0;
 	return bind_addr(sk, &a) ? -EADDRNOTAVAIL : 0;
 }
 
@@ -256,6 +270,30 @@ static void inet_unbind(struct sock *sk)
 	spin_lock(&inet_sys.lock);
 	if (!list_empty(&sk->bound))
 		list_del_init(&sk->bound);
+	spin_unlock(&inet_sys.lock);
+}
+
+static void inet_forget(struct sock *sk)
+{
+	struct inet_addr a;
+
+	spin_lock(&inet_sys.lock);
+	own_addr(sk, &a);
+	if (!sk->own_addr) {
+		bool v4 = is_v4(&a);
+
+		mm_memset(a.ip, 0, sizeof(a.ip));
+		if (v4)
+			mm_memcpy(a.ip, v4_prefix, sizeof(v4_prefix));
+	}
+	if (!sk->own_port) {
+		list_del_init(&sk->bound);
+		a.port = 0;
+	}
+	if (sk->own_port || sk->own_addr)
+		unparse(sk->family, &a, &sk->name);
+	else
+		sk->name.len = 0;
 	spin_unlock(&inet_sys.lock);
 }
 
@@ -384,6 +422,7 @@ const struct sock_ops inet_ops = {
 	.accepted = inet_accepted,
 	.source = inet_source,
 	.unbind = inet_unbind,
+	.forget = inet_forget,
 };
 
 void inet_init(void)

@@ -232,6 +232,33 @@ void sock_disconnect(struct sock *sk)
 	sock_put(peer);
 }
 
+void sock_unconnect(struct sock *sk)
+{
+	enum sock_state was;
+	struct sock *peer;
+
+	sock_leave_line(sk);
+	spin_lock(&sk->lock);
+	was = sk->state;
+	peer = sk->peer;
+	sk->peer = NULL;
+	sk->peer_name.len = 0;
+	sk->state = SS_FREE;
+	sk->shut = 0;
+	/* It is told what it has done to itself. */
+	if (was != SS_FREE && was != SS_LISTEN)
+		sk->err = ECONNRESET;
+	spin_unlock(&sk->lock);
+	if (was == SS_LISTEN)
+		sock_listener_gone(sk);
+	(void)sock_flush(sk);
+	wake_both(sk);
+	if (peer)
+		peer_gone(peer, sk, true);
+	sock_put(peer);
+	sk->ops->forget(sk);
+}
+
 void sock_end(struct sock *sk, bool reset)
 {
 	struct sock *peer;

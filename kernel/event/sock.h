@@ -31,7 +31,6 @@ struct sock;
 #define MSG_CTRUNC	 0x8u
 #define MSG_TRUNC	 0x20u
 #define MSG_DONTWAIT	 0x40u
-#define MSG_EOR		 0x80u
 #define MSG_WAITALL	 0x100u
 #define MSG_ERRQUEUE	 0x2000u
 #define MSG_NOSIGNAL	 0x4000u
@@ -99,6 +98,9 @@ struct sock_ops {
 	void (*source)(struct sock *sk, const struct sock *to,
 		       struct sock_name *out);
 	void (*unbind)(struct sock *sk);
+	/* SK is connected to nothing any more: of its name stays what bind(2)
+	 * had asked for. NULL: all. */
+	void (*forget)(struct sock *sk);
 };
 
 /* (L) lock; (C) constant; (A) atomic; (R) the reader's mutex */
@@ -143,6 +145,7 @@ struct sock {
 	u64 rcvtimeo, sndtimeo;		   /* (A) ns; 0: none */
 	bool passcred;			   /* (A) */
 	bool reuseaddr, reuseport, v6only; /* (A) */
+	bool own_port, own_addr;	   /* (table) bind(2) asked for them */
 	s32 linger[2];
 	s32 plain[16]; /* (A) options that are only remembered: sockopt.c */
 	u32 rcvlowat;
@@ -162,6 +165,9 @@ void sock_unlock2(struct sock *a, struct sock *b);
 /* sock_join: two sockets are connected to each other. Both locked. */
 void sock_join(struct sock *a, struct sock *b);
 void sock_disconnect(struct sock *sk);
+/* sock_unconnect: SK, a stream of inet, is as if it had never been connected or
+ * listening; who stood at the other end is told of a reset. */
+void sock_unconnect(struct sock *sk);
 /* sock_end: nobody uses SK any more, whose reference goes; RESET: its peer is
  * told that in any case. */
 void sock_end(struct sock *sk, bool reset);
@@ -186,7 +192,7 @@ void sock_leave_line(struct sock *sk);
 struct sock_call {
 	struct iov_iter *iter;
 	u32 flags;	       /* MSG_* */
-	u32 out_flags;	       /* MSG_TRUNC, MSG_EOR, MSG_CTRUNC */
+	u32 out_flags;	       /* MSG_TRUNC, MSG_CTRUNC */
 	struct sock_name name; /* to; or out: from */
 	/* Files and credentials that go along, or have come. */
 	struct file **files;

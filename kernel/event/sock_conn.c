@@ -396,11 +396,14 @@ static int connect_dgram(struct sock *sk, const struct sock_name *name)
 	sock_disconnect(sk);
 	spin_lock(&sk->lock);
 	sk->peer = to;
-	sk->peer_name = *name;
+	/* As it is named itself: a path with its end mark. */
+	sk->peer_name = to ? to->name : *name;
 	if (name->family == AF_UNSPEC)
 		sk->peer_name.len = 0;
 	sk->state = name->family == AF_UNSPEC ? SS_FREE : SS_CONNECTED;
 	spin_unlock(&sk->lock);
+	if (name->family == AF_UNSPEC && sk->ops->forget)
+		sk->ops->forget(sk);
 	return 0;
 }
 
@@ -408,5 +411,12 @@ int sock_connect(struct sock *sk, const struct sock_name *name, bool nonblock)
 {
 	if (sk->type == SOCK_DGRAM)
 		return connect_dgram(sk, name);
+	if (name->family == AF_UNSPEC && sk->family != AF_UNIX) {
+		sock_unconnect(sk);
+		return 0;
+	}
+	/* Before it is asked whether it could be connected at all. */
+	if (sk->family == AF_UNIX && name->family != AF_UNIX)
+		return -EINVAL;
 	return connect_stream(sk, name, nonblock);
 }

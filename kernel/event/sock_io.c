@@ -551,8 +551,6 @@ static s64 recv_message(struct sock *sk, struct sock_call *c)
 	c->name = m->from;
 	if (n < m->len)
 		c->out_flags |= MSG_TRUNC;
-	if (sk->type == SOCK_SEQPACKET)
-		c->out_flags |= MSG_EOR;
 	n = c->flags & MSG_TRUNC ? m->len : n;
 	if (!(c->flags & MSG_PEEK))
 		consume(sk, m);

@@ -272,6 +272,33 @@ int vfs_setattr(struct vnode *v, const struct vattr *a)
 	return err;
 }
 
+/* What utimensat(2) and its kin have done, as watchers see it. */
+static u32 change_mask(u32 valid)
+{
+	if (valid & (ATTR_MODE | ATTR_UID | ATTR_GID))
+		return IN_ATTRIB;
+	switch (valid & (ATTR_ATIME | ATTR_MTIME)) {
+	case 0:
+		return 0;
+	case ATTR_ATIME:
+		return IN_ACCESS;
+	case ATTR_MTIME:
+		return IN_MODIFY;
+	default:
+		return IN_ATTRIB;
+	}
+}
+
+static int change(struct dentry *d, const struct vattr *a)
+{
+	u32 mask = change_mask(a->valid);
+	int err = vfs_setattr(d->vnode, a);
+
+	if (!err && mask)
+		notify_dentry(d, mask);
+	return err;
+}
+
 int do_chmod(struct dentry *d, u32 mode)
 {
 	struct vnode *v = d->vnode;
@@ -288,7 +315,7 @@ int do_chmod(struct dentry *d, u32 mode)
 		return -EPERM;
 	if (!fs_in_group(v->gid) && !fs_capable(CAP_FSETID))
 		a.mode &= ~S_ISGID;
-	return vfs_setattr(v, &a);
+	return change(d, &a);
 }
 
 /* May the running task give V to UID, GID (~0: as it is)? */
@@ -340,7 +367,7 @@ int do_chown(struct dentry *d, u32 uid, u32 gid)
 		a.valid |= ATTR_MODE;
 		a.mode = mode_without_suid(v) & 07777;
 	}
-	return vfs_setattr(v, &a);
+	return change(d, &a);
 }
 
 /* One of utimensat(2)'s two times. */
@@ -378,7 +405,7 @@ int do_utimes(struct dentry *d, const struct vfs_time *times)
 	}
 	take_time(&a, ATTR_ATIME, times ? &times[0] : NULL);
 	take_time(&a, ATTR_MTIME, times ? &times[1] : NULL);
-	return vfs_setattr(v, &a);
+	return change(d, &a);
 }
 
 int do_truncate(struct vnode *v, u64 size)

@@ -111,8 +111,12 @@ static struct dentry *dentry_free(struct dentry *d)
 	struct dentry *parent = d->parent == d ? NULL : d->parent;
 	struct vfs_mount *mnt = parent ? NULL : d->mnt;
 
-	if (d->vnode)
+	if (d->vnode) {
+		if ((d->flags & DENTRY_DELETED) &&
+		    (!d->vnode->nlink || (d->vnode->flags & VNODE_DEAD)))
+			notify_gone(d->vnode);
 		vnode_put(d->vnode);
+	}
 	name_free(d);
 	kmem_cache_free(fs_sys.dentry_cache, d);
 	if (mnt)
@@ -334,6 +338,25 @@ struct dentry *dentry_parent(struct dentry *d)
 	parent = dget_locked(d->parent);
 	spin_unlock(&fs_sys.dcache_lock);
 	return parent;
+}
+
+struct dentry *dentry_parent_name(struct dentry *d, char *name, u32 *len)
+{
+	struct dentry *parent;
+
+	spin_lock(&fs_sys.dcache_lock);
+	parent = dget_locked(d->parent);
+	mm_assert(d->len <= NAME_MAX);
+	mm_memcpy(name, d->name, d->len);
+	*len = d->len;
+	spin_unlock(&fs_sys.dcache_lock);
+	name[*len] = 0;
+	return parent;
+}
+
+bool dentry_deleted(const struct dentry *d)
+{
+	return (READ_ONCE(d->flags) & DENTRY_DELETED) != 0;
 }
 
 struct dentry *dentry_follow_mounts(struct dentry *d)

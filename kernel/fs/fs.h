@@ -158,6 +158,10 @@ bool dentry_is_below(struct dentry *d, const struct dentry *top);
 /* dentry_parent: with a reference. dentry_follow_mounts: D, whose reference is
  * taken over, or the root of what is mounted on it. */
 struct dentry *dentry_parent(struct dentry *d);
+/* dentry_parent_name: the same, and D's name at that moment, up to NAME_MAX
+ * bytes and an end mark. dentry_deleted: its name is gone. */
+struct dentry *dentry_parent_name(struct dentry *d, char *name, u32 *len);
+bool dentry_deleted(const struct dentry *d);
 struct dentry *dentry_follow_mounts(struct dentry *d);
 /* dcache_prune_mount: names of MNT that nobody uses go. Between dcache_quiet()
  * and dcache_unquiet() nobody else frees such names, nor is in the middle of
@@ -252,6 +256,45 @@ int lookup_locked(struct dentry *dir, const struct qstr *q,
 /* path_parent: the directory of PATH's last name, W as walk_parent() leaves
  * it; the caller calls walk_end(). */
 int path_parent(struct walk *w, int dfd, const char *path, u32 flags);
+
+/* ---- watches (inotify.c) ---------------------------------------------------
+ */
+
+/* inotify(7): what events are made of. */
+#define IN_ACCESS	 0x001u
+#define IN_MODIFY	 0x002u
+#define IN_ATTRIB	 0x004u
+#define IN_CLOSE_WRITE	 0x008u
+#define IN_CLOSE_NOWRITE 0x010u
+#define IN_OPEN		 0x020u
+#define IN_MOVED_FROM	 0x040u
+#define IN_MOVED_TO	 0x080u
+#define IN_CREATE	 0x100u
+#define IN_DELETE	 0x200u
+#define IN_DELETE_SELF	 0x400u
+#define IN_MOVE_SELF	 0x800u
+#define IN_ALL_EVENTS	 0xfffu
+#define IN_UNMOUNT	 0x2000u
+#define IN_Q_OVERFLOW	 0x4000u
+#define IN_IGNORED	 0x8000u
+#define IN_ISDIR	 0x40000000u
+
+void notify_init(void);
+/* Each says that MASK has happened; nothing is told where nobody watches. They
+ * do not sleep, but for giving up a file that IN_ONESHOT watched: no spinlock
+ * is held. notify_name: to the name NAME of DIR. notify_self: to V. notify_file
+ * and notify_dentry: to the watchers of the directory too. */
+void notify_name(struct vnode *dir, u32 mask, const struct qstr *name,
+		 u32 cookie);
+void notify_self(struct vnode *v, u32 mask);
+void notify_dentry(struct dentry *d, u32 mask);
+void notify_file(struct file *file, u32 mask);
+/* notify_cookie: joins the two halves of a move. */
+u32 notify_cookie(void);
+/* notify_gone: V has lost its last name and who used that; notify_unmount: SB
+ * goes. Their watches end. */
+void notify_gone(struct vnode *v);
+void notify_unmount(const struct vfs_sb *sb);
 
 /* ---- rights and attributes (attr.c) ----------------------------------------
  */

@@ -47,6 +47,7 @@ int vfs_init(void)
 	fs_sys.anon_sb = (struct super_block){.s_dev = vfs_anon_dev(),
 					      .s_id = "anon",
 					      .s_maxbytes = MAX_LFS_FILESIZE};
+	notify_init();
 	err = caches_init();
 	if (!err)
 		err = dcache_init();

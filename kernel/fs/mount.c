@@ -129,6 +129,7 @@ static void sb_put(struct vfs_sb *sb)
 	spin_unlock(&fs_sys.dcache_lock);
 	if (!last)
 		return;
+	notify_unmount(sb);
 	sync_inodes(sb->sb);
 	if (sb->ops->sync && !(sb->flags & MS_RDONLY))
 		(void)sb->ops->sync(sb);

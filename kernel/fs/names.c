@@ -146,6 +146,10 @@ static int make_locked(struct dentry *dir, struct dentry *d,
 		return err;
 	dir_changed(dv);
 	dentry_instantiate(d, v);
+	if (m->from)
+		notify_self(v, IN_ATTRIB);
+	notify_name(dv, S_ISDIR(v->mode) ? IN_CREATE | IN_ISDIR : IN_CREATE,
+		    &(struct qstr){d->name, d->len}, 0);
 	return 0;
 }
 
@@ -279,8 +283,10 @@ static int unlink_locked(struct dentry *dir, struct dentry *d)
 	if (!dv->ops->unlink)
 		return -EPERM;
 	err = dv->ops->unlink(dv, d->name, d->len, d->vnode);
-	if (!err)
+	if (!err) {
+		notify_self(d->vnode, IN_ATTRIB);
 		name_gone(dir, d);
+	}
 	return err;
 }
 
@@ -356,8 +362,16 @@ int do_unlink(int dfd, const char *path, bool is_dir)
 		memalloc_nofs_restore(nofs);
 		up_write(&w.cur->vnode->lock);
 	}
-	if (gone)
+	if (gone) {
+		/* First what was removed hears of it: a file if nobody uses
+		 * it, a directory, which cached names may refer to, at once. */
+		if (is_dir)
+			notify_gone(gone->vnode);
 		dput(gone);
+		notify_name(w.cur->vnode,
+			    is_dir ? IN_DELETE | IN_ISDIR : IN_DELETE, &w.last,
+			    0);
+	}
 	walk_end(&w);
 	return err;
 }
@@ -464,6 +478,19 @@ static void lock_victim(struct vnode *v)
 		(void)port_park(20000);
 }
 
+/* V went from one name to the other; OVER, if any, lost the second. */
+static void notify_moved(const struct renaming *r, struct vnode *v,
+			 const struct qstr *from, const struct qstr *to)
+{
+	u32 dir = S_ISDIR(v->mode) ? IN_ISDIR : 0, cookie = notify_cookie();
+	bool back = from == &r->to.last;
+
+	notify_name((back ? r->to : r->from).cur->vnode, IN_MOVED_FROM | dir,
+		    from, cookie);
+	notify_name((back ? r->from : r->to).cur->vnode, IN_MOVED_TO | dir, to,
+		    cookie);
+}
+
 static int rename_over(struct renaming *r)
 {
 	struct vnode *dv = r->from.cur->vnode, *nv = r->to.cur->vnode;
@@ -488,6 +515,12 @@ static int rename_over(struct renaming *r)
 	dentry_move(r->old, r->to.cur, &to, r->room);
 	if (to.len >= DENTRY_INLINE)
 		r->room = NULL;
+	notify_moved(r, r->old->vnode, &r->from.last, &r->to.last);
+	if (over)
+		notify_self(over, IN_ATTRIB);
+	notify_self(r->old->vnode, IN_MOVE_SELF);
+	if (over_dir)
+		notify_gone(over);
 	return 0;
 }
 
@@ -505,6 +538,10 @@ static int rename_exchange(struct renaming *r)
 	dir_changed(dv);
 	dir_changed(nv);
 	dentry_exchange(r->old, r->new);
+	notify_moved(r, r->old->vnode, &r->from.last, &r->to.last);
+	notify_self(r->old->vnode, IN_MOVE_SELF);
+	notify_moved(r, r->new->vnode, &r->to.last, &r->from.last);
+	notify_self(r->new->vnode, IN_MOVE_SELF);
 	return 0;
 }
 

@@ -62,6 +62,10 @@ void file_last_put(struct file *file)
 {
 	struct vnode *v = file_node(file);
 
+	if (v)
+		notify_file(file, file->f_mode & FMODE_WRITE
+					  ? IN_CLOSE_WRITE
+					  : IN_CLOSE_NOWRITE);
 	locks_release(file);
 	if (v && (file->f_mode & FMODE_WRITER))
 		writers_put(v, false);
@@ -231,6 +235,7 @@ struct file *open_dentry(struct dentry *d, u32 flags)
 		return ERR_PTR(err);
 	}
 	file->f_flags &= ~O_NOCTTY;
+	notify_file(file, IN_OPEN);
 	return file;
 }
 
@@ -299,8 +304,10 @@ static struct file *open_found(struct dentry *d, u32 flags)
 	if (IS_ERR(file) || !(flags & O_TRUNC) || !S_ISREG(d->vnode->mode))
 		return file;
 	err = truncate_as_writer(d->vnode, 0);
-	if (!err)
+	if (!err) {
+		notify_dentry(d, IN_MODIFY);
 		return file;
+	}
 	fput(file);
 	return ERR_PTR(err);
 }
@@ -323,6 +330,7 @@ static int create_locked(struct dentry *dir, struct dentry *d, u32 mode)
 		return err;
 	dentry_instantiate(d, v);
 	dir_changed(dv);
+	notify_name(dv, IN_CREATE, &(struct qstr){d->name, d->len}, 0);
 	return 0;
 }
 

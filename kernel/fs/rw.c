@@ -157,6 +157,8 @@ s64 file_rw(struct file *file, struct iov_iter *iter, u64 *pos, bool write)
 		n = vfs_iter_read(file, iter, pos);
 		if (n >= 0 && file_dentry(file))
 			file_accessed(file);
+		if (n > 0)
+			notify_file(file, IN_ACCESS);
 		return n;
 	}
 	if (!(file->f_mode & FMODE_WRITE))
@@ -164,8 +166,10 @@ s64 file_rw(struct file *file, struct iov_iter *iter, u64 *pos, bool write)
 	n = limit_write(file, iter, *pos);
 	if (!n)
 		n = vfs_iter_write(file, iter, pos);
-	if (n > 0)
+	if (n > 0) {
 		file_modified(file);
+		notify_file(file, IN_MODIFY);
+	}
 	return n;
 }
 

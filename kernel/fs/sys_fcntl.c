@@ -331,8 +331,10 @@ static s64 fallocate_file(struct file *file, u32 mode, s64 off, s64 len)
 	s64 err;
 
 	err = vfs_fallocate(file, mode, off, len);
-	if (!err)
+	if (!err) {
 		file_modified(file);
+		notify_file(file, IN_MODIFY);
+	}
 	return err == -ENODEV && !file_seeks(file) ? -ESPIPE : err;
 }
 

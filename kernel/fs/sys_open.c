@@ -386,8 +386,10 @@ static s64 dents_read(struct file *file, const struct sys_args *s, bool old)
 		file->f_pos = pos;
 	pos_unlock(file);
 	kvfree(d.buf);
-	if (!err)
+	if (!err) {
 		file_accessed(file);
+		notify_file(file, IN_ACCESS);
+	}
 	return err ? err : (s64)d.len;
 }
 

@@ -468,7 +468,10 @@ static s64 truncate_dentry(struct dentry *d, s64 len)
 		return err;
 	if (v->inode->i_flags & S_APPEND)
 		return -EPERM;
-	return truncate_as_writer(v, (u64)len);
+	err = truncate_as_writer(v, (u64)len);
+	if (!err)
+		notify_dentry(d, IN_MODIFY);
+	return err;
 }
 
 static s64 sys_truncate(const struct sys_args *s)
@@ -489,6 +492,7 @@ static s64 sys_truncate(const struct sys_args *s)
 static s64 ftruncate_file(struct file *file, s64 len)
 {
 	struct vnode *v = file_node(file);
+	s64 err;
 
 	if (!(file->f_mode & FMODE_WRITE))
 		return -EINVAL;
@@ -498,7 +502,10 @@ static s64 ftruncate_file(struct file *file, s64 len)
 		return -EINVAL;
 	if (v->inode->i_flags & S_APPEND)
 		return -EPERM;
-	return do_truncate(v, (u64)len);
+	err = do_truncate(v, (u64)len);
+	if (!err)
+		notify_file(file, IN_MODIFY);
+	return err;
 }
 
 static s64 sys_ftruncate(const struct sys_args *s)
