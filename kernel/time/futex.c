@@ -37,20 +37,22 @@
 #include "futex.h"
 #include "space/space.h"
 
-#define FUTEX_WAIT	     0
-#define FUTEX_WAKE	     1
-#define FUTEX_REQUEUE	     3
-#define FUTEX_CMP_REQUEUE    4
-#define FUTEX_WAKE_OP	     5
-#define FUTEX_LOCK_PI	     6
-#define FUTEX_UNLOCK_PI	     7
-#define FUTEX_TRYLOCK_PI     8
-#define FUTEX_WAIT_BITSET    9
-#define FUTEX_WAKE_BITSET    10
-#define FUTEX_LOCK_PI2	     13
-#define FUTEX_CMD_MASK	     0x7fu
-#define FUTEX_PRIVATE_FLAG   0x80u
-#define FUTEX_CLOCK_REALTIME 0x100u
+#define FUTEX_WAIT	      0
+#define FUTEX_WAKE	      1
+#define FUTEX_REQUEUE	      3
+#define FUTEX_CMP_REQUEUE     4
+#define FUTEX_WAKE_OP	      5
+#define FUTEX_LOCK_PI	      6
+#define FUTEX_UNLOCK_PI	      7
+#define FUTEX_TRYLOCK_PI      8
+#define FUTEX_WAIT_BITSET     9
+#define FUTEX_WAKE_BITSET     10
+#define FUTEX_WAIT_REQUEUE_PI 11
+#define FUTEX_CMP_REQUEUE_PI  12
+#define FUTEX_LOCK_PI2	      13
+#define FUTEX_CMD_MASK	      0x7fu
+#define FUTEX_PRIVATE_FLAG    0x80u
+#define FUTEX_CLOCK_REALTIME  0x100u
 
 static struct {
 	struct futex_bucket bucket[FUTEX_BUCKETS];
@@ -140,8 +142,10 @@ void futex_unlock2(struct futex_bucket *a, struct futex_bucket *b)
 void futex_waiter_init(struct futex_waiter *w, const struct futex_key *key,
 		       u32 bitset)
 {
-	*w = (struct futex_waiter){
-		.key = *key, .bitset = bitset, .thread = port_self()};
+	*w = (struct futex_waiter){.key = *key,
+				   .bitset = bitset,
+				   .thread = port_self(),
+				   .tid = current->tid};
 	INIT_LIST_HEAD(&w->entry);
 }
 
@@ -242,8 +246,8 @@ int futex_sleep(const struct futex_waiter *w, u32 n,
 /* ---- wait ------------------------------------------------------------------
  */
 
-int futex_wait_begin(struct futex_waiter *w, u64 addr, bool shared, u32 val,
-		     u32 bitset)
+static int wait_begin(struct futex_waiter *w, u64 addr, bool shared, u32 val,
+		      u32 bitset, const struct futex_key *target)
 {
 	struct mm_struct *mm = current->mt->mm;
 	struct futex_bucket *b;
@@ -256,6 +260,12 @@ int futex_wait_begin(struct futex_waiter *w, u64 addr, bool shared, u32 val,
 		if (err)
 			return err;
 		futex_waiter_init(w, &key, bitset);
+		w->target = target;
+		/* One word by two names. */
+		if (target && futex_key_same(target, &key)) {
+			futex_key_put(&w->key);
+			return -EINVAL;
+		}
 		b = futex_bucket(&key);
 		spin_lock(&b->lock);
 		err = user_load32_try(mm, addr, &now);
@@ -272,6 +282,18 @@ int futex_wait_begin(struct futex_waiter *w, u64 addr, bool shared, u32 val,
 		if (err)
 			return err;
 	}
+}
+
+int futex_wait_begin(struct futex_waiter *w, u64 addr, bool shared, u32 val,
+		     u32 bitset)
+{
+	return wait_begin(w, addr, shared, val, bitset, NULL);
+}
+
+int futex_wait_begin_for(struct futex_waiter *w, u64 addr, bool shared, u32 val,
+			 const struct futex_key *target)
+{
+	return wait_begin(w, addr, shared, val, FUTEX_BITSET_ALL, target);
 }
 
 struct wait_args {
@@ -334,7 +356,7 @@ static s64 wake_locked(struct futex_bucket *b, const struct futex_key *key,
 			break;
 		if (!(w->bitset & bitset) || !futex_key_same(&w->key, key))
 			continue;
-		if (w->pi)
+		if (w->pi || w->target)
 			return woken ? woken : -EINVAL;
 		futex_wake_one(w);
 		woken++;
@@ -369,12 +391,7 @@ s64 futex_wake_user(u64 addr, u32 nr, bool shared)
 /* ---- requeue ---------------------------------------------------------------
  */
 
-struct two_keys {
-	struct futex_key from, to;
-	struct futex_bucket *b1, *b2;
-};
-
-static int two_keys_get(struct two_keys *k, u64 addr, u64 addr2, bool shared)
+static int two_get(struct futex_two *k, u64 addr, u64 addr2, bool shared)
 {
 	int err = futex_key_get(addr, shared, &k->from);
 
@@ -390,14 +407,14 @@ static int two_keys_get(struct two_keys *k, u64 addr, u64 addr2, bool shared)
 	return 0;
 }
 
-static void two_keys_put(struct two_keys *k)
+void futex_two_put(struct futex_two *k)
 {
 	futex_key_put(&k->from);
 	futex_key_put(&k->to);
 }
 
 /* Both locked: up to NR waiters of one wait at the other; how many. */
-static s64 move_waiters(struct two_keys *k, u32 nr)
+static s64 move_waiters(struct futex_two *k, u32 nr)
 {
 	struct futex_waiter *w, *next;
 	s64 moved = 0;
@@ -405,8 +422,11 @@ static s64 move_waiters(struct two_keys *k, u32 nr)
 	list_for_each_entry_safe (w, next, &k->b1->waiters, entry) {
 		if (moved >= (s64)nr)
 			break;
-		if (!futex_key_same(&w->key, &k->from) || w->pi)
+		if (!futex_key_same(&w->key, &k->from))
 			continue;
+		/* Those are moved by another call. */
+		if (w->pi || w->target)
+			return moved ? moved : -EINVAL;
 		moved++;
 		if (futex_key_same(&k->from, &k->to))
 			continue;
@@ -419,22 +439,14 @@ static s64 move_waiters(struct two_keys *k, u32 nr)
 	return moved;
 }
 
-struct requeue_args {
-	u64 addr, addr2;
-	u32 wake, move;
-	bool shared, compare;
-	u32 val;
-};
-
-/* 0: locked, and the word is as it should be; else nothing is locked. */
-static int requeue_begin(struct two_keys *k, const struct requeue_args *a)
+int futex_requeue_begin(struct futex_two *k, const struct futex_requeue_args *a)
 {
 	struct mm_struct *mm = current->mt->mm;
 	u32 now = a->val;
 	int err;
 
 	for (;;) {
-		err = two_keys_get(k, a->addr, a->addr2, a->shared);
+		err = two_get(k, a->addr, a->addr2, a->shared);
 		if (err)
 			return err;
 		futex_lock2(k->b1, k->b2);
@@ -443,7 +455,7 @@ static int requeue_begin(struct two_keys *k, const struct requeue_args *a)
 		if (!err && now == a->val)
 			return 0;
 		futex_unlock2(k->b1, k->b2);
-		two_keys_put(k);
+		futex_two_put(k);
 		if (err != -EAGAIN)
 			return err ? err : -EAGAIN;
 		err = user_word_fault_in(mm, a->addr, false);
@@ -452,15 +464,15 @@ static int requeue_begin(struct two_keys *k, const struct requeue_args *a)
 	}
 }
 
-static s64 futex_requeue(const struct requeue_args *a)
+static s64 futex_requeue(const struct futex_requeue_args *a)
 {
-	struct two_keys k;
+	struct futex_two k;
 	s64 woken, moved = 0;
 	struct inode *old;
 
 	if ((s32)a->wake < 0 || (s32)a->move < 0)
 		return -EINVAL;
-	woken = requeue_begin(&k, a);
+	woken = futex_requeue_begin(&k, a);
 	if (woken)
 		return woken;
 	old = futex_key_same(&k.from, &k.to) ? NULL : k.from.inode;
@@ -471,8 +483,10 @@ static s64 futex_requeue(const struct requeue_args *a)
 	/* What the moved ones had held. */
 	for (s64 i = 0; old && i < moved; i++)
 		iput(old);
-	two_keys_put(&k);
-	return woken < 0 ? woken : woken + moved;
+	futex_two_put(&k);
+	if (woken < 0 || (moved < 0 && !woken))
+		return woken < 0 ? woken : moved;
+	return woken + max(moved, (s64)0);
 }
 
 /* ---- wake and change -------------------------------------------------------
@@ -560,21 +574,21 @@ static int change_word(u64 addr, u32 op, u32 *old)
  * The word is changed before the buckets are locked: who queues at it in
  * between saw the new value, and may be woken for nothing, as any futex may.
  */
-static s64 futex_wake_op(const struct requeue_args *a, u32 op)
+static s64 futex_wake_op(const struct futex_requeue_args *a, u32 op)
 {
-	struct two_keys k;
+	struct futex_two k;
 	s64 woken, more;
 	u32 old;
 	int err = op_compare(op, 0);
 
 	if (err < 0)
 		return err;
-	err = two_keys_get(&k, a->addr, a->addr2, a->shared);
+	err = two_get(&k, a->addr, a->addr2, a->shared);
 	if (err)
 		return err;
 	err = change_word(a->addr2, op, &old);
 	if (err) {
-		two_keys_put(&k);
+		futex_two_put(&k);
 		return err;
 	}
 	futex_lock2(k.b1, k.b2);
@@ -584,7 +598,7 @@ static s64 futex_wake_op(const struct requeue_args *a, u32 op)
 		woken = more < 0 ? more : woken + more;
 	}
 	futex_unlock2(k.b1, k.b2);
-	two_keys_put(&k);
+	futex_two_put(&k);
 	return woken;
 }
 
@@ -594,7 +608,8 @@ static s64 futex_wake_op(const struct requeue_args *a, u32 op)
 static bool has_timeout(u32 cmd)
 {
 	return cmd == FUTEX_WAIT || cmd == FUTEX_WAIT_BITSET ||
-	       cmd == FUTEX_LOCK_PI || cmd == FUTEX_LOCK_PI2;
+	       cmd == FUTEX_LOCK_PI || cmd == FUTEX_LOCK_PI2 ||
+	       cmd == FUTEX_WAIT_REQUEUE_PI;
 }
 
 /* The fourth argument as a time; FUTEX_WAIT's is relative. */
@@ -628,18 +643,20 @@ static s64 do_wait(const struct sys_args *s, bool shared, u32 bitset,
 
 static s64 do_two(const struct sys_args *s, bool shared, u32 cmd)
 {
-	struct requeue_args a = {.addr = s->a[0],
-				 .addr2 = s->a[4],
-				 .wake = (u32)s->a[2],
-				 .move = (u32)s->a[3],
-				 .shared = shared,
-				 .compare = cmd == FUTEX_CMP_REQUEUE};
+	struct futex_requeue_args a = {.addr = s->a[0],
+				       .addr2 = s->a[4],
+				       .wake = (u32)s->a[2],
+				       .move = (u32)s->a[3],
+				       .shared = shared,
+				       .compare = cmd == FUTEX_CMP_REQUEUE ||
+						  cmd == FUTEX_CMP_REQUEUE_PI};
 
 	if (cmd == FUTEX_WAKE_OP)
 		return futex_wake_op(&a, (u32)s->a[5]);
 	if (a.compare)
 		a.val = (u32)s->a[5];
-	return futex_requeue(&a);
+	return cmd == FUTEX_CMP_REQUEUE_PI ? futex_cmp_requeue_pi(&a)
+					   : futex_requeue(&a);
 }
 
 static s64 sys_futex(const struct sys_args *s)
@@ -650,7 +667,8 @@ static s64 sys_futex(const struct sys_args *s)
 	int err;
 
 	if ((op & FUTEX_CLOCK_REALTIME) && cmd != FUTEX_WAIT &&
-	    cmd != FUTEX_WAIT_BITSET && cmd != FUTEX_LOCK_PI2)
+	    cmd != FUTEX_WAIT_BITSET && cmd != FUTEX_LOCK_PI2 &&
+	    cmd != FUTEX_WAIT_REQUEUE_PI)
 		return -ENOSYS;
 	err = read_timeout(op, cmd, s->a[3], &to);
 	if (err)
@@ -667,8 +685,12 @@ static s64 sys_futex(const struct sys_args *s)
 		return futex_wake(s->a[0], shared, (u32)s->a[2], (u32)s->a[5]);
 	case FUTEX_REQUEUE:
 	case FUTEX_CMP_REQUEUE:
+	case FUTEX_CMP_REQUEUE_PI:
 	case FUTEX_WAKE_OP:
 		return do_two(s, shared, cmd);
+	case FUTEX_WAIT_REQUEUE_PI:
+		return futex_wait_requeue_pi(s->a[0], s->a[4], shared,
+					     (u32)s->a[2], &to);
 	case FUTEX_LOCK_PI:
 	case FUTEX_LOCK_PI2:
 	case FUTEX_TRYLOCK_PI:

@@ -32,11 +32,13 @@ struct futex_waiter {
 	struct futex_key key;	     /* (B) */
 	u32 bitset;		     /* (C) never 0 */
 	struct port_thread *thread;  /* (C) */
+	/* WAIT_REQUEUE_PI: the lock that it will want; else NULL. */
+	const struct futex_key *target; /* (C) */
 	/* LOCK_PI. */
-	bool pi;	/* (C) */
+	bool pi;	/* (B), it becomes so when it is moved to TARGET */
 	bool granted;	/* (B) the lock was handed over */
 	bool orphaned;	/* (B) the owner is gone */
-	s32 tid, owner; /* (C), (B) */
+	s32 tid, owner; /* (C), (B); its own, of any waiter */
 };
 
 #define FUTEX_BITSET_ALL 0xffffffffu
@@ -69,6 +71,28 @@ void futex_wake_one(struct futex_waiter *w);
 int futex_wait_begin(struct futex_waiter *w, u64 addr, bool shared, u32 val,
 		     u32 bitset) MM_MUST_CHECK;
 
+/* The same for a waiter with a target. */
+int futex_wait_begin_for(struct futex_waiter *w, u64 addr, bool shared, u32 val,
+			 const struct futex_key *target) MM_MUST_CHECK;
+
+/* Two words and their buckets. */
+struct futex_two {
+	struct futex_key from, to;
+	struct futex_bucket *b1, *b2;
+};
+struct futex_requeue_args {
+	u64 addr, addr2;
+	u32 wake, move;
+	bool shared, compare;
+	u32 val;
+};
+/* futex_requeue_begin: 0: K's buckets are locked, and the first word is as A
+ * says (a->compare); -EAGAIN: it is another; -EFAULT, -EINVAL. The caller ends
+ * with futex_unlock2() and futex_two_put(). May sleep. */
+int futex_requeue_begin(struct futex_two *k,
+			const struct futex_requeue_args *a) MM_MUST_CHECK;
+void futex_two_put(struct futex_two *k);
+
 /* How long to wait. REAL: until a time of the wall clock. */
 struct futex_timeout {
 	u64 deadline; /* UINT64_MAX: none; REAL: in wall time */
@@ -84,6 +108,25 @@ s64 futex_wake(u64 addr, bool shared, u32 nr, u32 bitset);
 s64 futex_lock_pi(u64 addr, bool shared, const struct futex_timeout *to,
 		  bool try);
 s64 futex_unlock_pi(u64 addr, bool shared);
+/* futex_lock_pi_from: lock it, whose owner DEAD is known to be gone. */
+s64 futex_lock_pi_from(u64 addr, bool shared, const struct futex_timeout *to,
+		       s32 dead);
+/* futex_owner_lives: is OWNER a thread that can still unlock? No lock held. */
+bool futex_owner_lives(s32 owner);
+/* Who waits for a lock with an owner; B locked. first: longest; NULL: nobody.
+ * set_owner: all wait for OWNER now. count: so many more. */
+struct futex_waiter *futex_pi_first(struct futex_bucket *b,
+				    const struct futex_key *key);
+void futex_pi_set_owner(struct futex_bucket *b, const struct futex_key *key,
+			s32 owner);
+void futex_pi_count(s32 by);
+/* futex_pi_orphan: OWNER is gone: its waiters look for themselves. */
+void futex_pi_orphan(s32 owner);
+
+/* futex_requeue_pi.c: the two calls. */
+s64 futex_wait_requeue_pi(u64 addr, u64 addr2, bool shared, u32 val,
+			  const struct futex_timeout *to);
+s64 futex_cmp_requeue_pi(const struct futex_requeue_args *a);
 /* T, which futex_gone says, ran out: its waiters look for themselves. */
 void futex_pi_exit(const struct task *t);
 u32 futex_pi_waiters(void); /* how many there are */

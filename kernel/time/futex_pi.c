@@ -6,8 +6,8 @@
  * the owner that it must ask the kernel to unlock, FUTEX_OWNER_DIED the next
  * one that the last did not. Unlocking hands the lock to who waited longest:
  * the word is given the new owner's id before that one wakes, so nobody can
- * come in between. Priorities are not inherited: threads here have weights,
- * not priorities (docs/DIFFERENCES.md).
+ * come in between. Nothing is inherited: what a lock lends its owner on Linux
+ * are real-time priorities (a nice value never), and there are none here.
  *
  * An owner that exits without unlocking is noticed in one of two ways. A
  * waiter that is queued has its owner's id and is woken by futex_pi_exit(); it
@@ -45,9 +45,20 @@ static struct futex_waiter *first_waiter(struct futex_bucket *b,
 	return NULL;
 }
 
-/* Those who wait on behind a new owner; B locked. */
-static void set_owner(struct futex_bucket *b, const struct futex_key *key,
-		      s32 owner)
+struct futex_waiter *futex_pi_first(struct futex_bucket *b,
+				    const struct futex_key *key)
+{
+	return first_waiter(b, key, NULL);
+}
+
+void futex_pi_count(s32 by)
+{
+	(void)mm_fetch_add(&pi_sys.waiters, (u32)by);
+}
+
+/* Those who wait on behind a new owner. */
+void futex_pi_set_owner(struct futex_bucket *b, const struct futex_key *key,
+			s32 owner)
 {
 	struct futex_waiter *w;
 
@@ -96,7 +107,7 @@ static int pi_try_lock(struct pi_try *p, bool may_wait)
 		p->seen = val;
 		if ((s32)(val & FUTEX_TID_MASK) != tid)
 			return 0;
-		set_owner(p->b, p->key, tid);
+		futex_pi_set_owner(p->b, p->key, tid);
 		return 1;
 	}
 	return err;
@@ -117,7 +128,6 @@ static int pi_begin(struct futex_waiter *w, u64 addr, bool shared, bool try,
 			return ret;
 		futex_waiter_init(w, &key, FUTEX_BITSET_ALL);
 		w->pi = true;
-		w->tid = current->tid;
 		p.b = futex_bucket(&key);
 		p.key = &key;
 		spin_lock(&p.b->lock);
@@ -125,7 +135,7 @@ static int pi_begin(struct futex_waiter *w, u64 addr, bool shared, bool try,
 		if (!ret && !try) {
 			w->owner = (s32)(p.seen & FUTEX_TID_MASK);
 			futex_queue(w, p.b);
-			(void)mm_fetch_add(&pi_sys.waiters, 1u);
+			futex_pi_count(1);
 			spin_unlock(&p.b->lock);
 			return 0;
 		}
@@ -139,8 +149,7 @@ static int pi_begin(struct futex_waiter *w, u64 addr, bool shared, bool try,
 	}
 }
 
-/* Is OWNER a thread that can still unlock? */
-static bool owner_lives(s32 owner)
+bool futex_owner_lives(s32 owner)
 {
 	struct task *t = task_find(owner);
 	bool lives = t && !__atomic_load_n(&t->futex_gone, __ATOMIC_SEQ_CST);
@@ -155,11 +164,11 @@ static int pi_wait(struct futex_waiter *w, const struct futex_timeout *to,
 		   s32 *dead)
 {
 	s32 owner = READ_ONCE(w->owner);
-	bool lives = owner_lives(owner);
+	bool lives = futex_owner_lives(owner);
 	int err = lives ? futex_sleep(w, 1, to) : -ESRCH;
 
 	(void)futex_dequeue(w);
-	(void)mm_fetch_add(&pi_sys.waiters, -1u);
+	futex_pi_count(-1);
 	if (w->granted)
 		return 1;
 	if (w->orphaned) {
@@ -169,11 +178,10 @@ static int pi_wait(struct futex_waiter *w, const struct futex_timeout *to,
 	return err == -ERESTARTSYS ? -ERESTARTNOINTR : err;
 }
 
-s64 futex_lock_pi(u64 addr, bool shared, const struct futex_timeout *to,
-		  bool try)
+static s64 lock_pi(u64 addr, bool shared, const struct futex_timeout *to,
+		   bool try, s32 dead)
 {
 	struct futex_waiter w;
-	s32 dead = 0;
 	int ret;
 
 	for (;;) {
@@ -183,6 +191,18 @@ s64 futex_lock_pi(u64 addr, bool shared, const struct futex_timeout *to,
 		if (ret)
 			return ret > 0 ? 0 : ret;
 	}
+}
+
+s64 futex_lock_pi(u64 addr, bool shared, const struct futex_timeout *to,
+		  bool try)
+{
+	return lock_pi(addr, shared, to, try, 0);
+}
+
+s64 futex_lock_pi_from(u64 addr, bool shared, const struct futex_timeout *to,
+		       s32 dead)
+{
+	return lock_pi(addr, shared, to, false, dead);
 }
 
 /* With the bucket locked: 0, -EPERM, -EAGAIN (a fault), -EFAULT. */
@@ -209,7 +229,7 @@ static int pi_unlock(u64 addr, struct futex_bucket *b,
 	}
 	if (err || !next)
 		return err;
-	set_owner(b, key, next->tid);
+	futex_pi_set_owner(b, key, next->tid);
 	next->granted = true;
 	futex_wake_one(next);
 	return 0;
@@ -241,6 +261,11 @@ s64 futex_unlock_pi(u64 addr, bool shared)
 
 void futex_pi_exit(const struct task *t)
 {
+	futex_pi_orphan(t->tid);
+}
+
+void futex_pi_orphan(s32 owner)
+{
 	struct futex_waiter *w, *next;
 
 	for (u32 i = 0; i < FUTEX_BUCKETS && futex_pi_waiters(); i++) {
@@ -248,7 +273,7 @@ void futex_pi_exit(const struct task *t)
 
 		spin_lock(&b->lock);
 		list_for_each_entry_safe (w, next, &b->waiters, entry) {
-			if (!w->pi || w->owner != t->tid)
+			if (!w->pi || w->owner != owner)
 				continue;
 			w->orphaned = true;
 			futex_wake_one(w);

@@ -12,18 +12,20 @@
 #define SYS_set_robust_list 273
 #define SYS_futex_waitv	    449
 
-#define WAIT	    128 /* FUTEX_PRIVATE_FLAG */
-#define WAKE	    129
-#define REQUEUE	    131
-#define CMP_REQUEUE 132
-#define WAKE_OP	    133
-#define LOCK_PI	    134
-#define UNLOCK_PI   135
-#define TRYLOCK_PI  136
-#define WAIT_BITSET 137
-#define WAKE_BITSET 138
-#define SHARED(op)  ((op)-128)
-#define REALTIME    256
+#define WAIT		128 /* FUTEX_PRIVATE_FLAG */
+#define WAKE		129
+#define REQUEUE		131
+#define CMP_REQUEUE	132
+#define WAKE_OP		133
+#define LOCK_PI		134
+#define UNLOCK_PI	135
+#define TRYLOCK_PI	136
+#define WAIT_BITSET	137
+#define WAKE_BITSET	138
+#define WAIT_REQUEUE_PI 139
+#define CMP_REQUEUE_PI	140
+#define SHARED(op)	((op)-128)
+#define REALTIME	256
 
 static struct {
 	struct mm_struct *mm;
@@ -492,6 +494,294 @@ static void robust(void **state)
 		TM_RUN(robust_body, .cpus = 2, .seed = k, .explore = k & 1);
 }
 
+/* ---- from a condition to a lock with an owner -------------------------------
+ */
+
+#define COND (ft.mem)
+#define LOCK (ft.mem + 4096 + 64)
+
+static u64 acquired; /* (A) in order */
+static s32 order[8];
+
+/* Waits for the condition and wants the lock; gives it back. */
+static void cond_waiter(void *arg)
+{
+	u64 i = (u64)(uintptr_t)arg;
+	s64 ret = CALL(SYS_futex, COND, WAIT_REQUEUE_PI, 7, 0, LOCK);
+
+	ft.result[i] = ret;
+	if (ret)
+		return;
+	CHECK_EQ(load(LOCK) & 0x3fffffff, (u32)current->tid);
+	order[mm_fetch_add(&acquired, 1UL)] = (s32)i;
+	port_sched_point();
+	if (cmpxchg(LOCK, (u32)current->tid, 0) != (u32)current->tid)
+		CHECK_EQ(CALL(SYS_futex, LOCK, UNLOCK_PI), 0);
+}
+
+static void cond_sleepers(struct es_task **t, u64 n)
+{
+	u64 already = queued();
+
+	store(COND, 7);
+	for (u64 i = 0; i < n; i++) {
+		ft.result[i] = 99;
+		t[i] = es_spawn(es.task[0].t.proc, ft.mm, cond_waiter,
+				(void *)(uintptr_t)i);
+		while (queued() <= i + already)
+			nap(1000000);
+	}
+}
+
+static void cond_join(struct es_task **t, u64 n)
+{
+	for (u64 i = 0; i < n; i++) {
+		es_join(t[i]);
+		CHECK_EQ(ft.result[i], 0);
+	}
+	CHECK_EQ(acquired, n);
+	for (u64 i = 0; i < n; i++)
+		CHECK_EQ(order[i], (s32)i);
+	CHECK_EQ(load(LOCK) & 0x3fffffff, 0);
+	acquired = 0;
+}
+
+#define REQUEUE_PI(wake, move, lock, val) \
+	CALL(SYS_futex, COND, CMP_REQUEUE_PI, wake, move, lock, val)
+
+static void wrong_requeues(void)
+{
+	store(COND, 7);
+	CHECK_EQ(CALL(SYS_futex, COND, WAIT_REQUEUE_PI, 8, 0, LOCK), -EAGAIN);
+	CHECK_EQ(CALL(SYS_futex, COND, WAIT_REQUEUE_PI, 7, 0, COND), -EINVAL);
+	CHECK_EQ(CALL(SYS_futex, COND, WAIT_REQUEUE_PI, 7, 0, LOCK + 1),
+		 -EINVAL);
+	CHECK_EQ(REQUEUE_PI(1, 9, LOCK, 7), 0);
+	CHECK_EQ(REQUEUE_PI(0, 9, LOCK, 7), -EINVAL);
+	CHECK_EQ(REQUEUE_PI(2, 9, LOCK, 7), -EINVAL);
+	CHECK_EQ(REQUEUE_PI(1, -1, LOCK, 7), -EINVAL);
+	CHECK_EQ(REQUEUE_PI(1, 9, COND, 7), -EINVAL);
+	CHECK_EQ(REQUEUE_PI(1, 9, LOCK, 8), -EAGAIN);
+	CHECK_EQ(REQUEUE_PI(1, 9, 0x1000, 7), 0);
+}
+
+/* With waiters there: calls of the other kind, another lock, no owner. */
+static void unwilling_requeues(void)
+{
+	CHECK_EQ(CALL(SYS_futex, COND, WAKE, 1), -EINVAL);
+	CHECK_EQ(CALL(SYS_futex, COND, REQUEUE, 0, 1, LOCK), -EINVAL);
+	CHECK_EQ(CALL(SYS_futex, COND, CMP_REQUEUE, 1, 1, LOCK, 7), -EINVAL);
+	CHECK_EQ(REQUEUE_PI(1, 9, LOCK + 4, 7), -EINVAL);
+	store(LOCK, 4711);
+	CHECK_EQ(REQUEUE_PI(1, 9, LOCK, 7), -ESRCH);
+	CHECK_EQ(load(LOCK), 4711);
+	store(LOCK, 0);
+}
+
+static int requeue_body(void *arg)
+{
+	struct es_task *t[5], *plain;
+	u32 me;
+
+	(void)arg;
+	begin();
+	acquired = 0;
+	wrong_requeues();
+	cond_sleepers(t, 5);
+	unwilling_requeues();
+	/* The lock is free: the first has it, two wait for it, two stay. */
+	CHECK_EQ(REQUEUE_PI(1, 2, LOCK, 7), 3);
+	while (READ_ONCE(acquired) < 3)
+		nap(1000000);
+	CHECK_EQ(queued(), 2);
+	CHECK_EQ(REQUEUE_PI(1, INT32_MAX, LOCK, 7), 2);
+	cond_join(t, 5);
+	/* It is held: all wait for it, and nobody runs meanwhile. */
+	me = (u32)current->tid;
+	store(LOCK, me);
+	cond_sleepers(t, 4);
+	CHECK_EQ(REQUEUE_PI(1, 3, LOCK, 7), 4);
+	CHECK_EQ(load(LOCK), me | 0x80000000u);
+	nap(50000000);
+	CHECK_EQ(acquired, 0);
+	CHECK_EQ(queued(), 4);
+	CHECK_EQ(CALL(SYS_futex, LOCK, WAKE, 9), -EINVAL);
+	CHECK_EQ(CALL(SYS_futex, LOCK, UNLOCK_PI), 0);
+	cond_join(t, 4);
+	/* Who waits in the plain way cannot be given a lock. */
+	store(ft.mem, 7);
+	plain = es_spawn(es.task[0].t.proc, ft.mm, waiter, NULL);
+	while (!queued())
+		nap(1000000);
+	CHECK_EQ(REQUEUE_PI(1, 9, LOCK, 7), -EINVAL);
+	CHECK_EQ(CALL(SYS_futex, COND, WAKE, 1), 1);
+	es_join(plain);
+	end();
+	return 0;
+}
+
+/* Who gives up: before it is moved and after, by time and by a signal. */
+static void giving_up(void *arg)
+{
+	u64 i = (u64)(uintptr_t)arg;
+	u64 until = port_now_ns() + 100000000;
+	s64 ts[2] = {(s64)(until / NSEC_PER_SEC), (s64)(until % NSEC_PER_SEC)};
+	uva_t at = ft.mem + 8192 + 64 * i;
+
+	CHECK_EQ(sim_copy_to_user(at, ts, 16), 0);
+	ft.result[i] =
+		CALL(SYS_futex, COND, WAIT_REQUEUE_PI, 7, i % 2 ? at : 0, LOCK);
+	es_clear(es_of(current));
+}
+
+static int give_up_body(void *arg)
+{
+	struct es_task *t[2];
+
+	(void)arg;
+	for (u32 moved = 0; moved < 2; moved++) {
+		begin();
+		store(COND, 7);
+		store(LOCK, (u32)current->tid);
+		for (u64 i = 0; i < 2; i++)
+			t[i] = es_spawn(es.task[0].t.proc, ft.mm, giving_up,
+					(void *)(uintptr_t)i);
+		while (queued() < 2)
+			nap(1000000);
+		if (moved)
+			CHECK_EQ(REQUEUE_PI(1, 9, LOCK, 7), 2);
+		send_sig_task(&t[0]->t, 10, NULL);
+		es_join(t[0]);
+		es_join(t[1]);
+		CHECK_EQ(ft.result[0], moved ? -EAGAIN : -ERESTARTNOINTR);
+		CHECK_EQ(ft.result[1], -ETIMEDOUT);
+		CHECK_EQ(queued(), 0);
+		CHECK_EQ(futex_pi_waiters(), 0);
+		end();
+	}
+	return 0;
+}
+
+/* The owner ends without a word: who was moved takes the lock itself. */
+static void owner_dies(void *arg)
+{
+	(void)arg;
+	store(LOCK, (u32)current->tid);
+	(void)mm_fetch_add(&ft.waiting, 1UL);
+	while (READ_ONCE(ft.waiting) < 2)
+		nap(1000000);
+	futex_exit(current);
+}
+
+static int orphan_body(void *arg)
+{
+	struct es_task *t[3], *owner;
+
+	(void)arg;
+	begin();
+	acquired = 0;
+	owner = es_spawn(es.task[0].t.proc, ft.mm, owner_dies, NULL);
+	while (!READ_ONCE(ft.waiting))
+		nap(1000000);
+	cond_sleepers(t, 3);
+	CHECK_EQ(REQUEUE_PI(1, 9, LOCK, 7), 3);
+	(void)mm_fetch_add(&ft.waiting, 1UL);
+	es_join(owner);
+	for (u64 i = 0; i < 3; i++) {
+		es_join(t[i]);
+		CHECK_EQ(ft.result[i], 0);
+	}
+	CHECK_EQ(acquired, 3);
+	end();
+	return 0;
+}
+
+/* A queue of one place: conditions as pthread_cond_t has them. */
+static void pi_take(uva_t at)
+{
+	if (cmpxchg(at, 0, (u32)current->tid))
+		CHECK_EQ(CALL(SYS_futex, at, LOCK_PI, 0, 0), 0);
+}
+
+static void pi_give(uva_t at)
+{
+	if (cmpxchg(at, (u32)current->tid, 0) != (u32)current->tid)
+		CHECK_EQ(CALL(SYS_futex, at, UNLOCK_PI), 0);
+}
+
+/* Until COND changes; the lock is held before and after. */
+static void cond_wait(void)
+{
+	u32 seen = load(COND);
+	s64 ret;
+
+	pi_give(LOCK);
+	ret = CALL(SYS_futex, COND, WAIT_REQUEUE_PI, seen, 0, LOCK);
+	CHECK(ret == 0 || ret == -EAGAIN);
+	if (ret)
+		pi_take(LOCK);
+	CHECK_EQ(load(LOCK) & 0x3fffffff, (u32)current->tid);
+}
+
+static void cond_broadcast(void)
+{
+	u32 now = load(COND) + 1;
+
+	store(COND, now);
+	CHECK(REQUEUE_PI(1, INT32_MAX, LOCK, now) >= 0);
+}
+
+/* Even workers put, odd ones take; ft.counter is what is in the place. */
+static void place_worker(void *arg)
+{
+	u64 puts = (u64)(uintptr_t)arg % 2 == 0;
+
+	for (u32 i = 0; i < ft.rounds; i++) {
+		pi_take(LOCK);
+		while (READ_ONCE(ft.counter) == puts)
+			cond_wait();
+		WRITE_ONCE(ft.counter, puts);
+		port_sched_point();
+		CHECK_EQ(READ_ONCE(ft.counter), puts);
+		cond_broadcast();
+		pi_give(LOCK);
+	}
+}
+
+static int place_body(void *arg)
+{
+	struct es_task *t[6];
+
+	(void)arg;
+	begin();
+	ft.rounds = 12;
+	for (u64 i = 0; i < 6; i++)
+		t[i] = es_spawn(es.task[0].t.proc, ft.mm, place_worker,
+				(void *)(uintptr_t)i);
+	for (u64 i = 0; i < 6; i++)
+		es_join(t[i]);
+	CHECK_EQ(ft.counter, 0);
+	CHECK_EQ(load(LOCK) & 0x3fffffff, 0);
+	CHECK_EQ(futex_pi_waiters(), 0);
+	end();
+	return 0;
+}
+
+static void requeue_pi(void **state)
+{
+	u64 seed = test_env("SEED", 1);
+
+	(void)state;
+	for (u64 k = 0; k < 4; k++) {
+		TM_RUN(requeue_body, .cpus = 2, .seed = k, .explore = k & 1);
+		TM_RUN(give_up_body, .cpus = 2, .seed = k, .explore = k & 1);
+		TM_RUN(orphan_body, .cpus = 2, .seed = k, .explore = k & 1);
+	}
+	for (u64 k = 0; k < test_iters(8); k++)
+		TM_RUN(place_body, .cpus = 1 + (int)(k % 3), .seed = seed + k,
+		       .explore = k & 1);
+}
+
 /* ---- several words ----------------------------------------------------------
  */
 
@@ -550,6 +840,7 @@ int main(void)
 		cmocka_unit_test(shared),
 		cmocka_unit_test(pi),
 		cmocka_unit_test(robust),
+		cmocka_unit_test(requeue_pi),
 		cmocka_unit_test(waitv),
 	};
 
