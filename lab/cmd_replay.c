@@ -32,6 +32,7 @@ enum {
 	OPT_TRACE_OUT,
 	OPT_PERFETTO,
 	OPT_FOLLOW,
+	OPT_LIFE,
 	OPT_PFN,
 	OPT_THP,
 	OPT_KSM,
@@ -86,6 +87,8 @@ static const struct argp_option options[] = {
 	{"follow", OPT_FOLLOW, "TASK:ADDRESS", 0,
 	 "tell the life of the page that this task of the trace has there", 0},
 	{"pfn", OPT_PFN, "N", 0, "tell the life of this frame", 0},
+	{"life", OPT_LIFE, "FILE.json", 0,
+	 "there, as JSON (mmkit.life/1), in place of standard output", 0},
 	{"dump-proc", OPT_DUMP, "DIR", 0,
 	 "write all files of /proc and /sys to a new directory, at the end of "
 	 "the run with its tasks still there",
@@ -246,6 +249,9 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_FOLLOW:
 		events_parse_follow(&o->replay.events, arg);
+		return 0;
+	case OPT_LIFE:
+		o->replay.events.life = arg;
 		return 0;
 	case OPT_PFN:
 		o->replay.events.pfn = parse_pfn(arg);
@@ -465,7 +471,7 @@ static struct events_opts take_events(struct cmd_opts *o)
 	events_check(&e);
 	if (o->nr_policies * o->nr_mem > 1)
 		err_usage("--trace, --perfetto and --follow want one run");
-	if (o->json && (e.follow || (e.list && !e.out)))
+	if (o->json && ((e.follow && !e.life) || (e.list && !e.out)))
 		err_usage("--json: standard output is taken by --follow or "
 			  "--trace without --trace-out");
 	return e;

@@ -55,6 +55,7 @@ enum {
 	OPT_TRACE_OUT,
 	OPT_PERFETTO,
 	OPT_FOLLOW,
+	OPT_LIFE,
 	OPT_PFN
 };
 
@@ -105,6 +106,8 @@ static const struct argp_option options[] = {
 	 "program itself)",
 	 0},
 	{"pfn", OPT_PFN, "N", 0, "tell the life of this frame", 0},
+	{"life", OPT_LIFE, "FILE.json", 0,
+	 "there, as JSON (mmkit.life/1), in place of standard error", 0},
 	{"qemu", OPT_QEMU, "ARG", 0,
 	 "one more argument of QEMU; may be given again", 0},
 	{0}};
@@ -298,6 +301,9 @@ static error_t parse_events(int key, char *arg, struct run_opts *o)
 		return 0;
 	case OPT_FOLLOW:
 		events_parse_follow(&o->events, arg);
+		return 0;
+	case OPT_LIFE:
+		o->events.life = arg;
 		return 0;
 	case OPT_PFN:
 		o->events.pfn = pfn_arg(arg);

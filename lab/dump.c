@@ -19,8 +19,9 @@
  *    DP-3  A name of ours that the manager does not know is an error, so that
  *          none is lost unseen; only what Linux has for some machines alone
  *          (tiers, slab traces) may be missing.
- *    DP-4  Reading takes virtual time and changes nothing else. So the audit,
- *          which empties what it looks at, is left out.
+ *    DP-4  Files with a form in JSON (proc_json.c) are in DIR/json as well,
+ * from the same text. DP-5  Reading takes virtual time and changes nothing
+ * else. So the audit, which empties what it looks at, is left out.
  *
  * 4. Locking. None: tasks and caches are written down by number and name
  *    before their files are made.
@@ -51,6 +52,7 @@
 #include "err.h"
 #include "kmem/slab.h"
 #include "phys/phys.h"
+#include "proc_json.h"
 #include "space/space.h"
 
 #define AUDIT "/proc/mmkit/audit"
@@ -188,6 +190,30 @@ static void write_file(const char *path, const char *text, size_t len)
 		die_at(path);
 }
 
+/* The same as JSON, in a folder of its own. */
+static void put_json(const char *path, const char *text)
+{
+	static char full[PATH_MAX];
+	char why[128], *dumped;
+	json_t *doc = proc_json(path, text, why);
+
+	if (!doc)
+		err_die("--dump-proc: %s as JSON: '%s' is not understood", path,
+			why);
+	dumped = json_dumps(doc, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+	if (!dumped)
+		err_die("--dump-proc: no memory for %s", path);
+	if (snprintf(full, sizeof(full), "%s/json%s.json", root, path) >=
+	    (int)sizeof(full)) {
+		errno = ENAMETOOLONG;
+		die_at(path);
+	}
+	make_parents(full);
+	write_file(full, dumped, strlen(dumped));
+	free(dumped);
+	json_decref(doc);
+}
+
 /* The file PATH of the machine, as SHOW says it of NAME. False: none. */
 static bool put_file(const char *path, show_fn show, const char *name)
 {
@@ -204,6 +230,8 @@ static bool put_file(const char *path, show_fn show, const char *name)
 	}
 	make_parents(full);
 	write_file(full, text, len);
+	if (proc_json_knows(path))
+		put_json(path, text);
 	free(text);
 	return true;
 }

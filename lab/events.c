@@ -36,7 +36,7 @@ static struct {
 
 bool events_wanted(const struct events_opts *o)
 {
-	return o->list || o->perfetto || o->follow;
+	return o->list || o->perfetto || o->follow || o->life;
 }
 
 /* ---- names
@@ -77,6 +77,8 @@ void events_check(const struct events_opts *o)
 {
 	bool chosen[NR_TRACE_EVENTS] = {false};
 
+	if (o->life && !o->follow)
+		err_usage("--life: of which page? give --follow or --pfn");
 	choose_all(o->list, chosen);
 }
 

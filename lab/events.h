@@ -20,6 +20,7 @@ struct events_opts {
 	const char *list;     /* names and systems, or NULL */
 	const char *out;      /* file of the text; NULL: standard output */
 	const char *perfetto; /* file, or NULL */
+	const char *life;     /* file of the page's life as JSON, or NULL */
 	bool follow, by_pfn;
 	u32 task; /* whose page at ADDRESS is followed */
 	u64 address, pfn;

@@ -15,8 +15,11 @@
  * 3. Limits. A fault is told when it is over, after what it did. Records that
  *    rings have lost are missing here too.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <jansson.h>
 
 #include "base/seqbuf.h"
 #include "base/trace_ring.h"
@@ -30,7 +33,8 @@
 #define NOWHERE UINT64_MAX
 
 static struct {
-	FILE *f;
+	FILE *f;	/* as text; NULL: as JSON alone */
+	json_t *events; /* as JSON, or NULL */
 	struct events_opts o;
 	u64 mm;		/* serial of the space; 0: not known yet */
 	u64 pfn;	/* where it is; NOWHERE: in no frame */
@@ -56,19 +60,60 @@ static struct {
 static void tell(const struct trace_record *r, const char *fmt, ...)
 	MM_PRINTF(2, 3);
 
+/* The record's own words by name; addresses may be more than a reader of JSON
+ * keeps exactly. */
+static json_t *values_of(const struct trace_record *r)
+{
+	const char *args = trace_event_info(r->event)->args;
+	json_t *o = json_object();
+	char name[32], hex[24];
+
+	for (u32 i = 0; *args && i < TRACE_ARGS; i++) {
+		size_t len = strcspn(args, " ");
+
+		snprintf(name, sizeof(name), "%.*s", (int)len, args);
+		snprintf(hex, sizeof(hex), "0x%llx",
+			 (unsigned long long)r->arg[i]);
+		json_object_set_new(
+			o, name,
+			strcmp(name, "address")
+				? json_integer((json_int_t)r->arg[i])
+				: json_string(hex));
+		args += len + (args[len] == ' ');
+	}
+	return o;
+}
+
+static void tell_json(const struct trace_record *r, const char *who,
+		      const char *text)
+{
+	json_t *e = json_object();
+
+	json_object_set_new(e, "ns", json_integer((json_int_t)r->ns));
+	json_object_set_new(e, "who", json_string(who));
+	json_object_set_new(e, "event",
+			    json_string(trace_event_info(r->event)->name));
+	json_object_set_new(e, "values", values_of(r));
+	json_object_set_new(e, "text", json_string(text));
+	if (json_array_append_new(fo.events, e))
+		err_die("no memory to follow a page");
+}
+
 static void tell(const struct trace_record *r, const char *fmt, ...)
 {
-	char who[40];
+	char who[40], text[512];
 	va_list ap;
 
-	fprintf(fo.f, "%5llu.%09llu  %-12s ",
-		(unsigned long long)(r->ns / 1000000000u),
-		(unsigned long long)(r->ns % 1000000000u),
-		events_who(r, who, sizeof(who)));
 	va_start(ap, fmt);
-	vfprintf(fo.f, fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	fputc('\n', fo.f);
+	events_who(r, who, sizeof(who));
+	if (fo.f)
+		fprintf(fo.f, "%5llu.%09llu  %-12s %s\n",
+			(unsigned long long)(r->ns / 1000000000u),
+			(unsigned long long)(r->ns % 1000000000u), who, text);
+	if (fo.events)
+		tell_json(r, who, text);
 	fo.nr_told++;
 }
 
@@ -179,7 +224,11 @@ static void tell_birth(u64 pfn)
 		return;
 	seq_buf_init(&s, gfp, sizeof(gfp));
 	name_gfp(&s, (gfp_t)b->gfp);
-	r = (struct trace_record){.ns = b->ns, .pid = b->pid, .cpu = b->cpu};
+	r = (struct trace_record){.ns = b->ns,
+				  .event = TRACE_MM_PAGE_ALLOC,
+				  .pid = b->pid,
+				  .cpu = b->cpu,
+				  .arg = {pfn, b->order, b->mt, b->gfp}};
 	memcpy(r.comm, b->comm, sizeof(r.comm));
 	tell(&r,
 	     "frame 0x%llx allocated from %s, node %u, zone %s: order %u, "
@@ -467,9 +516,12 @@ void follow_begin(const struct events_opts *o, FILE *f)
 {
 	memset(&fo, 0, sizeof(fo));
 	fo.o = *o;
-	fo.f = f;
+	fo.f = o->life ? NULL : f;
+	fo.events = o->life ? json_array() : NULL;
 	fo.pfn = o->by_pfn ? o->pfn : NOWHERE;
 	fo.slot = NOWHERE;
+	if (!fo.f)
+		return;
 	if (o->by_pfn)
 		fprintf(f, "The life of frame 0x%llx (seconds, who, what)\n",
 			ull(o->pfn));
@@ -488,10 +540,42 @@ void follow_record(const struct trace_record *r, u64 mm)
 		handlers[r->event](r);
 }
 
+/* The document; its file is closed. */
+static void write_life(void)
+{
+	FILE *f = fopen(fo.o.life, "w");
+	json_t *doc = json_object();
+	char hex[24];
+	int bad;
+
+	if (!f)
+		err_die("--life: %s: %s", fo.o.life, strerror(errno));
+	json_object_set_new(doc, "schema", json_string("mmkit.life/1"));
+	snprintf(hex, sizeof(hex), "0x%llx", ull(fo.o.address));
+	if (fo.o.by_pfn) {
+		json_object_set_new(doc, "pfn",
+				    json_integer((json_int_t)fo.o.pfn));
+	} else {
+		json_object_set_new(doc, "task", json_integer(fo.o.task));
+		json_object_set_new(doc, "address", json_string(hex));
+	}
+	json_object_set_new(doc, "events", fo.events);
+	bad = json_dumpf(doc, f, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+	bad |= fputc('\n', f) == EOF;
+	bad |= fclose(f);
+	if (bad)
+		err_die("--life: %s: %s", fo.o.life, strerror(errno));
+	json_decref(doc);
+}
+
 void follow_end(void)
 {
-	if (!fo.nr_told)
+	if (fo.f && !fo.nr_told)
 		fprintf(fo.f, "(nothing: it was never there)\n");
-	fputc('\n', fo.f);
+	if (fo.f)
+		fputc('\n', fo.f);
+	if (fo.events)
+		write_life();
 	free(fo.born);
+	fo.born = NULL;
 }

@@ -135,6 +135,23 @@ holds in-one-frame "$(awk '
 # shellcheck disable=SC2086 # several options
 succeeds follow-frame replay $trace $small --pfn 0x26
 holds frame-told "$(grep -c 'frame 0x26 allocated' "$work/out")" -gt 1
+# The same as JSON, beside the run's own: the words are those of the text.
+# shellcheck disable=SC2086 # several options
+succeeds follow-text replay $trace $small --follow 0:0x124000
+sed -n 's/^ *[0-9.]* *[a-z]*[-0-9]* *//p' "$work/out" | sed '/^$/d' |
+	grep -v '^The life' >"$work/words"
+# shellcheck disable=SC2086 # several options
+succeeds follow-json replay $trace $small --json --follow 0:0x124000 \
+	--life "$work/life.json"
+holds follow-json-beside "$(grep -c mmkit.replay/1 "$work/out")" -eq 1
+holds follow-json-events "$(grep -c '"text"' "$work/life.json")" -gt 10
+sed -n 's/^ *"text": "\(.*\)"$/\1/p' "$work/life.json" >"$work/texts"
+holds follow-json-words "$(head -n "$(grep -c . "$work/texts")" \
+	"$work/words" | diff - "$work/texts" | head -n 4)" = ""
+refuses life-of-what "of which page" --life "$work/life.json"
+# shellcheck disable=SC2086 # several options
+refused 1 life-nowhere "none/life" replay $trace $small --pfn 1 \
+	--life "$work/none/life"
 # shellcheck disable=SC2086 # several options
 succeeds follow-nothing replay $trace $small --follow 7:0x124000
 holds says-so "$(grep -c 'it was never there' "$work/out")" -eq 1
