@@ -43,4 +43,12 @@ struct mm_rlimit {
 int mm_prlimit(struct mm_struct *mm, int resource, const struct mm_rlimit *new,
 	       struct mm_rlimit *old) MM_MUST_CHECK;
 
+/*
+ * mm_rlimit_set: MM's limit of RESOURCE becomes NEW, for a kernel around that
+ * has decided by itself who may set it and how far. 0; -EINVAL as above. May
+ * sleep; takes the mmap lock.
+ */
+int mm_rlimit_set(struct mm_struct *mm, int resource,
+		  const struct mm_rlimit *new) MM_MUST_CHECK;
+
 #endif

@@ -18,6 +18,7 @@
 #include "space/huge.h"
 #include "space/space.h"
 #include "syscall.h"
+#include "task/exec.h"
 #include "task/task_priv.h"
 #include "vfs.h"
 
@@ -93,7 +94,7 @@ static int do_prlimit(struct process *p, struct mm_struct *mm, u32 resource,
 		return err;
 	if (mm && is_memory(resource)) {
 		words = (struct mm_rlimit){new->cur, new->max};
-		err = mm_prlimit(mm, (int)resource, &words, NULL);
+		err = mm_rlimit_set(mm, (int)resource, &words);
 		if (err)
 			return err;
 	}
@@ -329,6 +330,23 @@ static s64 prctl_mce_kill(const struct sys_args *s)
 	return mm_mce_kill_set((int)s->a[2]);
 }
 
+/* The program that is shown is not written from now on, the old one may be. */
+static s64 set_mm(const struct mm_set_mm *req)
+{
+	struct mm_struct *mm = current->mt->mm;
+	struct process *p = current->proc;
+	s64 ret = mm_prctl_set_mm(mm, req);
+	struct file *exe = ret < 0 ? NULL : mm_exe_file_get(mm);
+
+	if (!exe)
+		return ret;
+	if (exe == READ_ONCE(p->exe) || exec_deny_write(exe))
+		fput(exe);
+	else
+		process_set_exe(p, exe);
+	return ret;
+}
+
 static s64 prctl_memory(const struct sys_args *s)
 {
 	struct mm_set_mm req = {.op = (int)s->a[1],
@@ -339,7 +357,7 @@ static s64 prctl_memory(const struct sys_args *s)
 
 	switch ((int)s->a[0]) {
 	case PR_SET_MM:
-		return mm_prctl_set_mm(current->mt->mm, &req);
+		return set_mm(&req);
 	case PR_MCE_KILL:
 		return prctl_mce_kill(s);
 	case PR_SET_MEMORY_MERGE:

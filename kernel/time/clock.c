@@ -171,7 +171,7 @@ static s64 sys_clock_getres(const struct sys_args *s)
 	return s->a[1] ? user_write_timespec(s->a[1], 1) : 0;
 }
 
-static int set_wall(u64 ns)
+int clock_set_wall(u64 ns)
 {
 	if (!capable(CAP_SYS_TIME))
 		return -EPERM;
@@ -195,7 +195,7 @@ static s64 sys_clock_settime(const struct sys_args *s)
 		return c.clock == KT_CPU ? -EPERM : -EINVAL;
 	}
 	err = user_read_timespec(&t, s->a[1]);
-	return err ? err : set_wall(timespec_ns(&t));
+	return err ? err : clock_set_wall(timespec_ns(&t));
 }
 
 /* struct timezone: kept for who still asks. */
@@ -225,7 +225,7 @@ static s64 sys_settimeofday(const struct sys_args *s)
 		return capable(CAP_SYS_TIME) ? -EINVAL : -EPERM;
 	if (!s->a[0])
 		return capable(CAP_SYS_TIME) ? 0 : -EPERM;
-	return set_wall(ns);
+	return clock_set_wall(ns);
 }
 
 static s64 sys_time(const struct sys_args *s)

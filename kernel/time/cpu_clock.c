@@ -63,7 +63,8 @@ u64 cpu_clock_now(struct process *p, s32 tid, enum ktimer_cpu kind)
 
 	if (!tid)
 		process_cpu_times(p, &user, &sys);
-	else if (tid == current->tid)
+	/* The thread that looks at timers is nobody's. */
+	else if (current && tid == current->tid)
 		machine_thread_times(current->thread, &user, &sys);
 	else if (!thread_times(tid, &user, &sys))
 		return 0;

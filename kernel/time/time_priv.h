@@ -65,7 +65,12 @@ int user_write_timespec(u64 to, u64 ns);
 int user_read_timeval_ns(u64 *ns, u64 from);
 int user_write_timeval(u64 to, u64 ns);
 
+/* clock_set_wall: the wall clock is NS now; timers hear of it. 0, -EPERM. */
+int clock_set_wall(u64 ns) MM_MUST_CHECK;
+
 void clock_sys_init(void);
+void adjtimex_sys_init(void);
+void adjtimex_init(void);
 void sleep_sys_init(void);
 void itimer_sys_init(void);
 void posix_timer_sys_init(void);

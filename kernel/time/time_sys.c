@@ -7,6 +7,7 @@
 void time_sys_init(void)
 {
 	clock_sys_init();
+	adjtimex_sys_init();
 	sleep_sys_init();
 	itimer_sys_init();
 	posix_timer_sys_init();
@@ -17,6 +18,7 @@ int time_init(void)
 {
 	ktimer_sys_reset();
 	cpu_clock_reset();
+	adjtimex_init();
 	return futex_init();
 }
 

@@ -66,6 +66,20 @@ int mm_prlimit(struct mm_struct *mm, int resource, const struct mm_rlimit *new,
 	return err;
 }
 
+int mm_rlimit_set(struct mm_struct *mm, int resource,
+		  const struct mm_rlimit *new)
+{
+	u64 *cur, *max;
+
+	if (!limit_words(mm, resource, &cur, &max) || new->cur > new->max)
+		return -EINVAL;
+	mmap_write_lock(mm);
+	WRITE_ONCE(*cur, new->cur);
+	WRITE_ONCE(*max, new->max);
+	mmap_write_unlock(mm);
+	return 0;
+}
+
 void mm_limits_init(struct mm_struct *mm)
 {
 	mm->rlimit_as = mm->rlimit_data = MM_RLIM_INFINITY;

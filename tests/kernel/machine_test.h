@@ -30,6 +30,10 @@ bool kt_kicked(struct port_thread *t);
 /* kt_switched: T is counted so many more switches. */
 void kt_switched(struct port_thread *t, u64 voluntary, u64 involuntary);
 
+/* kt_charge: T has used so much more CPU time; from its first charge on that is
+ * all that it has used. */
+void kt_charge(struct port_thread *t, u64 user, u64 sys);
+
 /* The console's bytes so far; kt_console_type: somebody types. */
 const char *kt_console_text(size_t *len);
 void kt_console_clear(void);

@@ -13,6 +13,7 @@
 
 #include <mmkit/errno.h>
 
+#include "base/atomic.h"
 #include "base/spinlock.h"
 #include "base/wait.h"
 #include "machine_test.h"
@@ -27,6 +28,8 @@ struct kt_thread {
 	void *arg;
 	struct pt_regs regs;
 	u64 fsbase, gsbase, nvcsw, nivcsw;
+	u64 utime, stime; /* (A) if charged */
+	bool charged;	  /* (A) */
 	struct port_cpumask mask;
 	int nice;
 	bool go, cancel; /* by who made it */
@@ -346,11 +349,22 @@ bool machine_thread_running(const struct port_thread *p)
 	return p == port_self();
 }
 
+void kt_charge(struct port_thread *p, u64 user, u64 sys)
+{
+	struct kt_thread *t = kt_find(p);
+
+	(void)mm_fetch_add(&t->utime, user);
+	(void)mm_fetch_add(&t->stime, sys);
+	WRITE_ONCE(t->charged, true);
+}
+
 void machine_thread_times(const struct port_thread *p, u64 *user, u64 *sys)
 {
-	(void)p;
-	*user = 0;
-	*sys = port_now_ns();
+	const struct kt_thread *t = kt_find(p);
+	bool charged = t && READ_ONCE(t->charged);
+
+	*user = charged ? READ_ONCE(t->utime) : 0;
+	*sys = charged ? READ_ONCE(t->stime) : port_now_ns();
 }
 
 void machine_cpu_times(int cpu, struct machine_cpu_times *out)

@@ -816,6 +816,153 @@ static void test_storm(void **state)
 	       .explore = true);
 }
 
+/* ---- limits of others ------------------------------------------------------
+ */
+
+#define RLIMIT_AS_ 9u
+
+static s32 limited;	/* the process that is asked about */
+static u64 limited_set; /* (A) it is who it should be */
+
+static void become(u64 uid, u64 gid, u64 saved)
+{
+	CHECK_EQ(pw_sys(119, gid, gid, gid), 0);
+	CHECK_EQ(pw_sys(117, uid, uid, saved), 0);
+}
+
+static void limited_child(struct pt_regs *regs)
+{
+	become(1000, 1000, 1000);
+	(void)mm_fetch_add(&limited_set, 1UL);
+	spinner(regs);
+}
+
+/* It could be root again. */
+static void limited_suid_child(struct pt_regs *regs)
+{
+	become(1000, 1000, 0);
+	(void)mm_fetch_add(&limited_set, 1UL);
+	spinner(regs);
+}
+
+/* Its limit RESOURCE is asked for, and set if CUR is not 0. */
+static s64 limit_of(u32 resource, u64 cur, u64 max, u64 *was)
+{
+	uva_t at = pw_map(PAGE_SIZE);
+	u64 new[2] = {cur, max}, old[2] = {0};
+	s64 ret;
+
+	CHECK_EQ(user_write(at, new, sizeof(new)), 0);
+	ret = pw_sys(302, limited, resource, cur ? at : 0, at + 64);
+	CHECK_EQ(user_read(old, at + 64, sizeof(old)), 0);
+	if (was)
+		*was = old[0];
+	return ret;
+}
+
+static void same_user(struct pt_regs *regs)
+{
+	u64 was = 0;
+
+	(void)regs;
+	become(1000, 1000, 1000);
+	CHECK_EQ(limit_of(RLIMIT_AS_, 0, 0, &was), 0);
+	CHECK_EQ(was, RLIM_INFINITY);
+	/* Of memory, and of another kind. */
+	CHECK_EQ(limit_of(RLIMIT_AS_, 1UL << 28, 1UL << 30, NULL), 0);
+	CHECK_EQ(limit_of(RLIMIT_AS_, 0, 0, &was), 0);
+	CHECK_EQ(was, 1UL << 28);
+	CHECK_EQ(limit_of(7, 100, 200, NULL), 0);
+	CHECK_EQ(limit_of(7, 0, 0, &was), 0);
+	CHECK_EQ(was, 100);
+	/* Up to what was allowed once, and no further. */
+	CHECK_EQ(limit_of(RLIMIT_AS_, 1UL << 30, 1UL << 30, NULL), 0);
+	CHECK_EQ(limit_of(RLIMIT_AS_, 1UL << 20, 1UL << 31, NULL), -EPERM);
+	CHECK_EQ(limit_of(RLIMIT_AS_, 1UL << 31, 1UL << 30, NULL), -EINVAL);
+	CHECK_EQ(limit_of(7, 100, 1UL << 31, NULL), -EPERM);
+	CHECK_EQ(limit_of(16, 0, 0, NULL), -EINVAL);
+	pw_exit(0);
+}
+
+static void refused(u64 uid, u64 gid)
+{
+	become(uid, gid, uid);
+	CHECK_EQ(limit_of(RLIMIT_AS_, 0, 0, NULL), -EPERM);
+	CHECK_EQ(limit_of(RLIMIT_AS_, 1UL << 20, 1UL << 20, NULL), -EPERM);
+	pw_exit(0);
+}
+
+static void other_user(struct pt_regs *regs)
+{
+	(void)regs;
+	refused(1001, 1000);
+}
+
+static void other_group(struct pt_regs *regs)
+{
+	(void)regs;
+	refused(1000, 1001);
+}
+
+/* The same name; but the other has had more rights. */
+static void weaker_user(struct pt_regs *regs)
+{
+	(void)regs;
+	refused(1000, 1000);
+}
+
+static void ask_as(pw_fn who)
+{
+	s32 status;
+	s64 pid = pw_fork(who);
+
+	CHECK_EQ(pw_wait(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
+}
+
+static void limited_start(pw_fn who)
+{
+	limited_set = 0;
+	limited = (s32)pw_fork(who);
+	while (!READ_ONCE(limited_set))
+		machine_yield();
+}
+
+static void limited_end(void)
+{
+	CHECK_EQ(pw_sys(62, limited, 9), 0);
+	CHECK_EQ(pw_wait(limited, NULL, 0), limited);
+}
+
+static void limits(struct pt_regs *regs)
+{
+	u64 was = 0;
+
+	(void)regs;
+	limited_start(limited_child);
+	ask_as(same_user);
+	ask_as(other_user);
+	ask_as(other_group);
+	/* Root may do all but go beyond what can be. */
+	CHECK_EQ(limit_of(RLIMIT_AS_, 1UL << 29, RLIM_INFINITY, NULL), 0);
+	CHECK_EQ(limit_of(RLIMIT_AS_, 0, 0, &was), 0);
+	CHECK_EQ(was, 1UL << 29);
+	CHECK_EQ(limit_of(7, 100, 1UL << 31, NULL), -EPERM);
+	limited_end();
+	CHECK_EQ(limit_of(RLIMIT_AS_, 0, 0, NULL), -ESRCH);
+	limited_start(limited_suid_child);
+	ask_as(weaker_user);
+	CHECK_EQ(limit_of(RLIMIT_AS_, 0, 0, NULL), 0);
+	limited_end();
+	pw_exit(0);
+}
+
+static void test_limits(void **state)
+{
+	(void)state;
+	PW_RUN(limits, .cpus = 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -830,6 +977,7 @@ int main(void)
 		cmocka_unit_test(test_execs),
 		cmocka_unit_test(test_too_long),
 		cmocka_unit_test(test_failing),
+		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_storm),
 	};
 

@@ -40,6 +40,9 @@ i=0; while [ $i -lt 30 ]; do /bin/busybox true & i=$((i + 1)); done; wait
 echo "$((1 << 40))"; printf '%05d|%x|%s\n' 42 255 end
 echo abc | sed 's/b/X/' | od -c | head -n 1
 exec 3>fd; echo three >&3; exec 3>&-; cat fd; rm fd
+cp /bin/busybox prog; ./prog sh -c 'echo x >>prog' 2>&1 | grep -c 'file busy'
+exec 3>>prog; ./prog true 2>&1 | grep -c 'file busy'; exec 3>&-
+./prog echo runs; rm prog
 test -c /dev/null && test -d /proc/self && echo devices
 SCRIPT
 same "a script of pipes, jobs, traps and files" --mem "$m" --cpus 2 \
