@@ -51,6 +51,7 @@ struct row {
 
 #define STATIC	 0x8000
 #define RELATIVE 0x4000
+#define BALANCE	 0x2000
 #define STRICT	 1
 #define MOVE	 2
 #define ALL	 4
@@ -148,6 +149,25 @@ static const struct row privileged_rows[] = {
 	SET(1 | STATIC, S1, 64, -EINVAL),
 	SET(1 | RELATIVE, S1, 64, 0),
 	GET(MODE, MASK, 1024, 0, 0, 0),
+	/* MPOL_F_NUMA_BALANCING */
+	SET(2 | BALANCE, S0, 64, 0),
+	GET(MODE, MASK, 1024, 0, 0, 0),
+	SET(2 | BALANCE | STATIC, S01, 64, 0),
+	GET(MODE, MASK, 1024, 0, 0, 0),
+	SET(2 | BALANCE | RELATIVE, S1, 64, 0),
+	GET(MODE, MASK, 1024, 0, 0, 0),
+	SET(2 | BALANCE, S01, 64, 0),
+	GET(MODE, MASK, 1024, 0, 0, 0),
+	SET(2 | BALANCE, NONE, 64, -EINVAL),
+	SET(2 | BALANCE | STATIC | RELATIVE, S0, 64, -EINVAL),
+	SET(0 | BALANCE, 0, 0, -EINVAL),
+	SET(1 | BALANCE, S0, 64, -EINVAL),
+	SET(1 | BALANCE, NONE, 64, -EINVAL),
+	SET(3 | BALANCE, S0, 64, -EINVAL),
+	SET(4 | BALANCE, NONE, 64, -EINVAL),
+	SET(6 | BALANCE, S0, 64, -EINVAL),
+	SET(2 | BALANCE, WILD, 64, -EFAULT),
+	SET(3 | BALANCE, WILD, 64, -EINVAL),
 	/* get_mempolicy */
 	SET(3, S0, 64, 0),
 	GET(MODE, MASK, 0, 0, 0, -EINVAL),
@@ -223,6 +243,8 @@ static const struct row privileged_rows[] = {
 	BIND(R(4), 4096, 99, WILD, 64, 0, -EINVAL),
 	BIND(R(4), 4096, 2 | 1UL << 32, S0, 64, 1UL << 32, 0),
 	BIND(R(4), 4096, 2 | STATIC | RELATIVE, S0, 64, 0, -EINVAL),
+	BIND(R(4), 4096, 3 | BALANCE, S0, 64, 0, -EINVAL),
+	BIND(R(4), 4096, 1 | BALANCE, S0, 64, 0, -EINVAL),
 	BIND(R(4), 4096, 0, S0, 64, 0, -EINVAL),
 	BIND(R(4), 4096, 0 | STATIC, 0, 0, 0, 0),
 	BIND(R(4), 4096, 2, NONE, 64, 0, -EINVAL),

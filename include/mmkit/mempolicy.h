@@ -38,7 +38,11 @@ enum {
 /* Flags of a mode: what becomes of the nodes when the allowed ones change. */
 #define MPOL_F_STATIC_NODES   (1u << 15) /* as given, where allowed */
 #define MPOL_F_RELATIVE_NODES (1u << 14) /* counted within the allowed */
-#define MPOL_MODE_FLAGS	      (MPOL_F_STATIC_NODES | MPOL_F_RELATIVE_NODES)
+#define MPOL_NODE_FLAGS	      (MPOL_F_STATIC_NODES | MPOL_F_RELATIVE_NODES)
+/* Of MPOL_BIND and MPOL_PREFERRED_MANY: among its nodes memory follows who uses
+ * it, by hint faults (kernel.numa_balancing). */
+#define MPOL_F_NUMA_BALANCING (1u << 13)
+#define MPOL_MODE_FLAGS	      (MPOL_NODE_FLAGS | MPOL_F_NUMA_BALANCING)
 
 /* Flags of get_mempolicy(2). */
 #define MPOL_F_NODE	    (1u << 0) /* the next node, not the mode */
@@ -49,11 +53,12 @@ enum {
 #define NO_INTERLEAVE_INDEX (~0UL)
 
 /*
- * mpol_new: a policy of MODE with FLAGS (MPOL_F_*_NODES) over NODES, with one
+ * mpol_new: a policy of MODE with FLAGS (MPOL_MODE_FLAGS) over NODES, with one
  * reference, in *OUT. MPOL_DEFAULT gives NULL, which is a policy too. Nodes
  * without memory are left out. Returns 0, -EINVAL (unknown mode or flag, both
- * flags, nodes where the mode takes none, none where it needs some, none of
- * them has memory) or -ENOMEM. *OUT is untouched on failure. May sleep.
+ * flags of nodes, balancing where the mode takes none, nodes where the mode
+ * takes none, none where it needs some, none of them has memory) or -ENOMEM.
+ * *OUT is untouched on failure. May sleep.
  */
 int mpol_new(int mode, u32 flags, nodemask_t nodes,
 	     struct mempolicy **out) MM_MUST_CHECK;
@@ -70,6 +75,9 @@ bool mpol_equal(const struct mempolicy *a, const struct mempolicy *b);
 
 /* What a policy says: mode, flags, the nodes it uses now; and the nodes that
  * get_mempolicy(2) tells: with a flag those that were given. */
+/* mpol_balances: may memory that POL (NULL: none) placed go to node NID when it
+ * is used there? */
+bool mpol_balances(const struct mempolicy *pol, int nid);
 int mpol_mode(const struct mempolicy *pol);
 u32 mpol_flags(const struct mempolicy *pol);
 nodemask_t mpol_nodes(const struct mempolicy *pol);

@@ -298,6 +298,64 @@ static const struct pentry node_entries[] = {
 static const struct pdir node_dir =
 	PDIR(node_entries, .find = node_find, .next = node_next);
 
+/* ---- tiers of memory -------------------------------------------------------
+ */
+
+#define TIER_DIR "/sys/devices/virtual/memory_tiering/"
+/* More than there can be. */
+#define NR_TIERS (MM_MAX_NODES + 8)
+
+static int show_tier(const struct pnode *n, struct seq_buf *out)
+{
+	char path[96];
+
+	(void)mm_scnprintf(path, 96, TIER_DIR "memory_tier%llu/%s",
+			   LLU(n->key.num), n->e->name);
+	return mm_show(path, out);
+}
+
+static const struct pentry one_tier_entries[] = {
+	NUMBERED("nodelist", show_tier, 0),
+};
+static const struct pdir one_tier_dir = PDIR(one_tier_entries);
+static const struct pentry one_tier = {.mode = S_IFDIR | 0755,
+				       .dir = &one_tier_dir};
+
+static bool tier_there(u64 num)
+{
+	struct seq_buf s;
+	char path[96], text[64];
+
+	(void)mm_scnprintf(path, 96, TIER_DIR "memory_tier%llu/nodelist",
+			   LLU(num));
+	seq_buf_init(&s, text, sizeof(text));
+	return !mm_show(path, &s);
+}
+
+static const struct pentry *tier_find(const struct pkey *key, const char *name,
+				      struct pkey *child)
+{
+	(void)key;
+	child->num = numbered(name, "memory_tier", NR_TIERS);
+	return child->num >= 0 && tier_there((u64)child->num) ? &one_tier
+							      : NULL;
+}
+
+static const struct pentry *tier_next(const struct pkey *key, u64 *cursor,
+				      char *name)
+{
+	(void)key;
+	while (*cursor < NR_TIERS && !tier_there(*cursor))
+		++*cursor;
+	if (*cursor >= NR_TIERS)
+		return NULL;
+	(void)mm_scnprintf(name, PNAME_MAX, "memory_tier%llu", LLU(*cursor));
+	++*cursor;
+	return &one_tier;
+}
+
+static const struct pdir tiering_dir = {.find = tier_find, .next = tier_next};
+
 /* ---- blocks of memory ------------------------------------------------------
  *
  * A file is the manager's of the same path.
@@ -522,8 +580,14 @@ static const struct pentry system_entries[] = {
 	DIR_OF("node", &node_dir),
 };
 static const struct pdir system_dir = PDIR(system_entries);
+static const struct pentry virtual_entries[] = {
+	DIR_OF("memory_tiering", &tiering_dir),
+};
+static const struct pdir virtual_dir = PDIR(virtual_entries);
+
 static const struct pentry devices_entries[] = {
 	DIR_OF("system", &system_dir),
+	DIR_OF("virtual", &virtual_dir),
 };
 static const struct pdir devices_dir = PDIR(devices_entries);
 

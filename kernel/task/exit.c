@@ -118,6 +118,14 @@ static void reparent_children(struct process *p)
 	}
 }
 
+/* Is P one by which its group is no orphan? If not its end makes it none: one
+ * that was an orphan before is left alone. Locked. */
+static bool ties_its_group(const struct process *p)
+{
+	return p->parent && p->parent != task_sys.init &&
+	       p->parent->pgid != p->pgid && p->parent->sid == p->sid;
+}
+
 /*
  * T, running, has given back what it had. It is unlinked, or, if it leads its
  * process, stays as its mark; the last one makes the process a zombie.
@@ -149,7 +157,8 @@ static void thread_gone(struct task *t)
 		p->stopping = p->stopped = false;
 		reparent_children(p);
 		p->zombie = true;
-		pgrp_orphan_hangup(p, p);
+		if (ties_its_group(p))
+			pgrp_orphan_hangup(p, p);
 		wake_up_all(&p->signal_wait); /* pidfds */
 		zombie_notify(p);
 	} else {

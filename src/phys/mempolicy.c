@@ -251,11 +251,19 @@ static bool mode_takes_turns(int mode)
 	return mode == MPOL_INTERLEAVE || mode == MPOL_WEIGHTED_INTERLEAVE;
 }
 
+/* Can MODE leave to use where within its nodes memory lies? */
+static bool mode_balances(int mode)
+{
+	return mode == MPOL_BIND || mode == MPOL_PREFERRED_MANY;
+}
+
 /* The rules of set_mempolicy(2) for what fits together. */
 static bool args_fit(int mode, u32 flags, nodemask_t nodes)
 {
 	if (mode < 0 || mode >= MPOL_MAX || (flags & ~MPOL_MODE_FLAGS) ||
-	    flags == MPOL_MODE_FLAGS)
+	    (flags & MPOL_NODE_FLAGS) == MPOL_NODE_FLAGS)
+		return false;
+	if ((flags & MPOL_F_NUMA_BALANCING) && !mode_balances(mode))
 		return false;
 	/* Flags say what becomes of nodes: without a meaning for none. */
 	if (mode == MPOL_DEFAULT)
@@ -349,6 +357,12 @@ int mpol_mode(const struct mempolicy *pol)
 	return pol ? pol->mode : MPOL_DEFAULT;
 }
 
+bool mpol_balances(const struct mempolicy *pol, int nid)
+{
+	return !pol || ((pol->flags & MPOL_F_NUMA_BALANCING) &&
+			(mpol_nodes(pol) & NODE_MASK(nid)));
+}
+
 u32 mpol_flags(const struct mempolicy *pol)
 {
 	return pol ? pol->flags : 0;
@@ -372,7 +386,7 @@ void mpol_rebind(struct mempolicy *pol, nodemask_t allowed)
 		return;
 	allowed &= nodes_with_memory();
 	mm_verify(allowed != NODE_MASK_NONE);
-	if (pol->flags)
+	if (pol->flags & MPOL_NODE_FLAGS)
 		nodes = mode_nodes(pol->mode, mask_bound(pol, allowed));
 	else
 		nodes = mask_rename(pol->nodes, pol->allowed, allowed);

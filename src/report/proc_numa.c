@@ -81,6 +81,9 @@ void proc_put_policy(struct seq_buf *out, const struct mempolicy *pol)
 		seq_puts(out, "=static");
 	else if (flags & MPOL_F_RELATIVE_NODES)
 		seq_puts(out, "=relative");
+	if (flags & MPOL_F_NUMA_BALANCING)
+		seq_puts(out,
+			 flags & MPOL_NODE_FLAGS ? "|balancing" : "=balancing");
 	if (nodes) {
 		seq_putc(out, ':');
 		put_nodes(out, nodes);

@@ -205,7 +205,12 @@ static int mode_flags_check(int mode)
 	u32 flags = (u32)mode & MPOL_MODE_FLAGS;
 	u32 plain = (u32)mode & ~MPOL_MODE_FLAGS;
 
-	return plain < MPOL_MAX && flags != MPOL_MODE_FLAGS ? 0 : -EINVAL;
+	if (plain >= MPOL_MAX || (flags & MPOL_NODE_FLAGS) == MPOL_NODE_FLAGS)
+		return -EINVAL;
+	return (flags & MPOL_F_NUMA_BALANCING) && plain != MPOL_BIND &&
+			       plain != MPOL_PREFERRED_MANY
+		       ? -EINVAL
+		       : 0;
 }
 
 int kernel_set_mempolicy(struct mm_struct *mm, int mode, uva_t nmask,

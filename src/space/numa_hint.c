@@ -29,7 +29,9 @@
  *    somebody else, or of a page that was there before, costs a move that comes
  *    late or too early, nothing else; so it is read and written without locks.
  *
- * 6. What gets no hints: mappings with a policy (they have said where), those
+ * 6. What gets no hints: mappings with a policy (they have said where; but for
+ *    MPOL_F_NUMA_BALANCING, which says: where it is used, among these nodes),
+ *    those
  *    nobody may use, files mapped for reading (each node has libraries in its
  *    caches);
  *    pages that several private mappings share, dirty pages of files (they
@@ -157,17 +159,17 @@ static bool mode_tiering(u32 mode)
 	return (mode & NUMA_BALANCING_MEMORY_TIERING) != 0;
 }
 
-/* Does VMA say by itself where its pages are to be at ADDR? */
+/* Does VMA say by itself where its pages are to stay at ADDR? */
 static bool has_policy(const struct vm_area_struct *vma, uva_t addr)
 {
 	struct mempolicy *pol;
+	bool stay;
 	int home;
 
-	if (!vma->vm_file)
-		return vma->vm_policy != NULL;
 	pol = vma_policy_at(vma, addr, &home);
+	stay = pol && !(mpol_flags(pol) & MPOL_F_NUMA_BALANCING);
 	mpol_put(pol);
-	return pol != NULL;
+	return stay;
 }
 
 static bool vma_scanned(const struct vm_area_struct *vma)
@@ -344,10 +346,26 @@ static bool second_stage(const struct page *page, int here)
 		       here;
 }
 
-/* A hint of MM's PAGE, the first of N, was met: counted; where it should go, or
- * NUMA_NO_NODE. */
-static int hint_fault(struct mm_struct *mm, const struct page *page, u64 n)
+/* May the memory of VMF go to node HERE, where it is used? As its mapping says,
+ * or else the running task. */
+static bool policy_lets(const struct vm_fault *vmf, int here)
 {
+	struct mempolicy *pol;
+	bool lets;
+	int home;
+
+	pol = vma_policy_at(vmf->vma, vmf->address, &home);
+	lets = mpol_balances(pol ? pol : port_current()->mempolicy, here);
+	mpol_put(pol);
+	return lets;
+}
+
+/* The hint VMF, of PAGE, the first of N, was met: counted; where it should go,
+ * or NUMA_NO_NODE. */
+static int hint_fault(const struct vm_fault *vmf, const struct page *page,
+		      u64 n)
+{
+	struct mm_struct *mm = vmf->vma->vm_mm;
 	int here = numa_mem_id(), nid = page_to_nid(page);
 	bool slow = node_tier(nid) > 0, go;
 	u32 mode = READ_ONCE(nb()->mode);
@@ -361,8 +379,7 @@ static int hint_fault(struct mm_struct *mm, const struct page *page, u64 n)
 		go = page_hot(page);
 	else
 		go = second_stage(page, here) && (mode & NUMA_BALANCING_NORMAL);
-	return go && nid != here && space_sys.move_ops &&
-			       !port_current()->mempolicy
+	return go && nid != here && space_sys.move_ops && policy_lets(vmf, here)
 		       ? here
 		       : NUMA_NO_NODE;
 }
@@ -394,7 +411,7 @@ static vm_fault_t do_numa_huge(struct vm_fault *vmf, struct pt_slot first,
 {
 	struct mm_struct *mm = vmf->vma->vm_mm;
 	struct page *page = pfn_to_page(pte_pfn(pt_get(&first)));
-	int nid = hint_fault(mm, page, HPAGE_PMD_NR);
+	int nid = hint_fault(vmf, page, HPAGE_PMD_NR);
 	struct pt_slot at = first;
 
 	for (u32 i = 0; i < HPAGE_PMD_NR; i++, pt_next(&at))
@@ -420,7 +437,7 @@ vm_fault_t do_numa_page(struct vm_fault *vmf)
 	if (va && !pte_special(vmf->orig) && was_huge(vmf, va, &first))
 		return do_numa_huge(vmf, first, va);
 	if (!pte_special(vmf->orig))
-		nid = hint_fault(vmf->vma->vm_mm, page, 1);
+		nid = hint_fault(vmf, page, 1);
 	if (nid != NUMA_NO_NODE) {
 		get_page(page);
 		pt_unlock(&vmf->slot);

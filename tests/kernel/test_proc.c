@@ -459,10 +459,66 @@ static void orphans(struct pt_regs *regs)
 	pw_exit(0);
 }
 
+static void idler(struct pt_regs *regs)
+{
+	(void)regs;
+	for (;;)
+		pw_sys(24);
+}
+
+/* A group that was an orphan before: one stands still, another ends. */
+static void old_orphan_group(struct pt_regs *regs)
+{
+	int status;
+	s64 a, b;
+
+	(void)regs;
+	CHECK_EQ(pw_sys(109, 0, 0), 0);
+	a = pw_fork(idler);
+	CHECK_EQ(pw_sys(62, (u64)a, SIGSTOP), 0);
+	CHECK_EQ(pw_wait(a, &status, 2), a);
+	b = pw_fork(child_7);
+	CHECK_EQ(pw_wait(b, &status, 0), b);
+	CHECK_EQ(pw_sys(62, (u64)a, SIGKILL), 0);
+	CHECK_EQ(pw_wait(a, &status, 0), a);
+	CHECK_EQ(status, SIGKILL);
+	pw_exit(9);
+}
+
+/* Ends while a group of its child's, which only it ties, stands still. */
+static void leaves_stopped(struct pt_regs *regs)
+{
+	int status;
+
+	(void)regs;
+	orphan_pid = pw_fork(idler);
+	CHECK_EQ(pw_sys(109, (u64)orphan_pid, (u64)orphan_pid), 0);
+	CHECK_EQ(pw_sys(62, (u64)orphan_pid, SIGSTOP), 0);
+	CHECK_EQ(pw_wait(orphan_pid, &status, 2), orphan_pid);
+	pw_exit(0);
+}
+
+/* SIGHUP is for who becomes an orphan, not for who is one. */
+static void orphan_groups(struct pt_regs *regs)
+{
+	int status;
+	s64 pid = pw_fork(old_orphan_group);
+
+	(void)regs;
+	CHECK_EQ(pw_wait(pid, &status, 0), pid);
+	CHECK_EQ(status, 9 << 8);
+	pid = pw_fork(leaves_stopped);
+	CHECK_EQ(pw_wait(pid, &status, 0), pid);
+	CHECK_EQ(pw_wait(orphan_pid, &status, 0), orphan_pid);
+	CHECK_EQ(status, SIGHUP);
+	pw_exit(0);
+}
+
 static void test_orphans(void **state)
 {
 	(void)state;
 	PW_RUN(orphans, .cpus = 2);
+	PW_RUN(orphan_groups, .cpus = 2);
 }
 
 /* ---- execve ----------------------------------------------------------------
@@ -614,7 +670,7 @@ static void thread_exec_child(struct pt_regs *regs)
 			       pw_map(PAGE_SIZE), 0, 0) > 0);
 	CHECK(pw_clone(exec_thread, CLONE_THREAD_FLAGS, 0x8000,
 		       pw_map(PAGE_SIZE), 0, 0) > 0);
-	sleeper(regs);
+	idler(regs);
 }
 
 static void enter_files(void)

@@ -113,4 +113,39 @@ if command -v migratepages >/dev/null; then
 	goes followed '$3 > 200'
 	goes hints '$2 > 100 && $3 > 100'
 fi
+
+# Node 1 has no CPU: cold memory of node 0 goes there, and to no disk.
+cat >"$work/demote" <<'SH'
+stat() { awk '$1 == "'"$1"'" { print $2 }' /proc/vmstat; }
+on() { awk -v n="$2=" '/anon=/ { for (i = 2; i <= NF; i++)
+	if (index($i, n) == 1) s += substr($i, length(n) + 1) }
+	END { print s + 0 }' /proc/$1/numa_maps; }
+for i in /sys/devices/virtual/memory_tiering/*; do
+	echo tier ${i##*memory_tier} $(cat $i/nodelist)
+done
+echo 1 >/sys/kernel/mm/numa/demotion_enabled
+numactl --preferred=0 busybox dd if=/dev/zero of=/dev/null bs=24M 2>/dev/null &
+pid=$!
+while [ $(on $pid N0) -lt 6000 ]; do sleep 0.2; done
+kill -STOP $pid
+echo before $(on $pid N0) $(on $pid N1)
+numactl --membind=0 busybox dd if=/dev/zero of=/dev/null bs=24M count=3 2>/dev/null
+echo after $? $(on $pid N0) $(on $pid N1)
+echo counts $(($(stat pgdemote_kswapd) + $(stat pgdemote_direct))) \
+	$(stat pgmigrate_success) $(stat pswpout)
+kill -CONT $pid
+sleep 1
+kill $pid && echo lived
+SH
+if [ -n "$ours" ]; then
+	guest_is "a slower node" 0 --machine pc --nodes 2 --cpus 1 --mem "$m" \
+		--add "$work/demote" --add "$(command -v numactl)" \
+		--add "$(command -v awk)" -- busybox sh "$work/demote"
+	goes tier '$2 == 4 && $3 == 0'
+	has "the node without CPUs is a tier of its own" '^tier 5 1$'
+	goes before '$2 > 6000 && $3 == 0'
+	goes after '$2 == 0 && $4 > 1000'
+	goes counts '$2 > 1000 && $3 > 1000 && $4 == 0'
+	has "who was demoted goes on" '^lived$'
+fi
 finish

@@ -263,6 +263,52 @@ static int spared_body(void *arg)
 	return 0;
 }
 
+/* MPOL_F_NUMA_BALANCING: among its nodes memory goes where it is used. */
+static void two_visits(struct mm_struct *mm, uva_t at, int mode,
+		       nodemask_t nodes)
+{
+	for (int i = 0; i < 2; i++) {
+		CHECK_EQ(scan(mm), N);
+		tm_use(mm);
+		CHECK_EQ(do_set_mempolicy(mode, nodes), 0);
+		expect(at, N, 77);
+		tm_use(NULL);
+	}
+}
+
+static int follows_body(void *arg)
+{
+	const int bind = MPOL_BIND | MPOL_F_NUMA_BALANCING;
+	const nodemask_t both = NODE_MASK(0) | NODE_MASK(1);
+	struct mm_struct *mm = tm_mm();
+	uva_t at;
+
+	(void)arg;
+	begin("1");
+	at = far_pages(mm, N);
+	/* The task's: not beyond its nodes. */
+	two_visits(mm, at, bind, NODE_MASK(1));
+	CHECK_EQ(on_node(mm, at, N, 1), N);
+	two_visits(mm, at, bind, both);
+	CHECK_EQ(on_node(mm, at, N, 0), N);
+	CHECK_EQ(do_munmap(mm, at, P(N)), 0);
+	/* The mapping's comes first. */
+	at = far_pages(mm, N);
+	CHECK_EQ(do_mbind(mm, at, P(N), bind, both, 0), 0);
+	two_visits(mm, at, MPOL_BIND, NODE_MASK(1));
+	CHECK_EQ(on_node(mm, at, N, 0), N);
+	CHECK_EQ(do_munmap(mm, at, P(N)), 0);
+	at = far_pages(mm, N);
+	CHECK_EQ(do_mbind(mm, at, P(N),
+			  MPOL_PREFERRED_MANY | MPOL_F_NUMA_BALANCING,
+			  NODE_MASK(1), 0),
+		 0);
+	two_visits(mm, at, MPOL_DEFAULT, 0);
+	CHECK_EQ(on_node(mm, at, N, 1), N);
+	mm_put(mm);
+	return 0;
+}
+
 /* No more than the limit goes in a second. */
 static int limit_body(void *arg)
 {
@@ -322,6 +368,7 @@ static void limits(void **state)
 {
 	(void)state;
 	TM_RUN(spared_body, TWO_NODES);
+	TM_RUN(follows_body, TWO_NODES);
 	TM_RUN(limit_body, TWO_NODES);
 	TM_RUN(held_body, TWO_NODES);
 }

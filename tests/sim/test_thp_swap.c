@@ -67,6 +67,10 @@ static int advice_body(void *arg)
 
 	(void)arg;
 	fill(at, 1536, 9);
+	/* Some were in use. */
+	lru_add_drain_all();
+	for (u64 i = 100; i < 200; i++)
+		activate_page(pfn_to_page(pte_pfn(tm_pte(mm, at + HP + P(i)))));
 	pageout(mm, at + HP, 512);
 	CHECK_EQ(event(THP_SWPOUT), 1);
 	figure_is("swpout", 1);
@@ -129,6 +133,35 @@ static int pieces_body(void *arg)
 	return 0;
 }
 
+/* As many slots, half of them in a row. */
+static int half_body(void *arg)
+{
+	struct mm_struct *mm = use_mm();
+	uva_t at = map_huge(mm, 1), small = tm_map(mm, 800);
+
+	(void)arg;
+	fill(small, 800, 1);
+	pageout(mm, small, 800);
+	for (u64 i = 0; i < 800; i++) {
+		u64 cluster = slot_of(mm, small + P(i)) / SWAPFILE_CLUSTER;
+
+		if (cluster < 3)
+			CHECK_EQ(do_madvise(mm, small + P(i), PAGE_SIZE,
+					    MADV_DONTNEED),
+				 0);
+	}
+	CHECK(get_nr_swap_pages() >= SWAP_BLOCK);
+	fill(at, 512, 4);
+	pageout(mm, at, 512);
+	CHECK_EQ(event(THP_SWPOUT), 0);
+	CHECK(event(THP_SWPOUT_FALLBACK) > 0);
+	verify(at, 512, 4);
+	CHECK_EQ(do_munmap(mm, at, HP), 0);
+	CHECK_EQ(do_munmap(mm, small, P(800)), 0);
+	end_mm(mm);
+	return 0;
+}
+
 /* All blocks of an area, and then there is none. */
 static int full_body(void *arg)
 {
@@ -152,6 +185,7 @@ static void slots(void **state)
 {
 	(void)state;
 	TM_RUN(pieces_body, .mem = 32 * MiB, .swap_pages = 1500);
+	TM_RUN(half_body, .mem = 32 * MiB, .swap_pages = 1024);
 	TM_RUN(full_body, .mem = 32 * MiB, .swap_pages = 2500);
 }
 
