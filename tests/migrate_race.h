@@ -214,6 +214,31 @@ static inline void mgr_mover(void *arg)
 	__atomic_fetch_add(&r->moved, m.moved, __ATOMIC_RELAXED);
 }
 
+/* Who looks at frames one by one: takes each for a moment, and has used it. A
+ * move that comes in between has to put its new frame back as it was. */
+static inline void mgr_holder(void *arg)
+{
+	struct prng rnd;
+	struct mgr *r = arg;
+
+	prng_seed(&rnd, r->seed + 1);
+	while (__atomic_load_n(&r->left, __ATOMIC_ACQUIRE)) {
+		u64 pfn = prng_below(&rnd, phys_sys.hot.max_pfn);
+
+		for (u32 i = 0; i < 64 && pfn < phys_sys.hot.max_pfn; i++) {
+			struct page *page = pfn_to_page(pfn++);
+
+			if (!PageLRU(page) || !get_page_unless_zero(page))
+				continue;
+			mark_page_accessed(page);
+			mark_page_accessed(page);
+			port_sched_point();
+			put_page(page);
+		}
+		port_park(200);
+	}
+}
+
 /* Hint entries in both spaces all the time; ARG is the race. */
 static inline void mgr_scanner(void *arg)
 {

@@ -59,6 +59,15 @@ static void leave_behind(struct page *old)
 	page_flags_clear(old, MIGRATE_FLAGS & ~(1u << PG_swapbacked));
 }
 
+/* NEW was to be it and is not: with its own flags only, as the allocator wants
+ * it back. */
+static void unmake(struct page *new)
+{
+	page_flags_clear(new, MIGRATE_FLAGS | 1u << PG_active |
+				      1u << PG_unevictable);
+	set_page_mapping_word(new, 0);
+}
+
 /* References that OLD has if nobody but the mover and its places holds it. */
 static int expected_count(const struct page *old)
 {
@@ -124,8 +133,10 @@ int migrate_page(struct address_space *mapping, struct page *new,
 	if (page_count(old) != count)
 		return -EAGAIN;
 	migrate_page_copy(new, old, (enum migrate_mode)mode);
-	if (!file_place(mapping, new, old, count))
+	if (!file_place(mapping, new, old, count)) {
+		unmake(new);
 		return -EAGAIN;
+	}
 	count_moved(new, old);
 	leave_behind(old);
 	return 0;
@@ -160,7 +171,7 @@ int migrate_anon_page(struct page *new, struct page *old,
 	moved = PageSwapCache(old) ? swap_cache_replace(new, old, count)
 				   : anon_place(new, old, count);
 	if (!moved) {
-		set_page_mapping_word(new, 0);
+		unmake(new);
 		return -EAGAIN;
 	}
 	if (TestClearPageDirty(old))
@@ -212,7 +223,7 @@ int migrate_anon_block(struct page *new, struct page *old, u32 n)
 	block_copy(new, old, n);
 	if (!freeze_all(old, n)) {
 		for (u32 i = 0; i < n; i++)
-			set_page_mapping_word(new + i, 0);
+			unmake(new + i);
 		return -EAGAIN;
 	}
 	for (u32 i = 0; i < n; i++) {

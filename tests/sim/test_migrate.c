@@ -627,7 +627,7 @@ static void no_frames(void **state)
 
 static int race_body(void *arg)
 {
-	struct port_thread *t[MGR_THREADS + 1];
+	struct port_thread *t[MGR_THREADS + 2];
 	struct mgr *r = arg;
 
 	mgr_begin(r);
@@ -636,9 +636,13 @@ static int race_body(void *arg)
 			 0);
 	CHECK_EQ(port_thread_start(&t[MGR_THREADS], "mover", -1, mgr_mover, r),
 		 0);
-	for (u32 i = 0; i <= MGR_THREADS; i++)
+	CHECK_EQ(port_thread_start(&t[MGR_THREADS + 1], "holder", -1,
+				   mgr_holder, r),
+		 0);
+	for (u32 i = 0; i < ARRAY_SIZE(t); i++)
 		port_thread_join(t[i]);
 	mgr_end(r);
+	CHECK_EQ(phys_sys.debug.nr_set_aside, 0);
 	return 0;
 }
 
