@@ -22,7 +22,6 @@ int cmd_replay(int argc, char **argv);
 
 enum {
 	OPT_MEM = 'm',
-	OPT_SWAP = 's',
 	OPT_JSON = 'j',
 	OPT_REPORT = 'r',
 	OPT_NO_MIN = 512,
@@ -57,7 +56,7 @@ static const struct argp_option options[] = {
 	 "RAM, e.g. 32M, or so much that the program has e.g. 25% of the memory "
 	 "that it would use; one run for each of a list (1G)",
 	 0},
-	{"swap", OPT_SWAP, "SIZE", 0, "swap space (none)", 0},
+	{"swap", MACHINE_OPT_SWAP, "SIZE", 0, "swap space (none)", 0},
 	{"memcg", OPT_MEMCG, "[TASK=]SIZE[,...]", 0,
 	 "each task of the trace in a control group of its own with so much "
 	 "memory.max, or TASK alone; SIZE may be max",
@@ -164,16 +163,6 @@ static void split_policies(struct cmd_opts *o)
 		o->policies[o->nr_policies++] = NULL;
 }
 
-static u64 parse_size(const char *name, const char *arg)
-{
-	struct args_error e;
-	u64 v;
-
-	if (!args_size(arg, &v, &e))
-		err_usage("--%s: %s", name, e.text);
-	return v;
-}
-
 static enum replay_files parse_files(const char *arg)
 {
 	if (!strcmp(arg, "real"))
@@ -213,9 +202,6 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 	case OPT_MEM:
 		parse_sizes(arg, o);
 		o->mem_given = true;
-		return 0;
-	case OPT_SWAP:
-		o->replay.machine.swap_bytes = parse_size("swap", arg);
 		return 0;
 	case OPT_MEMCG:
 		memcg_parse(&o->replay.memcg, arg);
@@ -271,7 +257,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 			err_usage("which trace? give its file");
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return machine_size_opt(&o->replay.machine, key, arg);
 	}
 }
 
