@@ -191,6 +191,33 @@ static void take_trace(struct cmd_opts *o, const char *arg)
 	o->replay.trace = arg;
 }
 
+static error_t parse_event_opt(int key, char *arg, struct events_opts *e)
+{
+	switch (key) {
+	case OPT_TRACE:
+		e->list = arg;
+		return 0;
+	case OPT_TRACE_OUT:
+		e->out = arg;
+		return 0;
+	case OPT_PERFETTO:
+		e->perfetto = arg;
+		return 0;
+	case OPT_FOLLOW:
+		events_parse_follow(e, arg);
+		return 0;
+	case OPT_LIFE:
+		e->life = arg;
+		return 0;
+	case OPT_PFN:
+		e->pfn = parse_pfn(arg);
+		e->follow = e->by_pfn = true;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
 static error_t parse_opt(int key, char *arg, struct argp_state *state)
 {
 	struct cmd_opts *o = state->input;
@@ -224,25 +251,6 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 	case OPT_KSM:
 		whatif_parse_ksm(&o->replay.whatif, arg);
 		return 0;
-	case OPT_TRACE:
-		o->replay.events.list = arg;
-		return 0;
-	case OPT_TRACE_OUT:
-		o->replay.events.out = arg;
-		return 0;
-	case OPT_PERFETTO:
-		o->replay.events.perfetto = arg;
-		return 0;
-	case OPT_FOLLOW:
-		events_parse_follow(&o->replay.events, arg);
-		return 0;
-	case OPT_LIFE:
-		o->replay.events.life = arg;
-		return 0;
-	case OPT_PFN:
-		o->replay.events.pfn = parse_pfn(arg);
-		o->replay.events.follow = o->replay.events.by_pfn = true;
-		return 0;
 	case OPT_DUMP:
 		o->replay.machine.dump_proc = arg;
 		return 0;
@@ -257,6 +265,8 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 			err_usage("which trace? give its file");
 		return 0;
 	default:
+		if (parse_event_opt(key, arg, &o->replay.events) == 0)
+			return 0;
 		return machine_size_opt(&o->replay.machine, key, arg);
 	}
 }

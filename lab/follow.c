@@ -36,10 +36,10 @@ static struct {
 	FILE *f;	/* as text; NULL: as JSON alone */
 	json_t *events; /* as JSON, or NULL */
 	struct events_opts o;
-	u64 mm;		/* serial of the space; 0: not known yet */
-	u64 pfn;	/* where it is; NOWHERE: in no frame */
-	u64 type, slot; /* in swap; NOWHERE: in no slot */
-	u64 nr_told;
+	u64 mm;		    /* serial of the space; 0: not known yet */
+	u64 pfn;	    /* where it is; NOWHERE: in no frame */
+	u64 type, slot;	    /* in swap; NOWHERE: in no slot */
+	u64 nr_told, asked; /* ASKED: the address at first */
 	struct born {
 		u64 ns, gfp;
 		u32 pid;
@@ -420,6 +420,30 @@ static void on_huge(const struct trace_record *r)
 	     ull(r->arg[2]), ull(r->arg[1]), ull(first), what);
 }
 
+static void on_protect(const struct trace_record *r)
+{
+	u64 access = r->arg[3];
+
+	if (r->arg[0] != fo.pfn)
+		return;
+	tell(r, "protected at 0x%llx of space %llu: %c%c%c from now",
+	     ull(r->arg[2]), ull(r->arg[1]), access & 1 ? 'r' : '-',
+	     access & 2 ? 'w' : '-', access & 4 ? 'x' : '-');
+}
+
+/* Its address is another one from now on, wherever it is. */
+static void on_remap(const struct trace_record *r)
+{
+	bool ours = is_place(r);
+
+	if (!ours && r->arg[0] != fo.pfn)
+		return;
+	tell(r, "of space %llu: no longer at 0x%llx but at 0x%llx",
+	     ull(r->arg[1]), ull(r->arg[2]), ull(r->arg[3]));
+	if (ours)
+		fo.o.address = r->arg[3];
+}
+
 static void on_fault(const struct trace_record *r)
 {
 	char words[120];
@@ -489,6 +513,8 @@ static void (*const handlers[NR_TRACE_EVENTS])(const struct trace_record *r) = {
 	[TRACE_PAGE_FAULT_KERNEL] = on_fault,
 	[TRACE_PAGE_TAKE] = on_take,
 	[TRACE_PAGE_HUGE] = on_huge,
+	[TRACE_PAGE_PROTECT] = on_protect,
+	[TRACE_PAGE_REMAP] = on_remap,
 	[TRACE_MM_LRU_INSERTION] = on_frame,
 	[TRACE_MM_LRU_ACTIVATE] = on_frame,
 	[TRACE_PAGE_DEACTIVATE] = on_frame,
@@ -516,6 +542,7 @@ void follow_begin(const struct events_opts *o, FILE *f)
 {
 	memset(&fo, 0, sizeof(fo));
 	fo.o = *o;
+	fo.asked = o->address;
 	fo.f = o->life ? NULL : f;
 	fo.events = o->life ? json_array() : NULL;
 	fo.pfn = o->by_pfn ? o->pfn : NOWHERE;
@@ -551,7 +578,7 @@ static void write_life(void)
 	if (!f)
 		err_die("--life: %s: %s", fo.o.life, strerror(errno));
 	json_object_set_new(doc, "schema", json_string("mmkit.life/1"));
-	snprintf(hex, sizeof(hex), "0x%llx", ull(fo.o.address));
+	snprintf(hex, sizeof(hex), "0x%llx", ull(fo.asked));
 	if (fo.o.by_pfn) {
 		json_object_set_new(doc, "pfn",
 				    json_integer((json_int_t)fo.o.pfn));

@@ -10,6 +10,7 @@
 #include <mmkit/page_alloc.h>
 
 #include "base/string.h"
+#include "base/trace_ring.h"
 #include "cache/swap.h"
 #include "event.h"
 #include "ktime.h"
@@ -530,6 +531,10 @@ int process_set_oom_score_adj(struct process *p, int adj)
 	p->oom_score_adj = adj;
 	list_for_each_entry (t, &p->threads, group_entry)
 		WRITE_ONCE(t->mt->oom_score_adj, (s16)adj);
+	t = list_first_entry_or_null(&p->threads, struct task, group_entry);
+	if (t)
+		trace_emit(OOM_SCORE_ADJ_UPDATE, (u64)p->tgid,
+			   TRACE_TEXT(t->mt->comm), (u64)(s64)adj);
 	task_unlock(flags);
 	return 0;
 }

@@ -247,7 +247,31 @@
 	X(PAGE_TAKE, "page", "page_take", "pfn order nid zone list",           \
 	  "pfn=%x order=%d nid=%d zone=%Z list=%u")                            \
 	X(PAGE_HUGE, "page", "page_huge", "pfn mm address what",               \
-	  "pfn=%x mm=%u address=%x what=%u")
+	  "pfn=%x mm=%u address=%x what=%u")                                   \
+	X(PAGE_PROTECT, "page", "page_protect", "pfn mm address access",       \
+	  "pfn=%x mm=%u address=%x access=%u")                                 \
+	X(PAGE_REMAP, "page", "page_remap", "pfn mm address new_address",      \
+	  "pfn=%x mm=%u address=%x new_address=%x")                            \
+	X(VM_UNMAPPED_AREA, "mmap", "vm_unmapped_area",                        \
+	  "addr err total_vm flags length low_limit high_limit "               \
+	  "align_mask align_offset",                                           \
+	  "addr=%x err=%d total_vm=%x flags=%x len=%x lo=%x hi=%x "            \
+	  "mask=%x ofs=%x")                                                    \
+	X(OOM_SCORE_ADJ_UPDATE, "oom", "oom_score_adj_update",                 \
+	  "pid comm:16 oom_score_adj", "pid=%d comm=%s oom_score_adj=%d")      \
+	X(WAKE_REAPER, "oom", "wake_reaper", "pid", "pid=%d")                  \
+	X(START_TASK_REAPING, "oom", "start_task_reaping", "pid", "pid=%d")    \
+	X(FINISH_TASK_REAPING, "oom", "finish_task_reaping", "pid", "pid=%d")  \
+	X(SKIP_TASK_REAPING, "oom", "skip_task_reaping", "pid", "pid=%d")      \
+	X(GLOBAL_DIRTY_STATE, "writeback", "global_dirty_state",               \
+	  "nr_dirty nr_writeback background_thresh dirty_thresh "              \
+	  "dirty_limit nr_dirtied nr_written",                                 \
+	  "dirty=%u writeback=%u bg_thresh=%u thresh=%u limit=%u "             \
+	  "dirtied=%u written=%u")
+
+/* page_protect's ACCESS: 1 read, 2 write, 4 execute, as mprotect(2) has it.
+ * page_remap's PFN of what is in no frame. */
+#define PAGE_REMAP_NO_FRAME (~0ul)
 
 /* page_take's LIST: where the frame stood. */
 enum page_take_list {

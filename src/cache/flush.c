@@ -313,6 +313,17 @@ static u64 dirty_pause(u64 pages)
 	return min(pages * 1000000000UL / rate, MAX_PAUSE_NS);
 }
 
+static void tell_dirty_state(void)
+{
+	u64 background, limit;
+
+	global_dirty_limits(&background, &limit);
+	trace_emit(GLOBAL_DIRTY_STATE, global_node_page_state(NR_FILE_DIRTY),
+		   global_node_page_state(NR_WRITEBACK), background, limit,
+		   limit, global_node_page_state(NR_DIRTIED),
+		   global_node_page_state(NR_WRITTEN));
+}
+
 static void balance_dirty_pages(u64 pages)
 {
 	struct flush_state *fl = &cache_sys.fm.flush;
@@ -321,6 +332,8 @@ static void balance_dirty_pages(u64 pages)
 	for (;;) {
 		u64 pause = dirty_pause(pages);
 
+		if (unlikely(trace_enabled(TRACE_GLOBAL_DIRTY_STATE)))
+			tell_dirty_state();
 		if (over_background() && !READ_ONCE(fl->requested))
 			wakeup_flusher_threads();
 		if (!pause)

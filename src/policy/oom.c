@@ -260,6 +260,7 @@ static void oom_kill(const struct oom_choice *c)
 	policy_sys.reap_name.pid = c->pid;
 	mm_memcpy(policy_sys.reap_name.comm, c->comm, sizeof(c->comm));
 	WRITE_ONCE(policy_sys.reap_mm, mm);
+	trace_emit(WAKE_REAPER, (u64)c->pid);
 	wake_up(&policy_sys.reaper_wait);
 }
 
@@ -423,12 +424,16 @@ static void oom_reap(struct mm_struct *mm, const struct oom_name *who)
 	for (int tries = 0; tries < 10 && !reaped; tries++) {
 		reaped = down_read_trylock(&mm->mmap_lock);
 		if (reaped) {
+			trace_emit(START_TASK_REAPING, (u64)who->pid);
 			reap_vmas(mm);
+			trace_emit(FINISH_TASK_REAPING, (u64)who->pid);
 			up_read(&mm->mmap_lock);
 		} else {
 			port_park(10 * 1000 * 1000);
 		}
 	}
+	if (!reaped)
+		trace_emit(SKIP_TASK_REAPING, (u64)who->pid);
 	/* Done, or given up: the next victim may be chosen. */
 	__atomic_fetch_or(&mm->flags, MMF_OOM_SKIP, __ATOMIC_ACQ_REL);
 	oom_report_reaped(who, mm, reaped);

@@ -12,6 +12,7 @@
 #include <mmkit/errno.h>
 #include <mmkit/mman.h>
 
+#include "base/trace_ring.h"
 #include "pgtable/huge.h"
 #include "space/gup.h"
 #include "space/rmap.h"
@@ -45,6 +46,8 @@ static void protect_table(struct vm_area_struct *vma, struct pt_slot *slot,
 		if (!pte_write(e) || pte_special(e))
 			n = pte_wrprotect(n);
 		pt_set(slot, n);
+		trace_emit(PAGE_PROTECT, pte_pfn(n), vma->vm_mm->serial, addr,
+			   vma->vm_flags & (VM_READ | VM_WRITE | VM_EXEC));
 	}
 	/* As one again: all of it changed. */
 	if (huge)

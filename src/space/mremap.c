@@ -13,6 +13,7 @@
 #include <mmkit/errno.h>
 #include <mmkit/mman.h>
 
+#include "base/trace_ring.h"
 #include "pgtable/huge.h"
 #include "space/gup.h"
 #include "space/ksm.h"
@@ -80,10 +81,32 @@ move_locked(struct pt_slot from, struct pt_slot to, u64 nr, bool watch,
 	}
 }
 
-/* Move NR entries. Both tables exist; they may be the same one. */
-static void move_chunk(struct mm_struct *mm, struct pt_slot from,
-		       struct pt_slot to, uva_t there, u64 nr, bool watch)
+/* NR entries from WAS on, which are of THERE from now on. */
+struct chunk {
+	uva_t was, there;
+	u64 nr;
+};
+
+/* C is moved; TO is locked. */
+static void tell_moved(const struct mm_struct *mm, struct pt_slot to,
+		       const struct chunk *c)
 {
+	for (u64 i = 0; i < c->nr; i++, pt_next(&to)) {
+		pte_t e = pt_get(&to);
+		u64 pfn = pte_present(e) ? pte_pfn(e) : PAGE_REMAP_NO_FRAME;
+
+		if (!pte_none(e))
+			trace_emit(PAGE_REMAP, pfn, mm->serial,
+				   c->was + i * PAGE_SIZE,
+				   c->there + i * PAGE_SIZE);
+	}
+}
+
+/* Move C. Both tables exist; they may be the same one. */
+static void move_chunk(struct mm_struct *mm, struct pt_slot from,
+		       struct pt_slot to, const struct chunk *c, bool watch)
+{
+	const u64 nr = c->nr;
 	bool same = from.table == to.table, huge;
 
 	if (nr == HPAGE_PMD_NR)
@@ -101,8 +124,10 @@ static void move_chunk(struct mm_struct *mm, struct pt_slot from,
 		move_locked(from, to, nr, true, true);
 	else
 		move_locked(from, to, nr, watch, false);
+	if (unlikely(trace_enabled(TRACE_PAGE_REMAP)))
+		tell_moved(mm, to, c);
 	if (huge)
-		(void)pt_promote(&mm->pt, &to, there);
+		(void)pt_promote(&mm->pt, &to, c->there);
 	if (!same)
 		pt_unlock(&to);
 	pt_unlock(&from);
@@ -152,17 +177,17 @@ static void move_entries(struct mm_struct *mm, uva_t old, uva_t new, u64 len,
 
 	for (; addr < end; addr = next) {
 		uva_t there = new + (addr - old);
-		u64 nr;
+		struct chunk c;
 
 		if (!pt_lookup(&mm->pt, addr, &from)) {
 			next = pt_skip(&mm->pt, addr, end);
 			continue;
 		}
 		next = chunk_end(&mm->pt, addr, there, end);
-		nr = (next - addr) >> PAGE_SHIFT;
+		c = (struct chunk){addr, there, (next - addr) >> PAGE_SHIFT};
 		if (pt_lookup(&mm->pt, there, &to))
-			move_chunk(mm, from, to, there, nr, watch);
-		else if (!chunk_empty(from, nr))
+			move_chunk(mm, from, to, &c, watch);
+		else if (!chunk_empty(from, c.nr))
 			mm_bug("mremap: no table at 0x%llx",
 			       (unsigned long long)there);
 	}

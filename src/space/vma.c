@@ -43,6 +43,7 @@
 
 #include "base/fail.h"
 #include "base/string.h"
+#include "base/trace_ring.h"
 #include "space/mempolicy.h"
 #include "space/rmap.h"
 #include "space/space.h"
@@ -753,6 +754,8 @@ static s64 area_by(struct mm_struct *mm, struct gap_search g, uva_t top,
 		found = find_aligned_room(mm, g, top);
 	if (!found)
 		found = find_room(mm, g, top);
+	trace_emit(VM_UNMAPPED_AREA, found, found ? 0 : (u64)(s64)-ENOMEM,
+		   mm->total_vm, g.topdown, g.len, g.low, g.high, 0, 0);
 	return found ? (s64)found : -ENOMEM;
 }
 

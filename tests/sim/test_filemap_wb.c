@@ -901,9 +901,9 @@ static int trace_body(void *arg)
 	struct fm_inode *fi = fm_inode_new(8);
 	struct address_space *m = fi->inode.i_mapping;
 	struct file *file = open_rw(fi, 0);
+	u64 pfn, background, limit;
 	struct trace_record r;
 	struct page *page;
-	u64 pfn;
 
 	(void)arg;
 	fi->inode.i_ino = 4711;
@@ -912,8 +912,12 @@ static int trace_body(void *arg)
 	trace_enable(TRACE_MM_FILEMAP_DELETE_FROM_PAGE_CACHE);
 	trace_enable(TRACE_FILEMAP_SET_WB_ERR);
 	trace_enable(TRACE_FILE_CHECK_AND_ADVANCE_WB_ERR);
+	trace_enable(TRACE_GLOBAL_DIRTY_STATE);
 	fi->fail_write = 1;
+	/* It has dirtied so many that this one has it look at the limits. */
+	port_current()->nr_dirtied = 1000;
 	write_ok(file, 6, 1);
+	global_dirty_limits(&background, &limit);
 	page = find_get_page(m, 6);
 	pfn = page_to_pfn(page);
 	put_page(page);
@@ -931,6 +935,9 @@ static int trace_body(void *arg)
 	r = find_record(TRACE_FILE_CHECK_AND_ADVANCE_WB_ERR, 0);
 	CHECK(r.arg[1] == 4711 && r.arg[2] != r.arg[3]);
 	CHECK_EQ((errseq_t)r.arg[3], file->f_wb_err);
+	r = find_record(TRACE_GLOBAL_DIRTY_STATE, 0);
+	CHECK(r.arg[0] == 1 && r.arg[1] == 0 && r.arg[5] == 1 && r.arg[6] == 0);
+	CHECK(r.arg[2] == background && r.arg[3] == limit && r.arg[4] == limit);
 	trace_ring_attach(0, NULL, 0);
 	fput(file);
 	fm_inode_drop(fi);

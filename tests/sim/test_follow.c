@@ -311,6 +311,116 @@ static void whole(void **state)
 	       .swap_pages = 256);
 }
 
+/* ---- what the program changes about it
+ * ----------------------------------------------------------------------- */
+
+static const char *const changed_life[] = {
+	"frame A allocated from its CPU's list, node 0, zone DMA: "
+	"order 0, migratetype Movable, "
+	"GFP_HIGHUSER_MOVABLE|__GFP_ACCOUNT|__GFP_ZERO",
+	"mapped at 0x7ffff7dfe000 of space 9 as memory of its own",
+	"fault: a write of a page that is not there, by the "
+	"program: minor",
+	"protected at 0x7ffff7dfe000 of space 9: r-- from now",
+	"protected at 0x7ffff7dfe000 of space 9: rw- from now",
+	"of space 9: no longer at 0x7ffff7dfe000 but at 0x20000000",
+	"onto LRU list inactive_anon",
+	"aged: used through 1 of its mappings since",
+	"reclaim: kept, back to its list",
+	"onto LRU list inactive_anon",
+	"aged: used through 0 of its mappings since",
+	"unmapped from 0x20000000 of space 9: by reclaim",
+	"written to swap: area 0, slot N",
+	"reclaim: kept, being written",
+	"onto LRU list inactive_anon",
+	"reclaim: freed",
+	"frame A freed, order 0",
+	"of space 9: no longer at 0x20000000 but at 0x30000000",
+	"frame A allocated from its CPU's list, node 0, zone DMA: "
+	"order 0, migratetype Movable, "
+	"GFP_KERNEL|__GFP_HIGHMEM|__GFP_MOVABLE",
+	"read back from slot N into frame A",
+	"onto LRU list inactive_anon",
+	"mapped at 0x30000000 of space 9 back from swap",
+	"fault: a read of a page that is not there, by the "
+	"program: major (it was read in)",
+	"unmapped from 0x30000000 of space 9: given back by the program",
+	"frame A freed, order 0",
+	NULL,
+};
+
+static int changed_body(void *arg)
+{
+	struct mm_struct *mm = tm_mm();
+	uva_t at = tm_map(mm, 2), to = 0x20000000;
+	const int fixed = MREMAP_MAYMOVE | MREMAP_FIXED;
+
+	(void)arg;
+	opts = (struct events_opts){.follow = true, .address = at};
+	tm_use(mm);
+	fill(at + PAGE_SIZE, 1);
+	listen();
+	told_of(mm);
+	fill(at, 7);
+	CHECK_EQ(do_mprotect(mm, at, P(2), PROT_READ), 0);
+	CHECK_EQ(do_mprotect(mm, at, P(1), PROT_READ | PROT_WRITE), 0);
+	CHECK_EQ(do_mremap(mm, at, P(1), P(1), fixed, to), (s64)to);
+	tm_swap_out(mm, to);
+	CHECK_EQ(do_mremap(mm, to, P(1), P(1), fixed, 0x30000000), 0x30000000);
+	CHECK_EQ(first_byte(0x30000000), 7);
+	CHECK_EQ(do_munmap(mm, 0x30000000, P(1)), 0);
+	lru_add_drain();
+	told_of(mm);
+	tm_use(NULL);
+	mm_put(mm);
+	hush();
+	compare(changed_life);
+	return 0;
+}
+
+static void changed(void **state)
+{
+	(void)state;
+	TM_RUN(changed_body, .cpus = 1, .mem = 16UL << 20, .swap_pages = 256);
+}
+
+/* Where room was looked for, and what was found. */
+static int area_body(void *arg)
+{
+	static struct trace_record records[16];
+	struct mm_struct *mm = tm_mm();
+	const u64 most = mm->layout.mmap_base - (64u << 20);
+	struct trace_record r;
+	u64 pos = 0;
+	s64 at;
+
+	(void)arg;
+	trace_ring_attach(0, records, ARRAY_SIZE(records));
+	trace_enable(TRACE_VM_UNMAPPED_AREA);
+	at = do_mmap(mm, 0, P(3), PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS);
+	CHECK(at > 0);
+	CHECK(do_mmap(mm, 0, most, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS) > 0);
+	CHECK_EQ(do_mmap(mm, 0, most, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS),
+		 -ENOMEM);
+	trace_enable_mask(0);
+	CHECK(trace_read(0, &pos, &r));
+	CHECK(r.arg[0] == (u64)at && r.arg[1] == 0 && r.arg[4] == P(3));
+	CHECK(r.arg[3] == 1 && r.arg[5] <= (u64)at && (u64)at < r.arg[6]);
+	CHECK(trace_read(0, &pos, &r) && r.arg[2] == 3);
+	CHECK(trace_read(0, &pos, &r));
+	CHECK(r.arg[0] == 0 && (s64)r.arg[1] == -ENOMEM && r.arg[4] == most);
+	CHECK(!trace_read(0, &pos, &r));
+	trace_ring_attach(0, NULL, 0);
+	mm_put(mm);
+	return 0;
+}
+
+static void area(void **state)
+{
+	(void)state;
+	TM_RUN(area_body, .cpus = 1, .mem = 16UL << 20);
+}
+
 /* ---- a large page, and a frame
  * ----------------------------------------------------------------------- */
 
@@ -414,8 +524,8 @@ static void frame(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(whole),
-		cmocka_unit_test(huge),
+		cmocka_unit_test(whole), cmocka_unit_test(changed),
+		cmocka_unit_test(area),	 cmocka_unit_test(huge),
 		cmocka_unit_test(frame),
 	};
 

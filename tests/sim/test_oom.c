@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Out of memory: an orderly end for one, nothing worse for the others. */
+#include "base/trace_ring.h"
 #include "policy/policy.h"
 #include "sim_machine.h"
 
@@ -89,6 +90,43 @@ static u64 ram_pages(void)
 /* ---- one hog among the small
  * ------------------------------------------------- */
 
+/* The victim's story in tracepoints: chosen, handed over, emptied. */
+static const enum trace_event reaper_events[] = {
+	TRACE_MARK_VICTIM, TRACE_WAKE_REAPER, TRACE_START_TASK_REAPING,
+	TRACE_FINISH_TASK_REAPING};
+static struct trace_record reaper_ring[MM_NR_CPUS][64];
+
+static void reaper_listen(void)
+{
+	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
+		trace_ring_attach(cpu, reaper_ring[cpu], 64);
+	for (u32 i = 0; i < ARRAY_SIZE(reaper_events); i++)
+		trace_enable(reaper_events[i]);
+	trace_enable(TRACE_SKIP_TASK_REAPING);
+}
+
+static void reaper_said(s32 pid)
+{
+	struct trace_cursor c;
+	struct trace_record r;
+	u32 next[2] = {0, 2}; /* the killer's two, and the reaper's */
+
+	trace_enable_mask(0);
+	trace_cursor_init(&c);
+	/* Each in its order; the CPUs' clocks are not the same. */
+	while (trace_cursor_next(&c, &r)) {
+		u32 *n = &next[r.event >= TRACE_START_TASK_REAPING];
+
+		CHECK(*n < ARRAY_SIZE(reaper_events));
+		CHECK_EQ(r.event, reaper_events[*n]);
+		CHECK_EQ(r.arg[0], pid);
+		++*n;
+	}
+	CHECK(next[0] == 2 && next[1] == 4);
+	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
+		trace_ring_attach(cpu, NULL, 0);
+}
+
 static int hog_body(void *arg)
 {
 	struct user users[4] = {
@@ -100,6 +138,7 @@ static int hog_body(void *arg)
 	char want[64];
 
 	(void)arg;
+	reaper_listen();
 	for (int i = 0; i < 4; i++)
 		start(&users[i], i % tm.cfg.cpus);
 	for (int i = 0; i < 4; i++)
@@ -107,6 +146,7 @@ static int hog_body(void *arg)
 	for (int i = 0; i < 4; i++)
 		CHECK_EQ(users[i].signal, i == 2 ? MM_SIGKILL : 0);
 	port_park(200 * 1000 * 1000); /* the reaper has its say */
+	reaper_said(users[2].pid);
 	CHECK(users[2].done > ram_pages() / 3);
 	CHECK(users[2].done < ram_pages());
 	CHECK_EQ(sum_vm_event(OOM_KILL), 1);
