@@ -138,7 +138,9 @@ static void thread_gone(struct task *t)
 
 	task_lock(flags);
 	account_thread(t);
+	/* From now on nothing is sent to it: what was until now goes. */
 	t->dead = true;
+	sigpending_drop(&t->pending, ~0UL);
 	if (t->stopped) {
 		t->stopped = false;
 		p->nr_stopped--;
@@ -157,6 +159,7 @@ static void thread_gone(struct task *t)
 		p->stopping = p->stopped = false;
 		reparent_children(p);
 		p->zombie = true;
+		sigpending_drop(&p->shared, ~0UL);
 		if (ties_its_group(p))
 			pgrp_orphan_hangup(p, p);
 		wake_up_all(&p->signal_wait); /* pidfds */
@@ -177,7 +180,6 @@ static void exit_process(struct process *p)
 {
 	time_process_exit(p);
 	tty_process_exit(p);
-	sigpending_flush(&p->shared);
 	process_set_exe(p, NULL);
 }
 
@@ -247,7 +249,6 @@ _Noreturn void do_exit(int code)
 	exit_files(t);
 	if (last)
 		exit_process(t->proc);
-	sigpending_flush(&t->pending);
 	thread_gone(t);
 	task_put(t); /* our own; the reaper waits until we are off the CPU */
 	machine_thread_exit();

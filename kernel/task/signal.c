@@ -152,15 +152,6 @@ void sigpending_drop(struct sigpending *pend, u64 set)
 	}
 }
 
-void sigpending_flush(struct sigpending *p)
-{
-	unsigned long flags;
-
-	task_lock(flags);
-	sigpending_drop(p, ~0UL);
-	task_unlock(flags);
-}
-
 /* Take SIG from PEND: what was said of it to *INFO. Locked. */
 static void pending_take(struct sigpending *pend, int sig,
 			 struct ksiginfo *info)
@@ -532,7 +523,7 @@ int send_locked(struct task *t, struct process *p, int sig,
 	bool blocked;
 	int err;
 
-	if (!any || p->zombie)
+	if (!any || p->zombie || (t && t->dead))
 		return 0;
 	prepare_stop_cont(p, sig);
 	blocked = (any->blocked & SIGSET(sig)) != 0;

@@ -215,7 +215,6 @@ int cred_commit(const struct cred *c) MM_MUST_CHECK;
 struct sighand *sighand_new(const struct sighand *from);
 void sighand_put(struct sighand *s);
 void sigpending_init(struct sigpending *p);
-void sigpending_flush(struct sigpending *p);
 /* signal_set_default: SIG's action in the current process. */
 void signal_set_default(int sig);
 /* Locked. sigpending_drop: signals of SET are pending in P no more. */

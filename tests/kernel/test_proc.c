@@ -1019,6 +1019,69 @@ static void test_limits(void **state)
 	PW_RUN(limits, .cpus = 2);
 }
 
+/* ---- signals to who ends ---------------------------------------------------
+ */
+
+static s32 ending;	/* (A) the process that ends; 0: no more */
+static u64 ended_shots; /* (A) signals that were sent */
+
+static void ends_soon(struct pt_regs *regs)
+{
+	(void)regs;
+	pw_step();
+	pw_exit(7);
+}
+
+/* To the process, and to its thread, as fast as can be. */
+static void shooter(struct pt_regs *regs)
+{
+	s32 at;
+
+	(void)regs;
+	while ((at = READ_ONCE(ending)) != 0) {
+		s64 ret = pw_sys(62, (u64)at, 10);
+
+		CHECK(ret == 0 || ret == -ESRCH);
+		ret = pw_sys(200, (u64)at, 12);
+		CHECK(ret == 0 || ret == -ESRCH);
+		(void)mm_fetch_add(&ended_shots, 1UL);
+		pw_step();
+	}
+	pw_exit(0);
+}
+
+/* What comes while it ends is lost with it, and with nothing else. */
+static void shots(struct pt_regs *regs)
+{
+	int status;
+	s64 shot;
+
+	(void)regs;
+	ended_shots = 0;
+	WRITE_ONCE(ending, (s32)pw_fork(ends_soon));
+	shot = pw_fork(shooter);
+	for (u32 i = 0; i < 120; i++) {
+		CHECK_EQ(pw_wait(ending, &status, 0), ending);
+		CHECK(status == 7 << 8 || status == 10 || status == 12);
+		WRITE_ONCE(ending, (s32)pw_fork(ends_soon));
+	}
+	CHECK_EQ(pw_wait(ending, &status, 0), ending);
+	WRITE_ONCE(ending, 0);
+	CHECK_EQ(pw_wait(shot, &status, 0), shot);
+	CHECK(ended_shots > 0);
+	pw_exit(0);
+}
+
+static void test_shots(void **state)
+{
+	u64 seed = test_env("SEED", 1);
+
+	(void)state;
+	for (u64 k = 0; k < 4; k++)
+		PW_RUN(shots, .cpus = 2 + (int)(k % 2), .seed = seed + k,
+		       .explore = true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1034,6 +1097,7 @@ int main(void)
 		cmocka_unit_test(test_too_long),
 		cmocka_unit_test(test_failing),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_shots),
 		cmocka_unit_test(test_storm),
 	};
 
