@@ -640,12 +640,67 @@ static void shares(void **state)
 	TM_RUN(shares_body, .swap_pages = 256);
 }
 
+/* ---- large pages
+ * ----------------------------------------------------------------------- */
+
+#define THP_HEAD (1ul << 15)
+#define THP_TAIL (1ul << 16)
+#define THP_FLAG (1ul << 22)
+
+static u64 thp_word(u64 pfn)
+{
+	u64 w;
+
+	CHECK_EQ(mm_read("/proc/kpageflags", pfn * 8, &w, 8), 8);
+	return w & (THP_HEAD | THP_TAIL | THP_FLAG);
+}
+
+/* One is told as one for as long as one entry maps it. */
+static int large_body(void *arg)
+{
+	struct mm_struct *mm = use_new_space();
+	uva_t at = 0x40000000;
+	u64 first, word;
+
+	(void)arg;
+	map_at(mm, at, 512, PROT_READ | PROT_WRITE, 0);
+	CHECK_EQ(do_madvise(mm, at, P(512), MADV_HUGEPAGE), 0);
+	tm_store(at + P(7), 1);
+	CHECK_EQ(value_of(show("/proc/self/smaps"), "AnonHugePages"), 2048);
+	CHECK_EQ(value_of(text, "Rss"), 2048);
+	CHECK_EQ(value_of(text, "THPeligible"), 1);
+	CHECK_EQ(value_of(show("/proc/self/smaps_rollup"), "AnonHugePages"),
+		 2048);
+	first = pte_pfn(tm_pte(mm, at));
+	CHECK_EQ(thp_word(first), THP_FLAG | THP_HEAD);
+	CHECK_EQ(thp_word(first + 1), THP_FLAG | THP_TAIL);
+	CHECK_EQ(thp_word(first + 511), THP_FLAG | THP_TAIL);
+	CHECK_EQ(mm_read("/proc/self/pagemap", (at >> PAGE_SHIFT) * 8 + 8,
+			 &word, 8),
+		 8);
+	CHECK_EQ(word & ((1ul << 55) - 1), first + 1);
+	/* A page of it goes: the others are pages. */
+	CHECK_EQ(do_munmap(mm, at + P(3), P(1)), 0);
+	CHECK_EQ(value_of(show("/proc/self/smaps"), "AnonHugePages"), 0);
+	CHECK_EQ(value_of(text, "Rss"), 2044);
+	CHECK_EQ(thp_word(first + 1) | thp_word(first), 0);
+	leave(mm);
+	return 0;
+}
+
+static void large(void **state)
+{
+	(void)state;
+	TM_RUN(large_body, .mem = 32UL << 20);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(texts),	 cmocka_unit_test(errors),
 		cmocka_unit_test(pagemap_words), cmocka_unit_test(kpage_words),
 		cmocka_unit_test(soft_dirty),	 cmocka_unit_test(shares),
+		cmocka_unit_test(large),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
