@@ -304,6 +304,7 @@ static bool boot_machine(void)
 		/* What debugging checks must stay. */
 		.few_slabs = !mt_sys.direct,
 		.bulk_only = !mt_sys.direct,
+		.link_first = !mt_sys.direct,
 		.freelist_hardened = mt_sys.opt.hardened,
 		.freelist_random = mt_sys.opt.hardened,
 	};

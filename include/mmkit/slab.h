@@ -53,6 +53,9 @@ struct slab_boot_params {
 	 * objects of a new slab are touched when they are first handed out.
 	 */
 	bool bulk_only;
+	/* Free objects are linked where their users begin, not in the middle:
+	 * one line less is fetched, and an overrun before them tells less. */
+	bool link_first;
 };
 
 /*

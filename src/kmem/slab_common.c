@@ -120,6 +120,7 @@ static int cache_layout(const struct cache_args *a, u32 flags,
 		.align = a->align,
 		.flags = flags,
 		.ctor = a->ctor != NULL,
+		.link_first = p->link_first,
 		.min_objects = choose_min_objects(),
 		.max_order =
 			p->slub_max_order ? p->slub_max_order : SLUB_MAX_ORDER,

@@ -62,7 +62,7 @@ static void place_parts(const struct slab_shape *shape, struct slab_layout *l)
 	if ((shape->flags & SLAB_RED_ZONE) && at == shape->size)
 		at += WORD;
 	l->inuse = at;
-	l->link = ALIGN_DOWN(shape->size / 2, WORD);
+	l->link = shape->link_first ? 0 : ALIGN_DOWN(shape->size / 2, WORD);
 	if (!link_inside(shape)) {
 		l->link = at;
 		at += WORD;

@@ -31,6 +31,7 @@ struct slab_shape {
 	u32 align;	 /* 0 or a power of two, at most PAGE_SIZE */
 	u32 flags;	 /* SLAB_* */
 	bool ctor;	 /* there is a constructor */
+	bool link_first; /* a free object's link where its user begins */
 	u32 min_objects; /* in a slab, if that is possible */
 	u32 max_order, min_order;
 };

@@ -50,6 +50,8 @@ static void check_parts(const struct slab_shape *a, const struct slab_layout *l)
 	MUST(l->inuse >= a->size && l->inuse - a->size <= 8);
 	MUST(l->link % 8 == 0);
 	MUST(behind ? l->link == l->inuse : l->link + 8 <= ALIGN(a->size, 8u));
+	MUST(behind || !a->link_first || l->link == 0);
+	MUST(behind || a->link_first || a->size < 16 || l->link != 0);
 	MUST(l->track >= l->inuse + (behind ? 8 : 0));
 	MUST(l->end - l->track ==
 	     (a->flags & SLAB_STORE_USER ? 2 * sizeof(struct slab_track) : 0));
@@ -133,6 +135,7 @@ static void each_size(void **state)
 					.align = aligns[i / 2],
 					.flags = flag_sets[f],
 					.ctor = i & 1,
+					.link_first = size & 4,
 					.min_objects = size & 1 ? 8 : 16,
 					.max_order = SLUB_MAX_ORDER});
 		}

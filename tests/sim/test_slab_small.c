@@ -41,7 +41,8 @@ static void boot_small(const struct run *run, u64 bytes)
 					    .array_most = 8,
 					    .no_kmalloc = true,
 					    .few_slabs = !run->many,
-					    .bulk_only = run->lazy};
+					    .bulk_only = run->lazy,
+					    .link_first = run->lazy};
 
 	e820_init(&map);
 	CHECK_EQ(e820_add(&map, 1UL << 32, bytes, E820_TYPE_RAM), 0);
