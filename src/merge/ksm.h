@@ -286,4 +286,12 @@ void ksmd_stop(void);
 /* ksm_check: trees, lists and counters agree. Panics. Takes the mutex. */
 void ksm_check(void);
 
+/* ksm_objects: how many objects of each kind spaces and trees lead to, and kept
+ * for later; what else is allocated has no owner. False: there are no caches.
+ * Takes the mutex. */
+struct ksm_objects {
+	u64 slots, items, nodes;
+};
+bool ksm_objects(struct ksm_objects *n) MM_MUST_CHECK;
+
 #endif

@@ -148,3 +148,47 @@ void ksm_check(void)
 	mm_verify(s.dups == m->stable_node_dups);
 	ksm_unlock();
 }
+
+/* Nodes of one tree; each chain is one, and its dups are. */
+static u64 tree_nodes(u32 tree)
+{
+	const struct rb_root *root = &merge_sys.stable[tree];
+	const struct ksm_stable_node *node, *dup;
+	struct rb_node *at;
+	u64 n = 0;
+
+	for (at = rb_first(root); at; at = rb_next(at)) {
+		n++;
+		node = rb_entry(at, struct ksm_stable_node, rb);
+		if (!ksm_is_chain(node))
+			continue;
+		hlist_for_each_entry(dup, &node->items, dup_link)
+		{
+			n++;
+		}
+	}
+	return n;
+}
+
+bool ksm_objects(struct ksm_objects *n)
+{
+	const struct merge_state *m = &merge_sys;
+	const struct ksm_rmap_item *item;
+	struct ksm_mm_slot *slot;
+
+	*n = (struct ksm_objects){0};
+	if (!m->item_cache || !m->node_cache || !m->slot_cache)
+		return false;
+	ksm_lock();
+	for (slot = ksm_next_slot(NULL); slot; slot = ksm_next_slot(slot)) {
+		n->slots++;
+		for (item = slot->rmap_list; item; item = item->next)
+			n->items++;
+	}
+	for (u32 tree = 0; tree < MM_MAX_NODES; tree++)
+		n->nodes += tree_nodes(tree);
+	for (size_t i = 0; i < ARRAY_SIZE(m->reserve); i++)
+		n->nodes += m->reserve[i] != NULL;
+	ksm_unlock();
+	return true;
+}

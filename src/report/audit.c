@@ -22,7 +22,8 @@
  *    the swap cache (AU-2). Map counts equal page-table entries (AU-3), swap
  *    counts equal swap entries (AU-4), cached slots equal cached frames
  *    (AU-5). Page-state counters equal the recount (AU-6). Objects of spaces
- *    equal those reachable from spaces (AU-7).
+ *    equal those reachable from spaces, KSM's those reachable from spaces
+ *    and trees (AU-7).
  *
  * 5. Locking. No lock over the whole: the caller keeps users quiet. Daemons
  *    and I/O may still be busy with a frame; so a run with findings is
@@ -45,6 +46,7 @@
 #include "kmem/percpu.h"
 #include "kmem/slab.h"
 #include "memcg/memcg.h"
+#include "merge/ksm.h"
 #include "pgtable/kernel.h"
 #include "phys/alloc.h"
 #include "phys/phys.h"
@@ -272,6 +274,21 @@ static void compare_objects(struct audit *a)
 			    kmem_cache_active(s->anon_vma_cache));
 }
 
+/* What merging of equal pages has of its own. */
+static void compare_ksm(struct audit *a)
+{
+	struct ksm_objects n;
+
+	if (!ksm_objects(&n))
+		return;
+	audit_equal(a, "ksm_mm_slot objects",
+		    kmem_cache_active(merge_sys.slot_cache), n.slots);
+	audit_equal(a, "ksm_rmap_item objects",
+		    kmem_cache_active(merge_sys.item_cache), n.items);
+	audit_equal(a, "ksm_stable_node objects",
+		    kmem_cache_active(merge_sys.node_cache), n.nodes);
+}
+
 /* Every frame was counted for one owner. */
 static u64 owned_frames(const struct audit *a)
 {
@@ -302,6 +319,7 @@ static void audit_run(struct audit *a)
 	compare_payers(a);
 	compare_spaces(a);
 	compare_objects(a);
+	compare_ksm(a);
 }
 
 /* ---- the report -------------------------------------------------------- */

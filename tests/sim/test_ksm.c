@@ -39,6 +39,16 @@ static u64 get(const char *name)
 	return strtoull(seq_buf_str(&s), NULL, 10);
 }
 
+/* Everything has an owner, objects of KSM too. */
+static void audit_clean(void)
+{
+	static char text[4096];
+	struct seq_buf s;
+
+	seq_buf_init(&s, text, sizeof(text));
+	CHECK_EQ(mm_audit(&s), 0);
+}
+
 /* N whole scans in this thread. */
 static void scans(u32 n)
 {
@@ -223,6 +233,7 @@ static int fewest_body(void *arg)
 	mm_put(mm[0]);
 	ksm_check();
 	CHECK_EQ(get("pages_shared") + get("pages_sharing"), all - each);
+	audit_clean();
 	for (int i = 1; i < 4; i++) {
 		CHECK_EQ(do_munmap(mm[i], at[i], P(each)), 0);
 		mm_put(mm[i]);
