@@ -416,7 +416,8 @@ static void reap_vmas(struct mm_struct *mm)
 }
 
 /* The victim may hold its lock for long while it waits for memory itself. */
-static void oom_reap(struct mm_struct *mm, const struct oom_name *who)
+static MM_NOINLINE void oom_reap(struct mm_struct *mm,
+				 const struct oom_name *who)
 {
 	bool reaped = false;
 
