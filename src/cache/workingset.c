@@ -160,7 +160,10 @@ void workingset_refault(struct page *page, const void *shadow)
 	workingset_age(page, 1);
 	count_refault(page, pgdat, WORKINGSET_ACTIVATE_BASE + file);
 	if (v & 1) {
+		/* It had been active, and is read for the second time: that is
+		 * what taking such pages costs. */
 		SetPageWorkingset(page);
+		lru_note_cost(page_lruvec(page), file, 1);
 		count_refault(page, pgdat, WORKINGSET_RESTORE_BASE + file);
 	}
 }

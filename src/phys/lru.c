@@ -139,6 +139,22 @@ struct lruvec *page_lruvec(const struct page *page)
 	return lruvec_of(page);
 }
 
+void lru_note_cost(struct lruvec *lruvec, bool file, u64 n)
+{
+	u64 *mine = file ? &lruvec->file_cost : &lruvec->anon_cost, sum = 0;
+	unsigned long flags;
+	int l;
+
+	spin_lock_irqsave(&lruvec->lock, flags);
+	WRITE_ONCE(*mine, *mine + n);
+	for_each_evictable_lru(l) sum += lruvec_size(lruvec, (enum lru_list)l);
+	if (lruvec->file_cost + lruvec->anon_cost > sum / 4) {
+		WRITE_ONCE(lruvec->file_cost, lruvec->file_cost / 2);
+		WRITE_ONCE(lruvec->anon_cost, lruvec->anon_cost / 2);
+	}
+	spin_unlock_irqrestore(&lruvec->lock, flags);
+}
+
 static inline enum lru_list flags_lru(u32 flags)
 {
 	u32 file = ~flags >> PG_swapbacked & 1, active = flags >> PG_active & 1;

@@ -54,7 +54,7 @@ struct lruvec {
 	struct page_list lists[NR_LRU_LISTS]; /* (L) head = most recent */
 	/* (L) how many of a list are frames of each of the node's zones */
 	u64 zone_nr[LRU_NR_ZONES][NR_LRU_LISTS];
-	u64 anon_cost, file_cost; /* (L) decayed cost of reclaim */
+	u64 anon_cost, file_cost; /* (L) what reclaim of each cost lately */
 	u64 nonresident_age;	  /* (A) evictions + activations */
 	u64 refaults[2];	  /* (L) anon, file, at last look */
 	struct pglist_data *pgdat;
@@ -187,6 +187,14 @@ void lru_exchange_help(struct lruvec *lruvec);
 
 /* page_lruvec: the lists that PAGE belongs to, by its node and group. */
 struct lruvec *page_lruvec(const struct page *page);
+
+/*
+ * lru_note_cost: reclaim of LRUVEC's anonymous pages, or of those of files,
+ * cost N more: pages that had to be written, or kept, or that came back and
+ * were needed. Both costs are halved when their sum is beyond a quarter of the
+ * pages. Any context but with the lruvec's lock held.
+ */
+void lru_note_cost(struct lruvec *lruvec, bool file, u64 n);
 
 /* node_lru_pages: pages of list LRU on PGDAT, of all groups; zone_lru_pages:
  * those that are frames of its zone ZT. */

@@ -166,27 +166,6 @@ static void shrink_active_list(struct lruvec *lruvec, enum lru_list lru, u64 nr,
 						      : RECLAIM_WB_ANON));
 }
 
-/* Reclaim of this kind costs what it has to write and to activate. */
-static void note_cost(struct lruvec *lruvec, bool file,
-		      const struct reclaim_stat *stat)
-{
-	u64 *mine = file ? &lruvec->file_cost : &lruvec->anon_cost;
-	u64 cost = stat->nr_pageout + stat->nr_activate, sum;
-	unsigned long flags;
-
-	spin_lock_irqsave(&lruvec->lock, flags);
-	WRITE_ONCE(*mine, *mine + cost);
-	sum = lruvec_size(lruvec, LRU_INACTIVE_ANON) +
-	      lruvec_size(lruvec, LRU_ACTIVE_ANON) +
-	      lruvec_size(lruvec, LRU_INACTIVE_FILE) +
-	      lruvec_size(lruvec, LRU_ACTIVE_FILE);
-	if (lruvec->file_cost + lruvec->anon_cost > sum / 4) {
-		WRITE_ONCE(lruvec->file_cost, lruvec->file_cost / 2);
-		WRITE_ONCE(lruvec->anon_cost, lruvec->anon_cost / 2);
-	}
-	spin_unlock_irqrestore(&lruvec->lock, flags);
-}
-
 static u64 shrink_inactive_list(struct lruvec *lruvec, enum lru_list lru,
 				u64 nr, struct scan_control *sc)
 {
@@ -208,7 +187,9 @@ static u64 shrink_inactive_list(struct lruvec *lruvec, enum lru_list lru,
 	reclaim_count(lruvec, iso.scanned + stat.nr_beside, freed, file);
 	reclaim_count_event(lruvec, PGACTIVATE, GROUP_PGACTIVATE,
 			    stat.nr_activate);
-	note_cost(lruvec, file, &stat);
+	/* What had to be written, and what was in use. What comes back counts
+	 * when it does (workingset_refault()). */
+	lru_note_cost(lruvec, file, stat.nr_pageout + stat.nr_activate);
 	/* Nothing but dirty pages that nobody writes: that must change. */
 	if (stat.nr_unqueued_dirty && stat.nr_unqueued_dirty == taken)
 		wakeup_flusher_threads();

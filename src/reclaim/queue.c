@@ -549,8 +549,9 @@ static void reap_victims(const struct round *scan)
 	}
 }
 
-/* Up to NR pages of the policy's own queues. Returns how many there were. */
-static u64 scan_queues(const struct round *scan, u64 nr)
+/* Up to NR pages of the policy's own queues. Returns how many there were. BARE:
+ * there is nothing else to be had. */
+static u64 scan_queues(const struct round *scan, u64 nr, bool bare)
 {
 	struct queue_room *room = queue_room(scan->lruvec);
 	unsigned long flags;
@@ -562,6 +563,8 @@ static u64 scan_queues(const struct round *scan, u64 nr)
 	round_begin(&r, scan);
 	if (!round_lock(&r, &flags))
 		nr = 0;
+	else
+		room->bare = bare;
 	for (; n < nr; n++) {
 		if (!queue_len(room, QUEUE_A, r.allow) &&
 		    !queue_len(room, QUEUE_B, r.allow))
@@ -594,8 +597,33 @@ static u32 kinds_allowed(const struct lruvec *lruvec,
 	return QUEUE_ANON | QUEUE_FILE;
 }
 
-/* A 32nd of all pages is newborn. */
-#define NEWBORN_SHARE 32
+/* Victims whose writes are under way are frames soon: what is kept need not go
+ * in their stead, unless pressure is high. */
+static bool victims_coming(const struct round *scan)
+{
+	return scan->sc->priority >= DEF_PRIORITY / 2 &&
+	       queue_len(queue_room(scan->lruvec), QUEUE_VICTIM, scan->allow);
+}
+
+/* Newborn pages that are old enough are settled, then as scan_queues(); if that
+ * finds nothing, younger ones, and at last all. */
+static u64 scan_some(const struct round *scan, u64 nr)
+{
+	u64 n;
+
+	drain_newborn(scan, QUEUE_NEWBORN_SHARE);
+	n = scan_queues(scan, nr, false);
+	if (!n && scan->policy->frugal) {
+		drain_newborn(scan, QUEUE_NEWBORN_LEAST);
+		n = scan_queues(scan, nr, false);
+		if (!n && victims_coming(scan))
+			return 0;
+	}
+	if (n)
+		return n;
+	drain_newborn(scan, 0);
+	return scan_queues(scan, nr, true);
+}
 
 u64 queue_scan(struct lruvec *lruvec, struct scan_control *sc,
 	       const struct queue_policy *policy)
@@ -618,13 +646,7 @@ u64 queue_scan(struct lruvec *lruvec, struct scan_control *sc,
 		if (!reclaim_wait_isolated(lruvec->pgdat, false, sc) ||
 		    !reclaim_wait_isolated(lruvec->pgdat, true, sc))
 			break;
-		drain_newborn(&scan, NEWBORN_SHARE);
-		n = scan_queues(&scan, nr);
-		if (!n) {
-			/* Newborn ones are all there is. */
-			drain_newborn(&scan, 0);
-			n = scan_queues(&scan, nr);
-		}
+		n = scan_some(&scan, nr);
 		if (!n)
 			break;
 		nr -= n;

@@ -34,6 +34,7 @@ struct queue_room {
 	u8 flip;     /* A and B have changed places */
 	u8 dest;     /* while a round puts a page back: where; else NR_QUEUES */
 	bool stay;   /* and whether with its old stamp */
+	bool bare;   /* nobody is left to be settled: choose() must name some */
 	u64 stamp;   /* steps so far */
 	u64 arrived; /* at heads since the last step */
 	u64 own[8];  /* the policy's */
@@ -54,6 +55,9 @@ struct queue_policy {
 	bool active[2];
 	/* New pages begin in QUEUE_NEWBORN, not with settle(). */
 	bool newborn;
+	/* Younger newborn pages, and victims under way, come before what
+	 * choose() does not want to name. */
+	bool frugal;
 	/*
 	 * PAGE, which is on no queue, gets its first one: QUEUE_A or _B. HOT:
 	 * refault() said so, or it turned out to be in use when it was to go.
@@ -62,7 +66,8 @@ struct queue_policy {
 				bool hot);
 	/* From which queue is the next page to be judged? Counted are pages of
 	 * the kinds ALLOW; at least one queue has one. PICKED are waiting for
-	 * their judgement; if there are any, NR_QUEUES: first those. */
+	 * their judgement; if there are any, NR_QUEUES: first those. With
+	 * FRUGAL, and not room.bare, it also asks for newborn pages. */
 	enum queue_id (*choose)(struct lruvec *lruvec, u32 allow, u64 picked);
 	/*
 	 * PAGE was at the tail of FROM; USED: since the last look. Where does
@@ -80,6 +85,11 @@ static inline struct queue_room *queue_room(struct lruvec *lruvec)
 
 /* queue_len: pages of the kinds ALLOW in queue ID. */
 u64 queue_len(const struct queue_room *room, enum queue_id id, u32 allow);
+
+/* Newborn pages are a 32nd of all, and for a policy that asks for more of them
+ * a 128th. */
+#define QUEUE_NEWBORN_SHARE 32u
+#define QUEUE_NEWBORN_LEAST 128u
 
 /* queue_swap: A is B and B is A, with all pages. */
 void queue_swap(struct queue_room *room);

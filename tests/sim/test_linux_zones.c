@@ -172,10 +172,22 @@ static void boot(const char *file)
 	assert_int_equal(phys_boot_memory(&p), 0);
 }
 
+/* A recording of a boot; others are of files of /proc, or of a report. */
 static int is_machine(const struct dirent *d)
 {
-	return d->d_name[0] != '.' && strncmp(d->d_name, "proc-", 5) != 0 &&
-	       strcmp(d->d_name, "oom.txt") != 0;
+	char path[PATH_MAX], line[256];
+	bool boots = false;
+	FILE *f;
+
+	if (d->d_name[0] == '.')
+		return 0;
+	snprintf(path, sizeof(path), RECORDS "%s", d->d_name);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	while (!boots && fgets(line, sizeof(line), f))
+		boots = strcmp(line, "==== boot log ====\n") == 0;
+	fclose(f);
+	return boots;
 }
 
 /* Call FN on the booted machine of every recording. */

@@ -33,7 +33,10 @@ struct model {
 	u64 small_evicted;	      /* s3fifo */
 	u64 p, ghosts[2], evicted[2]; /* arc */
 	/* s3loop: looks at B and evictions, in units and what is left over */
-	u64 turn, looks, age, gone, granted, util;
+	u64 turn, looks, age, gone, granted, util, mean;
+	bool busy; /* all are in use whenever they are looked at */
+	bool bare; /* the scan has found nothing else */
+	u32 gave;  /* pages in use that it gave up for that */
 };
 
 static struct lruvec *vec(void)
@@ -91,11 +94,27 @@ static void sieve_drop(struct model *m, u32 n)
 /* ---- the rules --------------------------------------------------------------
  */
 
-/* s3loop: N joins the main queue, and eight looks at it are earned. */
+/* s3loop: looks at the main queue are earned, in 64ths: a circle in 9/8 of the
+ * mean age of ghosts, at most eight, no more than 32 saved up. */
+static void earn(struct model *m)
+{
+	u64 looks =
+		min(8 * 64UL, 1024 * 64UL * 8 / 9 / max(m->mean / 256, 1UL));
+
+	m->granted = min(m->granted + looks, 64 * min(m->q[B].nr, 32UL));
+}
+
 static void join(struct model *m, u32 n)
 {
-	m->granted = min(m->granted + 8, (u64)m->q[B].nr);
+	earn(m);
 	push(&m->q[B], n);
+}
+
+static u64 share_loop(const struct model *m, u64 all)
+{
+	u64 idle = 1024 - min(m->util / 256, 1024UL);
+
+	return max(min(all / 10, all * idle / 4096), all / 40);
 }
 
 /* Another of the events of which B's length is PARTS units. */
@@ -122,15 +141,14 @@ static void settle(struct model *m, u32 n, bool hot)
 
 static u32 choose_loop(struct model *m)
 {
-	u64 a = m->q[A].nr, b = m->q[B].nr, all = a + b;
-	u64 idle = 1024 - min(m->util / 256, 1024UL);
-	u64 share = min(all / 10, all * idle / 4096);
+	u64 a = m->q[A].nr, b = m->q[B].nr;
 
-	if (!b || (a && a > max(share, all / 40)))
+	if (!b || (a && a > share_loop(m, a + b)))
 		return A;
-	if (a && !m->granted)
-		return A;
-	m->granted -= a != 0;
+	if (m->granted >= 64)
+		m->granted -= 64;
+	else if (!m->bare)
+		return a ? A : NQ;
 	return B;
 }
 
@@ -165,6 +183,10 @@ static bool judge_loop(struct model *m, u32 n, u32 from, bool counted)
 	m->util += p->used ? 1024 : 0;
 	m->util -= m->util / 256;
 	p->own = p->used;
+	if (m->bare && m->util / 256 >= 960) {
+		m->gave += p->used;
+		return false;
+	}
 	if (p->used || counted)
 		push(&m->q[B], n);
 	return p->used || counted;
@@ -271,6 +293,8 @@ static u32 queue_round(struct model *m, u32 nr)
 		return m->nr_queue ? sieve_round(m, nr) : 0;
 	for (; seen < nr && m->q[A].nr + m->q[B].nr; seen++) {
 		from[seen] = choose(m);
+		if (from[seen] == NQ)
+			break;
 		n[seen] = pop(&m->q[from[seen]]);
 	}
 	for (u32 i = 0; i < seen; i++) {
@@ -283,19 +307,37 @@ static u32 queue_round(struct model *m, u32 nr)
 	return seen;
 }
 
-static void model_scan(struct model *m)
+/* What s3loop asks for before it gives up what it keeps. */
+static u32 frugal_round(struct model *m, u32 nr, bool hard, bool *end)
+{
+	u32 n;
+
+	if (m->policy != S3LOOP)
+		return 0;
+	scan_newborn(m, 128);
+	n = queue_round(m, nr);
+	*end = !n && m->q[VICTIM].nr && !hard;
+	return n;
+}
+
+static void model_scan(struct model *m, bool hard)
 {
 	u32 nr = 32;
 
 	scan_victims(m);
 	while (nr) {
+		bool end = false;
 		u32 n;
 
 		scan_newborn(m, 32);
 		n = queue_round(m, nr);
-		if (!n) {
+		if (!n)
+			n = frugal_round(m, nr, hard, &end);
+		if (!n && !end) {
 			scan_newborn(m, 0);
+			m->bare = true;
 			n = queue_round(m, nr);
+			m->bare = false;
 		}
 		if (!n)
 			break;
@@ -328,18 +370,26 @@ static u64 model_evict(struct model *m, u32 n)
 	return number << 1 | list;
 }
 
-static bool loop_refault(const struct model *m, u64 cookie)
+static bool loop_refault(struct model *m, u64 cookie)
 {
-	u64 b = m->q[B].nr, rest = m->q[A].nr + m->q[NEWBORN].nr;
+	u64 b = m->q[B].nr, rest = m->q[A].nr + m->q[NEWBORN].nr,
+	    all = b + rest;
 	u64 turns = m->turn - (cookie >> 17);
 	u64 ages = m->age - (cookie >> 1 & 0xffff);
 
 	if (!(cookie & 1))
 		return false;
-	if (rest > (rest + b) / 4)
+	if (rest > share_loop(m, all) + all / 32)
 		return true;
-	return 4 * turns * max(b / 64, 1UL) < 3 * b &&
-	       ages * max(b / 1024, 1UL) <= b;
+	m->mean += ages;
+	m->mean -= m->mean / 256;
+	if (4 * turns * max(b / 64, 1UL) >= 3 * b ||
+	    ages * max(b / 1024, 1UL) > b)
+		return false;
+	if (m->util / 256 < 960)
+		return true;
+	earn(m);
+	return false;
 }
 
 static bool model_refault(struct model *m, u64 cookie)
@@ -413,8 +463,8 @@ static void compare(const struct model *m)
 		CHECK_EQ(room->own[3 + i], m->evicted[i]);
 	}
 	if (m->policy == S3LOOP) {
-		const u64 own[] = {m->age,   m->gone,	 m->turn,
-				   m->looks, m->granted, m->util};
+		const u64 own[] = {m->age,     m->gone, m->turn, m->looks,
+				   m->granted, m->util, m->mean};
 
 		CHECK(!memcmp(room->own, own, sizeof(own)));
 	}
@@ -461,18 +511,20 @@ static void op_free(struct model *m, u32 n)
 		sieve_drop(m, n);
 }
 
-static void op_scan(struct model *m)
+/* HARD: under pressure that takes what is kept. */
+static void op_scan(struct model *m, bool hard)
 {
 	struct scan_control sc = {.nr_to_reclaim = 1,
 				  .gfp = GFP_KERNEL,
 				  .reclaim_idx = MAX_NR_ZONES - 1,
-				  .priority = DEF_PRIORITY};
+				  .priority = hard ? DEF_PRIORITY / 2 - 1
+						   : DEF_PRIORITY};
 	struct mm_task *task = port_current();
 
 	task->flags |= PF_MEMALLOC;
 	CHECK_EQ(vec()->ops->scan(vec(), &sc), 0);
 	task->flags &= ~(u32)PF_MEMALLOC;
-	model_scan(m);
+	model_scan(m, hard);
 }
 
 /* A victim is really evicted, and its contents come back in another frame. */
@@ -498,7 +550,7 @@ static void op_refault(struct model *m, struct prng *r)
 	put_page(old);
 	/* Long ago, it may be: hands have moved. */
 	for (u32 i = prng_one_in(r, 4) ? 4 : 0; i > 0; i--)
-		op_scan(m);
+		op_scan(m, false);
 	m->page[n].page = alloc_page(GFP_KERNEL);
 	CHECK(m->page[n].page);
 	/* Others like it go meanwhile. */
@@ -522,7 +574,12 @@ static void step(struct model *m, struct prng *r)
 	if (prng_one_in(r, 2))
 		n %= 40;
 	if (prng_one_in(r, 60)) {
-		op_scan(m);
+		bool hard = prng_one_in(r, 2);
+
+		for (u32 i = 0; m->busy && i < NR_PAGES; i++)
+			if (m->page[i].there)
+				op_use(m, i);
+		op_scan(m, hard);
 		compare(m);
 	} else if (prng_one_in(r, 12)) {
 		op_refault(m, r);
@@ -563,11 +620,14 @@ static int model_body(void *arg)
 
 	memset(&m, 0, sizeof(m));
 	m.policy = *(u32 *)arg;
+	m.busy = m.policy == S3LOOP && tm.cfg.seed % 2;
+	m.mean = 1024 * 256;
 	prng_seed(&r, tm.cfg.seed);
 	for (u32 i = 0; i < 4000; i++)
 		step(&m, &r);
 	CHECK(total(&m) > 50);
-	op_scan(&m);
+	CHECK(!m.busy || m.gave > 0);
+	op_scan(&m, false);
 	op_others_scan(&m);
 	/* What it leaves is somebody else's, and again. */
 	for (u32 i = 0; i < 3; i++) {
@@ -597,6 +657,72 @@ static void models(void **state)
 			TM_RUN(model_body, .arg = &k, .seed = seed + i,
 			       .policy = names[k]);
 		}
+}
+
+/* ---- cost -----------------------------------------------------------------
+ */
+
+/* A page, ANON or of a file, that WAS active, goes and comes back: what its
+ * kind costs now, and what the other does. */
+static void cost_of_refault(bool anon, bool was, u64 *mine, u64 *others)
+{
+	struct page *page = alloc_page(GFP_KERNEL);
+	void *shadow;
+
+	CHECK(page);
+	if (anon)
+		SetPageSwapBacked(page);
+	if (was)
+		SetPageWorkingset(page);
+	shadow = workingset_eviction(page);
+	ClearPageWorkingset(page);
+	workingset_refault(page, shadow);
+	CHECK_EQ(PageWorkingset(page), was);
+	*mine = anon ? vec()->anon_cost : vec()->file_cost;
+	*others = anon ? vec()->file_cost : vec()->anon_cost;
+	ClearPageReferenced(page);
+	ClearPageWorkingset(page);
+	ClearPageSwapBacked(page);
+	put_page(page);
+}
+
+/* What was needed and came back counts for its kind, until both are halved. */
+static int cost_body(void *arg)
+{
+	struct page *page[80];
+	u64 mine, others, last = 0, halved = 0;
+
+	(void)arg;
+	for (u32 i = 0; i < ARRAY_SIZE(page); i++) {
+		page[i] = alloc_page(GFP_KERNEL);
+		CHECK(page[i]);
+		SetPageActive(page[i]);
+		lru_cache_add(page[i]);
+	}
+	lru_add_drain();
+	cost_of_refault(false, false, &mine, &others);
+	CHECK(!mine && !others);
+	cost_of_refault(true, false, &mine, &others);
+	CHECK(!mine && !others);
+	cost_of_refault(true, true, &mine, &others);
+	CHECK(mine == 1 && !others);
+	for (u32 i = 0; i < 60; i++) {
+		cost_of_refault(false, true, &mine, &others);
+		CHECK(mine == last + 1 || mine == (last + 1) / 2);
+		halved += mine != last + 1;
+		last = mine;
+		CHECK(mine + others <= ARRAY_SIZE(page) / 4);
+	}
+	CHECK(halved > 2 && others == 0);
+	for (u32 i = 0; i < ARRAY_SIZE(page); i++)
+		put_page(page[i]);
+	return 0;
+}
+
+static void costs(void **state)
+{
+	(void)state;
+	TM_RUN(cost_body, .policy = "classic", .mem = 64UL << 20);
 }
 
 /* ---- zones ----------------------------------------------------------------
@@ -724,6 +850,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(models),
+		cmocka_unit_test(costs),
 		cmocka_unit_test(other_zones),
 		cmocka_unit_test(kinds_taken),
 	};
