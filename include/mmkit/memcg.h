@@ -53,14 +53,15 @@ int memcg_attach(struct mm_task *task, u16 id) MM_MUST_CHECK;
 
 /*
  * memcg_read: the text of the group's FILE ("memory.current", ...; the root
- * has memory.stat and memory.pressure alone), at most LEN bytes and a 0 to
+ * has memory.stat, memory.numa_stat and memory.pressure to be read), at most LEN bytes and a 0 to
  * BUF. Returns how long the whole text is; -ENOENT: no such group or file.
  * Context: may sleep.
  */
 s64 memcg_read(u16 id, const char *file, char *buf, size_t len);
 
 /*
- * memcg_write: TEXT, as a user writes it, to the group's FILE. Context: may
+ * memcg_write: TEXT, as a user writes it, to the group's FILE (the root has
+ * memory.reclaim alone: of the whole machine). Context: may
  * sleep, for as long as reclaim to a lower limit takes; a kill of the task ends
  * it. 0; -ENOENT; -EINVAL: not such a text, or the file cannot be written;
  * -EAGAIN: memory.reclaim got less than was asked for.

@@ -381,11 +381,32 @@ static int charge_page(struct page *page, unsigned int order, u16 group,
 	return err;
 }
 
+/* For who waits for a page: memcg_sys stands for the root. */
+static void *stall_begin(void)
+{
+	struct memstall s;
+
+	psi_memstall_enter(&s);
+	if (!s.counted)
+		return NULL;
+	return s.memcg ? (void *)s.memcg : &memcg_sys;
+}
+
+static void stall_end(void *of)
+{
+	struct memstall s = {.memcg = of == &memcg_sys ? NULL : of,
+			     .counted = true};
+
+	psi_memstall_leave(&s);
+}
+
 static const struct charge_ops charge = {
 	.charge = charge_page,
 	.uncharge = uncharge_page,
 	.node_add = memcg_node_add,
 	.node_drop = memcg_node_drop,
+	.stall_begin = stall_begin,
+	.stall_end = stall_end,
 };
 
 /* ---- swap

@@ -94,6 +94,12 @@ struct charge_ops {
 	 * Both may be NULL. */
 	int (*node_add)(struct pglist_data *pgdat);
 	void (*node_drop)(struct pglist_data *pgdat);
+	/* The running task waits for a page that had gone and was needed:
+	 * whose time is lost; NULL: nobody's. stall_end: it has it again; OF
+	 * is what stall_begin said, if not NULL. May be NULL, both. May sleep.
+	 */
+	void *(*stall_begin)(void);
+	void (*stall_end)(void *of);
 };
 
 /*

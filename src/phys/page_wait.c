@@ -14,13 +14,19 @@
  *    PW-2  One locker is woken at a time; when it has the lock it sets
  *          PG_waiters again, since others may stand behind it.
  *
- * 3. Locking. Queue locks are innermost, interrupts off: completions of block
+ * 3. Who waits for the contents of a page that was here before, and was in use
+ *    (PG_workingset), loses time for lack of memory; it is told so to whom time
+ *    is counted by (charge_ops). Other reads would have been waited for
+ *    anyway.
+ *
+ * 4. Locking. Queue locks are innermost, interrupts off: completions of block
  *    I/O unlock pages.
  *
- * 4. After the bit is clear the page may be freed by others: wakers use the
+ * 5. After the bit is clear the page may be freed by others: wakers use the
  *    page as a key only.
  */
 #include "base/wait.h"
+#include "phys/alloc.h"
 #include "phys/phys.h"
 
 /* The first who waits or wakes makes the queues: there may never be one. */
@@ -62,9 +68,28 @@ static bool clear_and_test_waiters(struct page *page, u32 mask)
 	return (old & 1u << PG_waiters) != 0;
 }
 
+/* PAGE is locked: by a read that lack of memory is to blame for? Then that
+ * begins to count. Returns what stall_end() wants. */
+static void *stall_begin(const struct page *page)
+{
+	const struct charge_ops *ops = READ_ONCE(phys_sys.charge);
+
+	if (likely(PageUptodate(page) || !PageWorkingset(page)) || !ops ||
+	    !ops->stall_begin)
+		return NULL;
+	return ops->stall_begin();
+}
+
+static void stall_end(void *of)
+{
+	if (of)
+		phys_sys.charge->stall_end(of);
+}
+
 static MM_NOINLINE void lock_page_slow(struct page *page)
 {
 	wait_queue_head_t *wq = page_waitqueue(page);
+	void *stall = stall_begin(page);
 	struct wait_queue_entry wait;
 
 	init_wait(&wait, page);
@@ -78,6 +103,7 @@ static MM_NOINLINE void lock_page_slow(struct page *page)
 	/* Others may have been passed over: the next unlock must look. */
 	SetPageWaiters(page);
 	finish_wait(wq, &wait);
+	stall_end(stall);
 }
 
 void lock_page(struct page *page)
@@ -101,10 +127,12 @@ static void wait_on_page_flag(struct page *page, u32 flag)
 {
 	wait_queue_head_t *wq = page_waitqueue(page);
 	struct wait_queue_entry wait;
+	void *stall;
 
 	might_sleep();
 	if (!(__atomic_load_n(&page->flags, __ATOMIC_ACQUIRE) & 1u << flag))
 		return;
+	stall = flag == PG_locked ? stall_begin(page) : NULL;
 	init_wait(&wait, page);
 	for (;;) {
 		prepare_to_wait(wq, &wait);
@@ -115,6 +143,7 @@ static void wait_on_page_flag(struct page *page, u32 flag)
 		(void)wait_park(&wait, UINT64_MAX);
 	}
 	finish_wait(wq, &wait);
+	stall_end(stall);
 }
 
 /*

@@ -507,7 +507,7 @@ static const struct memcg_file {
 	{"memory.stat", FILE_ROOT, show_stat, NULL, NULL},
 	{"memory.numa_stat", FILE_ROOT, show_numa_stat, NULL, NULL},
 	{"memory.oom.group", 0, show_oom_group, NULL, write_oom_group},
-	{"memory.reclaim", FILE_NO_MAX, NULL, memcg_reclaim, NULL},
+	{"memory.reclaim", FILE_ROOT | FILE_NO_MAX, NULL, memcg_reclaim, NULL},
 	{"memory.swap.current", 0, show_swap_current, NULL, NULL},
 	{"memory.swap.high", 0, show_swap_high, write_swap_high, NULL},
 	{"memory.swap.max", 0, show_swap_max, write_swap_max, NULL},
@@ -572,7 +572,7 @@ int memcg_write(u16 id, const char *file, const char *text)
 	u64 pages;
 	int err;
 
-	if (!id || !f || get_online(id, &memcg))
+	if (!f || get_online(id, &memcg))
 		return -ENOENT;
 	if (f->write_text) {
 		err = f->write_text(memcg, text);
@@ -582,7 +582,8 @@ int memcg_write(u16 id, const char *file, const char *text)
 	} else {
 		err = f->write(memcg, pages);
 	}
-	memcg_put(memcg, 1);
+	if (memcg)
+		memcg_put(memcg, 1);
 	return err;
 }
 

@@ -650,6 +650,38 @@ static void effective(void **state)
 	TM_RUN(effective_body, .mem = 32UL << 20, .seed = 5, .cpus = 1);
 }
 
+/* memory.reclaim of the root: of all groups and of nobody's pages. */
+static int root_body(void *arg)
+{
+	u16 a = make(0);
+	struct user u = {.id = a, .pages = 300, .stay = true};
+	struct user v = {.pages = 300, .stay = true};
+
+	(void)arg;
+	start(&u, 0);
+	start(&v, 0);
+	wait_for(&u);
+	wait_for(&v);
+	CHECK_EQ(memcg_write(0, "memory.reclaim", "max"), -EINVAL);
+	CHECK_EQ(memcg_write(0, "memory.current", "4096"), -ENOENT);
+	CHECK_EQ(memcg_write(0, "memory.stat", "4096"), -EINVAL);
+	CHECK_EQ(memcg_write(0, "memory.reclaim", "1M"), 0);
+	CHECK_EQ(memcg_write(0, "memory.reclaim", "1G"), -EAGAIN);
+	CHECK(get(a, "memory.swap.current", NULL) > P(250));
+	CHECK(get_nr_swap_pages() < 2000 - 500);
+	finish(&u);
+	finish(&v);
+	CHECK_EQ(memcg_remove(a), 0);
+	end_all();
+	return 0;
+}
+
+static void root_reclaims(void **state)
+{
+	(void)state;
+	TM_RUN(root_body, .mem = 32UL << 20, .swap_pages = 2000, .seed = 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -665,6 +697,7 @@ int main(void)
 		cmocka_unit_test(high_slows),
 		cmocka_unit_test(high_without_swap),
 		cmocka_unit_test(lower_limits),
+		cmocka_unit_test(root_reclaims),
 		cmocka_unit_test(protection),
 		cmocka_unit_test(effective),
 	};

@@ -153,6 +153,64 @@ static void high_brakes(void **state)
 	TM_RUN(high_body, .mem = 32UL << 20, .seed = 3);
 }
 
+/* ---- waits for pages that come back
+ * ------------------------------------------------ */
+
+/* All pages are used; what of the time that took is lost to A? */
+static u64 lost_by_use(u16 a, uva_t at, u64 nr, u64 *restored)
+{
+	u64 lost = psi_total(group(a), PSI_SOME);
+	u64 before = get(a, "memory.stat", "workingset_restore_anon");
+
+	for (u64 i = 0; i < nr; i++)
+		CHECK_EQ(tm_load(at + P(i)), i);
+	*restored = get(a, "memory.stat", "workingset_restore_anon") - before;
+	return psi_total(group(a), PSI_SOME) - lost;
+}
+
+/* Nobody reclaims while pages are used. What comes back for the first time is
+ * read as it would be anyway; what was in use when it went, and comes back, is
+ * waited for because memory was short. */
+static int thrash_body(void *arg)
+{
+	u16 a = make(0), b = make(a);
+	u64 restored, lost, got = 0;
+	struct mm_struct *mm = tm_mm();
+	uva_t at;
+
+	(void)arg;
+	/* A program's thread: nobody else's time counts. */
+	port_current()->pid = 1;
+	join(b);
+	tm_use(mm);
+	at = tm_map(mm, 256);
+	for (u64 i = 0; i < 256; i++)
+		tm_store(at + P(i), i);
+	for (u32 round = 0; round < 8; round++) {
+		CHECK_EQ(memcg_write(b, "memory.reclaim", "128K"), 0);
+		lost = lost_by_use(a, at, 256, &restored);
+		CHECK_EQ(lost > 0, restored > 0);
+		CHECK(psi_total(NULL, PSI_SOME) >= lost);
+		got += restored > 0;
+	}
+	CHECK(got > 0 && got < 8);
+	join(0);
+	port_current()->pid = 0;
+	tm_use(NULL);
+	mm_put(mm);
+	end_all();
+	CHECK_EQ(memcg_remove(b), 0);
+	CHECK_EQ(memcg_remove(a), 0);
+	end_all();
+	return 0;
+}
+
+static void thrashing(void **state)
+{
+	(void)state;
+	TM_RUN(thrash_body, .mem = 32UL << 20, .swap_pages = 2000, .seed = 1);
+}
+
 /* ---- triggers
  * ----------------------------------------------------------------------- */
 
@@ -285,6 +343,7 @@ int main(void)
 		cmocka_unit_test(eager_slots),
 		cmocka_unit_test(swap_high),
 		cmocka_unit_test(high_brakes),
+		cmocka_unit_test(thrashing),
 		cmocka_unit_test(triggers),
 	};
 

@@ -213,18 +213,6 @@ static void remove_all(void)
 	CHECK_EQ(memcg_remove(rc.top), 0);
 }
 
-static void forget_read_ahead(void)
-{
-	const struct swap_info *si = cache_sys.swap[0];
-
-	for (u32 i = 1; i < si->max; i++) {
-		struct page *page = lookup_swap_cache(swp_entry(si->type, i));
-
-		if (page)
-			free_page_and_swap_cache(page);
-	}
-}
-
 static int race_body(void *arg)
 {
 	struct port_thread *t[WORKERS], *k;
@@ -255,7 +243,7 @@ static int race_body(void *arg)
 	 * they are whose who read them, the root's, too. */
 	if (usage(rc.top))
 		(void)memcg_write(rc.top, "memory.reclaim", "1M");
-	forget_read_ahead();
+	CHECK_EQ(memcg_write(0, "memory.reclaim", "1G"), -EAGAIN);
 	CHECK_EQ(usage(rc.top), 0);
 	CHECK_EQ(get(rc.top, "memory.swap.current", NULL), 0);
 	CHECK_EQ(row(rc.top, "anon"), 0);
