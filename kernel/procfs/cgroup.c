@@ -20,7 +20,7 @@
  *    came since it was read; each open file knows which it has seen
  *    (pseudo.c).
  *
- * 5. Missing. Threaded groups, other controllers, delegation, namespaces.
+ * 5. Missing. Other controllers, namespaces (and with them nsdelegate).
  *
  * Reference: Linux documentation, admin-guide/cgroup-v2; cgroups(7).
  */
@@ -28,6 +28,7 @@
 #include <mmkit/slab.h>
 
 #include "base/string.h"
+#include "fs/fs.h"
 #include "procfs/cgroup_priv.h"
 #include "procfs/pressure.h"
 #include "stat.h"
@@ -92,14 +93,20 @@ bool text_word(const char *text, size_t len, char *out, size_t size)
  * ---------------------------------------------------------------------
  */
 
+/* Is memory ID's to hand out, and has it the files? Lock held. */
+static bool shows_memory(u16 id)
+{
+	const struct cgroup *c = cgroup_of(id);
+
+	return !id || (c && !c->threaded && cgroup_controls(c->parent));
+}
+
 static int show_controllers(const struct pnode *n, struct seq_buf *out)
 {
-	const struct cgroup *c;
 	bool on;
 
 	mutex_lock(&proc_sys.cgroup_lock);
-	c = cgroup_of(key_id(&n->key));
-	on = !c || cgroup_controls(c->parent);
+	on = shows_memory(key_id(&n->key));
 	mutex_unlock(&proc_sys.cgroup_lock);
 	seq_puts(out, on ? "memory\n" : "\n");
 	return 0;
@@ -128,12 +135,17 @@ static int set_control(u16 id, bool on)
 {
 	struct cgroup *c = cgroup_of(id);
 
+	int err;
+
 	if (id && !c)
 		return -ENODEV;
-	if (on && c && !cgroup_controls(c->parent))
+	if (on && !shows_memory(id))
 		return -ENOENT;
-	if (on && c && cgroup_has_members(id))
-		return -EBUSY;
+	if (on == cgroup_controls(id))
+		return 0;
+	err = on ? cgroup_may_control(id) : 0;
+	if (err)
+		return err;
 	if (!on && used_below(id))
 		return -EBUSY;
 	if (c)
@@ -167,13 +179,6 @@ static s64 write_control(const struct pnode *n, const char *text, size_t len)
 		mutex_unlock(&proc_sys.cgroup_lock);
 	}
 	return err ? err : (s64)len;
-}
-
-static int show_type(const struct pnode *n, struct seq_buf *out)
-{
-	(void)n;
-	seq_puts(out, "domain\n");
-	return 0;
 }
 
 /* ---- how many, how deep
@@ -326,14 +331,6 @@ static const struct pentry *memory_entry(const char *name, u32 flags)
 	return flags & MEMCG_FILE_WRITE ? &memory_rw : &memory_ro;
 }
 
-/* Has the directory of ID the files of memory? Lock held. */
-static bool shows_memory(u16 id)
-{
-	const struct cgroup *c = cgroup_of(id);
-
-	return !id || (c && cgroup_controls(c->parent));
-}
-
 /* ---- directories
  * ---------------------------------------------------------------------
  */
@@ -429,6 +426,9 @@ static int cgroup_make(const struct pkey *key, const char *name)
 		return -ENOMEM;
 	mm_memcpy(c->name, name, mm_strlen(name) + 1);
 	c->parent = key_id(key);
+	c->uid = fs_uid();
+	c->gid = fs_gid();
+	INIT_LIST_HEAD(&c->notes);
 	c->max[CGROUP_DEPTH] = c->max[CGROUP_DESCENDANTS] = CGROUP_NO_LIMIT;
 	mutex_lock(&proc_sys.cgroup_lock);
 	err = cgroup_named(c->parent, name) ? -EEXIST
@@ -455,8 +455,10 @@ static int cgroup_remove(const struct pkey *key, const char *name)
 	if (!err)
 		list_del(&c->list);
 	mutex_unlock(&proc_sys.cgroup_lock);
-	if (!err)
+	if (!err) {
+		cgroup_forget_notes(&c->notes);
 		kfree(c);
+	}
 	return err;
 }
 
@@ -474,7 +476,9 @@ static int cgroup_remove(const struct pkey *key, const char *name)
 		    .write = write_procs),                                  \
 	CGROUP_FILE("cgroup.stat", 0444, .show = show_cgroup_stat),         \
 	CGROUP_FILE("cgroup.subtree_control", 0644, .show = show_control,   \
-		    .write = write_control)
+		    .write = write_control),                                \
+	CGROUP_FILE("cgroup.threads", 0644, .show = show_threads,           \
+		    .write = write_threads)
 /* clang-format on */
 
 static const struct pentry cgroup_root_entries[] = {CGROUP_COMMON};
@@ -485,12 +489,13 @@ static const struct pentry cgroup_entries[] = {
 	CGROUP_FILE("cgroup.freeze", 0644, .show = show_freeze,
 		    .write = write_freeze),
 	CGROUP_FILE("cgroup.kill", 0200, .write = write_kill),
-	CGROUP_FILE("cgroup.type", 0444, .show = show_type),
+	CGROUP_FILE("cgroup.type", 0644, .show = show_type,
+		    .write = write_type),
 };
 
-static const struct pdir cgroup_root_dir =
-	PDIR(cgroup_root_entries, .find = cgroup_find, .next = cgroup_next,
-	     .make = cgroup_make, .remove = cgroup_remove);
+static const struct pdir cgroup_root_dir = PDIR(
+	cgroup_root_entries, .find = cgroup_find, .next = cgroup_next,
+	.make = cgroup_make, .remove = cgroup_remove, .attrs = &cgroup_attrs);
 static const struct pdir cgroup_dir =
 	PDIR(cgroup_entries, .find = cgroup_find, .next = cgroup_next,
 	     .make = cgroup_make, .remove = cgroup_remove);
@@ -551,6 +556,7 @@ static int cgroup_mount(const char *dev, u32 flags, const char *data,
 void cgroup_init(void)
 {
 	INIT_LIST_HEAD(&proc_sys.cgroups);
+	INIT_LIST_HEAD(&proc_sys.cgroup_root_notes);
 	mutex_init(&proc_sys.cgroup_lock, LOCK_CLASS_CGROUP);
 	proc_sys.cgroup_root_control = false;
 	for (u32 i = 0; i < NR_CGROUP_LIMITS; i++)
@@ -570,6 +576,8 @@ void cgroup_exit(void)
 	task_on_rest(NULL);
 	list_for_each_entry_safe (c, next, &proc_sys.cgroups, list) {
 		list_del(&c->list);
+		cgroup_forget_notes(&c->notes);
 		kfree(c);
 	}
+	cgroup_forget_notes(&proc_sys.cgroup_root_notes);
 }

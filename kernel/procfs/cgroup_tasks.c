@@ -3,11 +3,11 @@
  * cgroup_tasks.c - who is in a control group, and what is done to all of them:
  * cgroup.procs, cgroup.kill, cgroup.freeze, cgroup.events.
  *
- * 1. Who. A process is where its first thread is (the manager knows tasks);
- *    nobody else keeps lists. So whoever wants all of a group goes through all
- *    processes, by number. One that is born meanwhile with a smaller number is
- *    found by the next round: killing and freezing go on until a round finds
- *    nobody who has not been told.
+ * 1. Who. The manager knows where each thread is, and nobody else keeps lists.
+ * A process is in the domain of its threads (cgroup_type.c). So whoever wants
+ * all of a group goes through all processes, by number. One that is born
+ * meanwhile with a smaller number is found by the next round: killing and
+ * freezing go on until a round finds nobody who has not been told.
  *
  * 2. Freezing. A group is to be frozen if it says so or one above does; its
  *    threads are told (task_freeze()), and those of a process that is moved
@@ -48,13 +48,16 @@ static int group_of_process(struct process *p)
 	return id;
 }
 
-/* The processes of group ID by number, after AFTER, with a reference. */
+/* The processes whose domain is ID by number, after AFTER, with a reference.
+ * Lock held. */
 static struct process *next_member(u16 id, s32 after)
 {
 	struct process *p;
 
 	while ((p = process_next(after))) {
-		if (group_of_process(p) == id)
+		int in = group_of_process(p);
+
+		if (in >= 0 && cgroup_domain((u16)in) == id)
 			return p;
 		after = p->tgid;
 		process_put(p);
@@ -78,26 +81,95 @@ static struct process *next_below(u16 id, s32 after)
 	return NULL;
 }
 
-int show_procs(const struct pnode *n, struct seq_buf *out)
+/* FN of the threads of all processes, until it says true: so does this. */
+static bool any_task(bool (*fn)(struct task *t, void *arg), void *arg)
 {
 	struct process *p;
-	s32 after = 0;
+	struct task *t;
+	s32 pid = 0, tid;
+	bool yes = false;
 
-	while ((p = next_member(key_id(&n->key), after))) {
-		after = p->tgid;
+	while (!yes && (p = process_next(pid))) {
+		pid = p->tgid;
+		tid = 0;
+		while (!yes && (t = task_next(p, tid))) {
+			tid = t->tid;
+			yes = fn(t, arg);
+			task_put(t);
+		}
 		process_put(p);
-		seq_printf(out, "%d\n", after);
 	}
-	return 0;
+	return yes;
+}
+
+static u16 group_of(const struct task *t)
+{
+	return READ_ONCE(t->mt->group);
+}
+
+/* What is asked about the threads of a group. */
+struct ask {
+	u16 id;
+	struct seq_buf *out;
+};
+
+static bool is_in(struct task *t, void *arg)
+{
+	return group_of(t) == ((struct ask *)arg)->id;
+}
+
+static bool is_below(struct task *t, void *arg)
+{
+	u16 in = group_of(t);
+
+	return in && cgroup_below(in, ((struct ask *)arg)->id);
 }
 
 bool cgroup_has_members(u16 id)
 {
-	struct process *p = next_member(id, 0);
+	struct ask ask = {.id = id};
 
-	if (p)
+	return any_task(is_in, &ask);
+}
+
+bool cgroup_populated(u16 id)
+{
+	struct ask ask = {.id = id};
+
+	return any_task(is_below, &ask);
+}
+
+int show_procs(const struct pnode *n, struct seq_buf *out)
+{
+	u16 id = key_id(&n->key);
+	struct process *p;
+	s32 after = 0;
+	int err;
+
+	mutex_lock(&proc_sys.cgroup_lock);
+	err = cgroup_threaded(id) ? -EOPNOTSUPP : 0;
+	while (!err && (p = next_member(id, after))) {
+		after = p->tgid;
 		process_put(p);
-	return p != NULL;
+		seq_printf(out, "%d\n", after);
+	}
+	mutex_unlock(&proc_sys.cgroup_lock);
+	return err;
+}
+
+static bool tell_tid(struct task *t, void *arg)
+{
+	if (is_in(t, arg))
+		seq_printf(((struct ask *)arg)->out, "%d\n", t->tid);
+	return false;
+}
+
+int show_threads(const struct pnode *n, struct seq_buf *out)
+{
+	struct ask ask = {.id = key_id(&n->key), .out = out};
+
+	(void)any_task(tell_tid, &ask);
+	return 0;
 }
 
 /* ---- freezing
@@ -115,43 +187,17 @@ static bool to_freeze(u16 id)
 	return false;
 }
 
-/* FN of P's threads, until it says true: so does this. */
-static bool any_thread(struct process *p, bool (*fn)(struct task *t, bool on),
-		       bool on)
+static bool is_awake(struct task *t, void *arg)
 {
-	struct task *t;
-	s32 after = 0;
-	bool yes = false;
-
-	while (!yes && (t = task_next(p, after))) {
-		after = t->tid;
-		yes = fn(t, on);
-		task_put(t);
-	}
-	return yes;
-}
-
-static bool is_awake(struct task *t, bool on)
-{
-	(void)on;
-	return !task_resting(t);
+	return is_below(t, arg) && !task_resting(t);
 }
 
 /* Lock held. */
 static bool is_frozen(u16 id)
 {
-	struct process *p;
-	s32 after = 0;
-	bool awake = false;
+	struct ask ask = {.id = id};
 
-	if (!to_freeze(id))
-		return false;
-	while (!awake && (p = next_below(id, after))) {
-		after = p->tgid;
-		awake = any_thread(p, is_awake, true);
-		process_put(p);
-	}
-	return !awake;
+	return to_freeze(id) && !any_task(is_awake, &ask);
 }
 
 /* Is C, and what is above it, as it was told last? Lock held. */
@@ -179,33 +225,20 @@ void cgroup_rested(struct task *t)
 	mutex_unlock(&proc_sys.cgroup_lock);
 }
 
-/* All of P's threads are told: a thread that is new ends the search, so that
- * its own are looked at again. */
-static void freeze_process(struct process *p, bool on)
+/* T is told what its group says; is that news? */
+static bool freeze_task(struct task *t, void *arg)
 {
-	while (any_thread(p, task_freeze, on))
-		;
+	return is_below(t, arg) && task_freeze(t, to_freeze(group_of(t)));
 }
 
-/* All in ID and below are told what their group says. Lock held. */
+/* All in ID and below are told. News ends the search, so that threads that are
+ * new are looked at again. Lock held. */
 static void freeze_below(u16 id)
 {
-	bool news;
+	struct ask ask = {.id = id};
 
-	do {
-		struct process *p;
-		s32 after = 0;
-
-		news = false;
-		while ((p = next_below(id, after))) {
-			bool on = to_freeze((u16)max(group_of_process(p), 0));
-
-			after = p->tgid;
-			news |= any_thread(p, task_freeze, on);
-			freeze_process(p, on);
-			process_put(p);
-		}
-	} while (news);
+	while (any_task(freeze_task, &ask))
+		;
 }
 
 int show_freeze(const struct pnode *n, struct seq_buf *out)
@@ -261,10 +294,18 @@ s64 write_freeze(const struct pnode *n, const char *text, size_t len)
 /* ---- killing
  * ------------------------------------------------------------------------- */
 
-static bool is_alive(struct task *t, bool on)
+static bool is_alive(struct process *p)
 {
-	(void)on;
-	return !t->dead && !fatal_signal_pending_task(t);
+	struct task *t;
+	s32 after = 0;
+	bool yes = false;
+
+	while (!yes && (t = task_next(p, after))) {
+		after = t->tid;
+		yes = !t->dead && !fatal_signal_pending_task(t);
+		task_put(t);
+	}
+	return yes;
 }
 
 /* A round: how many were told. Lock held. */
@@ -276,7 +317,7 @@ static u32 kill_below(u16 id)
 
 	while ((p = next_below(id, after))) {
 		after = p->tgid;
-		if (any_thread(p, is_alive, true)) {
+		if (is_alive(p)) {
 			(void)send_sig_process(p, SIGKILL, NULL);
 			n++;
 		}
@@ -298,6 +339,8 @@ s64 write_kill(const struct pnode *n, const char *text, size_t len)
 	mutex_lock(&proc_sys.cgroup_lock);
 	if (!cgroup_of(id))
 		ret = -ENODEV;
+	else if (cgroup_threaded(id))
+		ret = -EOPNOTSUPP;
 	while (ret > 0 && kill_below(id))
 		;
 	mutex_unlock(&proc_sys.cgroup_lock);
@@ -307,6 +350,17 @@ s64 write_kill(const struct pnode *n, const char *text, size_t len)
 /* ---- moving
  * -------------------------------------------------------------------------- */
 
+/* T is in ID from now on, and rests or runs as that says. */
+static int move_task(struct task *t, u16 id)
+{
+	int err = memcg_attach(t->mt, id);
+
+	if (err)
+		return err == -ENOENT ? -ENODEV : err;
+	(void)task_freeze(t, to_freeze(id));
+	return 0;
+}
+
 static int move_process(struct process *p, u16 id)
 {
 	struct task *t;
@@ -315,29 +369,35 @@ static int move_process(struct process *p, u16 id)
 
 	while (!err && (t = task_next(p, after))) {
 		after = t->tid;
-		err = memcg_attach(t->mt, id);
+		err = move_task(t, id);
 		task_put(t);
 	}
-	return err == -ENOENT ? -ENODEV : err;
+	return err;
 }
 
-/* Lock held. */
-static int move_in(struct process *p, u16 id)
+/* T's process, or ALONE it, moves to ID. Lock held. */
+static int move_in(struct task *t, u16 id, bool alone)
 {
-	struct cgroup *from = cgroup_of((u16)max(group_of_process(p), 0));
-	int err = id && cgroup_controls(id) ? -EBUSY : move_process(p, id);
+	struct cgroup *c;
+	u16 from = group_of(t);
+	int err = cgroup_may_move(from, id);
 
-	if (err)
-		return err;
-	freeze_process(p, to_freeze(id));
-	tell_frozen(from);
-	tell_frozen(cgroup_of(id));
-	return 0;
+	if (!err)
+		err = cgroup_may_hold(id);
+	if (!err && alone && cgroup_domain(from) != cgroup_domain(id))
+		err = -EOPNOTSUPP;
+	if (!err)
+		err = alone ? move_task(t, id) : move_process(t->proc, id);
+	/* Its threads may have been in several. */
+	list_for_each_entry (c, &proc_sys.cgroups, list)
+		tell_frozen(c);
+	return err;
 }
 
-s64 write_procs(const struct pnode *n, const char *text, size_t len)
+static s64 write_members(const struct pnode *n, const char *text, size_t len,
+			 bool alone)
 {
-	struct process *p;
+	struct task *t;
 	char word[16];
 	s64 pid;
 	int err;
@@ -347,28 +407,28 @@ s64 write_procs(const struct pnode *n, const char *text, size_t len)
 	pid = pseudo_number(word, INT32_MAX);
 	if (pid < 0)
 		return -EINVAL;
-	p = process_find(pid ? (s32)pid : current->proc->tgid);
-	if (!p)
+	t = task_find(pid ? (s32)pid : current->tid);
+	if (!t)
 		return -ESRCH;
 	mutex_lock(&proc_sys.cgroup_lock);
-	err = move_in(p, key_id(&n->key));
+	err = move_in(t, key_id(&n->key), alone);
 	mutex_unlock(&proc_sys.cgroup_lock);
-	process_put(p);
+	task_put(t);
 	return err ? err : (s64)len;
+}
+
+s64 write_procs(const struct pnode *n, const char *text, size_t len)
+{
+	return write_members(n, text, len, false);
+}
+
+s64 write_threads(const struct pnode *n, const char *text, size_t len)
+{
+	return write_members(n, text, len, true);
 }
 
 /* ---- events
  * -------------------------------------------------------------------------- */
-
-/* Is there a process in ID, or in a directory below it? Lock held. */
-static bool populated(u16 id)
-{
-	struct process *p = next_below(id, 0);
-
-	if (p)
-		process_put(p);
-	return p != NULL;
-}
 
 int show_cgroup_events(const struct pnode *n, struct seq_buf *out)
 {
@@ -379,7 +439,7 @@ int show_cgroup_events(const struct pnode *n, struct seq_buf *out)
 	c = cgroup_of(id);
 	if (c)
 		tell_frozen(c);
-	seq_printf(out, "populated %d\nfrozen %d\n", populated(id),
+	seq_printf(out, "populated %d\nfrozen %d\n", cgroup_populated(id),
 		   c && c->frozen);
 	mutex_unlock(&proc_sys.cgroup_lock);
 	return c ? 0 : -ENODEV;

@@ -23,6 +23,7 @@ struct procfs_state {
 	struct list_head cgroups; /* (cgroup_lock) by age: parents first */
 	u64 cgroup_root_max[2];	  /* (cgroup_lock) as cgroup.max */
 	bool cgroup_root_control; /* (cgroup_lock) as cgroup.control */
+	struct list_head cgroup_root_notes; /* (cgroup_lock) as cgroup.notes */
 	struct tracefs_state trace;
 };
 extern struct procfs_state proc_sys;

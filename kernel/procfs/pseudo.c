@@ -391,6 +391,22 @@ static const struct vnode_ops pseudo_vnode_ops, pseudo_link_ops;
 static const struct inode_operations pseudo_iops;
 static const struct address_space_operations pseudo_aops;
 
+/* Where rights can be given away: N's of now. Only files that nobody has looked
+ * up since may show older ones. */
+static void pnode_attrs(struct pnode *n)
+{
+	const struct pseudo_sb *psb =
+		container_of(n->vnode.sb, struct pseudo_sb, vsb);
+	struct pattr attr;
+
+	if (!psb->attrs)
+		return;
+	psb->attrs->get(n, &attr);
+	WRITE_ONCE(n->vnode.mode, (n->vnode.mode & S_IFMT) | attr.mode);
+	WRITE_ONCE(n->vnode.uid, attr.uid);
+	WRITE_ONCE(n->vnode.gid, attr.gid);
+}
+
 static struct pnode *pnode_new(struct pseudo_sb *psb, const struct pentry *e,
 			       const struct pkey *key, u64 ino)
 {
@@ -411,6 +427,7 @@ static struct pnode *pnode_new(struct pseudo_sb *psb, const struct pentry *e,
 	n->vnode.nlink = e->dir ? 2 : 1;
 	if (n->key.pid)
 		proc_owner(&n->key, &n->vnode.uid, &n->vnode.gid);
+	pnode_attrs(n);
 	return n;
 }
 
@@ -490,7 +507,10 @@ static int pseudo_rmdir(struct vnode *v, const char *name, u32 len,
 static bool pseudo_revalidate(struct vnode *dir, struct vnode *v)
 {
 	(void)dir;
-	return v && !pnode_of(v)->dynamic;
+	if (!v || pnode_of(v)->dynamic)
+		return false;
+	pnode_attrs(pnode_of(v));
+	return true;
 }
 
 /* Names of the table from ctx->pos on; false: the taker is full. "." and ".."
@@ -546,12 +566,26 @@ static int pseudo_get_link(struct vnode *v, struct dentry **out)
 
 static int pseudo_setattr(struct vnode *v, const struct vattr *a)
 {
+	const struct pattr_ops *attrs =
+		container_of(v->sb, struct pseudo_sb, vsb)->attrs;
 	const struct pnode *n = pnode_of(v);
+	struct pattr attr;
 
 	/* Programs open for writing with O_TRUNC; the rest is fixed. */
 	if ((a->valid & ATTR_SIZE) && n->e->truncate)
 		n->e->truncate(n);
-	return a->valid & (ATTR_MODE | ATTR_UID | ATTR_GID) ? -EPERM : 0;
+	if (!(a->valid & (ATTR_MODE | ATTR_UID | ATTR_GID)))
+		return 0;
+	if (!attrs)
+		return -EPERM;
+	attrs->get(n, &attr);
+	if (a->valid & ATTR_MODE)
+		attr.mode = a->mode & 07777;
+	if (a->valid & ATTR_UID)
+		attr.uid = a->uid;
+	if (a->valid & ATTR_GID)
+		attr.gid = a->gid;
+	return attrs->set(n, &attr);
 }
 
 static void pseudo_evict(struct vnode *v)
@@ -646,6 +680,7 @@ int pseudo_mount(const char *type, u32 dev, u32 flags,
 	psb->vsb.sb = &psb->sb;
 	psb->vsb.flags = flags;
 	psb->vsb.ops = &pseudo_sb_ops;
+	psb->attrs = root->dir->attrs;
 	n = pnode_new(psb, root, NULL, 1);
 	if (!n) {
 		kfree(psb);

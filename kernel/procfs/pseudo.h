@@ -25,6 +25,20 @@ struct pkey {
 
 struct pentry;
 struct pdir;
+struct pnode;
+
+/* Rights and owner of what can be given away. */
+struct pattr {
+	u32 mode; /* permissions alone */
+	u32 uid, gid;
+};
+
+/* Of a file system where chmod(2) and chown(2) work: they are kept by who made
+ * the table. SET: 0, -errno. Both may sleep. */
+struct pattr_ops {
+	void (*get)(const struct pnode *n, struct pattr *attr);
+	int (*set)(const struct pnode *n, const struct pattr *attr);
+};
 
 /* One file, link or directory that is in use. */
 struct pnode {
@@ -98,6 +112,8 @@ struct pdir {
 	 * -EPERM. 0, -errno. */
 	int (*make)(const struct pkey *key, const char *name);
 	int (*remove)(const struct pkey *key, const char *name);
+	/* Of a root: for all that is below. NULL: rights are the table's. */
+	const struct pattr_ops *attrs;
 };
 
 #define PDIR(table, ...)                                                   \
@@ -109,6 +125,7 @@ struct pdir {
 struct pseudo_sb {
 	struct vfs_sb vsb;
 	struct super_block sb;
+	const struct pattr_ops *attrs; /* or NULL */
 };
 
 /*

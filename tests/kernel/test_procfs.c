@@ -12,7 +12,9 @@
  */
 
 static bool ended; /* process 1 is gone */
-static struct mm_task other;
+static struct mm_task other, second_mt;
+static bool two; /* process 1 has a second thread */
+static struct task second = {.tid = 2, .mt = &second_mt, .proc = &ft.proc};
 
 KT_WEAK struct task_state task_sys;
 
@@ -26,6 +28,8 @@ KT_WEAK void process_put(struct process *p)
 }
 KT_WEAK struct task *task_find(s32 tid)
 {
+	if (tid == 2 && two)
+		return &second;
 	return tid == 1 && !ended ? &ft.task : NULL;
 }
 KT_WEAK void task_put(struct task *t)
@@ -39,7 +43,7 @@ KT_WEAK struct process *process_next(s32 after)
 KT_WEAK struct task *task_next(struct process *p, s32 after)
 {
 	(void)p;
-	return after < 1 ? task_find(1) : NULL;
+	return after < 2 ? task_find(after < 1 ? 1 : 2) : NULL;
 }
 KT_WEAK struct files_struct *task_files(struct task *t)
 {
@@ -764,6 +768,162 @@ static void cgroup_all(const char *dir)
 	CHECK_EQ(kt_stub.last_sig, 9);
 }
 
+#define CHMOD(path, mode)     SYS(90, ft_str(path), (mode))
+#define CHOWN(path, uid, gid) SYS(92, ft_str(path), (uid), (gid))
+
+/* Threaded groups a/t and a/u below the domain a, in none of which anybody is
+ * to begin with. */
+static void threads_spread(void)
+{
+	CHECK_EQ(put("/cg/a/cgroup.type", "domain"), -EINVAL);
+	CHECK_EQ(put("/cg/a/t/cgroup.type", "threaded\n"), 9);
+	CHECK_EQ(put("/cg/a/t/cgroup.type", "threaded"), 8);
+	has("/cg/a/t/cgroup.type", "threaded\n");
+	has("/cg/a/cgroup.type", "domain threaded\n");
+	has("/cg/a/u/cgroup.type", "domain invalid\n");
+	has("/cg/a/t/x/cgroup.type", "domain invalid\n");
+	CHECK_EQ(put("/cg/a/u/cgroup.procs", "1"), -EOPNOTSUPP);
+	CHECK_EQ(put("/cg/a/u/cgroup.threads", "1"), -EOPNOTSUPP);
+	CHECK_EQ(put("/cg/a/u/cgroup.subtree_control", "+memory"), -ENOENT);
+	CHECK_EQ(put("/cg/a/cgroup.subtree_control", "+memory"), -EOPNOTSUPP);
+	CHECK_EQ(put("/cg/a/u/cgroup.type", "threaded"), 8);
+	/* The process first: a thread alone does not leave its domain. */
+	CHECK_EQ(put("/cg/a/t/cgroup.threads", "2"), -EOPNOTSUPP);
+	CHECK_EQ(put("/cg/a/t/cgroup.procs", "2"), 1);
+	has("/cg/a/t/cgroup.threads", "1\n2\n");
+	CHECK_EQ(put("/cg/a/u/cgroup.threads", "2\n"), 2);
+	has("/cg/a/t/cgroup.threads", "1\n");
+	has("/cg/a/u/cgroup.threads", "2\n");
+	has("/cg/a/cgroup.procs", "1\n");
+	CHECK_EQ(slurp("/cg/a/cgroup.threads", 10), 0);
+	CHECK_EQ(slurp("/cg/a/t/cgroup.procs", 10), -EOPNOTSUPP);
+	CHECK_EQ(slurp("/cg/cgroup.procs", 10), 0);
+	CHECK_EQ(put("/cg/a/t/cgroup.threads", "4711"), -ESRCH);
+	CHECK_EQ(put("/cg/cgroup.threads", "2"), -EOPNOTSUPP);
+	CHECK_EQ(put("/cg/a/u/cgroup.kill", "1"), -EOPNOTSUPP);
+	has("/cg/a/u/cgroup.events", "populated 1\n");
+	CHECK_EQ(RMDIR("/cg/a/u"), -EBUSY);
+}
+
+/* Each thread rests as its own group says. */
+static void threads_freeze(void)
+{
+	rests = true;
+	CHECK_EQ(put("/cg/a/u/cgroup.freeze", "1"), 1);
+	CHECK(second.freeze && !ft.task.freeze);
+	has("/cg/a/u/cgroup.events", "frozen 1\n");
+	has("/cg/a/cgroup.events", "frozen 0\n");
+	CHECK_EQ(put("/cg/a/t/cgroup.threads", "2"), 1);
+	CHECK(!second.freeze);
+	CHECK_EQ(put("/cg/a/u/cgroup.threads", "2"), 1);
+	CHECK(second.freeze);
+	CHECK_EQ(put("/cg/a/u/cgroup.freeze", "0"), 1);
+	CHECK(!second.freeze);
+	rests = false;
+}
+
+static void threaded_groups(void)
+{
+	two = true;
+	memcg_fork(&second_mt, ft.task.mt);
+	CHECK_EQ(MKDIR("/cg/a", 0755), 0);
+	CHECK_EQ(MKDIR("/cg/a/t", 0755), 0);
+	CHECK_EQ(MKDIR("/cg/a/t/x", 0755), 0);
+	CHECK_EQ(MKDIR("/cg/a/u", 0755), 0);
+	has("/cg/a/cgroup.type", "domain\n");
+	CHECK_EQ(slurp("/cg/cgroup.type", 10), -ENOENT);
+	/* Not while somebody is in it, or in a domain beside it. */
+	CHECK_EQ(put("/cg/a/t/cgroup.procs", "1"), 1);
+	CHECK_EQ(put("/cg/a/t/cgroup.type", "threaded"), -EOPNOTSUPP);
+	CHECK_EQ(put("/cg/a/u/cgroup.type", "threaded"), -EOPNOTSUPP);
+	CHECK_EQ(put("/cg/cgroup.procs", "1"), 1);
+	/* Nor where memory is handed out. */
+	CHECK_EQ(put("/cg/a/cgroup.subtree_control", "+memory"), 7);
+	CHECK_EQ(put("/cg/a/t/memory.max", "1M"), 2);
+	CHECK_EQ(put("/cg/a/t/cgroup.type", "threaded"), -EOPNOTSUPP);
+	CHECK_EQ(put("/cg/a/cgroup.subtree_control", "-memory"), 7);
+	threads_spread();
+	threads_freeze();
+	/* The limit went with the file. */
+	CHECK_EQ(slurp("/cg/a/t/memory.max", 10), -ENOENT);
+	CHECK_EQ(slurp("/cg/a/t/cgroup.controllers", 10), 1);
+	CHECK_EQ(put("/cg/a/cgroup.procs", "1"), 1);
+	CHECK_EQ(second_mt.group, ft.task.mt->group);
+	/* Right below the root: memory is handed out all the same. */
+	CHECK_EQ(MKDIR("/cg/r", 0755), 0);
+	has("/cg/r/memory.max", "max\n");
+	CHECK_EQ(put("/cg/r/memory.max", "1M"), 2);
+	CHECK_EQ(put("/cg/r/cgroup.type", "threaded"), 8);
+	has("/cg/a/cgroup.type", "domain threaded\n");
+	CHECK_EQ(slurp("/cg/r/memory.max", 10), -ENOENT);
+	CHECK_EQ(put("/cg/cgroup.procs", "1"), 1);
+	CHECK_EQ(put("/cg/r/cgroup.threads", "2"), 1);
+	has("/cg/cgroup.procs", "1\n");
+	CHECK_EQ(put("/cg/cgroup.threads", "2"), 1);
+	memcg_task_leave(&second_mt);
+	two = false;
+	CHECK_EQ(RMDIR("/cg/r"), 0);
+	CHECK_EQ(RMDIR("/cg/a/t/x"), 0);
+	CHECK_EQ(RMDIR("/cg/a/t"), 0);
+	has("/cg/a/cgroup.type", "domain threaded\n");
+	CHECK_EQ(RMDIR("/cg/a/u"), 0);
+	has("/cg/a/cgroup.type", "domain\n");
+	CHECK_EQ(RMDIR("/cg/a"), 0);
+}
+
+/* A user who was given a group: what is below is his, what is above is not. */
+static void delegation(void)
+{
+	CHECK_EQ(MKDIR("/cg/d", 0755), 0);
+	CHECK_EQ(MKDIR("/cg/e", 0755), 0);
+	CHECK_EQ(put("/cg/e/cgroup.procs", "1"), 1);
+	ft_become(7);
+	CHECK_EQ(MKDIR("/cg/d/x", 0755), -EACCES);
+	CHECK_EQ(CHOWN("/cg/d", 7, 7), -EPERM);
+	ft_become(0);
+	CHECK_EQ(CHOWN("/cg/d", 7, 7), 0);
+	CHECK_EQ(CHOWN("/cg/d/cgroup.procs", 7, 7), 0);
+	CHECK_EQ(CHOWN("/cg/d/cgroup.subtree_control", 7, 7), 0);
+	ft_become(7);
+	CHECK_EQ(MKDIR("/cg/d/x", 0755), 0);
+	CHECK_EQ(MKDIR("/cg/d/y", 0755), 0);
+	CHECK_EQ(put("/cg/d/memory.max", "1M"), -EACCES);
+	CHECK_EQ(put("/cg/d/cgroup.subtree_control", "+memory"), 7);
+	CHECK_EQ(put("/cg/d/x/memory.max", "1M"), 2);
+	CHECK_EQ(MKDIR("/cg/z", 0755), -EACCES);
+	/* Nobody comes from outside, even to a file that is his. */
+	CHECK_EQ(put("/cg/d/x/cgroup.procs", "1"), -EACCES);
+	ft_become(0);
+	CHECK_EQ(put("/cg/d/x/cgroup.procs", "1"), 1);
+	ft_become(7);
+	CHECK_EQ(put("/cg/d/y/cgroup.procs", "1"), 1);
+	has("/cg/d/y/cgroup.procs", "1\n");
+	CHECK_EQ(put("/cg/e/cgroup.procs", "1"), -EACCES);
+	ft_become(0);
+	CHECK_EQ(CHMOD("/cg/e/cgroup.procs", 0666), 0);
+	ft_become(7);
+	CHECK_EQ(put("/cg/e/cgroup.procs", "1"), -EACCES);
+	/* Modes and owners are the group's, not the name's. */
+	CHECK_EQ(CHMOD("/cg/d/x", 0700), 0);
+	CHECK_EQ(CHMOD("/cg/d/x/memory.max", 0600), 0);
+	ft_become(8);
+	CHECK_EQ(slurp("/cg/d/x/memory.max", 10), -EACCES);
+	CHECK_EQ(CHMOD("/cg/d/y", 0777), -EPERM);
+	ft_become(7);
+	has("/cg/d/x/memory.max", "1048576\n");
+	CHECK_EQ(RMDIR("/cg/d/x"), 0);
+	CHECK_EQ(MKDIR("/cg/d/x", 0755), 0);
+	ft_become(8);
+	has("/cg/d/x/memory.max", "max\n");
+	ft_become(0);
+	CHECK_EQ(CHMOD("/proc/version", 0600), -EPERM);
+	CHECK_EQ(put("/cg/cgroup.procs", "1"), 1);
+	CHECK_EQ(RMDIR("/cg/d/x"), 0);
+	CHECK_EQ(RMDIR("/cg/d/y"), 0);
+	CHECK_EQ(RMDIR("/cg/d"), 0);
+	CHECK_EQ(RMDIR("/cg/e"), 0);
+}
+
 /* Triggers: one for each open file, told once a window. */
 static void pressure_files(void)
 {
@@ -852,6 +1012,8 @@ static int cgroup_body(void *arg)
 	CHECK_EQ(slurp("/cg/a/b/cgroup.procs", 10), -ENOENT);
 	CHECK_EQ(RMDIR("/cg/a"), 0);
 	CHECK_EQ(RMDIR("/cg/a"), -ENOENT);
+	threaded_groups();
+	delegation();
 	pressure_files();
 	umount_one_of("/cg");
 	umount_both();

@@ -340,10 +340,8 @@ static void triggers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(eager_slots),
-		cmocka_unit_test(swap_high),
-		cmocka_unit_test(high_brakes),
-		cmocka_unit_test(thrashing),
+		cmocka_unit_test(eager_slots), cmocka_unit_test(swap_high),
+		cmocka_unit_test(high_brakes), cmocka_unit_test(thrashing),
 		cmocka_unit_test(triggers),
 	};
 
