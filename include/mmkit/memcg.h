@@ -53,9 +53,9 @@ int memcg_attach(struct mm_task *task, u16 id) MM_MUST_CHECK;
 
 /*
  * memcg_read: the text of the group's FILE ("memory.current", ...; the root
- * has memory.stat, memory.numa_stat and memory.pressure to be read), at most LEN bytes and a 0 to
- * BUF. Returns how long the whole text is; -ENOENT: no such group or file.
- * Context: may sleep.
+ * has memory.stat, memory.numa_stat and memory.pressure to be read), at most
+ * LEN bytes and a 0 to BUF. Returns how long the whole text is; -ENOENT: no
+ * such group or file. Context: may sleep.
  */
 s64 memcg_read(u16 id, const char *file, char *buf, size_t len);
 

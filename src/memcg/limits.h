@@ -16,8 +16,8 @@ void memcg_set_high(struct memcg *memcg, u64 pages);
 /* memcg_set_protection: memory.low (LOW) or memory.min. Any context. */
 void memcg_set_protection(struct memcg *memcg, u64 pages, bool low);
 
-/* memcg_reclaim: take PAGES of MEMCG (NULL: of the machine) now. 0; -EAGAIN: there were fewer; -EINTR.
- * May sleep. */
+/* memcg_reclaim: take PAGES of MEMCG (NULL: of the machine) now. 0; -EAGAIN:
+ * there were fewer; -EINTR. May sleep. */
 int memcg_reclaim(struct memcg *memcg, u64 pages);
 
 /* memcg_high_now: the running task is far beyond MEMCG's high: part of what it

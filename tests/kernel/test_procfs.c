@@ -822,14 +822,21 @@ static void threads_freeze(void)
 	rests = false;
 }
 
-static void threaded_groups(void)
+/* The group called NAME has no limit. */
+static bool unlimited(const char *name)
 {
-	two = true;
-	memcg_fork(&second_mt, ft.task.mt);
-	CHECK_EQ(MKDIR("/cg/a", 0755), 0);
-	CHECK_EQ(MKDIR("/cg/a/t", 0755), 0);
-	CHECK_EQ(MKDIR("/cg/a/t/x", 0755), 0);
-	CHECK_EQ(MKDIR("/cg/a/u", 0755), 0);
+	struct memcg *m = NULL;
+
+	while ((m = memcg_next(NULL, m)) && strcmp(m->name, name))
+		;
+	CHECK(m != NULL);
+	memcg_put(m, 1);
+	return m->memory.max == MEMCG_NO_LIMIT;
+}
+
+/* What keeps a group from becoming threaded: /cg/a/t. */
+static void threads_refused(void)
+{
 	has("/cg/a/cgroup.type", "domain\n");
 	CHECK_EQ(slurp("/cg/cgroup.type", 10), -ENOENT);
 	/* Not while somebody is in it, or in a domain beside it. */
@@ -842,6 +849,17 @@ static void threaded_groups(void)
 	CHECK_EQ(put("/cg/a/t/memory.max", "1M"), 2);
 	CHECK_EQ(put("/cg/a/t/cgroup.type", "threaded"), -EOPNOTSUPP);
 	CHECK_EQ(put("/cg/a/cgroup.subtree_control", "-memory"), 7);
+}
+
+static void threaded_groups(void)
+{
+	two = true;
+	memcg_fork(&second_mt, ft.task.mt);
+	CHECK_EQ(MKDIR("/cg/a", 0755), 0);
+	CHECK_EQ(MKDIR("/cg/a/t", 0755), 0);
+	CHECK_EQ(MKDIR("/cg/a/t/x", 0755), 0);
+	CHECK_EQ(MKDIR("/cg/a/u", 0755), 0);
+	threads_refused();
 	threads_spread();
 	threads_freeze();
 	/* The limit went with the file. */
@@ -853,7 +871,9 @@ static void threaded_groups(void)
 	CHECK_EQ(MKDIR("/cg/r", 0755), 0);
 	has("/cg/r/memory.max", "max\n");
 	CHECK_EQ(put("/cg/r/memory.max", "1M"), 2);
+	CHECK(!unlimited("r"));
 	CHECK_EQ(put("/cg/r/cgroup.type", "threaded"), 8);
+	CHECK(unlimited("r"));
 	has("/cg/a/cgroup.type", "domain threaded\n");
 	CHECK_EQ(slurp("/cg/r/memory.max", 10), -ENOENT);
 	CHECK_EQ(put("/cg/cgroup.procs", "1"), 1);
