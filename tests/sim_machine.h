@@ -247,6 +247,9 @@ static inline u64 tm_settle(void)
 			kmem_cache_shrink(caches.cache[i]);
 		}
 	}
+	/* What these were charged to may go now. */
+	memcg_drain(NULL);
+	epoch_drain();
 	drain_all_pages();
 	return nr_free_pages() + kmem_part_frames();
 }

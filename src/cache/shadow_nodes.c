@@ -137,14 +137,16 @@ static struct xa_node *take_oldest(struct shadow_list *l)
 static bool reclaim_oldest(struct shadow_list *l)
 {
 	struct xa_preload freed = XA_PRELOAD_INIT(NULL, cache_node_free, NULL);
-	unsigned long flags = port_irq_save();
-	struct xa_node *leaf = take_oldest(l);
+	struct xa_node *leaf;
+	unsigned long flags;
 	struct xarray *xa;
 	spinlock_t *lock;
 	u32 n;
 
+	local_irq_save(flags);
+	leaf = take_oldest(l);
 	if (!leaf) {
-		port_irq_restore(flags);
+		local_irq_restore(flags);
 		return false;
 	}
 	xa = leaf->array;
@@ -155,7 +157,7 @@ static bool reclaim_oldest(struct shadow_list *l)
 		mapping_of(xa)->nrshadows -= n;
 	}
 	spin_unlock(lock);
-	port_irq_restore(flags);
+	local_irq_restore(flags);
 	xa_preload_drain(&freed);
 	return true;
 }

@@ -312,10 +312,13 @@ int memcg_charge(struct memcg *memcg, u64 nr, gfp_t gfp)
 }
 
 /* Reclaim makes room in the group, not in this CPU's stock: what it frees must
- * be seen by the counters that it is to bring down. */
+ * be seen by the counters that it is to bring down. And nobody will ask a stock
+ * for the frames of a group that was removed: they would keep it for nothing.
+ */
 void memcg_uncharge(struct memcg *memcg, u64 nr)
 {
-	if (port_in_irq() || (port_current()->flags & PF_MEMALLOC))
+	if (port_in_irq() || (port_current()->flags & PF_MEMALLOC) ||
+	    !READ_ONCE(memcg->online))
 		memory_sub(memcg, (s64)nr);
 	else
 		stock_fill(memcg, nr);
