@@ -36,11 +36,12 @@ static bool can_steal(unsigned int order, int mt)
 	return order >= pageblock_order / 2 || mt != MIGRATE_MOVABLE;
 }
 
+/* Compaction asks without the lock, for a look. */
 int find_suitable_fallback(const struct free_area *area, unsigned int order,
 			   int migratetype, bool *steal)
 {
 	*steal = false;
-	if (area->nr_free == 0)
+	if (READ_ONCE(area->nr_free) == 0)
 		return -1;
 	for (int i = 0; i < NR_FALLBACKS; i++) {
 		int mt = fallbacks[migratetype][i];
