@@ -327,7 +327,10 @@ void memcg_uncharge(struct memcg *memcg, u64 nr)
 static void uncharge_page(u16 group, u64 nr)
 {
 	/* The frames' references keep it. */
-	memcg_uncharge(memcg_of(group_of_id(group)), nr);
+	struct memcg *memcg = memcg_of(group_of_id(group));
+
+	mm_verify(memcg != NULL);
+	memcg_uncharge(memcg, nr);
 }
 
 /* ---- stacks
