@@ -629,6 +629,32 @@ static void execs_child(struct pt_regs *regs)
 	CHECK(!"execve returned");
 }
 
+static u64 handler_of(int sig)
+{
+	return current->proc->sighand->action[sig - 1].handler;
+}
+
+/* Handlers were the old program's; what it ignored stays ignored, and what it
+ * blocked is blocked. */
+static void signals_program(struct pt_regs *regs)
+{
+	(void)regs;
+	CHECK_EQ(handler_of(SIGUSR1), SIG_DFL);
+	CHECK_EQ(handler_of(SIGUSR2), SIG_IGN);
+	CHECK_EQ(current->blocked, SIGSET(SIGUSR1));
+	pw_exit(13);
+}
+
+static void signals_child(struct pt_regs *regs)
+{
+	(void)regs;
+	pw_action(SIGUSR1, pw_prog(signals_program), 0, SIGSET(SIGHUP));
+	pw_action(SIGUSR2, SIG_IGN, 0, 0);
+	set_blocked(SIGSET(SIGUSR1));
+	pw_exec("/signals", new_argv, new_envp);
+	CHECK(!"execve returned");
+}
+
 static void script_program(struct pt_regs *regs)
 {
 	struct stack_words s;
@@ -676,8 +702,10 @@ static void thread_exec_child(struct pt_regs *regs)
 static void enter_files(void)
 {
 	struct pw_elf elf = pw_elf(new_program), sc = pw_elf(script_program);
+	struct pw_elf sig = pw_elf(signals_program);
 
 	pw_file("/new", &elf, sizeof(elf));
+	pw_file("/signals", &sig, sizeof(sig));
 	pw_file("/int", &sc, sizeof(sc));
 	pw_file("/text", "hello\n", 6);
 	pw_file("/script", "#! /int \t-x y \nrest", 19);
@@ -700,6 +728,7 @@ static void execs(struct pt_regs *regs)
 	enter_files();
 	wait_for_code(pw_fork(execs_child), 11);
 	wait_for_code(pw_fork(script_child), 12);
+	wait_for_code(pw_fork(signals_child), 13);
 	for (int i = 0; i < 5; i++)
 		wait_for_code(pw_fork(thread_exec_child), 11);
 	wait_for_code(pw_sys_at(pw_prog(exec_thread), 58, (const u64[6]){0}),

@@ -77,9 +77,40 @@ static void test_frames(void **state)
 /* ---- masks and flags -------------------------------------------------------
  */
 
+/* rt_sigprocmask(SIG_SETMASK): the mask before. */
+static u64 set_mask(u64 set)
+{
+	uva_t at = pw_map(PAGE_SIZE);
+	u64 old;
+
+	CHECK_EQ(user_write(at, &set, 8), 0);
+	CHECK_EQ(pw_sys(14, 2, at, at + 8, 8), 0);
+	CHECK_EQ(user_read(&old, at + 8, 8), 0);
+	CHECK_EQ(pw_sys(11, at, PAGE_SIZE), 0);
+	return old;
+}
+
+/* What is blocked waits, also while another one is delivered; two cannot be
+ * blocked. */
+static void blocked_waits(void)
+{
+	pw_action(SIGUSR1, pw_handler(note), SA_SIGINFO, 0);
+	pw_action(SIGUSR2, pw_handler(note), SA_SIGINFO, 0);
+	CHECK_EQ(set_mask(SIGSET(SIGUSR1)), 0);
+	raise_sig(SIGUSR1);
+	raise_sig(SIGUSR2);
+	CHECK_EQ(ran_sig[SIGUSR1], 0);
+	CHECK_EQ(ran_sig[SIGUSR2], 1);
+	CHECK_EQ(set_mask(~0UL), SIGSET(SIGUSR1));
+	CHECK_EQ(set_mask(0), ~(SIGSET(SIGKILL) | SIGSET(SIGSTOP)));
+	CHECK_EQ(ran_sig[SIGUSR1], 1);
+}
+
 static void masks(struct pt_regs *regs)
 {
 	(void)regs;
+	memset(ran_sig, 0, sizeof(ran_sig));
+	blocked_waits();
 	memset(ran_sig, 0, sizeof(ran_sig));
 	deepest = 0;
 	/* Its own signal is blocked while it runs; with NODEFER it is not. */

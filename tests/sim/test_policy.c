@@ -610,6 +610,19 @@ static void op_others_scan(const struct model *m)
 	compare(m);
 }
 
+/* Half of all pages are in use, scan after scan: so those before the head are,
+ * where a hand begins again. */
+static void in_use(struct model *m, struct prng *r)
+{
+	for (u32 round = 0; round < 40; round++) {
+		for (u32 n = 0; n < NR_PAGES; n++)
+			if (m->page[n].there && prng_one_in(r, 2))
+				op_use(m, n);
+		op_scan(m, false);
+		compare(m);
+	}
+}
+
 static const char *const names[NR_MODELS] = {"clock", "sieve", "s3fifo", "arc",
 					     "s3loop"};
 
@@ -625,6 +638,7 @@ static int model_body(void *arg)
 	prng_seed(&r, tm.cfg.seed);
 	for (u32 i = 0; i < 4000; i++)
 		step(&m, &r);
+	in_use(&m, &r);
 	CHECK(total(&m) > 50);
 	CHECK(!m.busy || m.gave > 0);
 	op_scan(&m, false);
