@@ -36,6 +36,7 @@ enum {
 	OPT_ADD = 'a',
 	OPT_ENV = 'e',
 	OPT_JSON = 'j',
+	OPT_PACKAGES = 'p',
 	OPT_REPORT = 'r',
 	OPT_OUT = 'o',
 	OPT_NODES = 512,
@@ -75,6 +76,10 @@ static const struct argp_option options[] = {
 	 0},
 	{"add", OPT_ADD, "HOSTPATH[:GUESTPATH]", 0,
 	 "a file or folder that the program wants; may be given again", 0},
+	{"packages", OPT_PACKAGES, 0, 0,
+	 "also the files of the program's Debian package and of those that it "
+	 "depends on: modules, data, programs that it starts",
+	 0},
 	{"env", OPT_ENV, "NAME=VALUE", 0,
 	 "set in the program's environment; may be given again", 0},
 	{"dir", OPT_DIR, "PATH", 0, "the program's working directory (/)", 0},
@@ -327,6 +332,9 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 			err_usage("--env: '%s' is not of the form NAME=VALUE",
 				  arg);
 		list_arg("env", o->env, &o->nr_env, arg);
+		return 0;
+	case OPT_PACKAGES:
+		o->packages = true;
 		return 0;
 	case OPT_DIR:
 		o->dir = arg;
@@ -584,6 +592,8 @@ static void pack_program(struct plan *pl)
 	/* With --shell a program is taken along for the shell to start. */
 	if (o->argv && o->argv[0])
 		pl->program = run_pack_program(&pl->image, o->argv[0]);
+	if (o->packages)
+		run_pack_packages(&pl->image);
 	if (!o->shell)
 		return;
 	free(pl->program);

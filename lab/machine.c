@@ -64,10 +64,10 @@ static const struct argp_option options[] = {
 	 "page tables and layout of memory: x86-64, x86-64-la57, x86-32, "
 	 "x86-32-pae or arm64 (x86-64)",
 	 0},
-	{"tlb", OPT_TLB, "L1[:SETSxWAYS[:SETSxWAYS]]", 0,
-	 "translation caches of each CPU: slots of the first level, then the "
-	 "second (1024:128x12), then an array for large pages, which else are "
-	 "in the second level too",
+	{"tlb", OPT_TLB, "L1[:L2[:LARGE]]", 0,
+	 "translation caches of each CPU: slots of the first level, SETSxWAYS "
+	 "of the second (1024:128x12), and of an array for large pages, which "
+	 "else are in the second level too",
 	 0},
 	{"nodes", OPT_NODES, "N", 0, "NUMA nodes of equal size (1)", 0},
 	{"numa", OPT_NUMA, "FILE", 0,

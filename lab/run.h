@@ -5,6 +5,7 @@
  *
  *   run_elf.c     what an ELF file asks for: interpreter, libraries
  *   run_pack.c    the set of files that go into the machine
+ *   run_dpkg.c    what Debian's packages add to it
  *   run_image.c   that set as a cpio archive or an ext2 image; swap
  *   run_kernel.c  which kernel it is, which modules it needs
  *   run_qemu.c    the command line of QEMU, whether KVM works
@@ -42,7 +43,7 @@ struct run_opts {
 	u32 nr_add, nr_env, nr_qemu;
 	u64 timeout_ms; /* 0: none */
 	struct events_opts events;
-	bool json, audit, shell, tty, ext2, verbose;
+	bool json, audit, shell, tty, ext2, verbose, packages;
 	char **argv; /* the program and its arguments, NULL at the end */
 };
 
@@ -102,6 +103,8 @@ void run_pack_link(struct run_pack *p, const char *path, const char *text);
 /* A file of the host, its links and folders as they are there. With a program
  * or library comes what that needs. Fails by run_fail(). */
 void run_pack_path(struct run_pack *p, const char *path);
+/* The same, with less insistence: what a library of it lacks is a note. */
+void run_pack_part(struct run_pack *p, const char *path);
 /* --add's argument: HOSTPATH or HOSTPATH:GUESTPATH; folders with contents. */
 void run_pack_add(struct run_pack *p, const char *arg);
 /* An entry as it is, nothing looked into. */
@@ -118,6 +121,13 @@ char *run_pack_program(struct run_pack *p, const char *name);
 /* Folders before what they hold. */
 void run_pack_walk(const struct run_pack *p,
 		   void (*fn)(const struct run_entry *e, void *arg), void *arg);
+
+/* ---- run_dpkg.c ------------------------------------------------------------
+ */
+
+/* --packages: the files of the packages that own what is in the set, of what
+ * these recommend, and of all that they depend on. Fails by run_fail(). */
+void run_pack_packages(struct run_pack *p);
 
 /* ---- run_image.c -----------------------------------------------------------
  */

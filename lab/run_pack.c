@@ -513,6 +513,15 @@ void run_pack_path(struct run_pack *p, const char *path)
 	free(real);
 }
 
+void run_pack_part(struct run_pack *p, const char *path)
+{
+	char *real = NULL;
+
+	if (add_resolved(p, path, &real))
+		add_needs(p, real, NULL, false);
+	free(real);
+}
+
 void run_pack_file(struct run_pack *p, const char *host, const char *guest)
 {
 	struct stat st;

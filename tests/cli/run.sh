@@ -39,6 +39,13 @@ k="--kernel $work/kernel"
 		run $k --add /no/file -- true
 	refused 125 "--add over the machine's own" "has its own /proc/" \
 		run $k --add "$top/LICENSE:/proc/x" -- true
+	mkdir "$work/db"
+	DPKG_ADMINDIR=$work/none refused 125 "--packages without packages" \
+		"none/status: No such file or directory: it wants Debian" \
+		run $k --packages -- true
+	: >"$work/db/status"
+	DPKG_ADMINDIR=$work/db refused 125 "--packages without lists" \
+		"db/info: No such" run $k --packages -- true
 	refused 125 "a place that cannot be written" "--out: /no/where" \
 		run $k --out /no/where -- true
 

@@ -48,6 +48,46 @@ SCRIPT
 same "a script of pipes, jobs, traps and files" --mem "$m" --cpus 2 \
 	--add "$work/script" -- busybox sh "$work/script"
 
+# What a program opens by itself, by a database of packages that is made up:
+# its own, one that is recommended, the second of two alternatives, one that
+# provides a name, in a circle; not: what is not installed, documentation, what
+# dpkg did not unpack, what only what is recommended recommends.
+pk=$work/packages
+mkdir -p "$pk/db/info" "$pk/usr/share/doc" "$pk/here"
+own=$(readlink -f "$(command -v busybox)")
+package() {
+	printf 'Package: %s\nStatus: install ok %s\n' "$1" "$2"
+	shift 2
+	for field; do echo "$field"; done
+	echo
+}
+{
+	package box installed 'Depends: none | second (>= 1:2~), name:any' \
+		'Recommends: wanted' 'Description: a box' ' Depends: trap'
+	package second installed 'Pre-Depends: box'
+	package provider installed 'Provides: other, name (= 3)'
+	package wanted installed 'Recommends: trap'
+	package trap installed
+	package gone 'deinstall ok config-files'
+} >"$pk/db/status"
+printf '%s\n' /. "${own#/usr}" "$pk/here" "$pk/here/box" "$pk/missing" \
+	/usr/share/doc/busybox/changelog.gz >"$pk/db/info/box:amd64.list"
+for name in second provider wanted trap gone; do
+	echo "$pk/here/$name" >"$pk/db/info/$name.list"
+done
+for name in box second provider wanted trap gone; do
+	echo "$name's" >"$pk/here/$name"
+done
+DPKG_ADMINDIR=$pk/db guest_is "files by package" 0 --mem "$m" --packages -- \
+	busybox sh -c "cd $pk/here && cat * && ! ls /usr/share/doc"
+printf '%s\n' "box's" "provider's" "second's" "wanted's" >"$work/want"
+if cmp -s "$work/want" "$work/out"; then
+	ok "those of its package, of what that recommends and depends on"
+else
+	not_ok "those of its package, of what that recommends and depends on" \
+		"$(tr '\n' '|' <"$work/out")"
+fi
+
 head -c 100000 /dev/urandom >"$work/bytes"
 stdin=$work/bytes
 same "bytes go through unchanged, with their end" --mem "$m" -- busybox cat

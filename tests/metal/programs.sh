@@ -69,7 +69,7 @@ print(len(blocks), 'blocks,', bad, 'bad')
 sys.exit(bad != 0)
 PY
 	same "python3: $1 MiB verified in $2 of memory" --mem "$2" \
-		--swap "$3" --add "$work/big.py" --add $py -- \
+		--swap "$3" --add "$work/big.py" --packages -- \
 		/usr/bin/python3 -S -B "$work/big.py" "$1"
 	n=$(counter pswpout)
 	holds "it swapped: ${n:-0} pages out" "${n:-0}" -gt 100
