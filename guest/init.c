@@ -20,6 +20,7 @@
  * is under way: byte 0x10 announces 0x10 or 'e' (the end), and each byte that
  * was taken is acknowledged in the report.
  */
+#include "owners.h"
 #include "sys.h"
 
 #define PORT_REPORT  0x402
@@ -647,6 +648,16 @@ static void report_kpageflags(void)
 	report_bytes("/proc/mmkit/frames", "sample", text, (long)at);
 }
 
+static void report_owners(void)
+{
+	long n = owners_tasks();
+
+	report_bytes("tasks", "sample", owners.text, n);
+	n = owners_groups();
+	if (n)
+		report_bytes("groups", "sample", owners.text, n);
+}
+
 /* The counters come last: with them the host takes all as one sample. */
 static void take_samples(void *arg)
 {
@@ -660,6 +671,7 @@ static void take_samples(void *arg)
 		    report_file("/proc/mmkit/frames", "sample", sample,
 				sizeof(sample)))
 			report_kpageflags();
+		report_owners();
 		report_file("/proc/vmstat", "sample", sample, sizeof(sample));
 		for (int ms = 0; ms < g.sampling && !g.stop; ms += 10)
 			sleep_ms(10);

@@ -426,7 +426,8 @@ static void table_row(FILE *f, const struct chart *c, u32 i)
 		fprintf(f, "<tr><td>%s</td>",
 			chart_number(t, c->x[i], c->x_unit));
 	else
-		fprintf(f, "<tr><td>%.0f</td>", c->x[i]);
+		fprintf(f, "<tr><td>%.*f</td>",
+			c->x[i] == floor(c->x[i]) ? 0 : 2, c->x[i]);
 	for (u32 s = 0; s < c->nr_series; s++) {
 		double v = c->series[s].y[i];
 

@@ -14,7 +14,8 @@
  *
  * 3. Rows are the figures that people look at, in the order in which replay
  *    prints them; a figure that neither run has (a guest knows of no optimum)
- *    is no row. With all of them, the counters of vmstat follow.
+ *    is no row. What the largest tasks and control groups had at most comes
+ *    behind them, by name. With all of them, the counters of vmstat follow.
  */
 #include "compare.h"
 
@@ -192,6 +193,111 @@ static void add_counters(struct compare_pair *p, json_t *const run[2])
 	}
 }
 
+/* ---- tasks and groups
+ * ------------------------------------------------------------------ */
+
+#define OWNERS_SHOWN 8u /* of each kind */
+
+/* "NAME (PID)" without the number, which is another in each run. */
+static size_t base_length(const char *name)
+{
+	const char *paren = strstr(name, " (");
+
+	return paren && strspn(paren + 2, "0123456789)") == strlen(paren + 2)
+		       ? (size_t)(paren - name)
+		       : strlen(name);
+}
+
+/* The most that any owner of the NAME had of FIGURE; false: there is none. */
+static bool owner_value(const json_t *list, const char *name, size_t len,
+			const char *figure, double *v)
+{
+	bool any = false;
+	size_t i;
+	json_t *o;
+
+	*v = 0;
+	json_array_foreach(list, i, o)
+	{
+		const char *its = text(o, "name");
+		json_t *j = json_object_get(o, figure);
+
+		if (base_length(its) != len || strncmp(its, name, len) ||
+		    !json_is_number(j))
+			continue;
+		*v = max(*v, json_number_value(j));
+		any = true;
+	}
+	return any;
+}
+
+/* KIND is tasks or groups; the row's key is "KIND.NAME.FIGURE". */
+static void add_owner(struct compare_pair *p, json_t *const run[2],
+		      const char *kind, const char *name, const char *figure)
+{
+	struct compare_row *r = &p->rows[p->nr];
+	int len = (int)base_length(name);
+	char *key, *label;
+
+	if (p->nr == COMPARE_MAX_ROWS)
+		return;
+	if (asprintf(&key, "%s.%.*s.%s", kind, len, name, figure) < 0 ||
+	    asprintf(&label, "%.*s, %.*s", len, name, (int)strcspn(figure, "_"),
+		     figure) < 0)
+		err_die("no memory");
+	*r = (struct compare_row){
+		.name = label, .key = key, .kind = COMPARE_SIZE};
+	for (int k = 0; k < 2; k++)
+		r->has[k] = owner_value(json_object_get(run[k], kind), name,
+					(size_t)len, figure, &r->v[k]);
+	p->nr++;
+}
+
+static bool has_owner(const struct compare_pair *p, const char *kind,
+		      const char *name)
+{
+	char key[256];
+	int n = snprintf(key, sizeof(key), "%s.%.*s.", kind,
+			 (int)base_length(name), name);
+
+	for (u32 i = 0; i < p->nr; i++)
+		if (!strncmp(p->rows[i].key, key, (size_t)n))
+			return true;
+	return false;
+}
+
+/* The largest of both, and of several of one name the largest. */
+static void add_owners(struct compare_pair *p, json_t *const run[2],
+		       const char *kind, const char *const figure[2])
+{
+	u32 shown = 0;
+
+	for (int k = 0; k < 2; k++) {
+		json_t *list = json_object_get(run[k], kind), *o;
+		size_t i;
+
+		json_array_foreach(list, i, o)
+		{
+			const char *name = text(o, "name");
+
+			if (shown == OWNERS_SHOWN || has_owner(p, kind, name))
+				continue;
+			for (int f = 0; f < 2; f++)
+				add_owner(p, run, kind, name, figure[f]);
+			shown++;
+		}
+	}
+}
+
+static void add_all_owners(struct compare_pair *p, json_t *const run[2])
+{
+	static const char *const of_task[] = {"peak_bytes", "swap_bytes"};
+	static const char *const of_group[] = {"current_bytes", "swap_bytes"};
+
+	add_owners(p, run, "tasks", of_task);
+	add_owners(p, run, "groups", of_group);
+}
+
 static void add_pair(struct compare *c, json_t *a, json_t *b)
 {
 	struct compare_pair *p = &c->pairs[c->nr];
@@ -208,6 +314,7 @@ static void add_pair(struct compare *c, json_t *a, json_t *b)
 	for (size_t i = 0; i < ARRAY_SIZE(figures); i++)
 		add_row(p, run, figures[i].name, figures[i].key,
 			figures[i].kind);
+	add_all_owners(p, run);
 	if (c->all)
 		add_counters(p, run);
 	if (number(a, "references") != number(b, "references"))
@@ -285,12 +392,21 @@ static bool is_figure(const char *key)
 	return false;
 }
 
+/* A counter's name is in the file, an owner's row has one of its own. */
+static void free_row(struct compare_row *r)
+{
+	if (is_figure(r->key))
+		return;
+	if (strncmp(r->key, "vmstat.", 7))
+		free((void *)r->name);
+	free((void *)r->key);
+}
+
 void compare_free(struct compare *c)
 {
 	for (u32 i = 0; i < c->nr; i++) {
 		for (u32 k = 0; k < c->pairs[i].nr; k++)
-			if (!is_figure(c->pairs[i].rows[k].key))
-				free((void *)c->pairs[i].rows[k].key);
+			free_row(&c->pairs[i].rows[k]);
 		free(c->pairs[i].rows);
 	}
 	free(c->pairs);

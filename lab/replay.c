@@ -121,7 +121,7 @@ static void do_fork(struct replay *rp, struct replay_task *t,
 		child->rmm = t->rmm;
 		child->rmm->users++;
 	} else {
-		child->rmm = rmm_fork(rp, t->rmm);
+		child->rmm = rmm_fork(rp, t->rmm, f->child);
 	}
 	if (!child->rmm) {
 		child->killed = true;
@@ -138,7 +138,7 @@ static void do_exec(struct replay *rp, struct replay_task *t)
 {
 	struct replay_mm *old = t->rmm;
 
-	t->rmm = rmm_new(rp);
+	t->rmm = rmm_new(rp, t->id);
 	if (!rp->dry) {
 		mm_task_exit(t->task);
 		t->task->flags &= ~PF_EXITING;
@@ -374,7 +374,7 @@ static void first_task(struct replay *rp)
 	rp->record = 0;
 	rp->done = false;
 	*t = (struct replay_task){.rp = rp, .kill_record = t->kill_record};
-	t->rmm = rmm_new(rp);
+	t->rmm = rmm_new(rp, 0);
 	t->live = true;
 }
 
@@ -576,6 +576,8 @@ void replay_run(const struct replay_opts *o, struct replay_result *res)
 	if (!rp)
 		err_die("no memory for the replay");
 	memset(res, 0, sizeof(*res));
+	shares_init(&res->series.tasks, SHARE_SWAP + 1);
+	shares_init(&res->series.groups, SHARE_SWAPPED + 1);
 	rp->o = o;
 	rp->res = res;
 	rp->ref_ns = 1;

@@ -16,6 +16,7 @@
 #include "phys/vmstat.h"
 #include "replay_memcg.h"
 #include "replay_whatif.h"
+#include "shares.h"
 #include "trace.h"
 
 struct mm_struct;
@@ -78,6 +79,7 @@ struct replay_series {
 	struct replay_sample samples[REPLAY_MAX_SAMPLES];
 	struct replay_closeup closeup;
 	struct replay_shot shots[REPLAY_MAX_SHOTS];
+	struct shares tasks, groups; /* address spaces; of --memcg */
 };
 
 struct replay_result {

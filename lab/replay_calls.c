@@ -30,7 +30,7 @@
 /* ---- address spaces
  * ---------------------------------------------------------- */
 
-struct replay_mm *rmm_new(struct replay *rp)
+struct replay_mm *rmm_new(struct replay *rp, u32 task)
 {
 	struct replay_mm *rmm = calloc(1, sizeof(*rmm));
 	int err;
@@ -38,6 +38,7 @@ struct replay_mm *rmm_new(struct replay *rp)
 	if (!rmm)
 		err_die("no memory for an address space");
 	rmm->users = 1;
+	rmm->task = task;
 	rmm->maps = calloc(TRACE_MAX_MAPS, sizeof(*rmm->maps));
 	if (!rmm->maps)
 		err_die("no memory for an address space");
@@ -52,13 +53,14 @@ struct replay_mm *rmm_new(struct replay *rp)
 	return rmm;
 }
 
-struct replay_mm *rmm_fork(struct replay *rp, struct replay_mm *old)
+struct replay_mm *rmm_fork(struct replay *rp, struct replay_mm *old, u32 task)
 {
 	struct replay_mm *rmm = calloc(1, sizeof(*rmm));
 
 	if (!rmm)
 		err_die("no memory for an address space");
 	rmm->users = 1;
+	rmm->task = task;
 	if (!rp->dry && mm_fork(old->mm, &rmm->mm)) {
 		free(rmm);
 		return NULL;

@@ -19,7 +19,9 @@
 
 #define MAX_DETAILED 16u
 #define MAX_POINTS   768u /* of all runs, in one kind of curve */
-#define LEAST_POINTS 48u
+#define MANY_RUNS    6u	  /* more have fewer points in all */
+#define MANY_POINTS  400u
+#define LEAST_POINTS 24u
 
 enum curve_kind {
 	CURVE_PAGES, /* a level, shown in bytes */
@@ -176,7 +178,9 @@ static const struct curve_def fragment_curve = {
 /* Points of a curve. */
 static u32 room_of(const struct page_out *o)
 {
-	return max(MAX_POINTS / max(o->nr, 1u), LEAST_POINTS);
+	u32 all = o->nr > MANY_RUNS ? MANY_POINTS : MAX_POINTS;
+
+	return max(all / max(o->nr, 1u), LEAST_POINTS);
 }
 
 /* Which samples are drawn: all, or so many as the page has room for. */
@@ -402,6 +406,26 @@ void replay_put_memory(struct page_out *o, u32 run)
 	put_zones(o, &r->series);
 	if (r->whatif.thp || r->whatif.ksm)
 		put_curve(o, &r->series, &huge_curve, 0);
+}
+
+/* ---- tasks and groups
+ * -------------------------------------------------------------------------- */
+
+void replay_put_tasks(struct page_out *o, u32 run)
+{
+	const struct replay_series *all = &o->runs[run].series;
+	struct shares_look look = {.x_name = "references",
+				   .x_unit = 1,
+				   .points = room_of(o),
+				   .details = o->nr == 1   ? 6
+					      : o->nr <= 3 ? 2
+							   : 0};
+
+	if (!draws(o, run))
+		return;
+	shares_put_tasks(o->f, &all->tasks, &look);
+	if (o->runs[run].memcg.asked)
+		shares_put_groups(o->f, &all->groups, &look);
 }
 
 void replay_put_reclaim(struct page_out *o, u32 run)

@@ -519,6 +519,7 @@ static const struct part {
 	{{"overview", "Overview"}, put_overview},
 	{{"optimum", "Policies"}, NULL},
 	{{"memory", "Memory"}, replay_put_memory},
+	{{"tasks", "Tasks, groups"}, replay_put_tasks},
 	{{"reclaim", "Faults, reclaim"}, replay_put_reclaim},
 	{{"swap", "Swap"}, replay_put_swap},
 	{{"fragmentation", "Fragmentation"}, replay_put_fragments},

@@ -142,6 +142,23 @@ static u64 figure(u16 id, const char *file, const char *key)
 	return strtoull(at + len, NULL, 10);
 }
 
+static u64 limit(u16 id, const char *file)
+{
+	char text[32];
+
+	if (memcg_read(id, file, text, sizeof(text)) <= 0)
+		err_die("--memcg: %s cannot be read", file);
+	return strncmp(text, "max", 3) ? strtoull(text, NULL, 10) : SHARES_NONE;
+}
+
+void memcg_look(const struct memcg_row *row, u64 v[SHARES_KINDS])
+{
+	v[SHARE_CURRENT] = figure(row->id, "memory.current", NULL);
+	v[SHARE_SWAPPED] = figure(row->id, "memory.swap.current", NULL);
+	v[SHARE_HIGH] = limit(row->id, "memory.high");
+	v[SHARE_MAX] = limit(row->id, "memory.max");
+}
+
 static u64 time_lost(u16 id, const char *kind)
 {
 	char text[256];

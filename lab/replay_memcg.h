@@ -12,6 +12,8 @@
 
 #include <mmkit/types.h>
 
+#include "shares.h"
+
 struct mm_task;
 struct replay_result;
 
@@ -56,6 +58,10 @@ void memcg_task(const struct memcg_opts *o, struct replay_result *res,
 		struct mm_task *task, u32 id);
 void memcg_collect(struct replay_result *res);
 void memcg_end(struct replay_result *res);
+
+/* memcg_look: what the group of ROW has now: memory.current, .swap.current,
+ * .high and .max, in the order of shares.h. */
+void memcg_look(const struct memcg_row *row, u64 v[SHARES_KINDS]);
 
 /* memcg_print: a table for each run; memcg_json: a list. */
 void memcg_print(const struct replay_result *runs, u32 nr);

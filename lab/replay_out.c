@@ -350,6 +350,8 @@ static json_t *run_json(const struct replay_result *r)
 		json_object_set_new(o, "files", files_json(r));
 	if (r->whatif.thp || r->whatif.ksm)
 		json_object_set_new(o, "whatif", whatif_json(r));
+	json_object_set_new(o, "tasks", shares_tasks_json(&r->series.tasks));
+	json_object_set_new(o, "groups", shares_groups_json(&r->series.groups));
 	if (r->memcg.asked)
 		json_object_set_new(o, "memcg", memcg_json(r));
 	return o;

@@ -25,6 +25,7 @@ struct page_out {
 
 /* replay_curves.c: what stands behind a tab, of run RUN. */
 void replay_put_memory(struct page_out *o, u32 run);
+void replay_put_tasks(struct page_out *o, u32 run);
 void replay_put_reclaim(struct page_out *o, u32 run);
 void replay_put_swap(struct page_out *o, u32 run);
 void replay_put_fragments(struct page_out *o, u32 run);

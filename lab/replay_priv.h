@@ -151,6 +151,8 @@ struct replay_mm {
 	struct mm_struct *mm; /* first pass */
 	struct mm_layout layout;
 	u32 users;
+	u32 task;		 /* for whom it was made */
+	u64 sampled_at;		 /* references at the last look, plus one */
 	struct replay_map *maps; /* by id; TRACE_MAX_MAPS of them */
 	u32 nr_maps;		 /* ids in use are below this */
 	struct shadow shadow;
@@ -229,9 +231,10 @@ void replay_file_record(struct replay *rp, const struct trace_file *f);
 void replay_fileop_record(struct replay *rp, bool live,
 			  const struct trace_fileop *f);
 
-/* An address space without mappings. rmm_put frees it with the last user. */
-struct replay_mm *rmm_new(struct replay *rp);
-struct replay_mm *rmm_fork(struct replay *rp, struct replay_mm *old);
+/* An address space of TASK without mappings. rmm_put frees it with the last
+ * user. */
+struct replay_mm *rmm_new(struct replay *rp, u32 task);
+struct replay_mm *rmm_fork(struct replay *rp, struct replay_mm *old, u32 task);
 void rmm_put(struct replay *rp, struct replay_mm *rmm);
 
 /* ---- replay_file.c (exact) */

@@ -10,6 +10,9 @@
  *    of a zone first comes down to its low watermark, which is when kswapd is
  *    woken, goes from fault to fault, and ends when its table is full.
  *
+ *    Who has how much of memory and swap, by address space and by group of
+ *    --memcg, is taken with the samples into a table of its own (shares.c).
+ *
  * 2. Nothing here changes the run: counters and descriptors are read, and no
  *    time is charged. The steps depend on the trace alone, so that the same
  *    run is looked at at the same moments.
@@ -188,6 +191,52 @@ static void take_sample(struct replay *rp, struct replay_sample *s)
 	rp->free_most = 0;
 }
 
+/* ---- tasks and groups
+ * ----------------------------------------------------------------- */
+
+/* Each address space once, whoever shares it. */
+static void take_task(struct replay *rp, struct replay_mm *rmm)
+{
+	u64 now = rp->res->references + 1, v[SHARES_KINDS];
+	char name[SHARES_NAME];
+	struct mm_usage u;
+
+	if (rmm->sampled_at == now)
+		return;
+	rmm->sampled_at = now;
+	mm_usage_get(rmm->mm, &u);
+	v[SHARE_ANON] = u.rss_anon << PAGE_SHIFT;
+	v[SHARE_FILE] = u.rss_file << PAGE_SHIFT;
+	v[SHARE_SHMEM] = u.rss_shmem << PAGE_SHIFT;
+	v[SHARE_SWAP] = u.swap << PAGE_SHIFT;
+	snprintf(name, sizeof(name), "task %u", rmm->task);
+	shares_put(&rp->res->series.tasks, rmm->task, name, v);
+}
+
+static void take_tasks(struct replay *rp)
+{
+	shares_begin(&rp->res->series.tasks, (double)rp->res->references);
+	for (u32 i = 0; i < TRACE_MAX_TASKS; i++)
+		if (rp->tasks[i].live && rp->tasks[i].rmm)
+			take_task(rp, rp->tasks[i].rmm);
+}
+
+static void take_groups(struct replay *rp)
+{
+	struct shares *s = &rp->res->series.groups;
+	char name[SHARES_NAME];
+
+	shares_begin(s, (double)rp->res->references);
+	for (u32 i = 0; i < rp->res->memcg.nr; i++) {
+		const struct memcg_row *row = &rp->res->memcg.row[i];
+		u64 v[SHARES_KINDS];
+
+		memcg_look(row, v);
+		snprintf(name, sizeof(name), "group of task %u", row->task);
+		shares_put(s, row->id, name, v);
+	}
+}
+
 static void thin_samples(struct replay *rp)
 {
 	struct replay_series *all = &rp->res->series;
@@ -274,6 +323,8 @@ void replay_sample(struct replay *rp, bool force)
 	if (all->nr_samples == REPLAY_MAX_SAMPLES)
 		thin_samples(rp);
 	take_sample(rp, &all->samples[all->nr_samples++]);
+	take_tasks(rp);
+	take_groups(rp);
 	rp->next_sample = rp->res->references + rp->sample_step;
 	if (force || rp->res->references >= rp->next_shot)
 		take_shot(rp);

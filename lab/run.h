@@ -27,6 +27,7 @@
 #include <mmkit/types.h>
 
 #include "events.h"
+#include "shares.h"
 
 #define RUN_TIMEOUT 124
 #define RUN_FAILED  125
@@ -238,9 +239,10 @@ struct run_result {
 	struct run_shot shots[RUN_MAX_SHOTS];
 	u32 nr_shots, cells, cell_order; /* of the last shot */
 	u64 shots_every;
-	u64 acked;		/* bytes of standard input that arrived */
-	u64 begin_ns;		/* by the guest's clock */
-	s32 pid;		/* the program's */
+	struct shares tasks, groups; /* of the samples */
+	u64 acked;		     /* bytes of standard input that arrived */
+	u64 begin_ns;		     /* by the guest's clock */
+	s32 pid;		     /* the program's */
 	u64 traced, trace_lost; /* bytes of records; how many are missing */
 };
 

@@ -316,6 +316,20 @@ static void put_memory(struct html *h)
 		put_curves(h, &memory_curves[i]);
 }
 
+static void put_tasks(struct html *h)
+{
+	const struct run_result *r = h->a->r;
+	const struct shares_look look = {
+		.x_name = "seconds, by the guest's clock",
+		.x_unit = 1e9,
+		.points = SHARES_SAMPLES,
+		.details = 6};
+
+	shares_put_tasks(h->f, &r->tasks, &look);
+	if (r->groups.nr_owners)
+		shares_put_groups(h->f, &r->groups, &look);
+}
+
 static void put_reclaim(struct html *h)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(reclaim_curves); i++)
@@ -390,6 +404,7 @@ static const struct part {
 } parts[] = {
 	{{"overview", "Overview"}, put_overview},
 	{{"memory", "Memory"}, put_memory},
+	{{"tasks", "Tasks, groups"}, put_tasks},
 	{{"reclaim", "Faults, reclaim"}, put_reclaim},
 	{{"swap", "Swap"}, put_swap},
 	{{"fragmentation", "Fragmentation"}, put_fragments},

@@ -216,6 +216,8 @@ void run_print_json(FILE *f, const struct run_about *a)
 	set(o, "boot_ticks", r->boot_ticks);
 	set(o, "guest_ns", r->guest_ns);
 	set(o, "wall_ns", r->wall_ns);
+	json_object_set_new(o, "tasks", shares_tasks_json(&r->tasks));
+	json_object_set_new(o, "groups", shares_groups_json(&r->groups));
 	set_end(o, a);
 	json_array_append_new(list, o);
 	json_dumpf(root, f, JSON_INDENT(2));

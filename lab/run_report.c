@@ -14,7 +14,8 @@
  *   time NS                      the moment of the sample that follows
  *   marks MIN LOW HIGH           its watermarks, pages of all zones
  *   data PATH WHEN LEN           LEN bytes of a file; WHEN is before, after
- *                                or sample, which /proc/vmstat ends
+ *                                or sample, which /proc/vmstat ends; tasks and
+ *                                groups are no files (guest/owners.h)
  *   ack N                        N more bytes of standard input were taken
  *   cannot-exec PATH ERRNO
  *   usage ...                    of wait4(2)
@@ -238,6 +239,71 @@ static void take_shot(struct run_parser *p)
 		r->nr_shots--;
 }
 
+/* The owners of a sample, by lines of numbers and a name. */
+static void begin_owners(struct run_parser *p, struct shares *s, u32 kinds)
+{
+	if (!s->kinds)
+		shares_init(s, kinds);
+	shares_begin(s, (double)p->time_ns);
+}
+
+/* "PID ANON FILE SHMEM SWAP NAME", KiB. */
+static void take_tasks(struct run_parser *p)
+{
+	struct shares *all = &p->res->tasks;
+	char name[SHARES_NAME], comm[32];
+
+	begin_owners(p, all, SHARE_SWAP + 1);
+	for (const char *s = p->data; *s; s = next_line(s)) {
+		u64 pid, v[SHARES_KINDS];
+		char *end;
+
+		pid = strtoull(s, &end, 10);
+		for (u32 k = 0; k < SHARES_KINDS; k++)
+			v[k] = strtoull(end, &end, 10) * 1024;
+		end += *end == ' ';
+		snprintf(comm, sizeof(comm), "%.*s", (int)strcspn(end, "\n"),
+			 end);
+		snprintf(name, sizeof(name), pid ? "%s (%llu)" : "%s", comm,
+			 (unsigned long long)pid);
+		shares_put(all, pid, name, v);
+	}
+}
+
+/* A group is known by its path: two never have one at a time. */
+static u64 path_key(const char *s, size_t len)
+{
+	u64 h = 14695981039346656037UL;
+
+	while (len--)
+		h = (h ^ (u8)*s++) * 1099511628211UL;
+	return h;
+}
+
+/* "CURRENT SWAP HIGH MAX PATH", bytes. */
+static void take_groups(struct run_parser *p)
+{
+	struct shares *all = &p->res->groups;
+	char name[SHARES_NAME];
+
+	begin_owners(p, all, SHARE_SWAPPED + 1);
+	for (const char *s = p->data; *s; s = next_line(s)) {
+		const char *at = s;
+		u64 v[SHARES_KINDS];
+		size_t len;
+
+		for (u32 k = 0; k < SHARES_KINDS; k++) {
+			v[k] = *at == 'm' ? SHARES_NONE
+					  : strtoull(at, NULL, 10);
+			at += strcspn(at, " \n");
+			at += *at == ' ';
+		}
+		len = strcspn(at, "\n");
+		snprintf(name, sizeof(name), "%.*s", (int)len, at);
+		shares_put(all, path_key(at, len), name, v);
+	}
+}
+
 static void take_sample_file(struct run_parser *p)
 {
 	if (!strcmp(p->name, "/proc/vmstat"))
@@ -246,6 +312,10 @@ static void take_sample_file(struct run_parser *p)
 		take_blocks(p);
 	else if (!strcmp(p->name, "/proc/mmkit/frames"))
 		take_shot(p);
+	else if (!strcmp(p->name, "tasks"))
+		take_tasks(p);
+	else if (!strcmp(p->name, "groups"))
+		take_groups(p);
 }
 
 static void take_marks(struct run_sample *s, const char *rest)

@@ -40,6 +40,11 @@ if have_json; then
 	holds no-row-of-nothing "$(json '
 		scalar grep { !defined $_->{a} && !defined $_->{b} }
 		@{$j->{pairs}[0]{rows}}')" -eq 0
+	holds tasks "$(json '
+		my %r = map { $_->{name} => $_ } @{$j->{pairs}[0]{rows}};
+		my $t = $r{"tasks.task 0.peak_bytes"};
+		($t->{a} > 512 << 10) . " " . ($t->{b} > 512 << 10) . " " .
+			exists $r{"tasks.task 0.swap_bytes"}')" = "1 1 1"
 	succeeds all compare --json --all "$work/a.json" "$work/b.json"
 	holds all-counters "$(json '
 		my %n; $n{$_->{name}}++ for @{$j->{pairs}[0]{rows}};

@@ -65,14 +65,14 @@ digest=$(sed -n 's/^digest *//p' "$work/out")
 succeeds report replay $swapping --report "$page"
 holds looking-changes-nothing "$(sed -n 's/^digest *//p' "$work/out")" = "$digest"
 small sort "$page"
-for part in overview optimum memory reclaim swap fragmentation frames events \
+for part in overview optimum memory tasks reclaim swap fragmentation frames events \
 	machine; do
 	grep -q "<section class=\"tab\" id=\"$part\">" "$page" || echo "$part"
 done >"$work/missing"
 holds parts "$(cat "$work/missing")" = ""
 for title in 'Free memory and the watermarks' 'kswapd at work' \
-	'Where memory is' 'Lists of pages' 'Faults' 'Scanned and reclaimed' \
-	'Refaults' 'Swap' 'Free memory by size of its blocks' 'Frames'; do
+	'Where memory is' 'Lists of pages' 'Task 0' 'Faults' \
+	'Scanned and reclaimed' 'Refaults' 'Swap' 'Free memory by size of its blocks' 'Frames'; do
 	grep -q "<h3>$title</h3>" "$page" || echo "$title"
 done >"$work/missing"
 holds charts "$(cat "$work/missing")" = ""
@@ -107,6 +107,15 @@ else
 			$sum{$all}++;
 		}
 		scalar keys %sum')" -eq 1
+	# One task: what it has in memory is no more than all anonymous memory,
+	# and what it has in swap is what did not fit.
+	series 'Task 0' >"$work/chart"
+	holds task-has-it-all "$(chart '
+		my ($anon, $swap) = map { $_->{values} } @{$j->{series}};
+		my ($most) = sort { $b <=> $a } @$swap;
+		join " ", (scalar grep { $_ > 0 } @$anon) > 40 ? "there" : "gone",
+			$most > (sort { $b <=> $a } @$anon)[0] ? "swapped" : "small"')" = \
+		"there swapped"
 	series 'Frames' >"$work/chart"
 	holds frames-of-one-length "$(chart '
 		my %len;
@@ -118,6 +127,20 @@ else
 		(keys %len) . " " . (@{$j->{shots}} > 10 ? "many" : "few")')" = "1 many"
 fi
 look sort "$page"
+
+# Groups: what is charged stays below the limit that the page shows.
+page=$work/group.html
+succeeds group replay traces/loop.trace --mem 64M --swap 64M --no-min \
+	--memcg 0=8M --report "$page"
+series 'Group of task 0' >"$work/chart"
+if [ -s "$work/chart" ] && have_json; then
+	holds group-within-its-limit "$(chart '
+		my %v = map { $_->{name} => $_->{values} } @{$j->{series}};
+		my $over = grep { $v{"memory.current"}[$_] > $v{"memory.max"}[$_] }
+			0 .. $#{$v{"memory.max"}};
+		my ($most) = sort { $b <=> $a } @{$v{"memory.current"}};
+		"$over " . ($most > 7 << 20 ? "full" : "empty")')" = "0 full"
+fi
 
 # Policies against sizes: what is drawn becomes less, the page stays small.
 page=$work/many.html

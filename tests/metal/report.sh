@@ -16,7 +16,7 @@ holds "stress-ng passes" "$status" -eq 0
 holds "it swapped" "$(counter pswpout)" -gt 0
 holds "small" "$(wc -c <"$page")" -lt 2097152
 for title in 'Free memory and the watermarks' 'Where memory is' \
-	'Lists of pages' 'Faults' 'Scanned and reclaimed' 'Refaults' 'Swap' \
+	'Lists of pages' 'Tasks in memory' 'Tasks in swap' 'Faults' 'Scanned and reclaimed' 'Refaults' 'Swap' \
 	'Free memory by size of its blocks'; do
 	grep -q "<h3>$title</h3>" "$page" || echo "no $title"
 	# Its table has numbers other than 0.
@@ -30,6 +30,21 @@ for title in 'Free memory and the watermarks' 'Where memory is' \
 		END { exit n < 3 }' "$page" || echo "empty: $title"
 done >"$work/missing"
 holds "curves" "$(cat "$work/missing")" = ""
+# The tasks by name; what the program had is there, and its helpers'.
+holds "tasks" "$(grep -c '<h3>Task stress-ng-vm (' "$page")" -ge 1
+# A group with limits: what is charged, and the limits.
+in_guest --mem 64M --swap 64M --report "$work/groups.html" -- \
+	busybox sh -c 'mkdir /tmp/cg && mount -t cgroup2 none /tmp/cg &&
+	echo +memory >/tmp/cg/cgroup.subtree_control &&
+	mkdir -p /tmp/cg/held && echo 8M >/tmp/cg/held/memory.max &&
+	echo 6M >/tmp/cg/held/memory.high && echo $$ >/tmp/cg/held/cgroup.procs &&
+	dd if=/dev/zero of=/tmp/file bs=1M count=12 2>/dev/null; sleep 1'
+holds "group" "$(grep -c '<h3>Group /held</h3>' "$work/groups.html")" -eq 1
+holds "its limits" "$(awk '
+	/<h3>Group \/held<\/h3>/ { here = 1 }
+	/<\/figure>/ { here = 0 }
+	here && /<td>6 MiB<\/td><td>8 MiB<\/td><\/tr>/ { n++ }
+	END { print (n > 3 ? "shown" : "not") }' "$work/groups.html")" = shown
 if [ -n "$ours" ]; then
 	holds "frames" "$(grep -c '<figure class="frames">' "$page")" -eq 1
 	holds "of different uses" "$(grep -o 'data-letter="[.abfkrt]"' "$page" |

@@ -120,6 +120,36 @@ static void test_samples_are_bounded(void **state)
 	assert_int_equal(run_counter(&x->r, "pgfault"), nr - 1);
 }
 
+/* Who had how much: numbers, and a name that may be anything. */
+static void test_tasks_and_groups(void **state)
+{
+	struct fixture *x = *state;
+	const struct shares *t = &x->r.tasks, *g = &x->r.groups;
+
+	say(x, "time 5000000\n");
+	send_file(x, "tasks",
+		  "5 100 20 3 7 sh\n12 4 0 0 0 a b) (c\n\nnonsense\n");
+	send_file(x, "groups", "4096 0 max 8192 /a\n8192 4096 max max /b c\n");
+	say(x, "time 6000000\n");
+	send_file(x, "tasks", "12 8 0 0 0 a b) (c\n");
+	send_file(x, "groups", "12288 0 16384 max /a\n");
+	assert_int_equal(t->nr_samples, 2);
+	assert_int_equal(t->owner[0].key, 5);
+	assert_string_equal(t->owner[0].name, "sh (5)");
+	assert_int_equal(t->owner[0].peak, 130 * 1024);
+	assert_int_equal(t->owner[0].v[SHARE_SWAP][0], 7 * 1024);
+	assert_int_equal(t->owner[0].v[SHARE_SWAP][1], SHARES_NONE);
+	assert_string_equal(t->owner[1].name, "a b) (c (12)");
+	assert_int_equal(t->owner[1].v[SHARE_ANON][1], 8 * 1024);
+	assert_string_equal(g->owner[0].name, "/a");
+	assert_int_equal(g->owner[0].v[SHARE_MAX][0], 8192);
+	assert_int_equal(g->owner[0].v[SHARE_HIGH][0], SHARES_NONE);
+	assert_int_equal(g->owner[0].v[SHARE_HIGH][1], 16384);
+	assert_int_equal(g->owner[0].v[SHARE_MAX][1], SHARES_NONE);
+	assert_string_equal(g->owner[1].name, "/b c");
+	assert_int_equal(g->owner[1].v[SHARE_SWAPPED][0], 4096);
+}
+
 static void test_frames_are_bounded(void **state)
 {
 	struct fixture *x = *state;
@@ -182,6 +212,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			test_one_sample_of_several_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_samples_are_bounded, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_tasks_and_groups, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_frames_are_bounded, setup,
 						teardown),

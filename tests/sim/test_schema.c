@@ -644,6 +644,21 @@ static json_t *ran(const struct run_about *a)
 	return j;
 }
 
+static void fill_owners(struct run_result *r)
+{
+	static const u64 of_task[] = {4096, 8192, 0, 12288},
+			 free_group[] = {4096, 0, SHARES_NONE, SHARES_NONE},
+			 held_group[] = {4096, 8192, 1 << 20, 2 << 20};
+
+	shares_init(&r->tasks, SHARE_SWAP + 1);
+	shares_begin(&r->tasks, 0);
+	shares_put(&r->tasks, 7, "sort (7)", of_task);
+	shares_init(&r->groups, SHARE_SWAPPED + 1);
+	shares_begin(&r->groups, 0);
+	shares_put(&r->groups, 1, "/free", free_group);
+	shares_put(&r->groups, 2, "/held", held_group);
+}
+
 static void run_documents(struct schema *s)
 {
 	static char *argv[] = {"sort", "-r", NULL};
@@ -656,6 +671,7 @@ static void run_documents(struct schema *s)
 
 	r = (struct run_result){.end = RUN_END_EXIT, .status = 3, .nr_vm = 1};
 	r.vm[0] = (struct run_counter){"pgfault", 1, 5, true, true};
+	fill_owners(&r);
 	accept(s, ran(&a));
 	o.argv = argv;
 	r.end = RUN_END_SIGNAL;
