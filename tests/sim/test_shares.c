@@ -93,13 +93,12 @@ static void check_rows(const struct shares *s, const struct model *m)
 			u32 at = (u32)s->x[i] / 10;
 
 			for (u32 k = 0; k < SHARES_KINDS; k++)
+				/* NONE: not there, or in the rest then. */
 				if (w->v[k][i] != SHARES_NONE)
 					assert_int_equal(w->v[k][i],
 							 m->v[at][w->key][k]);
-				else if (w->peak == m->peak[w->key])
-					assert_false(m->there[at][w->key] &&
-						     s->nr_owners <
-							     SHARES_OWNERS);
+				else if (s->nr_owners < SHARES_OWNERS)
+					assert_false(m->there[at][w->key]);
 		}
 	}
 }
@@ -157,26 +156,22 @@ static void test_few_owners_are_exact(void **state)
 		assert_int_equal(shares_use(&s, SHARES_OWNERS, i, 0, 2), 0);
 }
 
-/* The greatest of many has a row whenever it came, and its whole peak. */
-static void test_the_greatest_stays(void **state)
+/* Of many that come and go, the greatest have the rows. */
+static void test_the_greatest_stay(void **state)
 {
 	static struct shares s;
 
 	(void)state;
 	shares_init(&s, 1);
 	for (u32 i = 0; i < 300; i++) {
-		u64 v[SHARES_KINDS] = {i == 137 ? 1 << 20 : 100 + i % 7};
+		u64 v[SHARES_KINDS] = {i * 137 % 300 + 1};
 
 		shares_begin(&s, i);
 		shares_put(&s, i, "one of many", v);
 	}
 	assert_int_equal(s.nr_owners, SHARES_OWNERS);
 	for (u32 o = 0; o < s.nr_owners; o++)
-		if (s.owner[o].key == 137) {
-			assert_int_equal(s.owner[o].peak, 1 << 20);
-			return;
-		}
-	fail();
+		assert_true(s.owner[o].peak > 300 - SHARES_OWNERS);
 }
 
 /* ---- what is made of it
@@ -301,7 +296,7 @@ int main(void)
 	const struct CMUnitTest shares[] = {
 		cmocka_unit_test(test_against_a_table_without_bounds),
 		cmocka_unit_test(test_few_owners_are_exact),
-		cmocka_unit_test(test_the_greatest_stays),
+		cmocka_unit_test(test_the_greatest_stay),
 		cmocka_unit_test(test_charts_of_tasks),
 		cmocka_unit_test(test_charts_of_groups),
 		cmocka_unit_test(test_nobody_is_said),
