@@ -34,7 +34,59 @@
 #define JOIN_BYTES  131072u /* of objects: then each class is by itself */
 #define SMALL_BYTES 65536u  /* of objects: then a slab more does no harm */
 
-static char names[MT_NR_CLASSES][16];
+/* Of all that may have slabs. Text of the file, for what is made when a process
+ * starts is a page that each has; no pointers, which the loader would write. */
+static const char names[][12] = {
+	[MT_FIRST] = "malloc-8",
+	"malloc-16",
+	"malloc-32",
+	"malloc-48",
+	"malloc-64",
+	"malloc-80",
+	"malloc-96",
+	"malloc-112",
+	"malloc-128",
+	"malloc-144",
+	"malloc-160",
+	"malloc-176",
+	"malloc-192",
+	"malloc-208",
+	"malloc-224",
+	"malloc-240",
+	"malloc-256",
+	"malloc-288",
+	"malloc-320",
+	"malloc-352",
+	"malloc-384",
+	"malloc-416",
+	"malloc-448",
+	"malloc-480",
+	"malloc-512",
+	"malloc-576",
+	"malloc-640",
+	"malloc-704",
+	"malloc-768",
+	"malloc-832",
+	"malloc-896",
+	"malloc-960",
+	"malloc-1024",
+	"malloc-1152",
+	"malloc-1280",
+	"malloc-1408",
+	"malloc-1536",
+	"malloc-1664",
+	"malloc-1792",
+	"malloc-1920",
+	"malloc-2048",
+	"malloc-2304",
+	"malloc-2560",
+	"malloc-2816",
+	"malloc-3072",
+	"malloc-3328",
+	"malloc-3584",
+	"malloc-3840",
+	"malloc-4096",
+};
 u32 mt_nr_out[MT_NR_CLASSES];
 
 /* The class after SIZE: eight to a doubling, 16 bytes apart at least. */
@@ -56,14 +108,10 @@ void mt_class_init(void)
 	u32 c = MT_FIRST, size = 8;
 
 	for (; size <= MT_CLASS_MAX; c++, size = next_size(size)) {
-		struct seq_buf s;
-
 		mm_verify(c < MT_NR_CLASSES);
 		mt_sys.size_of[c] = (u16)size;
 		mt_sys.cap_of[c] = (u8)clamp(MAG_BYTES_MOST / 2 / size, 2u,
 					     MT_MAG_WORDS - 1);
-		seq_buf_init(&s, names[c], sizeof(names[c]));
-		seq_printf(&s, "malloc-%u", size);
 	}
 	mm_verify(c == MT_NR_CLASSES);
 	for (c = MT_JOIN_FIRST; c < MT_JOIN_LAST; c += 2)
@@ -167,6 +215,7 @@ static struct kmem_cache *make_cache(u32 c)
 	u32 size = mt_sys.size_of[c];
 	struct kmem_cache *s;
 
+	mm_assert(c < ARRAY_SIZE(names));
 	mt_lock(&mt_sys.grow_word);
 	s = mt_sys.cache[c];
 	if (!s) {

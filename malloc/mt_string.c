@@ -21,10 +21,10 @@
 /* The names are ours where mt_string.h says so, and nobody's elsewhere. */
 #ifdef MT_PRELOAD
 
-void *c_memset(void *to, int c, size_t n) __asm__("memset");
-void *c_memcpy(void *to, const void *from, size_t n) __asm__("memcpy");
-void *c_memmove(void *to, const void *from, size_t n) __asm__("memmove");
-int c_memcmp(const void *a, const void *b, size_t n) __asm__("memcmp");
+void *c_memset(void *to, int c, size_t n) __asm__("__real_memset");
+void *c_memcpy(void *to, const void *from, size_t n) __asm__("__real_memcpy");
+void *c_memmove(void *to, const void *from, size_t n) __asm__("__real_memmove");
+int c_memcmp(const void *a, const void *b, size_t n) __asm__("__real_memcmp");
 
 typedef u64 two_words __attribute__((vector_size(16)));
 typedef two_words piece16 __attribute__((aligned(1), may_alias));

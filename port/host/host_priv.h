@@ -25,7 +25,8 @@ struct port_thread {
 	bool permit; /* under lock */
 };
 
-/* A slot. SEQ is odd while its thread is inside an access section. */
+/* A slot. SEQ is odd while its thread is inside an access section. All but NODE
+ * is made when a thread first takes it. */
 struct host_cpu {
 	u64 seq;
 	u64 root_pfn; /* what the slot's own thread translates through */
@@ -56,11 +57,11 @@ struct host_machine {
 	struct port_bdev *disks; /* under lock */
 	void (*switch_hook)(struct mm_task *prev, struct mm_task *next);
 	int (*fault_hook)(struct mm_task *task, uva_t va, u32 error);
-	/* Last: few machines use the rest of it. */
-	struct host_cpu cpus[MM_NR_CPUS];
 };
 
 extern struct host_machine host;
+/* By themselves: who borrows slots (malloc/) writes none of them. */
+extern struct host_cpu host_cpus[MM_NR_CPUS];
 
 /* thread.c */
 int host_thread_new(struct port_thread **out, const char *name, int node,

@@ -5,7 +5,7 @@
  */
 #include "host_priv.h"
 
-#include "base/seqbuf.h"
+#include "base/string.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,6 +18,7 @@
 
 struct host_machine host = {.lock = PTHREAD_MUTEX_INITIALIZER,
 			    .freed = PTHREAD_COND_INITIALIZER};
+struct host_cpu host_cpus[MM_NR_CPUS];
 
 /* ---- console, panic, time, entropy ------------------------------------------
  */
@@ -89,27 +90,19 @@ int port_nr_cpus(void)
 
 int port_cpu_node(int cpu)
 {
-	return host.up && cpu >= 0 && cpu < host.nr_cpus ? host.cpus[cpu].node
+	return host.up && cpu >= 0 && cpu < host.nr_cpus ? host_cpus[cpu].node
 							 : 0;
 }
 
 /* ---- life
  * ---------------------------------------------------------------------- */
 
+/* All free, and as at program start; what is zero is not written. */
 static void init_slots(const u8 *cpu_node)
 {
-	int i;
-
-	memset(host.cpus, 0, (size_t)host.nr_cpus * sizeof(host.cpus[0]));
-	for (i = 0; i < host.nr_cpus; i++) {
-		struct host_cpu *c = &host.cpus[i];
-
-		c->root_pfn = HOST_NO_ROOT;
-		c->node = cpu_node ? cpu_node[i] : 0;
-		c->idle.flags = PF_KTHREAD;
-		(void)mm_snprintf(c->idle.comm, sizeof(c->idle.comm), "idle/%u",
-				  (u32)i % 100);
-	}
+	mm_zero(host_cpus, (size_t)host.nr_cpus * sizeof(host_cpus[0]));
+	for (int i = 0; cpu_node && i < host.nr_cpus; i++)
+		host_cpus[i].node = cpu_node[i];
 }
 
 int host_init(const struct host_config *cfg)

@@ -100,7 +100,7 @@ struct piece {
 /* One access section: translate, and copy. False: a fault, with *ERROR. */
 static bool try_access(const struct piece *p, u32 *error)
 {
-	struct host_cpu *c = &host.cpus[port_cpu()];
+	struct host_cpu *c = &host_cpus[port_cpu()];
 	struct paging_walk w;
 	bool ok;
 
@@ -186,7 +186,7 @@ int host_copy_from_user(void *to, uva_t from, size_t len)
 void port_load_root(u64 root_pfn, u32 asid)
 {
 	(void)asid;
-	host.cpus[port_cpu()].root_pfn = root_pfn;
+	host_cpus[port_cpu()].root_pfn = root_pfn;
 }
 
 /* Until the section that SEQ counts, if one is under way, is over. */
@@ -217,7 +217,7 @@ static MM_NOINLINE void wait_sections(const struct port_cpumask *cpus)
 	for (int i = 0; i * 64 < host.nr_cpus; i++)
 		for (u64 left = others(cpus, i); left; left &= left - 1)
 			wait_section(
-				&host.cpus[i * 64 + __builtin_ctzl(left)].seq);
+				&host_cpus[i * 64 + __builtin_ctzl(left)].seq);
 }
 
 /* Wait until each of CPUS (NULL: all) is out of what it was inside of. */

@@ -14,6 +14,8 @@
  */
 #include "host_priv.h"
 
+#include "base/seqbuf.h"
+
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -38,14 +40,27 @@ static int free_slot(int node)
 	int i, other = -1;
 
 	for (i = 0; i < host.nr_cpus; i++) {
-		if (host.cpus[i].owner)
+		if (host_cpus[i].owner)
 			continue;
-		if (node < 0 || host.cpus[i].node == node)
+		if (node < 0 || host_cpus[i].node == node)
 			return i;
 		if (other < 0)
 			other = i;
 	}
 	return other;
+}
+
+/* Somebody takes slot CPU. Locked. */
+static void make_slot(int cpu)
+{
+	struct host_cpu *c = &host_cpus[cpu];
+
+	if (c->idle.flags)
+		return;
+	c->root_pfn = HOST_NO_ROOT;
+	c->idle.flags = PF_KTHREAD;
+	(void)mm_snprintf(c->idle.comm, sizeof(c->idle.comm), "idle/%u",
+			  (u32)cpu % 100);
 }
 
 /* Give T a slot; wait for one if WAIT. False if there is none. */
@@ -57,7 +72,8 @@ static bool claim_slot(struct port_thread *t, int node, bool wait)
 	while ((cpu = free_slot(node)) < 0 && wait)
 		pthread_cond_wait(&host.freed, &host.lock);
 	if (cpu >= 0) {
-		host.cpus[cpu].owner = t;
+		make_slot(cpu);
+		host_cpus[cpu].owner = t;
 		t->cpu = cpu;
 	}
 	pthread_mutex_unlock(&host.lock);
@@ -67,7 +83,7 @@ static bool claim_slot(struct port_thread *t, int node, bool wait)
 static void release_slot(struct port_thread *t)
 {
 	pthread_mutex_lock(&host.lock);
-	host.cpus[t->cpu].owner = NULL;
+	host_cpus[t->cpu].owner = NULL;
 	pthread_cond_signal(&host.freed);
 	pthread_mutex_unlock(&host.lock);
 }
@@ -79,8 +95,8 @@ int host_slots_used(void)
 
 	pthread_mutex_lock(&host.lock);
 	for (i = 0; i < host.nr_cpus; i++) {
-		if (host.cpus[i].owner &&
-		    host.cpus[i].owner != host_self.thread)
+		if (host_cpus[i].owner &&
+		    host_cpus[i].owner != host_self.thread)
 			n++;
 	}
 	pthread_mutex_unlock(&host.lock);
@@ -93,7 +109,7 @@ int host_slots_used(void)
 /* The calling pthread becomes T, which has a slot. */
 static void enter(struct port_thread *t)
 {
-	struct host_cpu *c = &host.cpus[t->cpu];
+	struct host_cpu *c = &host_cpus[t->cpu];
 
 	host_self = (struct host_self){.task = &t->task,
 				       .thread = t,
@@ -110,7 +126,7 @@ static void enter(struct port_thread *t)
 /* T's pthread stops being it and gives the slot back. */
 static void leave(struct port_thread *t)
 {
-	struct host_cpu *c = &host.cpus[t->cpu];
+	struct host_cpu *c = &host_cpus[t->cpu];
 
 	if (host_self.pin || (host_self.irq_off && !t->in_irq))
 		host_bug("a thread ends pinned or with interrupts off");

@@ -122,10 +122,12 @@ struct phys_state {
 	 * [cpu][gfp & GFP_PLACE]: where an order-0 allocation looks first.
 	 * Where it may not, and in the row of threads without a CPU, pcp_none:
 	 * a set whose lock is never free, so that the fast paths need not ask.
+	 * (With late_cpus nobody is without a CPU, and that row is empty.)
 	 */
 	struct pcp_place pcp_fast[MM_NR_CPUS + 1][GFP_PLACES];
-	/* Beside a row that every machine writes, as CPU 0's is. */
+#ifndef MM_NO_VM_EVENTS
 	struct vm_event_state events[MM_NR_CPUS];
+#endif
 	struct lru_batch lru_add[MM_NR_CPUS];
 	s64 root_charged[MM_NR_CPUS][MM_CACHELINE / sizeof(s64)];
 	wait_queue_head_t page_wait[PAGE_WAIT_TABLE_SIZE];
@@ -207,8 +209,8 @@ struct phys_boot_params {
 	u32 pcp_batch;
 	/*
 	 * Only CPU 0 runs at boot; each other calls phys_start_cpu() before it
-	 * does anything here. Then nobody puts frames on LRU lists: what they
-	 * want for each CPU is not made.
+	 * does anything here, and who is no CPU does nothing. Then nobody puts
+	 * frames on LRU lists: what they want for each CPU is not made.
 	 */
 	bool late_cpus;
 };
@@ -301,8 +303,13 @@ struct zone *zone_at(int nid, u64 pfn);
 /* vm_event_add: count_vm_events(), in line. */
 static inline void vm_event_add(enum vm_event_item item, u64 n)
 {
+#ifdef MM_NO_VM_EVENTS
+	(void)item;
+	(void)n;
+#else
 	__atomic_fetch_add(&phys_sys.events[port_cpu()].event[item], n,
 			   __ATOMIC_RELAXED);
+#endif
 }
 
 #endif

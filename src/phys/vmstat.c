@@ -249,11 +249,25 @@ static bool item_in_bytes(int item)
 	return item == NR_SLAB_RECLAIMABLE_B || item == NR_SLAB_UNRECLAIMABLE_B;
 }
 
+#ifdef MM_NO_VM_EVENTS
+static u64 cpu_event(int cpu, enum vm_event_item item)
+{
+	(void)cpu;
+	(void)item;
+	return 0;
+}
+#else
 void count_vm_events(enum vm_event_item item, u64 n)
 {
 	mm_assert(item < NR_VM_EVENT_ITEMS);
 	vm_event_add(item, n);
 }
+
+static u64 cpu_event(int cpu, enum vm_event_item item)
+{
+	return READ_ONCE(phys_sys.events[cpu].event[item]);
+}
+#endif
 
 void mod_zone_page_state(struct zone *zone, int item, s64 delta)
 {
@@ -423,7 +437,7 @@ u64 sum_vm_event(enum vm_event_item item)
 
 	mm_assert(item < NR_VM_EVENT_ITEMS);
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
-		sum += READ_ONCE(phys_sys.events[cpu].event[item]);
+		sum += cpu_event(cpu, item);
 	if (item == PGFREE || (item >= PGALLOC_DMA && item <= PGALLOC_MOVABLE))
 		sum += fast_events(item);
 	return sum;

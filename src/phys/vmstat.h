@@ -222,9 +222,18 @@ struct vm_event_state {
 
 /*
  * count_vm_events: N more of ITEM. Any context, interrupts included: the
- * addition is one atomic step on this CPU's word.
+ * addition is one atomic step on this CPU's word. With MM_NO_VM_EVENTS, for
+ * programs in which nobody can ask, none is counted.
  */
+#ifdef MM_NO_VM_EVENTS
+static inline void count_vm_events(enum vm_event_item item, u64 n)
+{
+	(void)item;
+	(void)n;
+}
+#else
 void count_vm_events(enum vm_event_item item, u64 n);
+#endif
 
 static inline void count_vm_event(enum vm_event_item item)
 {
@@ -254,7 +263,7 @@ u64 zone_page_state(const struct zone *zone, int item);
 u64 node_page_state(const struct pglist_data *pgdat, int item);
 u64 global_zone_page_state(int item);
 u64 global_node_page_state(int item);
-u64 sum_vm_event(enum vm_event_item item);
+u64 sum_vm_event(enum vm_event_item item); /* 0 of what is not counted */
 /* all_vm_events: fill OUT[NR_VM_EVENT_ITEMS]. */
 void all_vm_events(u64 *out);
 

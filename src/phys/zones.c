@@ -386,7 +386,8 @@ static void no_fast_sets(void)
 	phys_sys.pcp_none.lock.word = 1;
 	for (int cpu = 0; cpu < nr_boot_cpus(); cpu++)
 		no_fast_places(cpu);
-	no_fast_places(MM_NR_CPUS);
+	if (!phys_sys.late_cpus)
+		no_fast_places(MM_NR_CPUS);
 	for (int cpu = 0; cpu <= MM_NR_CPUS; cpu++)
 		for (u32 id = 0; id < PHYS_MAX_ZONES; id++)
 			phys_sys.pcp_of[cpu][id] = &phys_sys.pcp_none;

@@ -24,7 +24,7 @@ else
 	echo "not ok kept: $kept KiB of the library's code are resident"
 	exit 1
 fi
-# Of its zeroed data the tables are placed so that few pages are written: 20 KiB,
+# Of its zeroed data the tables are placed so that few pages are written: 12 KiB,
 # and mostly 8 of the loader behind it. What
 # another mapping of no file behind it holds is counted with it: the least of
 # some runs, which have it elsewhere.
@@ -36,7 +36,7 @@ zeroed() {
 		     /^Rss:/ && mine { kib += $2 } END { print kib + 0 }'
 }
 kept=$(for _ in 1 2 3 4 5 6 7 8; do zeroed; done | sort -n | head -n 1)
-if [ "$kept" -gt 0 ] && [ "$kept" -le 28 ]; then
+if [ "$kept" -gt 0 ] && [ "$kept" -le 20 ]; then
 	echo "ok data"
 else
 	echo "not ok data: $kept KiB of the library's zeroed data are resident"

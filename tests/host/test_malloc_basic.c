@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base_seed.h"
+#include "kmem/slab.h"
 #include "mt.h"
 
 #define NR_OBJECTS 4096
@@ -155,6 +156,27 @@ static void test_classes(void **arg)
 	}
 	for (u32 c = MT_FIRST + 1; c < MT_NR_CLASSES; c++)
 		assert_int_equal(mt_sys.size_of[c] % 16, 0);
+}
+
+/* The list of names and the sizes that are computed say the same. */
+static void test_names(void **arg)
+{
+	u32 nr = 0;
+
+	(void)arg;
+	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++) {
+		char name[24];
+		void *p;
+
+		if (!mt_in_slabs(c))
+			continue;
+		assert_int_equal(mt_objects_get(c, &p, 1, NULL), 1);
+		snprintf(name, sizeof(name), "malloc-%u", mt_sys.size_of[c]);
+		assert_string_equal(mt_sys.cache[c]->name, name);
+		mt_objects_put(c, &p, 1);
+		nr++;
+	}
+	assert_true(nr >= 34);
 }
 
 static void test_zeroed(void **arg)
@@ -872,6 +894,7 @@ int main(void)
 		cmocka_unit_test(test_fork),
 		cmocka_unit_test(test_peak),
 		cmocka_unit_test(test_gives_back),
+		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_misuse),
 	};
 

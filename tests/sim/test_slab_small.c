@@ -497,8 +497,8 @@ static int late_body(void *arg)
 	CHECK_EQ(managed, before + (64UL << 20 >> PAGE_SHIFT) *
 					   sizeof(struct page) / PAGE_SIZE);
 	CHECK(phys_sys.pcp_fast[0][0].pcp);
-	CHECK(phys_sys.pcp_fast[MM_NR_CPUS][0].pcp == none);
 	CHECK(!phys_sys.pcp_fast[1][0].pcp && !phys_sys.pcp_fast[2][0].pcp);
+	CHECK(!phys_sys.pcp_fast[MM_NR_CPUS][0].pcp);
 	sim_set_cpu(port_self(), 1);
 	phys_start_cpu();
 	CHECK(!phys_sys.pcp_fast[2][0].pcp);
@@ -525,6 +525,7 @@ static int early_body(void *arg)
 	boot_small(arg, 64UL << 20);
 	managed = totalram_pages();
 	CHECK(phys_sys.pcp_fast[2][0].pcp == &phys_sys.pcp_fast[0][0].pcp[2]);
+	CHECK(phys_sys.pcp_fast[MM_NR_CPUS][0].pcp == &phys_sys.pcp_none);
 	return 0;
 }
 

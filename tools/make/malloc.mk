@@ -5,7 +5,7 @@ MT := $(BUILD)/malloc
 MT_FLAGS := $(CFLAGS_release) -fPIC -fvisibility=hidden \
 	-ftls-model=initial-exec -ffunction-sections -fdata-sections \
 	-fcf-protection=none -fno-plt -fno-builtin-malloc -fno-builtin-calloc \
-	-DMM_LOG_WARN -DMM_NO_TRACE -DMT_PRELOAD -include malloc/mt_string.h \
+	-DMM_LOG_WARN -DMM_NO_TRACE -DMM_NO_VM_EVENTS -DMT_PRELOAD -include malloc/mt_string.h \
 	-DMM_NR_CPUS=16 -DMM_MAX_NODES=1 -DKMEM_MAX_CACHES=64 -DKMEM_ACCOUNT=0 \
 	-DMEMBLOCK_STATIC_REGIONS=8 -DE820_MAX_ENTRIES=4 -DMAX_CMA_AREAS=1 \
 	-DPHYS_GROUP_LEAFS=1 -DLRU_POLICY_ROOM=8
@@ -37,7 +37,8 @@ $(MT)/%.o: %.c $(FLAGS_MK) tools/make/malloc.mk
 # that is only written to be protected: see malloc.ld.
 MT_LINK := -Wl,--gc-sections,-z,now,-z,defs,-z,norelro,-z,noseparate-code \
 	-Wl,-O1,-T,tools/make/malloc.ld \
-	-Wl,-z,nodelete,-z,pack-relative-relocs -nostartfiles
+	-Wl,-z,nodelete,-z,pack-relative-relocs -nostartfiles \
+	-Wl,--wrap=memset,--wrap=memcpy,--wrap=memmove,--wrap=memcmp
 $(BUILD)/libmmkit-malloc.so: $(MT_OBJS) tools/make/malloc.ld tools/make/malloc_hot.ld
 	$(SAY) "  LD $@"
 	$(Q)$(CC) -shared -static-libgcc $(MT_LINK) -o $@ $(MT_OBJS) -lpthread
