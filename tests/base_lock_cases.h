@@ -242,6 +242,34 @@ static void rwsem_writer_or_reader(void *arg)
 	WRITE_ONCE(ls.stop, true);
 }
 
+/* A reader that waits comes in when the writer has become one. */
+static void joiner(void *arg)
+{
+	if (!arg) {
+		down_write(&ls.rwsem);
+		WRITE_ONCE(ls.plain, 1);
+		while (!rwsem_is_contended(&ls.rwsem))
+			(void)port_park(1000);
+		downgrade_write(&ls.rwsem);
+		while (atomic64_read(&ls.readers) == 0)
+			(void)port_park(1000);
+		up_read(&ls.rwsem);
+		return;
+	}
+	while (!READ_ONCE(ls.plain))
+		(void)port_park(1000);
+	down_read(&ls.rwsem);
+	atomic64_inc(&ls.readers);
+	up_read(&ls.rwsem);
+}
+
+static void case_rwsem_joins(void)
+{
+	init_rwsem(&ls.rwsem, LOCK_CLASS_TEST_A);
+	run_threads(joiner, 2);
+	CHECK(ls.rwsem.count == 0);
+}
+
 static void case_rwsem_fair(void)
 {
 	init_rwsem(&ls.rwsem, LOCK_CLASS_TEST_A);
@@ -365,6 +393,44 @@ static void key_main(void *arg)
 	CHECK(wake_up_key(&ls.wq, 0, (char *)&ls + 1) == 1);
 }
 
+/* Entries that write down that they were woken. */
+
+static struct wait_queue_entry order[4]; /* 0 and 2: one at a time */
+static char woken[8];
+
+static bool order_woken(struct wait_queue_entry *wait)
+{
+	woken[__builtin_strlen(woken)] = (char)('0' + (wait - order));
+	return true;
+}
+
+/* NR turns: TEXT are who was woken, in order. */
+static void order_wakes(int nr, const char *text)
+{
+	__builtin_memset(woken, 0, sizeof(woken));
+	CHECK(wake_up_nr(&ls.wq, nr) == (int)__builtin_strlen(text));
+	CHECK(__builtin_strcmp(woken, text) == 0);
+}
+
+/* All that wait for any wake-up come before those that wait for a turn, which
+ * have theirs in the order in which they came. */
+static void case_wait_order(void)
+{
+	init_waitqueue_head(&ls.wq);
+	for (int i = 0; i < 4; i++) {
+		init_wait_func(&order[i], order_woken);
+		add_wait_queue(&ls.wq, &order[i], i % 2 == 0);
+	}
+	order_wakes(1, "310");
+	order_wakes(2, "3102");
+	order_wakes(0, "3102");
+	finish_wait(&ls.wq, &order[0]);
+	order_wakes(1, "312");
+	for (int i = 1; i < 4; i++)
+		finish_wait(&ls.wq, &order[i]);
+	CHECK(!waitqueue_active(&ls.wq));
+}
+
 static void case_wait_key(void)
 {
 	init_waitqueue_head(&ls.wq);
@@ -486,6 +552,48 @@ static void case_epoch(void)
 	CHECK(atomic64_read(&ls.taken) == BOX_MAX - 1);
 }
 
+/* Sections of one reader, by number. */
+static u64 section_begun, section_ended;
+
+static void section_reader(struct prng *r)
+{
+	u64 nr = section_begun + 1;
+
+	epoch_enter();
+	smp_store_release(&section_begun, nr);
+	for (u64 n = prng_below(r, 40); n > 0; n--)
+		port_relax();
+	smp_store_release(&section_ended, nr);
+	epoch_exit();
+}
+
+/* Who synchronizes goes on when the sections that it has seen are over. */
+static void synchronize_worker(void *arg)
+{
+	struct prng r = {ls.seed};
+
+	while (arg && !READ_ONCE(ls.stop)) {
+		section_reader(&r);
+		port_sched_point();
+	}
+	for (u64 i = 0; !arg && i < ls.rounds; i++) {
+		u64 seen = smp_load_acquire(&section_begun);
+
+		epoch_synchronize();
+		CHECK(smp_load_acquire(&section_ended) >= seen);
+		(void)port_park(prng_below(&r, 1000));
+	}
+	if (!arg)
+		WRITE_ONCE(ls.stop, true);
+}
+
+static void case_epoch_synchronize(void)
+{
+	section_begun = section_ended = 0;
+	run_threads(synchronize_worker, 2);
+	CHECK(section_begun > 0 && section_ended == section_begun);
+}
+
 /* ---- counters, per CPU, faults
  * ------------------------------------------------------------------ */
 
@@ -525,11 +633,19 @@ static const struct lock_case {
 	void (*fn)(void);
 	u64 rounds;
 } lock_cases[] = {
-	{"spin", case_spin, 2000},	{"mutex", case_mutex, 500},
-	{"rwsem", case_rwsem, 500},	{"rwsem_fair", case_rwsem_fair, 0},
-	{"wait", case_wait, 400},	{"wait_timeout", case_wait_timeout, 0},
-	{"wait_key", case_wait_key, 0}, {"completion", case_completion, 400},
-	{"epoch", case_epoch, 0},	{"counters", case_counters, 1000},
+	{"spin", case_spin, 2000},
+	{"mutex", case_mutex, 500},
+	{"rwsem", case_rwsem, 500},
+	{"rwsem_fair", case_rwsem_fair, 0},
+	{"wait", case_wait, 400},
+	{"wait_timeout", case_wait_timeout, 0},
+	{"wait_key", case_wait_key, 0},
+	{"completion", case_completion, 400},
+	{"epoch", case_epoch, 0},
+	{"counters", case_counters, 1000},
+	{"synchronize", case_epoch_synchronize, 200},
+	{"wait_order", case_wait_order, 0},
+	{"rwsem_joins", case_rwsem_joins, 0},
 };
 
 /* Run all cases once in the calling thread of a machine. */

@@ -763,6 +763,47 @@ static void unconnect_stream(long l, u8 *port)
 	(void)DO(NR_close, c);
 }
 
+/* What bind has named stays, what connect has added goes: the address of C,
+ * which is bound to a port of any, then the port of D, which names none. */
+static void unconnect_named(void)
+{
+	long l = in_socket(SOCK_DGRAM_), c = in_socket(SOCK_DGRAM_);
+	long d, e = in_socket(SOCK_DGRAM_);
+	u8 port[2], free_port[2];
+
+	say("bind %ld\n", DO(NR_bind, e, in_name(1, NULL), 16));
+	say_in_name(NR_getsockname, e, free_port);
+	(void)DO(NR_close, e);
+	e = in_socket(SOCK_DGRAM_);
+	say("bind %ld\n", DO(NR_bind, l, in_name(1, NULL), 16));
+	say_in_name(NR_getsockname, l, port);
+	say("bind any %ld\n", DO(NR_bind, c, in_name(0, free_port), 16));
+	say_in_name(NR_getsockname, c, NULL);
+	say("connect %ld\n", connect_port(c, port));
+	say_in_name(NR_getsockname, c, NULL);
+	say("unconnect %ld\n", unconnect(c));
+	say_in_name(NR_getsockname, c, free_port);
+	say("its port %ld\n", DO(NR_bind, e, in_name(0, free_port), 16));
+	(void)DO(NR_close, c);
+	(void)DO(NR_close, e);
+	/* Neither a port that connect chose nor one that bind did. */
+	for (int bound = 0; bound < 2; bound++) {
+		d = in_socket(SOCK_DGRAM_);
+		e = in_socket(SOCK_DGRAM_);
+		if (bound)
+			say("bind %ld\n", DO(NR_bind, d, in_name(1, NULL), 16));
+		say("connect %ld\n", connect_port(d, port));
+		say_in_name(NR_getsockname, d, free_port);
+		say("taken %ld\n", DO(NR_bind, e, in_name(1, free_port), 16));
+		say("unconnect %ld\n", unconnect(d));
+		say_in_name(NR_getsockname, d, NULL);
+		say("free %ld\n", DO(NR_bind, e, in_name(1, free_port), 16));
+		(void)DO(NR_close, d);
+		(void)DO(NR_close, e);
+	}
+	(void)DO(NR_close, l);
+}
+
 static void script_unconnect(void)
 {
 	long l = in_socket(SOCK_STREAM_), c = in_socket(SOCK_STREAM_), d;
@@ -806,6 +847,7 @@ static void script_unconnect(void)
 	say_in_name(NR_getsockname, d, NULL);
 	(void)DO(NR_close, c);
 	(void)DO(NR_close, d);
+	unconnect_named();
 }
 
 static u64 un_name(const char *name, size_t n)

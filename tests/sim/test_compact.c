@@ -317,6 +317,96 @@ static int defer_body(void *arg)
 	return 0;
 }
 
+/* ---- what a run leaves alone -----------------------------------------------
+ */
+
+/* The pageblock at PFN is free as a whole. */
+static bool free_block(u64 pfn)
+{
+	const struct page *page = pfn_to_page(pfn);
+
+	return PageBuddy(page) && buddy_order(page) >= pageblock_order;
+}
+
+/* With most of memory free: no pageblock is cut that is free as a whole, from
+ * the highest of them on. */
+static int spared_body(void *arg)
+{
+	struct zone *zone = big_zone();
+	u64 first = pageblock_start(zone->zone_start_pfn + 511), whole = 0;
+	static bool was_free[1 << 8];
+	struct compact_control cc = {.zone = zone,
+				     .order = -1,
+				     .mode = MIGRATE_SYNC,
+				     .migrate_pfn = zone->zone_start_pfn};
+	struct page *page;
+
+	(void)arg;
+	page_list_init(&cc.free);
+	CHECK(zone_end_pfn(zone) >> 9 < ARRAY_SIZE(was_free));
+	memset(was_free, 0, sizeof(was_free));
+	for (u64 pfn = first; pfn + 512 <= zone_end_pfn(zone); pfn += 512)
+		if (free_block(pfn)) {
+			was_free[pfn >> 9] = true;
+			cc.free_pfn = pfn;
+			whole++;
+		}
+	CHECK(whole > 8);
+	isolate_freepages(&cc);
+	while ((page = page_list_pop(&cc.free))) {
+		CHECK(!was_free[page_to_pfn(page) >> 9]);
+		__free_pages(page, 0);
+	}
+	for (u64 pfn = first; pfn + 512 <= zone_end_pfn(zone); pfn += 512)
+		CHECK_EQ(free_block(pfn), was_free[pfn >> 9]);
+	return 0;
+}
+
+/* What a run without waiting has passed over is begun with by one that waits.
+ */
+static int own_start_body(void *arg)
+{
+	struct zone *zone = big_zone();
+	u64 *start = zone->compact_cached_migrate_pfn;
+	struct compact_control cc = {.zone = zone, .order = 9};
+
+	(void)arg;
+	for (int sync = 0; sync < 2; sync++) {
+		start[0] = start[1] = zone->zone_start_pfn;
+		cc.mode = sync ? MIGRATE_SYNC_LIGHT : MIGRATE_ASYNC;
+		cc.migrate_pfn = zone->zone_start_pfn;
+		cc.free_pfn = pageblock_start(zone_end_pfn(zone) - 1);
+		page_list_init(&cc.pages);
+		CHECK_EQ(isolate_migratepages(&cc), ISOLATE_NONE);
+		CHECK(start[0] > zone->zone_start_pfn);
+		CHECK_EQ(start[1] > zone->zone_start_pfn, sync);
+		reset_pageblock_skip(zone);
+	}
+	return 0;
+}
+
+/* Free frames are enough if those to move to lie beyond the mark. */
+static int room_body(void *arg)
+{
+	struct zone *zone = big_zone();
+	u64 low = zone->_watermark[WMARK_LOW], free;
+	struct holes h;
+
+	(void)arg;
+	holes_make(&h, 600, 3);
+	free = zone_page_state(zone, NR_FREE_PAGES);
+	CHECK(free > 1200);
+	for (int more = 0; more < 2; more++) {
+		zone->_watermark[WMARK_LOW] = free - 1024 - 1 + (u64)more;
+		CHECK_EQ(compaction_suitable(zone, 9, ALLOC_WMARK_MIN,
+					     (int)zone->idx),
+			 more ? COMPACT_SKIPPED : COMPACT_CONTINUE);
+	}
+	zone->_watermark[WMARK_LOW] = low;
+	holes_end(&h);
+	return 0;
+}
+
 /* ---- the daemon ------------------------------------------------------------
  */
 
@@ -400,6 +490,14 @@ static void deferral(void **state)
 {
 	(void)state;
 	TM_RUN(defer_body, .mem = 32UL << 20);
+}
+
+static void left_alone(void **state)
+{
+	(void)state;
+	TM_RUN(spared_body, .mem = 64UL << 20);
+	TM_RUN(own_start_body, .mem = 64UL << 20);
+	TM_RUN(room_body, .mem = 32UL << 20);
 }
 
 static void the_daemon(void **state)
@@ -487,7 +585,7 @@ int main(void)
 		cmocka_unit_test(fragmented), cmocka_unit_test(captured),
 		cmocka_unit_test(scanners),   cmocka_unit_test(deferral),
 		cmocka_unit_test(the_daemon), cmocka_unit_test(ranges),
-		cmocka_unit_test(schedules),
+		cmocka_unit_test(left_alone), cmocka_unit_test(schedules),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -648,10 +648,43 @@ static int reclaim_body(void *arg)
 	return 0;
 }
 
+/* A page that was read through a mapping was used, when the mapping goes; one
+ * that was read once through, or anywhere, was not. */
+static int used_body(void *arg)
+{
+	const int advices[] = {MADV_NORMAL, MADV_SEQUENTIAL, MADV_RANDOM};
+	struct fm_inode *fi = fm_inode_new(8);
+	struct file *f = fm_open(fi, RW_MODE);
+	struct mm_struct *mm = tm_mm();
+	struct page *page;
+	uva_t va;
+
+	(void)arg;
+	tm_use(mm);
+	f->f_ra.ra_pages = 0;
+	for (u32 i = 0; i < ARRAY_SIZE(advices); i++) {
+		va = map(mm, 1, PROT_READ, MAP_SHARED, f, i);
+		CHECK_EQ(do_madvise(mm, va, P(1), advices[i]), 0);
+		tm_load(va);
+		page = page_at(mm, va);
+		get_page(page);
+		ClearPageReferenced(page);
+		CHECK_EQ(do_munmap(mm, va, P(1)), 0);
+		CHECK_EQ(PageReferenced(page), i == 0);
+		put_page(page);
+	}
+	mm_put(mm);
+	tm_use(NULL);
+	fput(f);
+	fm_inode_drop(fi);
+	return 0;
+}
+
 static void reclaim(void **state)
 {
 	(void)state;
 	TM_RUN(reclaim_body);
+	TM_RUN(used_body);
 }
 
 /* ---- calls on mapped files -------------------------------------------------
@@ -854,6 +887,11 @@ static int proc_body(void *arg)
 	CHECK(strstr(text, "Rss:                   8 kB\n"));
 	CHECK(strstr(text, "Private_Dirty:         4 kB\n"));
 	CHECK(strstr(text, "VmFlags: rd wr sh mr mw me ms "));
+	/* Written by somebody else, through no entry. */
+	CHECK(set_page_dirty(page_at(mm, shared + P(1))));
+	seq_buf_init(&s, text, sizeof(text));
+	CHECK_EQ(mm_show("/proc/self/smaps", &s), 0);
+	CHECK(strstr(text, "Private_Dirty:         8 kB\n"));
 	CHECK_EQ(mm_read("/proc/self/pagemap", (shared >> PAGE_SHIFT) * 8,
 			 &word, 8),
 		 8);

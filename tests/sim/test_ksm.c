@@ -196,6 +196,47 @@ static void basic(void **state)
 	TM_RUN(basic_body, .format = &paging_x86_32_pae);
 }
 
+/* ---- smart scan ------------------------------------------------------------
+ */
+
+/* A page that never finds its like is looked at ever less often: one scan is
+ * left out after the third, then two, four, and eight each time. */
+static int smart_body(void *arg)
+{
+	static const u8 skipped[] = {0,	 0,  0,	 0,  1,	 1,  2,	 3,
+				     3,	 4,  5,	 6,  7,	 7,  8,	 9,
+				     10, 11, 12, 13, 14, 15, 15, 16};
+	struct mm_struct *mm = tm_mm();
+	uva_t at = map_mergeable(mm, 2);
+
+	(void)arg;
+	set("smart_scan", 1);
+	tm_use(mm);
+	put(at, 1);
+	put(at + P(1), 2);
+	for (u32 i = 0; i < ARRAY_SIZE(skipped); i++) {
+		scans(1);
+		CHECK_EQ(get("pages_skipped"), 2 * skipped[i]);
+		CHECK_EQ(page_count(page_of(mm, at)), 1);
+		CHECK_EQ(page_count(page_of(mm, at + P(1))), 1);
+	}
+	/* Not for nothing: with its like it is found when it is looked at. */
+	put(at + P(1), 1);
+	for (u32 i = 0; i < 30 && !get("pages_shared"); i++)
+		scans(1);
+	numbers(1, 1, 0, 0);
+	tm_use(NULL);
+	mm_put(mm);
+	all_apart();
+	return 0;
+}
+
+static void smart(void **state)
+{
+	(void)state;
+	TM_RUN(smart_body);
+}
+
 /* ---- numbers ---------------------------------------------------------------
  */
 
@@ -918,12 +959,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(basic),   cmocka_unit_test(fewest),
-		cmocka_unit_test(mixed),   cmocka_unit_test(swap),
-		cmocka_unit_test(family),  cmocka_unit_test(guards),
-		cmocka_unit_test(any),	   cmocka_unit_test(files),
-		cmocka_unit_test(failing), cmocka_unit_test(hash),
-		cmocka_unit_test(moved),   cmocka_unit_test(lost),
-		cmocka_unit_test(nodes),   cmocka_unit_test(watched),
+		cmocka_unit_test(smart),   cmocka_unit_test(mixed),
+		cmocka_unit_test(swap),	   cmocka_unit_test(family),
+		cmocka_unit_test(guards),  cmocka_unit_test(any),
+		cmocka_unit_test(files),   cmocka_unit_test(failing),
+		cmocka_unit_test(hash),	   cmocka_unit_test(moved),
+		cmocka_unit_test(lost),	   cmocka_unit_test(nodes),
+		cmocka_unit_test(watched),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -216,13 +216,16 @@ static void thrashing(void **state)
 
 #define MS (1000UL * 1000)
 
-/* The running task stalls for NS. */
+/* The running task stalls for NS, once, however many of its callers say so. */
 static void stall(u64 ns)
 {
-	struct memstall s;
+	struct memstall s, inner;
 
 	psi_memstall_enter(&s);
-	port_park(ns);
+	psi_memstall_enter(&inner);
+	port_park(ns / 2);
+	psi_memstall_leave(&inner);
+	port_park(ns - ns / 2);
 	psi_memstall_leave(&s);
 }
 

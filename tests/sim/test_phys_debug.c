@@ -581,6 +581,33 @@ static void test_owner(void **state)
 	assert_true(page_owner_allocated(page + 6));
 }
 
+/* Contents that move are the same owner's; who had the frame before is not. */
+static void test_owner_moves(void **state)
+{
+	const struct page_owner *o;
+	struct page *old, *new;
+	u64 ts;
+
+	(void)state;
+	boot_debug(64 * MiB, (struct mm_debug_params){.page_owner = true});
+	port_current()->pid = 42;
+	new = alloc_page(GFP_KERNEL);
+	__free_page(new);
+	port_current()->pid = 41;
+	old = alloc_page(GFP_HIGHUSER_MOVABLE);
+	ts = page_owner_of(old)->ts_ns;
+	port_charge_ns(1000);
+	port_current()->pid = 0;
+	o = page_owner_of(new);
+	copy_page_owner(new, old);
+	assert_int_equal(o->pid, 41);
+	assert_int_equal(o->ts_ns, ts);
+	assert_int_equal(o->gfp, GFP_HIGHUSER_MOVABLE);
+	assert_int_equal(o->migratetype, MIGRATE_MOVABLE);
+	assert_ptr_equal(o->caller, page_owner_of(old)->caller);
+	assert_int_equal(o->free_pid, 42);
+}
+
 static void test_owner_dump(void **state)
 {
 	struct page *page;
@@ -1014,6 +1041,7 @@ int main(void)
 		T(test_ext),
 		T(test_ext_hotplug),
 		T(test_owner),
+		T(test_owner_moves),
 		T(test_owner_dump),
 		T(test_bad_table),
 		T(test_bad_reserved),

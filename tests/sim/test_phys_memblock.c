@@ -639,6 +639,26 @@ static void test_growth(void **state)
 	assert_non_null(memblock_alloc(4096, 4096));
 }
 
+/* The range that makes a table grow is not in it yet: the new table stays out
+ * of it, though it is where memory is taken from first. */
+static void test_growth_aside(void **state)
+{
+	phys_addr_t at;
+	u64 n = 0;
+
+	(void)state;
+	assert_int_equal(port_ram_online(MiB, 16 * MiB), 0);
+	assert_int_equal(memblock_add(MiB, 16 * MiB), 0);
+	while (memblock_reserve(MiB + n * 256, 64) == 0)
+		n++;
+	memblock_set_growable(true);
+	assert_int_equal(memblock_reserve(16 * MiB, MiB), 0);
+	at = memblock_reserved_table()->array_phys;
+	assert_true(at >= MiB && at < 16 * MiB);
+	assert_true(memblock_is_region_reserved(at, 64));
+	memblock_check();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -656,6 +676,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_cuts_of_full_tables, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_growth, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_growth_aside, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,15 +14,18 @@
 #include <string.h>
 
 #include <mmkit/boot.h>
+#include <mmkit/errno.h>
 #include <mmkit/mm.h>
 #include <mmkit/mman.h>
 #include <mmkit/page_alloc.h>
 #include <mmkit/report.h>
+#include <mmkit/shmem.h>
 #include <mmkit/slab.h>
 #include <mmkit/sysctl.h>
 
 #include "base/seqbuf.h"
 #include "base_seed.h"
+#include "cache/filemap.h"
 #include "cache/swap.h"
 #include "phys/phys.h"
 #include "reclaim/reclaim.h"
@@ -306,6 +309,30 @@ static const char *const meminfo_names[] = {
 	"DirectMap2M",	  "DirectMap1G",
 };
 
+/* What reclaim could take of KB: all but half, or the low marks. */
+static u64 share_of(u64 kb)
+{
+	struct zone *zone;
+	u64 low = 0;
+
+	for_each_zone (zone)
+		low += zone->_watermark[WMARK_LOW] * 4;
+	return kb - min(kb / 8 * 4, low);
+}
+
+/* What can be had without swapping, less what the kernel keeps for itself. */
+static void available_sums(const char *m)
+{
+	u64 reserve = NODE_DATA(0)->totalreserve_pages * 4;
+	u64 file = value_of(m, "Active(file)") + value_of(m, "Inactive(file)");
+
+	assert_true(reserve > 0);
+	assert_int_equal(value_of(m, "MemAvailable"),
+			 value_of(m, "MemFree") + share_of(file) +
+				 share_of(value_of(m, "KReclaimable")) -
+				 reserve);
+}
+
 static void meminfo_sums(const char *m)
 {
 	u64 total = value_of(m, "MemTotal"), avail;
@@ -314,6 +341,7 @@ static void meminfo_sums(const char *m)
 	assert_int_equal(total, totalram_pages() * 4);
 	assert_true(value_of(m, "MemFree") <= total && avail <= total);
 	assert_true(avail > 0);
+	available_sums(m);
 	assert_int_equal(value_of(m, "Slab"),
 			 value_of(m, "SReclaimable") +
 				 value_of(m, "SUnreclaim"));
@@ -738,6 +766,9 @@ static int leak_body(void)
 	kfree(large);
 	__free_pages(block, 3);
 	expect_leak(1, what);
+	set_page_group(single, 77);
+	expect_leak(2, "charge to a group");
+	set_page_group(single, 0);
 	__free_page(single);
 	expect_clean();
 	/* Reserved frames are nobody's, whatever a counter says. */
@@ -748,9 +779,32 @@ static int leak_body(void)
 	return 0;
 }
 
+static int file_leak_body(void)
+{
+	struct file *f = shmem_file_setup("leak", 0, 0);
+	char byte = 1;
+	struct iov_iter iter = {.count = 1, .buf = &byte, .write = true};
+	struct page *page;
+	u64 pos = 0;
+
+	assert_false(IS_ERR(f));
+	assert_int_equal(vfs_iter_write(f, &iter, &pos), 1);
+	page = find_get_page(f->f_mapping, 0);
+	assert_non_null(page);
+	expect_leak(1, "references: expected 1, found 2");
+	put_page(page);
+	expect_clean();
+	fput(f);
+	expect_clean();
+	return 0;
+}
+
 static void test_audit_leak(void **state)
 {
 	(void)state;
+	assert_int_equal(
+		run((struct setup){.mem = 64 * MIB, .body = file_leak_body}),
+		0);
 	assert_int_equal(
 		run((struct setup){.mem = 64 * MIB, .body = leak_body}), 0);
 }

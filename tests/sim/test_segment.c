@@ -456,6 +456,13 @@ static void test_load_null(void **state)
 	sm_faulted(seg_load(&sm.cpu, SEG_SS, 3), GP, 0, SEG_RULE_NULL_STACK);
 	sm_worked(seg_load(&sm.cpu, SEG_DS, 0));
 	sm_worked(seg_linear(&sm.cpu, SEG_DS, &ref, &linear));
+	/* A null stack is of the ring that loaded it. */
+	for (u16 ring = 0; ring < 3; ring++) {
+		sm.cpu.cpl = (u8)ring;
+		sm_worked(seg_load(&sm.cpu, SEG_SS, ring));
+		assert_false(sm.cpu.sr[SEG_SS].usable);
+		assert_int_equal(sm.cpu.sr[SEG_SS].hid.dpl, ring);
+	}
 	sm_ring(3);
 	sm_faulted(seg_load(&sm.cpu, SEG_SS, 3), GP, 0, SEG_RULE_NULL_STACK);
 }

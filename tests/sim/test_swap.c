@@ -661,10 +661,41 @@ static int read_again_body(void *arg)
 	return 0;
 }
 
+/* After a failed read the cache knows nothing of the slot: the next one needs
+ * memory, and if there is none the slot is as it was. */
+static int read_without_memory_body(void *arg)
+{
+	struct sim_disk_fault rule = {.reads = true, .times = 1, .error = -EIO};
+	struct mm_struct *mm = tm_mm();
+	uva_t at = tm_map(mm, 1);
+	u32 failed = 0;
+	u64 v;
+
+	(void)arg;
+	tm_use(mm);
+	for (u32 n = 1; n < 8; n++) {
+		tm_store(at, n);
+		tm_swap_out(mm, at);
+		sim_disk_fail(tm.disk, &rule);
+		CHECK_EQ(sim_copy_from_user(&v, at, 8), MM_SIGBUS);
+		fail_arm_nth(FAIL_ALL, n, false);
+		if (sim_copy_from_user(&v, at, 8) == 0)
+			CHECK_EQ(v, n);
+		failed += fail_disarm().fired > 0;
+		CHECK_EQ(tm_load(at), n);
+		swap_check();
+	}
+	CHECK(failed > 1);
+	mm_check(mm);
+	mm_put(mm);
+	return 0;
+}
+
 static void read_again(void **state)
 {
 	(void)state;
 	TM_RUN(read_again_body, .swap_pages = 128);
+	TM_RUN(read_without_memory_body, .swap_pages = 128);
 }
 
 /* Under pressure, with a disk that fails now and then: writes only delay. */
