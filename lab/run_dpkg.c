@@ -5,28 +5,26 @@
  * An ELF file names its libraries, not its modules, its data, or the programs
  * that it starts. Debian knows them by package: the files of the packages that
  * own what is in the set so far, of those that these recommend, and of all
- * that any of them depends on, go in, too. dpkg's database is read as deb(7)
- * and dpkg-query(1) describe it: DIR/status has a paragraph for each package,
- * DIR/info/NAME.list or NAME:ARCH.list its paths. DIR is $DPKG_ADMINDIR or
- * /var/lib/dpkg. Of alternatives the first that is installed counts; versions
- * were dpkg's business when it installed them.
+ * that any of them depends on, go in, too. dpkg-query(1) tells who owns a
+ * file, what a package asks for, and what it has. Of alternatives the first
+ * that is installed counts; versions were dpkg's business when it installed
+ * them.
  *
  * Left out: documentation, manuals, translations, and the packages that only
  * installing needs.
  */
-#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "err.h"
 #include "run.h"
-
-#define DEFAULT_DIR "/var/lib/dpkg"
 
 static const char *const no_use[] = {
 	"/usr/share/doc/",
@@ -38,121 +36,144 @@ static const char *const no_use[] = {
 	"/usr/lib/x86_64-linux-gnu/gconv/",
 };
 
-/* Essential is what may be named by nobody (Debian policy 3.8); these come by
- * name for the sake of their scripts at installation. */
+/* They come by name for the sake of scripts that run at installation. */
 static const char *const installers[] = {"debconf", "debconf-2.0", "dpkg",
 					 "install-info", "ucf"};
 
+/* A package that is installed. */
 struct pkg {
-	char *name, *depends, *recommends, *provides;
-	bool installed, taken, owner;
+	char *name;    /* alone */
+	char *full;    /* with its architecture, where dpkg needs that */
+	char *depends; /* and what must be there before */
+	char *recommends, *provides;
+	bool taken;
 	struct pkg *next; /* taken, to be looked into */
 };
 
 struct db {
-	const char *dir;
 	struct pkg *pkgs;
 	size_t nr;
-	void *files; /* tsearch(3): files of the host in the set */
 	struct pkg *todo;
 };
 
-/* ---- the database ----------------------------------------------------------
+/* ---- dpkg-query ------------------------------------------------------------
  */
 
 static void *must(void *p)
 {
 	if (!p)
-		run_fail("no memory for dpkg's database");
+		run_fail("no memory for packages");
 	return p;
 }
 
-/* Is LINE the field NAME? Then where its value begins. */
-static char *field(char *line, const char *name)
-{
-	size_t len = strlen(name);
+/* The arguments of a call, NULL at the end. */
+struct words {
+	char **at;
+	size_t nr;
+};
 
-	if (strncasecmp(line, name, len) || line[len] != ':')
-		return NULL;
-	return line + len + 1 + strspn(line + len + 1, " \t");
+static void word_add(struct words *w, const char *text)
+{
+	w->at = must(reallocarray(w->at, w->nr + 2, sizeof(*w->at)));
+	w->at[w->nr++] = must(strdup(text));
+	w->at[w->nr] = NULL;
 }
 
-static void append(char **to, const char *text)
+static void words_free(struct words *w)
 {
-	char *s = NULL;
-
-	if (asprintf(&s, "%s%s%s", *to ? *to : "", *to ? ", " : "", text) < 0)
-		s = NULL;
-	free(*to);
-	*to = must(s);
+	for (size_t i = 0; i < w->nr; i++)
+		free(w->at[i]);
+	free(w->at);
 }
 
-static void take_line(struct pkg *p, char *line)
+/* dpkg-query with these words; each line of its output to FN. SOME: that it
+ * found not everything is no failure. */
+static void query(const struct words *w, bool some,
+		  void (*fn)(char *line, void *arg), void *arg)
 {
-	char *v;
-
-	if ((v = field(line, "Package")))
-		append(&p->name, v);
-	else if ((v = field(line, "Status")))
-		p->installed = strstr(v, " installed") != NULL;
-	else if ((v = field(line, "Depends")) ||
-		 (v = field(line, "Pre-Depends")))
-		append(&p->depends, v);
-	else if ((v = field(line, "Recommends")))
-		append(&p->recommends, v);
-	else if ((v = field(line, "Provides")))
-		append(&p->provides, v);
-}
-
-static void pkg_clear(struct pkg *p)
-{
-	free(p->name);
-	free(p->depends);
-	free(p->recommends);
-	free(p->provides);
-}
-
-/* A paragraph is over: what is not installed is none of ours. */
-static void keep(struct db *db, struct pkg *p)
-{
-	if (p->name && p->installed) {
-		db->pkgs = must(
-			reallocarray(db->pkgs, db->nr + 1, sizeof(*db->pkgs)));
-		db->pkgs[db->nr++] = *p;
-	} else {
-		pkg_clear(p);
-	}
-	*p = (struct pkg){0};
-}
-
-static void read_status(struct db *db)
-{
-	struct pkg p = {0};
-	char *path = NULL, *line = NULL;
+	int fds[2], status = -1;
+	char *line = NULL;
 	size_t size = 0;
-	ssize_t n;
+	pid_t pid;
 	FILE *f;
 
-	if (asprintf(&path, "%s/status", db->dir) < 0)
-		path = NULL;
-	f = fopen(must(path), "re");
-	if (!f)
-		run_fail("--packages: %s: %s: it wants Debian's packages", path,
-			 strerror(errno));
-	while ((n = getline(&line, &size, f)) >= 0) {
-		while (n && (line[n - 1] == '\n' || line[n - 1] == ' '))
-			line[--n] = 0;
-		if (!n)
-			keep(db, &p);
-		else
-			take_line(&p, line);
+	if (pipe2(fds, O_CLOEXEC))
+		run_fail("--packages: pipe: %s", strerror(errno));
+	pid = fork();
+	if (!pid) {
+		dup2(fds[1], 1);
+		if (some)
+			dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2);
+		execvp(w->at[0], w->at);
+		_exit(127);
 	}
-	keep(db, &p);
-	if (ferror(f))
-		run_fail("--packages: %s: %s", path, strerror(errno));
-	fclose(f);
+	close(fds[1]);
+	f = must(fdopen(fds[0], "re"));
+	while (getline(&line, &size, f) >= 0) {
+		line[strcspn(line, "\n")] = 0;
+		fn(line, arg);
+	}
 	free(line);
-	free(path);
+	fclose(f);
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		run_fail("--packages: %s: %s", w->at[0], strerror(errno));
+	if (status == 127 << 8)
+		run_fail("--packages: no %s here: it wants Debian's packages",
+			 w->at[0]);
+	if (status && !(some && status == 1 << 8))
+		run_fail("--packages: %s %s failed", w->at[0], w->at[1]);
+}
+
+/* ---- packages --------------------------------------------------------------
+ */
+
+#define FIELDS 7
+#define FORMAT                                                       \
+	"-f=${db:Status-Status}\\t${Package}\\t${binary:Package}\\t" \
+	"${Pre-Depends}\\t${Depends}\\t${Recommends}\\t${Provides}\\n"
+
+static void take_package(char *line, void *arg)
+{
+	char *part[FIELDS], *depends = NULL;
+	struct db *db = arg;
+
+	for (u32 i = 0; i < FIELDS; i++)
+		part[i] = line ? strsep(&line, "\t") : (char *)"";
+	if (strcmp(part[0], "installed"))
+		return;
+	if (asprintf(&depends, "%s, %s", part[3], part[4]) < 0)
+		depends = NULL;
+	db->pkgs = must(reallocarray(db->pkgs, db->nr + 1, sizeof(*db->pkgs)));
+	db->pkgs[db->nr++] = (struct pkg){.name = must(strdup(part[1])),
+					  .full = must(strdup(part[2])),
+					  .depends = must(depends),
+					  .recommends = must(strdup(part[5])),
+					  .provides = must(strdup(part[6]))};
+}
+
+static void read_packages(struct db *db)
+{
+	struct words w = {0};
+
+	word_add(&w, "dpkg-query");
+	word_add(&w, "-W");
+	word_add(&w, FORMAT);
+	query(&w, false, take_package, db);
+	words_free(&w);
+	if (!db->nr)
+		run_fail("--packages: no package is installed");
+}
+
+static void db_free(struct db *db)
+{
+	for (size_t i = 0; i < db->nr; i++) {
+		free(db->pkgs[i].name);
+		free(db->pkgs[i].full);
+		free(db->pkgs[i].depends);
+		free(db->pkgs[i].recommends);
+		free(db->pkgs[i].provides);
+	}
+	free(db->pkgs);
 }
 
 /* ---- what is taken ---------------------------------------------------------
@@ -228,43 +249,46 @@ static void take_list(struct db *db, const char *list)
 /* ---- files -----------------------------------------------------------------
  */
 
-static int by_text(const void *a, const void *b)
+/* A regular file of the set, by the names that a package may have for it:
+ * some are from before /bin was a link. */
+static void ask_owner(const struct run_entry *e, void *arg)
 {
-	return strcmp(a, b);
-}
-
-static void remember(const struct run_entry *e, void *arg)
-{
-	struct db *db = arg;
-	char *copy;
+	struct words *w = arg;
 
 	if (!S_ISREG(e->mode) || e->contents || !e->source)
 		return;
-	copy = must(strdup(e->source));
-	if (*(char **)must(tsearch(copy, &db->files, by_text)) != copy)
-		free(copy);
+	word_add(w, e->source);
+	if (!strncmp(e->source, "/usr/", 5))
+		word_add(w, e->source + 4);
 }
 
-/* Packages from before /bin was a link name their files without /usr. */
-static bool in_set(const struct db *db, const char *path)
+/* "a, b:amd64: /path": a and b. */
+static void take_owners(char *line, void *arg)
 {
-	static char usr[PATH_MAX];
+	char *end = strstr(line, ": /"), *name;
+	struct db *db = arg;
 
-	if (tfind(path, &db->files, by_text))
-		return true;
-	snprintf(usr, sizeof(usr), "/usr%s", path);
-	return tfind(usr, &db->files, by_text) != NULL;
+	if (!end)
+		return; /* who diverts it */
+	*end = 0;
+	while ((name = strsep(&line, ","))) {
+		name += strspn(name, " ");
+		for (size_t i = 0; i < db->nr; i++)
+			if (!strcmp(db->pkgs[i].full, name))
+				take(db, &db->pkgs[i]);
+	}
 }
 
-static void add_listed(struct run_pack *pack, const char *path)
+static void add_listed(char *path, void *arg)
 {
+	struct run_pack *pack = arg;
 	struct stat st;
 
 	for (size_t i = 0; i < ARRAY_SIZE(no_use); i++)
 		if (!strncmp(path, no_use[i], strlen(no_use[i])))
 			return;
 	/* dpkg may have been told not to unpack it. */
-	if (stat(path, &st) || !S_ISREG(st.st_mode))
+	if (*path != '/' || stat(path, &st) || !S_ISREG(st.st_mode))
 		return;
 	if (access(path, R_OK))
 		err_say("note: --packages: %s: %s: left out", path,
@@ -273,91 +297,52 @@ static void add_listed(struct run_pack *pack, const char *path)
 		run_pack_part(pack, path);
 }
 
-/* All paths of the list FILE: into PACK, or without one whether any of them is
- * in the set. */
-static bool read_list(struct db *db, const char *file, struct run_pack *pack)
+static void find_owners(struct db *db, const struct run_pack *pack)
 {
-	char *path = NULL, *line = NULL;
-	size_t size = 0;
-	bool found = false;
-	ssize_t n;
-	FILE *f;
+	struct words w = {0};
+	size_t none;
 
-	if (asprintf(&path, "%s/info/%s", db->dir, file) < 0)
-		path = NULL;
-	f = fopen(must(path), "re");
-	if (!f)
-		run_fail("--packages: %s: %s", path, strerror(errno));
-	while (!found && (n = getline(&line, &size, f)) >= 0) {
-		line[strcspn(line, "\n")] = 0;
-		if (pack)
-			add_listed(pack, line);
-		else
-			found = in_set(db, line);
-	}
-	fclose(f);
-	free(line);
-	free(path);
-	return found;
+	word_add(&w, "dpkg-query");
+	word_add(&w, "-S");
+	none = w.nr;
+	run_pack_walk(pack, ask_owner, &w);
+	if (w.nr > none)
+		query(&w, true, take_owners, db);
+	words_free(&w);
 }
 
-/* Each list, of packages that were taken into PACK, or without one of all, to
- * take their owners. */
-static void each_list(struct db *db, struct run_pack *pack)
+static void add_files(const struct db *db, struct run_pack *pack)
 {
-	char *path = NULL;
-	struct dirent *d;
-	DIR *dir;
+	struct words w = {0};
+	size_t none;
 
-	if (asprintf(&path, "%s/info", db->dir) < 0)
-		path = NULL;
-	dir = opendir(must(path));
-	if (!dir)
-		run_fail("--packages: %s: %s", path, strerror(errno));
-	while ((d = readdir(dir))) {
-		size_t len = strcspn(d->d_name, ":"), all = strlen(d->d_name);
-
-		if (all < 5 || strcmp(d->d_name + all - 5, ".list"))
-			continue;
-		len = len == all ? all - 5 : len;
-		for (size_t i = 0; i < db->nr; i++) {
-			struct pkg *p = &db->pkgs[i];
-
-			if (strncmp(p->name, d->d_name, len) || p->name[len])
-				continue;
-			if (pack ? p->taken : !p->taken) {
-				if (read_list(db, d->d_name, pack))
-					take(db, p);
-				break;
-			}
-		}
-	}
-	closedir(dir);
-	free(path);
+	word_add(&w, "dpkg-query");
+	word_add(&w, "-L");
+	none = w.nr;
+	for (size_t i = 0; i < db->nr; i++)
+		if (db->pkgs[i].taken)
+			word_add(&w, db->pkgs[i].full);
+	if (w.nr > none)
+		query(&w, false, add_listed, pack);
+	words_free(&w);
 }
 
 void run_pack_packages(struct run_pack *pack)
 {
-	const char *dir = getenv("DPKG_ADMINDIR");
-	struct db db = {.dir = dir && *dir ? dir : DEFAULT_DIR};
+	struct db db = {0};
+	struct pkg *owners;
 
-	read_status(&db);
-	run_pack_walk(pack, remember, &db);
-	each_list(&db, NULL);
-	for (size_t i = 0; i < db.nr; i++)
-		db.pkgs[i].owner = db.pkgs[i].taken;
-	for (size_t i = 0; i < db.nr; i++)
-		if (db.pkgs[i].owner)
-			take_list(&db, db.pkgs[i].recommends);
+	read_packages(&db);
+	find_owners(&db, pack);
+	owners = db.todo;
+	for (struct pkg *p = owners; p; p = p->next)
+		take_list(&db, p->recommends);
 	while (db.todo) {
 		struct pkg *p = db.todo;
 
 		db.todo = p->next;
 		take_list(&db, p->depends);
 	}
-	each_list(&db, pack);
-	tdestroy(db.files, free);
-	for (size_t i = 0; i < db.nr; i++)
-		pkg_clear(&db.pkgs[i]);
-	free(db.pkgs);
+	add_files(&db, pack);
+	db_free(&db);
 }

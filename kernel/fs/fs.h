@@ -16,7 +16,10 @@
 
 #include "base/list.h"
 #include "base/mutex.h"
+#include "base/printk.h"
 #include "base/seqbuf.h"
+#include "base/wait.h"
+#include "machine.h"
 #include "stat.h"
 #include "task.h"
 #include "vfs.h"
@@ -438,6 +441,16 @@ void tmpfs_shutdown(void);
 int dev_init(void) MM_MUST_CHECK;
 void dev_shutdown(void);
 int mem_dev_init(void) MM_MUST_CHECK;
+
+/* kmsg.c. kmsg_open: of /dev/kmsg. log_read, log_poll: the unread log, as
+ * syslog(2) has it: bytes; -EAGAIN with NONBLOCK, -ERESTARTSYS, -ENOMEM,
+ * -EFAULT. May sleep. */
+void kmsg_init(void);
+void kmsg_exit(void);
+int kmsg_open(struct vnode *v, struct file *file) MM_MUST_CHECK;
+extern const struct file_operations kmsg_fops;
+s64 log_read(struct iov_iter *iter, bool nonblock);
+u32 log_poll(struct poll_table *table);
 int devpts_init(void) MM_MUST_CHECK;
 void devpts_shutdown(void);
 
@@ -477,6 +490,19 @@ struct chrdev;
 struct blkdev;
 struct file_lock;
 
+/* kmsg.c: who reads the log. */
+struct fs_log {
+	wait_queue_head_t wait;
+	struct machine_timer tick;
+	u64 seen; /* (A) records, by the timer */
+	struct mutex lock;
+	struct printk_pos read;	 /* (lock) of all who read as syslog(2) */
+	u32 part;		 /* (lock) bytes of it that were given */
+	struct printk_pos clear; /* (lock) where dmesg begins */
+	u32 console;		 /* (lock) the level that was; 0: it is on */
+	u32 restricted;		 /* (A) kernel.dmesg_restrict */
+};
+
 struct fs_state {
 	struct kmem_cache *dentry_cache, *mount_cache, *names_cache;
 	struct kmem_cache *files_cache, *fs_cache, *node_cache, *lock_cache;
@@ -500,6 +526,7 @@ struct fs_state {
 	struct vfs_sb *dev_sb;				      /* devtmpfs */
 	struct super_block anon_sb;
 	u64 anon_ino; /* (A) */
+	struct fs_log log;
 	struct shrinker shrinker;
 	bool has_shrinker, up;
 };

@@ -48,6 +48,7 @@ int vfs_init(void)
 					      .s_id = "anon",
 					      .s_maxbytes = MAX_LFS_FILESIZE};
 	notify_init();
+	kmsg_init();
 	err = caches_init();
 	if (!err)
 		err = dcache_init();
@@ -74,6 +75,7 @@ void vfs_shutdown(void)
 {
 	if (!fs_sys.up)
 		return;
+	kmsg_exit();
 	mounts_shutdown();
 	dev_shutdown();
 	devpts_shutdown();

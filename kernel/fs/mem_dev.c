@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mem_dev.c - null, zero, full, random, urandom, port and kmsg.
+ * mem_dev.c - null, zero, full, random, urandom and port.
  *
  * random(4) and urandom(4) give the same: words of the world's entropy; what
  * is written to them is taken and not used (the world needs no seed). kmsg's
@@ -8,13 +8,12 @@
  * end of file; what is written becomes a line of the log. port is one I/O port
  * for each byte position.
  *
- * References: null(4), full(4), random(4), mem(4) (port), printk.
+ * References: null(4), full(4), random(4), mem(4) (port).
  */
 #include <mmkit/errno.h>
 #include <mmkit/port.h>
 #include <mmkit/slab.h>
 
-#include "base/printk.h"
 #include "base/string.h"
 #include "fs.h"
 #include "machine.h"
@@ -144,49 +143,6 @@ static int port_open(struct vnode *v, struct file *file)
 	return fs_capable(17 /* CAP_SYS_RAWIO */) ? 0 : -EPERM;
 }
 
-/* ---- kmsg ------------------------------------------------------------------
- */
-
-static s64 kmsg_read(struct file *file, struct iov_iter *iter, u64 *pos)
-{
-	u32 size = PRINTK_RING_BYTES + 1;
-	char *buf = kmalloc(size, GFP_KERNEL_ACCOUNT);
-	struct seq_buf s;
-	s64 n;
-
-	(void)file;
-	if (!buf)
-		return -ENOMEM;
-	seq_buf_init(&s, buf, size);
-	printk_dump(&s);
-	n = iter_text(iter, pos, buf, s.len);
-	kfree(buf);
-	return n;
-}
-
-static s64 kmsg_write(struct file *file, struct iov_iter *iter, u64 *pos)
-{
-	char line[PRINTK_LINE_MAX];
-	u64 n = min(iter->count, sizeof(line) - 1), done;
-	s64 all = (s64)iter->count;
-	const char *text = line;
-
-	(void)file;
-	(void)pos;
-	done = iter_get(iter, line, n);
-	if (done < n)
-		return -EFAULT;
-	line[n] = 0;
-	/* "<6>text": the level is the writer's. */
-	if (line[0] == '<' && line[1] >= '0' && line[1] <= '7' &&
-	    line[2] == '>')
-		text = line + 3;
-	printk(text == line ? PRINTK_NOTICE
-			    : (enum printk_level)(line[1] - '0'),
-	       "%s", text);
-	return all;
-}
-
 /* There are no pages to map. */
 static int mem_mmap(struct file *file, struct vm_area_struct *vma)
 {
@@ -227,11 +183,6 @@ static const struct file_operations port_fops = {
 	.write_iter = port_write,
 	.mmap = mem_mmap,
 };
-static const struct file_operations kmsg_fops = {
-	.read_iter = kmsg_read,
-	.write_iter = kmsg_write,
-	.mmap = mem_mmap,
-};
 
 int mem_dev_init(void)
 {
@@ -247,7 +198,7 @@ int mem_dev_init(void)
 		{7, 0666, "full", &full_fops, NULL},
 		{8, 0666, "random", &random_fops, NULL},
 		{9, 0666, "urandom", &random_fops, NULL},
-		{11, 0644, "kmsg", &kmsg_fops, NULL},
+		{11, 0644, "kmsg", &kmsg_fops, kmsg_open},
 	};
 	int err = 0;
 

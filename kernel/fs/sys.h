@@ -27,9 +27,9 @@ void pos_lock(struct file *file);
 void pos_unlock(struct file *file);
 
 extern const struct syscall_def fs_rw_calls[], fs_open_calls[], fs_name_calls[],
-	fs_stat_calls[], fs_fcntl_calls[], fs_notify_calls[];
+	fs_stat_calls[], fs_fcntl_calls[], fs_notify_calls[], fs_log_calls[];
 extern const u32 fs_rw_nr, fs_open_nr, fs_name_nr, fs_stat_nr, fs_fcntl_nr,
-	fs_notify_nr;
+	fs_notify_nr, fs_log_nr;
 
 #define SYS_I(n) ((int)s->a[n])
 #define SYS_U(n) ((u32)s->a[n])

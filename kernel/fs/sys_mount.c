@@ -118,5 +118,6 @@ void fs_sys_init(void)
 	syscall_register(fs_stat_calls, fs_stat_nr);
 	syscall_register(fs_fcntl_calls, fs_fcntl_nr);
 	syscall_register(fs_notify_calls, fs_notify_nr);
+	syscall_register(fs_log_calls, fs_log_nr);
 	syscall_register(mount_calls, ARRAY_SIZE(mount_calls));
 }

@@ -12,7 +12,9 @@
 #include <mmkit/shm.h>
 #include <mmkit/sysctl.h>
 
+#include "base/printk.h"
 #include "base/string.h"
+#include "fs/fs.h"
 #include "procfs/procfs.h"
 #include "task/task_priv.h"
 
@@ -219,6 +221,69 @@ static int show_uuid(const struct pnode *n, struct seq_buf *out)
 	return 0;
 }
 
+/* ---- the log: syslog(2), proc(5) --------------------------------------------
+ */
+
+#define DEFAULT_LEVEL 4u /* of a message that says none */
+#define MINIMUM_LEVEL 1u /* that the console can be set to */
+
+static int show_printk(const struct pnode *n, struct seq_buf *out)
+{
+	(void)n;
+	seq_printf(out, "%u\t%u\t%u\t%u\n", printk_console_level(0),
+		   DEFAULT_LEVEL, MINIMUM_LEVEL, 8u);
+	return 0;
+}
+
+/* A number at the beginning of TEXT[LEN], up to MAX; below 0: -EINVAL. */
+static s64 first_number(const char *text, size_t len, s64 max)
+{
+	char word[12];
+	size_t n = 0;
+
+	while (n < len && n < sizeof(word) - 1 && text[n] >= '0' &&
+	       text[n] <= '9') {
+		word[n] = text[n];
+		n++;
+	}
+	word[n] = '\0';
+	if (n < len && text[n] != '\n' && text[n] != ' ' && text[n] != '\t')
+		return -EINVAL;
+	return pseudo_number(word, max);
+}
+
+/* The first number is the console's level; the others are as they are. */
+static s64 write_printk(const struct pnode *n, const char *text, size_t len)
+{
+	s64 level = first_number(text, len, 8);
+
+	(void)n;
+	if (level < (s64)MINIMUM_LEVEL)
+		return -EINVAL;
+	(void)printk_console_level((u32)level);
+	return (s64)len;
+}
+
+static int show_restrict(const struct pnode *n, struct seq_buf *out)
+{
+	(void)n;
+	seq_printf(out, "%u\n", READ_ONCE(fs_sys.log.restricted));
+	return 0;
+}
+
+static s64 write_restrict(const struct pnode *n, const char *text, size_t len)
+{
+	s64 on = first_number(text, len, 1);
+
+	(void)n;
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	if (on < 0)
+		return -EINVAL;
+	WRITE_ONCE(fs_sys.log.restricted, (u32)on);
+	return (s64)len;
+}
+
 #define TEXT_OF(n, t)                                                 \
 	{                                                             \
 		.name = n, .mode = S_IFREG | 0444, .show = show_text, \
@@ -255,6 +320,14 @@ static const struct pentry kernel_entries[] = {
 	{.name = "hostname", .mode = S_IFREG | 0444, .show = show_hostname},
 	{.name = "pid_max", .mode = S_IFREG | 0444, .show = show_pid_max},
 	{.name = "threads-max", .mode = S_IFREG | 0444, .show = show_pid_max},
+	{.name = "printk",
+	 .mode = S_IFREG | 0644,
+	 .show = show_printk,
+	 .write = write_printk},
+	{.name = "dmesg_restrict",
+	 .mode = S_IFREG | 0644,
+	 .show = show_restrict,
+	 .write = write_restrict},
 	NUMBER("tainted", 0),
 	NUMBER("ngroups_max", NGROUPS_KEPT),
 	NUMBER("cap_last_cap", 40),

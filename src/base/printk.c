@@ -2,9 +2,12 @@
 /*
  * printk.c - the log ring and the console.
  *
- * The ring is a plain circle of bytes, head counting all ever written. A line
- * is formatted on the caller's stack, entered under the raw lock, and given
- * to the console outside of it, so a slow console delays only its caller.
+ * The ring is a plain circle of bytes, head counting all ever written. A
+ * record is a header and its text, one behind the other; what a new one
+ * overwrites is left whole by whole, so tail is always where a record begins.
+ * A line is formatted on the caller's stack, entered under the raw lock, and
+ * given to the console outside of it, so a slow console delays only its
+ * caller. A reader keeps number and place; a place before tail is tail.
  */
 #include "base/printk.h"
 
@@ -16,55 +19,111 @@
 
 #define NS_PER_S  1000000000ul
 #define NS_PER_US 1000ul
+#define LEVELS	  8u
 
-/* Enter LEN bytes over the oldest. Locks: the ring's raw lock. */
-static void ring_write(struct printk_state *k, const char *text, size_t len)
+/* Before each text in the ring, at any alignment. */
+struct record {
+	u64 ns;
+	u32 prio;
+	u32 len;
+};
+
+static void ring_put(struct printk_state *k, const void *bytes, size_t len)
 {
 	size_t at = k->head % PRINTK_RING_BYTES;
 	size_t first = min(len, (size_t)PRINTK_RING_BYTES - at);
 
-	mm_assert_le(len, PRINTK_RING_BYTES);
-	mm_memcpy(k->ring + at, text, first);
-	mm_memcpy(k->ring, text + first, len - first);
+	mm_memcpy(k->ring + at, bytes, first);
+	mm_memcpy(k->ring, (const char *)bytes + first, len - first);
 	k->head += len;
 }
 
-/* Stamp, text, one newline; cut to the line's size. Returns the length. */
-static size_t make_line(char line[PRINTK_LINE_MAX], const char *fmt, va_list ap)
-	MM_PRINTF(2, 0);
-static size_t make_line(char line[PRINTK_LINE_MAX], const char *fmt, va_list ap)
+static void ring_get(const struct printk_state *k, u64 pos, void *to,
+		     size_t len)
 {
-	u64 now = port_now_ns();
-	struct seq_buf s;
+	size_t at = pos % PRINTK_RING_BYTES;
+	size_t first = min(len, (size_t)PRINTK_RING_BYTES - at);
 
-	seq_buf_init(&s, line, PRINTK_LINE_MAX - 1);
-	seq_printf(&s, "[%5lu.%06lu] ", (unsigned long)(now / NS_PER_S),
-		   (unsigned long)(now % NS_PER_S / NS_PER_US));
-	seq_vprintf(&s, fmt, ap);
-	if (s.len > 0 && line[s.len - 1] == '\n')
-		s.len--;
-	line[s.len++] = '\n';
-	line[s.len] = '\0';
-	return s.len;
+	mm_memcpy(to, k->ring + at, first);
+	mm_memcpy((char *)to + first, k->ring, len - first);
+}
+
+/* Enter a record over the oldest. Locks: the ring's raw lock. */
+static void ring_write(struct printk_state *k, const struct record *r,
+		       const char *text)
+{
+	size_t need = sizeof(*r) + r->len;
+	struct record old;
+
+	mm_assert_le(need, PRINTK_RING_BYTES);
+	while (k->head + need - k->tail > PRINTK_RING_BYTES) {
+		ring_get(k, k->tail, &old, sizeof(old));
+		k->tail += sizeof(old) + old.len;
+		k->tail_seq++;
+	}
+	ring_put(k, r, sizeof(*r));
+	ring_put(k, text, r->len);
+	k->head_seq++;
+}
+
+static void put_stamp(struct seq_buf *s, u64 ns)
+{
+	seq_printf(s, "[%5lu.%06lu] ", (unsigned long)(ns / NS_PER_S),
+		   (unsigned long)(ns % NS_PER_S / NS_PER_US));
+}
+
+/* The line in S, of which STAMP bytes are its time's, into the ring and to the
+ * console. S has room for a newline. */
+static void emit(struct seq_buf *s, u64 now, u32 prio, size_t stamp)
+{
+	struct printk_state *k = &base_sys.printk;
+	u32 level = prio % LEVELS;
+	struct record r = {.ns = now, .prio = prio};
+	unsigned long flags;
+
+	if (s->len > stamp && s->buffer[s->len - 1] == '\n')
+		s->len--;
+	r.len = (u32)(s->len - stamp);
+	flags = raw_lock(&k->word);
+	ring_write(k, &r, s->buffer + stamp);
+	raw_unlock(&k->word, flags);
+	s->buffer[s->len++] = '\n';
+	s->buffer[s->len] = '\0';
+	if (level < LEVELS - READ_ONCE(k->hide))
+		port_console((int)level, s->buffer, s->len);
 }
 
 void printk(enum printk_level level, const char *fmt, ...)
 {
-	struct printk_state *k = &base_sys.printk;
 	char line[PRINTK_LINE_MAX];
-	unsigned long flags;
-	size_t len;
+	u64 now = port_now_ns();
+	struct seq_buf s;
+	size_t stamp;
 	va_list ap;
 
-	if (level == PRINTK_DEBUG && !READ_ONCE(k->show_debug))
+	if (level == PRINTK_DEBUG && !READ_ONCE(base_sys.printk.show_debug))
 		return;
+	seq_buf_init(&s, line, PRINTK_LINE_MAX - 1);
+	put_stamp(&s, now);
+	stamp = s.len;
 	va_start(ap, fmt);
-	len = make_line(line, fmt, ap);
+	seq_vprintf(&s, fmt, ap);
 	va_end(ap);
-	flags = raw_lock(&k->word);
-	ring_write(k, line, len);
-	raw_unlock(&k->word, flags);
-	port_console((int)level, line, len);
+	emit(&s, now, level, stamp);
+}
+
+void printk_user(u32 prio, const char *text)
+{
+	char line[PRINTK_LINE_MAX];
+	u64 now = port_now_ns();
+	struct seq_buf s;
+	size_t stamp;
+
+	seq_buf_init(&s, line, PRINTK_LINE_MAX - 1);
+	put_stamp(&s, now);
+	stamp = s.len;
+	seq_puts(&s, text);
+	emit(&s, now, prio, stamp);
 }
 
 void printk_debug(bool on)
@@ -72,37 +131,85 @@ void printk_debug(bool on)
 	WRITE_ONCE(base_sys.printk.show_debug, on);
 }
 
-/* Copy up to LEN bytes from *POS on; *POS moves to what is left to read. */
-static size_t ring_read(struct printk_state *k, u64 *pos, char *to, size_t len)
+u32 printk_console_level(u32 level)
 {
-	unsigned long flags = raw_lock(&k->word);
-	size_t n;
+	u32 old = LEVELS - READ_ONCE(base_sys.printk.hide);
 
-	if (k->head - *pos > PRINTK_RING_BYTES)
-		*pos = k->head - PRINTK_RING_BYTES;
-	n = (size_t)min((u64)len, k->head - *pos);
-	for (size_t i = 0; i < n; i++)
-		to[i] = k->ring[(*pos + i) % PRINTK_RING_BYTES];
+	mm_assert_le(level, LEVELS);
+	if (level)
+		WRITE_ONCE(base_sys.printk.hide, LEVELS - level);
+	return old;
+}
+
+bool printk_read(struct printk_pos *pos, struct printk_line *line)
+{
+	struct printk_state *k = &base_sys.printk;
+	unsigned long flags = raw_lock(&k->word);
+	struct record r;
+	bool any;
+
+	if (pos->at < k->tail)
+		*pos = (struct printk_pos){k->tail_seq, k->tail};
+	any = pos->at < k->head;
+	if (any) {
+		ring_get(k, pos->at, &r, sizeof(r));
+		ring_get(k, pos->at + sizeof(r), line->text, r.len);
+		line->seq = pos->seq++;
+		pos->at += sizeof(r) + r.len;
+	}
 	raw_unlock(&k->word, flags);
-	*pos += n;
-	return n;
+	if (!any)
+		return false;
+	line->ns = r.ns;
+	line->prio = r.prio;
+	line->len = r.len;
+	line->text[r.len] = '\0';
+	return true;
+}
+
+struct printk_pos printk_oldest(void)
+{
+	struct printk_state *k = &base_sys.printk;
+	unsigned long flags = raw_lock(&k->word);
+	struct printk_pos first = {k->tail_seq, k->tail};
+
+	raw_unlock(&k->word, flags);
+	return first;
+}
+
+struct printk_pos printk_end(void)
+{
+	struct printk_state *k = &base_sys.printk;
+	unsigned long flags = raw_lock(&k->word);
+	struct printk_pos end = {k->head_seq, k->head};
+
+	raw_unlock(&k->word, flags);
+	return end;
+}
+
+void printk_text(struct seq_buf *s, const struct printk_line *line, bool prio)
+{
+	const char *p = line->text, *end = p + line->len;
+
+	do {
+		const char *stop = p;
+
+		while (stop < end && *stop != '\n')
+			stop++;
+		if (prio)
+			seq_printf(s, "<%u>", line->prio);
+		put_stamp(s, line->ns);
+		seq_write(s, p, (size_t)(stop - p));
+		seq_putc(s, '\n');
+		p = stop + 1;
+	} while (p <= end);
 }
 
 void printk_dump(struct seq_buf *s)
 {
-	struct printk_state *k = &base_sys.printk;
-	char part[256];
-	u64 pos = 0, before;
-	bool whole = true;
-	size_t n;
+	struct printk_pos pos = {0};
+	struct printk_line line;
 
-	while (before = pos, (n = ring_read(k, &pos, part, sizeof(part)))) {
-		const char *p = part, *end = part + n;
-
-		if (pos - n != before)
-			whole = false; /* lost the beginning of a line */
-		while (!whole && p < end)
-			whole = *p++ == '\n';
-		seq_write(s, p, (size_t)(end - p));
-	}
+	while (printk_read(&pos, &line))
+		printk_text(s, &line, false);
 }

@@ -48,7 +48,10 @@ struct fail_state {
 struct printk_state {
 	u32 word;	/* raw lock of the ring */
 	u32 show_debug; /* pr_debug() is kept and printed */
-	u64 head;	/* bytes ever written */
+	u32 hide;	/* 8 - hide levels go to the console */
+	/* (word) Bytes ever written, and before the oldest whole record; their
+	 * records' numbers. */
+	u64 head, tail, head_seq, tail_seq;
 	char ring[PRINTK_RING_BYTES];
 };
 

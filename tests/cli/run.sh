@@ -39,13 +39,20 @@ k="--kernel $work/kernel"
 		run $k --add /no/file -- true
 	refused 125 "--add over the machine's own" "has its own /proc/" \
 		run $k --add "$top/LICENSE:/proc/x" -- true
-	mkdir "$work/db"
-	DPKG_ADMINDIR=$work/none refused 125 "--packages without packages" \
-		"none/status: No such file or directory: it wants Debian" \
-		run $k --packages -- true
-	: >"$work/db/status"
-	DPKG_ADMINDIR=$work/db refused 125 "--packages without lists" \
-		"db/info: No such" run $k --packages -- true
+	mkdir "$work/bin"
+	for tool in head cut tr grep timeout; do
+		ln -s "$(command -v $tool)" "$work/bin/$tool"
+	done
+	path=$PATH
+	PATH=$work/bin
+	refused 125 "--packages without dpkg" "no dpkg-query here" \
+		run $k --packages -- /bin/true
+	PATH=$path
+	DPKG_ADMINDIR=$work/none
+	export DPKG_ADMINDIR
+	refused 125 "--packages without packages" "no package is installed" \
+		run $k --packages -- /bin/true
+	unset DPKG_ADMINDIR
 	refused 125 "a place that cannot be written" "--out: /no/where" \
 		run $k --out /no/where -- true
 

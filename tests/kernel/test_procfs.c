@@ -453,6 +453,18 @@ static int sysctl_body(void *arg)
 	has("/proc/sys/kernel/osrelease", "6.1.0-mmkit\n");
 	has("/proc/sys/kernel/hostname", "thehost\n");
 	has("/proc/sys/kernel/pid_max", "32768\n");
+	has("/proc/sys/kernel/printk", "8\t4\t1\t8\n");
+	CHECK_EQ(put("/proc/sys/kernel/printk", "5 4 1 7\n"), 8);
+	has("/proc/sys/kernel/printk", "5\t4\t1\t8\n");
+	CHECK_EQ(put("/proc/sys/kernel/printk", "9"), -EINVAL);
+	CHECK_EQ(put("/proc/sys/kernel/printk", "0\n"), -EINVAL);
+	CHECK_EQ(put("/proc/sys/kernel/printk", "loud\n"), -EINVAL);
+	CHECK_EQ(put("/proc/sys/kernel/printk", "8\n"), 2);
+	has("/proc/sys/kernel/dmesg_restrict", "0\n");
+	CHECK_EQ(put("/proc/sys/kernel/dmesg_restrict", "1\n"), 2);
+	has("/proc/sys/kernel/dmesg_restrict", "1\n");
+	CHECK_EQ(put("/proc/sys/kernel/dmesg_restrict", "2\n"), -EINVAL);
+	CHECK_EQ(put("/proc/sys/kernel/dmesg_restrict", "0\n"), 2);
 	CHECK_EQ(put("/proc/sys/kernel/shmmax", "123456\n"), 7);
 	has("/proc/sys/kernel/shmmax", "123456\n");
 	CHECK_EQ(put("/proc/sys/kernel/shmmax", "-1"), -EINVAL);

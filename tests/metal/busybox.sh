@@ -20,6 +20,15 @@ has "meminfo has MemTotal" '^MemTotal: +[1-9][0-9]* kB'
 has "16 MiB of zeroes" '^2c7ab85a893283e98c931e9511add182  /tmp/x'
 has "vmstat is sorted" '^allocstall_'
 
+guest_is "the kernel's log" 0 --mem "$m" -- busybox sh -c '
+	dmesg | grep -c "Memory:"; echo "<3>said by hand" >/dev/kmsg
+	dmesg -r | tail -n 1; dmesg -c >/dev/null; dmesg | wc -l
+	head -n 1 /dev/kmsg | cut -c1-4; cat /proc/sys/kernel/printk'
+has "dmesg has the boot" '^1$'
+has "and what was written" '^<11>\[ *[0-9]+\.[0-9]+\] said by hand$'
+has "dmesg -c clears it" '^0$'
+has "/dev/kmsg has records" '^6,0,'
+
 cat >"$work/script" <<'SCRIPT'
 set -u
 echo one two three | tr ' ' '\n' | sort -r
@@ -56,30 +65,34 @@ pk=$work/packages
 mkdir -p "$pk/db/info" "$pk/usr/share/doc" "$pk/here"
 own=$(readlink -f "$(command -v busybox)")
 package() {
-	printf 'Package: %s\nStatus: install ok %s\n' "$1" "$2"
+	printf 'Package: %s\nStatus: %s\nMaintainer: m\n' "$1" "$2"
+	printf 'Version: 2\nArchitecture: amd64\nDescription: d\n'
 	shift 2
 	for field; do echo "$field"; done
 	echo
 }
 {
-	package box installed 'Depends: none | second (>= 1:2~), name:any' \
-		'Recommends: wanted' 'Description: a box' ' Depends: trap'
-	package second installed 'Pre-Depends: box'
-	package provider installed 'Provides: other, name (= 3)'
-	package wanted installed 'Recommends: trap'
-	package trap installed
+	package box 'install ok installed' 'Depends: none | second (>= 1:2~), name:any' \
+		'Recommends: wanted' 'Suggests: trap'
+	package second 'install ok installed' 'Pre-Depends: box'
+	package provider 'install ok installed' 'Provides: other, name (= 3)'
+	package wanted 'install ok installed' 'Recommends: trap'
+	package trap 'install ok installed'
 	package gone 'deinstall ok config-files'
 } >"$pk/db/status"
 printf '%s\n' /. "${own#/usr}" "$pk/here" "$pk/here/box" "$pk/missing" \
-	/usr/share/doc/busybox/changelog.gz >"$pk/db/info/box:amd64.list"
+	/usr/share/doc/busybox/changelog.gz >"$pk/db/info/box.list"
 for name in second provider wanted trap gone; do
 	echo "$pk/here/$name" >"$pk/db/info/$name.list"
 done
 for name in box second provider wanted trap gone; do
 	echo "$name's" >"$pk/here/$name"
 done
-DPKG_ADMINDIR=$pk/db guest_is "files by package" 0 --mem "$m" --packages -- \
+DPKG_ADMINDIR=$pk/db
+export DPKG_ADMINDIR
+guest_is "files by package" 0 --mem "$m" --packages -- \
 	busybox sh -c "cd $pk/here && cat * && ! ls /usr/share/doc"
+unset DPKG_ADMINDIR
 printf '%s\n' "box's" "provider's" "second's" "wanted's" >"$work/want"
 if cmp -s "$work/want" "$work/out"; then
 	ok "those of its package, of what that recommends and depends on"

@@ -263,6 +263,64 @@ static void printk_lines(void **state)
 	assert_true(s.len > PRINTK_RING_BYTES - PRINTK_LINE_MAX);
 }
 
+/* Record by record: what was lost are numbers that are left out. */
+static void printk_records(void **state)
+{
+	struct printk_pos pos = {0}, end;
+	struct printk_line line;
+	char text[200];
+	struct seq_buf s;
+	u64 seen = 0;
+
+	(void)state;
+	assert_false(printk_read(&pos, &line));
+	printk_user(30, "of a daemon");
+	pr_crit("two\nlines\n");
+	assert_true(printk_read(&pos, &line));
+	assert_int_equal(line.seq, 0);
+	assert_int_equal(line.prio, 30);
+	assert_string_equal(line.text, "of a daemon");
+	assert_true(printk_read(&pos, &line));
+	assert_int_equal(line.seq, 1);
+	assert_string_equal(line.text, "two\nlines");
+	seq_buf_init(&s, text, sizeof(text));
+	printk_text(&s, &line, true);
+	assert_string_equal(seq_buf_str(&s), "<2>[    0.000000] two\n"
+					     "<2>[    0.000000] lines\n");
+	assert_false(printk_read(&pos, &line));
+	end = printk_end();
+	assert_int_equal(end.seq, pos.seq);
+	assert_int_equal(end.at, pos.at);
+	/* Texts of all lengths, around the ring many times. */
+	for (int i = 0; i < 5000; i++)
+		pr_info("%0*d", 1 + i % 180, i);
+	assert_int_equal(printk_end().seq, 5002);
+	for (int i = 0; printk_read(&pos, &line); i++) {
+		if (!i)
+			assert_int_equal(line.seq, printk_oldest().seq);
+		assert_int_equal(strtol(line.text, NULL, 10), line.seq - 2);
+		assert_int_equal(pos.seq, line.seq + 1);
+		seen++;
+	}
+	assert_int_equal(seen, 5002 - printk_oldest().seq);
+	assert_true(seen > 100);
+	assert_int_equal(pos.at, printk_end().at);
+}
+
+static void console_level(void **state)
+{
+	(void)state;
+	assert_int_equal(printk_console_level(0), 8);
+	assert_int_equal(printk_console_level(4), 8);
+	pr_warn("hidden");
+	assert_int_equal(console.len, 0);
+	pr_err("shown");
+	assert_int_equal(console.text[console.len - 2], 'n');
+	assert_int_equal(printk_console_level(8), 4);
+	pr_notice("again");
+	assert_non_null(strstr(console.text, "again"));
+}
+
 static bool warn_here(bool cond)
 {
 	return mm_warn_on_once(cond);
@@ -527,6 +585,8 @@ int main(void)
 		cmocka_unit_test(printf_fixed),
 		cmocka_unit_test(seqbuf_both_kinds),
 		ON_MACHINE(printk_lines),
+		ON_MACHINE(printk_records),
+		ON_MACHINE(console_level),
 		ON_MACHINE(warn_once),
 		ON_MACHINE(assertions),
 		ON_MACHINE(assertion_with_values),
