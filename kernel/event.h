@@ -41,6 +41,20 @@ s64 pipe_fcntl(struct file *file, u32 cmd, u64 arg);
 s64 splice_direct(struct file *in, u64 *in_pos, struct file *out, u64 *out_pos,
 		  u64 len);
 
+/* ---- /proc/net
+ *
+ * Each appends one file's text: of AF_UNIX sockets, of tcp, udp, raw (of which
+ * there are none) and their kin of IPv6, of how many there are, of protocols,
+ * of (no) devices.
+ */
+
+struct seq_buf;
+void sock_show_unix(struct seq_buf *out);
+void sock_show_inet(struct seq_buf *out, bool v6, u32 type); /* SOCK_* */
+void sock_show_sums(struct seq_buf *out, bool v6);
+void sock_show_protocols(struct seq_buf *out);
+void sock_show_devices(struct seq_buf *out);
+
 /* ---- terminals and sessions ------------------------------------------------
  *
  * process.tty is a reference, changed under a lock of the terminals' own.

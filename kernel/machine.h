@@ -118,6 +118,15 @@ struct machine_cpu_times {
 	u64 interrupts;
 };
 void machine_cpu_times(int cpu, struct machine_cpu_times *out);
+/* A source of interrupts: what /proc/interrupts calls it, and what it is. */
+struct machine_irq {
+	char name[8], text[56];
+	u32 slot; /* the machine's */
+};
+/* machine_irq_row: source number I; false: there are no more. _count: how many
+ * CPU has taken from it. */
+bool machine_irq_row(u32 i, struct machine_irq *out);
+u64 machine_irq_count(const struct machine_irq *irq, int cpu);
 u32 machine_nr_running(void); /* on all CPUs, with who waits for one */
 
 /* ---- time ------------------------------------------------------------------

@@ -123,7 +123,8 @@ struct process {
 	struct krlimit rlim[RLIM_NLIMITS]; /* (S) */
 	u64 utime, stime, cutime, cstime;  /* (T) of threads gone; children */
 	u64 min_flt, maj_flt, cmin_flt, cmaj_flt; /* (T) the same */
-	u64 nvcsw, nivcsw, cnvcsw, cnivcsw;	  /* (T) the same */
+	struct mm_task_io io; /* (T) of threads gone, and children waited for */
+	u64 nvcsw, nivcsw, cnvcsw, cnivcsw; /* (T) the same */
 	u64 maxrss, cmaxrss;
 	u64 start_ns; /* (C) */
 	/* setitimer(2): ITIMER_REAL (alarm(2)), _VIRTUAL, _PROF: ktime.h. */
@@ -346,6 +347,8 @@ struct task_stat {
 	bool no_new_privs;
 };
 void task_stat_get(struct task *t, struct task_stat *out);
+/* task_io_get: what T's process has read and written, or with OWN T itself. */
+void task_io_get(struct task *t, bool own, struct mm_task_io *out);
 /* task_stat_own: then T's own times, faults and start instead of those of its
  * process. */
 void task_stat_own(struct task *t, struct task_stat *out);

@@ -59,6 +59,25 @@ struct mm_leaf {
 };
 #define MM_LEAF_NONE (~0UL)
 
+/*
+ * What a task read and wrote (proc(5), /proc/PID/io). The first four are the
+ * world's, which knows of system calls; the manager counts the others: bytes
+ * of requests to read that the task itself made, of swap and read ahead as
+ * well; bytes of pages of files that it made dirty, to be written later by
+ * whomever; and of these what it took back by cutting a file off before that.
+ * Written by the task itself.
+ */
+struct mm_task_io {
+	u64 rchar, wchar, syscr, syscw;
+	u64 read_bytes, write_bytes, cancelled_write_bytes;
+};
+
+/* PAGES more in COUNTER, one of the running task's own. */
+static inline void task_io_add(u64 *counter, u64 pages)
+{
+	WRITE_ONCE(*counter, *counter + pages * PAGE_SIZE);
+}
+
 struct mm_task {
 	struct mm_struct *mm; /* own address space; NULL: kernel thread */
 	struct mm_struct *active_mm; /* the one loaded while this runs */
@@ -82,7 +101,8 @@ struct mm_task {
 	u64 min_flt, maj_flt;	     /* faults without / with I/O, own thread */
 	bool in_memstall; /* it loses time for lack of memory, which is counted
 			   */
-	u32 nr_dirtied;	  /* pages of files since it last looked at limits */
+	struct mm_task_io io;
+	u32 nr_dirtied; /* pages of files since it last looked at limits */
 	struct vm_area_struct *fault_vma; /* of the last fault, and when it */
 	u64 fault_seq;			  /* was found (space/vma_lock.c) */
 	struct mm_leaf fault_leaf;	  /* its table of the last fault */

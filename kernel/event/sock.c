@@ -78,6 +78,7 @@ struct sock *sock_new(u16 family, u32 type, int protocol)
 	sk->sndbuf = sk->rcvbuf = SOCK_BUF;
 	sk->rcvlowat = 1;
 	sk->cred = sock_my_cred();
+	sock_list_add(sk);
 	return sk;
 }
 
@@ -94,6 +95,7 @@ void sock_put(struct sock *sk)
 	mm_assert(list_empty(&sk->queue) && list_empty(&sk->line));
 	mm_assert(!sk->peer && list_empty(&sk->bound));
 	mm_assert(!sk->flights && list_empty(&sk->work));
+	sock_list_del(sk);
 	kfree(sk);
 }
 
@@ -264,6 +266,7 @@ void sock_end(struct sock *sk, bool reset)
 	struct sock *peer;
 	bool listens;
 
+	sock_list_del(sk);
 	sk->ops->unbind(sk);
 	sock_leave_line(sk);
 	spin_lock(&sk->lock);
@@ -410,13 +413,16 @@ struct file *sock_file(struct sock *sk, u32 flags)
 		"socket:[%d]", &sock_fops, sk, FMODE_READ | FMODE_WRITE,
 		O_RDWR | (flags & O_NONBLOCK), S_IFSOCK | 0777);
 
-	if (!IS_ERR(file))
+	if (!IS_ERR(file)) {
 		sk->file = file;
+		WRITE_ONCE(sk->ino, file->f_inode->i_ino);
+	}
 	return file;
 }
 
 void sock_init(void)
 {
+	sock_list_init();
 	sock_files_init();
 	unix_init();
 	inet_init();

@@ -136,8 +136,12 @@ struct sock {
 	struct ucred cred, peer_cred;
 	/* In flight: sock_files.c, under its lock. */
 	struct file *file; /* (C) once it has one */
-	u32 flights;	   /* files of messages that it is */
-	u32 left;	   /* the search's */
+	u64 ino;	   /* (A) FILE's, 0: it has none */
+	/* Among all: sock_show.c, under its lock. */
+	struct list_head all;
+	u64 number;  /* (C) */
+	u32 flights; /* files of messages that it is */
+	u32 left;    /* the search's */
 	bool suspect;
 	struct list_head flight, work;
 	/* Options. */
@@ -228,6 +232,11 @@ void sock_files_init(void);
 
 s64 sock_setopt(struct sock *sk, int level, int opt, u64 val, u32 len);
 s64 sock_getopt(struct sock *sk, int level, int opt, u64 val, u64 len_at);
+
+/* sock_show.c: SK is among all sockets from its making to its end. */
+void sock_list_init(void);
+void sock_list_add(struct sock *sk);
+void sock_list_del(struct sock *sk);
 
 /* Names in user memory. to: at most *LEN_AT bytes, which becomes the length. */
 int sock_read_name(struct sock_name *name, u64 from, u64 len);

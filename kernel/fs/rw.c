@@ -11,6 +11,9 @@
  * preadv2's flags: HIPRI is taken and changes nothing, DSYNC, SYNC and APPEND
  * hold for this call; NOWAIT is EOPNOTSUPP.
  *
+ * Calls and bytes are counted for /proc/PID/io where they reached an open file;
+ * what goes from file to file is read and written.
+ *
  * References: read(2), pread(2), readv(2), lseek(2), sendfile(2),
  * copy_file_range(2), getrlimit(2).
  */
@@ -200,6 +203,33 @@ static s64 rw_at(struct file *file, struct iov_iter *iter, s64 at, bool write)
 	return file_rw(file, iter, &pos, write);
 }
 
+/* One call's part in /proc/PID/io; N: bytes, or -errno. */
+static void io_read(s64 n)
+{
+	struct mm_task_io *io = &current->mt->io;
+
+	WRITE_ONCE(io->syscr, io->syscr + 1);
+	if (n > 0)
+		WRITE_ONCE(io->rchar, io->rchar + (u64)n);
+}
+
+static void io_write(s64 n)
+{
+	struct mm_task_io *io = &current->mt->io;
+
+	WRITE_ONCE(io->syscw, io->syscw + 1);
+	if (n > 0)
+		WRITE_ONCE(io->wchar, io->wchar + (u64)n);
+}
+
+static void io_count(s64 n, bool write)
+{
+	if (write)
+		io_write(n);
+	else
+		io_read(n);
+}
+
 static s64 plain(const struct sys_args *s, bool write, bool at)
 {
 	struct file *file;
@@ -218,6 +248,7 @@ static s64 plain(const struct sys_args *s, bool write, bool at)
 	iov_iter_user(&iter, current->mt->mm, s->a[1], s->a[2]);
 	n = at ? rw_at(file, &iter, (s64)s->a[3], write)
 	       : rw_here(file, &iter, write);
+	io_count(n, write);
 	fput(file);
 	return n;
 }
@@ -282,6 +313,7 @@ static s64 vector(const struct sys_args *s, bool write, s64 at, u32 rwf)
 	else if (!n)
 		n = at == HERE ? rw_here(file, &iter, false)
 			       : rw_at(file, &iter, at, false);
+	io_count(n, write);
 	uvec_put(&v);
 	fput(file);
 	return n;
@@ -397,6 +429,8 @@ static s64 sendfile_files(struct file *in, struct file *out, uva_t upos, u64 n)
 		return err;
 	opos = out->f_pos;
 	done = file_copy(in, &ipos, out, &opos, n);
+	io_read(done);
+	io_write(done);
 	if (done > 0) {
 		(void)pos_out(out, 0, opos);
 		err = pos_out(in, upos, ipos);
@@ -451,6 +485,8 @@ static s64 copy_files(struct file *in, struct file *out,
 	if (in->f_inode == out->f_inode && ipos < opos + n && opos < ipos + n)
 		return -EINVAL;
 	done = file_copy(in, &ipos, out, &opos, n);
+	io_read(done);
+	io_write(done);
 	if (done > 0) {
 		err = pos_out(in, s->a[1], ipos);
 		if (!err)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * proc_stat.c - /proc/PID/stat and status.
+ * proc_stat.c - /proc/PID/stat, status and io.
  *
  * The lines of memory are the report's (src/report/proc_status.c), put between
  * the others in Linux's order. Fields that this kernel has nothing for are 0
@@ -250,5 +250,27 @@ int show_task_status(const struct pnode *n, struct seq_buf *out)
 		   "voluntary_ctxt_switches:\t%llu\n"
 		   "nonvoluntary_ctxt_switches:\t%llu\n",
 		   LLU(s.nvcsw), LLU(s.nivcsw));
+	return 0;
+}
+
+/* ---- io
+ * ------------------------------------------------------------------ */
+
+int show_task_io(const struct pnode *n, struct seq_buf *out)
+{
+	struct task *t = pkey_task(&n->key);
+	struct mm_task_io io;
+
+	if (!t)
+		return -ESRCH;
+	task_io_get(t, n->key.tid != 0, &io);
+	task_put(t);
+	seq_printf(out, "rchar: %llu\nwchar: %llu\nsyscr: %llu\nsyscw: %llu\n",
+		   LLU(io.rchar), LLU(io.wchar), LLU(io.syscr), LLU(io.syscw));
+	seq_printf(out,
+		   "read_bytes: %llu\nwrite_bytes: %llu\n"
+		   "cancelled_write_bytes: %llu\n",
+		   LLU(io.read_bytes), LLU(io.write_bytes),
+		   LLU(io.cancelled_write_bytes));
 	return 0;
 }

@@ -532,83 +532,89 @@ static int show_ksm_stat(const struct pnode *n, struct seq_buf *out)
 		.source = n, .may_open = task_may_look                      \
 	}
 
-#define COMMON_ENTRIES                                                        \
-	TEXT("stat", show_task_stat), TEXT("status", show_task_status),       \
-		REPORT("statm", 0444), REPORT_LONG("maps", 0444),             \
-		REPORT_LONG("smaps", 0444), REPORT_MM("smaps_rollup", 0444),  \
-		REPORT_MM("numa_maps", 0444),                                 \
-		{.name = "pagemap",                                           \
-		 .mode = S_IFREG | 0400,                                      \
-		 .read = read_report,                                         \
-		 .source = "pagemap",                                         \
-		 .may_open = task_may_look},                                  \
-		{.name = "clear_refs",                                        \
-		 .mode = S_IFREG | 0200,                                      \
-		 .write = write_report,                                       \
-		 .source = "clear_refs",                                      \
-		 .may_open = task_may_look},                                  \
-		TEXT("cmdline", show_area),                                   \
-		{.name = "environ",                                           \
-		 .mode = S_IFREG | 0400,                                      \
-		 .show = show_area,                                           \
-		 .arg = 1,                                                    \
-		 .may_open = task_may_look},                                  \
-		{.name = "auxv",                                              \
-		 .mode = S_IFREG | 0400,                                      \
-		 .show = show_auxv,                                           \
-		 .may_open = task_may_look},                                  \
-		{.name = "mem",                                               \
-		 .mode = S_IFREG | 0600,                                      \
-		 .read = read_mem,                                            \
-		 .pwrite = write_mem,                                         \
-		 .may_open = task_may_look},                                  \
-		{.name = "comm",                                              \
-		 .mode = S_IFREG | 0644,                                      \
-		 .show = show_comm,                                           \
-		 .write = write_comm},                                        \
-		TEXT("limits", show_limits),                                  \
-		{.name = "oom_score_adj",                                     \
-		 .mode = S_IFREG | 0644,                                      \
-		 .show = show_oom_adj,                                        \
-		 .write = write_oom_adj},                                     \
-		{.name = "oom_adj",                                           \
-		 .mode = S_IFREG | 0644,                                      \
-		 .arg = 1,                                                    \
-		 .show = show_oom_adj,                                        \
-		 .write = write_oom_adj},                                     \
-		TEXT("oom_score", show_oom_score),                            \
-		TEXT("cgroup", show_cgroup),                                  \
-		{.name = "ksm_merging_pages",                                 \
-		 .mode = S_IFREG | 0400,                                      \
-		 .show = show_ksm_stat,                                       \
-		 .arg = 1,                                                    \
-		 .may_open = task_may_look},                                  \
-		{.name = "ksm_stat",                                          \
-		 .mode = S_IFREG | 0400,                                      \
-		 .show = show_ksm_stat,                                       \
-		 .may_open = task_may_look},                                  \
-		{.name = "exe",                                               \
-		 .mode = S_IFLNK | 0777,                                      \
-		 .readlink = readlink_exe,                                    \
-		 .get_link = link_exe},                                       \
-		{.name = "cwd",                                               \
-		 .mode = S_IFLNK | 0777,                                      \
-		 .readlink = readlink_fs,                                     \
-		 .get_link = link_fs},                                        \
-		{.name = "root",                                              \
-		 .mode = S_IFLNK | 0777,                                      \
-		 .arg = 1,                                                    \
-		 .readlink = readlink_fs,                                     \
-		 .get_link = link_fs},                                        \
-		{.name = "fd", .mode = S_IFDIR | 0500, .dir = &proc_fd_dir},  \
-		{.name = "fdinfo",                                            \
-		 .mode = S_IFDIR | 0500,                                      \
-		 .dir = &proc_fdinfo_dir},                                    \
-		TEXT("mounts", show_mounts_of),                               \
-		TEXT("mountinfo", show_mountinfo), TEXT("wchan", show_wchan), \
-	{                                                                     \
-		.name = "personality", .mode = S_IFREG | 0400,                \
-		.show = show_personality, .may_open = task_may_look           \
+#define COMMON_ENTRIES                                                         \
+	TEXT("stat", show_task_stat), TEXT("status", show_task_status),        \
+		REPORT("statm", 0444), REPORT_LONG("maps", 0444),              \
+		REPORT_LONG("smaps", 0444), REPORT_MM("smaps_rollup", 0444),   \
+		REPORT_MM("numa_maps", 0444),                                  \
+		{.name = "pagemap",                                            \
+		 .mode = S_IFREG | 0400,                                       \
+		 .read = read_report,                                          \
+		 .source = "pagemap",                                          \
+		 .may_open = task_may_look},                                   \
+		{.name = "clear_refs",                                         \
+		 .mode = S_IFREG | 0200,                                       \
+		 .write = write_report,                                        \
+		 .source = "clear_refs",                                       \
+		 .may_open = task_may_look},                                   \
+		TEXT("cmdline", show_area),                                    \
+		{.name = "environ",                                            \
+		 .mode = S_IFREG | 0400,                                       \
+		 .show = show_area,                                            \
+		 .arg = 1,                                                     \
+		 .may_open = task_may_look},                                   \
+		{.name = "auxv",                                               \
+		 .mode = S_IFREG | 0400,                                       \
+		 .show = show_auxv,                                            \
+		 .may_open = task_may_look},                                   \
+		{.name = "mem",                                                \
+		 .mode = S_IFREG | 0600,                                       \
+		 .read = read_mem,                                             \
+		 .pwrite = write_mem,                                          \
+		 .may_open = task_may_look},                                   \
+		{.name = "comm",                                               \
+		 .mode = S_IFREG | 0644,                                       \
+		 .show = show_comm,                                            \
+		 .write = write_comm},                                         \
+		TEXT("limits", show_limits),                                   \
+		{.name = "io",                                                 \
+		 .mode = S_IFREG | 0400,                                       \
+		 .show = show_task_io,                                         \
+		 .may_open = task_may_look},                                   \
+		{.name = "ns", .mode = S_IFDIR | 0511, .dir = &proc_ns_dir},   \
+		{.name = "net", .mode = S_IFDIR | 0555, .dir = &proc_net_dir}, \
+		{.name = "oom_score_adj",                                      \
+		 .mode = S_IFREG | 0644,                                       \
+		 .show = show_oom_adj,                                         \
+		 .write = write_oom_adj},                                      \
+		{.name = "oom_adj",                                            \
+		 .mode = S_IFREG | 0644,                                       \
+		 .arg = 1,                                                     \
+		 .show = show_oom_adj,                                         \
+		 .write = write_oom_adj},                                      \
+		TEXT("oom_score", show_oom_score),                             \
+		TEXT("cgroup", show_cgroup),                                   \
+		{.name = "ksm_merging_pages",                                  \
+		 .mode = S_IFREG | 0400,                                       \
+		 .show = show_ksm_stat,                                        \
+		 .arg = 1,                                                     \
+		 .may_open = task_may_look},                                   \
+		{.name = "ksm_stat",                                           \
+		 .mode = S_IFREG | 0400,                                       \
+		 .show = show_ksm_stat,                                        \
+		 .may_open = task_may_look},                                   \
+		{.name = "exe",                                                \
+		 .mode = S_IFLNK | 0777,                                       \
+		 .readlink = readlink_exe,                                     \
+		 .get_link = link_exe},                                        \
+		{.name = "cwd",                                                \
+		 .mode = S_IFLNK | 0777,                                       \
+		 .readlink = readlink_fs,                                      \
+		 .get_link = link_fs},                                         \
+		{.name = "root",                                               \
+		 .mode = S_IFLNK | 0777,                                       \
+		 .arg = 1,                                                     \
+		 .readlink = readlink_fs,                                      \
+		 .get_link = link_fs},                                         \
+		{.name = "fd", .mode = S_IFDIR | 0500, .dir = &proc_fd_dir},   \
+		{.name = "fdinfo",                                             \
+		 .mode = S_IFDIR | 0500,                                       \
+		 .dir = &proc_fdinfo_dir},                                     \
+		TEXT("mounts", show_mounts_of),                                \
+		TEXT("mountinfo", show_mountinfo), TEXT("wchan", show_wchan),  \
+	{                                                                      \
+		.name = "personality", .mode = S_IFREG | 0400,                 \
+		.show = show_personality, .may_open = task_may_look            \
 	}
 
 static const struct pentry tid_entries[] = {COMMON_ENTRIES};

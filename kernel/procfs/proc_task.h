@@ -17,10 +17,12 @@ int task_may_look(const struct pnode *n);
 /* proc_stat.c */
 int show_task_stat(const struct pnode *n, struct seq_buf *out);
 int show_task_status(const struct pnode *n, struct seq_buf *out);
+int show_task_io(const struct pnode *n, struct seq_buf *out);
 
 /* proc_fd.c: directories of descriptors, working directory and root. */
 extern const struct pdir proc_fd_dir, proc_fdinfo_dir;
-extern const struct pdir proc_map_dir; /* proc_maps.c: map_files */
+extern const struct pdir proc_ns_dir, proc_net_dir; /* proc_ns.c */
+extern const struct pdir proc_map_dir;		    /* proc_maps.c: map_files */
 s64 readlink_fs(const struct pnode *n, char *buf, size_t size);
 int link_fs(const struct pnode *n, struct dentry **out);
 u32 task_umask(struct task *t);

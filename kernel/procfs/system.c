@@ -122,23 +122,28 @@ int show_stat(const struct pnode *n, struct seq_buf *out)
 	return 0;
 }
 
-int show_interrupts(const struct pnode *n, struct seq_buf *out)
+static void put_irq(struct seq_buf *out, const struct machine_irq *irq)
 {
-	(void)n;
-	seq_printf(out, "%5s", "");
+	seq_printf(out, "%4s: ", irq->name);
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
 		if (cpu_online(cpu))
-			seq_printf(out, "CPU%-8d", cpu);
-	seq_puts(out, "\nALL: ");
-	for (int cpu = 0; cpu < port_nr_cpus(); cpu++) {
-		struct machine_cpu_times t;
+			seq_printf(out, "%10llu ",
+				   LLU(machine_irq_count(irq, cpu)));
+	seq_printf(out, "  %s\n", irq->text);
+}
 
-		if (!cpu_online(cpu))
-			continue;
-		machine_cpu_times(cpu, &t);
-		seq_printf(out, "%10llu ", LLU(t.interrupts));
-	}
-	seq_puts(out, "  All interrupts\n");
+int show_interrupts(const struct pnode *n, struct seq_buf *out)
+{
+	struct machine_irq irq;
+
+	(void)n;
+	seq_printf(out, "%6s", "");
+	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
+		if (cpu_online(cpu))
+			seq_printf(out, "     CPU%-3d", cpu);
+	seq_putc(out, '\n');
+	for (u32 i = 0; machine_irq_row(i, &irq); i++)
+		put_irq(out, &irq);
 	return 0;
 }
 

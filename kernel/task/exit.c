@@ -62,6 +62,7 @@ static void account_thread(struct task *t)
 	p->nivcsw += lost;
 	p->min_flt += t->mt->min_flt;
 	p->maj_flt += t->mt->maj_flt;
+	task_io_sum(&p->io, &t->mt->io);
 }
 
 /* What the parent's action for SIGCHLD says: do not keep zombies. */
@@ -348,6 +349,7 @@ static void account_child(struct process *p, const struct process *c)
 	p->cstime += c->stime + c->cstime;
 	p->cmin_flt += c->min_flt + c->cmin_flt;
 	p->cmaj_flt += c->maj_flt + c->cmaj_flt;
+	task_io_sum(&p->io, &c->io);
 	p->cnvcsw += c->nvcsw + c->cnvcsw;
 	p->cnivcsw += c->nivcsw + c->cnivcsw;
 	p->cmaxrss = max(p->cmaxrss, max(c->maxrss, c->cmaxrss));

@@ -453,6 +453,35 @@ static void stat_times(const struct task *t, struct task_stat *out)
 	out->cmaj_flt = p->cmaj_flt;
 }
 
+void task_io_sum(struct mm_task_io *to, const struct mm_task_io *from)
+{
+	to->rchar += READ_ONCE(from->rchar);
+	to->wchar += READ_ONCE(from->wchar);
+	to->syscr += READ_ONCE(from->syscr);
+	to->syscw += READ_ONCE(from->syscw);
+	to->read_bytes += READ_ONCE(from->read_bytes);
+	to->write_bytes += READ_ONCE(from->write_bytes);
+	to->cancelled_write_bytes += READ_ONCE(from->cancelled_write_bytes);
+}
+
+void task_io_get(struct task *t, bool own, struct mm_task_io *out)
+{
+	unsigned long flags;
+	struct task *o;
+
+	mm_memset(out, 0, sizeof(*out));
+	task_lock(flags);
+	if (own) {
+		task_io_sum(out, &t->mt->io);
+	} else {
+		task_io_sum(out, &t->proc->io);
+		list_for_each_entry (o, &t->proc->threads, group_entry)
+			if (!o->dead)
+				task_io_sum(out, &o->mt->io);
+	}
+	task_unlock(flags);
+}
+
 void task_stat_own(struct task *t, struct task_stat *out)
 {
 	unsigned long flags;

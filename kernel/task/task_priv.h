@@ -266,6 +266,9 @@ void vfork_wait_put(struct vfork_wait *v);
 /* link_thread: T is one of P's. Locked. */
 void link_thread(struct task *t, struct process *p);
 
+/* task_io_sum: what FROM counts, to TO. */
+void task_io_sum(struct mm_task_io *to, const struct mm_task_io *from);
+
 /* What getrusage(2) tells: nanoseconds, KiB. */
 struct rusage_words {
 	u64 utime, stime, maxrss, min_flt, maj_flt, nvcsw, nivcsw;

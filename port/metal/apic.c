@@ -72,11 +72,23 @@
 #define IOAPIC_USUAL  0xfec00000u
 
 #define MAX_HANDLERS 64
+/* Counters: one for each vector of a device that was claimed (the last one for
+ * all beyond), then one for each of the kernel's own. */
+#define DEVICE_SLOTS	    64u
+#define SLOT_OF_OWN(vector) (DEVICE_SLOTS + (vector)-VEC_TIMER)
+#define NR_SLOTS	    (DEVICE_SLOTS + 16u)
 
 struct handler {
 	void (*fn)(void *arg);
 	void *arg;
 	struct handler *next;
+};
+
+/* A claimed vector's source. */
+struct source {
+	const char *name; /* of the first handler */
+	u32 line;	  /* of an I/O APIC */
+	bool message, level;
 };
 
 struct ioapic {
@@ -95,12 +107,14 @@ static struct {
 	u32 nr_handlers;
 	struct handler pool[MAX_HANDLERS];
 	struct handler *vector[256];
+	struct source source[DEVICE_SLOTS];
 	u32 next_vector;
 } apic_sys = {.next_vector = VEC_IRQ_FIRST};
 
 /* What each CPU counts and keeps for itself. */
 static struct {
 	u64 taken, spurious;
+	u64 slot[NR_SLOTS]; /* of TAKEN */
 	struct irq_soft *soft;
 } MM_ALIGNED(MM_CACHELINE) irq_cpu[MM_NR_CPUS];
 
@@ -246,13 +260,25 @@ static u32 claim_locked(void (*fn)(void *arg), void *arg)
 	return v;
 }
 
-u32 irq_claim(void (*fn)(void *arg), void *arg)
+static u32 device_slot(u32 vector)
+{
+	return min(vector - VEC_IRQ_FIRST, DEVICE_SLOTS - 1);
+}
+
+static void name_locked(u32 vector, const struct source *s)
+{
+	apic_sys.source[device_slot(vector)] = *s;
+}
+
+u32 irq_claim(const char *name, void (*fn)(void *arg), void *arg)
 {
 	unsigned long flags = port_irq_save();
 	u32 v;
 
 	port_spin_lock(&apic_sys.lock);
 	v = claim_locked(fn, arg);
+	if (v)
+		name_locked(v, &(struct source){.name = name, .message = true});
 	port_spin_unlock(&apic_sys.lock);
 	port_irq_restore(flags);
 	return v;
@@ -277,7 +303,7 @@ static u32 line_vector(const struct ioapic *io, u32 line)
 	return low & IOAPIC_MASKED ? 0 : low & 0xff;
 }
 
-static bool route_locked(struct ioapic *io, u32 line, u32 how,
+static bool route_locked(struct ioapic *io, u32 line, u32 how, const char *name,
 			 void (*fn)(void *), void *arg)
 {
 	u32 v = line_vector(io, line);
@@ -287,12 +313,16 @@ static bool route_locked(struct ioapic *io, u32 line, u32 how,
 	v = claim_locked(fn, arg);
 	if (!v)
 		return false;
+	name_locked(v, &(struct source){.name = name,
+					.line = io->gsi_base + line,
+					.level = how & IOAPIC_LEVEL});
 	ioapic_set(io, 0x11 + 2 * line, apic_sys.first_id << 24);
 	ioapic_set(io, 0x10 + 2 * line, how | v);
 	return true;
 }
 
-bool irq_route(u32 gsi, bool level, bool low, void (*fn)(void *arg), void *arg)
+bool irq_route(u32 gsi, bool level, bool low, const char *name,
+	       void (*fn)(void *arg), void *arg)
 {
 	struct ioapic *io = ioapic_of(gsi);
 	unsigned long flags;
@@ -304,7 +334,7 @@ bool irq_route(u32 gsi, bool level, bool low, void (*fn)(void *arg), void *arg)
 		good = route_locked(io, gsi - io->gsi_base,
 				    (level ? IOAPIC_LEVEL : 0) |
 					    (low ? IOAPIC_LOW : 0),
-				    fn, arg);
+				    name, fn, arg);
 		port_spin_unlock(&apic_sys.lock);
 		port_irq_restore(flags);
 	}
@@ -314,11 +344,11 @@ bool irq_route(u32 gsi, bool level, bool low, void (*fn)(void *arg), void *arg)
 	return good;
 }
 
-bool irq_route_isa(u8 irq, void (*fn)(void *arg), void *arg)
+bool irq_route_isa(u8 irq, const char *name, void (*fn)(void *arg), void *arg)
 {
 	struct acpi_override o = acpi_gsi(&acpi, irq);
 
-	return irq_route(o.gsi, o.level, o.low, fn, arg);
+	return irq_route(o.gsi, o.level, o.low, name, fn, arg);
 }
 
 u64 irq_msi_address(void)
@@ -381,6 +411,8 @@ void dev_interrupt(u32 vector)
 		return;
 	}
 	irq_cpu[cpu].taken++;
+	irq_cpu[cpu].slot[vector < VEC_TIMER ? device_slot(vector)
+					     : SLOT_OF_OWN(vector)]++;
 	/* A level line must have been let go before it is acknowledged. */
 	if (vector < VEC_TIMER)
 		run_handlers(vector);
@@ -412,6 +444,73 @@ void dev_interrupt(u32 vector)
 u64 dev_interrupts(int cpu)
 {
 	return READ_ONCE(irq_cpu[cpu].taken);
+}
+
+/* ---- telling of them --------------------------------------------------------
+ */
+
+static const struct {
+	char name[4];
+	u8 vector;
+	const char *text;
+} own_rows[] = {
+	{"LOC", VEC_TIMER, "Local timer interrupts"},
+	{"SPU", VEC_SPURIOUS, "Spurious interrupts"},
+	{"IWI", VEC_SOFT, "IRQ work interrupts"},
+	{"RES", VEC_RESCHED, "Rescheduling interrupts"},
+	{"CAL", VEC_CALL, "Function call interrupts"},
+	{"TLB", VEC_TLB, "TLB shootdowns"},
+	{"ERR", VEC_APIC_ERROR, "APIC errors"},
+};
+
+static u32 nr_sources(void)
+{
+	return min(READ_ONCE(apic_sys.next_vector) - VEC_IRQ_FIRST,
+		   DEVICE_SLOTS);
+}
+
+/* How many sources before number I have I's name: virtio0, virtio1. */
+static u32 namesakes(u32 i)
+{
+	u32 n = 0;
+
+	for (u32 k = 0; k < i; k++)
+		n += apic_sys.source[k].name == apic_sys.source[i].name;
+	return n;
+}
+
+bool machine_irq_row(u32 i, struct machine_irq *out)
+{
+	const struct source *s = &apic_sys.source[min(i, DEVICE_SLOTS - 1)];
+	u32 own = i - nr_sources();
+
+	if (i >= nr_sources()) {
+		if (own >= ARRAY_SIZE(own_rows))
+			return false;
+		out->slot = own_rows[own].vector;
+		(void)mm_scnprintf(out->name, sizeof(out->name), "%s",
+				   own_rows[own].name);
+		(void)mm_scnprintf(out->text, sizeof(out->text), "%s",
+				   own_rows[own].text);
+		return true;
+	}
+	out->slot = VEC_IRQ_FIRST + i;
+	(void)mm_scnprintf(out->name, sizeof(out->name), "%u",
+			   s->message ? 24 + i : s->line);
+	(void)mm_scnprintf(
+		out->text, sizeof(out->text), "%7s %3u-%-8s  %s%u",
+		s->message ? "PCI-MSI" : "IO-APIC", s->message ? i : s->line,
+		s->level ? "fasteoi" : "edge", s->name, namesakes(i));
+	return true;
+}
+
+u64 machine_irq_count(const struct machine_irq *irq, int cpu)
+{
+	if (irq->slot == VEC_SPURIOUS)
+		return READ_ONCE(irq_cpu[cpu].spurious);
+	return READ_ONCE(irq_cpu[cpu].slot[irq->slot < VEC_TIMER
+						   ? device_slot(irq->slot)
+						   : SLOT_OF_OWN(irq->slot)]);
 }
 
 /* ---- setting up -------------------------------------------------------------

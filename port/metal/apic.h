@@ -12,15 +12,16 @@
  * irq_claim: a vector of its own for FN(ARG), which runs on the first CPU in
  * an interrupt. 0: all are taken. The handlers stay for ever.
  */
-u32 irq_claim(void (*fn)(void *arg), void *arg);
+u32 irq_claim(const char *name, void (*fn)(void *arg), void *arg);
 /*
  * irq_route: global interrupt GSI calls FN(ARG) on the first CPU. A
  * line that several devices share calls the handlers of all. False: there is
  * no such line (logged).
  */
-bool irq_route(u32 gsi, bool level, bool low, void (*fn)(void *arg), void *arg);
+bool irq_route(u32 gsi, bool level, bool low, const char *name,
+	       void (*fn)(void *arg), void *arg);
 /* irq_route_isa: the same for an ISA interrupt, as the firmware has it. */
-bool irq_route_isa(u8 irq, void (*fn)(void *arg), void *arg);
+bool irq_route_isa(u8 irq, const char *name, void (*fn)(void *arg), void *arg);
 /* irq_msi_address: what a device writes to, to interrupt the first CPU. */
 u64 irq_msi_address(void);
 

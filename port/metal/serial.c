@@ -135,7 +135,7 @@ void serial_start(void)
 {
 	if (!serial.there)
 		return;
-	if (!irq_route_isa(COM1_IRQ, serial_interrupt, NULL))
+	if (!irq_route_isa(COM1_IRQ, "ttyS", serial_interrupt, NULL))
 		pr_warn("serial: no interrupts: nothing can be typed");
 }
 

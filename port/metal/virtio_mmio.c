@@ -148,7 +148,8 @@ static u32 mmio_isr(struct virtio_dev *dev)
 
 static bool mmio_irq(struct virtio_dev *dev, void (*fn)(void *arg), void *arg)
 {
-	return irq_route(dev->gsi, dev->gsi_level, dev->gsi_low, fn, arg);
+	return irq_route(dev->gsi, dev->gsi_level, dev->gsi_low, "virtio", fn,
+			 arg);
 }
 
 static const struct virtio_transport mmio_transport = {

@@ -148,7 +148,7 @@ static bool pci_irq(struct virtio_dev *dev, void (*fn)(void *arg), void *arg)
 	struct acpi_override o;
 
 	if (pci_next_cap(dev->pci, PCI_CAP_MSIX, 0))
-		vector = irq_claim(fn, arg);
+		vector = irq_claim("virtio", fn, arg);
 	if (vector)
 		dev->msix = pci_msix(dev->pci, vector);
 	if (dev->msix) {
@@ -158,7 +158,7 @@ static bool pci_irq(struct virtio_dev *dev, void (*fn)(void *arg), void *arg)
 	if (!pci_get8(dev->pci, PCI_IRQ_PIN))
 		return false;
 	o = acpi_gsi(&acpi, pci_get8(dev->pci, PCI_IRQ_LINE));
-	return irq_route(o.gsi, true, o.low, fn, arg);
+	return irq_route(o.gsi, true, o.low, "virtio", fn, arg);
 }
 
 static const struct virtio_transport pci_transport = {

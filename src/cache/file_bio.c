@@ -137,6 +137,8 @@ void file_bio_submit(struct port_bio *bio)
 	bio->end_io = read ? read_end : write_end;
 	count_vm_events(read ? PGPGIN : PGPGOUT,
 			bio->nr_pages * (PAGE_SIZE / 1024));
+	if (read)
+		task_io_add(&port_current()->io.read_bytes, bio->nr_pages);
 	port_bio_submit(bio);
 }
 

@@ -158,6 +158,7 @@ int swap_readpage(struct page *page)
 	count_vm_events(PGPGIN, PAGE_SIZE / 1024); /* in KiB */
 	trace_emit(SWAP_IN, page_to_pfn(page), swp_type(entry),
 		   swp_offset(entry), PageReadahead(page));
+	task_io_add(&port_current()->io.read_bytes, 1);
 	port_bio_submit(bio);
 	return 0;
 }
@@ -191,6 +192,7 @@ int bdev_read_page(struct port_bdev *bdev, u64 page_index, struct page *page)
 	bio->pfn[0] = page_to_pfn(page);
 	bio->end_io = sync_end;
 	bio->private = &done;
+	task_io_add(&port_current()->io.read_bytes, 1);
 	port_bio_submit(bio);
 	wait_for_completion(&done);
 	err = bio->status;

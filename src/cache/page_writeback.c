@@ -56,8 +56,10 @@ static void count_dirty(struct page *page, long n)
 
 	page_stat_add(page, NR_FILE_DIRTY, n);
 	mod_zone_page_state(zone, NR_ZONE_WRITE_PENDING, n);
-	if (n > 0)
+	if (n > 0) {
 		mod_node_page_state(zone->zone_pgdat, NR_DIRTIED, n);
+		task_io_add(&port_current()->io.write_bytes, (u64)n);
+	}
 }
 
 bool filemap_set_page_dirty(struct page *page)
@@ -118,6 +120,7 @@ void cancel_dirty_page(struct page *page)
 		xa_clear_mark(&mapping->i_pages, page_index(page),
 			      PAGECACHE_TAG_TOWRITE);
 		count_dirty(page, -1);
+		task_io_add(&port_current()->io.cancelled_write_bytes, 1);
 	}
 	mapping_unlock(mapping, flags);
 }

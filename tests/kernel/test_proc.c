@@ -55,10 +55,33 @@ static void switches(int who, uva_t at, u64 out[2])
 	out[1] = w[17];
 }
 
+/* This thread has read and written: N of each, and what differs by 1 .. 7. */
+static void io_done(u64 n)
+{
+	current->mt->io = (struct mm_task_io){n,     2 * n, 3 * n, 4 * n,
+					      5 * n, 6 * n, 7 * n};
+}
+
+/* OWN: the thread's, else its process's. Of system calls there may be more. */
+static void io_is(u64 n, bool own)
+{
+	struct mm_task_io io;
+
+	task_io_get(current, own, &io);
+	CHECK_EQ(io.rchar, n);
+	CHECK_EQ(io.wchar, 2 * n);
+	CHECK_EQ(io.syscr, 3 * n);
+	CHECK_EQ(io.syscw, 4 * n);
+	CHECK_EQ(io.read_bytes, 5 * n);
+	CHECK_EQ(io.write_bytes, 6 * n);
+	CHECK_EQ(io.cancelled_write_bytes, 7 * n);
+}
+
 static void switched_thread(struct pt_regs *regs)
 {
 	(void)regs;
 	kt_switched(port_self(), 300, 40);
+	io_done(1);
 	pw_sys(60, 0);
 }
 
@@ -72,8 +95,11 @@ static void switched_child(struct pt_regs *regs)
 	CHECK(pw_clone(switched_thread, CLONE_THREAD_FLAGS, 0x8800, at, at + 4,
 		       0x7000) > 0);
 	kt_switched(port_self(), 5000, 600);
+	io_done(100);
 	while (READ_ONCE(current->proc->nr_threads) > 1)
 		pw_sys(24);
+	io_is(101, false);
+	io_is(100, true);
 	switches(0, at, is);
 	CHECK_EQ(is[0] - was[0], 5300);
 	CHECK(is[1] - was[1] >= 640);
@@ -94,8 +120,12 @@ static void switches_counted(struct pt_regs *regs)
 	(void)regs;
 	switches(-1, at, was);
 	CHECK_EQ(was[0], 0);
+	io_is(0, false);
 	pid = pw_fork(switched_child);
 	CHECK_EQ(pw_sys(61, (u64)pid, 0, 0, at), pid);
+	/* Of a child that was waited for, to the last byte; not before. */
+	io_is(101, false);
+	io_is(0, true);
 	switches(2, at, ru);
 	CHECK_EQ(ru[0], 5300);
 	CHECK(ru[1] >= 640);

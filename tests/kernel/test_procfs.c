@@ -3,6 +3,7 @@
  * with a process that may end. */
 #include "fs_machine.h"
 
+#include "event.h"
 #include "memcg/memcg.h"
 #include "procfs/cgroup.h"
 #include "procfs/procfs.h"
@@ -117,6 +118,34 @@ KT_WEAK void task_stat_own(struct task *t, struct task_stat *out)
 	out->stime = 20000000;
 	out->min_flt = 7;
 	out->start_ns = 9990000000;
+}
+/* A thread's own, or with 1000 of each, of threads that are gone. */
+KT_WEAK void task_io_get(struct task *t, bool own, struct mm_task_io *out)
+{
+	*out = t->mt->io;
+	out->rchar += own ? 0 : 1000;
+	out->cancelled_write_bytes += own ? 0 : 1000;
+}
+/* Of sockets there is test_unix.c. */
+KT_WEAK void sock_show_unix(struct seq_buf *out)
+{
+	seq_puts(out, "of unix\n");
+}
+KT_WEAK void sock_show_inet(struct seq_buf *out, bool v6, u32 type)
+{
+	seq_printf(out, "of inet %d %u\n", v6, type);
+}
+KT_WEAK void sock_show_sums(struct seq_buf *out, bool v6)
+{
+	seq_printf(out, "sums %d\n", v6);
+}
+KT_WEAK void sock_show_protocols(struct seq_buf *out)
+{
+	seq_puts(out, "protocols\n");
+}
+KT_WEAK void sock_show_devices(struct seq_buf *out)
+{
+	seq_puts(out, "devices\n");
 }
 KT_WEAK void syscall_show(struct seq_buf *out)
 {
@@ -280,6 +309,17 @@ static u64 number_of(const char *begin)
 	return strtoull(at + strlen(begin), NULL, 10);
 }
 
+/* A row for each source, a column for each CPU. */
+static void interrupts(void)
+{
+	CHECK(slurp("/proc/interrupts", 30000) > 0);
+	CHECK(strstr(text, "           CPU0       CPU1  \n") == text);
+	CHECK(strstr(text, "\n   4:         40         41   IO-APIC   4-edge"
+			   "      ttyS0\n"));
+	CHECK(strstr(text, "\n LOC:          2          3   Local timer "
+			   "interrupts\n"));
+}
+
 /* What the nodes have is together what there is. */
 static void node_files(void)
 {
@@ -408,6 +448,7 @@ static int system_body(void *arg)
 	has("/sys/devices/system/node/node0/meminfo", "Node 0 MemFree:");
 	has("/sys/devices/system/node/node1/numastat", "numa_hit ");
 	node_files();
+	interrupts();
 	disk_line();
 	has("/sys/devices/system/memory/block_size_bytes", "8000000\n");
 	has("/sys/devices/system/memory/memory0/state", "online\n");
@@ -565,6 +606,91 @@ static void map_files(void)
 	CHECK_EQ(names_in("/proc/self/map_files", want), 0);
 }
 
+/* What has been read and written since BEFORE. */
+static void io_is(const struct mm_task_io *before, u64 syscr, u64 rchar,
+		  u64 syscw, u64 wchar)
+{
+	const struct mm_task_io *io = &current->mt->io;
+
+	CHECK_EQ(io->syscr - before->syscr, syscr);
+	CHECK_EQ(io->rchar - before->rchar, rchar);
+	CHECK_EQ(io->syscw - before->syscw, syscw);
+	CHECK_EQ(io->wchar - before->wchar, wchar);
+}
+
+static void io_file(void)
+{
+	u64 iov[4] = {FT_AT, 30, FT_AT + 100, 20};
+	s64 fd = OPEN("/counted", 0102, 0600), to = OPEN("/to", 0102, 0600);
+	struct mm_task_io io = current->mt->io;
+	char line[64];
+
+	CHECK_EQ(ft_write((int)fd, text, 500), 500);
+	io_is(&io, 0, 0, 1, 500);
+	CHECK_EQ(SYS(17, fd, FT_AT, 400, 200), 300);
+	io_is(&io, 1, 300, 1, 500);
+	CHECK_EQ(SYS(17, fd, FT_AT, 400, 500), 0); /* the end */
+	io_is(&io, 2, 300, 1, 500);
+	ft_put(iov, sizeof(iov), 2000);
+	CHECK_EQ(SYS(295, fd, FT_AT + 2000, 2, 0), 50);
+	CHECK_EQ(SYS(296, fd, FT_AT + 2000, 2, 0), 50);
+	io_is(&io, 3, 350, 2, 550);
+	CHECK_EQ(SYS(8, fd, 0, 0), 0);
+	CHECK_EQ(SYS(40, to, fd, 0, 100), 100);
+	io_is(&io, 4, 450, 3, 650);
+	/* Nothing was reached, or is no reading. */
+	CHECK_EQ(SYS(0, 999, FT_AT, 10), -EBADF);
+	CHECK_EQ(SYS(1, 999, FT_AT, 10), -EBADF);
+	io_is(&io, 4, 450, 3, 650);
+	/* Refused by the file: a call, no bytes. */
+	CHECK_EQ(SYS(0, fd, 0x10, 10), -EFAULT);
+	io_is(&io, 5, 450, 3, 650);
+	CHECK_EQ(CLOSE(fd), 0);
+	CHECK_EQ(CLOSE(to), 0);
+	io = current->mt->io;
+	CHECK(slurp("/proc/self/io", 4000) > 0);
+	snprintf(line, sizeof(line), "rchar: %llu\nwchar: %llu\n",
+		 (unsigned long long)io.rchar + 1000,
+		 (unsigned long long)io.wchar);
+	CHECK(strstr(text, line) == text);
+	CHECK(strstr(text, "\nsyscr: ") && strstr(text, "\nread_bytes: "));
+	io = current->mt->io;
+	CHECK(slurp("/proc/1/task/1/io", 4000) > 0);
+	CHECK_EQ(number_of("rchar: "), io.rchar);
+	CHECK_EQ(number_of("cancelled_write_bytes: "),
+		 io.cancelled_write_bytes);
+	ft_become(1000);
+	CHECK_EQ(slurp("/proc/1/io", 10), -EACCES);
+	CHECK_EQ(slurp("/proc/1/task/1/io", 10), -EACCES);
+	ft_become(0);
+}
+
+/* All are in the first namespaces; there is nowhere to go by the links. */
+static void namespaces(void)
+{
+	struct ft_stat st;
+
+	CHECK_EQ(strcmp(ft_readlink("/proc/self/ns/pid"), "pid:[4026531836]"),
+		 0);
+	CHECK_EQ(strcmp(ft_readlink("/proc/1/task/1/ns/uts"),
+			"uts:[4026531838]"),
+		 0);
+	CHECK_EQ(ft_stat("/proc/self/ns", true, &st), 0);
+	CHECK_EQ(st.mode, S_IFDIR | 0511);
+	CHECK_EQ(OPEN("/proc/self/ns/mnt", 0, 0), -ENXIO);
+	CHECK_EQ(OPEN("/proc/self/ns/none", 0, 0), -ENOENT);
+	ft_become(1000);
+	CHECK_EQ(OPEN("/proc/1/ns/mnt", 0, 0), -EACCES);
+	ft_become(0);
+	CHECK_EQ(strcmp(ft_readlink("/proc/net"), "self/net"), 0);
+	has("/proc/net/unix", "of unix\n");
+	has("/proc/net/tcp", "of inet 0 1\n");
+	has("/proc/net/udp6", "of inet 1 2\n");
+	has("/proc/net/raw", "of inet 0 3\n");
+	has("/proc/net/sockstat6", "sums 1\n");
+	has("/proc/1/task/1/net/dev", "devices\n");
+}
+
 static int task_body(void *arg)
 {
 	char word[32] = {0};
@@ -605,6 +731,8 @@ static int task_body(void *arg)
 	CHECK_EQ(CLOSE(fd), 0);
 	CHECK_EQ(slurp(word, 10), -ENOENT);
 	map_files();
+	io_file();
+	namespaces();
 	/* Memory. */
 	fd = OPEN("/proc/self/mem", 2, 0);
 	ft_put("before", 7, 4096);

@@ -8,6 +8,8 @@
  */
 #include "sim_machine.h"
 
+#include "base/seqbuf.h"
+#include "event.h"
 #include "event/sock.h"
 #include "event_stub.h"
 #include "task/task_priv.h"
@@ -473,12 +475,136 @@ static void model(void **state)
 	}
 }
 
+/* ---- /proc/net/unix ---------------------------------------------------------
+ */
+
+static char listing[65536];
+
+/* The lines of the sockets there are now. */
+static u32 list_sockets(void)
+{
+	struct seq_buf out;
+	u32 n = 0;
+
+	seq_buf_init(&out, listing, sizeof(listing));
+	sock_show_unix(&out);
+	(void)seq_buf_str(&out);
+	CHECK(strstr(listing, "Num       RefCount Protocol Flags    Type St "
+			      "Inode Path\n") == listing);
+	for (const char *s = listing; (s = strchr(s, '\n')); s++)
+		n++;
+	return n - 1;
+}
+
+/* A socket with an abstract name, "@" and NAME. */
+static s64 named(u32 type, const char *name)
+{
+	s64 fd = CALL(41, AF_UNIX, type, 0);
+	u16 family = AF_UNIX;
+
+	CHECK(fd >= 0);
+	put(0, &family, 2);
+	put(2, "", 1);
+	put(3, name, strlen(name));
+	CHECK_EQ(CALL(49, fd, area, 3 + strlen(name)), 0);
+	return fd;
+}
+
+static int listed_body(void *arg)
+{
+	s64 server = named(SOCK_STREAM, "a server"), client, end;
+	s32 fd[2], many[200];
+
+	(void)arg;
+	CHECK_EQ(list_sockets(), 1);
+	CHECK(strstr(listing, ": 00000002 00000000 00000000 0001 01 ") ||
+	      strstr(listing, ": 00000001 00000000 00000000 0001 01 "));
+	CHECK(strstr(listing, " @a server\n"));
+	CHECK_EQ(CALL(50, server, 5), 0);
+	CHECK_EQ(list_sockets(), 1);
+	CHECK(strstr(listing, " 00000000 00010000 0001 01 "));
+	/* In the line: the server's end is there, and no file of it. */
+	client = CALL(41, AF_UNIX, SOCK_STREAM, 0);
+	CHECK_EQ(CALL(42, client, area, 11), 0);
+	CHECK_EQ(list_sockets(), 3);
+	CHECK(strstr(listing, " 00000000 0001 02     0 @a server\n"));
+	CHECK(strstr(listing, " 00000000 0001 03 "));
+	end = CALL(43, server, 0, 0);
+	CHECK_EQ(list_sockets(), 3);
+	CHECK(!strstr(listing, " 0001 02 "));
+	shut((int)end);
+	shut((int)client);
+	shut((int)server);
+	CHECK_EQ(list_sockets(), 0);
+	/* More than are taken at a time; each once. */
+	for (u32 i = 0; i < 200; i += 2) {
+		CHECK_EQ(pair(i % 4 ? SOCK_STREAM : SOCK_DGRAM, fd), 0);
+		many[i] = fd[0];
+		many[i + 1] = fd[1];
+	}
+	CHECK_EQ(list_sockets(), 200);
+	for (u32 i = 0; i < 200; i += 3)
+		shut(many[i]);
+	CHECK_EQ(list_sockets(), 133);
+	for (u32 i = 0; i < 200; i++)
+		if (i % 3)
+			shut(many[i]);
+	CHECK_EQ(list_sockets(), 0);
+	return 0;
+}
+
+static void listed(void **state)
+{
+	(void)state;
+	UNIX_RUN(listed_body);
+}
+
+/* The same of the machine's own addresses, and how many there are. */
+static int inet_body(void *arg)
+{
+	const u8 name[16] = {2, 0, 0x1b, 0x58, 127, 0, 0, 1};
+	s64 tcp = CALL(41, AF_INET, SOCK_STREAM, 0);
+	s64 udp = CALL(41, AF_INET6, SOCK_DGRAM, 0);
+	struct seq_buf out;
+
+	(void)arg;
+	CHECK(tcp >= 0 && udp >= 0);
+	put(0, name, sizeof(name));
+	CHECK_EQ(CALL(49, tcp, area, 16), 0);
+	CHECK_EQ(CALL(50, tcp, 5), 0);
+	seq_buf_init(&out, listing, sizeof(listing));
+	sock_show_inet(&out, false, SOCK_STREAM);
+	(void)seq_buf_str(&out);
+	CHECK(strstr(listing, "   0: 0100007F:1B58 00000000:0000 0A 00000000:"
+			      "00000000 00:00000000 00000000     0        0 "));
+	/* One without a name is in no table. */
+	seq_buf_init(&out, listing, sizeof(listing));
+	sock_show_inet(&out, true, SOCK_DGRAM);
+	(void)seq_buf_str(&out);
+	CHECK_EQ(strchr(listing, '\n')[1], 0);
+	seq_buf_init(&out, listing, sizeof(listing));
+	sock_show_sums(&out, false);
+	sock_show_sums(&out, true);
+	(void)seq_buf_str(&out);
+	CHECK(strstr(listing, "sockets: used 2\nTCP: inuse 1 "));
+	CHECK(strstr(listing, "\nTCP6: inuse 0\nUDP6: inuse 1\n"));
+	shut((int)tcp);
+	shut((int)udp);
+	return 0;
+}
+
+static void inet(void **state)
+{
+	(void)state;
+	UNIX_RUN(inet_body);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(arrive),
-		cmocka_unit_test(unreachable),
-		cmocka_unit_test(model),
+		cmocka_unit_test(arrive), cmocka_unit_test(unreachable),
+		cmocka_unit_test(model),  cmocka_unit_test(listed),
+		cmocka_unit_test(inet),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,4 +59,35 @@ guest_is "pmap" 0 --mem "$m" -- pmap 1
 has "init's text" '^0000000000400000 +[0-9]+K r'
 has "init's stack" ' \[ stack \]$'
 has "pmap's total" '^ total +[1-9][0-9]*K$'
+# What a process read and wrote, with its children's that it waited for: counted
+# to the byte; what was cut off before it was written is told.
+guest_is "io" 0 --mem "$m" --disk 24M -- busybox sh -c '
+	dd if=/dev/zero of=/counted bs=64k count=16 2>/dev/null
+	cat /counted >/dev/null; sync
+	dd if=/dev/zero of=/gone bs=64k count=4 2>/dev/null; rm /gone
+	cat /proc/$$/io; ls /proc/$$/task/$$/io'
+io() {
+	sed -n "s/^$1: //p" "$work/out"
+}
+holds "bytes read by calls" "$(io rchar)" -ge $((1048576 * 2 + 262144))
+holds "not many more" "$(io rchar)" -lt $((1048576 * 2 + 262144 + 65536))
+holds "bytes written by calls" "$(io wchar)" -ge $((1048576 * 2 + 262144))
+holds "calls" "$(io syscw)" -ge 20
+holds "pages made dirty" "$(io write_bytes)" -ge $((1048576 + 262144))
+holds "and given up" "$(io cancelled_write_bytes)" -ge 262144
+holds "no more than was written" "$(io cancelled_write_bytes)" -lt 524288
+holds "the programs came from the disk" "$(io read_bytes)" -ge 4096
+
+guest_is "namespaces" 0 --mem "$m" -- readlink /proc/self/ns/pid /proc/1/ns/pid
+holds "all in one" "$(sort -u "$work/out")" = "pid:[4026531836]"
+
+guest_is "interrupts" 0 --mem "$m" --cpus 2 --disk 16M -- cat /proc/interrupts
+has "the timer's" '^ *LOC: +[1-9][0-9]* +[1-9][0-9]* +Local timer interrupts'
+has "the disk's" '^ *[0-9]+: +[1-9][0-9]* .* (virtio[0-9]+|ahci)'
+
+# netstat and its like find the sockets.
+guest_is "sockets" 0 --mem "$m" -- busybox sh -c '
+	nc -l -p 7000 & sleep 0.2; netstat -ltn; cat /proc/net/sockstat'
+has "who listens" '^tcp +0 +0 +(0.0.0.0|::):7000 .* LISTEN'
+has "how many" '^sockets: used [1-9]'
 finish

@@ -149,6 +149,7 @@ static int evict_body(void *arg)
 	struct fm_inode *fi = fm_inode_new(0);
 	struct address_space *m = fi->inode.i_mapping;
 	struct page *p = pagecache_get_page(m, 7, FGP_CREAT, m->gfp_mask);
+	struct mm_task_io io;
 
 	(void)arg;
 	lru_add_drain_all();
@@ -156,11 +157,18 @@ static int evict_body(void *arg)
 	get_page(p);
 	CHECK(!filemap_evict(p, 2, true)); /* somebody else */
 	put_page(p);
+	io = port_current()->io;
 	CHECK(set_page_dirty(p));
+	CHECK(!set_page_dirty(p));
+	/* A page that was dirty before is no second one to be written. */
+	CHECK_EQ(port_current()->io.write_bytes, io.write_bytes + PAGE_SIZE);
 	CHECK(!filemap_evict(p, 2, true)); /* would be lost */
 	CHECK_EQ(page_count(p), 2);
 	CHECK(page_mapping(p) == m);
 	cancel_dirty_page(p);
+	cancel_dirty_page(p);
+	CHECK_EQ(port_current()->io.cancelled_write_bytes,
+		 io.cancelled_write_bytes + PAGE_SIZE);
 	CHECK(lru_isolate_page(p));
 	put_page(p);
 	CHECK(filemap_evict(p, 2, true));
