@@ -42,7 +42,7 @@ done
 if [ -n "$dumb" ]; then
 	guest_is "top" 0 --mem "$m" -e TERM=dumb -a "$dumb" -- top -b -n 1
 	has "top's tasks" '^Tasks: +[0-9]+ total, +[1-9][0-9]* running, '
-	has "top's CPUs" '^%Cpu\(s\): .* id,'
+	has "top's CPUs" '^%Cpu\(s\):.* id,'
 	has "top itself" '^ +[0-9]+ root +20 +0 +[1-9].* R .* top$'
 	awk '/^MiB Mem/ { exit !($4 > 16 && $6 > 0 && $6 < $4 && $8 < $4) }' \
 		"$work/out"
