@@ -18,6 +18,7 @@ struct user {
 	u64 done;		  /* pages written */
 	u64 bind;		  /* nodes that it is bound to; 0: none */
 	bool origin;		  /* it is why others lack memory */
+	const struct user *beside; /* goes on until that one is killed */
 	s32 pid;
 	struct mm_struct
 		*shared; /* runs in this space, not in one of its own */
@@ -69,7 +70,8 @@ static void user_thread(void *arg)
 	CHECK(at > 0);
 	do
 		u->signal = use_memory(u, (uva_t)at);
-	while (u->until && !u->signal && !READ_ONCE(u->until->signal));
+	while (!u->signal && ((u->until && !READ_ONCE(u->until->signal)) ||
+			      (u->beside && !READ_ONCE(u->beside->signal))));
 	CHECK_EQ(do_set_mempolicy(MPOL_DEFAULT, 0), 0);
 	task->flags &= ~PF_OOM_ORIGIN;
 	mm_task_exit(task);
@@ -454,11 +456,21 @@ static void a_victim_has_time(void **state)
 /* ---- what the operator wants -----------------------------------------------
  */
 
+/* U has all its pages, and goes on using them. */
+static void settled(const struct user *u)
+{
+	while (READ_ONCE(u->done) < u->pages)
+		sim_yield();
+}
+
 /* Who asks is taken, not the largest; without the table of tasks. */
 static int asker_body(void *arg)
 {
 	struct user users[2] = {
-		{.name = "large", .pages = ram_pages() / 2, .rounds = 8},
+		{.name = "large",
+		 .pages = ram_pages() / 2,
+		 .rounds = 1,
+		 .beside = &users[1]},
 		{.name = "asker", .pages = 2 * ram_pages(), .rounds = 1},
 	};
 
@@ -466,7 +478,7 @@ static int asker_body(void *arg)
 	CHECK_EQ(mm_sysctl_set("vm.oom_kill_allocating_task", "1"), 0);
 	CHECK_EQ(mm_sysctl_set("vm.oom_dump_tasks", "0"), 0);
 	start(&users[0], 0);
-	port_park(30 * 1000 * 1000);
+	settled(&users[0]);
 	users[1].adj = -900; /* far less bad than the other */
 	start(&users[1], 0);
 	port_thread_join(users[0].thread);
@@ -486,14 +498,15 @@ static int bound_body(void *arg)
 	struct user users[2] = {
 		{.name = "on0",
 		 .pages = ram_pages() * 2 / 5,
-		 .rounds = 6,
+		 .rounds = 1,
+		 .beside = &users[1],
 		 .bind = 1},
 		{.name = "on1", .pages = ram_pages(), .rounds = 1, .bind = 2},
 	};
 
 	(void)arg;
 	start(&users[0], 0);
-	port_park(20 * 1000 * 1000);
+	settled(&users[0]);
 	users[1].adj = -300;
 	start(&users[1], 1);
 	port_thread_join(users[0].thread);

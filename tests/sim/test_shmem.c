@@ -436,13 +436,12 @@ static int fallocate_huge_body(void *arg)
 	struct file *f = sh_file(sb, SH_RW);
 	struct mm_struct *mm = tm_mm();
 
-	(void)arg;
 	/* Somebody whom the killer could choose. */
 	tm_use(mm);
 	mm_task_register(port_current(), "main");
 	tm_store(tm_map(mm, 1), 1);
 	CHECK_EQ(sh_write(f, "keep", 4, P(3)), 4);
-	CHECK_EQ(vfs_fallocate(f, 0, 0, (s64)P(8192)), -ENOMEM);
+	CHECK_EQ(vfs_fallocate(f, 0, 0, (s64)P(arg ? 2040 : 8192)), -ENOMEM);
 	CHECK_EQ(shmem_inode_blocks(f->f_inode), 1);
 	CHECK_EQ(f->f_inode->i_size, P(3) + 4);
 	CHECK_EQ(sh_byte(f, P(3) + 3), 'p');
@@ -462,6 +461,8 @@ static void fallocate(void **state)
 	TM_RUN(fallocate_errno_body);
 	TM_RUN(fallocate_body, .swap_pages = 64);
 	TM_RUN(fallocate_huge_body, .mem = 8UL << 20, .swap_pages = 512);
+	/* Nothing that is made can be reclaimed, and so says that it is. */
+	TM_RUN(fallocate_huge_body, .arg = "", .mem = 8UL << 20);
 }
 
 /* ---- memfd, seals ----------------------------------------------------------
