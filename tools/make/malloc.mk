@@ -33,12 +33,13 @@ $(MT)/%.o: %.c $(FLAGS_MK) tools/make/malloc.mk
 	@mkdir -p $(@D)
 	$(SAY) "  CC [malloc] $<"
 	$(Q)$(CC) $(STD) -D_GNU_SOURCE $(WARN) $(MT_FLAGS) $(INC) -Iport/host -MMD -MP -c $< -o $@
+# What moves bytes is the library's own, or the C library's by another name.
+MT_WRAP := -Wl,--wrap=memset,--wrap=memcpy,--wrap=memmove,--wrap=memcmp
 # One segment for all that is not written, and no page
 # that is only written to be protected: see malloc.ld.
 MT_LINK := -Wl,--gc-sections,-z,now,-z,defs,-z,norelro,-z,noseparate-code \
 	-Wl,-O1,-T,tools/make/malloc.ld \
-	-Wl,-z,nodelete,-z,pack-relative-relocs -nostartfiles \
-	-Wl,--wrap=memset,--wrap=memcpy,--wrap=memmove,--wrap=memcmp
+	-Wl,-z,nodelete,-z,pack-relative-relocs -nostartfiles $(MT_WRAP)
 $(BUILD)/libmmkit-malloc.so: $(MT_OBJS) tools/make/malloc.ld tools/make/malloc_hot.ld
 	$(SAY) "  LD $@"
 	$(Q)$(CC) -shared -static-libgcc $(MT_LINK) -o $@ $(MT_OBJS) -lpthread
@@ -62,6 +63,7 @@ $(BUILD)/$(1)/libmt.a: $$(MT_LIB_$(1))
 $(patsubst %,$(BUILD)/$(1)/tests/host/%,$(filter test_malloc_%,$(TESTS_host))): private TEST_LIBS = $(BUILD)/$(1)/libmt.a $(BUILD)/$(1)/libmm-host.a -lcmocka -lpthread
 $(patsubst %,$(BUILD)/$(1)/tests/host/%,$(filter test_malloc_%,$(TESTS_host))): private INC += -Imalloc
 $(patsubst %,$(BUILD)/$(1)/tests/host/%,$(filter test_malloc_%,$(TESTS_host))): $(BUILD)/$(1)/libmt.a
+$(BUILD)/$(1)/tests/host/test_malloc_string: private TEST_LIBS += $(MT_WRAP)
 endef
 $(foreach v,$(VARIANTS),$(eval $(call mt_rules,$(v))))
 
