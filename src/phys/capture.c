@@ -153,8 +153,7 @@ static u64 make_singles(struct zone *zone, const struct taken *t,
 			page_list_add_tail(list, page);
 			n++;
 		}
-	count_vm_events((enum vm_event_item)(PGALLOC_DMA + zone->idx),
-			t->frames);
+	count_vm_events(zone_event(PGALLOC_DMA, zone->idx), t->frames);
 	return n;
 }
 

@@ -165,7 +165,7 @@ int alloc_contig_range(u64 start, u64 end, int migratetype, gfp_t gfp)
 	err = empty_range(start, end);
 	if (!err) {
 		take_frames(zone, start, end);
-		count_vm_events((enum vm_event_item)(PGALLOC_DMA + zone->idx),
+		count_vm_events(zone_event(PGALLOC_DMA, zone->idx),
 				end - start);
 		err = make_pages(start, end, gfp);
 	}
@@ -218,7 +218,7 @@ static struct page *contig_from_zone(struct zone *zone, u64 nr, gfp_t gfp)
 	u64 pfn = ALIGN(zone->zone_start_pfn, align);
 	int err;
 
-	if (!zone_watermark_ok(zone, 0, mark, ZONE_MOVABLE, 0))
+	if (!zone_watermark_ok(zone, 0, mark, MAX_NR_ZONES - 1, 0))
 		return NULL;
 	while (pfn + nr <= zone_end_pfn(zone)) {
 		u64 bad = first_obstacle(zone, pfn, pfn + nr);

@@ -104,6 +104,8 @@ struct zone *zone_for_online(int nid, u64 pfn, u64 end, enum mmop type)
 		return NULL;
 	}
 	zone = &pgdat->node_zones[zt];
+	if (MAX_NR_ZONES == 1)
+		return type == MMOP_ONLINE_MOVABLE ? NULL : zone;
 	movable = &pgdat->node_zones[ZONE_MOVABLE];
 	if (type == MMOP_ONLINE_MOVABLE)
 		zone = movable;

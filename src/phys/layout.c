@@ -43,11 +43,15 @@
 #define END  (~(phys_addr_t)0)
 
 static const struct phys_layout layouts[] = {
+#ifdef MM_ONLY_NORMAL
+	{"x86-64", 1UL << 46, {END}, 9},
+#else
 	{"x86-64", 1UL << 46, {M16, G4, END, 0, 0}, 9},
 	{"x86-64-la57", 1UL << 52, {M16, G4, END, 0, 0}, 9},
 	{"x86-32", G4, {M16, 0, M896, END, 0}, 10},
 	{"x86-32-pae", 64UL << 30, {M16, 0, M896, END, 0}, 9},
 	{"arm64", 1UL << 48, {0, G4, END, 0, 0}, 9},
+#endif
 };
 
 const struct phys_layout *phys_layout_nth(u32 i)
@@ -66,10 +70,16 @@ const struct phys_layout *phys_layout_find(const char *name)
 	return NULL;
 }
 
+/* Has L zone ZT, which the build may lack? */
+static bool has_end(const struct phys_layout *l, int zt)
+{
+	return zt < MAX_NR_ZONES && l->zone_end[zt] != 0;
+}
+
 bool layout_has_zone(const struct phys_layout *l, int zt)
 {
-	mm_assert(zt >= 0 && zt < MAX_NR_ZONES);
-	return zt == ZONE_MOVABLE || l->zone_end[zt] != 0;
+	mm_assert(zt >= 0);
+	return zt == ZONE_MOVABLE || has_end(l, zt);
 }
 
 void layout_zone_range(const struct phys_layout *l, int zt, u64 end_pfn,
@@ -99,7 +109,7 @@ static u8 zone_below(const struct phys_layout *l, phys_addr_t limit)
 {
 	int best = -1;
 
-	for (int zt = ZONE_DMA; zt <= ZONE_NORMAL; zt++) {
+	for (int zt = 0; zt <= ZONE_NORMAL; zt++) {
 		if (l->zone_end[zt] && (best < 0 || l->zone_end[zt] <= limit))
 			best = zt;
 	}
@@ -117,8 +127,8 @@ void layout_gfp_zones(const struct phys_layout *l, u8 table[GFP_ZONE_BITS])
 		else if (bits & __GFP_DMA32)
 			table[bits] = zone_below(l, G4);
 		else if ((bits & anywhere) == anywhere)
-			table[bits] = ZONE_MOVABLE;
-		else if ((bits & __GFP_HIGHMEM) && l->zone_end[ZONE_HIGHMEM])
+			table[bits] = min((int)ZONE_MOVABLE, MAX_NR_ZONES - 1);
+		else if ((bits & __GFP_HIGHMEM) && has_end(l, ZONE_HIGHMEM))
 			table[bits] = ZONE_HIGHMEM;
 		else
 			table[bits] = ZONE_NORMAL;

@@ -38,7 +38,11 @@ enum lru_list {
 #define for_each_evictable_lru(l) for (l = 0; l <= LRU_ACTIVE_FILE; l++)
 
 /* Zones of a node: MAX_NR_ZONES of phys/mmzone.h. */
+#ifdef MM_ONLY_NORMAL
+#define LRU_NR_ZONES 1
+#else
 #define LRU_NR_ZONES 5
+#endif
 
 /* Bytes that a policy has for itself in each lruvec. */
 #ifndef LRU_POLICY_ROOM /* a build without policies has no use for it */

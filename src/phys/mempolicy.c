@@ -586,7 +586,7 @@ static int offset_node(const struct mempolicy *pol, u64 ilx)
 static enum zone_type policy_zone(void)
 {
 	struct zone *zone;
-	int top = ZONE_DMA;
+	int top = 0;
 
 	for_each_zone (zone) {
 		if (managed_zone(zone) && zone->idx < ZONE_MOVABLE)

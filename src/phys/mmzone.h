@@ -43,13 +43,27 @@ enum migratetype {
 /* As /proc/pagetypeinfo spells them. */
 extern const char *const migratetype_names[MIGRATE_TYPES];
 
+/*
+ * A build with MM_ONLY_NORMAL has memory of one kind: for programs in which a
+ * node is most of what its manager writes. The names of the other zones are
+ * there, beyond MAX_NR_ZONES: no node has them.
+ */
 enum zone_type {
+#ifdef MM_ONLY_NORMAL
+	ZONE_NORMAL,
+	MAX_NR_ZONES,
+	ZONE_MOVABLE = MAX_NR_ZONES,
+	ZONE_HIGHMEM,
+	ZONE_DMA,
+	ZONE_DMA32
+#else
 	ZONE_DMA,
 	ZONE_DMA32,
 	ZONE_NORMAL,
 	ZONE_HIGHMEM,
 	ZONE_MOVABLE,
 	MAX_NR_ZONES
+#endif
 };
 
 enum zone_watermarks {

@@ -139,12 +139,14 @@ static u32 first_alloc_flags(gfp_t gfp, const struct alloc_context *ac)
 		flags |= ALLOC_KSWAPD;
 	if (ac->migratetype == MIGRATE_MOVABLE)
 		flags |= ALLOC_CMA;
-	if (zone && zone->idx == ZONE_NORMAL && populated_zone(zone - 1))
+	if (ZONE_NORMAL > 0 && zone && zone->idx == ZONE_NORMAL &&
+	    populated_zone(zone - 1))
 		flags |= ALLOC_NOFRAGMENT;
 	return flags;
 }
 
-MM_STATIC_ASSERT(ZONE_NORMAL - ZONE_DMA32 == 1, "zone below NORMAL is DMA32");
+MM_STATIC_ASSERT(MAX_NR_ZONES == 1 || ZONE_NORMAL - ZONE_DMA32 == 1,
+		 "zone below NORMAL is DMA32");
 
 /* ---- charging
  * ---------------------------------------------------------------------- */
@@ -327,8 +329,7 @@ static void zone_statistics(struct zone *preferred, struct zone *zone, s64 nr)
 
 void count_taken(struct zone *preferred, struct zone *zone, unsigned int order)
 {
-	count_vm_events((enum vm_event_item)(PGALLOC_DMA + zone->idx),
-			1UL << order);
+	count_vm_events(zone_event(PGALLOC_DMA, zone->idx), 1UL << order);
 	zone_statistics(preferred, zone, 1);
 }
 
@@ -903,8 +904,7 @@ static u64 bulk_pop(struct zone *zone, gfp_t gfp, u64 nr, struct page **pages,
 	}
 	port_unpin();
 	if (got) {
-		count_vm_events((enum vm_event_item)(PGALLOC_DMA + zone->idx),
-				got);
+		count_vm_events(zone_event(PGALLOC_DMA, zone->idx), got);
 		zone_statistics(zone, zone, (s64)got);
 	}
 	return got;

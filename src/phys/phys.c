@@ -38,8 +38,10 @@ static void set_tunables(const struct phys_boot_params *p)
 	t->min_free_kbytes = p->min_free_kbytes;
 	t->watermark_scale_factor = 10;
 	t->watermark_boost_factor = 15000;
+#ifndef MM_ONLY_NORMAL
 	t->lowmem_reserve_ratio[ZONE_DMA] = 256;
 	t->lowmem_reserve_ratio[ZONE_DMA32] = 256;
+#endif
 	t->lowmem_reserve_ratio[ZONE_NORMAL] = 32;
 	t->min_unmapped_ratio = 1;
 	t->min_slab_ratio = 5;

@@ -200,7 +200,8 @@ static const char *const event_text[NR_VM_EVENT_ITEMS] = {
 };
 
 /* A group of five per-zone events stands in the order of the zones. */
-MM_STATIC_ASSERT(PGALLOC_MOVABLE - PGALLOC_DMA == (int)ZONE_MOVABLE,
+MM_STATIC_ASSERT(PGALLOC_MOVABLE - PGALLOC_DMA == NR_ZONE_EVENTS - 1 &&
+			 (MAX_NR_ZONES == 1 || MAX_NR_ZONES == NR_ZONE_EVENTS),
 		 "per-zone events follow enum zone_type");
 MM_STATIC_ASSERT(NR_ZONE_UNEVICTABLE - NR_ZONE_LRU_BASE == LRU_UNEVICTABLE,
 		 "zone LRU counters follow enum lru_list");
@@ -219,15 +220,21 @@ const char *vmstat_node_name(int item)
 	return node_text[item];
 }
 
-MM_STATIC_ASSERT(PGSCAN_SKIP_MOVABLE - PGALLOC_DMA == 3 * MAX_NR_ZONES - 1,
+MM_STATIC_ASSERT(PGSCAN_SKIP_MOVABLE - PGALLOC_DMA == 3 * NR_ZONE_EVENTS - 1,
 		 "the per-zone groups follow each other");
 
 /* Is ITEM about a zone that layout L has not? */
 static bool event_of_no_zone(const struct phys_layout *l, int item)
 {
+	int place = (item - PGALLOC_DMA) % NR_ZONE_EVENTS;
+
 	if (item < PGALLOC_DMA || item > PGSCAN_SKIP_MOVABLE)
 		return false;
-	return !layout_has_zone(l, (item - PGALLOC_DMA) % MAX_NR_ZONES);
+	for (int zt = 0; zt < MAX_NR_ZONES; zt++) {
+		if ((int)zone_event(PGALLOC_DMA, zt) == PGALLOC_DMA + place)
+			return !layout_has_zone(l, zt);
+	}
+	return true;
 }
 
 const char *vmstat_event_name_of(const struct phys_layout *l, int item)
@@ -414,7 +421,7 @@ static u64 fast_events(enum vm_event_item item)
 
 		if (!zone_has_sets(zone))
 			continue;
-		alloc = (int)item == PGALLOC_DMA + zone->idx;
+		alloc = item == zone_event(PGALLOC_DMA, zone->idx);
 		if (alloc)
 			sum += READ_ONCE(zone->nr_direct_pages);
 		if (item == PGFREE)
@@ -454,6 +461,6 @@ u64 vm_event_all_zones(enum vm_event_item base)
 	u64 sum = 0;
 
 	for (int zt = 0; zt < MAX_NR_ZONES; zt++)
-		sum += sum_vm_event((enum vm_event_item)(base + zt));
+		sum += sum_vm_event(zone_event(base, zt));
 	return sum;
 }

@@ -95,8 +95,9 @@ enum node_stat_item {
 	NR_VM_NODE_STAT_ITEMS
 };
 
-/* One event for each zone, in the order of enum zone_type. */
+/* One event for each zone, in the order of enum zone_type: zone_event(). */
 #define FOR_ALL_ZONES(x) x##_DMA, x##_DMA32, x##_NORMAL, x##_HIGH, x##_MOVABLE
+#define NR_ZONE_EVENTS	 5
 
 enum vm_event_item {
 	PGPGIN, /* in KiB, as all of Linux's readers expect */
@@ -238,6 +239,16 @@ void count_vm_events(enum vm_event_item item, u64 n);
 static inline void count_vm_event(enum vm_event_item item)
 {
 	count_vm_events(item, 1);
+}
+
+/* zone_event: of the group that begins with BASE (x_DMA), what is counted for
+ * zone type ZT. */
+static inline enum vm_event_item zone_event(enum vm_event_item base, int zt)
+{
+#ifdef MM_ONLY_NORMAL
+	zt += PGALLOC_NORMAL - PGALLOC_DMA;
+#endif
+	return (enum vm_event_item)((int)base + zt);
 }
 
 /* mod_*_page_state: add DELTA (may be negative). Any context. */

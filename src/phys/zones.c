@@ -41,8 +41,13 @@
 #include "base/seqbuf.h"
 #include "phys/phys.h"
 
-static const char *const zone_names[MAX_NR_ZONES] = {"DMA", "DMA32", "Normal",
-						     "HighMem", "Movable"};
+static const char *const zone_names[MAX_NR_ZONES] = {
+#ifdef MM_ONLY_NORMAL
+	"Normal",
+#else
+	"DMA", "DMA32", "Normal", "HighMem", "Movable",
+#endif
+};
 
 /* ---- questions
  * ------------------------------------------------------------------ */
