@@ -80,7 +80,7 @@
 #define LOOK_EACH   4u
 #define LEND_MOST   32u
 #define SPARES	    4u
-#define SHELF_BYTES (64u << 10)
+#define SHELF_BYTES (256u << 10)
 #define DEPOT_BYTES (512u << 10)
 #define SHELF_CHECK 16u
 #define SEEN_BITS   1024u
@@ -222,7 +222,8 @@ static bool named_before(void *const *objs, u32 i)
  */
 static u32 check_twice(u32 c, void **objs, u32 nr)
 {
-	u32 shift = mt_sys.size_of[c] < 16 ? 3 : 4;
+	/* Objects that lie side by side have different bits. */
+	u32 shift = (u32)ilog2(mt_sys.size_of[c]);
 	u64 seen[SEEN_BITS / 64];
 
 	if (nr < 2 || (nr == 2 && objs[0] != objs[1]) ||

@@ -143,6 +143,20 @@ static u32 without_larger_order(const struct cache_args *a, u32 flags)
 	return with.min_order > without.min_order ? flags & ~larger : flags;
 }
 
+/*
+ * With few_slabs each slab's order is chosen when it is made (slab_partial.c).
+ * Of objects up to SLAB_DENSE a page is rarely free alone, and what is left
+ * over at its end is most of what a large cache wastes: theirs may have any
+ * order.
+ */
+static void allow_orders(struct slab_layout *l)
+{
+	if (l->size > SLAB_DENSE || l->order >= SLUB_MAX_ORDER)
+		return;
+	l->order = SLUB_MAX_ORDER;
+	l->objects = slab_order_objects(l->order, l->size, l->reserved);
+}
+
 static int cache_setup(struct kmem_cache *s, const struct cache_args *a)
 {
 	u32 flags =
@@ -174,6 +188,7 @@ static int cache_setup(struct kmem_cache *s, const struct cache_args *a)
 	if (kmem_sys.params.few_slabs) {
 		s->min_partial = s->layout.order == 0;
 		s->cpu_partial = min(s->cpu_partial, 1u);
+		allow_orders(&s->layout);
 	}
 	if (kmem_sys.params.freelist_hardened)
 		s->secret = port_entropy() | 1;

@@ -478,6 +478,9 @@ void debug_free(struct kmem_cache *s, struct page *slab, void *obj, u64 caller);
 /* debug_setup_slab: fill all objects of a new slab. */
 void debug_setup_slab(struct kmem_cache *s, struct page *slab);
 
+/* Larger objects leave a page free by themselves now and then. */
+#define SLAB_DENSE 256u
+
 /* slab_mark_free: set in BITS[SLAB_OBJECT_BITS] the objects of SLAB that are
  * on its list. */
 #define SLAB_OBJECT_BITS ((PAGE_SIZE << SLUB_MAX_ORDER) / 8 / 64)

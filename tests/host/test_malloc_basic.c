@@ -601,13 +601,15 @@ static void alone(void *(*body)(void *arg))
 	assert_int_equal(status, 0);
 }
 
+#define SHELVED 8000 /* objects of 64 bytes: 500 KiB */
+
 /* What many others made is freed: it waits where others find it. */
 static void *only_frees(void *arg)
 {
 	u32 c = mt_class_for(64);
 	void **p = arg;
 
-	for (int i = 0; i < 4000; i++)
+	for (int i = 0; i < SHELVED; i++)
 		mt_free(p[i]);
 	assert_int_equal(mt_self.cap[c], mt_sys.cap_of[c]);
 	assert_true(mt_self.shelf[c].nr <= 1);
@@ -617,24 +619,24 @@ static void *only_frees(void *arg)
 
 static void *shelf_thread(void *arg)
 {
-	static void *p[4000];
+	static void *p[SHELVED];
 	u32 c = mt_class_for(64);
 	pthread_t t;
 
 	(void)arg;
-	for (int i = 0; i < 4000; i++)
+	for (int i = 0; i < SHELVED; i++)
 		p[i] = mt_malloc(64);
 	assert_int_equal(pthread_create(&t, NULL, only_frees, p), 0);
 	pthread_join(t, NULL);
-	/* Who takes as much as it gives keeps what it needs, up to 64 KiB. */
+	/* Who takes as much as it gives keeps what it needs, up to 256 KiB. */
 	for (int round = 0; round < 20; round++) {
-		for (int i = 0; i < 4000; i++)
+		for (int i = 0; i < SHELVED; i++)
 			p[i] = mt_malloc(64);
-		for (int i = 0; i < 4000; i++)
+		for (int i = 0; i < SHELVED; i++)
 			mt_free(p[i]);
 	}
 	assert_true(mt_self.shelf[c].nr > 8);
-	assert_true(mt_self.shelf[c].nr * mt_sys.cap_of[c] * 64 <= 65536);
+	assert_true(mt_self.shelf[c].nr * mt_sys.cap_of[c] * 64 <= 256u << 10);
 	return NULL;
 }
 

@@ -385,6 +385,13 @@ static int grow_body(void *arg)
 	CHECK(objects_before(s, 2 * PAGE_SIZE) ==
 	      objects_before(s, 4 * PAGE_SIZE));
 	CHECK_EQ(kmem_cache_destroy(s), 0);
+	/* 19 in a page, 39 in two: small objects must be many for that. */
+	s = kmem_cache_create("dense", 208, 16, SLAB_NO_MERGE, NULL);
+	CHECK(s && s->layout.min_order == 0 && s->layout.order == 3);
+	CHECK(s->min_partial == 1);
+	CHECK(objects_before(s, 2 * PAGE_SIZE) >= 32 * 39);
+	CHECK(objects_before(s, 2 * PAGE_SIZE) < 32 * 39 + 19);
+	CHECK_EQ(kmem_cache_destroy(s), 0);
 	return 0;
 }
 
