@@ -87,7 +87,7 @@ soak: ## 10,000 seeds against lost pages (SOAK_SEEDS), then all, for SOAK_MINUTE
 	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/debug/tests/kernel/test_whole_files
 	$(Q)tools/soak-seeds
 	+$(Q)tools/runtests --soak
-mutate: ## break one rule after the other in a copy: a test must notice (minutes)
+mutate: ## break one rule after the other in a copy: a test must notice (hours)
 	+$(Q)tools/deps test
 	+$(Q)tools/mutate
 bench-build: $(BUILD)/libmmkit-malloc.so $(BENCHES) $(BUILD)/mmkit
