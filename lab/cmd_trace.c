@@ -3,6 +3,7 @@
  * a sound file for Perfetto? */
 #include "args.h"
 #include "err.h"
+#include "events.h"
 #include "perfetto_check.h"
 #include "trace.h"
 
@@ -19,6 +20,7 @@ struct options {
 	const char *what; /* info or cat */
 	const char *file;
 	bool json;
+	struct events_opts events;
 };
 
 /* What reading all of a trace tells beyond its end record. */
@@ -379,22 +381,50 @@ static int check(const struct options *o)
 	return EXIT_SUCCESS;
 }
 
+/* ---- events of a program
+ * ------------------------------------------------------------------------ */
+
+static int events(struct options *o)
+{
+	if (!events_wanted(&o->events))
+		o->events.list = "all";
+	events_check(&o->events);
+	events_file(o->file, &o->events);
+	return EXIT_SUCCESS;
+}
+
 /* ---- options
  * ------------------------------------------------------------------------ */
 
+enum {
+	OPT_TRACE = 0x100,
+	OPT_OUT,
+	OPT_PERFETTO,
+	OPT_FOLLOW,
+	OPT_PFN,
+	OPT_LIFE
+};
+
 static const struct argp_option options[] = {
 	{"json", 'j', NULL, 0, "print JSON (info only)", 0},
+	{0, 0, NULL, 0, "Of events:", 1},
+	{"trace", OPT_TRACE, "LIST", 0, "names and systems (all)", 1},
+	{"trace-out", OPT_OUT, "FILE", 0, "lines go there", 1},
+	{"perfetto", OPT_PERFETTO, "FILE", 0, "for ui.perfetto.dev", 1},
+	{"follow", OPT_FOLLOW, "PID:ADDRESS", 0, "the life of that page", 1},
+	{"pfn", OPT_PFN, "N", 0, "the life of that frame", 1},
+	{"life", OPT_LIFE, "FILE", 0, "the life as JSON", 1},
 	{0},
 };
 
 static void check_options(const struct options *o)
 {
-	static const char *const names[] = {"info", "cat", "check"};
+	static const char *const names[] = {"info", "cat", "check", "events"};
 	bool known = false;
 	const char *near;
 
 	if (!o->what)
-		err_usage("what? give info, cat or check");
+		err_usage("what? give info, cat, check or events");
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		known |= !strcmp(o->what, names[i]);
 	if (!known) {
@@ -402,21 +432,47 @@ static void check_options(const struct options *o)
 		if (near)
 			err_usage("unknown command '%s': did you mean '%s'?",
 				  o->what, near);
-		err_usage("unknown command '%s': info, cat or check", o->what);
+		err_usage("unknown command '%s': info, cat, check or events",
+			  o->what);
 	}
 	if (!o->file)
 		err_usage("which trace? give FILE");
 	if (o->json && strcmp(o->what, "info"))
 		err_usage("--json goes with info only");
+	if (strcmp(o->what, "events") && events_wanted(&o->events))
+		err_usage("--trace, --perfetto, --follow and --pfn go with "
+			  "events only");
 }
 
 static error_t parse(int key, char *arg, struct argp_state *st)
 {
 	struct options *o = st->input;
+	char *end;
 
 	switch (key) {
 	case 'j':
 		o->json = true;
+		break;
+	case OPT_TRACE:
+		o->events.list = arg;
+		break;
+	case OPT_OUT:
+		o->events.out = arg;
+		break;
+	case OPT_PERFETTO:
+		o->events.perfetto = arg;
+		break;
+	case OPT_FOLLOW:
+		events_parse_follow(&o->events, arg);
+		break;
+	case OPT_PFN:
+		o->events.follow = o->events.by_pfn = true;
+		o->events.pfn = strtoull(arg, &end, 0);
+		if (end == arg || *end)
+			err_usage("--pfn: '%s' is no number", arg);
+		break;
+	case OPT_LIFE:
+		o->events.life = arg;
 		break;
 	case ARGP_KEY_ARG:
 		if (st->arg_num == 0)
@@ -447,8 +503,8 @@ int cmd_trace(int argc, char **argv)
 	static const struct argp argp = {
 		options,
 		parse,
-		"info FILE\ncat FILE\ncheck FILE.json",
-		"Look into a recorded trace: what it is of, and its records, one per line; or check a file that --perfetto wrote.",
+		"info FILE\ncat FILE\ncheck FILE.json\nevents FILE",
+		"Look into a recorded trace: what it is of, and its records, one per line; check a file that --perfetto wrote; or tell the events that a program with the manager in it wrote (host_trace_start).",
 		NULL,
 		NULL,
 		NULL};
@@ -458,5 +514,7 @@ int cmd_trace(int argc, char **argv)
 	signal(SIGPIPE, on_pipe);
 	if (!strcmp(o.what, "check"))
 		return check(&o);
+	if (!strcmp(o.what, "events"))
+		return events(&o);
 	return !strcmp(o.what, "info") ? info(&o) : cat(&o);
 }

@@ -270,8 +270,10 @@ void events_names(const struct events_opts *o, FILE *f)
 
 	choose_all(o->list, chosen);
 	for (u32 i = 0; i < NR_TRACE_EVENTS; i++) {
-		if (i == TRACE_TEST_EVENT || (!chosen[i] && !o->perfetto &&
-					      !(o->follow && follow_needs(i))))
+		/* What programs write to trace_marker needs no asking. */
+		if (i == TRACE_TEST_EVENT || i == TRACE_PRINT ||
+		    (!chosen[i] && !o->perfetto &&
+		     !(o->follow && follow_needs(i))))
 			continue;
 		fprintf(f, "%s%s", any ? "," : "", trace_event_info(i)->name);
 		any = true;

@@ -56,6 +56,9 @@ void events_import(const struct events_opts *o);
 void events_import_record(const struct trace_record *r, u64 mm);
 void events_import_end(u64 ns);
 void events_names(const struct events_opts *o, FILE *f);
+/* events_file: the same of PATH, which host_trace_start() wrote (run_trace.c).
+ * A file that is none ends the process (err_die). */
+void events_file(const char *path, const struct events_opts *o);
 /* events_who: the name of the thread that wrote R, into BUF. */
 const char *events_who(const struct trace_record *r, char *buf, size_t size);
 /* events_fields: R's arguments as "name=value ...", into BUF. */

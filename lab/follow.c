@@ -28,6 +28,7 @@
 #include "move/migrate.h"
 #include "phys/mmzone.h"
 #include "phys/page_debug.h"
+#include "report/trace_show.h"
 #include "space/fault.h"
 
 #define NOWHERE UINT64_MAX
@@ -64,22 +65,19 @@ static void tell(const struct trace_record *r, const char *fmt, ...)
  * keeps exactly. */
 static json_t *values_of(const struct trace_record *r)
 {
-	const char *args = trace_event_info(r->event)->args;
+	struct trace_field_info f[TRACE_ARGS];
+	u32 nr = trace_fields(r->event, f);
 	json_t *o = json_object();
-	char name[32], hex[24];
+	char hex[24];
 
-	for (u32 i = 0; *args && i < TRACE_ARGS; i++) {
-		size_t len = strcspn(args, " ");
+	for (u32 i = 0; i < nr; i++) {
+		u64 v = r->arg[f[i].word];
 
-		snprintf(name, sizeof(name), "%.*s", (int)len, args);
-		snprintf(hex, sizeof(hex), "0x%llx",
-			 (unsigned long long)r->arg[i]);
-		json_object_set_new(
-			o, name,
-			strcmp(name, "address")
-				? json_integer((json_int_t)r->arg[i])
-				: json_string(hex));
-		args += len + (args[len] == ' ');
+		snprintf(hex, sizeof(hex), "0x%llx", (unsigned long long)v);
+		json_object_set_new(o, f[i].name,
+				    strcmp(f[i].name, "address")
+					    ? json_integer((json_int_t)v)
+					    : json_string(hex));
 	}
 	return o;
 }
@@ -228,7 +226,7 @@ static void tell_birth(u64 pfn)
 				  .event = TRACE_MM_PAGE_ALLOC,
 				  .pid = b->pid,
 				  .cpu = b->cpu,
-				  .arg = {pfn, b->order, b->mt, b->gfp}};
+				  .arg = {pfn, b->order, b->gfp, b->mt}};
 	memcpy(r.comm, b->comm, sizeof(r.comm));
 	tell(&r,
 	     "frame 0x%llx allocated from %s, node %u, zone %s: order %u, "
@@ -273,12 +271,12 @@ static void note_birth(const struct trace_record *r)
 
 	for (u64 i = 0; i < nr; i++) {
 		b[i].ns = r->ns;
-		b[i].gfp = r->arg[3];
+		b[i].gfp = r->arg[2];
 		b[i].pid = r->pid;
 		b[i].cpu = r->cpu;
 		memcpy(b[i].comm, r->comm, sizeof(b[i].comm));
 		b[i].order = (u8)r->arg[1];
-		b[i].mt = (u8)min(r->arg[2], (u64)MIGRATE_MOVABLE + 1);
+		b[i].mt = (u8)min(r->arg[3], (u64)MIGRATE_MOVABLE + 1);
 		b[i].known = true;
 	}
 }
@@ -457,9 +455,9 @@ static void on_fault(const struct trace_record *r)
 
 static void on_cache(const struct trace_record *r)
 {
-	if (r->arg[2] != fo.pfn)
+	if (r->arg[0] != fo.pfn)
 		return;
-	tell(r, "page %llu of file %llu %s", ull(r->arg[3]), ull(r->arg[1]),
+	tell(r, "page %llu of file %llu %s", ull(r->arg[2]), ull(r->arg[1]),
 	     r->event == TRACE_MM_FILEMAP_ADD_TO_PAGE_CACHE ? "is in it"
 							    : "left the cache");
 }

@@ -19,6 +19,7 @@
 #include "base/trace_ring.h"
 #include "err.h"
 #include "events.h"
+#include "report/trace_show.h"
 #include "sim.h"
 #include "space/space.h"
 
@@ -205,21 +206,19 @@ static int l_trace(lua_State *L)
 
 static void push_fields(lua_State *L, const struct trace_record *r)
 {
-	const char *args = trace_event_info(r->event)->args;
+	struct trace_field_info f[TRACE_ARGS];
+	u32 nr = trace_fields(r->event, f);
 
-	for (u32 i = 0; *args && i < TRACE_ARGS; i++) {
-		size_t len = strcspn(args, " "), name = strcspn(args, " :");
-		const char *text = (const char *)&r->arg[i];
+	for (u32 i = 0; i < nr; i++) {
+		const u64 *word = &r->arg[f[i].word];
+		const char *text = (const char *)word;
 
-		lua_pushlstring(L, args, name);
-		if (name == len) {
-			lua_pushinteger(L, (lua_Integer)r->arg[i]);
-		} else { /* ":16": two words of text */
-			lua_pushlstring(L, text, strnlen(text, 16));
-			i++;
-		}
+		lua_pushstring(L, f[i].name);
+		if (f[i].words > 1)
+			lua_pushlstring(L, text, strnlen(text, f[i].words * 8));
+		else
+			lua_pushinteger(L, (lua_Integer)*word);
 		lua_rawset(L, -3);
-		args += len + (args[len] == ' ');
 	}
 }
 

@@ -8,6 +8,9 @@
  * machine that was ended early has left what it had written: the file is read
  * up to the first record without a time. Counters come from the samples of
  * /proc/vmstat that the report brought.
+ *
+ * A program that embeds the manager writes the same file
+ * (port/host/trace_file.h): events_file().
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -142,25 +145,59 @@ static void find_spaces(const struct trace_record *const *order, u64 nr,
 	}
 }
 
-static u64 pass_all(const struct trace_record *r, u64 nr, u32 pid)
+/* False: no memory. *LAST: the last one's time; 0: there is none. */
+static bool pass_all(const struct trace_record *r, u64 nr, u32 pid, u64 *last)
 {
 	const struct trace_record **order = calloc(nr + 1, sizeof(*order));
 	u64 *mm = calloc(nr + 1, sizeof(*mm));
-	u64 last = 0;
+	bool room = order && mm;
 
-	if (!order || !mm)
-		run_fail("no memory for %llu events", (unsigned long long)nr);
-	for (u64 i = 0; i < nr; i++)
+	for (u64 i = 0; room && i < nr; i++)
 		order[i] = &r[i];
-	qsort(order, nr, sizeof(*order), by_time);
-	find_spaces(order, nr, pid, mm);
-	for (u64 i = 0; i < nr; i++)
-		events_import_record(order[i], mm[i]);
-	if (nr)
-		last = order[nr - 1]->ns;
+	if (room) {
+		qsort(order, nr, sizeof(*order), by_time);
+		find_spaces(order, nr, pid, mm);
+		for (u64 i = 0; i < nr; i++)
+			events_import_record(order[i], mm[i]);
+		*last = nr ? order[nr - 1]->ns : 0;
+	}
 	free(order);
 	free(mm);
-	return last;
+	return room;
+}
+
+/* PATH's bytes, *SIZE of them, or the process ends. */
+static const char *map_file(const char *path, u64 *size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char *map = MAP_FAILED;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
+		err_die("%s: %s", path, strerror(errno));
+	*size = (u64)st.st_size;
+	if (S_ISREG(st.st_mode) && *size >= TRACE_FIRST)
+		map = mmap(NULL, *size, PROT_READ, MAP_PRIVATE, fd, 0);
+	close(fd);
+	if (map == MAP_FAILED || memcmp(map, TRACE_MAGIC, 8) != 0)
+		err_die("%s: no file of events (host_trace_start)", path);
+	return map;
+}
+
+void events_file(const char *path, const struct events_opts *e)
+{
+	u64 size, last = 0, nr;
+	const char *map = map_file(path, &size);
+	const struct trace_record *r = (const void *)(map + TRACE_FIRST);
+
+	nr = count_records(r, (size - TRACE_FIRST) / sizeof(*r));
+	if (nr * sizeof(*r) != size - TRACE_FIRST)
+		err_say("%s: ends in the middle of a record", path);
+	events_import(e);
+	if (!pass_all(r, nr, e->task, &last))
+		err_die("no memory for %llu events", (unsigned long long)nr);
+	events_import_end(last);
+	munmap((void *)(uintptr_t)map, size);
 }
 
 void run_trace_show(const char *path, const struct run_opts *o,
@@ -172,7 +209,7 @@ void run_trace_show(const char *path, const struct run_opts *o,
 			   : mmap(NULL, TRACE_ROOM, PROT_READ,
 				  MAP_PRIVATE | MAP_NORESERVE, fd, 0);
 	const struct trace_record *r;
-	u64 room = TRACE_ROOM - TRACE_FIRST, last;
+	u64 room = TRACE_ROOM - TRACE_FIRST, last = 0;
 
 	if (map == MAP_FAILED)
 		run_fail("%s: %s", path, strerror(errno));
@@ -183,7 +220,8 @@ void run_trace_show(const char *path, const struct run_opts *o,
 	if (!e.task)
 		e.task = (u32)res->pid;
 	events_import(&e);
-	last = pass_all(r, count_records(r, room / sizeof(*r)), e.task);
+	if (!pass_all(r, count_records(r, room / sizeof(*r)), e.task, &last))
+		run_fail("no memory for the events");
 	if (e.perfetto)
 		last = max(last, put_counters(res));
 	events_import_end(last);

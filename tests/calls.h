@@ -30,7 +30,7 @@ static inline void cs_get(struct mm_struct *mm, struct call_state *s)
 	struct vm_area_struct *vma;
 
 	memset(s, 0, sizeof(*s));
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	for_each_vma (vma, mm) {
 		CHECK(s->nr < ARRAY_SIZE(s->vma));
 		s->vma[s->nr].start = vma->vm_start;
@@ -50,7 +50,7 @@ static inline void cs_get(struct mm_struct *mm, struct call_state *s)
 	s->swap = mm_counter_get(mm, MM_SWAPENTS);
 	s->brk = mm->brk;
 	s->start_brk = mm->start_brk;
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 }
 
 static inline bool cs_same(struct mm_struct *mm,
@@ -78,11 +78,11 @@ static inline u64 vma_flags_at(struct mm_struct *mm, uva_t at)
 	struct vm_area_struct *vma;
 	u64 flags = 0;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	vma = find_vma(mm, at);
 	if (vma_contains(vma, at))
 		flags = vma->vm_flags;
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	return flags;
 }
 

@@ -64,14 +64,14 @@ static struct file *mapped_file(const struct pkey *key, const char *name,
 	u64 start, end;
 
 	if (mm && parse_name(name, &start, &end)) {
-		down_read(&mm->mmap_lock);
+		mmap_read_lock(mm);
 		v = find_vma(mm, start);
 		if (v && v->vm_file && v->vm_start == start &&
 		    v->vm_end == end) {
 			file = get_file(v->vm_file);
 			*written = v->vm_flags & VM_WRITE;
 		}
-		up_read(&mm->mmap_lock);
+		mmap_read_unlock(mm);
 	}
 	if (mm)
 		mm_put(mm);
@@ -145,7 +145,7 @@ static const struct pentry *map_next(const struct pkey *key, u64 *cursor,
 
 	if (!mm)
 		return NULL;
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	for (v = find_vma(mm, *cursor); v && !v->vm_file;
 	     v = find_vma(mm, *cursor))
 		*cursor = v->vm_end;
@@ -155,7 +155,7 @@ static const struct pentry *map_next(const struct pkey *key, u64 *cursor,
 		*cursor = v->vm_end;
 		e = &map_entries[!!(v->vm_flags & VM_WRITE)];
 	}
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	mm_put(mm);
 	return e;
 }

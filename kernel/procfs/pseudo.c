@@ -224,6 +224,11 @@ static struct pnode *file_pnode(const struct file *file)
 	return container_of(file->f_inode, struct pnode, inode);
 }
 
+const struct pnode *pseudo_pnode(const struct file *file)
+{
+	return file_pnode(file);
+}
+
 static s64 pseudo_read(struct file *file, struct iov_iter *iter, u64 *pos)
 {
 	const struct pnode *n = file_pnode(file);
@@ -346,6 +351,8 @@ static int pseudo_open(struct vnode *v, struct file *file)
 	int err = n->e->may_open ? n->e->may_open(n) : 0;
 	struct ptext *t;
 
+	if (!err && n->e->open)
+		return n->e->open(n, file);
 	if (err || !(n->e->show || n->e->next))
 		return err;
 	t = kzalloc(sizeof(*t), GFP_KERNEL);
@@ -417,7 +424,8 @@ static struct pnode *pnode_new(struct pseudo_sb *psb, const struct pentry *e,
 	n->e = e;
 	if (key)
 		n->key = *key;
-	inode_init(&n->inode, &psb->sb, e->mode, &pseudo_aops, &pseudo_fops);
+	inode_init(&n->inode, &psb->sb, e->mode, &pseudo_aops,
+		   e->fops ? e->fops : &pseudo_fops);
 	n->inode.i_op = &pseudo_iops;
 	n->inode.i_ino = ino;
 	n->inode.i_vnode = &n->vnode;

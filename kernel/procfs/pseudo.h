@@ -94,6 +94,10 @@ struct pentry {
 	void (*own_end)(void *own);
 	/* May it be opened? NULL: by permissions alone. */
 	int (*may_open)(const struct pnode *n);
+	/* Or: operations of its own, in place of all above but truncate and
+	 * may_open; OPEN may set file.private_data. */
+	const struct file_operations *fops;
+	int (*open)(const struct pnode *n, struct file *file);
 };
 
 #define PNAME_MAX 72
@@ -139,6 +143,9 @@ static inline struct pnode *pnode_of(struct vnode *v)
 {
 	return container_of(v, struct pnode, vnode);
 }
+
+/* pseudo_pnode: what FILE, one of these, is of. */
+const struct pnode *pseudo_pnode(const struct file *file);
 
 /* pseudo_changed: some file's version may be another one. Any context. */
 void pseudo_changed(void);

@@ -7,20 +7,16 @@
  *    (src/report/trace_show.h).
  *
  * 2. Rings. Each CPU has one. They are made when the first event is enabled, of
- *    buffer_size_kb each, and stay. A writer asks nobody; readers keep numbers
- *    of records (trace_read()), so that they may look while it writes.
+ *    buffer_size_kb each, and stay; another size makes new, empty ones. A
+ *    writer asks nobody; readers (trace_pipe.c) keep numbers of records
+ *    (trace_read()), so that they may look while it writes.
  *
- * 3. Readers. "trace" tells what the rings have since it was emptied, and takes
- *    nothing. "trace_pipe" and "trace_records" take: what one of them has given
- *    out the other does not see again. trace_records has the records as they
- *    are (struct trace_record, common_* of each event's "format"), for who
- *    copies many. Neither waits: at the end is an end of file.
- *
- * 4. Order. By time among what is there when it is read. An event of another
+ * 3. Order. By time among what is there when it is read. An event of another
  *    CPU that is being written meanwhile may come with the next read.
  *
- * 5. Locking. One mutex, inside that of an open file's text. Failure: no memory
- *    for rings is -ENOMEM of the write that enables.
+ * 4. Locking. One mutex, inside that of an open file's text. Failure: no memory
+ *    for rings is -ENOMEM of the write that enables or resizes; the rings that
+ *    were there stay.
  *
  * References: Linux documentation, trace/ftrace, trace/events.
  */
@@ -51,43 +47,78 @@ static u64 ring_kb(void)
 	return state()->kb ? state()->kb : RING_KB_DEFAULT;
 }
 
-static u64 ring_records(void)
+static u64 kb_records(u64 kb)
 {
-	return max(ring_kb() * 1024 / sizeof(struct trace_record), 2ul);
+	return max(kb * 1024 / sizeof(struct trace_record), 2ul);
+}
+
+u64 tracefs_ring_records(void)
+{
+	return kb_records(ring_kb());
+}
+
+static void rings_drop(struct trace_record **ring)
+{
+	for (int i = 0; i < MM_NR_CPUS; i++) {
+		kvfree(ring[i]);
+		ring[i] = NULL;
+	}
 }
 
 static void rings_free(void)
 {
 	struct tracefs_state *t = state();
 
-	for (int i = 0; i < MM_NR_CPUS; i++) {
-		if (!t->ring[i])
-			continue;
-		trace_ring_attach(i, NULL, 0);
-		kvfree(t->ring[i]);
-		t->ring[i] = NULL;
-	}
+	for (int i = 0; i < MM_NR_CPUS; i++)
+		if (t->ring[i])
+			trace_ring_attach(i, NULL, 0);
+	rings_drop(t->ring);
 	t->made = false;
 }
 
-/* Lock held; no event has been enabled. */
-static int rings_make(void)
+/* Of NR records for each CPU, to RING. */
+static int rings_alloc(struct trace_record **ring, u64 nr)
 {
-	struct tracefs_state *t = state();
-
-	if (t->made)
-		return 0;
 	for (int i = 0; i < port_nr_cpus(); i++) {
-		t->ring[i] = kvmalloc(ring_records() * sizeof(*t->ring[i]),
-				      GFP_KERNEL | __GFP_ZERO);
-		if (!t->ring[i]) {
-			rings_free();
+		ring[i] = kvmalloc(nr * sizeof(*ring[i]),
+				   GFP_KERNEL | __GFP_ZERO);
+		if (!ring[i]) {
+			rings_drop(ring);
 			return -ENOMEM;
 		}
-		trace_ring_attach(i, t->ring[i], ring_records());
 	}
+	return 0;
+}
+
+/* Lock held. Rings of KB each, empty, in place of those that there are. */
+static int rings_make(u64 kb)
+{
+	struct trace_record *ring[MM_NR_CPUS] = {NULL};
+	struct tracefs_state *t = state();
+	int err = rings_alloc(ring, kb_records(kb));
+
+	if (err)
+		return err;
+	rings_free();
+	for (int i = 0; i < port_nr_cpus(); i++) {
+		t->ring[i] = ring[i];
+		t->taken[i] = t->read[i] = 0;
+		trace_ring_attach(i, ring[i], kb_records(kb));
+	}
+	t->kb = kb;
 	t->made = true;
 	return 0;
+}
+
+int tracefs_rings(void)
+{
+	return state()->made ? 0 : rings_make(ring_kb());
+}
+
+/* Not for users to turn on: tests', and what trace_marker writes. */
+static bool hidden(u32 event)
+{
+	return event == TRACE_TEST_EVENT || event == TRACE_PRINT;
 }
 
 static bool wanted(u32 event)
@@ -116,11 +147,11 @@ static int choose(const char *word, size_t len, bool on)
 	int err;
 
 	mutex_lock(&t->lock);
-	err = on ? rings_make() : 0;
+	err = on ? tracefs_rings() : 0;
 	for (u32 i = 0; i < NR_TRACE_EVENTS && !err; i++) {
 		u64 bit = 1UL << i % 64;
 
-		if (i == TRACE_TEST_EVENT || !trace_named(i, word, len))
+		if (hidden(i) || !trace_named(i, word, len))
 			continue;
 		any = true;
 		t->wanted[i / 64] =
@@ -140,148 +171,6 @@ static void none(void)
 	mutex_unlock(&state()->lock);
 }
 
-/* ---- reading ---------------------------------------------------------------
- */
-
-/* The oldest record of all CPUs at POS[], and POS[] behind it; false: no more.
- * *LOST grows by what was overwritten. */
-static bool next_record(u64 *pos, struct trace_record *out, u64 *lost)
-{
-	struct trace_record r;
-	int best = -1;
-	u64 behind = 0;
-
-	for (int i = 0; i < port_nr_cpus(); i++) {
-		u64 at = pos[i], was = pos[i];
-
-		if (!trace_read(i, &at, &r))
-			continue;
-		pos[i] = at - 1;
-		*lost += pos[i] - was;
-		if (best >= 0 && r.ns >= out->ns)
-			continue;
-		*out = r;
-		best = i;
-		behind = at;
-	}
-	if (best >= 0)
-		pos[best] = behind;
-	return best >= 0;
-}
-
-static void show_head(struct seq_buf *out, u64 here, u64 written)
-{
-	seq_printf(out,
-		   "# tracer: nop\n#\n"
-		   "# entries-in-buffer/entries-written: %llu/%llu   #P:%d\n#\n"
-		   "#                                _-----=> irqs-off\n"
-		   "#                               / _----=> need-resched\n"
-		   "#                              | / _---=> hardirq/softirq\n"
-		   "#                              || / _--=> preempt-depth\n"
-		   "#                              ||| / _-=> migrate-disable\n"
-		   "#                              |||| /     delay\n"
-		   "#           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION\n"
-		   "#              | |         |   |||||     |         |\n",
-		   LLU(here), LLU(written), port_nr_cpus());
-}
-
-static int show_trace(const struct pnode *n, struct seq_buf *out)
-{
-	struct tracefs_state *t = state();
-	u64 pos[MM_NR_CPUS], here = 0, written = 0, lost = 0;
-	struct trace_record r;
-
-	(void)n;
-	mutex_lock(&t->lock);
-	for (int i = 0; i < port_nr_cpus(); i++) {
-		u64 all = trace_written(i) - t->first[i];
-
-		pos[i] = t->first[i];
-		written += all;
-		here += min(all, ring_records());
-	}
-	show_head(out, here, written);
-	while (here-- && next_record(pos, &r, &lost))
-		trace_show_line(&r, NULL, 6, out);
-	mutex_unlock(&t->lock);
-	return 0;
-}
-
-static void empty_trace(const struct pnode *n)
-{
-	struct tracefs_state *t = state();
-
-	(void)n;
-	mutex_lock(&t->lock);
-	for (int i = 0; i < port_nr_cpus(); i++)
-		t->first[i] = t->piped[i] = trace_written(i);
-	t->len = t->at = 0;
-	mutex_unlock(&t->lock);
-}
-
-/* The next line of the pipe, if the last one is used up. False: no more. */
-static bool pipe_line(struct tracefs_state *t)
-{
-	struct trace_record r;
-	struct seq_buf s;
-
-	if (t->at < t->len)
-		return true;
-	if (!next_record(t->piped, &r, &t->lost))
-		return false;
-	seq_buf_init(&s, t->line, sizeof(t->line));
-	trace_show_line(&r, NULL, 6, &s);
-	t->at = 0;
-	t->len = mm_strlen(seq_buf_str(&s));
-	return true;
-}
-
-static s64 read_pipe(const struct pnode *n, u64 off, void *buf, size_t len)
-{
-	struct tracefs_state *t = state();
-	size_t got = 0;
-
-	(void)n;
-	(void)off;
-	mutex_lock(&t->lock);
-	while (got < len && pipe_line(t)) {
-		size_t part = min(len - got, t->len - t->at);
-
-		mm_memcpy((char *)buf + got, t->line + t->at, part);
-		t->at += part;
-		got += part;
-	}
-	mutex_unlock(&t->lock);
-	return (s64)got;
-}
-
-/* Whole ones: less room than for one is an error. */
-static s64 read_records(const struct pnode *n, u64 off, void *buf, size_t len)
-{
-	struct tracefs_state *t = state();
-	struct trace_record r;
-	size_t got = 0;
-
-	(void)n;
-	(void)off;
-	if (len < sizeof(r))
-		return -EINVAL;
-	mutex_lock(&t->lock);
-	while (len - got >= sizeof(r) && next_record(t->piped, &r, &t->lost)) {
-		mm_memcpy((char *)buf + got, &r, sizeof(r));
-		got += sizeof(r);
-	}
-	mutex_unlock(&t->lock);
-	return (s64)got;
-}
-
-static s64 no_write(const struct pnode *n, const char *text, size_t len)
-{
-	(void)n;
-	(void)text;
-	return (s64)len; /* that it was opened emptied it */
-}
-
 /* ---- which -----------------------------------------------------------------
  */
 
@@ -291,7 +180,7 @@ static int show_events(const struct pnode *n, struct seq_buf *out)
 	for (u32 i = 0; i < NR_TRACE_EVENTS; i++) {
 		const struct trace_event_info *e = trace_event_info(i);
 
-		if (i != TRACE_TEST_EVENT && (n->e->arg || wanted(i)))
+		if (!hidden(i) && (n->e->arg || wanted(i)))
 			seq_printf(out, "%s:%s\n", e->system, e->name);
 	}
 	return 0;
@@ -337,15 +226,22 @@ static int show_on(const struct pnode *n, struct seq_buf *out)
 	return 0;
 }
 
+void tracefs_switch(bool on)
+{
+	mutex_lock(&state()->lock);
+	state()->off = !on;
+	apply();
+	mutex_unlock(&state()->lock);
+	/* Readers that have had something wait no longer. */
+	wake_up_all(&state()->wait);
+}
+
 static s64 write_on(const struct pnode *n, const char *text, size_t len)
 {
 	(void)n;
 	if (!len || (text[0] != '0' && text[0] != '1'))
 		return -EINVAL;
-	mutex_lock(&state()->lock);
-	state()->off = text[0] == '0';
-	apply();
-	mutex_unlock(&state()->lock);
+	tracefs_switch(text[0] == '1');
 	return (s64)len;
 }
 
@@ -361,7 +257,7 @@ static int show_kb(const struct pnode *n, struct seq_buf *out)
 static s64 write_kb(const struct pnode *n, const char *text, size_t len)
 {
 	u64 kb = 0;
-	s64 ret = (s64)len;
+	int err = 0;
 
 	(void)n;
 	for (size_t i = 0; i < len && text[i] >= '0' && text[i] <= '9'; i++)
@@ -369,20 +265,54 @@ static s64 write_kb(const struct pnode *n, const char *text, size_t len)
 	if (!kb || kb > RING_KB_MAX)
 		return -EINVAL;
 	mutex_lock(&state()->lock);
-	if (state()->made)
-		ret = -EBUSY;
+	if (state()->made && kb != ring_kb())
+		err = rings_make(kb);
 	else
 		state()->kb = kb;
 	mutex_unlock(&state()->lock);
-	return ret;
+	return err ? err : (s64)len;
 }
 
-/* Records that were overwritten before trace_pipe or trace_records came. */
-static int show_lost(const struct pnode *n, struct seq_buf *out)
+/* There is one clock, and one tracer: they may be asked for. */
+static s64 write_word(const struct pnode *n, const char *text, size_t len)
+{
+	const char *word = n->e->source;
+	size_t end = len && text[len - 1] == '\n' ? len - 1 : len;
+	size_t size = mm_strlen(word);
+
+	if (*word == '[') {
+		word++;
+		size -= 2;
+	}
+	return end == size && mm_strncmp(text, word, size) == 0 ? (s64)len
+								: -EINVAL;
+}
+
+/* trace_marker: a record of the program's own; of a long text as much as fits,
+ * which is less than was written. */
+static s64 write_marker(const struct pnode *n, const char *text, size_t len)
+{
+	u64 arg[TRACE_ARGS] = {(u64)(uintptr_t)write_marker};
+	size_t take = min(len, (size_t)TRACE_PRINT_TEXT);
+	size_t end = take && text[take - 1] == '\n' ? take - 1 : take;
+	int err;
+
+	(void)n;
+	mutex_lock(&state()->lock);
+	err = state()->off ? -EBADF : tracefs_rings();
+	mutex_unlock(&state()->lock);
+	if (err)
+		return err;
+	mm_memcpy(&arg[1], text, end);
+	trace_ring_write(TRACE_PRINT, arg);
+	return (s64)take;
+}
+
+static s64 no_write(const struct pnode *n, const char *text, size_t len)
 {
 	(void)n;
-	seq_printf(out, "%llu\n", LLU(READ_ONCE(state()->lost)));
-	return 0;
+	(void)text;
+	return (s64)len; /* that it was opened emptied it */
 }
 
 static int show_word(const struct pnode *n, struct seq_buf *out)
@@ -408,7 +338,7 @@ static int show_format(const struct pnode *n, struct seq_buf *out)
 
 static int show_id(const struct pnode *n, struct seq_buf *out)
 {
-	seq_printf(out, "%u\n", event_of(n));
+	seq_printf(out, "%u\n", TRACE_ID(event_of(n)));
 	return 0;
 }
 
@@ -452,8 +382,7 @@ static int show_enables(const struct pnode *n, struct seq_buf *out)
 
 	folder_name(n, name, sizeof(name));
 	for (u32 i = 0; i < NR_TRACE_EVENTS; i++) {
-		if (i == TRACE_TEST_EVENT ||
-		    !trace_named(i, name, mm_strlen(name)))
+		if (hidden(i) || !trace_named(i, name, mm_strlen(name)))
 			continue;
 		on |= wanted(i);
 		off |= !wanted(i);
@@ -472,11 +401,56 @@ static int show_enables(const struct pnode *n, struct seq_buf *out)
 		.write = w                                              \
 	}
 
+static int show_filter(const struct pnode *n, struct seq_buf *out)
+{
+	trace_filter_show(event_of(n), out);
+	return 0;
+}
+
+static s64 write_filter(const struct pnode *n, const char *text, size_t len)
+{
+	int err;
+
+	mutex_lock(&state()->lock);
+	err = trace_filter_set(event_of(n), text, len, false);
+	mutex_unlock(&state()->lock);
+	return err ? err : (s64)len;
+}
+
+/* Of a system: for those of its events that have the fields. */
+static s64 write_filters(const struct pnode *n, const char *text, size_t len)
+{
+	int err = -EINVAL;
+
+	mutex_lock(&state()->lock);
+	for (u32 i = 0; i < NR_TRACE_EVENTS; i++) {
+		int one = -EINVAL;
+
+		if (!hidden(i) &&
+		    !mm_strcmp(trace_event_info(i)->system, n->key.name))
+			one = trace_filter_set(i, text, len, true);
+		err = one == -ENOMEM || !one ? one : err;
+		if (one == -ENOMEM)
+			break;
+	}
+	mutex_unlock(&state()->lock);
+	return err ? err : (s64)len;
+}
+
 static const struct pentry event_entries[] = {
 	RW("enable", show_enable, write_enable, 0),
+	RW("filter", show_filter, write_filter, 0),
 	RO("format", show_format, 0),
 	RO("id", show_id, 0),
 };
+/* Of what cannot be turned on. */
+static const struct pentry hidden_entries[] = {
+	RO("format", show_format, 0),
+	RO("id", show_id, 0),
+};
+static const struct pdir hidden_dir = PDIR(hidden_entries);
+static const struct pentry hidden_event = {.mode = S_IFDIR | 0750,
+					   .dir = &hidden_dir};
 static const struct pdir event_dir = PDIR(event_entries);
 static const struct pentry one_event = {.mode = S_IFDIR | 0750,
 					.dir = &event_dir};
@@ -491,7 +465,7 @@ static const struct pentry *event_find(const struct pkey *key, const char *name,
 		    mm_strcmp(e->name, name))
 			continue;
 		child->num = i;
-		return &one_event;
+		return hidden(i) ? &hidden_event : &one_event;
 	}
 	return NULL;
 }
@@ -508,13 +482,24 @@ static const struct pentry *event_next(const struct pkey *key, u64 *cursor,
 		    mm_strcmp(e->system, key->name))
 			continue;
 		(void)mm_strscpy(name, e->name, PNAME_MAX);
-		return &one_event;
+		return hidden((u32)*cursor - 1) ? &hidden_event : &one_event;
 	}
 	return NULL;
 }
 
+#define SYSTEM_FILTER                                             \
+	"### global filter ###\n"                                 \
+	"# Use this to set filters for multiple events.\n"        \
+	"# Only events with the given fields will be affected.\n" \
+	"# If no events are modified, an error message will be displayed here"
+
 static const struct pentry system_entries[] = {
 	RW("enable", show_enables, write_enable, 1),
+	{.name = "filter",
+	 .mode = S_IFREG | 0640,
+	 .show = show_word,
+	 .source = SYSTEM_FILTER,
+	 .write = write_filters},
 };
 static const struct pdir system_dir =
 	PDIR(system_entries, .find = event_find, .next = event_next);
@@ -529,7 +514,7 @@ static bool first_of_system(u32 i)
 	for (u32 j = 0; j < i; j++)
 		if (mm_strcmp(trace_event_info(j)->system, system) == 0)
 			return false;
-	return i != TRACE_TEST_EVENT;
+	return i != TRACE_TEST_EVENT; /* "ftrace" has a folder */
 }
 
 static const struct pentry *system_find(const struct pkey *key,
@@ -561,45 +546,127 @@ static const struct pentry *system_next(const struct pkey *key, u64 *cursor,
 	return NULL;
 }
 
+/* What trace_pipe_raw's pages are made of. */
+#define HEADER_PAGE                                                 \
+	"\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;\n"  \
+	"\tfield: local_t commit;\toffset:8;\tsize:8;\tsigned:1;\n" \
+	"\tfield: int overwrite;\toffset:8;\tsize:1;\tsigned:1;\n"  \
+	"\tfield: char data;\toffset:16;\tsize:4080;\tsigned:1;"
+#define HEADER_EVENT                   \
+	"# compressed entry header\n"  \
+	"\ttype_len    :    5 bits\n"  \
+	"\ttime_delta  :   27 bits\n"  \
+	"\tarray       :   32 bits\n"  \
+	"\n"                           \
+	"\tpadding     : type == 29\n" \
+	"\ttime_extend : type == 30\n" \
+	"\ttime_stamp : type == 31\n"  \
+	"\tdata max type_len  == 28"
+
+#define WORD(n, text)                                                 \
+	{                                                             \
+		.name = n, .mode = S_IFREG | 0440, .show = show_word, \
+		.source = text                                        \
+	}
+
 static const struct pentry events_entries[] = {
 	RW("enable", show_enables, write_enable, 1),
+	WORD("header_event", HEADER_EVENT),
+	WORD("header_page", HEADER_PAGE),
 };
 static const struct pdir events_dir =
 	PDIR(events_entries, .find = system_find, .next = system_next);
 
+/* ---- per_cpu/ --------------------------------------------------------------
+ */
+
+#define FOPS(n, f)                                               \
+	{                                                        \
+		.name = n, .mode = S_IFREG | 0440, .fops = &(f), \
+		.open = trace_open                               \
+	}
+#define TRACE_FILE                                                           \
+	{                                                                    \
+		.name = "trace", .mode = S_IFREG | 0640, .show = trace_show, \
+		.write = no_write, .truncate = trace_empty                   \
+	}
+
+static const struct pentry cpu_entries[] = {
+	RO("buffer_size_kb", show_kb, 0),
+	RO("stats", trace_show_stats, 0),
+	TRACE_FILE,
+	FOPS("trace_pipe", trace_pipe_fops),
+	FOPS("trace_pipe_raw", trace_raw_fops),
+};
+static const struct pdir cpu_dir = PDIR(cpu_entries);
+static const struct pentry one_cpu = {.mode = S_IFDIR | 0750, .dir = &cpu_dir};
+
+static const struct pentry *cpu_find(const struct pkey *key, const char *name,
+				     struct pkey *child)
+{
+	s64 cpu = mm_strncmp(name, "cpu", 3) == 0
+			  ? pseudo_number(name + 3, port_nr_cpus() - 1)
+			  : -1;
+
+	(void)key;
+	child->num = cpu + 1;
+	return cpu < 0 ? NULL : &one_cpu;
+}
+
+static const struct pentry *cpu_next(const struct pkey *key, u64 *cursor,
+				     char *name)
+{
+	(void)key;
+	if (*cursor >= (u64)port_nr_cpus())
+		return NULL;
+	(void)mm_scnprintf(name, PNAME_MAX, "cpu%u", (u32)(*cursor)++);
+	return &one_cpu;
+}
+
+static const struct pdir per_cpu_dir = {.find = cpu_find, .next = cpu_next};
+
 /* ---- the root --------------------------------------------------------------
  */
 
+/* Formats that are known by their address: the manager has none. */
+static int show_nothing(const struct pnode *n, struct seq_buf *out)
+{
+	(void)n;
+	(void)out;
+	return 0;
+}
+
 static const struct pentry tracing_entries[] = {
 	RO("available_events", show_events, 1),
-	{.name = "available_tracers",
-	 .mode = S_IFREG | 0440,
-	 .show = show_word,
-	 .source = "nop"},
+	WORD("available_tracers", "nop"),
 	RW("buffer_size_kb", show_kb, write_kb, 0),
 	RO("buffer_total_size_kb", show_kb, 1),
 	{.name = "current_tracer",
-	 .mode = S_IFREG | 0440,
+	 .mode = S_IFREG | 0640,
 	 .show = show_word,
-	 .source = "nop"},
+	 .source = "nop",
+	 .write = write_word},
 	{.name = "events", .mode = S_IFDIR | 0750, .dir = &events_dir},
+	{.name = "per_cpu", .mode = S_IFDIR | 0750, .dir = &per_cpu_dir},
+	RO("printk_formats", show_nothing, 0),
+	RO("saved_cmdlines", trace_show_names, 0),
 	{.name = "set_event",
 	 .mode = S_IFREG | 0640,
 	 .show = show_events,
 	 .write = write_events,
 	 .truncate = empty_events},
-	{.name = "trace",
-	 .mode = S_IFREG | 0640,
-	 .show = show_trace,
-	 .write = no_write,
-	 .truncate = empty_trace},
+	TRACE_FILE,
 	{.name = "trace_clock",
-	 .mode = S_IFREG | 0440,
+	 .mode = S_IFREG | 0640,
 	 .show = show_word,
-	 .source = "[mono]"},
-	RO("trace_lost", show_lost, 0),
-	{.name = "trace_pipe", .mode = S_IFREG | 0440, .read = read_pipe},
-	{.name = "trace_records", .mode = S_IFREG | 0440, .read = read_records},
+	 .source = "[mono]",
+	 .write = write_word},
+	RO("trace_lost", trace_show_lost, 0),
+	{.name = "trace_marker", .mode = S_IFREG | 0220, .write = write_marker},
+	FOPS("trace_pipe", trace_pipe_fops),
+	{.name = "trace_records",
+	 .mode = S_IFREG | 0440,
+	 .fops = &trace_records_fops},
 	RW("tracing_on", show_on, write_on, 0),
 };
 const struct pdir tracefs_dir = PDIR(tracing_entries);
@@ -610,10 +677,13 @@ void tracefs_init(void)
 {
 	mm_memset(state(), 0, sizeof(*state()));
 	mutex_init(&state()->lock, LOCK_CLASS_TRACEFS);
+	trace_pipe_init();
 }
 
 void tracefs_exit(void)
 {
 	none();
+	trace_filter_exit();
+	trace_pipe_exit();
 	rings_free();
 }

@@ -285,9 +285,9 @@ static int exec_space(struct exec *e)
 		return err;
 	}
 	if (old) {
-		down_read(&old->mmap_lock);
+		mmap_read_lock(old);
 		mm_limits_inherit(e->mm, old);
-		up_read(&old->mmap_lock);
+		mmap_read_unlock(old);
 	}
 	at = do_mmap(e->mm, l.stack_top - STACK_FIRST, STACK_FIRST,
 		     PROT_READ | PROT_WRITE,

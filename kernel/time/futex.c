@@ -67,7 +67,7 @@ static int key_of_mapping(struct mm_struct *mm, u64 addr, struct futex_key *key)
 	struct vm_area_struct *vma;
 	int err = -EFAULT;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	vma = find_vma(mm, addr);
 	if (vma_contains(vma, addr)) {
 		err = 0;
@@ -79,7 +79,7 @@ static int key_of_mapping(struct mm_struct *mm, u64 addr, struct futex_key *key)
 				      vma->vm_start;
 		}
 	}
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	return err;
 }
 

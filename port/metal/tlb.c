@@ -47,6 +47,7 @@
 #include "base/atomic.h"
 #include "base/bitops.h"
 #include "base/printk.h"
+#include "base/trace_ring.h"
 #include "clock.h"
 
 #define NR_ASIDS    4096u
@@ -119,9 +120,28 @@ static u64 pages_of(u64 start, u64 end)
 	return (PAGE_ALIGN(end) - (start & PAGE_MASK)) >> PAGE_SHIFT;
 }
 
-/* [START, END) of the loaded ASID; END 0: all of it. */
-static void flush_loaded(u64 start, u64 end)
+/* tlb_flush, as Linux numbers its reasons: what happened to [START, END) of a
+ * process's, END 0: all of it. What the kernel's own addresses cost is not
+ * told there either. */
+enum tlb_reason {
+	TLB_FLUSH_ON_TASK_SWITCH,
+	TLB_REMOTE_SHOOTDOWN,
+	TLB_LOCAL_SHOOTDOWN,
+	TLB_LOCAL_MM_SHOOTDOWN,
+	TLB_REMOTE_SEND_IPI
+};
+
+static void tell(enum tlb_reason why, u64 start, u64 end)
 {
+	bool all = !end || end - start > FEW_PAGES * PAGE_SIZE;
+
+	trace_emit(TLB_FLUSH, (u64)why, all ? ~0ul : pages_of(start, end));
+}
+
+/* [START, END) of the loaded ASID; END 0: all of it. */
+static void flush_loaded(u64 start, u64 end, enum tlb_reason why)
+{
+	tell(why, start, end);
 	if (!end || end - start > FEW_PAGES * PAGE_SIZE) {
 		count_local(&(struct tlb_stats){.all = 1});
 		x86_write_cr3(x86_read_cr3() & ~CR3_KEEP);
@@ -162,6 +182,8 @@ static void load(struct tlb_cpu *c, u64 root, u32 asid)
 	}
 	x86_write_cr3(cr3);
 	smp_store_release(&c->loaded, asid);
+	if (!(cr3 & CR3_KEEP))
+		tell(TLB_FLUSH_ON_TASK_SWITCH, 0, 0);
 }
 
 void port_load_root(u64 root, u32 asid)
@@ -196,7 +218,7 @@ static void answer(struct tlb_cpu *c, struct tlb_request *r)
 			break; /* its bit in `stale` will do it */
 		if (tlb_sys.pcid)
 			clear_bit(r->asid, c->stale);
-		flush_loaded(r->start, r->end);
+		flush_loaded(r->start, r->end, TLB_REMOTE_SHOOTDOWN);
 		break;
 	case TLB_KERNEL:
 		port_tlb_flush_kernel_self(r->start, r->end);
@@ -305,7 +327,7 @@ static void flush_own(u32 asid, u64 start, u64 end)
 	struct tlb_cpu *c = &tlb_sys.cpu[port_cpu()];
 
 	if (c->loaded == asid)
-		flush_loaded(start, end);
+		flush_loaded(start, end, TLB_LOCAL_MM_SHOOTDOWN);
 	else if (tlb_sys.pcid)
 		set_bit(asid, c->stale);
 	port_irq_restore(flags);
@@ -378,6 +400,7 @@ void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
 		r->asid = asid;
 		r->start = start;
 		r->end = end;
+		tell(TLB_REMOTE_SEND_IPI, start, end);
 		ask(r, now);
 	}
 	port_unpin();

@@ -174,6 +174,9 @@ static bool fix_up(struct pt_regs *regs)
 {
 	for (const struct fixup *f = __fixup_start; f < __fixup_end; f++)
 		if (f->from == regs->rip) {
+			/* Who asked does what a fault of the user's does, and
+			 * says where it was. */
+			port_current()->fault_ip = regs->rip;
 			regs->rip = f->to;
 			return true;
 		}

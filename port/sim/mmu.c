@@ -40,6 +40,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/trace_ring.h"
+
 #define SIGSEGV_NR	11
 #define FLUSH_ONE_LIMIT 32u	/* more pages than that: scan all */
 #define FAULT_LIMIT	100000u /* retries of one access */
@@ -543,6 +545,27 @@ static void wait_remote(struct sim_cpu *self, struct sim_cpu *c)
 	c->mmu.hot.clock_ns += sim_costs.ipi_handle_ns;
 }
 
+/* tlb_flush, as Linux numbers its reasons. */
+enum {
+	TLB_REMOTE_SHOOTDOWN = 1,
+	TLB_LOCAL_MM_SHOOTDOWN = 3,
+	TLB_REMOTE_SEND_IPI = 4
+};
+
+/* [START, END), END 0: all, happened to C. */
+static void tell_flush(const struct sim_cpu *c, u64 why, uva_t start, uva_t end)
+{
+	bool all = !end || end - start > FLUSH_ONE_LIMIT * PAGE_SIZE;
+	u64 pages = all ? ~0ul
+			: (PAGE_ALIGN(end) - (start & PAGE_MASK)) >> PAGE_SHIFT;
+
+	if (trace_enabled(TRACE_TLB_FLUSH))
+		trace_ring_write_at(TRACE_TLB_FLUSH,
+				    (const u64[TRACE_ARGS]){why, pages},
+				    (int)(c - sim.cpus), &c->thread->task,
+				    c->mmu.hot.clock_ns);
+}
+
 void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
 		    uva_t end)
 {
@@ -564,7 +587,13 @@ void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
 		if (c != self)
 			wait_remote(self, c);
 		flush_cpu(c, asid, start, end);
+		tell_flush(c,
+			   c == self ? TLB_LOCAL_MM_SHOOTDOWN
+				     : TLB_REMOTE_SHOOTDOWN,
+			   start, end);
 	}
+	if (self->stats.ipis != ipis)
+		tell_flush(self, TLB_REMOTE_SEND_IPI, start, end);
 	self->stats.remote += self->stats.ipis != ipis;
 	port_unpin();
 }

@@ -63,6 +63,7 @@ struct trace_cpu {
 	struct trace_record *buf; /* NULL: no ring */
 	u64 nr;			  /* records that fit */
 	u64 head;		  /* records ever written */
+	u64 writing;		  /* its CPU is at it now */
 } MM_ALIGNED(MM_CACHELINE);
 
 struct epoch_cpu {
@@ -121,6 +122,7 @@ struct base_state {
 	struct base_gate gates[BASE_GATES];
 	struct fail_state fail;
 	u64 trace_enabled[TRACE_WORDS]; /* bit per enum trace_event */
+	bool (*trace_filter)(const struct trace_record *r); /* or NULL */
 	u64 epoch;	   /* advances; readers use epoch + 1 (0 is idle) */
 	u64 epoch_pending; /* deferred calls not yet made */
 	/* A page is resident when one word of it was written: what every

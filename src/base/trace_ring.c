@@ -41,11 +41,35 @@ u64 trace_word(const char *s, u32 at)
 	return word;
 }
 
+static void writer_wait(const struct trace_cpu *t)
+{
+	while (__atomic_load_n(&t->writing, __ATOMIC_SEQ_CST))
+		port_relax();
+}
+
+void trace_set_filter(bool (*wants)(const struct trace_record *r))
+{
+	__atomic_store_n(&base_sys.trace_filter, wants, __ATOMIC_SEQ_CST);
+}
+
+void trace_sync(void)
+{
+	for (int cpu = 0; cpu < MM_NR_CPUS; cpu++)
+		writer_wait(&base_sys.trace[cpu]);
+}
+
 void trace_ring_attach(int cpu, struct trace_record *buf, u64 nr)
 {
+	struct trace_cpu *t = &base_sys.trace[cpu];
+
 	mm_verify(cpu >= 0 && cpu < MM_NR_CPUS);
 	mm_assert((buf != NULL) == (nr > 0));
-	base_sys.trace[cpu] = (struct trace_cpu){.buf = buf, .nr = nr};
+	__atomic_store_n(&t->buf, NULL, __ATOMIC_SEQ_CST);
+	/* Against trace_ring_write_at(): who saw the old one is waited for. */
+	writer_wait(t);
+	WRITE_ONCE(t->nr, nr);
+	WRITE_ONCE(t->head, 0);
+	smp_store_release(&t->buf, buf);
 }
 
 void trace_enable(enum trace_event event)
@@ -91,26 +115,41 @@ static void words_copy(struct trace_record *to, const struct trace_record *from)
 				 __ATOMIC_RELAXED);
 }
 
+void trace_ring_write_at(enum trace_event event, const u64 arg[TRACE_ARGS],
+			 int cpu, const struct mm_task *me, u64 ns)
+{
+	struct trace_cpu *t = &base_sys.trace[cpu];
+	bool (*wants)(const struct trace_record *r);
+	struct trace_record *buf, r;
+
+	mm_assert(event < NR_TRACE_EVENTS);
+	__atomic_store_n(&t->writing, 1, __ATOMIC_SEQ_CST);
+	buf = __atomic_load_n(&t->buf, __ATOMIC_SEQ_CST);
+	if (!buf) {
+		smp_store_release(&t->writing, 0);
+		return;
+	}
+	r = (struct trace_record){.ns = ns,
+				  .event = (u16)event,
+				  .cpu = (u16)cpu,
+				  .pid = (u32)me->pid ? (u32)me->pid
+						      : me->trace_id};
+	mm_memcpy(r.comm, me->comm, sizeof(r.comm));
+	mm_memcpy(r.arg, arg, sizeof(r.arg));
+	wants = __atomic_load_n(&base_sys.trace_filter, __ATOMIC_SEQ_CST);
+	if (!wants || wants(&r)) {
+		words_copy(&buf[t->head % t->nr], &r);
+		__atomic_store_n(&t->head, t->head + 1, __ATOMIC_RELEASE);
+	}
+	smp_store_release(&t->writing, 0);
+}
+
 void trace_ring_write(enum trace_event event, const u64 arg[TRACE_ARGS])
 {
 	unsigned long flags = port_irq_save();
-	int cpu = port_cpu();
-	struct trace_cpu *t = &base_sys.trace[cpu];
-	const struct mm_task *me = port_current();
-	struct trace_record r;
 
-	mm_assert(event < NR_TRACE_EVENTS);
-	if (t->buf) {
-		r = (struct trace_record){.ns = port_now_ns(),
-					  .event = (u16)event,
-					  .cpu = (u16)cpu,
-					  .pid = (u32)me->pid ? (u32)me->pid
-							      : me->trace_id};
-		mm_memcpy(r.comm, me->comm, sizeof(r.comm));
-		mm_memcpy(r.arg, arg, sizeof(r.arg));
-		words_copy(&t->buf[t->head % t->nr], &r);
-		__atomic_store_n(&t->head, t->head + 1, __ATOMIC_RELEASE);
-	}
+	trace_ring_write_at(event, arg, port_cpu(), port_current(),
+			    port_now_ns());
 	port_irq_restore(flags);
 }
 

@@ -37,10 +37,16 @@ const struct trace_event_info *trace_event_info(unsigned int event);
 
 /*
  * trace_ring_attach: CPU writes to BUF[NR] from now on (NR > 0), from its
- * start; NULL and 0 detach. The memory stays the caller's. Context: no event
- * is enabled, or CPU runs nothing.
+ * start; NULL and 0 detach: when it returns nobody writes to what was there.
+ * The memory stays the caller's. Events may be enabled; one caller at a time.
  */
 void trace_ring_attach(int cpu, struct trace_record *buf, u64 nr);
+
+/* trace_set_filter: records that WANTS (any context) refuses are not written;
+ * NULL: all are. trace_sync: who was writing when this was called, and may have
+ * asked an older one, is done. */
+void trace_set_filter(bool (*wants)(const struct trace_record *r));
+void trace_sync(void);
 
 /* Enable and disable one event; trace_enable_mask() sets those of the first
  * word by MASK and the others to its top bit: 0 is none, ~0 all. */
@@ -65,6 +71,11 @@ static inline bool trace_enabled(enum trace_event event)
 
 /* trace_ring_write: the slow half of trace_emit(). Any context. */
 void trace_ring_write(enum trace_event event, const u64 arg[TRACE_ARGS]);
+
+/* trace_ring_write_at: of CPU, where ME runs, at NS. For a port that plays
+ * several CPUs. Context: nobody else writes CPU's ring. */
+void trace_ring_write_at(enum trace_event event, const u64 arg[TRACE_ARGS],
+			 int cpu, const struct mm_task *me, u64 ns);
 
 /* trace_emit(NAME, up to TRACE_ARGS integers): record TRACE_NAME if it is
  * enabled. */

@@ -305,8 +305,8 @@ static int add_page(struct page *page, struct address_space *mapping, u64 index,
 	if (err)
 		return err;
 	count_page(mapping, page, 1);
-	trace_emit(MM_FILEMAP_ADD_TO_PAGE_CACHE, mapping->host->i_sb->s_dev,
-		   mapping->host->i_ino, page_to_pfn(page), index, 0);
+	trace_emit(MM_FILEMAP_ADD_TO_PAGE_CACHE, page_to_pfn(page),
+		   mapping->host->i_ino, index, mapping->host->i_sb->s_dev, 0);
 	return 0;
 }
 
@@ -384,9 +384,9 @@ static void erase_page(struct address_space *mapping, struct page *page,
 static void page_gone(struct address_space *mapping, struct page *page)
 {
 	count_page(mapping, page, -1);
-	trace_emit(MM_FILEMAP_DELETE_FROM_PAGE_CACHE,
-		   mapping->host->i_sb->s_dev, mapping->host->i_ino,
-		   page_to_pfn(page), page_index(page), 0);
+	trace_emit(MM_FILEMAP_DELETE_FROM_PAGE_CACHE, page_to_pfn(page),
+		   mapping->host->i_ino, page_index(page),
+		   mapping->host->i_sb->s_dev, 0);
 }
 
 void delete_from_page_cache(struct page *page)

@@ -152,6 +152,26 @@ static struct inode *next_dirty_inode(u64 older)
 	return found;
 }
 
+/* Of INODE, as WBC asks: WROTE pages so far. Times in hundredths of a second.
+ */
+static MM_NOINLINE void trace_inode(enum trace_event event,
+				    const struct inode *inode,
+				    const struct writeback_control *wbc,
+				    u64 wrote)
+{
+	const u64 arg[TRACE_ARGS] = {
+		inode->i_sb->s_dev,
+		inode->i_ino,
+		READ_ONCE(inode->i_state),
+		inode->dirtied_when / 10000000u,
+		READ_ONCE(inode->i_mapping->writeback_index),
+		(u64)wbc->nr_to_write,
+		wrote,
+	};
+
+	trace_ring_write(event, arg);
+}
+
 /* Write a slice of INODE. Pages started. */
 static s64 writeback_inode(struct inode *inode, struct writeback_control *wbc)
 {
@@ -160,7 +180,12 @@ static s64 writeback_inode(struct inode *inode, struct writeback_control *wbc)
 	struct writeback_control own = *wbc;
 
 	own.nr_to_write = slice;
+	if (trace_enabled(TRACE_WRITEBACK_SINGLE_INODE_START))
+		trace_inode(TRACE_WRITEBACK_SINGLE_INODE_START, inode, &own, 0);
 	(void)do_writepages(inode->i_mapping, &own);
+	if (trace_enabled(TRACE_WRITEBACK_SINGLE_INODE))
+		trace_inode(TRACE_WRITEBACK_SINGLE_INODE, inode, &own,
+			    (u64)(slice - own.nr_to_write));
 	spin_lock(&fm->inode_lock);
 	requeue_inode(inode);
 	/* What could not be started now has to wait for another round. */
@@ -196,31 +221,67 @@ void wakeup_flusher_threads(void)
 	wake_up_all(&fl->wait);
 }
 
+/* As Linux numbers them. */
+enum wb_reason { WB_BACKGROUND, WB_VMSCAN, WB_SYNC, WB_PERIODIC };
+
+static MM_NOINLINE void trace_work(enum trace_event event,
+				   const struct writeback_control *wbc,
+				   enum wb_reason reason)
+{
+	const u64 arg[TRACE_ARGS] = {
+		0, /* all devices */
+		(u64)wbc->nr_to_write,
+		wbc->sync_mode,
+		wbc->for_kupdate,
+		wbc->range_cyclic,
+		wbc->for_background,
+		reason,
+	};
+
+	trace_ring_write(event, arg);
+}
+
+/* Up to NR pages that are dirty since before OLDER. */
+static u64 writeback_work(struct writeback_control *wbc, s64 nr, u64 older,
+			  enum wb_reason reason)
+{
+	u64 n;
+
+	wbc->nr_to_write = nr;
+	if (trace_enabled(TRACE_WRITEBACK_START))
+		trace_work(TRACE_WRITEBACK_START, wbc, reason);
+	n = writeback_inodes(wbc, older);
+	if (trace_enabled(TRACE_WRITEBACK_WRITTEN))
+		trace_work(TRACE_WRITEBACK_WRITTEN, wbc, reason);
+	return n;
+}
+
 u64 wb_do_writeback(bool periodic)
 {
 	struct flush_state *fl = &cache_sys.fm.flush;
-	struct writeback_control wbc = {.nr_to_write = INT64_MAX,
-					.sync_mode = WB_SYNC_NONE,
+	struct writeback_control wbc = {.sync_mode = WB_SYNC_NONE,
 					.range_cyclic = true};
 	u64 expire = READ_ONCE(fl->dirty_expire_centisecs) * 10000000UL;
 	u64 now = port_now_ns(), n = 0;
 
 	if (__atomic_exchange_n(&fl->requested, false, __ATOMIC_ACQ_REL)) {
 		/* Reclaim is stuck behind dirty pages, or writers wait. */
-		wbc.nr_to_write = (s64)global_node_page_state(NR_FILE_DIRTY);
-		n += writeback_inodes(&wbc, now);
+		n += writeback_work(&wbc,
+				    (s64)global_node_page_state(NR_FILE_DIRTY),
+				    now, WB_VMSCAN);
 	}
 	if (periodic) {
-		wbc.nr_to_write = INT64_MAX;
 		wbc.for_kupdate = true;
-		n += writeback_inodes(&wbc, now > expire ? now - expire : 0);
+		n += writeback_work(&wbc, INT64_MAX,
+				    now > expire ? now - expire : 0,
+				    WB_PERIODIC);
 		wbc.for_kupdate = false;
 	}
 	if (over_background()) {
-		wbc.nr_to_write = INT64_MAX;
 		wbc.for_background = true;
-		n += writeback_inodes(&wbc, now);
+		n += writeback_work(&wbc, INT64_MAX, now, WB_BACKGROUND);
 	}
+	trace_emit(WRITEBACK_PAGES_WRITTEN, n);
 	return n;
 }
 
@@ -296,21 +357,32 @@ u64 dirty_pos_ratio(u64 dirty, u64 freerun, u64 limit)
 	return (u64)max(ratio, 0L);
 }
 
-/* What a task that has dirtied PAGES since its last look has to pause, ns; 0:
- * go on. */
-static u64 dirty_pause(u64 pages)
+/* Pages a second as KiB. */
+static u64 rate_kib(u64 rate)
 {
-	u64 background, limit, dirty = dirty_now(), freerun, ratio, rate;
+	return rate << (PAGE_SHIFT - 10);
+}
+
+/* What a task that has dirtied PAGES of files of DEV since its last look has to
+ * pause, ns; 0: go on. */
+static u64 dirty_pause(u64 dev, u64 pages)
+{
+	u64 background, limit, dirty = dirty_now(), freerun, ratio, rate, speed;
+	u64 pause;
 
 	global_dirty_limits(&background, &limit);
 	freerun = (background + limit) / 2;
 	if (dirty <= freerun)
 		return 0;
 	ratio = dirty_pos_ratio(dirty, freerun, limit);
-	rate = write_bandwidth() * ratio >> RATE_SHIFT;
-	if (!rate)
-		return MAX_PAUSE_NS;
-	return min(pages * 1000000000UL / rate, MAX_PAUSE_NS);
+	speed = write_bandwidth();
+	rate = speed * ratio >> RATE_SHIFT;
+	pause = rate ? min(pages * 1000000000UL / rate, MAX_PAUSE_NS)
+		     : MAX_PAUSE_NS;
+	trace_emit(BALANCE_DIRTY_PAGES, dev, limit, (freerun + limit) / 2,
+		   dirty, rate_kib(speed), rate_kib(rate), pages,
+		   pause / 1000000u);
+	return pause;
 }
 
 static void tell_dirty_state(void)
@@ -324,18 +396,20 @@ static void tell_dirty_state(void)
 		   global_node_page_state(NR_WRITTEN));
 }
 
-static void balance_dirty_pages(u64 pages)
+static void balance_dirty_pages(u64 dev, u64 pages)
 {
 	struct flush_state *fl = &cache_sys.fm.flush;
 	u64 background, limit;
 
 	for (;;) {
-		u64 pause = dirty_pause(pages);
+		u64 pause = dirty_pause(dev, pages);
 
 		if (unlikely(trace_enabled(TRACE_GLOBAL_DIRTY_STATE)))
 			tell_dirty_state();
-		if (over_background() && !READ_ONCE(fl->requested))
+		if (over_background() && !READ_ONCE(fl->requested)) {
+			trace_emit(WRITEBACK_WAKE_BACKGROUND, dev);
 			wakeup_flusher_threads();
+		}
 		if (!pause)
 			return;
 		__atomic_fetch_add(&fl->pauses, 1, __ATOMIC_RELAXED);
@@ -363,6 +437,6 @@ void balance_dirty_pages_ratelimited(struct address_space *mapping)
 		return;
 	if (++task->nr_dirtied < DIRTY_BATCH)
 		return;
-	balance_dirty_pages(task->nr_dirtied);
+	balance_dirty_pages(mapping->host->i_sb->s_dev, task->nr_dirtied);
 	task->nr_dirtied = 0;
 }

@@ -208,7 +208,7 @@ void mapping_set_error(struct address_space *mapping, int err)
 	e = errseq_set(&mapping->wb_err, err);
 	(void)errseq_set(&inode->i_sb->s_wb_err, err);
 	mapping_set_flag(mapping, err == -ENOSPC ? AS_ENOSPC : AS_EIO, true);
-	trace_emit(FILEMAP_SET_WB_ERR, inode->i_sb->s_dev, inode->i_ino, e);
+	trace_emit(FILEMAP_SET_WB_ERR, inode->i_ino, inode->i_sb->s_dev, e);
 }
 
 void page_end_writeback(struct page *page, int err)
@@ -494,8 +494,9 @@ int file_check_and_advance_wb_err(struct file *file)
 	old = file->f_wb_err;
 	err = errseq_check_and_advance(&mapping->wb_err, &file->f_wb_err);
 	spin_unlock(&file->f_lock);
-	trace_emit(FILE_CHECK_AND_ADVANCE_WB_ERR, mapping->host->i_sb->s_dev,
-		   mapping->host->i_ino, old, file->f_wb_err);
+	trace_emit(FILE_CHECK_AND_ADVANCE_WB_ERR, (u64)(uintptr_t)file,
+		   mapping->host->i_ino, mapping->host->i_sb->s_dev, old,
+		   file->f_wb_err);
 	(void)take_flag(mapping, AS_EIO);
 	(void)take_flag(mapping, AS_ENOSPC);
 	return err;

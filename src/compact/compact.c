@@ -97,12 +97,12 @@ static void trace_deferral(enum trace_event event, const struct zone *zone,
 			   int order)
 {
 	if (trace_enabled(event))
-		trace_ring_write(event, (const u64[TRACE_ARGS]){
-						(u64)zone_to_nid(zone),
-						zone->idx, (u64)order,
-						(u64)zone->compact_order_failed,
-						zone->compact_considered,
-						zone->compact_defer_shift});
+		trace_ring_write(event,
+				 (const u64[TRACE_ARGS]){
+					 (u64)zone_to_nid(zone), zone->idx,
+					 (u64)order, zone->compact_considered,
+					 zone->compact_defer_shift,
+					 (u64)zone->compact_order_failed});
 }
 
 void defer_compaction(struct zone *zone, int order)

@@ -57,6 +57,7 @@
 #include "base/fail.h"
 #include "base/printk.h"
 #include "base/string.h"
+#include "base/trace_ring.h"
 #include "kmem/slab.h"
 
 static inline struct pcpu_state *state(void)
@@ -190,11 +191,13 @@ static struct pcpu_chunk *chunk_make(gfp_t gfp)
 		if (populated >> i & 1)
 			pcpu_chunk_populated(c, i, true);
 	}
+	trace_emit(PERCPU_CREATE_CHUNK, (u64)(uintptr_t)c->base);
 	return c;
 }
 
 static void chunk_unmake(struct pcpu_chunk *c)
 {
+	trace_emit(PERCPU_DESTROY_CHUNK, (u64)(uintptr_t)c->base);
 	pcpu_unback(c);
 	kmem_cache_free(state()->cache, c);
 }
@@ -481,7 +484,9 @@ static struct pcpu_chunk *alloc_place(const struct pcpu_want *w, u32 *at,
 	return c;
 }
 
-static void *alloc_object(size_t size, size_t align, bool reserved, gfp_t gfp)
+/* CALLER asked. */
+static void *alloc_object(size_t size, size_t align, bool reserved, gfp_t gfp,
+			  const void *caller)
 {
 	struct pcpu_want w = {
 		.bits = (u32)(ALIGN(size, PCPU_MIN_ALLOC) / PCPU_MIN_ALLOC),
@@ -502,6 +507,8 @@ static void *alloc_object(size_t size, size_t align, bool reserved, gfp_t gfp)
 		c = alloc_place(&w, &at, &why);
 	if (!c) {
 		pcpu_cancel(paid);
+		trace_emit(PERCPU_ALLOC_PERCPU_FAIL, reserved, w.atomic, size,
+			   align);
 		if (!(gfp & __GFP_NOWARN))
 			pr_warn("percpu: allocation failed, size=%llu align=%llu "
 				"atomic=%d, %s",
@@ -513,6 +520,10 @@ static void *alloc_object(size_t size, size_t align, bool reserved, gfp_t gfp)
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
 		mm_memset(per_cpu_ptr(ptr, cpu), 0, w.bits * PCPU_MIN_ALLOC);
 	pcpu_assign(paid, ptr);
+	trace_emit(PERCPU_ALLOC_PERCPU, (u64)(uintptr_t)caller, reserved,
+		   w.atomic, size, align, (u64)(uintptr_t)c->base,
+		   (u64)at * PCPU_MIN_ALLOC, (u64)(uintptr_t)ptr,
+		   (u64)w.bits * PCPU_MIN_ALLOC * (u64)port_nr_cpus(), gfp);
 	return ptr;
 }
 
@@ -529,14 +540,16 @@ static bool args_ok(size_t size, size_t align)
 
 void *__alloc_percpu_gfp(size_t size, size_t align, gfp_t gfp)
 {
-	return args_ok(size, align) ? alloc_object(size, align, false, gfp)
+	return args_ok(size, align) ? alloc_object(size, align, false, gfp,
+						   __builtin_return_address(0))
 				    : NULL;
 }
 
 void *__alloc_reserved_percpu(size_t size, size_t align)
 {
 	return args_ok(size, align)
-		       ? alloc_object(size, align, true, GFP_KERNEL)
+		       ? alloc_object(size, align, true, GFP_KERNEL,
+				      __builtin_return_address(0))
 		       : NULL;
 }
 
@@ -555,8 +568,11 @@ void free_percpu(void *ptr)
 	if (c && off % PCPU_MIN_ALLOC == 0 &&
 	    !(c->first && off < state()->static_size))
 		bits = give_back(c, off / PCPU_MIN_ALLOC);
-	if (bits)
+	if (bits) {
 		paid = pcpu_paid_take(ptr);
+		trace_emit(PERCPU_FREE_PERCPU, (u64)(uintptr_t)c->base, off,
+			   (u64)(uintptr_t)ptr);
+	}
 	spin_unlock_irqrestore(&state()->lock, flags);
 	pcpu_cancel(paid);
 	if (!bits)

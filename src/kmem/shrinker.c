@@ -131,16 +131,17 @@ static u64 shrink_one(struct shrinker *s, struct shrink_control *sc,
 	before = __atomic_exchange_n(deferred, 0, __ATOMIC_RELAXED);
 	total = (before >> priority) + round_share(s, freeable, priority);
 	total = min(total, 2 * freeable);
-	trace_emit(MM_SHRINK_SLAB_START, (u64)(uintptr_t)s->scan_objects,
-		   (u64)sc->nid, before, sc->gfp_mask, freeable,
-		   round_share(s, freeable, priority), total, (u64)priority);
+	trace_emit(MM_SHRINK_SLAB_START, (u64)(uintptr_t)s,
+		   (u64)(uintptr_t)s->scan_objects, (u64)sc->nid, before,
+		   sc->gfp_mask, freeable, round_share(s, freeable, priority),
+		   total, (u64)priority);
 	freed = scan_batches(s, sc, freeable, total, &done);
 	/* What was due and is not done, now or before. */
 	left = before + round_share(s, freeable, priority);
 	left = min(left - min(left, done), 2 * freeable);
 	left = __atomic_add_fetch(deferred, left, __ATOMIC_RELAXED);
-	trace_emit(MM_SHRINK_SLAB_END, (u64)(uintptr_t)s->scan_objects,
-		   (u64)sc->nid, before, left, total, freed);
+	trace_emit(MM_SHRINK_SLAB_END, (u64)(uintptr_t)s, (u64)sc->nid,
+		   (u64)(uintptr_t)s->scan_objects, before, left, freed, total);
 	return freed;
 }
 

@@ -105,7 +105,7 @@ static int merge_with_ksm_page(struct ksm_rmap_item *item, struct page *page,
 	struct vm_area_struct *vma;
 	int err = -EFAULT;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	vma = ksm_find_vma(mm, item->address);
 	if (vma) {
 		lock_page(kpage);
@@ -120,7 +120,7 @@ static int merge_with_ksm_page(struct ksm_rmap_item *item, struct page *page,
 		if (!err && page != kpage)
 			page_left(page);
 	}
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	trace_emit(KSM_MERGE_WITH_KSM_PAGE, page_to_pfn(kpage),
 		   page_to_pfn(page), (u64)(uintptr_t)item, (u64)(uintptr_t)mm,
 		   (u64)(s64)err);
@@ -134,14 +134,14 @@ static int merge_with_zero_page(struct ksm_rmap_item *item, struct page *page)
 	struct vm_area_struct *vma;
 	int err = -EFAULT;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	vma = ksm_find_vma(mm, item->address);
 	/* A locked page is the program's own, by its wish. */
 	if (vma && !(vma->vm_flags & VM_LOCKED))
 		err = join_page(vma, item->address, page, NULL);
 	if (!err)
 		page_left(page);
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	return err;
 }
 
@@ -156,7 +156,7 @@ static int make_shared(struct ksm_rmap_item *item, struct page *page)
 	int err = -EBUSY;
 	pte_t orig;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	vma = ksm_find_vma(mm, item->address);
 	if (vma && trylock_page(page)) {
 		if (!PageKsm(page) &&
@@ -169,7 +169,7 @@ static int make_shared(struct ksm_rmap_item *item, struct page *page)
 		}
 		unlock_page(page);
 	}
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	trace_emit(KSM_MERGE_ONE_PAGE, page_to_pfn(page), (u64)(uintptr_t)item,
 		   (u64)(uintptr_t)mm, (u64)(s64)err);
 	return err;
@@ -197,11 +197,11 @@ static struct page *item_page(const struct ksm_rmap_item *item)
 	struct vm_area_struct *vma;
 	struct page *page = NULL;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	vma = ksm_find_vma(mm, item->address);
 	if (vma)
 		page = ksm_follow(vma, item->address);
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	return page;
 }
 

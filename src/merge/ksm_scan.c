@@ -216,11 +216,11 @@ static bool scan_next(struct found *f)
 		*f = (struct found){NULL, NULL, false};
 		/* It may lose its slot's reference here. */
 		mm_grab(mm);
-		down_read(&mm->mmap_lock);
+		mmap_read_lock(mm);
 		done = READ_ONCE(mm->mm_users) && scan_mm(f, mm);
 		if (!done)
 			more = leave_space(slot, wants_scan(mm));
-		up_read(&mm->mmap_lock);
+		mmap_read_unlock(mm);
 		mm_drop(mm);
 		if (done || !more)
 			return done;
@@ -302,10 +302,10 @@ int ksm_unmerge_all(void)
 	     slot = ksm_next_slot(slot)) {
 		struct mm_struct *mm = slot->mm;
 
-		down_read(&mm->mmap_lock);
+		mmap_read_lock(mm);
 		if (READ_ONCE(mm->mm_users))
 			err = unmerge_mm(mm);
-		up_read(&mm->mmap_lock);
+		mmap_read_unlock(mm);
 		if (!err)
 			ksm_items_trim(&slot->rmap_list);
 	}

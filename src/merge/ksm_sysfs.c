@@ -385,10 +385,10 @@ static bool any_mergeable(struct mm_struct *mm)
 	struct vm_area_struct *vma;
 	bool any = false;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	for_each_vma (vma, mm)
 		any |= (vma->vm_flags & VM_MERGEABLE) != 0;
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	return any;
 }
 

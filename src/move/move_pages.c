@@ -164,10 +164,10 @@ static void chunk_look(struct move_chunk *c)
 
 	for (u32 i = 0; i < c->nr; i++)
 		c->page[i] = NULL;
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	for (u32 i = 0; i < c->nr; i++)
 		c->status[i] = addr_status(mm, c, i);
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	chunk_move(c);
 	for (u32 i = 0; i < c->nr; i++)
 		c->busy += c->status[i] == -EBUSY || c->status[i] == -ENOMEM;
@@ -318,13 +318,13 @@ static s64 move_space(struct mm_struct *mm, nodemask_t old, nodemask_t new)
 	int err = 0;
 
 	lru_cache_disable();
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	for_each_vma (vma, mm) {
 		if (err)
 			break;
 		err = collect_pages(&w.c, vma, vma->vm_start, vma->vm_end);
 	}
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	lru_cache_enable();
 	return err ? err : (s64)w.c.stayed;
 }

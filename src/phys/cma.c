@@ -429,6 +429,8 @@ struct page *cma_alloc(struct cma *cma, u64 count, unsigned int align,
 		clear_run(cma, at, nr);
 		if (err != -EBUSY)
 			break;
+		trace_emit(CMA_ALLOC_BUSY_RETRY, TRACE_TEXT(cma->name), pfn,
+			   count, align);
 		at++;
 	}
 	count_vm_event(CMA_ALLOC_FAIL);

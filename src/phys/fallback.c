@@ -212,9 +212,9 @@ bool rmqueue_fallback(struct zone *zone, unsigned int order, int mt,
 		before = get_pageblock_migratetype(page);
 		steal_suitable_fallback(zone, page, alloc_flags, mt, steal);
 		trace_emit(MM_PAGE_ALLOC_EXTFRAG, page_to_pfn(page), order,
-			   from, pageblock_order, (u64)mt, (u64)victim,
-			   from < pageblock_order,
-			   get_pageblock_migratetype(page) != before);
+			   from, (u64)mt, (u64)victim,
+			   get_pageblock_migratetype(page) != before,
+			   pageblock_order, from < pageblock_order);
 		return true;
 	}
 	return false;

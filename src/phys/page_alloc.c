@@ -373,6 +373,9 @@ static struct page *rmqueue_buddy(struct zone *zone, unsigned int order, int mt,
 	/* The reserve is for single frames too, rather than failure. */
 	if (!page && (alloc_flags & (ALLOC_HARDER | ALLOC_OOM)))
 		page = rmqueue_smallest(zone, order, MIGRATE_HIGHATOMIC);
+	if (page)
+		trace_emit(MM_PAGE_ALLOC_ZONE_LOCKED, page_to_pfn(page), order,
+			   (u64)mt, false);
 	spin_unlock_irqrestore(&zone->lock, flags);
 	return page;
 }
@@ -598,8 +601,8 @@ struct page *alloc_pages_nodemask(gfp_t gfp, unsigned int order, int nid,
 	}
 	if (page && unlikely(phys_sys.debug.p.page_owner))
 		page_owner_caller(page, order, __builtin_return_address(0));
-	trace_emit(MM_PAGE_ALLOC, page ? page_to_pfn(page) : 0, order,
-		   (u64)gfp_migratetype(gfp), gfp);
+	trace_emit(MM_PAGE_ALLOC, page ? page_to_pfn(page) : 0, order, gfp,
+		   (u64)gfp_migratetype(gfp));
 	return page;
 }
 
@@ -711,8 +714,8 @@ static inline struct page *tell_alloc(struct page *page, unsigned int order,
 {
 	if (page && trace_enabled(TRACE_PAGE_TAKE))
 		trace_at_hand(page, order);
-	trace_emit(MM_PAGE_ALLOC, page ? page_to_pfn(page) : 0, order,
-		   (u64)gfp_migratetype(gfp), gfp);
+	trace_emit(MM_PAGE_ALLOC, page ? page_to_pfn(page) : 0, order, gfp,
+		   (u64)gfp_migratetype(gfp));
 	return page;
 }
 

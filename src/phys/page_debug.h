@@ -113,5 +113,8 @@ void dump_page(const struct page *page, const char *reason);
 /* Names of flags, joined by '|'. */
 void name_page_flags(struct seq_buf *s, u32 flags);
 void name_gfp(struct seq_buf *s, gfp_t gfp);
+/* gfp_name: the I-th of the names that it knows, and its bits; those before go
+ * first. NULL: there are no more. */
+const char *gfp_name(u32 i, u32 *mask);
 
 #endif

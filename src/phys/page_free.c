@@ -213,8 +213,10 @@ void free_unref_page_list(struct page_list *list)
 {
 	struct page *page;
 
-	while ((page = page_list_pop(list)))
+	while ((page = page_list_pop(list))) {
+		trace_emit(MM_PAGE_FREE_BATCHED, page_to_pfn(page));
 		free_unref_page(page, 0);
+	}
 }
 
 /* PAGE lost a reference that it did not have: give it back and tell. */
@@ -645,9 +647,17 @@ void free_zeroed_pages(struct page **pages, u32 nr)
 	place_batch(pages + n, last - n);
 }
 
+static MM_NOINLINE void trace_batch(struct page *const *pages, u32 nr)
+{
+	for (u32 i = 0; i < nr; i++)
+		trace_emit(MM_PAGE_FREE_BATCHED, page_to_pfn(pages[i]));
+}
+
 /* The NR at PAGES have no reference left. */
 static void free_batch(struct page **pages, u32 nr)
 {
+	if (trace_enabled(TRACE_MM_PAGE_FREE_BATCHED))
+		trace_batch(pages, nr);
 	lru_release_pages(pages, nr);
 	place_batch(pages, clean_batch(pages, nr));
 }

@@ -126,6 +126,15 @@ struct piece {
 	u64 units;
 };
 
+static MM_NOINLINE void trace_taken(const struct page *page, unsigned int order,
+				    int mt, u64 units)
+{
+	for (u64 i = 0; i < units; i++)
+		trace_emit(MM_PAGE_ALLOC_ZONE_LOCKED,
+			   page_to_pfn(page) + (i << order), order, (u64)mt,
+			   true);
+}
+
 /*
  * Take up to NR units of 2^ORDER frames from the zone, in at most MAX_PIECES
  * pieces at PIECE; the first that come from another type's lists are taken
@@ -158,6 +167,8 @@ static u32 take_pieces(struct zone *zone, unsigned int order, int mt, u64 nr,
 		}
 		if (!page)
 			break;
+		if (trace_enabled(TRACE_MM_PAGE_ALLOC_ZONE_LOCKED))
+			trace_taken(page, order, mt, units);
 		piece[n] = (struct piece){page, units};
 		got += units;
 	}

@@ -73,6 +73,14 @@ static const struct flag_name gfp_names[] = {
 
 MM_STATIC_ASSERT(GFP_NOIO == __GFP_RECLAIM, "GFP_NOIO names both reclaims");
 
+const char *gfp_name(u32 i, u32 *mask)
+{
+	if (i >= ARRAY_SIZE(gfp_names))
+		return NULL;
+	*mask = gfp_names[i].mask;
+	return gfp_names[i].name;
+}
+
 void name_gfp(struct seq_buf *s, gfp_t gfp)
 {
 	bool any = false;

@@ -84,9 +84,9 @@ static int vaddr_ranges(struct damon_ctx *ctx)
 
 	if (!mm_get_not_zero(mm))
 		return -ESRCH;
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	n = space_ranges(mm, r);
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	if (n)
 		err = damon_set_regions(ctx, r, n);
 	mm_put(mm);
@@ -131,13 +131,13 @@ static bool vaddr_samples(struct damon_ctx *ctx, bool clear)
 	if (!mm_get_not_zero(mm))
 		return false;
 	tlb_batch_init(&b);
-	if (down_read_trylock(&mm->mmap_lock)) {
+	if (mmap_read_trylock(mm)) {
 		list_for_each_entry (r, &ctx->target.regions, list) {
 			bool used = entry_used(mm, r->sampling_addr, clear, &b);
 
 			r->nr_accesses += used && !clear;
 		}
-		up_read(&mm->mmap_lock);
+		mmap_read_unlock(mm);
 	}
 	tlb_batch_flush(&b);
 	mm_put(mm);

@@ -30,7 +30,7 @@ static uva_t next_region(struct mm_struct *mm)
 	struct vm_area_struct *vma;
 	uva_t va = 0;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	for (vma = find_vma(mm, mm->thp_at); vma && !va; vma = vma_next(vma)) {
 		uva_t at =
 			ALIGN(max(vma->vm_start, mm->thp_at), HPAGE_PMD_SIZE);
@@ -39,7 +39,7 @@ static uva_t next_region(struct mm_struct *mm)
 		    at + HPAGE_PMD_SIZE <= vma->vm_end)
 			va = at;
 	}
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	return va;
 }
 

@@ -34,6 +34,7 @@
  */
 #include <mmkit/memalloc.h>
 
+#include "base/trace_ring.h"
 #include "phys/phys.h"
 #include "policy/policy.h"
 #include "reclaim/reclaim.h"
@@ -122,6 +123,8 @@ static bool reclaim_passes(pg_data_t *pgdat, gfp_t gfp, unsigned int order)
 	unsigned int before = memalloc_noreclaim_save();
 
 	mm_assert(!before);
+	trace_emit(MM_VMSCAN_NODE_RECLAIM_BEGIN, (u64)pgdat->node_id, order,
+		   gfp);
 	if (node_takeable(pgdat) >
 	    node_share(pgdat, READ_ONCE(phys_sys.tunables.min_unmapped_ratio)))
 		do {
@@ -130,6 +133,7 @@ static bool reclaim_passes(pg_data_t *pgdat, gfp_t gfp, unsigned int order)
 	else
 		slab_passes(pgdat, &sc);
 	memalloc_noreclaim_restore(before);
+	trace_emit(MM_VMSCAN_NODE_RECLAIM_END, sc.nr_reclaimed);
 	return sc.nr_reclaimed >= 1UL << order;
 }
 

@@ -423,12 +423,12 @@ static MM_NOINLINE void oom_reap(struct mm_struct *mm,
 
 	__atomic_fetch_or(&mm->flags, MMF_UNSTABLE, __ATOMIC_ACQ_REL);
 	for (int tries = 0; tries < 10 && !reaped; tries++) {
-		reaped = down_read_trylock(&mm->mmap_lock);
+		reaped = mmap_read_trylock(mm);
 		if (reaped) {
 			trace_emit(START_TASK_REAPING, (u64)who->pid);
 			reap_vmas(mm);
 			trace_emit(FINISH_TASK_REAPING, (u64)who->pid);
-			up_read(&mm->mmap_lock);
+			mmap_read_unlock(mm);
 		} else {
 			port_park(10 * 1000 * 1000);
 		}

@@ -40,6 +40,7 @@
 
 #include "base/printk.h"
 #include "base/string.h"
+#include "base/trace_ring.h"
 #include "cache/swap.h"
 #include "compact/compact.h"
 #include "merge/ksm.h"
@@ -161,13 +162,26 @@ static bool compact_harder(struct slow_alloc *sa)
 	return true;
 }
 
-/* Is another attempt at compaction worth a round? */
-static bool should_compact_retry(struct slow_alloc *sa)
+/* What RESULT says of another attempt, as Linux has it: 1 it failed, 2 it was
+ * not really tried, 3 it got on. */
+static u64 compact_feedback(enum compact_result result)
 {
-	int most = MAX_COMPACT_RETRIES;
+	switch (result) {
+	case COMPACT_COMPLETE:
+		return 1;
+	case COMPACT_SKIPPED:
+	case COMPACT_DEFERRED:
+	case COMPACT_CONTENDED:
+	case COMPACT_PARTIAL_SKIPPED:
+		return 2;
+	default:
+		return 3;
+	}
+}
 
-	if (!sa->order || READ_ONCE(port_current()->fatal_signal))
-		return false;
+/* Is another attempt at compaction worth a round? At MOST so many of a kind. */
+static bool compact_again(struct slow_alloc *sa, int most)
+{
 	/* Frames to move pages to were lacking: reclaim makes some. */
 	if (sa->compact_result == COMPACT_SKIPPED)
 		return compaction_zonelist_suitable(sa->ac, (int)sa->order,
@@ -180,6 +194,20 @@ static bool should_compact_retry(struct slow_alloc *sa)
 			return true;
 	}
 	return compact_harder(sa);
+}
+
+static bool should_compact_retry(struct slow_alloc *sa)
+{
+	int most = MAX_COMPACT_RETRIES;
+	bool again;
+
+	if (!sa->order || READ_ONCE(port_current()->fatal_signal))
+		return false;
+	again = compact_again(sa, most);
+	trace_emit(COMPACT_RETRY, sa->order, (u64)sa->compact_prio,
+		   compact_feedback(sa->compact_result),
+		   (u64)sa->compact_retries, (u64)most, again);
+	return again;
 }
 
 /* Reclaim, and take a frame before others do. */
@@ -211,13 +239,18 @@ static bool reclaim_could_help(const struct slow_alloc *sa)
 
 	for_each_zone_context(zone, z, sa->ac)
 	{
-		u64 might = zone_reclaimable_pages(zone) +
-			    zone_page_state(zone, NR_FREE_PAGES);
+		u64 reclaimable = zone_reclaimable_pages(zone);
+		u64 might = reclaimable + zone_page_state(zone, NR_FREE_PAGES);
+		bool ok = __zone_watermark_ok(zone, large ? 0 : sa->order,
+					      min_wmark_pages(zone) + more,
+					      (int)sa->ac->highest_zoneidx,
+					      sa->alloc_flags, (s64)might);
 
-		if (__zone_watermark_ok(zone, large ? 0 : sa->order,
-					min_wmark_pages(zone) + more,
-					(int)sa->ac->highest_zoneidx,
-					sa->alloc_flags, (s64)might))
+		trace_emit(RECLAIM_RETRY_ZONE, (u64)zone_to_nid(zone),
+			   zone->idx, sa->order, reclaimable, might,
+			   min_wmark_pages(zone), (u64)sa->no_progress_loops,
+			   ok);
+		if (ok)
 			return true;
 	}
 	return false;

@@ -96,9 +96,9 @@ static void isolate_pages(struct lruvec *lruvec, enum lru_list lru, u64 nr,
 			    lru & LRU_FILE ? NR_ISOLATED_FILE
 					   : NR_ISOLATED_ANON,
 			    (long)iso->pages.count);
-	trace_emit(MM_VMSCAN_LRU_ISOLATE, 0, (u64)sc->reclaim_idx, sc->order,
-		   nr, iso->scanned, iso->scanned - iso->pages.count,
-		   iso->pages.count, lru);
+	trace_emit(MM_VMSCAN_LRU_ISOLATE, (u64)sc->reclaim_idx, sc->order, nr,
+		   iso->scanned, iso->scanned - iso->pages.count,
+		   iso->pages.count, 0, lru);
 }
 
 /* ---- the two lists

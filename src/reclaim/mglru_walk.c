@@ -279,10 +279,10 @@ static void walk_space(const struct walk *w, struct mm_struct *mm)
 
 	do {
 		/* Whose lock is taken is busy: eviction will look. */
-		if (!down_read_trylock(&mm->mmap_lock))
+		if (!mmap_read_trylock(mm))
 			return;
 		addr = walk_some(w, mm, addr);
-		up_read(&mm->mmap_lock);
+		mmap_read_unlock(mm);
 		port_sched_point();
 	} while (addr);
 }

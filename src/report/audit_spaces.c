@@ -48,14 +48,14 @@ static void count_space(struct audit *a, struct mm_struct *mm)
 	struct vm_area_struct *vma;
 
 	a->spaces++;
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	mm_assert(mm->mm_users > 0);
 	for_each_vma (vma, mm)
 		count_vma(a, vma);
 	a->rss += mm_rss(mm);
 	a->swapents += mm_counter_get(mm, MM_SWAPENTS);
 	a->space_tables += READ_ONCE(mm->pt.table_bytes) >> PAGE_SHIFT;
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 }
 
 /* The map of SI: entries that refer to each slot, and the cache bits. */

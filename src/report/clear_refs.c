@@ -83,9 +83,9 @@ static void start_soft_dirty(struct mm_struct *mm)
 
 static void start_refs(struct mm_struct *mm, enum clear_refs what)
 {
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	walk_space(mm, clear_young, &what);
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 }
 
 /* A digit, blanks after it; 0: something else. */

@@ -32,9 +32,9 @@ bool show_pid_maps_next(const struct proc_task *t, uva_t *at,
 	struct proc_vma v;
 	bool found;
 
-	down_read(&t->mm->mmap_lock);
+	mmap_read_lock(t->mm);
 	found = proc_vma_next(t->mm, *at, &v, &vma);
-	up_read(&t->mm->mmap_lock);
+	mmap_read_unlock(t->mm);
 	if (!found)
 		return false;
 	proc_put_range(out, &v);

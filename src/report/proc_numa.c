@@ -137,13 +137,13 @@ void show_pid_numa_maps(const struct proc_task *t, struct seq_buf *out)
 		struct numa_pages n = {0};
 		int home;
 
-		down_read(&t->mm->mmap_lock);
+		mmap_read_lock(t->mm);
 		more = proc_vma_next(t->mm, v.end, &v, &vma);
 		if (more) {
 			proc_walk(vma, v.start, v.end, count_numa, &n);
 			pol = vma_policy_at(vma, v.start, &home);
 		}
-		up_read(&t->mm->mmap_lock);
+		mmap_read_unlock(t->mm);
 		if (!more)
 			break;
 		seq_printf(out, "%08llx ", LLU(v.start));

@@ -116,12 +116,12 @@ s64 read_pid_pagemap(const struct proc_task *t, u64 off, void *buf, size_t len)
 	r.first = page << PAGE_SHIFT;
 	end = r.first + (pages << PAGE_SHIFT);
 	mm_memset(buf, 0, pages * sizeof(u64));
-	down_read(&t->mm->mmap_lock);
+	mmap_read_lock(t->mm);
 	for (vma = find_vma(t->mm, r.first); vma && vma->vm_start < end;
 	     vma = vma_next(vma))
 		put_vma_words(vma, &r, max(vma->vm_start, r.first),
 			      min(vma->vm_end, end));
-	up_read(&t->mm->mmap_lock);
+	mmap_read_unlock(t->mm);
 	return (s64)(pages * sizeof(u64));
 }
 

@@ -167,11 +167,11 @@ bool show_pid_smaps_next(const struct proc_task *t, uva_t *at,
 	struct proc_vma v;
 	bool found;
 
-	down_read(&t->mm->mmap_lock);
+	mmap_read_lock(t->mm);
 	found = proc_vma_next(t->mm, *at, &v, &vma);
 	if (found)
 		proc_walk(vma, v.start, v.end, count_entry, &m);
-	up_read(&t->mm->mmap_lock);
+	mmap_read_unlock(t->mm);
 	if (!found)
 		return false;
 	put_smap(out, &v, &m);
@@ -186,14 +186,14 @@ static void count_space(struct mm_struct *mm, struct mem_size *m,
 {
 	struct vm_area_struct *vma;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	vma = vma_first(mm);
 	v->start = vma ? vma->vm_start : 0;
 	for (; vma; vma = vma_next(vma)) {
 		proc_walk(vma, vma->vm_start, vma->vm_end, count_entry, m);
 		v->end = vma->vm_end;
 	}
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 }
 
 void show_pid_smaps_rollup(const struct proc_task *t, struct seq_buf *out)

@@ -7,9 +7,10 @@
  *    tracefs, by the replayer, and of records that came out of a machine that
  *    is gone.
  *
- * 2. Way. The event's text is walked: what follows a % takes the next word (a
- *    string takes two) and says what it means. Values that have names (flags,
- *    zones, lists, reasons) are named here, in Linux's words.
+ * 2. Way. The event's text is walked: what follows a % takes the next field
+ *    and says what it means. Values that have names (flags, zones, lists,
+ *    reasons) are named here, in Linux's words; trace_format.c tells programs
+ *    the same.
  *
  * 3. Invariants.
  *    TS-1  Nothing is looked up in the machine: two records that are equal
@@ -22,6 +23,8 @@
  */
 #include "report/trace_show.h"
 
+#include "base/assert.h"
+#include "base/bitops.h"
 #include "base/seqbuf.h"
 #include "base/string.h"
 #include "base/trace_ring.h"
@@ -35,6 +38,7 @@ typedef unsigned long long ull;
 /* ---- values with names
  * ----------------------------------------------------------------------- */
 
+/* Tables by value; those of bits by the bit's number. */
 static const char *const migrate_reasons[] = {
 	"compaction",	     "memory_failure",	"memory_hotplug",
 	"syscall_or_cpuset", "mempolicy_mbind", "numa_misplaced",
@@ -48,66 +52,154 @@ static const char *const compact_results[] = {
 	"no_suitable_page",  "continue",  "complete",
 	"partial_skipped",   "contended", "success",
 };
+static const char *const compact_priorities[] = {"COMPACT_PRIO_SYNC_FULL",
+						 "COMPACT_PRIO_SYNC_LIGHT",
+						 "COMPACT_PRIO_ASYNC"};
+static const char *const compact_feedback[] = {NULL, "failed", "withdrawn",
+					       "progress"};
 static const char *const sync_modes[] = {"async", "sync"};
 static const char *const truths[] = {"false", "true"};
+static const char *const tlb_reasons[] = {
+	"flush on task switch", "remote shootdown", "local shootdown",
+	"local mm shootdown", "remote ipi send"};
+static const char *const rss_members[] = {"MM_FILEPAGES", "MM_ANONPAGES",
+					  "MM_SWAPENTS", "MM_SHMEMPAGES"};
+static const char *const writeback_reasons[] = {
+	"background",	"vmscan",	 "sync",	  "periodic",
+	"laptop_timer", "fs_free_space", "forker_thread", "foreign_flush"};
+/* By enum thp_result; the second is the manager's own. */
+static const char *const scan_results[] = {
+	"succeeded",
+	"promoted",
+	"pmd_null",
+	"page_pmd_mapped",
+	"exceed_none_pte",
+	"exceed_swap_pte",
+	"exceed_shared_pte",
+	"pte_non_present",
+	"no_writable_page",
+	"lack_referenced_page",
+	"page_not_anon",
+	"page_locked",
+	"page_not_in_lru",
+	"not_suitable_page_count",
+	"failed",
+	"alloc_huge_page_failed",
+	"vma_check_failed",
+};
+static const char *const reclaim_flags[] = {
+	"RECLAIM_WB_ANON", "RECLAIM_WB_FILE", "RECLAIM_WB_SYNC",
+	"RECLAIM_WB_ASYNC", "RECLAIM_WB_MIXED"};
+static const char *const throttle_reasons[] = {
+	"VMSCAN_THROTTLE_WRITEBACK", "VMSCAN_THROTTLE_ISOLATED",
+	"VMSCAN_THROTTLE_NOPROGRESS", "VMSCAN_THROTTLE_CONGESTED"};
+static const char *const inode_states[] = {"I_DIRTY_PAGES", "I_SYNC",
+					   "I_FREEING"};
 
-static void put_name(struct seq_buf *s, const char *const *names, u32 nr, u64 v)
+static const struct name_table {
+	char kind;
+	bool bits;
+	u8 nr;
+	const char *const *names;
+	const char *none; /* without any bit */
+} name_tables[] = {
+#define VALUES(letter, table)                                           \
+	{                                                               \
+		.kind = letter, .nr = ARRAY_SIZE(table), .names = table \
+	}
+#define BITS(letter, table, no)                                        \
+	{                                                              \
+		.kind = letter, .bits = true, .nr = ARRAY_SIZE(table), \
+		.names = table, .none = no                             \
+	}
+	VALUES('R', migrate_reasons),
+	VALUES('M', migrate_modes),
+	VALUES('C', compact_results),
+	VALUES('P', compact_priorities),
+	VALUES('K', compact_feedback),
+	VALUES('y', sync_modes),
+	VALUES('b', truths),
+	VALUES('T', tlb_reasons),
+	VALUES('r', rss_members),
+	VALUES('W', writeback_reasons),
+	VALUES('A', scan_results),
+	BITS('w', reclaim_flags, "RECLAIM_WB_NONE"),
+	BITS('t', throttle_reasons, "VMSCAN_THROTTLE_NONE"),
+	BITS('I', inode_states, "0"),
+#undef VALUES
+#undef BITS
+};
+
+static const struct name_table *table_of(char kind)
 {
-	if (v < nr)
-		seq_puts(s, names[v]);
-	else
-		seq_printf(s, "%llu", (ull)v);
+	for (u32 i = 0; i < ARRAY_SIZE(name_tables); i++)
+		if (name_tables[i].kind == kind)
+			return &name_tables[i];
+	return NULL;
 }
-#define PUT_NAME(s, table, v) put_name(s, table, ARRAY_SIZE(table), v)
 
-/* Names of V's bits, joined; NONE if it has none. */
-static void put_bits(struct seq_buf *s, const char *const *names, u32 nr, u64 v,
-		     const char *none)
+const char *trace_bits_none(char kind)
+{
+	const struct name_table *t = table_of(kind);
+
+	return kind == 'g' ? "none" : t && t->bits ? t->none : NULL;
+}
+
+const char *trace_value_name(char kind, u32 i, u64 *value)
+{
+	const struct name_table *t = table_of(kind);
+	u32 mask = 0;
+	const char *name;
+
+	*value = i;
+	switch (kind) {
+	case 'g':
+		name = gfp_name(i, &mask);
+		*value = mask;
+		return name;
+	case 'l':
+		return i < NR_LRU_LISTS
+			       ? vmstat_node_name((int)(NR_LRU_BASE + i)) + 3
+			       : NULL;
+	case 'Z':
+		return i < MAX_NR_ZONES ? zone_type_name((enum zone_type)i)
+					: NULL;
+	default:
+		break;
+	}
+	if (!t || i >= t->nr)
+		return NULL;
+	*value = t->bits ? BIT(i) : i;
+	return t->names[i] ? t->names[i] : "";
+}
+
+/* Names of V's bits, joined. */
+static void put_bits(struct seq_buf *s, const struct name_table *t, u64 v)
 {
 	bool any = false;
 
-	for (u32 i = 0; i < nr; i++) {
-		if (!(v >> i & 1) || !names[i])
+	for (u32 i = 0; i < t->nr; i++) {
+		if (!(v >> i & 1))
 			continue;
-		seq_printf(s, "%s%s", any ? "|" : "", names[i]);
+		seq_printf(s, "%s%s", any ? "|" : "", t->names[i]);
 		any = true;
 	}
 	if (!any)
-		seq_puts(s, none);
+		seq_puts(s, t->none);
 }
 
-static void put_lru(struct seq_buf *s, u64 lru)
+static void put_symbol(struct seq_buf *s, char kind, u64 v)
 {
-	if (lru < NR_LRU_LISTS)
-		seq_puts(s, vmstat_node_name((int)(NR_LRU_BASE + lru)) + 3);
-	else
+	u64 same = v + 1;
+	const char *name =
+		v < 64 ? trace_value_name(kind, (u32)v, &same) : NULL;
+
+	if (name && same == v)
+		seq_printf(s, kind == 'Z' ? "%-8s" : "%s", name);
+	else if (kind == 'l')
 		seq_puts(s, "none");
-}
-
-static void put_zone(struct seq_buf *s, u64 idx)
-{
-	if (idx < MAX_NR_ZONES)
-		seq_printf(s, "%-8s", zone_type_name((enum zone_type)idx));
 	else
-		seq_printf(s, "%-8llu", (ull)idx);
-}
-
-static void put_reclaim_flags(struct seq_buf *s, u64 v)
-{
-	static const char *const names[] = {
-		"RECLAIM_WB_ANON", "RECLAIM_WB_FILE", "RECLAIM_WB_SYNC",
-		"RECLAIM_WB_ASYNC", "RECLAIM_WB_MIXED"};
-
-	put_bits(s, names, ARRAY_SIZE(names), v, "RECLAIM_WB_NONE");
-}
-
-static void put_throttle(struct seq_buf *s, u64 v)
-{
-	static const char *const names[] = {
-		"VMSCAN_THROTTLE_WRITEBACK", "VMSCAN_THROTTLE_ISOLATED",
-		"VMSCAN_THROTTLE_NOPROGRESS", "VMSCAN_THROTTLE_CONGESTED"};
-
-	put_bits(s, names, ARRAY_SIZE(names), v, "VMSCAN_THROTTLE_NONE");
+		seq_printf(s, kind == 'Z' ? "%-8llu" : "%llu", (ull)v);
 }
 
 /* A letter for each thing that is so. */
@@ -121,9 +213,9 @@ static void put_page_flags(struct seq_buf *s, u64 v)
 	seq_putc(s, v & 32 ? 'B' : ' ');
 }
 
-static void put_string(struct seq_buf *s, const u64 *words)
+static void put_string(struct seq_buf *s, const u64 *words, u32 size)
 {
-	for (u32 i = 0; i < 16; i++) {
+	for (u32 i = 0; i < size; i++) {
 		char c = (char)(words[i / 8] >> i % 8 * 8);
 
 		if (!c)
@@ -155,76 +247,101 @@ static void put_number(struct seq_buf *s, char kind, u64 v)
 	case 'S':
 		seq_printf(s, "%llu", (ull)(1UL << (v & 63)));
 		break;
+	case 'o':
+		seq_printf(s, "%llu", (ull)(v << PAGE_SHIFT));
+		break;
 	case 'D':
 		seq_printf(s, "%llu:%llu", (ull)(v >> 20), (ull)(v & 0xfffff));
 		break;
 	default:
-		break; /* '-': not told */
+		mm_assert(false);
+		break;
 	}
 }
 
 static void put_value(struct seq_buf *s, char kind, u64 v)
 {
-	switch (kind) {
-	case 'g':
+	const struct name_table *t = table_of(kind);
+
+	if (kind == 'g' && !v)
+		seq_puts(s, trace_bits_none(kind));
+	else if (kind == 'g')
 		name_gfp(s, (gfp_t)v);
-		break;
-	case 'l':
-		put_lru(s, v);
-		break;
-	case 'R':
-		PUT_NAME(s, migrate_reasons, v);
-		break;
-	case 'M':
-		PUT_NAME(s, migrate_modes, v);
-		break;
-	case 'C':
-		PUT_NAME(s, compact_results, v);
-		break;
-	case 'y':
-		PUT_NAME(s, sync_modes, v);
-		break;
-	case 'b':
-		PUT_NAME(s, truths, v);
-		break;
-	case 'Z':
-		put_zone(s, v);
-		break;
-	case 'w':
-		put_reclaim_flags(s, v);
-		break;
-	case 't':
-		put_throttle(s, v);
-		break;
-	case 'F':
+	else if (kind == 'F')
 		put_page_flags(s, v);
-		break;
-	default:
+	else if (t && t->bits)
+		put_bits(s, t, v);
+	else if (t || kind == 'l' || kind == 'Z')
+		put_symbol(s, kind, v);
+	else
 		put_number(s, kind, v);
+}
+
+u32 trace_fields(u32 event, struct trace_field_info f[TRACE_ARGS])
+{
+	const struct trace_event_info *e = trace_event_info(event);
+	const char *args = e ? e->args : "";
+	u32 n = 0, word = 0;
+
+	while (n < TRACE_ARGS && trace_next_field(&args, &f[n])) {
+		f[n].word = word;
+		word += f[n].words;
+		n++;
 	}
+	mm_assert(!*args && word <= TRACE_ARGS);
+	return n;
+}
+
+/* What stands at *TEXT, behind its %: the field's number, and its kind. */
+static char text_kind(const char **text, u32 *field)
+{
+	const char *p = *text;
+
+	if (*p >= '0' && *p <= '9') {
+		for (*field = 0; *p >= '0' && *p <= '9'; p++)
+			*field = *field * 10 + (u32)(*p - '0');
+	}
+	*text = p;
+	return *p;
+}
+
+u32 trace_text(const char **text, u32 *field, char *kind)
+{
+	const char *p = *text;
+	u32 plain = 0;
+
+	while (p[plain] && p[plain] != '%')
+		plain++;
+	*kind = '\0';
+	*text = p + plain;
+	if (p[plain]) {
+		*text += 1;
+		*kind = text_kind(text, field);
+		*text += 1;
+	}
+	return plain;
 }
 
 void trace_show_fields(const struct trace_record *r, struct seq_buf *out)
 {
 	const struct trace_event_info *e = trace_event_info(r->event);
-	u32 at = 0;
+	struct trace_field_info f[TRACE_ARGS];
+	u32 nr = trace_fields(r->event, f), at = 0, plain;
+	const char *text = e ? e->print : "", *from;
+	char kind;
 
-	if (!e)
-		return;
-	for (const char *p = e->print; *p; p++) {
-		if (*p != '%') {
-			seq_putc(out, *p);
-			continue;
-		}
-		p++;
-		if (at + (*p == 's') >= TRACE_ARGS)
+	do {
+		from = text;
+		plain = trace_text(&text, &at, &kind);
+		seq_printf(out, "%.*s", (int)plain, from);
+		if (!kind || at >= nr)
 			return;
-		if (*p == 's')
-			put_string(out, &r->arg[at++]);
+		if (kind == 's' || kind == 'm')
+			put_string(out, &r->arg[f[at].word], f[at].words * 8);
 		else
-			put_value(out, *p, r->arg[at]);
+			put_value(out, kind, r->arg[f[at].word]);
 		at++;
-	}
+	} while (*text);
 }
 
 void trace_show_line(const struct trace_record *r, const char *who, u32 digits,
@@ -246,7 +363,11 @@ void trace_show_line(const struct trace_record *r, const char *who, u32 digits,
 	else
 		seq_printf(out, "%5llu.%09llu", (ull)(r->ns / 1000000000u),
 			   part);
-	seq_printf(out, ": %s: ", e ? e->name : "?");
+	/* Programs write to trace_marker what Linux tells like this. */
+	seq_printf(out, ": %s: ",
+		   r->event == TRACE_PRINT ? "tracing_mark_write"
+		   : e			   ? e->name
+					   : "?");
 	trace_show_fields(r, out);
 	seq_putc(out, '\n');
 }
@@ -254,78 +375,36 @@ void trace_show_line(const struct trace_record *r, const char *who, u32 digits,
 /* ---- what the fields are
  * ----------------------------------------------------------------------- */
 
-/* The field at *ARGS: its name to NAME, its words; *ARGS is behind it. 0: there
- * is none. */
-static u32 next_field(const char **args, char name[32])
+u32 trace_next_field(const char **args, struct trace_field_info *f)
 {
 	const char *p = *args;
-	u32 words = 1;
 	u32 n = 0;
 
 	while (*p == ' ')
 		p++;
+	*f = (struct trace_field_info){.type = 'L', .words = 1};
 	if (!*p)
 		return 0;
 	for (; *p && *p != ' ' && *p != ':'; p++)
-		if (n < 31)
-			name[n++] = *p;
-	name[n] = '\0';
+		if (n < sizeof(f->name) - 1)
+			f->name[n++] = *p;
 	if (*p == ':') {
-		words = 2; /* ":16" */
-		p += 3;
+		f->type = p[1];
+		p += 2;
 	}
+	f->words = f->type == 's' ? 2 : f->type == 'm' ? 10 : 1;
 	*args = p;
-	return words;
-}
-
-static void put_field(struct seq_buf *out, const char *type, const char *name,
-		      size_t offset, size_t size, int is_signed)
-{
-	seq_printf(
-		out, "\tfield:%s %s%s;\toffset:%zu;\tsize:%zu;\tsigned:%d;\n",
-		type, name, size == 16 ? "[16]" : "", offset, size, is_signed);
-}
-
-void trace_show_format(u32 event, struct seq_buf *out)
-{
-	const struct trace_event_info *e = trace_event_info(event);
-	size_t at = offsetof(struct trace_record, arg);
-	const char *args = e->args;
-	char name[32];
-	u32 words;
-
-	seq_printf(out, "name: %s\nID: %u\nformat:\n", e->name, event);
-	put_field(out, "u64", "common_ns", offsetof(struct trace_record, ns), 8,
-		  0);
-	put_field(out, "unsigned short", "common_type",
-		  offsetof(struct trace_record, event), 2, 0);
-	put_field(out, "unsigned short", "common_cpu",
-		  offsetof(struct trace_record, cpu), 2, 0);
-	put_field(out, "int", "common_pid", offsetof(struct trace_record, pid),
-		  4, 1);
-	put_field(out, "char", "common_comm",
-		  offsetof(struct trace_record, comm), 16, 0);
-	seq_putc(out, '\n');
-	while ((words = next_field(&args, name))) {
-		put_field(out, words == 2 ? "char" : "u64", name, at, words * 8,
-			  0);
-		at += words * 8;
-	}
-	seq_printf(out, "\nprint fmt: \"%s\"\n", e->print);
+	return f->words;
 }
 
 u64 trace_field(const struct trace_record *r, const char *want)
 {
-	const struct trace_event_info *e = trace_event_info(r->event);
-	const char *args = e ? e->args : "";
-	char name[32];
-	u32 at = 0, words;
+	struct trace_field_info f[TRACE_ARGS];
+	u32 nr = trace_fields(r->event, f);
 
-	while ((words = next_field(&args, name)) && at < TRACE_ARGS) {
-		if (mm_strcmp(name, want) == 0)
-			return r->arg[at];
-		at += words;
-	}
+	for (u32 i = 0; i < nr; i++)
+		if (mm_strcmp(f[i].name, want) == 0)
+			return r->arg[f[i].word];
 	return 0;
 }
 

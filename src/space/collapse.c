@@ -62,6 +62,7 @@ struct look {
 	u64 own[HPAGE_PMD_NR / 64]; /* which need a charge of their own */
 	int nid;		    /* where most pages are */
 	u64 first_swap;		    /* index of an entry in swap */
+	u64 pfn;		    /* looked at last; all ones: none */
 	u32 on[MM_MAX_NODES];
 };
 
@@ -92,6 +93,7 @@ static enum thp_result look_page(struct look *l, const struct page *page,
 {
 	enum thp_result r = page_suits(page);
 
+	l->pfn = page_to_pfn(page);
 	if (r)
 		return r;
 	if (!PageLRU(page) && page_count(page) == expected_refs(page))
@@ -160,7 +162,7 @@ static enum thp_result look_region(struct vm_area_struct *vma, uva_t va,
 	struct pt_slot at;
 	bool fits;
 
-	*l = (struct look){.nid = -1};
+	*l = (struct look){.nid = -1, .pfn = ~0ul};
 	if (!pt_lookup(pt, va, slot))
 		return THP_PMD_NULL;
 	if (pt_promoted(slot->table))
@@ -224,6 +226,8 @@ struct taken {
 	uva_t va;
 	pte_t *old;   /* the entries as they were */
 	u32 nr_pages; /* of them, how many map a page */
+	u32 young, writable;
+	u64 pfn; /* looked at last; all ones: none */
 };
 
 static struct page *taken_page(const struct taken *t, u32 i)
@@ -279,10 +283,14 @@ static enum thp_result pages_take(struct taken *t)
 
 		t->old[i] = pt_get(&at);
 		page = taken_page(t, i);
-		if (page)
+		if (page) {
+			t->pfn = page_to_pfn(page);
+			t->young += pte_young(t->old[i]);
+			t->writable += pte_write(t->old[i]);
 			r = page_take(page);
-		else if (!pte_none(t->old[i]) && !pte_present(t->old[i]))
+		} else if (!pte_none(t->old[i]) && !pte_present(t->old[i])) {
 			r = THP_EXCEED_SWAP;
+		}
 		if (r) {
 			pages_putback(t, i);
 			return r;
@@ -290,6 +298,14 @@ static enum thp_result pages_take(struct taken *t)
 		t->nr_pages += page != NULL;
 	}
 	return THP_SUCCEED;
+}
+
+/* What pages_take() found, and with what result. */
+static void trace_isolate(const struct taken *t, enum thp_result r)
+{
+	trace_emit(MM_COLLAPSE_HUGE_PAGE_ISOLATE, t->pfn,
+		   HPAGE_PMD_NR - t->nr_pages, t->young, t->writable > 0,
+		   (u64)r);
 }
 
 /* Table locked, since CO-1 was looked at: no pin has come. Its entries go. */
@@ -398,7 +414,7 @@ static void block_map(const struct taken *t, struct page *block)
 static enum thp_result collapse_locked(struct vm_area_struct *vma, uva_t va,
 				       struct page *block, pte_t *old)
 {
-	struct taken t = {.vma = vma, .va = va, .old = old};
+	struct taken t = {.vma = vma, .va = va, .old = old, .pfn = ~0ul};
 	enum thp_result r;
 
 	if (!pt_lookup(&vma->vm_mm->pt, va, &t.slot))
@@ -412,6 +428,7 @@ static enum thp_result collapse_locked(struct vm_area_struct *vma, uva_t va,
 		pages_putback(&t, HPAGE_PMD_NR);
 		r = THP_PAGE_COUNT;
 	}
+	trace_isolate(&t, r);
 	if (!r)
 		entries_take(&t);
 	pt_unlock(&t.slot);
@@ -426,8 +443,10 @@ static enum thp_result collapse_locked(struct vm_area_struct *vma, uva_t va,
 /* ---- the whole -------------------------------------------------------------
  */
 
-/* VMA's region at VA has entries in swap: bring them in. Mmap lock held. */
-static enum thp_result swap_in(struct vm_area_struct *vma, uva_t va)
+/* VMA's region at VA has entries in swap: bring them in; *DONE counts. Mmap
+ * lock held. */
+static enum thp_result swap_in_all(struct vm_area_struct *vma, uva_t va,
+				   u32 *done)
 {
 	struct pt_slot slot;
 
@@ -440,8 +459,20 @@ static enum thp_result swap_in(struct vm_area_struct *vma, uva_t va)
 			continue;
 		if (handle_mm_fault(vma, at, 0) & VM_FAULT_ERROR)
 			return THP_SWAP_IN_FAIL;
+		++*done;
 	}
 	return THP_SUCCEED;
+}
+
+static enum thp_result swap_in(struct vm_area_struct *vma, uva_t va,
+			       const struct look *l)
+{
+	u32 done = 0;
+	enum thp_result r = swap_in_all(vma, va, &done);
+
+	trace_emit(MM_COLLAPSE_HUGE_PAGE_SWAPIN, (u64)(uintptr_t)vma->vm_mm,
+		   done, l->young, r == THP_SUCCEED);
+	return r;
 }
 
 /* The mapping at VA if it may have a huge page there. */
@@ -485,14 +516,16 @@ static enum thp_result collapse_look(struct mm_struct *mm, uva_t va,
 	struct vm_area_struct *vma;
 	struct pt_slot slot;
 
-	down_read(&mm->mmap_lock);
+	*l = (struct look){.pfn = ~0ul};
+	mmap_read_lock(mm);
 	vma = vma_for(mm, va, forced);
 	if (vma)
 		r = look_region(vma, va, forced, l, &slot);
 	if (!r && l->swap)
-		r = swap_in(vma, va);
-	up_read(&mm->mmap_lock);
-	trace_emit(MM_KHUGEPAGED_SCAN_PMD, mm->serial, va, (u64)r);
+		r = swap_in(vma, va, l);
+	mmap_read_unlock(mm);
+	trace_emit(MM_KHUGEPAGED_SCAN_PMD, (u64)(uintptr_t)mm, l->pfn,
+		   l->writable > 0, l->young, l->none, (u64)r, l->swap);
 	return r;
 }
 
@@ -508,11 +541,10 @@ enum thp_result thp_collapse(struct mm_struct *mm, uva_t va, bool forced)
 		return r;
 	block = block_alloc(&l, hard);
 	count_vm_event(block ? THP_COLLAPSE_ALLOC : THP_COLLAPSE_ALLOC_FAILED);
-	if (!block)
-		return THP_ALLOC_FAIL;
-	r = collapse_write(mm, va, forced, block);
-	trace_emit(MM_COLLAPSE_HUGE_PAGE, mm->serial, va, (u64)r);
-	if (r)
+	r = block ? collapse_write(mm, va, forced, block) : THP_ALLOC_FAIL;
+	trace_emit(MM_COLLAPSE_HUGE_PAGE, (u64)(uintptr_t)mm, r == THP_SUCCEED,
+		   (u64)r);
+	if (r && block)
 		block_free(block);
 	return r;
 }
@@ -546,7 +578,7 @@ static int collapse_range_check(struct mm_struct *mm, uva_t start, uva_t end)
 {
 	int err = 0;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	for (uva_t at = start; at < end && !err;) {
 		struct vm_area_struct *vma = find_vma(mm, at);
 
@@ -557,7 +589,7 @@ static int collapse_range_check(struct mm_struct *mm, uva_t start, uva_t end)
 		else
 			at = vma->vm_end;
 	}
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	return err;
 }
 

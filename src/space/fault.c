@@ -295,9 +295,9 @@ static void fault_locked(struct access *a)
 	int err;
 
 	do {
-		down_read(&mm->mmap_lock);
+		mmap_read_lock(mm);
 		err = fault_in_vma(a);
-		up_read(&mm->mmap_lock);
+		mmap_read_unlock(mm);
 	} while (err == -EAGAIN && !expand_stack(mm, a->va));
 }
 

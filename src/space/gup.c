@@ -77,30 +77,58 @@ static int fault_errno(vm_fault_t result)
 	return result & VM_FAULT_OOM ? -ENOMEM : 0;
 }
 
-/* One fault. 0: look again; USER_PAGE_WAIT; -errno. */
-static int user_fault(struct vm_area_struct *vma, uva_t addr, bool write,
-		      struct uffd_fault *uf)
+/* Error codes as x86's: the page was there, but not so; a write. */
+#define ERROR_PRESENT 1u
+#define ERROR_WRITE   2u
+
+/* A copy of the kernel's had to fault: where it was when its access trapped, if
+ * it has one that did. */
+static void trace_kernel_fault(const struct mm_struct *mm, uva_t addr, u32 code,
+			       vm_fault_t result)
 {
-	u32 flags = write ? FAULT_FLAG_WRITE : 0;
+	struct mm_task *task = port_current();
+	u64 ip = task->fault_ip;
+
+	/* Of this fault alone; the program's own last one is not meant. */
+	task->fault_ip = 0;
+	trace_emit(PAGE_FAULT_KERNEL, addr, ip < mm->layout.task_size ? 0 : ip,
+		   code, mm->serial, result);
+}
+
+/* What page_lock() is for. */
+struct page_want {
+	bool write;
+	bool copy; /* by a copy, whose faults are told */
+	struct uffd_fault *uf;
+};
+
+/* One fault, CODE says why. 0: look again; USER_PAGE_WAIT; -errno. */
+static int user_fault(struct vm_area_struct *vma, uva_t addr,
+		      const struct page_want *w, u32 code)
+{
+	u32 flags = w->write ? FAULT_FLAG_WRITE : 0;
 	struct mm_task *task = port_current();
 	vm_fault_t ret = handle_mm_fault(vma, addr, flags);
 	int err;
 
 	if (ret & VM_FAULT_UFFD)
-		ret = uf ? userfault_begin(uf, vma, addr, flags, ret)
-			 : VM_FAULT_SIGBUS;
+		ret = w->uf ? userfault_begin(w->uf, vma, addr, flags, ret)
+			    : VM_FAULT_SIGBUS;
+	if (w->copy)
+		trace_kernel_fault(vma->vm_mm, addr, code, ret);
 	fault_account(task, ret);
 	err = fault_errno(ret);
 	return !err && READ_ONCE(task->fatal_signal) ? -EINTR : err;
 }
 
-int user_page_lock(struct vm_area_struct *vma, uva_t addr, bool write,
-		   struct pt_slot *slot, struct uffd_fault *uf)
+static int page_lock(struct vm_area_struct *vma, uva_t addr,
+		     struct pt_slot *slot, const struct page_want *w)
 {
 	struct mm_struct *mm = vma->vm_mm;
 
-	mm_assert(vma_contains(vma, addr) && vma_access_own(vma, write));
+	mm_assert(vma_contains(vma, addr) && vma_access_own(vma, w->write));
 	for (;;) {
+		u32 code = w->write ? ERROR_WRITE : 0;
 		int err;
 
 		if (pt_lookup(&mm->pt, addr, slot)) {
@@ -108,14 +136,22 @@ int user_page_lock(struct vm_area_struct *vma, uva_t addr, bool write,
 
 			pt_lock_read(slot);
 			e = pt_get(slot);
-			if (pte_present(e) && (!write || pte_write(e)))
+			if (pte_present(e) && (!w->write || pte_write(e)))
 				return 0;
+			code |= pte_present(e) ? ERROR_PRESENT : 0;
 			pt_unlock(slot);
 		}
-		err = user_fault(vma, addr, write, uf);
+		err = user_fault(vma, addr, w, code);
 		if (err)
 			return err;
 	}
+}
+
+int user_page_lock(struct vm_area_struct *vma, uva_t addr, bool write,
+		   struct pt_slot *slot, struct uffd_fault *uf)
+{
+	return page_lock(vma, addr, slot,
+			 &(struct page_want){.write = write, .uf = uf});
 }
 
 /* ---- populate ------------------------------------------------------------ */
@@ -213,9 +249,9 @@ static int populate_step_wait(struct mm_struct *mm, uva_t *at, uva_t end,
 	struct uffd_fault uf;
 	int err;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	err = populate_step(mm, at, end, how, &uf);
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	if (err != USER_PAGE_WAIT)
 		return err;
 	return userfault_wait(&uf) ? 0 : -EINTR;
@@ -244,10 +280,10 @@ static uva_t next_mapped(struct mm_struct *mm, uva_t at)
 {
 	struct vm_area_struct *vma;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	vma = find_vma(mm, at);
 	at = vma ? max(at, vma->vm_start) : mm->layout.task_size;
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	return at;
 }
 
@@ -317,9 +353,9 @@ static int pin_one_wait(struct mm_struct *mm, uva_t addr, bool write,
 
 		if (err != USER_PAGE_WAIT)
 			return err;
-		up_read(&mm->mmap_lock);
+		mmap_read_unlock(mm);
 		woken = userfault_wait(&uf);
-		down_read(&mm->mmap_lock);
+		mmap_read_lock(mm);
 		if (!woken)
 			return -EINTR;
 	}
@@ -334,14 +370,14 @@ s64 pin_user_pages(struct mm_struct *mm, uva_t start, u64 nr, u32 gup_flags,
 	if (gup_flags & ~FOLL_WRITE)
 		return -EINVAL;
 	start = PAGE_ALIGN_DOWN(start);
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	for (; done < nr && !err; done += !err)
 		err = start + (done << PAGE_SHIFT) < start
 			      ? -EFAULT
 			      : pin_one_wait(mm, start + (done << PAGE_SHIFT),
 					     (gup_flags & FOLL_WRITE) != 0,
 					     &pages[done]);
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	return done ? (s64)done : err;
 }
 
@@ -420,7 +456,7 @@ static int copy_one(struct mm_struct *mm, const struct copy_step *c,
 	struct pt_slot slot;
 	int err = -EFAULT;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	vma = find_vma(mm, c->user);
 	if (vma_contains(vma, c->user))
 		allowed = c->how & USER_OWN ? vma_access_own(vma, write)
@@ -428,12 +464,15 @@ static int copy_one(struct mm_struct *mm, const struct copy_step *c,
 	if (vma && c->user < vma->vm_start && (vma->vm_flags & VM_GROWSDOWN))
 		err = -EAGAIN;
 	else if (allowed)
-		err = user_page_lock(vma, at, write, &slot, uf);
+		err = page_lock(vma, at, &slot,
+				&(struct page_want){.write = write,
+						    .copy = c->how & USER_OWN,
+						    .uf = uf});
 	if (!err) {
 		copy_here(mm, &slot, c);
 		pt_unlock(&slot);
 	}
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	return err;
 }
 
@@ -533,7 +572,7 @@ static bool present_lock(struct mm_struct *mm, uva_t addr, bool write,
 	struct vm_area_struct *vma;
 	pte_t e;
 
-	if (!down_read_trylock(&mm->mmap_lock))
+	if (!mmap_read_trylock(mm))
 		return false;
 	vma = find_vma(mm, addr);
 	if (vma_contains(vma, addr) && vma_access_own(vma, write) &&
@@ -544,14 +583,14 @@ static bool present_lock(struct mm_struct *mm, uva_t addr, bool write,
 			return true;
 		pt_unlock(slot);
 	}
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	return false;
 }
 
 static void present_unlock(struct mm_struct *mm, const struct pt_slot *slot)
 {
 	pt_unlock(slot);
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 }
 
 static bool copy_present(struct mm_struct *mm, const struct copy_step *c)

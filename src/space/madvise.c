@@ -422,13 +422,13 @@ static int advise_remove(struct vm_area_struct *vma, uva_t start, uva_t end)
 		return -EACCES;
 	get_file(file);
 	(void)uffd_remove(vma, start, end); /* looked up again by the caller */
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	if (file->f_op && file->f_op->fallocate)
 		err = file->f_op->fallocate(
 			file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 			at << PAGE_SHIFT, end - start);
 	fput(file);
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	return err;
 }
 
@@ -540,9 +540,9 @@ static int advise_locked(struct mm_struct *mm, uva_t start, uva_t end,
 	if (advice == MADV_COLLAPSE)
 		return thp_madvise_collapse(mm, start, end);
 	if (advice_kind(advice) == ADVICE_PAGES) {
-		down_read(&mm->mmap_lock);
+		mmap_read_lock(mm);
 		err = advise_pages(mm, start, end, advice);
-		up_read(&mm->mmap_lock);
+		mmap_read_unlock(mm);
 	} else {
 		mmap_write_lock(mm);
 		err = advise_flags(mm, start, end, advice);

@@ -503,7 +503,7 @@ static int get_user_page_once(struct mm_struct *mm, uva_t addr,
 	struct pt_slot slot;
 	int err = -EFAULT;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	vma = find_vma(mm, addr);
 	if (vma_contains(vma, addr) && (vma->vm_flags & VM_READ))
 		err = user_page_lock(vma, addr, false, &slot, uf);
@@ -512,7 +512,7 @@ static int get_user_page_once(struct mm_struct *mm, uva_t addr,
 		get_page(*out);
 		pt_unlock(&slot);
 	}
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	return err;
 }
 

@@ -295,9 +295,9 @@ static int policy_of_addr(struct mm_struct *mm, uva_t addr, bool node,
 	int err;
 
 	do {
-		down_read(&mm->mmap_lock);
+		mmap_read_lock(mm);
 		err = policy_of_addr_locked(mm, addr, node, told, &uf, &wait);
-		up_read(&mm->mmap_lock);
+		mmap_read_unlock(mm);
 		if (wait && !userfault_wait(&uf))
 			return -EINTR;
 	} while (wait);

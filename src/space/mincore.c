@@ -84,15 +84,15 @@ static s64 chunk_in_core(struct mm_struct *mm, uva_t addr, u64 n, u8 *vec)
 {
 	struct vm_area_struct *vma;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	vma = find_vma(mm, addr);
 	if (!vma_contains(vma, addr)) {
-		up_read(&mm->mmap_lock);
+		mmap_read_unlock(mm);
 		return -ENOMEM;
 	}
 	n = min(n, (vma->vm_end - addr) >> PAGE_SHIFT);
 	vma_in_core(vma, addr, n, vec);
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	return (s64)n;
 }
 
@@ -134,10 +134,10 @@ static int msync_file(struct mm_struct *mm, const struct vm_area_struct *vma,
 	struct file *file = get_file(vma->vm_file);
 	int err;
 
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	err = vfs_fsync_range(file, first, first + (end - start) - 1, true);
 	fput(file);
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	return err;
 }
 
@@ -184,8 +184,8 @@ int do_msync(struct mm_struct *mm, uva_t addr, u64 len, int flags)
 		return -ENOMEM;
 	if (!bytes)
 		return 0;
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	err = msync_range(mm, addr, addr + bytes, flags);
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	return err;
 }

@@ -214,6 +214,18 @@ u64 mm_counter_get(const struct mm_struct *mm, enum mm_counter c)
 	return sum > 0 ? (u64)sum : 0;
 }
 
+MM_NOINLINE void mm_trace_rss(const struct mm_struct *mm, enum mm_counter c)
+{
+	/* As Linux numbers them. */
+	static const u8 member[NR_MM_COUNTERS] = {[MM_FILEPAGES] = 0,
+						  [MM_ANONPAGES] = 1,
+						  [MM_SWAPENTS] = 2,
+						  [MM_SHMEMPAGES] = 3};
+
+	trace_emit(RSS_STAT, mm->serial, port_current()->mm == mm, member[c],
+		   mm_counter_get(mm, c) << PAGE_SHIFT);
+}
+
 u64 mm_rss(const struct mm_struct *mm)
 {
 	return mm_counter_get(mm, MM_ANONPAGES) +
@@ -547,9 +559,9 @@ void mm_task_exec(struct mm_struct *mm)
 	mm_verify(mm != old);
 	/* Limits are a process's, and execve(2) keeps them. */
 	if (old) {
-		down_read(&old->mmap_lock);
+		mmap_read_lock(old);
 		mm_limits_inherit(mm, old);
-		up_read(&old->mmap_lock);
+		mmap_read_unlock(old);
 	}
 	mm_grab(mm);
 	preempt_disable();
@@ -698,7 +710,7 @@ void mm_for_each_map(struct mm_struct *mm,
 {
 	struct vm_area_struct *vma;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	for_each_vma (vma, mm) {
 		/* VM_READ, VM_WRITE, VM_EXEC are PROT_'s numbers. */
 		struct mm_map_info m = {
@@ -710,7 +722,7 @@ void mm_for_each_map(struct mm_struct *mm,
 
 		fn(&m, arg);
 	}
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 }
 
 /* One entry of VMA, its table locked. */

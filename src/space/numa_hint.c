@@ -308,7 +308,7 @@ bool numa_scan_space(struct mm_struct *mm, u64 pages)
 	struct vm_area_struct *vma;
 	uva_t at = mm->numa.at;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	for (vma = find_vma(mm, at); vma && pages; vma = vma_next(vma)) {
 		at = max(at, vma->vm_start);
 		if (vma_scanned(vma))
@@ -318,7 +318,7 @@ bool numa_scan_space(struct mm_struct *mm, u64 pages)
 		if (at < vma->vm_end)
 			break;
 	}
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	mm->numa.at = vma ? at : 0;
 	return !vma;
 }

@@ -127,18 +127,18 @@ static void map_of(const struct mm_struct *mm, struct prctl_mm_map *out)
 
 void mm_prctl_map_get(struct mm_struct *mm, struct prctl_mm_map *out)
 {
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	map_of(mm, out);
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 }
 
 u32 mm_auxv_get(struct mm_struct *mm, u64 *words, u32 n)
 {
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	n = mm->exec ? min(n, auxv_words(mm->exec)) : 0;
 	if (n)
 		mm_memcpy(words, mm->exec->auxv, 8UL * n);
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	return n;
 }
 
@@ -146,11 +146,11 @@ struct file *mm_exe_file_get(struct mm_struct *mm)
 {
 	struct file *exe;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	exe = mm->exec ? mm->exec->exe : NULL;
 	if (exe)
 		get_file(exe);
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	return exe;
 }
 

@@ -17,6 +17,7 @@
 #include "base/rbtree.h"
 #include "base/rwsem.h"
 #include "base/spinlock.h"
+#include "base/trace_ring.h"
 #include "base/wait.h"
 #include "pgtable/mmu_gather.h"
 #include "pgtable/pgtable.h"
@@ -325,6 +326,37 @@ static inline u64 vma_pages(const struct vm_area_struct *vma)
 
 /* ---- vma_lock.c: who may change a mapping, and who may rely on it
  * ------- */
+
+/* mm_trace_lock: the tracepoints of system mmap_lock: EVENT happens to MM's,
+ * for writing if WRITE; TAKEN: with success. */
+void mm_trace_lock(enum trace_event event, const struct mm_struct *mm,
+		   bool write, bool taken);
+
+/* The mmap lock for reading. May sleep; the trylock does not: false. */
+static inline void mmap_read_lock(struct mm_struct *mm)
+{
+	if (trace_enabled(TRACE_MMAP_LOCK_START_LOCKING))
+		mm_trace_lock(TRACE_MMAP_LOCK_START_LOCKING, mm, false, false);
+	down_read(&mm->mmap_lock);
+	if (trace_enabled(TRACE_MMAP_LOCK_ACQUIRE_RETURNED))
+		mm_trace_lock(TRACE_MMAP_LOCK_ACQUIRE_RETURNED, mm, false,
+			      true);
+}
+static inline MM_MUST_CHECK bool mmap_read_trylock(struct mm_struct *mm)
+{
+	bool taken = down_read_trylock(&mm->mmap_lock);
+
+	if (trace_enabled(TRACE_MMAP_LOCK_ACQUIRE_RETURNED))
+		mm_trace_lock(TRACE_MMAP_LOCK_ACQUIRE_RETURNED, mm, false,
+			      taken);
+	return taken;
+}
+static inline void mmap_read_unlock(struct mm_struct *mm)
+{
+	if (trace_enabled(TRACE_MMAP_LOCK_RELEASED))
+		mm_trace_lock(TRACE_MMAP_LOCK_RELEASED, mm, false, true);
+	up_read(&mm->mmap_lock);
+}
 
 /*
  * The mmap lock for writing, with the marks of vma_start_write(): these only,
@@ -648,10 +680,15 @@ static inline struct mm_line *mm_line_here(struct mm_struct *mm)
 	return &mm->lines[nr];
 }
 
+/* mm_trace_rss: C of MM has changed: rss_stat. */
+void mm_trace_rss(const struct mm_struct *mm, enum mm_counter c);
+
 static inline void mm_counter_add(struct mm_struct *mm, enum mm_counter c,
 				  s64 n)
 {
 	__atomic_fetch_add(&mm_line_here(mm)->counters[c], n, __ATOMIC_RELAXED);
+	if (trace_enabled(TRACE_RSS_STAT))
+		mm_trace_rss(mm, c);
 }
 
 /*

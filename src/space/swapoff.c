@@ -151,16 +151,16 @@ static int unuse_mm(struct mm_struct *mm, u32 type)
 	while (!err && mm_counter_get(mm, MM_SWAPENTS)) {
 		uva_t end;
 
-		down_read(&mm->mmap_lock);
+		mmap_read_lock(mm);
 		vma = find_vma(mm, at);
 		if (!vma) {
-			up_read(&mm->mmap_lock);
+			mmap_read_unlock(mm);
 			break;
 		}
 		at = max(at, vma->vm_start);
 		end = min(vma->vm_end, at + UNUSE_STEP);
 		err = unuse_range(vma, at, end, type);
-		up_read(&mm->mmap_lock);
+		mmap_read_unlock(mm);
 		at = end;
 		port_sched_point();
 	}

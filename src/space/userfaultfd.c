@@ -553,7 +553,7 @@ static void check_space(struct mm_struct *mm)
 {
 	struct vm_area_struct *vma;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	for_each_vma (vma, mm) {
 		mm_verify(!vma->vm_uffd == !(vma->vm_flags & VM_UFFD_FLAGS));
 		if (!vma->vm_uffd)
@@ -562,7 +562,7 @@ static void check_space(struct mm_struct *mm)
 		mm_verify(vma->vm_uffd->mm == mm);
 		mm_verify(!uffd_released(vma->vm_uffd));
 	}
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 }
 
 void userfaultfd_check(void)

@@ -326,9 +326,9 @@ bool uffd_remove(struct vm_area_struct *vma, uva_t start, uva_t end)
 	event_init(&ev, ctx, UFFD_EVENT_REMOVE);
 	ev.msg.arg.remove.start = start;
 	ev.msg.arg.remove.end = end;
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	event_tell(&ev);
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	return false;
 }
 

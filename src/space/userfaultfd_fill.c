@@ -49,7 +49,7 @@ struct fill {
 
 int uffd_filling_begin(struct userfaultfd_ctx *ctx)
 {
-	down_read(&ctx->mm->mmap_lock);
+	mmap_read_lock(ctx->mm);
 	down_read(&ctx->changing);
 	if (!__atomic_load_n(&ctx->mmap_changing, __ATOMIC_ACQUIRE))
 		return 0;
@@ -60,7 +60,7 @@ int uffd_filling_begin(struct userfaultfd_ctx *ctx)
 void uffd_filling_end(struct userfaultfd_ctx *ctx)
 {
 	up_read(&ctx->changing);
-	up_read(&ctx->mm->mmap_lock);
+	mmap_read_unlock(ctx->mm);
 }
 
 static bool is_shmem(const struct vm_area_struct *vma)

@@ -87,14 +87,32 @@
 /* ---- the writer
  * ----------------------------------------------------------------- */
 
+MM_NOINLINE void mm_trace_lock(enum trace_event event,
+			       const struct mm_struct *mm, bool write,
+			       bool taken)
+{
+	/* Whose group it is is not told: no path. */
+	const u64 arg[TRACE_ARGS] = {(u64)(uintptr_t)mm, 0, 0, write, taken};
+
+	trace_ring_write(event, arg);
+}
+
 void mmap_write_lock(struct mm_struct *mm)
 {
+	if (trace_enabled(TRACE_MMAP_LOCK_START_LOCKING))
+		mm_trace_lock(TRACE_MMAP_LOCK_START_LOCKING, mm, true, false);
 	down_write(&mm->mmap_lock);
+	if (trace_enabled(TRACE_MMAP_LOCK_ACQUIRE_RETURNED))
+		mm_trace_lock(TRACE_MMAP_LOCK_ACQUIRE_RETURNED, mm, true, true);
 }
 
 void mmap_write_lock_nested(struct mm_struct *mm)
 {
+	if (trace_enabled(TRACE_MMAP_LOCK_START_LOCKING))
+		mm_trace_lock(TRACE_MMAP_LOCK_START_LOCKING, mm, true, false);
 	down_write_nested(&mm->mmap_lock, 1);
+	if (trace_enabled(TRACE_MMAP_LOCK_ACQUIRE_RETURNED))
+		mm_trace_lock(TRACE_MMAP_LOCK_ACQUIRE_RETURNED, mm, true, true);
 }
 
 /* Mappings that went are not many before they are freed. */
@@ -108,6 +126,8 @@ void mmap_write_unlock(struct mm_struct *mm)
 {
 	rwsem_assert_held_write(&mm->mmap_lock);
 	smp_store_release(&mm->mm_lock_seq, mm->mm_lock_seq + 1);
+	if (trace_enabled(TRACE_MMAP_LOCK_RELEASED))
+		mm_trace_lock(TRACE_MMAP_LOCK_RELEASED, mm, true, true);
 	up_write(&mm->mmap_lock);
 	mmap_poll();
 }

@@ -184,11 +184,11 @@ static void sim_snapshot(struct diff_result *r, bool pages, bool deep)
 	if (pages)
 		mm_check(mm);
 	r->blob = side.blob_used;
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	put_maps(mm);
 	if (pages)
 		put_pages(mm);
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	if (pages && side.files)
 		put_open_files();
 	if (deep)
@@ -336,9 +336,9 @@ static s64 mmap_normalised(struct mm_struct *mm, const uint64_t *a, s64 ret)
 	if (a[0] > ~0ul - 4095)
 		return (s64)a[0];
 	if (a[0] <= DIFF_TASK_SIZE - len && !(a[3] & MAP_FIXED_NOREPLACE)) {
-		down_read(&mm->mmap_lock);
+		mmap_read_lock(mm);
 		side.parted |= crossed(mm, a[0]) || crossed(mm, a[0] + len);
-		up_read(&mm->mmap_lock);
+		mmap_read_unlock(mm);
 	}
 	return ret;
 }
@@ -354,10 +354,10 @@ static void placed(struct mm_struct *mm, s64 ret, u64 len)
 
 	if (ret < 0 || len < 2ul << 20)
 		return;
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	vma = find_vma(mm, (uva_t)ret);
 	side.moved |= vma->vm_file && !shmem_is_inode(vma->vm_file->f_inode);
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 }
 
 static s64 sim_mmap(struct mm_struct *mm, const struct diff_op *op)
@@ -378,10 +378,10 @@ static uva_t mapped_end(struct mm_struct *mm, uva_t start, uva_t end)
 {
 	struct vm_area_struct *vma;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	vma = find_vma(mm, start);
 	end = vma && vma->vm_start <= start ? min(vma->vm_end, end) : start;
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	return end;
 }
 
@@ -390,10 +390,10 @@ static uva_t stack_start(struct mm_struct *mm, uva_t at, uva_t *start)
 {
 	struct vm_area_struct *vma;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	vma = find_vma(mm, at);
 	*start = vma ? vma->vm_start : ~0ul;
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	return *start;
 }
 
@@ -531,11 +531,11 @@ static bool is_locked(struct mm_struct *mm, uva_t at, uva_t end)
 	struct vm_area_struct *vma;
 	bool locked = false;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	for (vma = find_vma(mm, at); vma && vma->vm_start < end;
 	     vma = vma_next(vma))
 		locked |= (vma->vm_flags & VM_LOCKED) != 0;
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	return locked;
 }
 
@@ -552,10 +552,10 @@ static bool melted_with_rest(struct mm_struct *mm, s64 ret, const uva_t *old)
 
 	if (ret < 0 || ((uva_t)ret >= old[0] && (uva_t)ret < old[1]))
 		return false;
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	vma = find_vma(mm, (uva_t)ret);
 	melted = vma->vm_start < old[1] && vma->vm_end > old[0];
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	return melted;
 }
 
@@ -563,11 +563,11 @@ static void range_of(struct mm_struct *mm, uva_t at, uva_t *range)
 {
 	struct vm_area_struct *vma;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	vma = find_vma(mm, at);
 	range[0] = vma ? vma->vm_start : 0;
 	range[1] = vma ? vma->vm_end : 0;
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 }
 
 /*

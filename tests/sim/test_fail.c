@@ -175,11 +175,11 @@ static int fault_at(struct family *f, uva_t va, u32 flags)
 	struct vm_area_struct *vma;
 	vm_fault_t ret;
 
-	down_read(&f->mm->mmap_lock);
+	mmap_read_lock(f->mm);
 	vma = find_vma(f->mm, va);
 	CHECK(vma_contains(vma, va));
 	ret = handle_mm_fault(vma, va, flags);
-	up_read(&f->mm->mmap_lock);
+	mmap_read_unlock(f->mm);
 	CHECK((ret & ~VM_FAULT_MAJOR) == 0 || ret == VM_FAULT_OOM);
 	return ret & VM_FAULT_OOM ? -ENOMEM : 0;
 }

@@ -40,9 +40,9 @@ static struct vm_area_struct *vma_at(struct mm_struct *mm, uva_t addr)
 {
 	struct vm_area_struct *vma;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	vma = find_vma(mm, addr);
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	CHECK(vma_contains(vma, addr));
 	return vma;
 }

@@ -89,9 +89,9 @@ static s64 touch(struct failing *f, uva_t va, u32 flags)
 {
 	vm_fault_t ret;
 
-	down_read(&f->mm->mmap_lock);
+	mmap_read_lock(f->mm);
 	ret = handle_mm_fault(find_vma(f->mm, va), va, flags);
-	up_read(&f->mm->mmap_lock);
+	mmap_read_unlock(f->mm);
 	if (ret & VM_FAULT_OOM)
 		return -ENOMEM;
 	/* The page was wanted twice, the second read had no memory either. */

@@ -336,11 +336,11 @@ static u64 links_of(struct mm_struct *mm)
 	struct vm_area_struct *vma;
 	u64 n = 0;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	vma = find_vma(mm, ANON_AT);
 	list_for_each_entry (avc, &vma->anon_vma_chain, same_vma)
 		n++;
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	return n;
 }
 
@@ -350,11 +350,11 @@ static u64 height_of(struct mm_struct *mm)
 	struct anon_vma *av;
 	u64 n = 1;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	for (av = find_vma(mm, ANON_AT)->anon_vma; av->parent != av;
 	     av = av->parent)
 		n++;
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	return n;
 }
 

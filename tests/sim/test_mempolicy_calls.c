@@ -33,9 +33,9 @@ static struct vm_area_struct *vma_at(struct mm_struct *mm, uva_t at)
 {
 	struct vm_area_struct *vma;
 
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	vma = find_vma(mm, at);
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	CHECK(vma_contains(vma, at));
 	return vma;
 }
@@ -879,7 +879,7 @@ static void check_model(void)
 {
 	struct vm_area_struct *vma;
 
-	down_read(&m.mm->mmap_lock);
+	mmap_read_lock(m.mm);
 	for (u32 i = 0; i < AREA; i++) {
 		const struct mp *p = &m.page[i].p;
 
@@ -896,7 +896,7 @@ static void check_model(void)
 			 m.page[i].nid >= 0);
 		check_neighbours(vma, vma_next(vma));
 	}
-	up_read(&m.mm->mmap_lock);
+	mmap_read_unlock(m.mm);
 }
 
 static void model_step(void)

@@ -886,7 +886,7 @@ static void test_trace(void **state)
 	assert_true(trace_cursor_next(&c, &r));
 	assert_int_equal(r.event, TRACE_MM_PAGE_ALLOC);
 	assert_int_equal(r.arg[0], page_to_pfn(page));
-	assert_int_equal(r.arg[2], MIGRATE_MOVABLE);
+	assert_int_equal(r.arg[3], MIGRATE_MOVABLE);
 	assert_true(trace_cursor_next(&c, &r));
 	assert_int_equal(r.event, TRACE_MM_PAGE_FREE);
 	assert_int_equal(r.arg[0], page_to_pfn(page));

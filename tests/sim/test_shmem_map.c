@@ -451,11 +451,11 @@ static int fail_body(void *arg)
 		at = do_mmap(mm, 0x10000000, P(4), TM_RW,
 			     SHARED_ANON | MAP_FIXED);
 		if (at > 0) {
-			down_read(&mm->mmap_lock);
+			mmap_read_lock(mm);
 			ret = handle_mm_fault(find_vma(mm, (uva_t)at),
 					      (uva_t)at + P(2),
 					      FAULT_FLAG_WRITE);
-			up_read(&mm->mmap_lock);
+			mmap_read_unlock(mm);
 		}
 		res = fail_disarm();
 		fired += res.fired;

@@ -717,9 +717,9 @@ static int failing_body(void *arg)
 
 		fail_arm_nth(FAIL_ALL, n, false);
 		fail_only_task(port_current());
-		down_read(&mm->mmap_lock);
+		mmap_read_lock(mm);
 		(void)!thp_map_new(find_vma(mm, at), at);
-		up_read(&mm->mmap_lock);
+		mmap_read_unlock(mm);
 		fail_disarm();
 		mm_check(mm);
 		fill(at, 512, n);

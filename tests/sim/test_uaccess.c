@@ -432,9 +432,9 @@ static int zap_body(void *arg)
 	tm_store(p, 5);
 	tm_store(p + P(1), 6);
 	mm_zap_begin(&tlb, mm);
-	down_read(&mm->mmap_lock);
+	mmap_read_lock(mm);
 	zap_contents(&tlb, find_vma(mm, p), p, p + P(2));
-	up_read(&mm->mmap_lock);
+	mmap_read_unlock(mm);
 	/* The program alone: it sees what was there, as if it came before. */
 	CHECK_EQ(tm_load(p), 5);
 	CHECK_EQ(tm_load(p + P(1)), 6);

@@ -224,7 +224,7 @@ static void us_vmas(struct us_out *o)
 {
 	struct vm_area_struct *vma;
 
-	down_read(&us.mm->mmap_lock);
+	mmap_read_lock(us.mm);
 	for_each_vma (vma, us.mm) {
 		if (vma->vm_start >= US_BASE + P(US_SRC))
 			break;
@@ -236,7 +236,7 @@ static void us_vmas(struct us_out *o)
 		       vma->vm_flags & VM_UFFD_WP ? "+uw" : "",
 		       vma->vm_flags & VM_UFFD_MINOR ? "+ui" : "");
 	}
-	up_read(&us.mm->mmap_lock);
+	mmap_read_unlock(us.mm);
 }
 
 static void us_end(void)

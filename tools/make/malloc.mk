@@ -15,7 +15,7 @@ MT_SMALL := -Os -Wno-maybe-uninitialized
 MT_SRC := $(wildcard src/base/*.c src/arch/*.c src/phys/*.c) \
 	$(filter-out src/kmem/slab_memcg.c,$(wildcard src/kmem/*.c)) \
 	src/report/slab_show.c
-MT_PORT := $(filter-out port/host/disk.c,$(wildcard port/host/*.c port/common/*.c))
+MT_PORT := $(filter-out port/host/disk.c port/host/trace_file.c,$(wildcard port/host/*.c port/common/*.c))
 MT_C := $(filter-out malloc/arena%,$(wildcard malloc/*.c))
 MT_OBJS := $(patsubst %.c,$(MT)/%.o,$(MT_SRC) $(MT_PORT) $(MT_C))
 
