@@ -8,6 +8,7 @@
 
 #include "fs_machine.h"
 
+#include "event.h"
 #include "procfs/procfs.h"
 #include "task/task_priv.h"
 
@@ -117,6 +118,34 @@ KT_WEAK void task_stat_own(struct task *t, struct task_stat *out)
 	out->stime = 20000000;
 	out->min_flt = 7;
 	out->start_ns = 9990000000;
+}
+/* A thread's own, or with 1000 of each, of threads that are gone. */
+KT_WEAK void task_io_get(struct task *t, bool own, struct mm_task_io *out)
+{
+	*out = t->mt->io;
+	out->rchar += own ? 0 : 1000;
+	out->cancelled_write_bytes += own ? 0 : 1000;
+}
+/* Of sockets there is test_unix.c. */
+KT_WEAK void sock_show_unix(struct seq_buf *out)
+{
+	seq_puts(out, "of unix\n");
+}
+KT_WEAK void sock_show_inet(struct seq_buf *out, bool v6, u32 type)
+{
+	seq_printf(out, "of inet %d %u\n", v6, type);
+}
+KT_WEAK void sock_show_sums(struct seq_buf *out, bool v6)
+{
+	seq_printf(out, "sums %d\n", v6);
+}
+KT_WEAK void sock_show_protocols(struct seq_buf *out)
+{
+	seq_puts(out, "protocols\n");
+}
+KT_WEAK void sock_show_devices(struct seq_buf *out)
+{
+	seq_puts(out, "devices\n");
 }
 KT_WEAK void syscall_show(struct seq_buf *out)
 {

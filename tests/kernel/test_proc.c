@@ -3,6 +3,8 @@
 #include "proc_world.h"
 
 #include "base/fail.h"
+#include "base/trace_ring.h"
+#include "report/trace_show.h"
 
 #define CLONE_THREAD_FLAGS 0x3d0f00UL /* as pthread_create(3) has it */
 
@@ -1141,6 +1143,41 @@ static void test_shots(void **state)
 		       .explore = true);
 }
 
+/* ---- how much the killer likes it
+ * ----------------------------------------------------------------------- */
+
+static void adjusted(struct pt_regs *regs)
+{
+	static struct trace_record ring[8];
+	struct trace_record r;
+	u64 pos = 0;
+
+	(void)regs;
+	trace_ring_attach(0, ring, ARRAY_SIZE(ring));
+	trace_enable(TRACE_OOM_SCORE_ADJ_UPDATE);
+	CHECK_EQ(process_set_oom_score_adj(current->proc, 1001), -EINVAL);
+	CHECK_EQ(process_set_oom_score_adj(current->proc, -1001), -EINVAL);
+	CHECK_EQ(trace_written(0), 0);
+	CHECK_EQ(process_set_oom_score_adj(current->proc, -17), 0);
+	CHECK_EQ(current->mt->oom_score_adj, -17);
+	trace_disable(TRACE_OOM_SCORE_ADJ_UPDATE);
+	/* Whose it is, its name, and what it is now. */
+	CHECK_EQ(trace_written(0), 1);
+	CHECK(trace_read(0, &pos, &r));
+	CHECK_EQ(r.event, TRACE_OOM_SCORE_ADJ_UPDATE);
+	CHECK_EQ(trace_field(&r, "pid"), current->proc->tgid);
+	CHECK_EQ(trace_field(&r, "comm"), trace_word("init", 0));
+	CHECK_EQ((s64)trace_field(&r, "oom_score_adj"), -17);
+	trace_ring_attach(0, NULL, 0);
+	pw_exit(0);
+}
+
+static void test_adjusted(void **state)
+{
+	(void)state;
+	PW_RUN(adjusted);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1158,6 +1195,7 @@ int main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_shots),
 		cmocka_unit_test(test_storm),
+		cmocka_unit_test(test_adjusted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
