@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_trace.c - mmkit trace info|cat FILE: look into a trace; check FILE: is it
- * a sound file for Perfetto? events FILE: what tracepoints of a program told. */
+ * a sound file for Perfetto? events FILE: what tracepoints of a program told.
+ */
 #include "args.h"
 #include "err.h"
 #include "events.h"
