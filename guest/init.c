@@ -28,6 +28,7 @@
 #define PORT_EXIT    0xf4
 #define ESCAPE	     0x10
 #define MAX_STRINGS  4096
+#define MAX_DUMP     96
 #define STACK_SIZE   16384
 #define DISKS	     6
 #define FRAMES_EVERY 4 /* samples for one picture of all frames */
@@ -67,6 +68,8 @@ static struct {
 } g;
 
 static char config[8192], argv_text[131072], env_text[65536];
+static char *dump[MAX_DUMP]; /* in config: files to send at the end */
+static int nr_dump;
 static char *child_argv[MAX_STRINGS], *child_env[MAX_STRINGS];
 static char snapshot[1 << 18];
 static char sample[1 << 15] __attribute__((aligned(8)));
@@ -229,6 +232,8 @@ static void setting(const char *key, char *value)
 		g.trace = value;
 	else if (same_text(key, "trace_kb"))
 		g.trace_kb = value;
+	else if (same_text(key, "dump") && nr_dump < MAX_DUMP)
+		dump[nr_dump++] = value;
 	else if (same_text(key, "sample"))
 		g.sampling = (int)take_number(&v);
 	else if (same_text(key, "size")) {
@@ -951,6 +956,8 @@ static void run_program(void)
 	REPORT("pid", NULL, pid);
 	status = wait_for(pid, &ru);
 	end = now_ns();
+	for (int i = 0; i < nr_dump; i++)
+		report_file(dump[i], "dump", snapshot, sizeof(snapshot));
 	end_others();
 	stop_trace();
 	report_counters("after");

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "args.h"
+#include "dump.h"
 #include "err.h"
 #include "run.h"
 
@@ -57,7 +58,8 @@ enum {
 	OPT_PERFETTO,
 	OPT_FOLLOW,
 	OPT_LIFE,
-	OPT_PFN
+	OPT_PFN,
+	OPT_DUMP
 };
 
 static const struct argp_option options[] = {
@@ -99,6 +101,10 @@ static const struct argp_option options[] = {
 	{"out", OPT_OUT, "FILE", 0, "where table or JSON go (standard error)",
 	 0},
 	{"report", OPT_REPORT, "FILE.html", 0, "write a page with charts", 0},
+	{"dump-proc", OPT_DUMP, "DIR", 0,
+	 "copy files of the guest's /proc and /sys there when the program has "
+	 "ended, also as JSON (mmkit.proc/1) below DIR/json",
+	 0},
 	{"log", OPT_LOG, "FILE", 0, "where the kernel's log goes", 0},
 	{"trace", OPT_TRACE, "EVENT[,EVENT...]", 0,
 	 "tell these tracepoints, by name, by system, or all", 0},
@@ -360,6 +366,9 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 	case OPT_REPORT:
 		o->report = arg;
 		return 0;
+	case OPT_DUMP:
+		o->dump_proc = arg;
+		return 0;
 	case OPT_LOG:
 		o->log = arg;
 		return 0;
@@ -441,6 +450,8 @@ static void put_config(struct plan *pl, FILE *f)
 		fprintf(f, "audit yes\n");
 	if (o->report || o->events.perfetto)
 		fprintf(f, "sample %d\n", SAMPLE_MS);
+	if (o->dump_proc)
+		run_dump_lines(o, f);
 	if (events_wanted(&o->events))
 		run_trace_lines(o, f);
 }
@@ -759,6 +770,7 @@ static int run_machine(struct plan *pl, struct run_machine *m,
 	err_say("note: KVM did not get through this kernel: without it again");
 	run_machine_free(m);
 	run_result_free(res);
+	res->dump = pl->o->dump_proc;
 	free(log->text);
 	*log = (struct run_log){0};
 	pl->o->accel = "tcg";
@@ -781,6 +793,7 @@ static int run_plan(struct plan *pl)
 				 .root = pl->root,
 				 .swap = pl->swap,
 				 .trace = pl->trace};
+	res.dump = pl->o->dump_proc;
 	pl->relay.timeout_ms = pl->o->timeout_ms;
 	pl->relay.log = pl->o->log;
 	pl->relay.log_console = pl->kernel.bzimage;
@@ -840,6 +853,8 @@ int cmd_run(int argc, char **argv)
 	check_output("out", o.out);
 	check_output("report", o.report);
 	check_output("log", o.log);
+	if (o.dump_proc)
+		dump_check(o.dump_proc);
 	make_folder();
 	run_kernel_find(&pl.kernel, o.kernel);
 	pack(&pl);

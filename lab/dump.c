@@ -14,8 +14,7 @@
  *    DP-1  A file is what --show would print of it, or dump_task_show() where
  *          Linux's has more than the manager knows: made as a whole in memory
  *          first, then written under its name.
- *    DP-2  Nothing is written over: DIR is empty at first, and a file is
- *          opened as a new one.
+ *    DP-2  Nothing is written over (dump_dir.c).
  *    DP-3  A name of ours that the manager does not know is an error, so that
  *          none is lost unseen; only what Linux has for some machines alone
  *          (tiers, slab traces) may be missing.
@@ -31,16 +30,10 @@
  */
 #include "dump.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <mmkit/ksm.h>
 #include <mmkit/memory_hotplug.h>
@@ -52,7 +45,6 @@
 #include "err.h"
 #include "kmem/slab.h"
 #include "phys/phys.h"
-#include "proc_json.h"
 #include "space/space.h"
 
 #define AUDIT "/proc/mmkit/audit"
@@ -123,8 +115,6 @@ static const char block_names[] =
 /* NAME's text to OUT: 0, or a negative errno. */
 typedef int (*show_fn)(const char *name, struct seq_buf *out);
 
-static const char *root; /* NULL: nothing was written yet */
-
 static void sink_file(void *arg, const char *text, size_t len)
 {
 	fwrite(text, 1, len, arg);
@@ -154,84 +144,15 @@ static char *text_of(show_fn show, const char *name, size_t *len)
 	return text;
 }
 
-_Noreturn static void die_at(const char *path)
-{
-	err_die("--dump-proc: %s: %s; what is there is not all", path,
-		strerror(errno));
-}
-
-static void make_parents(char *path)
-{
-	for (char *at = path + strlen(root) + 1; (at = strchr(at, '/')); at++) {
-		*at = '\0';
-		if (mkdir(path, 0777) && errno != EEXIST)
-			die_at(path);
-		*at = '/';
-	}
-}
-
-static void write_file(const char *path, const char *text, size_t len)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-
-	if (fd < 0)
-		die_at(path);
-	while (len) {
-		ssize_t n = write(fd, text, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			die_at(path);
-		text += n;
-		len -= (size_t)n;
-	}
-	if (close(fd))
-		die_at(path);
-}
-
-/* The same as JSON, in a folder of its own. */
-static void put_json(const char *path, const char *text)
-{
-	static char full[PATH_MAX];
-	char why[128], *dumped;
-	json_t *doc = proc_json(path, text, why);
-
-	if (!doc)
-		err_die("--dump-proc: %s as JSON: '%s' is not understood", path,
-			why);
-	dumped = json_dumps(doc, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-	if (!dumped)
-		err_die("--dump-proc: no memory for %s", path);
-	if (snprintf(full, sizeof(full), "%s/json%s.json", root, path) >=
-	    (int)sizeof(full)) {
-		errno = ENAMETOOLONG;
-		die_at(path);
-	}
-	make_parents(full);
-	write_file(full, dumped, strlen(dumped));
-	free(dumped);
-	json_decref(doc);
-}
-
 /* The file PATH of the machine, as SHOW says it of NAME. False: none. */
 static bool put_file(const char *path, show_fn show, const char *name)
 {
-	static char full[PATH_MAX];
 	size_t len;
 	char *text = text_of(show, name, &len);
 
 	if (!text)
 		return false;
-	if (snprintf(full, sizeof(full), "%s%s", root, path) >=
-	    (int)sizeof(full)) {
-		errno = ENAMETOOLONG;
-		die_at(path);
-	}
-	make_parents(full);
-	write_file(full, text, len);
-	if (proc_json_knows(path))
-		put_json(path, text);
+	dump_write(path, text, len);
 	free(text);
 	return true;
 }
@@ -366,13 +287,11 @@ static void put_task(const char *pid)
 /* Who looks at himself from there is the task that wrote it. */
 static void put_self(void)
 {
-	static char path[PATH_MAX];
 	char to[16];
 
 	snprintf(to, sizeof(to), "%d", port_current()->pid);
-	snprintf(path, sizeof(path), "%s/proc/self", root);
-	if (port_current()->pid && symlink(to, path))
-		die_at(path);
+	if (port_current()->pid)
+		dump_link("/proc/self", to);
 }
 
 static void put_system(const char *path)
@@ -417,50 +336,15 @@ static void put_tiers(void)
 	}
 }
 
-/* ---- the directory
+/* ---- all of it
  * ------------------------------------------------------------------ */
-
-static bool is_empty(DIR *d)
-{
-	struct dirent *e;
-
-	while ((e = readdir(d)))
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-			return false;
-	return true;
-}
-
-void dump_check(const char *dir)
-{
-	DIR *d;
-	bool empty;
-
-	if (!mkdir(dir, 0777))
-		return;
-	if (errno != EEXIST)
-		err_die("--dump-proc: %s: cannot create: %s", dir,
-			strerror(errno));
-	d = opendir(dir);
-	if (!d)
-		err_die("--dump-proc: %s: %s", dir, strerror(errno));
-	empty = is_empty(d);
-	closedir(d);
-	if (!empty)
-		err_die("--dump-proc: %s: not empty: give a new directory",
-			dir);
-	if (access(dir, W_OK | X_OK))
-		err_die("--dump-proc: %s: %s", dir, strerror(errno));
-}
 
 void dump_proc(const char *dir)
 {
 	struct lines l;
 
-	if (root)
+	if (!dump_open(dir, false))
 		return;
-	root = dir;
-	/* The file limit is an error to report, not a signal to die of. */
-	signal(SIGXFSZ, SIG_IGN);
 	mm_show_list(put_listed, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
 		put_names(dirs[i].dir, dirs[i].names, false);

@@ -12,6 +12,7 @@
  *   run_relay.c   QEMU started, bytes passed on, the end awaited
  *   run_report.c  what the machine reported
  *   run_trace.c   what its tracepoints told
+ *   run_dump.c    files of its /proc as a directory
  *   run_out.c     the table and the JSON;  run_html.c  the page
  *
  * Failures of mmkit itself end the command by run_fail() with status 125;
@@ -39,7 +40,7 @@ struct run_opts {
 	u64 disk_bytes; /* room on the image besides its files; 0: some */
 	u32 cpus, nodes;
 	const char *kernel, *machine, *accel, *append, *dir;
-	const char *report, *out, *log, *cpu;
+	const char *report, *out, *log, *cpu, *dump_proc;
 	const char *add[RUN_MAX_ADD], *env[RUN_MAX_ADD], *qemu[RUN_MAX_ADD];
 	u32 nr_add, nr_env, nr_qemu;
 	u64 timeout_ms; /* 0: none */
@@ -216,6 +217,8 @@ struct run_shot {
 	char *cells;
 };
 
+#define RUN_MAX_DUMPED 96
+
 enum run_end { RUN_END_NONE, RUN_END_EXIT, RUN_END_SIGNAL, RUN_END_FAILED };
 
 struct run_result {
@@ -239,6 +242,9 @@ struct run_result {
 	struct run_shot shots[RUN_MAX_SHOTS];
 	u32 nr_shots, cells, cell_order; /* of the last shot */
 	u64 shots_every;
+	const char *dump; /* directory for files of /proc, or NULL */
+	char dumped[RUN_MAX_DUMPED][64];
+	u32 nr_dumped;
 	struct shares tasks, groups; /* of the samples */
 	u64 acked;		     /* bytes of standard input that arrived */
 	u64 begin_ns;		     /* by the guest's clock */
@@ -274,6 +280,17 @@ void run_trace_file(const char *path);
 void run_trace_lines(const struct run_opts *o, FILE *config);
 void run_trace_show(const char *path, const struct run_opts *o,
 		    const struct run_result *r);
+
+/* ---- run_dump.c ------------------------------------------------------------
+ */
+
+/* run_dump_lines: what init is told to send. _knows: is PATH such a file?
+ * _take: it has come: TEXT[LEN], 0 behind it; once, and if R has a directory.
+ */
+void run_dump_lines(const struct run_opts *o, FILE *config);
+bool run_dump_knows(const char *path);
+void run_dump_take(struct run_result *r, const char *path, const char *text,
+		   size_t len);
 
 /* ---- run_relay.c -----------------------------------------------------------
  */

@@ -15,7 +15,8 @@
  *   marks MIN LOW HIGH           its watermarks, pages of all zones
  *   data PATH WHEN LEN           LEN bytes of a file; WHEN is before, after
  *                                or sample, which /proc/vmstat ends; tasks and
- *                                groups are no files (guest/owners.h)
+ *                                groups are no files (guest/owners.h); dump:
+ *                                for a directory (run_dump.c)
  *   ack N                        N more bytes of standard input were taken
  *   cannot-exec PATH ERRNO
  *   usage ...                    of wait4(2)
@@ -350,6 +351,8 @@ static void end_block(struct run_parser *p)
 
 	if (!strcmp(p->when, "sample"))
 		take_sample_file(p);
+	else if (!strcmp(p->when, "dump"))
+		run_dump_take(r, p->name, p->data, p->want);
 	else if (!strcmp(p->name, "/proc/vmstat"))
 		take_vmstat(r, p->data, after);
 	else if (!strcmp(p->name, "/proc/meminfo"))

@@ -107,43 +107,7 @@ holds replay-percent-swapped "$(awk '$1 == "pswpout" { print $2 }' \
 
 # The same figures as JSON, read by another reader of JSON.
 if command -v python3 >/dev/null; then
-	cat >"$work/read.py" <<'PY'
-import json, sys
-d = sys.argv[1]
-def rows(f, sep):
-    return [l.split(sep) for l in open(d + "/proc/" + f).read().splitlines()]
-def doc(f):
-    return json.load(open(d + "/json/proc/" + f + ".json"))
-assert doc("vmstat")["counters"] == {n: int(v) for n, v in rows("vmstat", " ")}
-m = doc("meminfo")
-have = {**m["kb"], **m["counts"]}
-assert have == {n: int(v.split()[0]) for n, v in rows("meminfo", ":")}
-assert m["counts"].keys() == {"HugePages_Total", "HugePages_Free",
-                              "HugePages_Rsvd", "HugePages_Surp"}
-s = [r for r in rows("slabinfo", None)][2:]
-assert [[c[k] for k in list(c)[1:]] for c in doc("slabinfo")["caches"]] == [
-    [int(w) for w in r[1:] if w.isdigit()] for r in s]
-assert [c["name"] for c in doc("slabinfo")["caches"]] == [r[0] for r in s]
-z = doc("zoneinfo")["zones"]
-flat = sum(len(v) if isinstance(v, (dict, list)) else 1
-           for o in z for v in o.values())
-text = open(d + "/proc/zoneinfo").read()
-assert len(z) == text.count(", zone ") and flat > 100, flat
-assert "nr_inactive_anon" in z[0]["node_stats"]
-for o in z:
-    assert {"free", "min", "managed", "cma"} <= o["pages"].keys()
-    for n, v in {**o.get("node_stats", {}), **o["pages"]}.items():
-        assert f" {n} " in text and f" {v}\n" in text, (n, v)
-b = doc("buddyinfo")["zones"]
-assert [o["free_blocks"] for o in b] == [
-    [int(w) for w in r[4:] if w] for r in rows("buddyinfo", None)]
-t = sorted(__import__("os").listdir(d + "/json/proc"))[0]
-p = doc(t + "/smaps")["mappings"]
-assert sum(o["kb"]["Rss"] for o in p) == doc(
-    t + "/smaps_rollup")["mappings"][0]["kb"]["Rss"] > 0
-assert all("rd" in o["vm_flags"] for o in p if o["permissions"][0] == "r")
-PY
-	python3 "$work/read.py" "$work/run" 2>"$work/err"
+	python3 tests/cli/dump_figures "$work/run" 2>"$work/err"
 	holds "json-figures: $(tail -n 1 "$work/err")" $? -eq 0
 else
 	skip json-figures "there is no python3"

@@ -150,6 +150,24 @@ static void test_tasks_and_groups(void **state)
 	assert_int_equal(g->owner[1].v[SHARE_SWAPPED][0], 4096);
 }
 
+/* Only what was asked for becomes a file, whatever a guest says. */
+static void test_names_of_dumps_are_ours(void **state)
+{
+	struct fixture *x = *state;
+
+	assert_true(run_dump_knows("/proc/buddyinfo"));
+	assert_true(run_dump_knows("/sys/devices/system/node/node12/meminfo"));
+	assert_false(run_dump_knows("/proc/buddyinf"));
+	assert_false(run_dump_knows("/proc/../../etc/passwd"));
+	assert_false(run_dump_knows("/sys/devices/system/node/node/meminfo"));
+	assert_false(run_dump_knows("/sys/devices/system/node/node1/../x"));
+	assert_false(
+		run_dump_knows("/sys/devices/system/node/node0/node1/meminfo"));
+	/* Without a directory nothing is written. */
+	say(x, "data /proc/buddyinfo dump 3\nabc");
+	assert_int_equal(x->r.nr_dumped, 0);
+}
+
 static void test_frames_are_bounded(void **state)
 {
 	struct fixture *x = *state;
@@ -215,6 +233,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_tasks_and_groups, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_names_of_dumps_are_ours,
+						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_frames_are_bounded, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_frames_of_one_size, setup,
