@@ -572,6 +572,49 @@ static void failing_allocations(void **state)
 	xt_end();
 }
 
+static u64 blocks_written(const struct port_bdev *disk)
+{
+	struct sim_disk_stats s;
+
+	sim_disk_stats(disk, &s);
+	return s.writes;
+}
+
+/* A file is never without a name on the disk: a name in another block is there
+ * before the old one goes; one in the same block goes with it. */
+static int rename_body(void *arg)
+{
+	struct port_bdev *disk = xt_disk("img");
+	u64 before;
+
+	(void)arg;
+	xt_up();
+	CHECK_EQ(xt_mount(disk, 0, &m.sb), 0);
+	CHECK_EQ(xt_mkdir(m.sb, "a"), 0);
+	CHECK_EQ(xt_mkdir(m.sb, "b"), 0);
+	CHECK_EQ(xt_write(m.sb, "a/f", 0, "text", 4), 4);
+	CHECK_EQ(m.sb->ops->sync(m.sb), 0);
+	before = blocks_written(disk);
+	CHECK_EQ(xt_rename(m.sb, "a/f", "a/g"), 0);
+	CHECK_EQ(blocks_written(disk), before);
+	CHECK_EQ(xt_rename(m.sb, "a/g", "b/g"), 0);
+	CHECK(blocks_written(disk) > before);
+	xt_umount(m.sb);
+	xt_fsck("img");
+	xt_down();
+	sim_disk_close(disk);
+	return 0;
+}
+
+static void renames(void **state)
+{
+	(void)state;
+	xt_begin();
+	xt_run("mke2fs -q -F -t ext2 -b 4096 img 2M");
+	TM_RUN(rename_body);
+	xt_end();
+}
+
 /* Pages behind the direct blocks: their map is a block of its own. */
 enum { FAR_PAGE = 20, FAR_PAGES = 4 };
 
@@ -757,6 +800,7 @@ int main(void)
 		cmocka_unit_test(power_cuts),
 		cmocka_unit_test(disk_errors),
 		cmocka_unit_test(failing_allocations),
+		cmocka_unit_test(renames),
 		cmocka_unit_test(map_without_memory),
 		cmocka_unit_test(damaged),
 	};
