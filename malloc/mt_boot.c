@@ -158,7 +158,7 @@ void mt_leave(void)
 }
 
 /*
- * The C library's wrappers of two calls lie on pages that small programs use
+ * The C library's wrappers of some calls lie on pages that small programs use
  * for nothing else; a process pays 64 KiB of residence for each.
  */
 #if defined(__x86_64__)
@@ -176,6 +176,15 @@ static long call(long nr, long a, long b, long c)
 static long call(long nr, long a, long b, long c)
 {
 	return syscall(nr, a, b, c);
+}
+#endif
+
+#ifdef MT_PRELOAD
+/* For all of the library (malloc.mk): threads that meet yield. */
+int __wrap_sched_yield(void) MT_HIDDEN;
+int __wrap_sched_yield(void)
+{
+	return (int)call(SYS_sched_yield, 0, 0, 0);
 }
 #endif
 

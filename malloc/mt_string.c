@@ -6,8 +6,9 @@
  *    pages by themselves: a small process that calls one of them for a few
  * words pays 64 KiB of residence, for a fault brings what is around it. What a
  *    malloc library does itself is small. So the library that is preloaded has
- *    its own (mt_string.h); from LARGE bytes on the C library's do it, which
- *    know the CPU, and which a program that has such blocks uses anyway.
+ *    its own (mt_string.h); from LARGE bytes on (LARGE_MOVE, if they are
+ *    copied) the C library's do it, which know the CPU, and which a program
+ *    that has such blocks uses anyway.
  *
  * 2. How. Pieces of 16 bytes, the last of which may overlap the one before;
  * less than 16 bytes by two pieces of 8 or 4, that overlap, or byte by byte.
@@ -16,7 +17,8 @@
  */
 #include <mmkit/types.h>
 
-#define LARGE 1024u
+#define LARGE	   1024u
+#define LARGE_MOVE 4096u /* a block that grows is moved by realloc() */
 
 /* The names are ours where mt_string.h says so, and nobody's elsewhere. */
 #ifdef MT_PRELOAD
@@ -87,13 +89,21 @@ static inline void move_few(void *to, const void *from, size_t n)
 
 AS_WRITTEN void *memcpy(void *to, const void *from, size_t n)
 {
-	if (unlikely(n >= LARGE))
+	size_t i = 0;
+
+	if (unlikely(n >= LARGE_MOVE))
 		return c_memcpy(to, from, n);
 	if (n < 16) {
 		move_few(to, from, n);
 		return to;
 	}
-	for (size_t i = 0; i < n - 16; i += 16)
+	for (; i + 64 < n; i += 64) {
+		PIECE(piece16, to, i) = FROM(piece16, from, i);
+		PIECE(piece16, to, i + 16) = FROM(piece16, from, i + 16);
+		PIECE(piece16, to, i + 32) = FROM(piece16, from, i + 32);
+		PIECE(piece16, to, i + 48) = FROM(piece16, from, i + 48);
+	}
+	for (; i < n - 16; i += 16)
 		PIECE(piece16, to, i) = FROM(piece16, from, i);
 	PIECE(piece16, to, n - 16) = FROM(piece16, from, n - 16);
 	return to;

@@ -34,7 +34,8 @@ $(MT)/%.o: %.c $(FLAGS_MK) tools/make/malloc.mk
 	$(SAY) "  CC [malloc] $<"
 	$(Q)$(CC) $(STD) -D_GNU_SOURCE $(WARN) $(MT_FLAGS) $(INC) -Iport/host -MMD -MP -c $< -o $@
 # What moves bytes is the library's own, or the C library's by another name.
-MT_WRAP := -Wl,--wrap=memset,--wrap=memcpy,--wrap=memmove,--wrap=memcmp
+MT_WRAP := -Wl,--wrap=memset,--wrap=memcpy,--wrap=memmove,--wrap=memcmp \
+	-Wl,--wrap=sched_yield
 # One segment for all that is not written, and no page
 # that is only written to be protected: see malloc.ld.
 MT_LINK := -Wl,--gc-sections,-z,now,-z,defs,-z,norelro,-z,noseparate-code \
