@@ -22,13 +22,13 @@ struct vnode;
 int event_init(void) MM_MUST_CHECK;
 
 /*
- * fifo_open: FILE is being opened on V, a FIFO (fifo(7)): waits for the other
- * end, sets f_op and private_data. For vnode open paths: whoever opens a vnode
- * of S_IFIFO calls this in place of vnode_ops.open. 0; -ENXIO (O_WRONLY and
- * O_NONBLOCK, nobody reads), -ERESTARTSYS, -ENOMEM. The last close frees what
- * vnode.fifo points to and makes it NULL.
+ * fifo_ops: open: FILE is being opened on V, a FIFO (fifo(7)): waits for the
+ * other end, sets f_op and private_data. For vnode open paths: whoever opens a
+ * vnode of S_IFIFO calls this in place of vnode_ops.open. 0; -ENXIO (O_WRONLY
+ * and O_NONBLOCK, nobody reads), -ERESTARTSYS, -ENOMEM. The last close frees
+ * what vnode.fifo points to and makes it NULL.
  */
-int fifo_open(struct vnode *v, struct file *file);
+extern const struct vfs_fifo_ops fifo_ops;
 
 /* pipe_fcntl: F_GETPIPE_SZ and F_SETPIPE_SZ; -EBADF: FILE is no pipe. */
 s64 pipe_fcntl(struct file *file, u32 cmd, u64 arg);

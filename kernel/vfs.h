@@ -261,10 +261,19 @@ int blkdev_by_path(const char *path, struct port_bdev **out);
  * it from its root, into BUF[SIZE]; the text is at its end, *TEXT. Its length;
  * -ENOENT, -ENAMETOOLONG and what a walk fails with. */
 s64 vfs_realpath(const char *path, char *buf, size_t size, char **text);
-/* vfs_set_fifo_open: OPEN makes an open file of a fifo (S_IFIFO vnode) work:
- * sets f_op and private_data; may sleep until the other side comes. At boot;
- * until then opening one is -ENXIO. */
-void vfs_set_fifo_open(int (*open)(struct vnode *v, struct file *file));
+/*
+ * Fifos and pipes, as the part that knows them does it. OPEN makes an open
+ * file of an S_IFIFO vnode work: sets f_op and private_data; may sleep until
+ * the other side comes. HOLD: FILE's pipe for a vnode's fifo field, and who
+ * made it; PUT gives it back.
+ * vfs_set_fifo: at boot; until then opening one is -ENXIO.
+ */
+struct vfs_fifo_ops {
+	int (*open)(struct vnode *v, struct file *file);
+	void *(*hold)(struct file *file, u32 *uid, u32 *gid);
+	void (*put)(void *fifo);
+};
+void vfs_set_fifo(const struct vfs_fifo_ops *ops);
 
 /*
  * iter_put / iter_get: N bytes from BUF to ITER (what a read gives), or from

@@ -22,7 +22,7 @@ int event_init(void)
 {
 	int err;
 
-	vfs_set_fifo_open(fifo_open);
+	vfs_set_fifo(&fifo_ops);
 	err = tty_devices_init();
 	return err ? err : pty_init();
 }

@@ -20,7 +20,8 @@
  *    PIPE-1  used <= ring; each of the used buffers has a page and
  *            0 < len, off + len <= PAGE_SIZE; the others have none.
  *    PIPE-2  readers and writers count open files of each side; a FIFO's
- *            vnode.fifo points to the pipe while files > 0.
+ *            vnode.fifo points to the pipe while files > 0. files counts
+ *            vnodes, too, that /proc/PID/fd made for a pipe (fs/anon.c).
  *
  * 5. Waiting. A reader waits while used is 0 and there are writers, a writer
  *    while used is ring and there are readers. Each change of these is made
@@ -568,7 +569,7 @@ static int wait_partner(struct pipe *p, const u32 *opens)
 /* P locked. */
 static int fifo_enter(struct pipe *p, u32 mode, bool nonblock)
 {
-	if (mode == FMODE_WRITE && nonblock && !p->readers)
+	if (mode == FMODE_WRITE && nonblock && !p->readers && !p->anon)
 		return -ENXIO;
 	if (mode & FMODE_READ) {
 		p->r_opens++;
@@ -579,6 +580,8 @@ static int fifo_enter(struct pipe *p, u32 mode, bool nonblock)
 		p->writers++;
 	}
 	wake_up_all(&p->opens);
+	if (p->anon)
+		return 0;
 	/* Who has both sides waits for nobody. */
 	if (mode == FMODE_READ && !p->writers && !nonblock)
 		return wait_partner(p, &p->w_opens);
@@ -587,7 +590,7 @@ static int fifo_enter(struct pipe *p, u32 mode, bool nonblock)
 	return 0;
 }
 
-int fifo_open(struct vnode *v, struct file *file)
+static int fifo_open(struct vnode *v, struct file *file)
 {
 	u32 mode = file->f_mode & (FMODE_READ | FMODE_WRITE);
 	struct pipe *p = fifo_get(v);
@@ -597,7 +600,7 @@ int fifo_open(struct vnode *v, struct file *file)
 		return -ENOMEM;
 	mutex_lock(&p->mutex);
 	/* Writers before this one are no end of file to it. */
-	file->f_ra.start = p->writers ? FIFO_SEEN : p->w_opens;
+	file->f_ra.start = p->writers || p->anon ? FIFO_SEEN : p->w_opens;
 	err = fifo_enter(p, mode, file_nonblock(file));
 	if (p->writers)
 		file->f_ra.start = FIFO_SEEN;
@@ -612,6 +615,29 @@ int fifo_open(struct vnode *v, struct file *file)
 	}
 	return err;
 }
+
+/* FILE's pipe for a vnode that leads to it. */
+static void *fifo_hold(struct file *file, u32 *uid, u32 *gid)
+{
+	struct pipe *p = file_pipe(file);
+
+	if (!p)
+		return NULL;
+	spin_lock(&fifo_sys.lock);
+	p->files++;
+	spin_unlock(&fifo_sys.lock);
+	*uid = p->uid;
+	*gid = p->gid;
+	return p;
+}
+
+static void fifo_drop(void *fifo)
+{
+	pipe_put(fifo);
+}
+
+const struct vfs_fifo_ops fifo_ops = {
+	.open = fifo_open, .hold = fifo_hold, .put = fifo_drop};
 
 /* ---- pipe(2) ---------------------------------------------------------------
  */
@@ -639,6 +665,9 @@ static s64 do_pipe(u64 to, u32 flags)
 		return -ENOMEM;
 	p->readers = p->writers = p->r_opens = p->w_opens = 1;
 	p->files = 1;
+	p->anon = true;
+	p->uid = current->cred.fsuid;
+	p->gid = current->cred.fsgid;
 	rd = pipe_file(p, FMODE_READ, kept & O_NONBLOCK);
 	if (IS_ERR(rd)) {
 		pipe_free(p);
@@ -650,6 +679,7 @@ static s64 do_pipe(u64 to, u32 flags)
 		return PTR_ERR(wr);
 	}
 	p->files = 2;
+	wr->f_inode->i_ino = rd->f_inode->i_ino;
 	return event_install2(rd, wr, flags, to);
 }
 

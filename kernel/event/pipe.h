@@ -31,6 +31,8 @@ struct pipe {
 	u32 r_opens, w_opens;	  /* (M) how often a side was opened */
 	u32 files;		  /* (fifo_sys.lock) who holds it */
 	struct vnode *vnode;	  /* (C) a FIFO's; NULL */
+	bool anon;		  /* (C) of pipe(2): opens wait for nobody */
+	u32 uid, gid;		  /* (C) who made it by pipe(2) */
 	struct page *spare;	  /* (M) a page that was read empty */
 	wait_queue_head_t rd, wr; /* something to read; room */
 	wait_queue_head_t opens;  /* fifo_open() of the other side */

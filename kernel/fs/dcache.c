@@ -573,6 +573,9 @@ static bool prepend_names(struct dentry *d, const struct dentry *root,
 {
 	const char *end = *at;
 
+	/* What has no place but by /proc/PID/fd has a text of its own. */
+	if (d->mnt == fs_sys.anon_mnt && d->parent != d)
+		return prepend(buf, at, d->name, d->len);
 	while (d != root) {
 		if (d->parent == d) {
 			if (!d->mnt->mountpoint)
@@ -598,7 +601,7 @@ s64 dentry_text(struct dentry *d, struct dentry *root, char *buf, size_t size,
 
 	*reached = false;
 	spin_lock(&fs_sys.dcache_lock);
-	if (ok && (d->flags & DENTRY_DELETED))
+	if (ok && (d->flags & DENTRY_DELETED) && d->mnt != fs_sys.anon_mnt)
 		ok = prepend(buf, &at, deleted, sizeof(deleted) - 1);
 	ok = ok && prepend_names(d, root, buf, &at, reached);
 	spin_unlock(&fs_sys.dcache_lock);

@@ -200,6 +200,10 @@ struct vfs_mount {
 
 /* mount_put_detached: the last name of MNT, detached, is gone. May sleep. */
 void mount_free_detached(struct vfs_mount *mnt);
+
+/* anon_link (anon.c): a place for FILE, which has no name, with a reference.
+ * 0, -ENOMEM. */
+int anon_link(struct file *file, struct dentry **out) MM_MUST_CHECK;
 bool mount_readonly(const struct vfs_mount *mnt);
 int mounts_init(void) MM_MUST_CHECK;
 void mounts_shutdown(void);
@@ -520,10 +524,11 @@ struct fs_state {
 	struct fs_struct init_fs; /* the kernel's own */
 	spinlock_t lock_lock;	  /* locks.c */
 	struct list_head locks, blocked;
-	struct chrdev *chrdevs;				      /* at boot */
-	struct blkdev *blkdevs;				      /* at boot */
-	int (*fifo_open)(struct vnode *v, struct file *file); /* at boot */
-	struct vfs_sb *dev_sb;				      /* devtmpfs */
+	struct chrdev *chrdevs;		 /* at boot */
+	struct blkdev *blkdevs;		 /* at boot */
+	const struct vfs_fifo_ops *fifo; /* at boot */
+	struct vfs_mount *anon_mnt;	 /* anon.c: hangs nowhere */
+	struct vfs_sb *dev_sb;		 /* devtmpfs */
 	struct super_block anon_sb;
 	u64 anon_ino; /* (A) */
 	struct fs_log log;

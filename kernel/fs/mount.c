@@ -777,6 +777,17 @@ void vfs_show_mountinfo(struct seq_buf *out)
 /* ---- boot ------------------------------------------------------------------
  */
 
+/* Where open files have a place that have none: anon.c. */
+static int anon_mount(void)
+{
+	struct vfs_sb *sb;
+	int err = sb_get(fstype_find("tmpfs"), "anon", 0, "mode=555", &sb);
+
+	if (!err)
+		fs_sys.anon_mnt = mount_new(sb, NULL, "anon", MS_NODEV);
+	return err ? err : fs_sys.anon_mnt ? 0 : -ENOMEM;
+}
+
 int mounts_init(void)
 {
 	struct fs_struct *fs = &fs_sys.init_fs;
@@ -805,7 +816,7 @@ int mounts_init(void)
 	spin_lock_init(&fs->lock, LOCK_CLASS_FS);
 	fs->root = dget(m->root);
 	fs->pwd = dget(m->root);
-	return 0;
+	return anon_mount();
 }
 
 void mounts_shutdown(void)
@@ -818,6 +829,9 @@ void mounts_shutdown(void)
 		dput(fs->pwd);
 		fs->root = fs->pwd = NULL;
 	}
+	if (fs_sys.anon_mnt)
+		mount_drop(fs_sys.anon_mnt);
+	fs_sys.anon_mnt = NULL;
 	while (fs_sys.mount_cache && !list_empty(&fs_sys.mounts)) {
 		m = list_last_entry(&fs_sys.mounts, struct vfs_mount, all);
 		detach_all(m);

@@ -150,9 +150,9 @@ static void keep_path(struct file *file)
 	kmem_cache_free(fs_sys.names_cache, buf);
 }
 
-void vfs_set_fifo_open(int (*open)(struct vnode *v, struct file *file))
+void vfs_set_fifo(const struct vfs_fifo_ops *ops)
 {
-	fs_sys.fifo_open = open;
+	fs_sys.fifo = ops;
 }
 
 /* Its kind's way to open V. */
@@ -166,7 +166,7 @@ static int kind_open(struct vnode *v, struct file *file)
 	case S_IFBLK:
 		return device_open(v, file);
 	case S_IFIFO:
-		return fs_sys.fifo_open ? fs_sys.fifo_open(v, file) : -ENXIO;
+		return fs_sys.fifo ? fs_sys.fifo->open(v, file) : -ENXIO;
 	case S_IFSOCK:
 		return -ENXIO;
 	default:

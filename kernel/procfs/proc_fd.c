@@ -23,9 +23,9 @@ s64 file_readlink(struct file *file, char *buf, size_t size)
 
 int file_link(struct file *file, struct dentry **out)
 {
-	/* Pipes and sockets have no place to go to. */
+	/* Pipes, sockets and their like: a place is made. */
 	if (!file->f_dentry)
-		return -ENXIO;
+		return anon_link(file, out);
 	*out = dget(file->f_dentry);
 	return 0;
 }

@@ -52,6 +52,8 @@ exec 3>fd; echo three >&3; exec 3>&-; cat fd; rm fd
 cp /bin/busybox prog; ./prog sh -c 'echo x >>prog' 2>&1 | grep -c 'file busy'
 exec 3>>prog; ./prog true 2>&1 | grep -c 'file busy'; exec 3>&-
 ./prog echo runs; rm prog
+echo in | cat /dev/stdin; (echo out >/dev/stdout) | cat; echo fd | tee /dev/fd/1 | wc -l
+: | [ -p /dev/stdin ] && echo pipe; : | ls -lL /proc/self/fd/0 | cut -c1-10
 test -c /dev/null && test -d /proc/self && echo devices
 SCRIPT
 same "a script of pipes, jobs, traps and files" --mem "$m" --cpus 2 \
