@@ -446,15 +446,15 @@ int dev_init(void) MM_MUST_CHECK;
 void dev_shutdown(void);
 int mem_dev_init(void) MM_MUST_CHECK;
 
-/* kmsg.c. kmsg_open: of /dev/kmsg. log_read, log_poll: the unread log, as
- * syslog(2) has it: bytes; -EAGAIN with NONBLOCK, -ERESTARTSYS, -ENOMEM,
- * -EFAULT. May sleep. */
+/* kmsg.c. kmsg_open: of /dev/kmsg. proc_kmsg_*: /proc/kmsg, the unread log as
+ * syslog(2) has it: reads -EAGAIN, -ERESTARTSYS, -ENOMEM, -EFAULT; opens
+ * -EPERM. */
 void kmsg_init(void);
 void kmsg_exit(void);
 int kmsg_open(struct vnode *v, struct file *file) MM_MUST_CHECK;
 extern const struct file_operations kmsg_fops;
-s64 log_read(struct iov_iter *iter, bool nonblock);
-u32 log_poll(struct poll_table *table);
+extern const struct file_operations proc_kmsg_fops;
+int proc_kmsg_may_open(void) MM_MUST_CHECK;
 int devpts_init(void) MM_MUST_CHECK;
 void devpts_shutdown(void);
 

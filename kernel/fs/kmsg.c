@@ -356,7 +356,7 @@ static s64 take_unread(struct log_text *t, struct iov_iter *iter)
 	return done;
 }
 
-s64 log_read(struct iov_iter *iter, bool nonblock)
+static s64 log_read(struct iov_iter *iter, bool nonblock)
 {
 	struct log_text *t = kmalloc(sizeof(*t), GFP_KERNEL_ACCOUNT);
 	struct fs_log *l = state();
@@ -372,11 +372,6 @@ s64 log_read(struct iov_iter *iter, bool nonblock)
 	}
 	kfree(t);
 	return ret;
-}
-
-u32 log_poll(struct poll_table *table)
-{
-	return poll_more(&state()->read, table);
 }
 
 /* How many bytes are at *FROM and behind it, up to record END. */
@@ -524,6 +519,34 @@ static s64 sys_syslog(const struct sys_args *s)
 
 const struct syscall_def fs_log_calls[] = {{103, "syslog", sys_syslog}};
 const u32 fs_log_nr = ARRAY_SIZE(fs_log_calls);
+
+/* ---- /proc/kmsg ------------------------------------------------------------
+ */
+
+static s64 proc_kmsg_read(struct file *file, struct iov_iter *iter, u64 *pos)
+{
+	(void)pos;
+	if (!iter->count)
+		return 0;
+	return log_read(iter, READ_ONCE(file->f_flags) & O_NONBLOCK);
+}
+
+static u32 proc_kmsg_poll(struct file *file, struct poll_table *table)
+{
+	(void)file;
+	return poll_more(&state()->read, table);
+}
+
+const struct file_operations proc_kmsg_fops = {
+	.read_iter = proc_kmsg_read,
+	.poll = proc_kmsg_poll,
+	.mmap = kmsg_mmap,
+};
+
+int proc_kmsg_may_open(void)
+{
+	return may_read() ? 0 : -EPERM;
+}
 
 /* ---- start and end ---------------------------------------------------------
  */

@@ -15,6 +15,7 @@
 #include <mmkit/report.h>
 
 #include "base/string.h"
+#include "fs/fs.h"
 #include "procfs/cgroup.h"
 #include "procfs/procfs.h"
 #include "procfs/procfs_state.h"
@@ -73,6 +74,12 @@ static int show_syscalls(const struct pnode *n, struct seq_buf *out)
 		.name = n, .mode = S_IFREG | 0444, .show = show_source, \
 		.source = "/proc/" n                                    \
 	}
+static int kmsg_may_open(const struct pnode *n)
+{
+	(void)n;
+	return proc_kmsg_may_open();
+}
+
 #define TEXT(n, f)                                           \
 	{                                                    \
 		.name = n, .mode = S_IFREG | 0444, .show = f \
@@ -119,6 +126,10 @@ static const struct pentry root_entries[] = {
 	WORDS("kpagecgroup"),
 	TEXT("stat", show_stat),
 	TEXT("uptime", show_uptime),
+	{.name = "kmsg",
+	 .mode = S_IFREG | 0400,
+	 .fops = &proc_kmsg_fops,
+	 .may_open = kmsg_may_open},
 	TEXT("loadavg", show_loadavg),
 	TEXT("cpuinfo", show_cpuinfo),
 	TEXT("version", show_version),

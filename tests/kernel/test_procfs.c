@@ -15,7 +15,7 @@ static char text[1 << 20];
 /* All of PATH by reads of STEP; its length or -errno. */
 static s64 slurp(const char *path, u64 step)
 {
-	/* trace_pipe would wait. */
+	/* Those that would wait say so. */
 	s64 fd = OPEN(path, 04000, 0), n, total = 0;
 
 	if (fd < 0)
@@ -27,6 +27,12 @@ static s64 slurp(const char *path, u64 step)
 	CHECK_EQ(CLOSE(fd), 0);
 	text[total] = '\0';
 	return n < 0 ? n : total;
+}
+
+/* A reader of the file NAME waits for what is not there yet. */
+static bool waits_for_more(const char *name)
+{
+	return !strncmp(name, "trace_pipe", 10) || !strcmp(name, "kmsg");
 }
 
 static void has(const char *path, const char *what)
@@ -87,7 +93,7 @@ static void read_tree(const char *path, u32 depth)
 				 (st.mode & 0400) && strcmp(name, "mem") &&
 				 strcmp(name, "pagemap"))
 				CHECK(slurp(sub, 32768) >= 0 ||
-				      !strncmp(name, "trace_pipe", 10));
+				      waits_for_more(name));
 		}
 	}
 	CHECK_EQ(n, 0);

@@ -23,11 +23,12 @@ has "vmstat is sorted" '^allocstall_'
 guest_is "the kernel's log" 0 --mem "$m" -- busybox sh -c '
 	dmesg | grep -c "Memory:"; echo "<3>said by hand" >/dev/kmsg
 	dmesg -r | tail -n 1; dmesg -c >/dev/null; dmesg | wc -l
-	head -n 1 /dev/kmsg | cut -c1-4; cat /proc/sys/kernel/printk'
+	head -n 1 /dev/kmsg | cut -c1-4; head -n 1 /proc/kmsg | cut -c1-5; cat /proc/sys/kernel/printk'
 has "dmesg has the boot" '^1$'
 has "and what was written" '^<11>\[ *[0-9]+\.[0-9]+\] said by hand$'
 has "dmesg -c clears it" '^0$'
 has "/dev/kmsg has records" '^6,0,'
+has "/proc/kmsg has lines" '^<6>\[ $'
 
 cat >"$work/script" <<'SCRIPT'
 set -u
