@@ -347,7 +347,7 @@ static void cat_rec(const struct trace_rec *rec)
 static int cat(const struct options *o)
 {
 	struct trace_reader *r = open_or_die(o->file);
-	struct trace_rec rec;
+	static struct trace_rec rec;
 	int ret;
 
 	while ((ret = trace_next(r, &rec)) > 0) {
@@ -366,7 +366,7 @@ static int cat(const struct options *o)
 
 static int check(const struct options *o)
 {
-	struct perfetto_check c;
+	static struct perfetto_check c;
 
 	if (!perfetto_check_file(o->file, &c)) {
 		if (c.event)
@@ -509,7 +509,7 @@ int cmd_trace(int argc, char **argv)
 		NULL,
 		NULL,
 		NULL};
-	struct options o = {0};
+	static struct options o;
 
 	args_run(&argp, argc, argv, 0, &o);
 	signal(SIGPIPE, on_pipe);
