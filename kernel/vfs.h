@@ -228,6 +228,12 @@ bool vnode_tryget(struct vnode *v) MM_MUST_CHECK;
 void vnode_put(struct vnode *v);
 void vnode_init(struct vnode *v, struct vfs_sb *sb, struct inode *inode,
 		const struct vnode_ops *ops, u64 ino, u32 mode);
+/* vnode_linkable: may V be given a name more? link asks again under what guards
+ * nlink: of two tasks one may be taking the last name. */
+static inline bool vnode_linkable(const struct vnode *v)
+{
+	return READ_ONCE(v->nlink) || (READ_ONCE(v->flags) & VNODE_LINKABLE);
+}
 static inline struct vnode *file_vnode(const struct file *file)
 {
 	return (struct vnode *)file->f_inode->i_vnode; /* NULL: memfd */

@@ -19,13 +19,19 @@
 #include "ext2/ext2.h"
 #include "stat.h"
 
+/* Locks: map_sem; who only looks takes none. */
+static void set_nlink(struct ext2_inode *ei, u32 nlink)
+{
+	WRITE_ONCE(ei->vnode.nlink, nlink);
+	ei->inode.i_nlink = nlink;
+}
+
 /* Names are in different directories, whose locks say nothing of the number of
  * links: map_sem does. */
 static void set_links(struct ext2_inode *ei, u32 nlink)
 {
 	down_write(&ei->map_sem);
-	ei->vnode.nlink = nlink;
-	ei->inode.i_nlink = nlink;
+	set_nlink(ei, nlink);
 	ei->vnode.ctime = vfs_now();
 	(void)ext2_istore_locked(ei);
 	up_write(&ei->map_sem);
@@ -39,13 +45,14 @@ static int add_link(struct ext2_inode *ei)
 	down_write(&ei->map_sem);
 	if (ei->vnode.nlink >= EXT2_LINK_MAX) {
 		err = -EMLINK;
+	} else if (!vnode_linkable(&ei->vnode)) {
+		err = -ENOENT;
 	} else {
-		ei->vnode.nlink++;
-		ei->inode.i_nlink = ei->vnode.nlink;
+		set_nlink(ei, ei->vnode.nlink + 1);
 		ei->vnode.ctime = vfs_now();
 		err = ext2_istore_locked(ei);
 		if (err)
-			ei->inode.i_nlink = --ei->vnode.nlink;
+			set_nlink(ei, ei->vnode.nlink - 1);
 	}
 	up_write(&ei->map_sem);
 	return err;
@@ -58,8 +65,7 @@ static void drop_link(struct ext2_inode *ei)
 	down_write(&ei->map_sem);
 	none = !ei->vnode.nlink;
 	if (!none) {
-		ei->vnode.nlink--;
-		ei->inode.i_nlink = ei->vnode.nlink;
+		set_nlink(ei, ei->vnode.nlink - 1);
 		ei->vnode.ctime = vfs_now();
 		(void)ext2_istore_locked(ei);
 	}

@@ -112,8 +112,10 @@ static struct dentry *dentry_free(struct dentry *d)
 	struct vfs_mount *mnt = parent ? NULL : d->mnt;
 
 	if (d->vnode) {
+		/* Others may be taking its last name just now. */
 		if ((d->flags & DENTRY_DELETED) &&
-		    (!d->vnode->nlink || (d->vnode->flags & VNODE_DEAD)))
+		    (!READ_ONCE(d->vnode->nlink) ||
+		     (READ_ONCE(d->vnode->flags) & VNODE_DEAD)))
 			notify_gone(d->vnode);
 		vnode_put(d->vnode);
 	}

@@ -113,12 +113,13 @@ static int link_locked(struct vnode *dv, struct dentry *d,
 
 	if (S_ISDIR(v->mode) || !dv->ops->link)
 		return -EPERM;
-	if (!v->nlink && !(v->flags & VNODE_LINKABLE))
+	/* The file system looks once more, where nobody can take the last. */
+	if (!vnode_linkable(v))
 		return -ENOENT;
 	err = dv->ops->link(dv, d->name, d->len, v);
 	if (err)
 		return err;
-	v->flags &= ~VNODE_LINKABLE;
+	WRITE_ONCE(v->flags, v->flags & ~VNODE_LINKABLE);
 	*out = vnode_get(v);
 	return 0;
 }
@@ -304,7 +305,7 @@ static int rmdir_locked(struct dentry *dir, struct dentry *d)
 	down_write_nested(&v->lock, 1);
 	err = dv->ops->rmdir(dv, d->name, d->len, v);
 	if (!err) {
-		v->flags |= VNODE_DEAD;
+		WRITE_ONCE(v->flags, v->flags | VNODE_DEAD);
 		name_gone(dir, d);
 	}
 	up_write(&v->lock);
@@ -504,7 +505,7 @@ static int rename_over(struct renaming *r)
 	err = dv->ops->rename(dv, r->old->name, r->old->len, nv, to.name,
 			      to.len, over);
 	if (!err && over_dir)
-		over->flags |= VNODE_DEAD;
+		WRITE_ONCE(over->flags, over->flags | VNODE_DEAD);
 	if (over_dir)
 		up_write(&over->lock);
 	if (err)

@@ -129,12 +129,29 @@ static void name_take(struct tmpfs_node *dir, struct tmpfs_name *n)
 	dir_touched(dir);
 }
 
+/* A name more; -ENOENT: it has lost its last one. */
+static int nlink_more(struct vnode *v)
+{
+	struct tmpfs *fs = tmpfs_of(v);
+	int err = 0;
+
+	spin_lock(&fs->lock);
+	if (vnode_linkable(v)) {
+		WRITE_ONCE(v->nlink, v->nlink + 1);
+		v->ctime = vfs_now();
+	} else {
+		err = -ENOENT;
+	}
+	spin_unlock(&fs->lock);
+	return err;
+}
+
 static void nlink_add(struct vnode *v, s32 by)
 {
 	struct tmpfs *fs = tmpfs_of(v);
 
 	spin_lock(&fs->lock);
-	v->nlink = (u32)((s32)v->nlink + by);
+	WRITE_ONCE(v->nlink, (u32)((s32)v->nlink + by));
 	v->ctime = vfs_now();
 	spin_unlock(&fs->lock);
 }
@@ -289,11 +306,16 @@ static int tmpfs_link(struct vnode *dir, const char *name, u32 len,
 {
 	struct tmpfs_name *n = name_alloc(name, len);
 
+	int err;
+
 	if (!n)
 		return -ENOMEM;
-	nlink_add(target, 1);
-	name_enter(node_of(dir), n, vnode_get(target));
-	return 0;
+	err = nlink_more(target);
+	if (err)
+		kfree(n);
+	else
+		name_enter(node_of(dir), n, vnode_get(target));
+	return err;
 }
 
 /* NAME of DIR goes; what it stood for is put. */

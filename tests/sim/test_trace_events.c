@@ -102,6 +102,7 @@ static int rss_body(void *arg)
 	CHECK_EQ(count(TRACE_MMAP_LOCK_ACQUIRE_RETURNED, "success", 1, NULL),
 		 count(TRACE_MMAP_LOCK_RELEASED, NULL, 0, NULL));
 	/* One CPU: its own TLB, and nobody is asked. */
+	forget();
 	listen_to("tlb rss_stat page_fault_kernel");
 	CHECK_EQ(do_munmap(mm, at, P(8)), 0);
 	CHECK_EQ(do_madvise(mm, at + P(8), P(40), 4), 0);
