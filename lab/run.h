@@ -94,6 +94,8 @@ struct run_pack {
 	char *lib_path; /* folders that the loader does not know by itself */
 };
 
+/* run_must: P, which memory was asked for; NULL ends the command. */
+void *run_must(void *p);
 void run_pack_init(struct run_pack *p);
 void run_pack_free(struct run_pack *p);
 void run_pack_dir(struct run_pack *p, const char *path, u32 mode);

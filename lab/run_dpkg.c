@@ -59,13 +59,6 @@ struct db {
 /* ---- dpkg-query ------------------------------------------------------------
  */
 
-static void *must(void *p)
-{
-	if (!p)
-		run_fail("no memory for packages");
-	return p;
-}
-
 /* The arguments of a call, NULL at the end. */
 struct words {
 	char **at;
@@ -74,8 +67,8 @@ struct words {
 
 static void word_add(struct words *w, const char *text)
 {
-	w->at = must(reallocarray(w->at, w->nr + 2, sizeof(*w->at)));
-	w->at[w->nr++] = must(strdup(text));
+	w->at = run_must(reallocarray(w->at, w->nr + 2, sizeof(*w->at)));
+	w->at[w->nr++] = run_must(strdup(text));
 	w->at[w->nr] = NULL;
 }
 
@@ -108,7 +101,7 @@ static void query(const struct words *w, bool some,
 		_exit(127);
 	}
 	close(fds[1]);
-	f = must(fdopen(fds[0], "re"));
+	f = run_must(fdopen(fds[0], "re"));
 	while (getline(&line, &size, f) >= 0) {
 		line[strcspn(line, "\n")] = 0;
 		fn(line, arg);
@@ -143,12 +136,14 @@ static void take_package(char *line, void *arg)
 		return;
 	if (asprintf(&depends, "%s, %s", part[3], part[4]) < 0)
 		depends = NULL;
-	db->pkgs = must(reallocarray(db->pkgs, db->nr + 1, sizeof(*db->pkgs)));
-	db->pkgs[db->nr++] = (struct pkg){.name = must(strdup(part[1])),
-					  .full = must(strdup(part[2])),
-					  .depends = must(depends),
-					  .recommends = must(strdup(part[5])),
-					  .provides = must(strdup(part[6]))};
+	db->pkgs =
+		run_must(reallocarray(db->pkgs, db->nr + 1, sizeof(*db->pkgs)));
+	db->pkgs[db->nr++] =
+		(struct pkg){.name = run_must(strdup(part[1])),
+			     .full = run_must(strdup(part[2])),
+			     .depends = run_must(depends),
+			     .recommends = run_must(strdup(part[5])),
+			     .provides = run_must(strdup(part[6]))};
 }
 
 static void read_packages(struct db *db)

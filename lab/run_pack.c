@@ -40,7 +40,7 @@ static const char *const taken[] = {"dev/", "proc/", "sys/", "mmkit/"};
 /* ---- the set ---------------------------------------------------------------
  */
 
-static void *must(void *p)
+void *run_must(void *p)
 {
 	if (!p)
 		run_fail("no memory for the list of files");
@@ -53,7 +53,7 @@ static char *join(const char *a, const char *sep, const char *b)
 
 	if (asprintf(&s, "%s%s%s", a, sep, b) < 0)
 		s = NULL;
-	return must(s);
+	return run_must(s);
 }
 
 static int by_path(const void *a, const void *b)
@@ -75,7 +75,7 @@ static void entry_free(void *p)
 void run_pack_init(struct run_pack *p)
 {
 	memset(p, 0, sizeof(*p));
-	p->lib_path = must(strdup(""));
+	p->lib_path = run_must(strdup(""));
 }
 
 void run_pack_free(struct run_pack *p)
@@ -88,22 +88,22 @@ void run_pack_free(struct run_pack *p)
 /* True: it is new. What is there already stays as it is. */
 static bool put(struct run_pack *p, const struct run_entry *e)
 {
-	struct run_entry *copy = must(malloc(sizeof(*copy)));
+	struct run_entry *copy = run_must(malloc(sizeof(*copy)));
 	struct run_entry **slot;
 
 	*copy = *e;
-	copy->path = must(strdup(e->path + strspn(e->path, "/")));
-	slot = must(tsearch(copy, &p->tree, by_path));
+	copy->path = run_must(strdup(e->path + strspn(e->path, "/")));
+	slot = run_must(tsearch(copy, &p->tree, by_path));
 	if (*slot != copy) {
 		free(copy->path);
 		free(copy);
 		return false;
 	}
 	if (e->contents) {
-		copy->source = must(malloc(e->size + 1));
+		copy->source = run_must(malloc(e->size + 1));
 		memcpy(copy->source, e->source, e->size);
 	} else if (e->source) {
-		copy->source = must(strdup(e->source));
+		copy->source = run_must(strdup(e->source));
 	}
 	if (S_ISREG(e->mode))
 		p->bytes += e->size;
@@ -114,7 +114,7 @@ static bool put(struct run_pack *p, const struct run_entry *e)
 /* The folders above PATH that are not there yet. */
 static void put_parents(struct run_pack *p, const char *path)
 {
-	char *copy = must(strdup(path));
+	char *copy = run_must(strdup(path));
 
 	for (char *s = copy + strspn(copy, "/"); (s = strchr(s, '/')); s++) {
 		struct run_entry e = {.path = copy, .mode = S_IFDIR | 0755};
@@ -245,7 +245,7 @@ static char *expand(const char *dir, size_t len, const char *origin)
 			    "lib/x86_64-linux-gnu",
 			    "x86_64",
 			    "x86_64"};
-	char *s = must(strndup(dir, len));
+	char *s = run_must(strndup(dir, len));
 
 	for (size_t i = 0; i < ARRAY_SIZE(from); i++) {
 		char *hit = strstr(s, from[i]), *next;
@@ -328,7 +328,7 @@ static char *find_library(struct run_pack *p, const struct object *of,
 	char *found = NULL;
 
 	if (strchr(name, '/'))
-		return access(name, R_OK) ? NULL : must(strdup(name));
+		return access(name, R_OK) ? NULL : run_must(strdup(name));
 	for (const struct object *o = of; !of->elf.runpath && !found && o;
 	     o = o->loader)
 		if (!o->elf.runpath)
@@ -416,8 +416,8 @@ static char *absolute(const char *path)
 	char *cwd, *s;
 
 	if (*path == '/')
-		return must(strdup(path));
-	cwd = must(getcwd(NULL, 0));
+		return run_must(strdup(path));
+	cwd = run_must(getcwd(NULL, 0));
 	s = join(cwd, "/", path);
 	free(cwd);
 	return s;
@@ -434,7 +434,7 @@ static char *follow(struct run_pack *p, const char *at, const char *rest)
 		run_fail("%s: %s", at, strerror(errno));
 	text[n] = 0;
 	run_pack_link(p, at, text);
-	dir = must(strndup(at, (size_t)(strrchr(at, '/') - at)));
+	dir = run_must(strndup(at, (size_t)(strrchr(at, '/') - at)));
 	next = text[0] == '/' ? join(text, "", rest) : join(dir, "/", text);
 	free(dir);
 	if (text[0] != '/') {
@@ -500,7 +500,7 @@ static bool add_resolved(struct run_pack *p, const char *path, char **real)
 	if (!S_ISDIR(st.st_mode))
 		added = add_file(p, at, at, &st);
 	if (real)
-		*real = must(strdup(*at ? at : "/"));
+		*real = run_must(strdup(*at ? at : "/"));
 	return added;
 }
 
@@ -590,8 +590,8 @@ static void add_tree(struct run_pack *p, const char *host, const char *guest)
 void run_pack_add(struct run_pack *p, const char *arg)
 {
 	const char *colon = strchr(arg, ':');
-	char *host =
-		must(strndup(arg, colon ? (size_t)(colon - arg) : strlen(arg)));
+	char *host = run_must(
+		strndup(arg, colon ? (size_t)(colon - arg) : strlen(arg)));
 	char *real = NULL;
 	struct stat st;
 
@@ -634,7 +634,7 @@ static char *find_program(const char *name)
 	}
 	for (path = path ? path : "/usr/bin:/bin"; *path;) {
 		size_t len = strcspn(path, ":");
-		char *dir = must(strndup(path, len)), *file;
+		char *dir = run_must(strndup(path, len)), *file;
 
 		file = join(*dir ? dir : ".", "/", name);
 		free(dir);

@@ -51,29 +51,19 @@ static const struct vnode_ops anon_ops = {
 	.evict = anon_evict,
 };
 
-static void anon_inode_release(struct inode *inode)
-{
-	kfree(inode);
-}
-
-static const struct inode_operations anon_iops = {.release =
-							  anon_inode_release};
-static const struct address_space_operations anon_aops;
-
 /* A vnode that stands for FILE, which has no name; NULL: no memory. */
 static struct vnode *anon_vnode(struct file *file)
 {
 	struct inode *of = file->f_inode;
-	struct inode *inode = kzalloc(sizeof(*inode), GFP_KERNEL_ACCOUNT);
+	struct inode *inode = anon_inode(of->i_mode, NULL);
 	struct vnode *v = kzalloc(sizeof(*v), GFP_KERNEL_ACCOUNT);
 
 	if (!inode || !v) {
-		kfree(inode);
+		if (inode)
+			iput(inode);
 		kfree(v);
 		return NULL;
 	}
-	inode_init(inode, &fs_sys.anon_sb, of->i_mode, &anon_aops, NULL);
-	inode->i_op = &anon_iops;
 	inode->i_ino = of->i_ino;
 	inode->i_nlink = 1;
 	vnode_init(v, fs_sys.anon_mnt->sb, inode, &anon_ops, of->i_ino,

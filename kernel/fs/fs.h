@@ -201,6 +201,9 @@ struct vfs_mount {
 /* mount_put_detached: the last name of MNT, detached, is gone. May sleep. */
 void mount_free_detached(struct vfs_mount *mnt);
 
+/* anon_inode: in no file system, one reference; NULL: no memory. */
+struct inode *anon_inode(u32 mode,
+			 const struct file_operations *fop) MM_MUST_CHECK;
 /* anon_link (anon.c): a place for FILE, which has no name, with a reference.
  * 0, -ENOMEM. */
 int anon_link(struct file *file, struct dentry **out) MM_MUST_CHECK;
@@ -493,6 +496,9 @@ int inflate_gzip(const u8 *in, u64 len, struct inflate_sink *sink, u64 *used,
 struct chrdev;
 struct blkdev;
 struct file_lock;
+
+/* Of a message that names no level; the second of kernel.printk. */
+#define LOG_DEFAULT_LEVEL PRINTK_WARN
 
 /* kmsg.c: who reads the log. */
 struct fs_log {

@@ -35,13 +35,12 @@
 #include "fs/sys.h"
 #include "task.h"
 
-#define TICK_NS	      (20UL * 1000 * 1000)
-#define CAP_SYS_ADMIN 21
-#define CAP_SYSLOG    34
-#define SEEK_SET      0
-#define SEEK_END      2
-#define LOG_USER      1u
-#define TEXT_MAX      (PRINTK_LINE_MAX * 4 + 64) /* all escaped, and a head */
+#define TICK_NS	   (20UL * 1000 * 1000)
+#define CAP_SYSLOG 34
+#define SEEK_SET   0
+#define SEEK_END   2
+#define LOG_USER   1u
+#define TEXT_MAX   (PRINTK_LINE_MAX * 4 + 64) /* all escaped, and a head */
 
 /* Who waits looks at a place without the lock of who moves it. */
 static void move_to(struct printk_pos *pos, struct printk_pos to)
@@ -220,7 +219,7 @@ static const char *take_prio(const char *text, u32 *prio)
 
 static s64 kmsg_write(struct file *file, struct iov_iter *iter, u64 *pos)
 {
-	u32 prio = LOG_USER << PRINTK_FACILITY_SHIFT | PRINTK_NOTICE;
+	u32 prio = LOG_USER << PRINTK_FACILITY_SHIFT | LOG_DEFAULT_LEVEL;
 	char line[PRINTK_LINE_MAX];
 	u64 n = min(iter->count, sizeof(line) - 1);
 	s64 all = (s64)iter->count;

@@ -562,16 +562,25 @@ static void anon_release(struct inode *inode)
 static const struct inode_operations anon_iops = {.release = anon_release};
 static const struct address_space_operations anon_aops;
 
+struct inode *anon_inode(u32 mode, const struct file_operations *fop)
+{
+	struct inode *inode = kzalloc(sizeof(*inode), GFP_KERNEL_ACCOUNT);
+
+	if (!inode)
+		return NULL;
+	inode_init(inode, &fs_sys.anon_sb, mode, &anon_aops, fop);
+	inode->i_op = &anon_iops;
+	return inode;
+}
+
 struct file *anon_file(const char *name, const struct file_operations *fop,
 		       void *private, u32 fmode, u32 flags, u32 s_mode)
 {
-	struct inode *inode = kzalloc(sizeof(*inode), GFP_KERNEL_ACCOUNT);
+	struct inode *inode = anon_inode(s_mode | 0600, fop);
 	struct file *file;
 
 	if (!inode)
 		return ERR_PTR(-ENOMEM);
-	inode_init(inode, &fs_sys.anon_sb, s_mode | 0600, &anon_aops, fop);
-	inode->i_op = &anon_iops;
 	inode->i_ino =
 		__atomic_add_fetch(&fs_sys.anon_ino, 1, __ATOMIC_RELAXED);
 	inode->i_nlink = 0;

@@ -224,14 +224,13 @@ static int show_uuid(const struct pnode *n, struct seq_buf *out)
 /* ---- the log: syslog(2), proc(5) --------------------------------------------
  */
 
-#define DEFAULT_LEVEL 4u /* of a message that says none */
 #define MINIMUM_LEVEL 1u /* that the console can be set to */
 
 static int show_printk(const struct pnode *n, struct seq_buf *out)
 {
 	(void)n;
 	seq_printf(out, "%u\t%u\t%u\t%u\n", printk_console_level(0),
-		   DEFAULT_LEVEL, MINIMUM_LEVEL, 8u);
+		   (u32)LOG_DEFAULT_LEVEL, MINIMUM_LEVEL, 8u);
 	return 0;
 }
 

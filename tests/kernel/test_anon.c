@@ -6,31 +6,8 @@
 #include "sim_machine.h"
 
 #include "base/fail.h"
-#include "event_stub.h"
+#include "event_files.h"
 #include "fs/fs.h"
-
-static struct mm_struct *im;
-static uva_t area;
-
-static int anon_main(void *arg)
-{
-	int (*body)(void) = (int (*)(void))(uintptr_t)arg;
-	int ret;
-
-	im = tm_mm();
-	area = tm_map(im, 16);
-	tm_use(im);
-	es_start_files(im);
-	ret = body();
-	es_stop_files();
-	mm_put(im);
-	return ret;
-}
-
-#define ANON_RUN(fn, ...)                                          \
-	tm_run(&(struct tm_config){.body = anon_main,              \
-				   .arg = (void *)(uintptr_t)(fn), \
-				   __VA_ARGS__})
 
 static struct dentry *place_of(s64 fd)
 {
@@ -200,10 +177,10 @@ static int failing_body(void)
 static void places(void **state)
 {
 	(void)state;
-	ANON_RUN(pipes_body);
-	ANON_RUN(rights_body);
-	ANON_RUN(others_body);
-	ANON_RUN(failing_body);
+	EF_RUN(pipes_body);
+	EF_RUN(rights_body);
+	EF_RUN(others_body);
+	EF_RUN(failing_body);
 }
 
 int main(void)

@@ -7,7 +7,7 @@
 #include "sim_machine.h"
 
 #include "base/fail.h"
-#include "event_stub.h"
+#include "event_files.h"
 
 #define IN_CREATE     0x100u
 #define IN_DELETE     0x200u
@@ -25,9 +25,6 @@ struct in_event {
 	s32 wd;
 	u32 mask, cookie, len;
 };
-
-static struct mm_struct *im;
-static uva_t area;
 
 static s64 on_path(u32 nr, const char *path, u64 a, u64 b)
 {
@@ -55,26 +52,6 @@ static void mount_tmpfs(const char *dir)
 	CHECK_EQ(user_write(area + 4096, "tmpfs", 6), 0);
 	CHECK_EQ(CALL(165, area + 4096, area, area + 4096, 0, 0), 0);
 }
-
-static int inotify_main(void *arg)
-{
-	int (*body)(void) = (int (*)(void))(uintptr_t)arg;
-	int ret;
-
-	im = tm_mm();
-	area = tm_map(im, 64);
-	tm_use(im);
-	es_start_files(im);
-	ret = body();
-	es_stop_files();
-	mm_put(im);
-	return ret;
-}
-
-#define IN_RUN(fn, ...)                                            \
-	tm_run(&(struct tm_config){.body = inotify_main,           \
-				   .arg = (void *)(uintptr_t)(fn), \
-				   __VA_ARGS__})
 
 /* Read what there is: counts by the bits of MASK and all. */
 static u32 drain(s64 in, u32 mask, u32 *matching, struct in_event *last)
@@ -188,9 +165,9 @@ static int unmount_body(void)
 static void ends(void **state)
 {
 	(void)state;
-	IN_RUN(overflow_body, .mem = 64UL << 20);
-	IN_RUN(memory_body);
-	IN_RUN(unmount_body);
+	EF_RUN(overflow_body, .mem = 64UL << 20);
+	EF_RUN(memory_body);
+	EF_RUN(unmount_body);
 }
 
 /* ---- several tasks ---------------------------------------------------------
@@ -292,7 +269,7 @@ static void tasks(void **state)
 {
 	(void)state;
 	for (u64 seed = 1; seed < 6; seed++)
-		IN_RUN(tasks_body, .cpus = 1 + (int)(seed % 3), .seed = seed,
+		EF_RUN(tasks_body, .cpus = 1 + (int)(seed % 3), .seed = seed,
 		       .explore = seed % 2 == 0);
 }
 

@@ -8,7 +8,7 @@
 
 #include "base/fail.h"
 #include "base/prng.h"
-#include "event_stub.h"
+#include "event_files.h"
 #include "fs/fs.h"
 
 #define BUF_AT	  8192u
@@ -20,9 +20,6 @@
 #define EINVAL_	  (-22)
 #define ESPIPE_	  (-29)
 #define EPIPE_	  (-32)
-
-static struct mm_struct *im;
-static uva_t area;
 
 static s64 open_log(u32 flags)
 {
@@ -58,26 +55,6 @@ static s64 syslog_at(int type, char *to, s64 len)
 	return n;
 }
 
-static int log_main(void *arg)
-{
-	int (*body)(void) = (int (*)(void))(uintptr_t)arg;
-	int ret;
-
-	im = tm_mm();
-	area = tm_map(im, 64);
-	tm_use(im);
-	es_start_files(im);
-	ret = body();
-	es_stop_files();
-	mm_put(im);
-	return ret;
-}
-
-#define LOG_RUN(fn, ...)                                           \
-	tm_run(&(struct tm_config){.body = log_main,               \
-				   .arg = (void *)(uintptr_t)(fn), \
-				   __VA_ARGS__})
-
 /* The parts of a record; what is behind the semicolon is the result. */
 static char *record(char *text, u32 *prio, u64 *seq)
 {
@@ -104,14 +81,14 @@ static const struct {
 	{"<4>said so\n", "said so", 12},
 	{"<14>twice", "twice", 14},
 	{"<191>local7", "local7", 191},
-	{"plain", "plain", 13},
-	{"<x>none", "<x>none", 13},
-	{"<", "<", 13},
-	{"<>", "<>", 13},
-	{"<7", "<7", 13},
-	{"a\tb\\c\xff", "a\\x09b\\x5cc\\xff", 13},
+	{"plain", "plain", 12},
+	{"<x>none", "<x>none", 12},
+	{"<", "<", 12},
+	{"<>", "<>", 12},
+	{"<7", "<7", 12},
+	{"a\tb\\c\xff", "a\\x09b\\x5cc\\xff", 12},
 	{"<6>two\nlines", "two\\x0alines", 14},
-	{"", "", 13},
+	{"", "", 12},
 };
 
 static int records_body(void)
@@ -281,10 +258,10 @@ static int failing_body(void)
 static void kmsg(void **state)
 {
 	(void)state;
-	LOG_RUN(records_body);
-	LOG_RUN(seek_body);
-	LOG_RUN(rights_body);
-	LOG_RUN(failing_body);
+	EF_RUN(records_body);
+	EF_RUN(seek_body);
+	EF_RUN(rights_body);
+	EF_RUN(failing_body);
 }
 
 /* ---- syslog(2) -------------------------------------------------------------
@@ -404,10 +381,10 @@ static void calls(void **state)
 	for (u64 i = 0; i < 5; i++) {
 		u64 seed = test_env("SEED", 1) + i;
 
-		LOG_RUN(pieces_body, .seed = seed);
-		LOG_RUN(last_body, .seed = seed);
+		EF_RUN(pieces_body, .seed = seed);
+		EF_RUN(last_body, .seed = seed);
 	}
-	LOG_RUN(console_body);
+	EF_RUN(console_body);
 }
 
 /* ---- waiting ---------------------------------------------------------------
@@ -504,10 +481,10 @@ static void waiting(void **state)
 {
 	(void)state;
 	for (u64 seed = 1; seed < 6; seed++)
-		LOG_RUN(follow_body, .cpus = 1 + (int)(seed % 3), .seed = seed,
-			.explore = seed % 2 == 0);
-	LOG_RUN(signal_body);
-	LOG_RUN(signal_body, .cpus = 2);
+		EF_RUN(follow_body, .cpus = 1 + (int)(seed % 3), .seed = seed,
+		       .explore = seed % 2 == 0);
+	EF_RUN(signal_body);
+	EF_RUN(signal_body, .cpus = 2);
 }
 
 int main(void)
