@@ -59,7 +59,8 @@ goes() {
 }
 goes bind0 '$2 > 1900 && $3 < 300'
 goes bind1 '$3 > 1900 && $2 < 300'
-goes turns '$2 > 900 && $3 > 900 && $4 > 1000 && $5 > 1000'
+# What else goes on takes and gives frames too; what was dealt out is counted.
+goes turns '$2 > 600 && $3 > 600 && $4 > 1000 && $5 > 1000'
 goes local0 '$2 > 1900 && $3 < 300'
 goes local1 '$3 > 1900 && $2 < 300'
 
