@@ -57,12 +57,12 @@ goes() {
 		"$work/out"
 	holds "$1: $(grep "^$1 " "$work/out")" $? -eq 0
 }
-goes bind0 '$2 > 1900 && $3 < 300'
-goes bind1 '$3 > 1900 && $2 < 300'
+goes bind0 '$2 > 1600 && $3 < 500'
+goes bind1 '$3 > 1600 && $2 < 500'
 # What else goes on takes and gives frames too; what was dealt out is counted.
 goes turns '$2 > 600 && $3 > 600 && $4 > 1000 && $5 > 1000'
-goes local0 '$2 > 1900 && $3 < 300'
-goes local1 '$3 > 1900 && $2 < 300'
+goes local0 '$2 > 1600 && $3 < 500'
+goes local1 '$3 > 1600 && $2 < 500'
 
 # Memory that is there goes where it is told to (migratepages of numactl), and
 # follows a program to another CPU's node by hint faults.
