@@ -67,7 +67,7 @@ echo $$ >cgroup.procs
 ret=$?
 echo "limited $(awk '$1 == "max" { print ($2 > 0) }' memory.events)"
 peak=$(cat memory.peak)
-echo "limit 14680064, peak $peak, above $((peak > 14680064))"
+echo "limit 14680064, peak $peak, above $((peak > 14680064 + 262144))"
 exit $ret
 SH
 # shellcheck disable=SC2086
@@ -76,7 +76,9 @@ in_guest --mem "$m" --swap 512M --cpus 2 --add "$work/group" \
 	busybox sh "$work/group" $vm
 went_well "vm in a group at its limit"
 has "the group was at its limit" '^limited 1$'
-has "and never above it" 'above 0$'
+# Who must not fail, frees memory itself or is on its way out goes beyond it by
+# what he needs for that: a page here and there.
+has "and above it only by what may not wait" 'above 0$'
 
 # Neither memory nor swap is enough: some die, by name, and it goes on.
 m=$(mem 32M 128M)
