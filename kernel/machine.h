@@ -190,6 +190,23 @@ void machine_outb(u16 port, u8 value);
 _Noreturn void machine_power_off(int status);
 _Noreturn void machine_restart(void);
 
+/* ---- names -----------------------------------------------------------------
+ */
+
+/* A function of the kernel; TYPE as nm(1) has it. */
+struct machine_symbol {
+	u64 addr;
+	char type;
+	const char *name;
+};
+/* machine_symbol: number I by address; false: there are no more. _at: the one
+ * that ADDR lies in, and its SIZE; false: none does. Any context. */
+bool machine_symbol(u32 i, struct machine_symbol *out);
+bool machine_symbol_at(u64 addr, struct machine_symbol *out, u64 *size);
+/* machine_thread_wchan: where in the kernel T sleeps: a return address; 0: it
+ * does not, or that is not known. Any context; may be past when it returns. */
+u64 machine_thread_wchan(const struct port_thread *t);
+
 /* ---- what the kernel gives the machine -------------------------------------
  */
 

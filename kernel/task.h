@@ -337,6 +337,7 @@ struct task_stat {
 	char comm[MM_TASK_COMM];
 	s32 tid, tgid, ppid, pgid, sid, tty_nr, tpgid;
 	char state; /* R S D T Z */
+	u64 wchan;  /* where it sleeps; 0: it does not */
 	u64 utime, stime, cutime, cstime, start_ns;
 	u64 min_flt, maj_flt, cmin_flt, cmaj_flt;
 	int nice, cpu, nr_threads, exit_signal;

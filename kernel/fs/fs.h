@@ -93,6 +93,7 @@
 #define CAP_SYS_ADMIN	    21
 #define CAP_SYS_RESOURCE    24
 #define CAP_MKNOD	    27
+#define CAP_SYSLOG	    34
 
 #define RLIMIT_FSIZE  1
 #define RLIMIT_NOFILE 7

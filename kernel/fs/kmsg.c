@@ -35,12 +35,11 @@
 #include "fs/sys.h"
 #include "task.h"
 
-#define TICK_NS	   (20UL * 1000 * 1000)
-#define CAP_SYSLOG 34
-#define SEEK_SET   0
-#define SEEK_END   2
-#define LOG_USER   1u
-#define TEXT_MAX   (PRINTK_LINE_MAX * 4 + 64) /* all escaped, and a head */
+#define TICK_NS	 (20UL * 1000 * 1000)
+#define SEEK_SET 0
+#define SEEK_END 2
+#define LOG_USER 1u
+#define TEXT_MAX (PRINTK_LINE_MAX * 4 + 64) /* all escaped, and a head */
 
 /* Who waits looks at a place without the lock of who moves it. */
 static void move_to(struct printk_pos *pos, struct printk_pos to)

@@ -124,6 +124,7 @@ static const struct pentry root_entries[] = {
 	WORDS("kpageflags"),
 	WORDS("kpagecount"),
 	WORDS("kpagecgroup"),
+	{.name = "kallsyms", .mode = S_IFREG | 0444, .next = next_kallsym},
 	TEXT("stat", show_stat),
 	TEXT("uptime", show_uptime),
 	{.name = "kmsg",

@@ -75,7 +75,8 @@ static void put_second(struct seq_buf *out, const struct task_stat *s,
 		   LLU(rsslim), LLU(p->start_code), LLU(p->end_code),
 		   LLU(p->start_stack), LLU(s->sigpnd), LLU(s->blocked),
 		   LLU(s->ignored), LLU(s->caught));
-	seq_printf(out, "0 0 0 %d %d 0 0 0 0 0 ", s->exit_signal, s->cpu);
+	seq_printf(out, "%d 0 0 %d %d 0 0 0 0 0 ", addr && s->wchan,
+		   s->exit_signal, s->cpu);
 	seq_printf(out, "%llu %llu %llu %llu %llu %llu %llu 0\n",
 		   LLU(p->start_data), LLU(p->end_data), LLU(p->start_brk),
 		   LLU(p->arg_start), LLU(p->arg_end), LLU(p->env_start),

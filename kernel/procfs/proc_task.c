@@ -451,9 +451,16 @@ static int link_exe(const struct pnode *n, struct dentry **out)
 
 static int show_wchan(const struct pnode *n, struct seq_buf *out)
 {
-	(void)n;
-	/* Where a task sleeps is not told (proc(5): 0 if it is not known). */
-	seq_putc(out, '0');
+	struct task *t = pkey_task(&n->key);
+	struct task_stat s = {0};
+
+	if (!t)
+		return -ESRCH;
+	if (may_ptrace(t) == 0)
+		task_stat_get(t, &s);
+	task_put(t);
+	if (!kernel_symbol_name(s.wchan, out))
+		seq_putc(out, '0');
 	return 0;
 }
 

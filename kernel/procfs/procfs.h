@@ -66,6 +66,13 @@ int show_interrupts(const struct pnode *n, struct seq_buf *out);
 int show_filesystems(const struct pnode *n,
 		     struct seq_buf *out); /* proc_fd.c */
 
+/* kallsyms.c: /proc/kallsyms. kernel_symbol_name: the function behind whose
+ * call ADDR is, to OUT; false: none is known. kernel_symbol_text: for
+ * trace_set_symbol(). Any context. */
+int next_kallsym(const struct pnode *n, u64 *at, struct seq_buf *out);
+bool kernel_symbol_name(u64 addr, struct seq_buf *out);
+u32 kernel_symbol_text(u64 addr, bool offset, char *buf, u32 size);
+
 /* show_source: the report's file that the entry's source names. read_source:
  * the same of words. */
 int show_source(const struct pnode *n, struct seq_buf *out);

@@ -25,6 +25,7 @@ struct procfs_state {
 	bool cgroup_root_control; /* (cgroup_lock) as cgroup.control */
 	struct list_head cgroup_root_notes; /* (cgroup_lock) as cgroup.notes */
 	struct tracefs_state trace;
+	u32 kptr_restrict; /* (A) kernel.kptr_restrict */
 };
 extern struct procfs_state proc_sys;
 

@@ -16,6 +16,7 @@
 #include "base/string.h"
 #include "fs/fs.h"
 #include "procfs/procfs.h"
+#include "procfs/procfs_state.h"
 #include "task/task_priv.h"
 
 /* ---- vm --------------------------------------------------------------------
@@ -283,6 +284,27 @@ static s64 write_restrict(const struct pnode *n, const char *text, size_t len)
 	return (s64)len;
 }
 
+/* Who may see the kernel's addresses: kallsyms.c. */
+static int show_kptr(const struct pnode *n, struct seq_buf *out)
+{
+	(void)n;
+	seq_printf(out, "%u\n", READ_ONCE(proc_sys.kptr_restrict));
+	return 0;
+}
+
+static s64 write_kptr(const struct pnode *n, const char *text, size_t len)
+{
+	s64 v = first_number(text, len, 2);
+
+	(void)n;
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	if (v < 0)
+		return -EINVAL;
+	WRITE_ONCE(proc_sys.kptr_restrict, (u32)v);
+	return (s64)len;
+}
+
 #define TEXT_OF(n, t)                                                 \
 	{                                                             \
 		.name = n, .mode = S_IFREG | 0444, .show = show_text, \
@@ -327,6 +349,10 @@ static const struct pentry kernel_entries[] = {
 	 .mode = S_IFREG | 0644,
 	 .show = show_restrict,
 	 .write = write_restrict},
+	{.name = "kptr_restrict",
+	 .mode = S_IFREG | 0644,
+	 .show = show_kptr,
+	 .write = write_kptr},
 	NUMBER("tainted", 0),
 	NUMBER("ngroups_max", NGROUPS_KEPT),
 	NUMBER("cap_last_cap", 40),

@@ -678,10 +678,12 @@ void tracefs_init(void)
 	mm_memset(state(), 0, sizeof(*state()));
 	mutex_init(&state()->lock, LOCK_CLASS_TRACEFS);
 	trace_pipe_init();
+	trace_set_symbol(kernel_symbol_text);
 }
 
 void tracefs_exit(void)
 {
+	trace_set_symbol(NULL);
 	none();
 	trace_filter_exit();
 	trace_pipe_exit();

@@ -517,6 +517,7 @@ void task_stat_get(struct task *t, struct task_stat *out)
 	out->start_ns = p->start_ns;
 	out->nice = t->nice;
 	out->cpu = t->dead ? 0 : machine_thread_cpu(t->thread);
+	out->wchan = t->dead ? 0 : machine_thread_wchan(t->thread);
 	out->nr_threads = (int)p->nr_threads;
 	out->exit_signal = p->exit_signal;
 	out->cred = t->cred;

@@ -102,6 +102,17 @@ void console_options(void);
 _Noreturn void metal_panic_regs(const char *message,
 				const struct pt_regs *regs);
 
+/* ---- symbols.c -------------------------------------------------------------
+ */
+
+/* metal_is_text: ADDR is in a function of the image. */
+static inline bool metal_is_text(u64 addr)
+{
+	return addr >= (u64)__text_start && addr < (u64)__text_end;
+}
+/* metal_symbol_text: as port_symbol(), of the function that AT lies in. */
+u32 metal_symbol_text(u64 addr, u64 at, char *buf, u32 size);
+
 /* ---- sched.c, thread.c -----------------------------------------------------
  */
 
@@ -113,9 +124,10 @@ enum thread_state { THREAD_NEW, THREAD_RUNS, THREAD_PARKED, THREAD_DEAD };
 #define WORK_EXIT 1u /* kernel_exit_work() is due */
 
 struct port_thread {
-	u32 work; /* (A) WORK_*; assembly reads it */
-	u32 word; /* lock of state, permit, on_cpu */
-	u64 sp;	  /* while it is off its CPU */
+	u32 work;  /* (A) WORK_*; assembly reads it */
+	u32 word;  /* lock of state, permit, on_cpu */
+	u64 sp;	   /* while it is off its CPU */
+	u64 wchan; /* where it called port_park() last */
 	struct mm_task task;
 	u16 stack_group; /* who is charged for it; 0: the root */
 	void *stack; /* lowest byte; the CPU's own thread: not ours to free */

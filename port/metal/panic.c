@@ -7,13 +7,10 @@
  *    dies. A panic says what, where, with which registers, how the code came
  *    there, and how memory stood.
  *
- * 2. Structures. The table of symbols is put into the image by a second link
- *    (tools/make/metal.mk): a count, for each function its offset from
- *    KERNEL_BASE and that of its name, sorted; then the names.
- *
- *    Debug builds keep frame pointers, so their traces are exact. Release
- *    builds do not: each word of the stack that points behind a call is
- *    listed, and marked, since some are left over from calls that are done.
+ * 2. Structures. Names are those of symbols.c. Debug builds keep frame
+ * pointers, so their traces are exact. Release builds do not: each word of the
+ * stack that points behind a call is listed, and marked, since some are left
+ * over from calls that are done.
  *
  * 3. Invariants. Nothing here allocates or sleeps, or waits for a lock that
  *    the one who died may hold.
@@ -93,76 +90,6 @@ void port_console(int level, const char *text, size_t len)
 	port_irq_restore(flags);
 }
 
-/* ---- names
- * -----------------------------------------------------------------------------
- */
-
-struct symbol {
-	u32 at, name; /* offsets from KERNEL_BASE, from the names' start */
-};
-
-static const struct symbol *symbols(u32 *nr)
-{
-	mm_memcpy(nr, __symbols_start, sizeof(*nr));
-	return (const struct symbol *)(__symbols_start + 8);
-}
-
-static bool is_text(u64 addr)
-{
-	return addr >= (u64)__text_start && addr < (u64)__text_end;
-}
-
-/* The last symbol at or before ADDR; NULL: none. */
-static const struct symbol *symbol_at(u64 addr, u64 *size)
-{
-	u32 nr, low = 0, high, at = (u32)(addr - KERNEL_BASE);
-	const struct symbol *s;
-
-	if (__symbols_end - __symbols_start < 16)
-		return NULL;
-	s = symbols(&nr);
-	high = nr;
-	while (low < high) {
-		u32 mid = low + (high - low) / 2;
-
-		if (s[mid].at <= at)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	if (!low)
-		return NULL;
-	*size = (low < nr ? KERNEL_BASE + s[low].at : (u64)__text_end) -
-		(KERNEL_BASE + s[low - 1].at);
-	return &s[low - 1];
-}
-
-/* ADDR in words, as an address in the function that AT lies in. */
-static u32 symbol_text(u64 addr, u64 at, char *buf, u32 size)
-{
-	const struct symbol *s = NULL;
-	u64 bytes = 0;
-	u32 nr;
-
-	if (is_text(at))
-		s = symbol_at(at, &bytes);
-	if (!s)
-		return (u32)mm_scnprintf(buf, size, "0x%llx",
-					 (unsigned long long)addr);
-	(void)symbols(&nr);
-	return (u32)mm_scnprintf(
-		buf, size, "%s+0x%llx/0x%llx",
-		(const char *)__symbols_start + 8 + nr * sizeof(*s) + s->name,
-		(unsigned long long)(addr - KERNEL_BASE - s->at),
-		(unsigned long long)bytes);
-}
-
-/* A return address may be the first one behind its function. */
-u32 port_symbol(u64 addr, char *buf, u32 size)
-{
-	return symbol_text(addr, addr - 1, buf, size);
-}
-
 /* ---- walking
  * ----------------------------------------------------------------------------
  */
@@ -196,7 +123,7 @@ static u32 walk(u64 sp, u64 bp, u64 *to, u32 max)
 	       IS_ALIGNED(bp, 8)) {
 		const u64 *frame = (const u64 *)bp;
 
-		if (!is_text(frame[1] - 1))
+		if (!metal_is_text(frame[1] - 1))
 			break;
 		to[n++] = frame[1];
 		sp = bp + 16;
@@ -223,7 +150,7 @@ static bool behind_call(u64 addr)
 {
 	const u8 *p = (const u8 *)addr;
 
-	if (!is_text(addr - 1) || !is_text(addr - 8))
+	if (!metal_is_text(addr - 1) || !metal_is_text(addr - 8))
 		return false;
 	return p[-5] == 0xe8 || (p[-2] == 0xff && (p[-1] & 0x38) == 0x10) ||
 	       (p[-3] == 0xff && (p[-2] & 0x38) == 0x10) ||
@@ -278,7 +205,7 @@ static void print_trace(u64 sp, u64 bp, bool no_frame)
 	pr_emerg("Call trace:");
 	/* Who jumped to what is no function has not made a frame. */
 	if (MM_DEBUG && no_frame && stack_end(sp) &&
-	    is_text(*(const u64 *)sp - 1))
+	    metal_is_text(*(const u64 *)sp - 1))
 		print_frame(*(const u64 *)sp);
 	for (u32 i = 0; i < n; i++)
 		print_frame(trace[i]);
@@ -288,7 +215,7 @@ static void print_regs(const struct pt_regs *r)
 {
 	char text[128];
 
-	(void)symbol_text(r->rip, r->rip, text, sizeof(text));
+	(void)metal_symbol_text(r->rip, r->rip, text, sizeof(text));
 	pr_emerg("RIP: %04x:%016llx %s", (u32)r->cs, (unsigned long long)r->rip,
 		 text);
 	pr_emerg("RSP: %04x:%016llx EFLAGS: %08x", (u32)r->ss,
@@ -362,7 +289,7 @@ static _Noreturn void panic(const char *message, const struct pt_regs *regs,
 	if (regs)
 		print_regs(regs);
 	if (metal_this()->thread)
-		print_trace(sp, bp, regs && !is_text(regs->rip));
+		print_trace(sp, bp, regs && !metal_is_text(regs->rip));
 	if (phys_sys.booted)
 		show_free_areas(NODE_MASK_ALL);
 	pr_emerg("---[ end of panic: %s ]---", message);

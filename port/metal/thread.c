@@ -317,6 +317,7 @@ bool port_park(u64 timeout_ns)
 		port_irq_restore(flags);
 		return had;
 	}
+	WRITE_ONCE(t->wchan, (u64)__builtin_return_address(0));
 	had = take_or_sleep(t);
 	if (!had) {
 		if (timed) {
@@ -330,6 +331,11 @@ bool port_park(u64 timeout_ns)
 	}
 	port_irq_restore(flags);
 	return had;
+}
+
+u64 machine_thread_wchan(const struct port_thread *t)
+{
+	return READ_ONCE(t->state) == THREAD_PARKED ? READ_ONCE(t->wchan) : 0;
 }
 
 /* ---- what belongs to a thread

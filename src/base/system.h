@@ -123,6 +123,7 @@ struct base_state {
 	struct fail_state fail;
 	u64 trace_enabled[TRACE_WORDS]; /* bit per enum trace_event */
 	bool (*trace_filter)(const struct trace_record *r); /* or NULL */
+	u32 (*trace_symbol)(u64 addr, bool offset, char *buf, u32 size);
 	u64 epoch;	   /* advances; readers use epoch + 1 (0 is idle) */
 	u64 epoch_pending; /* deferred calls not yet made */
 	/* A page is resident when one word of it was written: what every

@@ -20,7 +20,8 @@
  * why someone waited, %T why a TLB forgets, %r what a page counts as, %A what
  * became of a huge page, %W why pages are written, %I an inode's state, %S two
  * to the power of it, %b true or false, %s and
- * %m a string. Formatting is report's.
+ * %m a string, %f an address in a function of the kernel, %n the function's
+ * name alone. Formatting is report's.
  *
  * New events are appended; the number of an event is its bit in the mask.
  */
@@ -79,7 +80,7 @@
 	X(MM_LRU_ACTIVATE, "pagemap", "mm_lru_activate", "pfn", "pfn=%x")      \
 	X(PAGE_FAULT_USER, "exceptions", "page_fault_user",                    \
 	  "address ip error_code mm result",                                   \
-	  "address=%x ip=%x error_code=%x mm=%u result=%x")                    \
+	  "address=%n ip=%n error_code=%x mm=%u result=%x")                    \
 	X(SWAP_OUT, "swap", "swap_out", "pfn type offset",                     \
 	  "pfn=%x type=%u offset=%u")                                          \
 	X(SWAP_IN, "swap", "swap_in", "pfn type offset readahead",             \
@@ -94,16 +95,16 @@
 	X(KMALLOC, "kmem", "kmalloc",                                          \
 	  "call_site ptr:p bytes_req:z bytes_alloc:z gfp_flags "               \
 	  "node:d accounted:b",                                                \
-	  "call_site=%x ptr=%x bytes_req=%u bytes_alloc=%u "                   \
+	  "call_site=%f ptr=%x bytes_req=%u bytes_alloc=%u "                   \
 	  "gfp_flags=%g node=%d accounted=%b")                                 \
-	X(KFREE, "kmem", "kfree", "call_site ptr:p", "call_site=%x ptr=%x")    \
+	X(KFREE, "kmem", "kfree", "call_site ptr:p", "call_site=%f ptr=%x")    \
 	X(KMEM_CACHE_ALLOC, "kmem", "kmem_cache_alloc",                        \
 	  "call_site ptr:p bytes_req:z bytes_alloc:z gfp_flags "               \
 	  "node:d accounted:b",                                                \
-	  "call_site=%x ptr=%x bytes_req=%u bytes_alloc=%u "                   \
+	  "call_site=%f ptr=%x bytes_req=%u bytes_alloc=%u "                   \
 	  "gfp_flags=%g node=%d accounted=%b")                                 \
 	X(KMEM_CACHE_FREE, "kmem", "kmem_cache_free",                          \
-	  "call_site ptr:p name:s", "call_site=%x ptr=%x name=%s")             \
+	  "call_site ptr:p name:s", "call_site=%f ptr=%x name=%s")             \
 	X(MM_FILEMAP_ADD_TO_PAGE_CACHE, "filemap",                             \
 	  "mm_filemap_add_to_page_cache", "pfn i_ino index s_dev:D order:c",   \
 	  "dev %3D ino %1h pfn=%0x ofs=%2o order=%4u")                         \
@@ -211,18 +212,18 @@
 	  "pfn=%x ksm_pfn=%x mm=%u address=%x")                                \
 	X(PAGE_FAULT_KERNEL, "exceptions", "page_fault_kernel",                \
 	  "address ip error_code mm result",                                   \
-	  "address=%x ip=%x error_code=%x mm=%u result=%x")                    \
+	  "address=%n ip=%n error_code=%x mm=%u result=%x")                    \
 	X(MM_VMSCAN_WRITE_FOLIO, "vmscan", "mm_vmscan_write_folio",            \
 	  "pfn reclaim_flags:d", "pfn=%x flags=%w")                            \
 	X(MM_SHRINK_SLAB_START, "vmscan", "mm_shrink_slab_start",              \
 	  "shr:p shrink:p nid:d nr_objects_to_shrink:l gfp_flags "             \
 	  "cache_items delta total_scan priority:d",                           \
-	  "%1x %0x: nid: %2d objects to shrink %d gfp_flags %g "               \
+	  "%1f %0x: nid: %2d objects to shrink %d gfp_flags %g "               \
 	  "cache items %d delta %d total_scan %d priority %d")                 \
 	X(MM_SHRINK_SLAB_END, "vmscan", "mm_shrink_slab_end",                  \
 	  "shr:p nid:d shrink:p unused_scan:l new_scan:l retval:d "            \
 	  "total_scan:l",                                                      \
-	  "%2x %0x: nid: %1d unused scan count %3d new scan count "            \
+	  "%2f %0x: nid: %1d unused scan count %3d new scan count "            \
 	  "%4d total_scan %6d last shrinker return val %5d")                   \
 	X(MM_VMSCAN_MEMCG_RECLAIM_BEGIN, "vmscan",                             \
 	  "mm_vmscan_memcg_reclaim_begin", "order:d gfp_flags",                \
@@ -322,7 +323,7 @@
 	X(PERCPU_ALLOC_PERCPU, "percpu", "percpu_alloc_percpu",                \
 	  "call_site reserved:b is_atomic:b size:z align:z "                   \
 	  "base_addr:p off:d ptr:p bytes_alloc:z gfp_flags",                   \
-	  "call_site=%x reserved=%d is_atomic=%d size=%u align=%u "            \
+	  "call_site=%f reserved=%d is_atomic=%d size=%u align=%u "            \
 	  "base_addr=%x off=%d ptr=%x bytes_alloc=%u gfp_flags=%g")            \
 	X(PERCPU_FREE_PERCPU, "percpu", "percpu_free_percpu",                  \
 	  "base_addr:p off:d ptr:p", "base_addr=%x off=%d ptr=%x")             \

@@ -52,6 +52,11 @@ void trace_set_filter(bool (*wants)(const struct trace_record *r))
 	__atomic_store_n(&base_sys.trace_filter, wants, __ATOMIC_SEQ_CST);
 }
 
+void trace_set_symbol(u32 (*name)(u64 addr, bool offset, char *buf, u32 size))
+{
+	__atomic_store_n(&base_sys.trace_symbol, name, __ATOMIC_SEQ_CST);
+}
+
 void trace_sync(void)
 {
 	for (int cpu = 0; cpu < MM_NR_CPUS; cpu++)

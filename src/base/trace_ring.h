@@ -48,6 +48,13 @@ void trace_ring_attach(int cpu, struct trace_record *buf, u64 nr);
 void trace_set_filter(bool (*wants)(const struct trace_record *r));
 void trace_sync(void);
 
+/*
+ * trace_set_symbol: text of records names the functions that addresses are in
+ * by NAME, which writes "function", with "+0x1c/0x40" if OFFSET, to BUF[SIZE]
+ * and returns the length; 0: no function is there. NULL: all are numbers.
+ */
+void trace_set_symbol(u32 (*name)(u64 addr, bool offset, char *buf, u32 size));
+
 /* Enable and disable one event; trace_enable_mask() sets those of the first
  * word by MASK and the others to its top bit: 0 is none, ~0 all. */
 void trace_enable(enum trace_event event);

@@ -87,16 +87,6 @@ void finish_wait(wait_queue_head_t *wq, struct wait_queue_entry *wait)
 	spin_unlock_irqrestore(&wq->lock, irq);
 }
 
-bool wait_park(struct wait_queue_entry *wait, u64 timeout_ns)
-{
-	might_sleep();
-	mm_assert(wait->thread == port_self());
-	/* The permit may have been used up inside the condition. */
-	if (READ_ONCE(wait->flags) & WQ_FLAG_WOKEN)
-		return true;
-	return port_park(timeout_ns);
-}
-
 /* Locks: the queue's. Does it count? */
 static bool wake_one(struct wait_queue_entry *wait)
 {

@@ -25,6 +25,7 @@
 #ifndef MM_BASE_WAIT_H
 #define MM_BASE_WAIT_H
 
+#include "base/assert.h"
 #include "base/list.h"
 #include "base/spinlock.h"
 
@@ -85,8 +86,19 @@ void finish_wait(wait_queue_head_t *wq, struct wait_queue_entry *wait);
 /*
  * wait_park: sleep until WAIT is woken or TIMEOUT_NS passes (UINT64_MAX:
  * none). Returns false on time-out. May return true spuriously. May sleep.
+ * Inline, so that the port is called from the function that waits: its name is
+ * what /proc/PID/wchan says.
  */
-bool wait_park(struct wait_queue_entry *wait, u64 timeout_ns);
+static inline __attribute__((always_inline)) bool
+wait_park(struct wait_queue_entry *wait, u64 timeout_ns)
+{
+	might_sleep();
+	mm_assert(wait->thread == port_self());
+	/* The permit may have been used up inside the condition. */
+	if (READ_ONCE(wait->flags) & WQ_FLAG_WOKEN)
+		return true;
+	return port_park(timeout_ns);
+}
 
 /*
  * wake_up_nr: wake every waiter that is not exclusive and the first NR

@@ -132,6 +132,8 @@ static void put_conversion(struct seq_buf *out, char kind,
 		seq_puts(out, "%d:%d");
 	else if (kind == 'S' || kind == 'o')
 		seq_puts(out, "%lu");
+	else if (kind == 'f' || kind == 'n')
+		seq_puts(out, kind == 'f' ? "%pS" : "%ps");
 	else if (kind == 'x' || kind == 'h')
 		seq_printf(out, "%s%%%sx", kind == 'x' ? "0x" : "", size);
 	else if (t->size > 8 || trace_value_name(kind, 0, &value))
@@ -175,6 +177,8 @@ static void put_expression(struct seq_buf *out, char kind, const char *name)
 			   "((unsigned int)(REC->%s >> 20)), "
 			   "((unsigned int)(REC->%s & 0xfffff))",
 			   name, name);
+	} else if (kind == 'f' || kind == 'n') {
+		seq_printf(out, "(void *)REC->%s", name);
 	} else if (kind == 'S') {
 		seq_printf(out, "1UL << REC->%s", name);
 	} else if (kind == 'o') {

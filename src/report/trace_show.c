@@ -14,7 +14,8 @@
  *
  * 3. Invariants.
  *    TS-1  Nothing is looked up in the machine: two records that are equal
- *          give equal text, wherever they were written.
+ *          give equal text, wherever they were written. But for functions:
+ *          those have names where somebody knows them (trace_set_symbol()).
  *    TS-2  A value beyond its table is shown as a number.
  *
  * 4. Locking, failure. None; text that does not fit is the seq_buf's to tell.
@@ -259,11 +260,25 @@ static void put_number(struct seq_buf *s, char kind, u64 v)
 	}
 }
 
+static void put_address(struct seq_buf *s, bool offset, u64 v)
+{
+	u32 (*name)(u64 addr, bool offset, char *buf, u32 size) =
+		__atomic_load_n(&base_sys.trace_symbol, __ATOMIC_SEQ_CST);
+	char text[96];
+
+	if (name && name(v, offset, text, sizeof(text)))
+		seq_puts(s, text);
+	else
+		seq_printf(s, "0x%llx", (ull)v);
+}
+
 static void put_value(struct seq_buf *s, char kind, u64 v)
 {
 	const struct name_table *t = table_of(kind);
 
-	if (kind == 'g' && !v)
+	if (kind == 'f' || kind == 'n')
+		put_address(s, kind == 'f', v);
+	else if (kind == 'g' && !v)
 		seq_puts(s, trace_bits_none(kind));
 	else if (kind == 'g')
 		name_gfp(s, (gfp_t)v);

@@ -12,7 +12,8 @@
 #include "procfs/procfs.h"
 #include "task/task_priv.h"
 
-static bool ended; /* process 1 is gone */
+static bool ended;		/* process 1 is gone */
+MM_UNUSED static u64 asleep_at; /* where it sleeps */
 MM_UNUSED static struct mm_task other, second_mt;
 static bool two; /* process 1 has a second thread */
 static struct task second = {.tid = 2, .mt = &second_mt, .proc = &ft.proc};
@@ -105,6 +106,7 @@ KT_WEAK void task_stat_get(struct task *t, struct task_stat *out)
 				  .tid = t->tid,
 				  .tgid = 1,
 				  .state = 'R',
+				  .wchan = asleep_at,
 				  .nr_threads = 1,
 				  .utime = 1230000000,
 				  .start_ns = 4560000000,

@@ -35,6 +35,9 @@ static struct {
 	u64 initrd_size;
 	struct port_bdev *bdev[MAX_BDEVS];
 	u8 ports[1 << 16];
+	const struct machine_symbol *symbols;
+	u32 nr_symbols;
+	u64 symbol_size;
 	u64 wall;
 } dev;
 
@@ -159,6 +162,43 @@ void kt_set_bdev(u32 n, struct port_bdev *bdev)
 void machine_cpu_text(int cpu, struct seq_buf *out)
 {
 	seq_printf(out, "processor\t: %d\n", cpu);
+}
+
+void kt_set_symbols(const struct machine_symbol *s, u32 nr, u64 size)
+{
+	dev.symbols = s;
+	dev.nr_symbols = nr;
+	dev.symbol_size = size;
+}
+
+bool machine_symbol(u32 i, struct machine_symbol *out)
+{
+	if (i >= dev.nr_symbols)
+		return false;
+	*out = dev.symbols[i];
+	return true;
+}
+
+bool machine_symbol_at(u64 addr, struct machine_symbol *out, u64 *size)
+{
+	struct machine_symbol s;
+	bool found = false;
+
+	*size = dev.symbol_size;
+	for (u32 i = 0; machine_symbol(i, &s); i++) {
+		if (addr < s.addr || addr >= s.addr + *size)
+			continue;
+		*out = s;
+		found = true;
+	}
+	return found;
+}
+
+/* The worlds' threads do not say where they wait. */
+u64 machine_thread_wchan(const struct port_thread *t)
+{
+	(void)t;
+	return 0;
 }
 
 u8 machine_inb(u16 port)

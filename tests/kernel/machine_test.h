@@ -34,6 +34,9 @@ void kt_switched(struct port_thread *t, u64 voluntary, u64 involuntary);
  * all that it has used. */
 void kt_charge(struct port_thread *t, u64 user, u64 sys);
 
+/* kt_set_symbols: machine_symbol()'s, by address, each SIZE bytes. */
+void kt_set_symbols(const struct machine_symbol *s, u32 nr, u64 size);
+
 /* The console's bytes so far; kt_console_type: somebody types. */
 const char *kt_console_text(size_t *len);
 void kt_console_clear(void);

@@ -388,6 +388,82 @@ static void sysctls(void **state)
 	FS_RUN(sysctl_body);
 }
 
+/* ---- names of the kernel's functions
+ * ----------------------------------------------------------------------- */
+
+static const struct machine_symbol symbols[] = {
+	{0xffffffff80100000, 'T', "_stext"},
+	{0xffffffff80100000, 'T', "first"},
+	{0xffffffff80100040, 't', "second.part.0"},
+};
+
+/* Field 35 of /proc/PID/stat: does it sleep? */
+static int stat_wchan(void)
+{
+	const char *p;
+
+	CHECK(slurp("/proc/self/stat", 30000) > 0);
+	p = strrchr(text, ')') + 2;
+	for (u32 i = 3; i < 35; i++)
+		p = strchr(p, ' ') + 1;
+	return atoi(p);
+}
+
+static void sleeps(u64 at, const char *name, int field)
+{
+	asleep_at = at;
+	CHECK(slurp("/proc/self/wchan", 30000) > 0);
+	CHECK(!strcmp(text, name));
+	CHECK_EQ(stat_wchan(), field);
+}
+
+static int names_body(void *arg)
+{
+	static const char seen[] = "ffffffff80100000 T _stext\n"
+				   "ffffffff80100000 T first\n"
+				   "ffffffff80100040 t second.part.0\n",
+			  hidden[] = "0000000000000000 T _stext\n"
+				     "0000000000000000 T first\n"
+				     "0000000000000000 t second.part.0\n";
+
+	(void)arg;
+	mount_both();
+	CHECK_EQ(slurp("/proc/kallsyms", 100), 0);
+	kt_set_symbols(symbols, ARRAY_SIZE(symbols), 0x40);
+	has("/proc/sys/kernel/kptr_restrict", "0\n");
+	CHECK(slurp("/proc/kallsyms", 7) > 0 && !strcmp(text, seen));
+	/* Without CAP_SYSLOG addresses are 0, the names are for all. */
+	ft_become(1000);
+	CHECK(slurp("/proc/kallsyms", 30000) > 0 && !strcmp(text, hidden));
+	CHECK_EQ(put("/proc/sys/kernel/kptr_restrict", "1"), -EACCES);
+	ft_become(0);
+	CHECK_EQ(put("/proc/sys/kernel/kptr_restrict", "1\n"), 2);
+	CHECK(slurp("/proc/kallsyms", 30000) > 0 && !strcmp(text, seen));
+	CHECK_EQ(put("/proc/sys/kernel/kptr_restrict", "2\n"), 2);
+	CHECK(slurp("/proc/kallsyms", 30000) > 0 && !strcmp(text, hidden));
+	CHECK_EQ(put("/proc/sys/kernel/kptr_restrict", "3\n"), -EINVAL);
+	has("/proc/sys/kernel/kptr_restrict", "2\n");
+	/* Where it sleeps, behind a call; nobody else is told. */
+	sleeps(0, "0", 0);
+	sleeps(0xffffffff80100012, "first", 1);
+	sleeps(0xffffffff80100040, "first", 1);
+	sleeps(0xffffffff80100041, "second.part.0", 1);
+	sleeps(0xffffffff80200000, "0", 1);
+	ft_become(1000);
+	sleeps(0xffffffff80100012, "0", 0);
+	ft_become(0);
+	asleep_at = 0;
+	kt_set_symbols(NULL, 0, 0);
+	umount_both();
+	return 0;
+}
+
+static void names(void **state)
+{
+	(void)state;
+	FS_RUN(names_body);
+}
+
 /* ---- a task's --------------------------------------------------------------
  */
 
@@ -1054,7 +1130,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(trees),   cmocka_unit_test(system_files),
 		cmocka_unit_test(sysctls), cmocka_unit_test(task_files_),
-		cmocka_unit_test(cgroups),
+		cmocka_unit_test(cgroups), cmocka_unit_test(names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -739,6 +739,54 @@ static void filters(void **state)
 	FS_RUN(filter_body);
 }
 
+/* ---- functions by name
+ * ----------------------------------------------------------------------- */
+
+static int named_body(void *arg)
+{
+	static const struct machine_symbol symbols[] = {
+		{0xffffffff80100000, 'T', "_stext"},
+		{0xffffffff80100000, 'T', "first"},
+		{0xffffffff80100040, 't', "second"},
+	};
+
+	(void)arg;
+	tracefs_mount();
+	kt_set_symbols(symbols, ARRAY_SIZE(symbols), 0x40);
+	CHECK_EQ(PUT_NEW("set_event", "mark_victim"), 11);
+	trace_ring_write(TRACE_KFREE,
+			 (const u64[TRACE_ARGS]){0xffffffff80100013, 0x10});
+	trace_ring_write(TRACE_KFREE, (const u64[TRACE_ARGS]){0x1234, 0x10});
+	trace_ring_write(
+		TRACE_PAGE_FAULT_KERNEL,
+		(const u64[TRACE_ARGS]){0x7000, 0xffffffff80100041, 2, 5, 0});
+	CHECK_EQ(PUT("tracing_on", "0"), 1);
+	CHECK_EQ(times(T "trace", " kfree: call_site=first+0x13/0x40 "
+				  "ptr=0x10\n"),
+		 1);
+	CHECK_EQ(times(T "trace", " kfree: call_site=0x1234 ptr=0x10\n"), 1);
+	CHECK_EQ(times(T "trace", "page_fault_kernel: address=0x7000 ip=second "
+				  "error_code=0x2 "),
+		 1);
+	/* Programs are told how; they have /proc/kallsyms. */
+	CHECK_EQ(times(T "events/kmem/kfree/format",
+		       "\"call_site=%pS ptr=0x%lx\", (void *)REC->call_site, "
+		       "REC->ptr\n"),
+		 1);
+	CHECK_EQ(times(T "events/exceptions/page_fault_kernel/format",
+		       "address=%ps ip=%ps "),
+		 1);
+	kt_set_symbols(NULL, 0, 0);
+	tracefs_umount();
+	return 0;
+}
+
+static void named(void **state)
+{
+	(void)state;
+	FS_RUN(named_body);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -746,6 +794,7 @@ int main(void)
 		cmocka_unit_test(formats),  cmocka_unit_test(pipes),
 		cmocka_unit_test(waits),    cmocka_unit_test(raws),
 		cmocka_unit_test(marker),   cmocka_unit_test(filters),
+		cmocka_unit_test(named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,8 +69,42 @@ guest_is "the kernel's faults" 0 --mem 32M -- busybox sh -c '
 	echo 1 >events/exceptions/page_fault_kernel/enable
 	busybox dd if=/dev/zero of=/tmp/x bs=64k count=4 2>/dev/null
 	echo 0 >tracing_on
-	echo "kernel ip $(grep -c "address=0x[0-9a-f]* ip=0xffffffff8[0-9a-f]*" trace)"'
+	echo "kernel ip $(grep -c "address=0x[0-9a-f]* ip=[a-z_]*copy[a-z_]* " trace)"
+	echo 1 >tracing_on
+	echo 1 >events/kmem/kmalloc/enable
+	busybox true
+	echo 0 >tracing_on
+	echo "sites $(grep -c "call_site=[a-z_0-9.]*+0x[0-9a-f]*/0x[0-9a-f]* ptr" trace)"
+	echo "numbers $(grep -c "call_site=0x" trace)"'
 has "have an ip" '^kernel ip [1-9]'
+has "calls have names" '^sites [1-9]'
+has "all of them" '^numbers 0$'
+
+# The functions' table: who may see addresses, and where a task sleeps.
+guest_is "names" 0 --mem 32M -- busybox sh -c '
+	k=/proc/kallsyms
+	grep -c "^ffffffff8[0-9a-f]* [tTW] [A-Za-z_]" $k
+	echo "ends $(grep -c " _[se]text$" $k)"
+	echo "sorted $(cut -c1-16 $k | sort -c && echo yes)"
+	echo "one $(grep -c " T handle_mm_fault$" $k)"
+	echo 2 >/proc/sys/kernel/kptr_restrict
+	echo "hidden $(grep -vc "^0000000000000000 " $k)"
+	echo 0 >/proc/sys/kernel/kptr_restrict
+	busybox sleep 30 &
+	n=0
+	until grep -q sleep /proc/$!/wchan || [ $n -gt 100 ]; do
+		n=$((n + 1)); busybox usleep 20000
+	done
+	echo "sleeps in $(cat /proc/$!/wchan)"
+	kill $!
+	cat /proc/self/wchan; echo " is awake"'
+has "functions" '^[1-9][0-9]{3}$'
+has "the marks of their ends" '^ends 2$'
+has "by address" '^sorted yes$'
+has "each" '^one 1$'
+has "nothing for anybody" '^hidden 0$'
+has "a sleeper" '^sleeps in [a-z_]*sleep[a-z_]*$'
+has "who runs" '^0 is awake$'
 
 # Debian's trace-cmd, which reads pages of the rings by what "format" says.
 if command -v trace-cmd >/dev/null 2>&1; then
@@ -79,7 +113,7 @@ if command -v trace-cmd >/dev/null 2>&1; then
 		t=$(command -v trace-cmd) || exit 3
 		cd /tmp
 		echo "listed $($t list -e | grep -c "^kmem:\|^tlb:\|^oom:")"
-		$t record --compression none -e kmem -e tlb -e writeback \
+		$t record -e kmem -e tlb -e writeback \
 			-e exceptions -f "result == 0" -o t.dat \
 			busybox true >log 2>&1 || { cat log; exit 4; }
 		$t report t.dat >rep 2>log || { cat log; exit 5; }
@@ -87,6 +121,7 @@ if command -v trace-cmd >/dev/null 2>&1; then
 		grep -o "rss_stat: *mm_id=[0-9]* curr=1 type=MM_ANONPAGES size=[0-9]*B" rep | head -n 1
 		grep -o "mm_page_alloc: *pfn=0x[0-9a-f]* order=0 migratetype=[0-9] gfp_flags=.*ZERO" rep | head -n 1
 		grep -c "\[FAILED TO PARSE\]" rep
+		echo "named $(grep -c "kmalloc: .*call_site=[a-z_0-9.]*+0x" rep)"
 		$t start -e oom && $t stop && echo "started and stopped"
 		$t stat | grep -c "oom"'
 	has "lists them" '^listed [2-4][0-9]$'
@@ -94,6 +129,7 @@ if command -v trace-cmd >/dev/null 2>&1; then
 	has "a symbol" '^rss_stat: +mm_id=[0-9]+ curr=1 type=MM_ANONPAGES'
 	has "flags" '^mm_page_alloc: +pfn=0x.*gfp_flags=GFP_'
 	has "understands all" '^0$'
+	has "knows functions" '^named [1-9]'
 	has "starts and stops" '^started and stopped$'
 else
 	skip "trace-cmd" "no trace-cmd here"

@@ -6,7 +6,7 @@
 #   make kernel-debug    build/mmkit-kernel-debug   (asserts, lock checker)
 #
 # The image is linked twice: the first time to learn where functions are, the
-# second time with the table of their names (port/metal/panic.c).
+# second time with the table of their names (port/metal/symbols.c).
 METAL_FLAGS := -ffreestanding -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
 	-fno-pic -fno-pie -fno-stack-protector -fno-asynchronous-unwind-tables \
 	-fcf-protection=none -fno-strict-aliasing -mpreferred-stack-boundary=3 \
