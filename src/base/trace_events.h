@@ -10,7 +10,8 @@
  *
  * Fields: "name", or "name:T" for what is no unsigned long: d int, u unsigned
  * int, l long, h short, c unsigned char, b bool, p a pointer, z size_t, D
- * dev_t, s a string of at most 16 bytes, in two words (trace_word()). Those of
+ * dev_t, s a string of at most 16 bytes, in two words (trace_word()), q one of
+ * at most 64, m one of at most 80. Those of
  * Linux's events stand in its order. Text: a field after the other by what it
  * is, or with its number, the first is 0: %3d. %x with 0x, %h hexadecimal, %d,
  * %u, %g GFP flags, %l an LRU list, %R why pages move, %M how hard, %Z a zone's
@@ -335,12 +336,12 @@
 	X(PERCPU_DESTROY_CHUNK, "percpu", "percpu_destroy_chunk",              \
 	  "base_addr:p", "base_addr=%x")                                       \
 	X(MMAP_LOCK_START_LOCKING, "mmap_lock", "mmap_lock_start_locking",     \
-	  "mm:p memcg_path:s write:b", "mm=%x memcg_path=%s write=%b")         \
+	  "mm:p memcg_path:q write:b", "mm=%x memcg_path=%s write=%b")         \
 	X(MMAP_LOCK_ACQUIRE_RETURNED, "mmap_lock",                             \
-	  "mmap_lock_acquire_returned", "mm:p memcg_path:s write:b success:b", \
+	  "mmap_lock_acquire_returned", "mm:p memcg_path:q write:b success:b", \
 	  "mm=%x memcg_path=%s write=%b success=%b")                           \
 	X(MMAP_LOCK_RELEASED, "mmap_lock", "mmap_lock_released",               \
-	  "mm:p memcg_path:s write:b", "mm=%x memcg_path=%s write=%b")         \
+	  "mm:p memcg_path:q write:b", "mm=%x memcg_path=%s write=%b")         \
 	X(WRITEBACK_START, "writeback", "writeback_start",                     \
 	  "name:D nr_pages:l sync_mode:d for_kupdate:d "                       \
 	  "range_cyclic:d for_background:d reason:d",                          \
@@ -386,8 +387,9 @@ enum page_take_list {
 	PAGE_TAKE_CMA	   /* lent by a contiguous area */
 };
 
-/* print's text. */
+/* print's text, and that of a path; multiples of 8. */
 #define TRACE_PRINT_TEXT 80u
+#define TRACE_PATH_TEXT	 64u
 
 /* page_huge's WHAT. */
 enum page_huge_what {

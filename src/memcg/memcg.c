@@ -301,6 +301,27 @@ int memcg_set_name(u16 id, const char *name)
 	return 0;
 }
 
+const char *memcg_path(const struct memcg *memcg, char *buf, size_t size)
+{
+	const struct memcg *up[16];
+	struct seq_buf s;
+	u32 n = 0;
+
+	seq_buf_init(&s, buf, size);
+	for (; memcg && n < ARRAY_SIZE(up); memcg = memcg->parent)
+		up[n++] = memcg;
+	if (!n)
+		seq_putc(&s, '/');
+	while (n) {
+		memcg = up[--n];
+		if (memcg->name[0])
+			seq_printf(&s, "/%s", memcg->name);
+		else
+			seq_printf(&s, "/%u", memcg->page.id);
+	}
+	return seq_buf_str(&s);
+}
+
 int memcg_remove(u16 id)
 {
 	struct memcg *memcg = memcg_get(id);

@@ -157,6 +157,11 @@ static inline u16 memcg_id(const struct memcg *memcg)
 	return memcg ? memcg->page.id : 0;
 }
 
+/* memcg_path: MEMCG (NULL: the root) as a path, "/" and each group's name, or
+ * its number if it has none, to BUF[SIZE], which is returned; what does not fit
+ * is cut, and so are more than 16 groups. MEMCG is held. Any context. */
+const char *memcg_path(const struct memcg *memcg, char *buf, size_t size);
+
 /* memcg_below: is MEMCG ROOT itself or below it? */
 bool memcg_below(const struct memcg *memcg, const struct memcg *root);
 

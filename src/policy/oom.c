@@ -276,7 +276,7 @@ static bool grab_victim(struct mm_task *task, void *arg)
 	if (!task->mm)
 		return true;
 	memcg = memcg_task_group(task);
-	(void)oom_group_path(memcg, c->group, sizeof(c->group));
+	(void)memcg_path(memcg, c->group, sizeof(c->group));
 	c->together = oom_group_of(memcg, c->root);
 	memcg_event(memcg, MEMCG_OOM_KILL);
 	if (memcg)

@@ -49,10 +49,6 @@ bool oom_report_allowed(void);
  * only? */
 enum oom_constraint oom_constrained(const struct oom_choice *c);
 
-/* oom_group_path: MEMCG (NULL: the root) as a path, to BUF[SIZE], which is
- * returned. MEMCG is held. */
-const char *oom_group_path(const struct memcg *memcg, char *buf, size_t size);
-
 /* oom_dump_header: who asked for what, what there is, and who has it. */
 void oom_dump_header(const struct oom_choice *c, gfp_t gfp, unsigned int order);
 

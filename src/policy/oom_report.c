@@ -61,27 +61,6 @@ static unsigned long long kib(u64 pages)
 	return (unsigned long long)pages * (PAGE_SIZE / 1024);
 }
 
-const char *oom_group_path(const struct memcg *memcg, char *buf, size_t size)
-{
-	const struct memcg *up[16];
-	struct seq_buf s;
-	u32 n = 0;
-
-	seq_buf_init(&s, buf, size);
-	for (; memcg && n < ARRAY_SIZE(up); memcg = memcg->parent)
-		up[n++] = memcg;
-	if (!n)
-		seq_putc(&s, '/');
-	while (n) {
-		memcg = up[--n];
-		if (memcg->name[0])
-			seq_printf(&s, "/%s", memcg->name);
-		else
-			seq_printf(&s, "/%u", memcg->page.id);
-	}
-	return seq_buf_str(&s);
-}
-
 /* What the group at its limit has. */
 static void dump_group(struct memcg *m)
 {
@@ -95,7 +74,7 @@ static void dump_group(struct memcg *m)
 		kib(memcg_usage(&m->swap)), kib(READ_ONCE(m->swap.max)),
 		(unsigned long long)READ_ONCE(m->events_local[MEMCG_SWAP_MAX]));
 	pr_info("Memory cgroup stats for %s:\n",
-		oom_group_path(m, path, sizeof(path)));
+		memcg_path(m, path, sizeof(path)));
 	if (stat)
 		stat(m);
 }
@@ -176,7 +155,7 @@ void oom_report_constraint(const struct oom_choice *c)
 	nodes_text(online, false, mems, sizeof(mems));
 	if (c->root)
 		mm_snprintf(limit, sizeof(limit), "oom_memcg=%s",
-			    oom_group_path(c->root, path, sizeof(path)));
+			    memcg_path(c->root, path, sizeof(path)));
 	pr_info("oom-kill:constraint=%s,nodemask=%s,cpuset=/,mems_allowed=%s,"
 		"%s,task_memcg=%s,task=%s,pid=%d,uid=%u\n",
 		names[why], nodes, mems, limit, c->group, c->comm, c->pid,
@@ -234,7 +213,7 @@ void oom_report_together(const struct memcg *group)
 
 	pr_info("Tasks in %s are going to be killed due to memory.oom.group "
 		"set\n",
-		oom_group_path(group, path, sizeof(path)));
+		memcg_path(group, path, sizeof(path)));
 }
 
 void oom_report_reaped(const struct oom_name *who, const struct mm_struct *mm,

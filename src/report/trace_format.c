@@ -50,6 +50,7 @@ static const struct raw_type *type_of(char letter)
 		{'z', 8, false, "size_t"},
 		{'D', 4, false, "dev_t"},
 		{'s', 16, false, "char"},
+		{'q', TRACE_PATH_TEXT, false, "char"},
 		{'m', TRACE_PRINT_TEXT, false, "char"},
 	};
 

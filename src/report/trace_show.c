@@ -407,7 +407,10 @@ u32 trace_next_field(const char **args, struct trace_field_info *f)
 		f->type = p[1];
 		p += 2;
 	}
-	f->words = f->type == 's' ? 2 : f->type == 'm' ? 10 : 1;
+	f->words = f->type == 's'   ? 2
+		   : f->type == 'q' ? TRACE_PATH_TEXT / 8
+		   : f->type == 'm' ? TRACE_PRINT_TEXT / 8
+				    : 1;
 	*args = p;
 	return f->words;
 }

@@ -142,6 +142,7 @@ static bool mm_enlist(struct mm_struct *mm)
 	mm->asid = asid_get();
 	if (mm->asid) {
 		mm->serial = ++space_sys.last_serial;
+		mm->group = READ_ONCE(port_current()->group);
 		list_add_tail(&mm->mmlist, &space_sys.mms);
 		WRITE_ONCE(space_sys.nr_mms, space_sys.nr_mms + 1);
 	}

@@ -172,6 +172,7 @@ struct mm_struct {
 	struct list_head mmlist;      /* (S) all address spaces */
 	u64 serial;		      /* (C) they are in this order there */
 	u32 swap_areas;		      /* (A) bit: may have entries of it */
+	u16 group;		      /* (A) its tasks', when one locked it */
 	struct list_head uffd_events; /* (M) to be told: userfaultfd.h */
 	struct epoch_head epoch;      /* for the deferred free */
 	wait_queue_head_t fault_wait; /* writers, for claims to go */
@@ -329,8 +330,8 @@ static inline u64 vma_pages(const struct vm_area_struct *vma)
 
 /* mm_trace_lock: the tracepoints of system mmap_lock: EVENT happens to MM's,
  * for writing if WRITE; TAKEN: with success. */
-void mm_trace_lock(enum trace_event event, const struct mm_struct *mm,
-		   bool write, bool taken);
+void mm_trace_lock(enum trace_event event, struct mm_struct *mm, bool write,
+		   bool taken);
 
 /* The mmap lock for reading. May sleep; the trylock does not: false. */
 static inline void mmap_read_lock(struct mm_struct *mm)

@@ -68,7 +68,9 @@
  * mm/process_addrs, on per-VMA locks.
  */
 #include "base/epoch.h"
+#include "base/string.h"
 #include "base/wait.h"
+#include "memcg/memcg.h"
 #include "space/fault.h"
 #include "space/space.h"
 
@@ -87,13 +89,24 @@
 /* ---- the writer
  * ----------------------------------------------------------------- */
 
-MM_NOINLINE void mm_trace_lock(enum trace_event event,
-			       const struct mm_struct *mm, bool write,
-			       bool taken)
+MM_NOINLINE void mm_trace_lock(enum trace_event event, struct mm_struct *mm,
+			       bool write, bool taken)
 {
-	/* Whose group it is is not told: no path. */
-	const u64 arg[TRACE_ARGS] = {(u64)(uintptr_t)mm, 0, 0, write, taken};
+	const struct mm_task *me = port_current();
+	char path[TRACE_PATH_TEXT + 1] = "";
+	u64 arg[TRACE_ARGS] = {(u64)(uintptr_t)mm};
+	struct memcg *memcg;
 
+	/* Others know the group that a task of its had when it came here. */
+	if (me->mm == mm)
+		WRITE_ONCE(mm->group, READ_ONCE(me->group));
+	memcg = memcg_get(READ_ONCE(mm->group));
+	(void)memcg_path(memcg, path, sizeof(path));
+	if (memcg)
+		memcg_put(memcg, 1);
+	mm_memcpy(&arg[1], path, TRACE_PATH_TEXT);
+	arg[1 + TRACE_PATH_TEXT / 8] = write;
+	arg[2 + TRACE_PATH_TEXT / 8] = taken;
 	trace_ring_write(event, arg);
 }
 

@@ -6,68 +6,12 @@
 #include "calls.h"
 
 #include <mmkit/cma.h>
+#include <mmkit/memcg.h>
 #include <mmkit/percpu.h>
 #include <mmkit/uaccess.h>
 
-#include "base/trace_ring.h"
 #include "cache/filemap.h"
-#include "report/trace_show.h"
-
-#define RECORDS (1u << 17)
-
-static struct trace_record *ring[MM_NR_CPUS];
-
-static void listen_to(const char *names)
-{
-	for (int i = 0; i < port_nr_cpus(); i++) {
-		ring[i] = calloc(RECORDS, sizeof(*ring[i]));
-		CHECK(ring[i] != NULL);
-		trace_ring_attach(i, ring[i], RECORDS);
-	}
-	for (u32 i = 0; i < NR_TRACE_EVENTS; i++)
-		for (const char *p = names; *p; p += strspn(p, " ")) {
-			size_t len = strcspn(p, " ");
-
-			if (trace_named(i, p, len))
-				trace_enable((enum trace_event)i);
-			p += len;
-		}
-}
-
-static void hush(void)
-{
-	trace_enable_mask(0);
-	for (int i = 0; i < port_nr_cpus(); i++)
-		CHECK_EQ(trace_lost(i), 0);
-}
-
-static void forget(void)
-{
-	for (int i = 0; i < port_nr_cpus(); i++) {
-		trace_ring_attach(i, NULL, 0);
-		free(ring[i]);
-	}
-}
-
-/* Records of EVENT whose FIELD (NULL: any) is VALUE; the last one to OUT. */
-static u64 count(enum trace_event event, const char *field, u64 value,
-		 struct trace_record *out)
-{
-	struct trace_cursor c;
-	struct trace_record r;
-	u64 n = 0;
-
-	trace_cursor_init(&c);
-	while (trace_cursor_next(&c, &r)) {
-		if (r.event != event ||
-		    (field && trace_field(&r, field) != value))
-			continue;
-		n++;
-		if (out)
-			*out = r;
-	}
-	return n;
-}
+#include "trace_ears.h"
 
 /* ---- resident sizes, TLBs, locks
  * ----------------------------------------------------------------------- */
@@ -131,6 +75,102 @@ static void rss(void **state)
 {
 	(void)state;
 	TM_RUN(rss_body);
+}
+
+/* ---- whose a lock is
+ * ----------------------------------------------------------------------- */
+
+/* The paths of what was told of mmap locks, each once, in order. */
+static void paths_told(char *out, size_t size)
+{
+	char text[256], last[128] = "", *path;
+	struct trace_cursor c;
+	struct trace_record r;
+	struct seq_buf s;
+
+	*out = '\0';
+	trace_cursor_init(&c);
+	while (trace_cursor_next(&c, &r)) {
+		seq_buf_init(&s, text, sizeof(text));
+		trace_show_fields(&r, &s);
+		path = strstr(seq_buf_str(&s), "memcg_path=");
+		CHECK(path != NULL);
+		path = strtok(path + 11, " ");
+		if (strcmp(path, last)) {
+			snprintf(last, sizeof(last), "%s", path);
+			snprintf(out + strlen(out), size - strlen(out), "%s ",
+				 path);
+		}
+	}
+}
+
+static struct mm_struct *lent;
+
+static void looker(void *arg)
+{
+	(void)arg;
+	mmap_read_lock(lent);
+	mmap_read_unlock(lent);
+}
+
+static int path_body(void *arg)
+{
+	static const char long_name[] =
+		"a-name-that-is-longer-than-a-path-may-be-in-one-record-of-it";
+	struct mm_struct *mm = tm_mm();
+	struct port_thread *t;
+	char seen[512];
+	u16 shop, till, far;
+
+	(void)arg;
+	CHECK_EQ(memcg_create(0, &shop), 0);
+	CHECK_EQ(memcg_set_name(shop, "shop"), 0);
+	CHECK_EQ(memcg_create(shop, &till), 0);
+	CHECK_EQ(memcg_set_name(till, "till"), 0);
+	CHECK_EQ(memcg_create(till, &far), 0);
+	CHECK_EQ(memcg_set_name(far, long_name), 0);
+	tm_use(mm);
+	lent = mm;
+	listen_to("mmap_lock");
+	(void)tm_map(mm, 1);
+	CHECK_EQ(memcg_attach(port_current(), shop), 0);
+	(void)tm_map(mm, 1);
+	CHECK_EQ(memcg_attach(port_current(), till), 0);
+	(void)tm_map(mm, 1);
+	CHECK_EQ(memcg_attach(port_current(), far), 0);
+	(void)tm_map(mm, 1);
+	hush();
+	paths_told(seen, sizeof(seen));
+	CHECK(!strcmp(seen, "/ /shop /shop/till "
+			    "/shop/till/a-name-that-is-longer-than-a-"
+			    "path-may-be-in-one-recor "));
+	CHECK_EQ(memcg_attach(port_current(), shop), 0);
+	forget();
+	listen_to("mmap_lock");
+	mmap_write_lock(mm);
+	mmap_write_unlock(mm);
+	/* Somebody else's look at it: it is the space's group, not his. */
+	CHECK_EQ(sim_thread_start_on(&t, "looker", 0, looker, NULL), 0);
+	port_thread_join(t);
+	hush();
+	paths_told(seen, sizeof(seen));
+	CHECK(!strcmp(seen, "/shop "));
+	CHECK_EQ(count(TRACE_MMAP_LOCK_RELEASED, NULL, 0, NULL), 2);
+	CHECK_EQ(count(TRACE_MMAP_LOCK_RELEASED, "write", 1, NULL), 1);
+	forget();
+	CHECK_EQ(memcg_attach(port_current(), 0), 0);
+	tm_use(NULL);
+	mm_put(mm);
+	CHECK_EQ(memcg_remove(far), 0);
+	CHECK_EQ(memcg_remove(till), 0);
+	CHECK_EQ(memcg_remove(shop), 0);
+	return 0;
+}
+
+static void paths(void **state)
+{
+	(void)state;
+	TM_RUN(path_body);
 }
 
 static struct mm_struct *shared;
@@ -323,7 +363,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rss),	  cmocka_unit_test(shootdowns),
 		cmocka_unit_test(frames), cmocka_unit_test(rounds),
-		cmocka_unit_test(lines),
+		cmocka_unit_test(lines),  cmocka_unit_test(paths),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
