@@ -19,9 +19,9 @@
  * 4. Locking, failure. None: nobody writes it. Usable from the first
  *    instruction on to the last words.
  *
- * 5. Cost. 8 bytes and the name for a function: 125 KiB for the 5459 of a release
- *    build, 8 % of what is loaded. Not compressed: the last words need no memory
- *    to read it.
+ * 5. Cost. 8 bytes and the name for a function: 125 KiB for the 5459 of a
+ * release build, 8 % of what is loaded. Not compressed: the last words need no
+ * memory to read it.
  *
  * References: nm(1), proc(5) (kallsyms).
  */
