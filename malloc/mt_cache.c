@@ -13,9 +13,10 @@
  *      slabs      floor kmem; over 4 KiB packs (mt_pack.c), over 8 KiB frames
  *
  *    Magazines begin with a few places and get more, up to the class's most,
- *    while they are a quarter to a seventh of what the class has: a process
- * pays for speed in proportion to what it holds. One that is still smaller than
- * the most is filled by half and emptied by half, and never leaves its thread.
+ *    while they are half, a quarter or a seventh of what the class has: a
+ * process pays for speed in proportion to what it holds. One that is still
+ * smaller than the most is filled by half and emptied by half, and never leaves
+ * its thread.
  *
  *    A free object is only named in a magazine; nothing is written into it
  *    until it goes back to its slab.
@@ -71,10 +72,11 @@
 #define FIRST_BYTES 4096u /* of objects in a thread's first magazine */
 #define FIRST_MOST  16u
 #define SMALL_MOST  512u
-/* Of its class's objects a magazine may have, of small ones while it has few
- * places and when it has more, and of large ones; and a shelf of large ones. */
-#define FEW_PART    4u
-#define MANY_PART   5u
+/* A magazine may have this part of its class's objects: of small ones, of those
+ * if it has most places, and so may leave for the shelf whole, and of large
+ * ones; and a shelf of large ones. */
+#define SMALL_PART  2u
+#define MOST_PART   4u
 #define LARGE_PART  7u
 #define SHELF_PART  16u
 #define LOOK_EACH   4u
@@ -114,12 +116,18 @@ static void **mag_empty_top(void **mag, u32 cap)
 	return mag + at + 1;
 }
 
-/* A magazine of CAP places for class C may have this part of its objects. */
-static u32 part_of(u32 c, u32 cap)
+/*
+ * May a magazine of class C have CAP places? What is in one is not lost for the
+ * class: a slab is made when magazine and slabs have nothing, and seldom is one
+ * of small objects free all at once. Large ones share their pages.
+ */
+static bool may_have(u32 c, u32 cap)
 {
+	u32 part = cap < mt_sys.cap_of[c] ? SMALL_PART : MOST_PART;
+
 	if (mt_sys.size_of[c] > SMALL_MOST)
-		return LARGE_PART;
-	return cap < FIRST_MOST ? FEW_PART : MANY_PART;
+		part = LARGE_PART;
+	return (u64)cap * part <= mt_class_objects(c);
 }
 
 /*
@@ -133,16 +141,15 @@ static bool more_places(u32 c)
 
 	if (cap == most)
 		return false;
-	/* Looking at the class each time is dear, and it changes slowly. */
-	if (cap && ++mt_self.nr_missed % LOOK_EACH)
+	/* Looking at a large one each time would be for nothing mostly. */
+	if (cap && mt_sys.size_of[c] > SMALL_MOST &&
+	    ++mt_self.nr_missed % LOOK_EACH)
 		return false;
 	if (!cap)
-		cap = clamp(FIRST_BYTES / mt_sys.size_of[c], 2u, FIRST_MOST);
-	else if (next * part_of(c, cap) <= mt_class_objects(c))
-		cap = next;
-	else
+		next = clamp(FIRST_BYTES / mt_sys.size_of[c], 2u, FIRST_MOST);
+	else if (!may_have(c, next))
 		return false;
-	mt_self.cap[c] = (u8)min(cap, most);
+	mt_self.cap[c] = (u8)min(next, most);
 	return true;
 }
 

@@ -443,12 +443,12 @@ static void stays_small(size_t size, u32 first)
 	}
 }
 
-/* The part of its class that a magazine of WAS places may grow to be. */
-static u32 part_of(size_t size, u32 was)
+/* The part of its class that a magazine of NEXT places may be. */
+static u32 part_of(size_t size, u32 next)
 {
 	if (size > 512)
 		return 7;
-	return was < 16 ? 4 : 5;
+	return next < mt_sys.cap_of[mt_class_for(size)] ? 2 : 4;
 }
 
 /* Places come with what the class has, a part of it, up to the most. */
@@ -465,7 +465,7 @@ static void grows_with(size_t size, u32 first)
 
 			/* Shelf and depot are empty: it was this step. */
 			assert_int_equal(now, min(next, mt_sys.cap_of[c]));
-			assert_true(next * part_of(size, was) <=
+			assert_true(next * part_of(size, next) <=
 				    mt_class_objects(c));
 			was = now;
 			steps++;
