@@ -319,6 +319,9 @@ struct mm_struct *task_mm(struct task *t);
 int process_set_oom_score_adj(struct process *p, int adj);
 /* uts_hostname: /proc/sys/kernel/hostname. */
 const char *uts_hostname(void);
+/* task_set_comm: T is called NAME, of which its first 15 bytes are kept. */
+void task_set_comm(struct task *t, const char *name);
+
 /* may_ptrace: may the current task look into T (/proc/PID/mem, process_vm_*)?
  * 0, -EPERM. */
 int may_ptrace(struct task *t);

@@ -249,7 +249,7 @@ static s64 write_comm(const struct pnode *n, const char *text, size_t len)
 	for (u32 i = 0; i < sizeof(name); i++)
 		if (name[i] == '\n')
 			name[i] = '\0';
-	mm_memcpy(t->mt->comm, name, sizeof(name));
+	task_set_comm(t, name);
 	task_put(t);
 	return (s64)len;
 }

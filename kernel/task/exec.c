@@ -118,15 +118,21 @@ uva_t user_space_end(void)
 	return current->mt->mm->layout.task_size;
 }
 
-void task_set_comm(struct task *t, const char *path)
+static const char *last_part(const char *path)
 {
 	const char *name = path;
-	char word[MM_TASK_COMM] = "";
-	unsigned long flags;
 
 	for (const char *c = path; *c; c++)
 		if (*c == '/' && c[1])
 			name = c + 1;
+	return name;
+}
+
+void task_set_comm(struct task *t, const char *name)
+{
+	char word[MM_TASK_COMM] = "";
+	unsigned long flags;
+
 	(void)mm_strscpy(word, name, sizeof(word));
 	trace_emit(TASK_RENAME, (u64)t->tid, TRACE_TEXT(t->mt->comm),
 		   TRACE_TEXT(word), (u64)(s64)t->mt->oom_score_adj);
@@ -559,7 +565,7 @@ static void exec_commit(struct exec *e, struct exec_spare *s, uva_t sp)
 	s->sighand = NULL;
 	process_set_exe(p, get_file(e->file));
 	e->denied = false;
-	task_set_comm(t, e->path);
+	task_set_comm(t, last_part(e->path));
 	change_files(t, s);
 	/* The user is the same: this cannot fail. */
 	mm_verify(e->cred.uid == t->cred.uid);

@@ -248,7 +248,6 @@ static s64 prctl_name(int op, uva_t at)
 {
 	struct task *t = current;
 	char name[MM_TASK_COMM] = {0};
-	unsigned long flags;
 	s64 len;
 
 	if (op == PR_GET_NAME) {
@@ -259,9 +258,7 @@ static s64 prctl_name(int op, uva_t at)
 	if (len < 0)
 		return -EFAULT;
 	name[MM_TASK_COMM - 1] = 0;
-	task_lock(flags);
-	mm_memcpy(t->mt->comm, name, sizeof(name));
-	task_unlock(flags);
+	task_set_comm(t, name);
 	return 0;
 }
 

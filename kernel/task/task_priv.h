@@ -300,8 +300,6 @@ void release_process(struct process *p);
 void process_set_exe(struct process *p, struct file *file);
 void process_inherit_exe(struct process *p, struct process *from);
 uva_t user_space_end(void);
-/* task_set_comm: T's name, from the last part of PATH. */
-void task_set_comm(struct task *t, const char *path);
 /* Where the words of an argument list stand. */
 struct exec_list {
 	const char *const *kernel; /* in our memory, or NULL: */

@@ -65,6 +65,10 @@ KT_WEAK int may_ptrace(struct task *t)
 	(void)t;
 	return current->cred.uid ? -EPERM : 0;
 }
+KT_WEAK void task_set_comm(struct task *t, const char *name)
+{
+	snprintf(t->mt->comm, sizeof(t->mt->comm), "%s", name);
+}
 KT_WEAK int process_set_oom_score_adj(struct process *p, int adj)
 {
 	if (adj < -1000 || adj > 1000)

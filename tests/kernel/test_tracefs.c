@@ -581,7 +581,9 @@ static void raws(void **state)
 
 static int marker_body(void *arg)
 {
+	struct trace_record r;
 	char words[200];
+	u64 pos = 0;
 
 	(void)arg;
 	tracefs_mount();
@@ -594,6 +596,13 @@ static int marker_body(void *arg)
 	CHECK_EQ(times(T "trace", ": tracing_mark_write: no end\n"), 1);
 	words[80] = '\0';
 	CHECK_EQ(times(T "trace", words), 1);
+	/* One record each, by whom it is. */
+	CHECK_EQ(trace_written(0), 3);
+	CHECK(trace_read(0, &pos, &r));
+	CHECK_EQ(r.event, TRACE_PRINT);
+	CHECK_EQ(r.pid, 77);
+	CHECK(trace_field(&r, "ip") != 0);
+	CHECK_EQ(trace_field(&r, "buf"), trace_word("hello, w", 0));
 	CHECK_EQ(PUT("tracing_on", "0"), 1);
 	CHECK_EQ(PUT("trace_marker", "off"), -EBADF);
 	CHECK_EQ(slurp(T "trace_marker"), -EINVAL);

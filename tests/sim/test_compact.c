@@ -16,6 +16,7 @@
 #include "compact/compact.h"
 #include "migrate_race.h"
 #include "policy/policy.h"
+#include "trace_ears.h"
 
 /* ---- a fragmented machine --------------------------------------------------
  *
@@ -579,13 +580,192 @@ static void schedules(void **state)
 	assert_true(checks > n);
 }
 
+/* ---- what is told
+ * ----------------------------------------------------------------------- */
+
+static void run_told(u64 runs)
+{
+	struct trace_record begin = first(TRACE_MM_COMPACTION_BEGIN), end;
+	struct zone *zone = big_zone();
+
+	CHECK_EQ(told(TRACE_MM_COMPACTION_BEGIN), runs);
+	CHECK_EQ(told(TRACE_MM_COMPACTION_END), runs);
+	CHECK_EQ(told(TRACE_MM_COMPACTION_FINISHED), runs);
+	CHECK(count(TRACE_MM_COMPACTION_BEGIN, "zone_start",
+		    zone->zone_start_pfn, &begin) > 0);
+	CHECK(count(TRACE_MM_COMPACTION_END, "zone_start", zone->zone_start_pfn,
+		    &end) > 0);
+	CHECK_EQ(field(&begin, "zone_end"), zone_end_pfn(zone));
+	CHECK_EQ(field(&end, "zone_end"), zone_end_pfn(zone));
+	/* The scanners walk towards each other. */
+	CHECK(field(&end, "migrate_pfn") >= field(&begin, "migrate_pfn"));
+	CHECK(field(&end, "free_pfn") <= field(&begin, "free_pfn"));
+	CHECK_EQ(field(&begin, "sync"), field(&end, "sync"));
+	CHECK_EQ(sum_of(TRACE_MM_COMPACTION_END, "status"),
+		 sum_of(TRACE_MM_COMPACTION_FINISHED, "ret"));
+}
+
+/* All zones on somebody's order: sums of its steps are the counters. */
+static int told_body(void *arg)
+{
+	u64 taken, was_moved, was_scanned, was_free;
+	struct holes h;
+
+	(void)arg;
+	CHECK_EQ(mm_sysctl_set("vm.compaction_proactiveness", "0"), 0);
+	holes_make(&h, 600, 3);
+	was_moved = sum_vm_event(PGMIGRATE_SUCCESS);
+	was_scanned = sum_vm_event(COMPACTMIGRATE_SCANNED);
+	was_free = sum_vm_event(COMPACTFREE_SCANNED);
+	taken = sum_vm_event(COMPACTISOLATED);
+	listen_to("compaction migrate");
+	CHECK_EQ(mm_sysctl_set("vm.compact_memory", "1"), 0);
+	hush();
+	was_moved = sum_vm_event(PGMIGRATE_SUCCESS) - was_moved;
+	CHECK(was_moved > 0);
+	run_told(told(TRACE_MM_COMPACTION_BEGIN));
+	CHECK_EQ(sum_of(TRACE_MM_COMPACTION_MIGRATEPAGES, "nr_migrated"),
+		 was_moved);
+	CHECK_EQ(sum_of(TRACE_MM_MIGRATE_PAGES, "succeeded"), was_moved);
+	CHECK_EQ(count(TRACE_MM_MIGRATE_PAGES, "reason", MR_COMPACTION, NULL),
+		 told(TRACE_MM_COMPACTION_MIGRATEPAGES));
+	CHECK_EQ(count(TRACE_MM_MIGRATE_PAGES_START, "reason", MR_COMPACTION,
+		       NULL),
+		 told(TRACE_MM_MIGRATE_PAGES));
+	CHECK_EQ(sum_of(TRACE_MM_COMPACTION_ISOLATE_MIGRATEPAGES, "nr_scanned"),
+		 sum_vm_event(COMPACTMIGRATE_SCANNED) - was_scanned);
+	CHECK_EQ(sum_of(TRACE_MM_COMPACTION_ISOLATE_FREEPAGES, "nr_scanned"),
+		 sum_vm_event(COMPACTFREE_SCANNED) - was_free);
+	CHECK_EQ(sum_of(TRACE_MM_COMPACTION_ISOLATE_MIGRATEPAGES, "nr_taken") +
+			 sum_of(TRACE_MM_COMPACTION_ISOLATE_FREEPAGES,
+				"nr_taken"),
+		 sum_vm_event(COMPACTISOLATED) - taken);
+	CHECK_EQ(sum_of(TRACE_MM_COMPACTION_ISOLATE_FREEPAGES, "end_pfn") -
+			 sum_of(TRACE_MM_COMPACTION_ISOLATE_FREEPAGES,
+				"start_pfn"),
+		 sum_of(TRACE_MM_COMPACTION_ISOLATE_FREEPAGES, "nr_scanned"));
+	/* Nobody asked whether it was worth it. */
+	CHECK_EQ(told(TRACE_MM_COMPACTION_TRY_TO_COMPACT_PAGES), 0);
+	forget();
+	holes_end(&h);
+	return 0;
+}
+
+/* A block for somebody who waits for it. */
+static int direct_told_body(void *arg)
+{
+	u64 stall = sum_vm_event(COMPACTSTALL);
+	struct page *page[3];
+	struct trace_record r;
+	struct holes h;
+
+	(void)arg;
+	holes_make(&h, 600, 3);
+	(void)blocks_now(9, __GFP_HIGHMEM | __GFP_MOVABLE);
+	listen_to("compaction");
+	for (int i = 0; i < 3; i++)
+		CHECK((page[i] = alloc_pages(
+			       GFP_HIGHUSER_MOVABLE | __GFP_NOWARN, 9)));
+	hush();
+	CHECK(sum_vm_event(COMPACTSTALL) > stall);
+	CHECK_EQ(
+		count(TRACE_MM_COMPACTION_TRY_TO_COMPACT_PAGES, "order", 9, &r),
+		told(TRACE_MM_COMPACTION_TRY_TO_COMPACT_PAGES));
+	CHECK(field(&r, "gfp_mask") & __GFP_DIRECT_RECLAIM);
+	CHECK(field(&r, "prio") <= 2);
+	CHECK(count(TRACE_MM_COMPACTION_SUITABLE, "order", 9, &r) > 0);
+	CHECK_EQ(field(&r, "nid"), 0);
+	CHECK(field(&r, "ret") <= COMPACT_SUCCESS);
+	run_told(told(TRACE_MM_COMPACTION_BEGIN));
+	forget();
+	for (int i = 0; i < 3; i++)
+		__free_pages(page[i], 9);
+	holes_end(&h);
+	return 0;
+}
+
+/* Put off: how often it is not tried, and when it is again. */
+static int put_off_body(void *arg)
+{
+	struct zone *zone = big_zone();
+	struct trace_record r;
+	u32 left;
+
+	(void)arg;
+	listen_to("compaction");
+	compaction_defer_reset(zone, 9, true);
+	CHECK_EQ(told(TRACE_MM_COMPACTION_DEFER_RESET), 1);
+	r = first(TRACE_MM_COMPACTION_DEFER_RESET);
+	CHECK_EQ(field(&r, "order"), 9);
+	CHECK_EQ(field(&r, "order_failed"), 10);
+	CHECK_EQ(field(&r, "defer_shift"), 0);
+	for (u32 n = 1; n <= 3; n++)
+		defer_compaction(zone, 5);
+	CHECK_EQ(count(TRACE_MM_COMPACTION_DEFER_COMPACTION, "order", 5, &r),
+		 3);
+	CHECK_EQ(field(&r, "idx"), zone->idx);
+	CHECK_EQ(field(&r, "defer_shift"), 3);
+	CHECK_EQ(field(&r, "considered"), 0);
+	CHECK_EQ(field(&r, "order_failed"), 5);
+	CHECK(!compaction_deferred(zone, 4));
+	for (left = 0; compaction_deferred(zone, 6); left++)
+		;
+	hush();
+	/* Seven of eight; what may be tried is not told. */
+	CHECK_EQ(left, 7);
+	CHECK_EQ(count(TRACE_MM_COMPACTION_DEFERRED, "order", 6, &r), 7);
+	CHECK_EQ(told(TRACE_MM_COMPACTION_DEFERRED), 7);
+	CHECK_EQ(field(&r, "considered"), 7);
+	CHECK_EQ(field(&r, "nid"), 0);
+	forget();
+	compaction_defer_reset(zone, 9, true);
+	return 0;
+}
+
+static int daemon_told_body(void *arg)
+{
+	u64 wakes = sum_vm_event(KCOMPACTD_WAKE);
+	struct trace_record r;
+	struct holes h;
+
+	(void)arg;
+	CHECK_EQ(mm_sysctl_set("vm.compaction_proactiveness", "0"), 0);
+	holes_make(&h, 600, 3);
+	listen_to("compaction");
+	wakeup_kcompactd(NODE_DATA(0), 7, ZONE_MOVABLE);
+	port_park(100 * 1000 * 1000);
+	hush();
+	CHECK_EQ(count(TRACE_MM_COMPACTION_WAKEUP_KCOMPACTD, "order", 7, &r),
+		 1);
+	CHECK_EQ(field(&r, "highest_zoneidx"), ZONE_MOVABLE);
+	CHECK_EQ(count(TRACE_MM_COMPACTION_KCOMPACTD_WAKE, "order", 7, &r),
+		 sum_vm_event(KCOMPACTD_WAKE) - wakes);
+	CHECK_EQ(field(&r, "nid"), 0);
+	CHECK(!strcmp(r.comm, "kcompactd0"));
+	CHECK_EQ(count(TRACE_MM_COMPACTION_KCOMPACTD_SLEEP, "nid", 0, &r), 1);
+	CHECK(!strcmp(r.comm, "kcompactd0"));
+	forget();
+	holes_end(&h);
+	return 0;
+}
+
+static void tells(void **state)
+{
+	(void)state;
+	TM_RUN(told_body, .mem = 32UL << 20);
+	TM_RUN(direct_told_body, .mem = 64UL << 20);
+	TM_RUN(put_off_body, .mem = 32UL << 20);
+	TM_RUN(daemon_told_body, .mem = 32UL << 20);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fragmented), cmocka_unit_test(captured),
 		cmocka_unit_test(scanners),   cmocka_unit_test(deferral),
 		cmocka_unit_test(the_daemon), cmocka_unit_test(ranges),
-		cmocka_unit_test(left_alone), cmocka_unit_test(schedules),
+		cmocka_unit_test(tells),      cmocka_unit_test(left_alone),
+		cmocka_unit_test(schedules),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,7 @@
 
 #include "base/trace_ring.h"
 #include "policy/policy.h"
+#include "trace_ears.h"
 
 #define SEC 1000000000UL
 
@@ -1042,18 +1043,162 @@ static void host_file(void **state)
 	unlink(host_path);
 }
 
+/* ---- what is told of writing back
+ * ----------------------------------------------------------------------- */
+
+/* A round that is told with START and WRITTEN, because of REASON. */
+static struct trace_record work_told(u64 reason)
+{
+	struct trace_record start, end;
+
+	CHECK_EQ(count(TRACE_WRITEBACK_START, "reason", reason, &start), 1);
+	CHECK_EQ(count(TRACE_WRITEBACK_WRITTEN, "reason", reason, &end), 1);
+	CHECK_EQ(field(&start, "sync_mode"), WB_SYNC_NONE);
+	CHECK_EQ(field(&start, "range_cyclic"), 1);
+	CHECK_EQ(field(&start, "for_kupdate"), reason == 3);
+	CHECK_EQ(field(&start, "for_background"), reason == 0);
+	CHECK_EQ(field(&start, "name"), 0);
+	CHECK_EQ(field(&end, "for_kupdate"), reason == 3);
+	CHECK_EQ(field(&end, "for_background"), reason == 0);
+	return start;
+}
+
+static void inode_told(const struct fm_inode *fi, u64 pages)
+{
+	struct trace_record r;
+
+	CHECK_EQ(count(TRACE_WRITEBACK_SINGLE_INODE_START, "ino",
+		       fi->inode.i_ino, &r),
+		 told(TRACE_WRITEBACK_SINGLE_INODE_START));
+	CHECK_EQ(field(&r, "name"), fm_sb.s_dev);
+	CHECK_EQ(field(&r, "wrote"), 0);
+	CHECK(field(&r, "state") & 1); /* I_DIRTY_PAGES */
+	CHECK_EQ(told(TRACE_WRITEBACK_SINGLE_INODE),
+		 told(TRACE_WRITEBACK_SINGLE_INODE_START));
+	CHECK_EQ(sum_of(TRACE_WRITEBACK_SINGLE_INODE, "wrote"), pages);
+	CHECK_EQ(sum_of(TRACE_WRITEBACK_SINGLE_INODE_START, "nr_to_write") -
+			 sum_of(TRACE_WRITEBACK_SINGLE_INODE, "nr_to_write"),
+		 pages);
+}
+
+/* Asked for by somebody; by age; because there is too much. */
+static int rounds_told_body(void *arg)
+{
+	struct fm_inode *fi = fm_inode_new(500);
+	struct file *file = open_rw(fi, 0);
+	struct trace_record r;
+
+	(void)arg;
+	fi->inode.i_ino = 815;
+	sysctl("vm.dirty_writeback_centisecs", "100");
+	sysctl("vm.dirty_expire_centisecs", "200");
+	port_park(6 * SEC); /* the daemon sees the new period */
+	listen_to("writeback");
+	for (u64 i = 0; i < 10; i++)
+		write_ok(file, i, 1);
+	CHECK_EQ(count(TRACE_WRITEBACK_DIRTY_FOLIO, "ino", 815, &r), 10);
+	CHECK_EQ(field(&r, "index"), 9);
+	CHECK_EQ(field(&r, "name"), fm_sb.s_dev);
+	/* Once more is no news. */
+	write_ok(file, 3, 1);
+	CHECK_EQ(told(TRACE_WRITEBACK_DIRTY_FOLIO), 10);
+	wakeup_flusher_threads();
+	port_park(SEC / 10);
+	hush();
+	CHECK_EQ(fi->writes, 10);
+	r = work_told(1); /* vmscan: all that is dirty now */
+	inode_told(fi, 10);
+	CHECK_EQ(count(TRACE_WRITEBACK_PAGES_WRITTEN, "pages", 10, NULL), 1);
+	forget();
+	/* By age. */
+	listen_to("writeback");
+	for (u64 i = 20; i < 25; i++)
+		write_ok(file, i, 1);
+	while (fi->writes < 15)
+		port_park(SEC / 100);
+	hush();
+	r = first(TRACE_WRITEBACK_SINGLE_INODE_START);
+	CHECK(r.ns / 10000000 >= field(&r, "dirtied_when") + 200);
+	CHECK_EQ(count(TRACE_WRITEBACK_START, "reason", 3, &r),
+		 told(TRACE_WRITEBACK_START));
+	CHECK_EQ(field(&r, "for_kupdate"), 1);
+	CHECK_EQ(sum_of(TRACE_WRITEBACK_SINGLE_INODE, "wrote"), 5);
+	forget();
+	fput(file);
+	fm_inode_drop(fi);
+	return 0;
+}
+
+/* A writer at the limit wakes the flusher and waits; a sync waits for pages. */
+static int limits_told_body(void *arg)
+{
+	struct fm_inode *fi = fm_inode_new(500);
+	struct file *file = open_rw(fi, 0);
+	struct trace_record r;
+	u64 bg, limit;
+
+	(void)arg;
+	fi->inode.i_ino = 816;
+	fi->delay_ns = 1000 * 1000;
+	sysctl("vm.dirty_background_bytes", "131072");
+	sysctl("vm.dirty_bytes", "524288");
+	global_dirty_limits(&bg, &limit);
+	listen_to("writeback");
+	for (u64 i = 0; i < 400; i++)
+		write_ok(file, i, 1);
+	hush();
+	CHECK_EQ(count(TRACE_BALANCE_DIRTY_PAGES, "limit", limit, &r),
+		 told(TRACE_BALANCE_DIRTY_PAGES));
+	CHECK_EQ(told(TRACE_BALANCE_DIRTY_PAGES), cache_sys.fm.flush.pauses);
+	CHECK(told(TRACE_BALANCE_DIRTY_PAGES) > 0);
+	CHECK_EQ(field(&r, "bdi"), fm_sb.s_dev);
+	CHECK_EQ(field(&r, "setpoint"), ((bg + limit) / 2 + limit) / 2);
+	CHECK(field(&r, "dirty") > (bg + limit) / 2);
+	CHECK(field(&r, "task_ratelimit") <= 2 * field(&r, "dirty_ratelimit"));
+	CHECK(field(&r, "dirtied") > 0);
+	CHECK(count(TRACE_WRITEBACK_WAKE_BACKGROUND, "name", fm_sb.s_dev,
+		    NULL) > 0);
+	CHECK_EQ(count(TRACE_WRITEBACK_WAKE_BACKGROUND, "name", fm_sb.s_dev,
+		       NULL),
+		 told(TRACE_WRITEBACK_WAKE_BACKGROUND));
+	forget();
+	/* What the flusher is at. */
+	write_ok(file, 450, 1);
+	wakeup_flusher_threads();
+	while (!global_node_page_state(NR_WRITEBACK))
+		port_park(1000);
+	listen_to("folio_wait_writeback");
+	CHECK_EQ(fsync_all(file), 0);
+	hush();
+	CHECK(count(TRACE_FOLIO_WAIT_WRITEBACK, "ino", 816, &r) > 0);
+	CHECK_EQ(field(&r, "name"), fm_sb.s_dev);
+	CHECK(field(&r, "index") < 500);
+	forget();
+	port_park(SEC); /* the flusher lets go of it */
+	fput(file);
+	fm_inode_drop(fi);
+	return 0;
+}
+
+static void rounds_told(void **state)
+{
+	(void)state;
+	TM_RUN(rounds_told_body);
+	TM_RUN(limits_told_body, .cpus = 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(curve),      cmocka_unit_test(limits),
-		cmocka_unit_test(background), cmocka_unit_test(limit),
-		cmocka_unit_test(expire),     cmocka_unit_test(turns),
-		cmocka_unit_test(errors),     cmocka_unit_test(sync_range),
-		cmocka_unit_test(flags),      cmocka_unit_test(tail),
-		cmocka_unit_test(last_user),  cmocka_unit_test(relock),
-		cmocka_unit_test(replace),    cmocka_unit_test(mapped),
-		cmocka_unit_test(drop),	      cmocka_unit_test(tracepoints),
-		cmocka_unit_test(host_file),
+		cmocka_unit_test(curve),       cmocka_unit_test(limits),
+		cmocka_unit_test(background),  cmocka_unit_test(limit),
+		cmocka_unit_test(expire),      cmocka_unit_test(turns),
+		cmocka_unit_test(errors),      cmocka_unit_test(sync_range),
+		cmocka_unit_test(flags),       cmocka_unit_test(tail),
+		cmocka_unit_test(last_user),   cmocka_unit_test(relock),
+		cmocka_unit_test(replace),     cmocka_unit_test(mapped),
+		cmocka_unit_test(drop),	       cmocka_unit_test(tracepoints),
+		cmocka_unit_test(rounds_told), cmocka_unit_test(host_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include "base/fail.h"
 #include "phys/alloc.h"
 #include "policy/policy.h"
+#include "trace_ears.h"
 
 #define MIB (1UL << 20)
 
@@ -1248,6 +1249,21 @@ static u64 tried(void)
 	       sum_vm_event(PGSCAN_ZONE_RECLAIM_FAILED);
 }
 
+/* Each try has its two ends, and their sum is what was taken. */
+static void node_reclaim_told(void)
+{
+	struct trace_record r;
+
+	CHECK_EQ(count(TRACE_MM_VMSCAN_NODE_RECLAIM_BEGIN, "nid", 0, &r),
+		 tried());
+	CHECK_EQ(field(&r, "order"), 0);
+	CHECK_EQ(field(&r, "gfp_flags"), GFP_KERNEL);
+	CHECK_EQ(told(TRACE_MM_VMSCAN_NODE_RECLAIM_END), tried());
+	CHECK_EQ(sum_of(TRACE_MM_VMSCAN_NODE_RECLAIM_END, "nr_reclaimed"),
+		 sum_of(TRACE_MM_VMSCAN_LRU_SHRINK_INACTIVE, "nr_reclaimed"));
+	CHECK(sum_of(TRACE_MM_VMSCAN_NODE_RECLAIM_END, "nr_reclaimed") >= 200);
+}
+
 static int rule_zone_reclaim_body(void *arg)
 {
 	struct mm_struct *mm = tm_mm();
@@ -1280,7 +1296,11 @@ static int rule_zone_reclaim_body(void *arg)
 	CHECK_EQ(tried(), 0);
 	/* Now local pages go, nothing is written for it. */
 	cached = node_page_state(NODE_DATA(0), NR_FILE_PAGES);
+	listen_to("vmscan");
 	CHECK_EQ(local_frames(GFP_KERNEL, 300), 300);
+	hush();
+	node_reclaim_told();
+	forget();
 	CHECK_EQ(sum_vm_event(PGSCAN_ZONE_RECLAIM_FAILED), 0);
 	CHECK(sum_vm_event(PGSCAN_ZONE_RECLAIM_SUCCESS) >= 1);
 	CHECK(node_page_state(NODE_DATA(0), NR_FILE_PAGES) <= cached - 300);

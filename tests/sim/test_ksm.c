@@ -17,6 +17,7 @@
 #include "merge/ksm.h"
 #include "move/migrate.h"
 #include "space/ksm.h"
+#include "trace_ears.h"
 
 /* ---- helpers ---------------------------------------------------------------
  */
@@ -955,17 +956,97 @@ CASE(lost)
 CASE(nodes, .nodes = 2, .cpus = 2, .mem = 32UL << 20)
 CASE(watched)
 
+/* ---- what is told
+ * ----------------------------------------------------------------------- */
+
+static void scan_told(const struct mm_struct *a, const struct mm_struct *b,
+		      u64 kpfn)
+{
+	struct trace_record r;
+
+	CHECK_EQ(told(TRACE_KSM_START_SCAN), 2);
+	CHECK_EQ(told(TRACE_KSM_STOP_SCAN), 2);
+	r = first(TRACE_KSM_START_SCAN);
+	CHECK_EQ(field(&r, "rmap_entries"), 0);
+	CHECK_EQ(count(TRACE_KSM_STOP_SCAN, "seq", field(&r, "seq") + 1, &r),
+		 1);
+	CHECK_EQ(field(&r, "rmap_entries"), merge_sys.rmap_items);
+	/* One becomes the page of both, the other joins it. */
+	CHECK_EQ(count(TRACE_KSM_MERGE_ONE_PAGE, "err", 0, &r), 1);
+	CHECK_EQ(field(&r, "pfn"), kpfn);
+	CHECK(field(&r, "mm") == (u64)(uintptr_t)a ||
+	      field(&r, "mm") == (u64)(uintptr_t)b);
+	CHECK(count(TRACE_KSM_MERGE_WITH_KSM_PAGE, "err", 0, &r) >= 1);
+	CHECK_EQ(field(&r, "ksm_page"), kpfn);
+	CHECK(field(&r, "pfn") != kpfn);
+	CHECK(field(&r, "rmap_item") != 0);
+	CHECK_EQ(count(TRACE_PAGE_MERGE, "ksm_pfn", kpfn, &r), 2);
+}
+
+static int told_body(void *arg)
+{
+	struct mm_struct *a = tm_mm(), *b = tm_mm();
+	struct trace_record r;
+	uva_t pa, pb;
+	u64 kpfn;
+
+	(void)arg;
+	set("smart_scan", 0);
+	listen_to("ksm page_merge");
+	pa = map_mergeable(a, 1);
+	pb = map_mergeable(b, 1);
+	CHECK_EQ(told(TRACE_KSM_ENTER), 2);
+	CHECK_EQ(count(TRACE_KSM_ENTER, "mm", (u64)(uintptr_t)b, NULL), 1);
+	tm_use(a);
+	put(pa, 1);
+	tm_use(b);
+	put(pb, 1);
+	scans(2);
+	numbers(1, 1, 0, 0);
+	kpfn = page_to_pfn(page_of(a, pa));
+	scan_told(a, b, kpfn);
+	CHECK_EQ(told(TRACE_KSM_ADVISOR), 0);
+	/* With somebody who says how fast. */
+	CHECK_EQ(mm_ksm_set("advisor_mode", "scan-time\n"), 0);
+	scans(2);
+	CHECK(count(TRACE_KSM_ADVISOR, "pages_to_scan", merge_sys.pages_to_scan,
+		    &r) > 0);
+	CHECK(field(&r, "cpu_percent") <= 100);
+	CHECK_EQ(mm_ksm_set("advisor_mode", "none"), 0);
+	/* Nobody has it any more. */
+	put(pb, 2);
+	tm_use(a);
+	put(pa, 3);
+	scans(2);
+	CHECK_EQ(count(TRACE_KSM_REMOVE_KSM_PAGE, "pfn", kpfn, NULL), 1);
+	tm_use(NULL);
+	mm_put(a);
+	mm_put(b);
+	all_apart();
+	hush();
+	CHECK_EQ(told(TRACE_KSM_EXIT), 2);
+	CHECK_EQ(count(TRACE_KSM_EXIT, "mm", (u64)(uintptr_t)a, NULL), 1);
+	forget();
+	return 0;
+}
+
+static void tells(void **state)
+{
+	(void)state;
+	TM_RUN(told_body);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(basic),   cmocka_unit_test(fewest),
-		cmocka_unit_test(smart),   cmocka_unit_test(mixed),
-		cmocka_unit_test(swap),	   cmocka_unit_test(family),
-		cmocka_unit_test(guards),  cmocka_unit_test(any),
-		cmocka_unit_test(files),   cmocka_unit_test(failing),
-		cmocka_unit_test(hash),	   cmocka_unit_test(moved),
-		cmocka_unit_test(lost),	   cmocka_unit_test(nodes),
-		cmocka_unit_test(watched),
+		cmocka_unit_test(basic),  cmocka_unit_test(fewest),
+		cmocka_unit_test(smart),  cmocka_unit_test(mixed),
+		cmocka_unit_test(swap),	  cmocka_unit_test(family),
+		cmocka_unit_test(guards), cmocka_unit_test(any),
+		cmocka_unit_test(files),  cmocka_unit_test(failing),
+		cmocka_unit_test(hash),	  cmocka_unit_test(moved),
+		cmocka_unit_test(lost),	  cmocka_unit_test(nodes),
+		cmocka_unit_test(tells),  cmocka_unit_test(watched),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,6 +17,7 @@
 #include "migrate_race.h"
 #include "phys/movable_ops.h"
 #include "space/rmap.h"
+#include "trace_ears.h"
 
 /* ---- helpers ---------------------------------------------------------------
  */
@@ -671,12 +672,87 @@ static void schedules(void **state)
 	assert_true(n < 10 || moved > n);
 }
 
+/* ---- what is told
+ * ----------------------------------------------------------------------- */
+
+static int told_body(void *arg)
+{
+	struct mm_struct *mm = tm_mm();
+	struct page *old, *new;
+	struct trace_record r;
+	uva_t at;
+
+	(void)arg;
+	tm_use(mm);
+	at = tm_map(mm, 1);
+	fill(at, 1, 5);
+	old = page_at(mm, at);
+	listen_to("migrate page");
+	CHECK_EQ(move(old), 0);
+	hush();
+	new = page_at(mm, at);
+	CHECK(new != old);
+	CHECK_EQ(told(TRACE_MM_MIGRATE_PAGES_START), 1);
+	r = first(TRACE_MM_MIGRATE_PAGES_START);
+	CHECK_EQ(field(&r, "mode"), MIGRATE_SYNC);
+	CHECK_EQ(field(&r, "reason"), MR_SYSCALL);
+	CHECK_EQ(told(TRACE_MM_MIGRATE_PAGES), 1);
+	r = first(TRACE_MM_MIGRATE_PAGES);
+	CHECK_EQ(field(&r, "succeeded"), 1);
+	CHECK_EQ(field(&r, "failed"), 0);
+	CHECK_EQ(field(&r, "mode"), MIGRATE_SYNC);
+	CHECK_EQ(field(&r, "reason"), MR_SYSCALL);
+	CHECK_EQ(told(TRACE_SET_MIGRATION_PTE), 1);
+	r = first(TRACE_SET_MIGRATION_PTE);
+	CHECK_EQ(field(&r, "addr"), at);
+	CHECK(field(&r, "pte") != 0);
+	CHECK_EQ(told(TRACE_REMOVE_MIGRATION_PTE), 1);
+	r = first(TRACE_REMOVE_MIGRATION_PTE);
+	CHECK_EQ(field(&r, "addr"), at);
+	CHECK_EQ(field(&r, "pte"), pte_val(tm_pte(mm, at)));
+	CHECK_EQ(field(&r, "order"), 0);
+	CHECK_EQ(told(TRACE_PAGE_MIGRATE), 1);
+	r = first(TRACE_PAGE_MIGRATE);
+	CHECK_EQ(field(&r, "pfn"), page_to_pfn(old));
+	CHECK_EQ(field(&r, "new_pfn"), page_to_pfn(new));
+	CHECK_EQ(field(&r, "reason"), MR_SYSCALL);
+	CHECK_EQ(count(TRACE_PAGE_UNMAP, "why", PAGE_UNMAP_MOVE, &r), 1);
+	CHECK_EQ(field(&r, "pfn"), page_to_pfn(old));
+	CHECK_EQ(field(&r, "address"), at);
+	CHECK_EQ(count(TRACE_PAGE_MAP, "how", PAGE_MAP_MOVED, &r), 1);
+	CHECK_EQ(field(&r, "pfn"), page_to_pfn(new));
+	CHECK_EQ(field(&r, "mm"), mm->serial);
+	forget();
+	/* Held by somebody: it stays, and that is told. */
+	get_page(new);
+	listen_to("migrate page");
+	CHECK(move(new) != 0);
+	hush();
+	put_page(new);
+	r = first(TRACE_MM_MIGRATE_PAGES);
+	CHECK_EQ(field(&r, "succeeded"), 0);
+	CHECK_EQ(field(&r, "failed"), 1);
+	CHECK_EQ(told(TRACE_PAGE_MIGRATE), 0);
+	CHECK_EQ(told(TRACE_SET_MIGRATION_PTE),
+		 told(TRACE_REMOVE_MIGRATION_PTE));
+	forget();
+	expect(at, 1, 5);
+	tm_use(NULL);
+	mm_put(mm);
+	return 0;
+}
+
+static void tells(void **state)
+{
+	(void)state;
+	TM_RUN(told_body);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(kinds),
-		cmocka_unit_test(on_the_way),
-		cmocka_unit_test(no_frames),
+		cmocka_unit_test(kinds),     cmocka_unit_test(on_the_way),
+		cmocka_unit_test(no_frames), cmocka_unit_test(tells),
 		cmocka_unit_test(schedules),
 	};
 

@@ -2,6 +2,7 @@
 /* Out of memory: an orderly end for one, nothing worse for the others. */
 #include "base/trace_ring.h"
 #include "policy/policy.h"
+#include "report/trace_show.h"
 #include "sim_machine.h"
 
 #include <mmkit/mempolicy.h>
@@ -94,8 +95,8 @@ static u64 ram_pages(void)
 
 /* The victim's story in tracepoints: chosen, handed over, emptied. */
 static const enum trace_event reaper_events[] = {
-	TRACE_MARK_VICTIM, TRACE_WAKE_REAPER, TRACE_START_TASK_REAPING,
-	TRACE_FINISH_TASK_REAPING};
+	TRACE_MARK_VICTIM, TRACE_OOM_KILL, TRACE_WAKE_REAPER,
+	TRACE_START_TASK_REAPING, TRACE_FINISH_TASK_REAPING};
 static struct trace_record reaper_ring[MM_NR_CPUS][64];
 
 static void reaper_listen(void)
@@ -111,7 +112,7 @@ static void reaper_said(s32 pid)
 {
 	struct trace_cursor c;
 	struct trace_record r;
-	u32 next[2] = {0, 2}; /* the killer's two, and the reaper's */
+	u32 next[2] = {0, 3}; /* the killer's three, and the reaper's */
 
 	trace_enable_mask(0);
 	trace_cursor_init(&c);
@@ -122,9 +123,15 @@ static void reaper_said(s32 pid)
 		CHECK(*n < ARRAY_SIZE(reaper_events));
 		CHECK_EQ(r.event, reaper_events[*n]);
 		CHECK_EQ(r.arg[0], pid);
+		if (r.event == TRACE_OOM_KILL) {
+			CHECK(trace_field(&r, "points") > ram_pages() / 4);
+			CHECK(trace_field(&r, "rss_pages") > 0);
+			CHECK(trace_field(&r, "rss_pages") <=
+			      trace_field(&r, "total_vm_pages"));
+		}
 		++*n;
 	}
-	CHECK(next[0] == 2 && next[1] == 4);
+	CHECK(next[0] == 3 && next[1] == 5);
 	for (int cpu = 0; cpu < port_nr_cpus(); cpu++)
 		trace_ring_attach(cpu, NULL, 0);
 }

@@ -13,9 +13,11 @@
 #include <mmkit/cma.h>
 
 #include "base/fail.h"
+#include "base/trace_ring.h"
 #include "phys/buddy_priv.h"
 #include "phys/page_isolation.h"
 #include "phys_machine.h"
+#include "report/trace_show.h"
 
 static int teardown(void **state)
 {
@@ -791,6 +793,54 @@ static void test_injected(void **state)
 	assert_int_equal(free_frames(), free);
 }
 
+/* A frame that somebody holds is in the way: told, and how it went on. */
+static void test_told(void **state)
+{
+	static struct trace_record ring[64];
+	static const enum trace_event want[] = {
+		TRACE_CMA_ALLOC_START,	TRACE_CMA_ALLOC_BUSY_RETRY,
+		TRACE_CMA_ALLOC_FINISH, TRACE_CMA_RELEASE,
+		TRACE_CMA_ALLOC_START,	TRACE_CMA_ALLOC_BUSY_RETRY,
+		TRACE_CMA_ALLOC_FINISH};
+	struct cma *cma = boot_area(64 * MiB, 8 * MiB);
+	u64 base = PFN_DOWN(cma_get_base(cma)), pos = 0;
+	struct trace_record r[7], none;
+	struct page *held, *page;
+
+	(void)state;
+	/* The first frame of the area, by whom cannot be asked to leave. */
+	held = cma_alloc(cma, 1, 0, false);
+	assert_int_equal(page_to_pfn(held), base);
+	get_page(held);
+	assert_true(cma_release(cma, held, 1));
+	trace_ring_attach(0, ring, ARRAY_SIZE(ring));
+	for (u32 i = 0; i < ARRAY_SIZE(want); i++)
+		trace_enable(want[i]);
+	page = cma_alloc(cma, 4, 0, true);
+	assert_non_null(page);
+	assert_true(cma_release(cma, page, 4));
+	assert_null(cma_alloc(cma, 2048, 0, true));
+	trace_enable_mask(0);
+	for (u32 i = 0; i < ARRAY_SIZE(want); i++) {
+		assert_true(trace_read(0, &pos, &r[i]));
+		assert_int_equal(r[i].event, want[i]);
+		assert_int_equal(trace_field(&r[i], "name"),
+				 trace_word("dev", 0));
+		assert_int_equal(trace_field(&r[i], "count"), i < 4 ? 4 : 2048);
+	}
+	assert_false(trace_read(0, &pos, &none));
+	assert_int_equal(trace_field(&r[0], "align"), 0);
+	assert_int_equal(trace_field(&r[1], "pfn"), base);
+	assert_int_equal(trace_field(&r[2], "pfn"), page_to_pfn(page));
+	assert_int_equal(trace_field(&r[3], "pfn"), page_to_pfn(page));
+	/* What was not to be had has no frame. */
+	assert_int_equal(trace_field(&r[5], "pfn"), base);
+	assert_int_equal(trace_field(&r[6], "pfn"), 0);
+	trace_ring_attach(0, NULL, 0);
+	put_page(held);
+	phys_check();
+}
+
 #define T(name) cmocka_unit_test_teardown(name, teardown)
 
 int main(void)
@@ -818,6 +868,7 @@ int main(void)
 		T(test_pages),
 		T(test_pages_mark),
 		T(test_injected),
+		T(test_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

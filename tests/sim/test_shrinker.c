@@ -6,6 +6,7 @@
 #include <mmkit/sysctl.h>
 
 #include "base/fail.h"
+#include "trace_ears.h"
 
 /* A cache of objects of 2000 bytes on a list, newest first. */
 struct hoard {
@@ -250,12 +251,56 @@ static void drop_caches(void **state)
 	TM_RUN(drop_body);
 }
 
+/* ---- what is told
+ * ----------------------------------------------------------------------- */
+
+static int told_body(void *arg)
+{
+	static struct hoard h;
+	struct trace_record r;
+
+	(void)arg;
+	hoard_begin(&h, DEFAULT_SEEKS, 0);
+	hoard_fill(&h, 1024);
+	listen_to("mm_shrink_slab_start mm_shrink_slab_end");
+	CHECK_EQ(shrink_slab(GFP_NOIO, 0, 4), 128);
+	hush();
+	CHECK_EQ(count(TRACE_MM_SHRINK_SLAB_START, "shr",
+		       (u64)(uintptr_t)&h.shrinker, &r),
+		 1);
+	CHECK_EQ(field(&r, "shrink"), (u64)(uintptr_t)h.shrinker.scan_objects);
+	CHECK_EQ(field(&r, "nid"), 0);
+	CHECK_EQ(field(&r, "nr_objects_to_shrink"), 0);
+	CHECK_EQ(field(&r, "gfp_flags"), GFP_NOIO);
+	CHECK_EQ(field(&r, "cache_items"), 1024);
+	CHECK_EQ(field(&r, "delta"), 128);
+	CHECK_EQ(field(&r, "total_scan"), 128);
+	CHECK_EQ(field(&r, "priority"), 4);
+	CHECK_EQ(count(TRACE_MM_SHRINK_SLAB_END, "shr",
+		       (u64)(uintptr_t)&h.shrinker, &r),
+		 1);
+	CHECK_EQ(field(&r, "shrink"), (u64)(uintptr_t)h.shrinker.scan_objects);
+	CHECK_EQ(field(&r, "retval"), 128);
+	CHECK_EQ(field(&r, "unused_scan"), 0);
+	CHECK_EQ(field(&r, "new_scan"), 0);
+	CHECK_EQ(field(&r, "total_scan"), 128);
+	forget();
+	hoard_end(&h);
+	return 0;
+}
+
+static void tells(void **state)
+{
+	(void)state;
+	TM_RUN(told_body);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(shares),      cmocka_unit_test(seeks),
-		cmocka_unit_test(nodes),       cmocka_unit_test(pressure),
-		cmocka_unit_test(drop_caches),
+		cmocka_unit_test(shares), cmocka_unit_test(seeks),
+		cmocka_unit_test(nodes),  cmocka_unit_test(pressure),
+		cmocka_unit_test(tells),  cmocka_unit_test(drop_caches),
 	};
 
 	return cmocka_run_group_tests_name("shrinker", tests, NULL, NULL);

@@ -10,6 +10,7 @@
 #include "space/collapse.h"
 #include "space/gup.h"
 #include "space/rmap.h"
+#include "trace_ears.h"
 
 /* ---- the first touch -------------------------------------------------------
  */
@@ -905,6 +906,114 @@ static void random_program(void **state)
 	}
 }
 
+/* ---- what is told
+ * ----------------------------------------------------------------------- */
+
+/* One collapse with two pages in swap; then some that are refused. */
+static int told_body(void *arg)
+{
+	struct mm_struct *mm = use_mm();
+	u64 self = (u64)(uintptr_t)mm, last_pfn;
+	uva_t at = map_huge(mm, 2);
+	struct trace_record r;
+
+	(void)arg;
+	CHECK_EQ(do_madvise(mm, at, 2 * HP, MADV_NOHUGEPAGE), 0);
+	fill(at, 500, 6);
+	for (u64 i = 0; i < 2; i++)
+		while (!tm_reclaim_one(mm, at + P(i)))
+			port_park(1000 * 1000);
+	CHECK_EQ(do_madvise(mm, at, 2 * HP, MADV_HUGEPAGE), 0);
+	last_pfn = pte_pfn(tm_pte(mm, at + P(499)));
+	listen_to("huge_memory page_huge");
+	CHECK_EQ(thp_collapse(mm, at, false), THP_SUCCEED);
+	CHECK_EQ(told(TRACE_MM_KHUGEPAGED_SCAN_PMD), 1);
+	r = first(TRACE_MM_KHUGEPAGED_SCAN_PMD);
+	CHECK_EQ(field(&r, "mm"), self);
+	CHECK_EQ(field(&r, "pfn"), last_pfn);
+	CHECK_EQ(field(&r, "writable"), 1);
+	CHECK_EQ(field(&r, "none_or_zero"), 12);
+	CHECK_EQ(field(&r, "status"), THP_SUCCEED);
+	CHECK_EQ(field(&r, "unmapped"), 2);
+	CHECK_EQ(told(TRACE_MM_COLLAPSE_HUGE_PAGE_SWAPIN), 1);
+	r = first(TRACE_MM_COLLAPSE_HUGE_PAGE_SWAPIN);
+	CHECK_EQ(field(&r, "mm"), self);
+	CHECK_EQ(field(&r, "swapped_in"), 2);
+	CHECK_EQ(field(&r, "ret"), 1);
+	CHECK_EQ(told(TRACE_MM_COLLAPSE_HUGE_PAGE_ISOLATE), 1);
+	r = first(TRACE_MM_COLLAPSE_HUGE_PAGE_ISOLATE);
+	CHECK_EQ(field(&r, "none_or_zero"), 12);
+	CHECK_EQ(field(&r, "writable"), 1);
+	CHECK_EQ(field(&r, "status"), THP_SUCCEED);
+	CHECK_EQ(told(TRACE_MM_COLLAPSE_HUGE_PAGE), 1);
+	r = first(TRACE_MM_COLLAPSE_HUGE_PAGE);
+	CHECK_EQ(field(&r, "mm"), self);
+	CHECK_EQ(field(&r, "isolated"), 1);
+	CHECK_EQ(field(&r, "status"), THP_SUCCEED);
+	CHECK_EQ(count(TRACE_PAGE_HUGE, "what", PAGE_HUGE_COLLAPSE, &r), 1);
+	CHECK_EQ(field(&r, "pfn"), pte_pfn(tm_pte(mm, at)));
+	CHECK_EQ(field(&r, "address"), at);
+	/* It is huge already; there is nothing; too little. */
+	CHECK_EQ(thp_collapse(mm, at, false), THP_PMD_MAPPED);
+	CHECK_EQ(thp_collapse(mm, at + HP, true), THP_PMD_NULL);
+	tm_load(at + HP + P(3));
+	hush();
+	CHECK_EQ(count(TRACE_MM_KHUGEPAGED_SCAN_PMD, "status", THP_PMD_MAPPED,
+		       NULL),
+		 1);
+	CHECK_EQ(
+		count(TRACE_MM_KHUGEPAGED_SCAN_PMD, "status", THP_PMD_NULL, &r),
+		1);
+	CHECK_EQ(field(&r, "pfn"), ~0ul);
+	CHECK_EQ(told(TRACE_MM_COLLAPSE_HUGE_PAGE), 1);
+	forget();
+	verify(at, 500, 6);
+	end_mm(mm);
+	return 0;
+}
+
+/* Whose page somebody holds is not taken: told where it was noticed. */
+static int held_told_body(void *arg)
+{
+	struct mm_struct *mm = use_mm();
+	uva_t at = map_huge(mm, 1);
+	struct trace_record r;
+	struct page *page;
+
+	(void)arg;
+	CHECK_EQ(do_madvise(mm, at, HP, MADV_NOHUGEPAGE), 0);
+	fill(at, 512, 6);
+	CHECK_EQ(do_madvise(mm, at, HP, MADV_HUGEPAGE), 0);
+	page = pfn_to_page(pte_pfn(tm_pte(mm, at + P(9))));
+	listen_to("huge_memory");
+	get_page(page);
+	CHECK_EQ(thp_collapse(mm, at, false), THP_PAGE_COUNT);
+	put_page(page);
+	hush();
+	/* It looked good from afar. */
+	r = first(TRACE_MM_KHUGEPAGED_SCAN_PMD);
+	CHECK_EQ(field(&r, "status"), THP_SUCCEED);
+	CHECK_EQ(field(&r, "none_or_zero"), 0);
+	CHECK_EQ(told(TRACE_MM_COLLAPSE_HUGE_PAGE_ISOLATE), 1);
+	r = first(TRACE_MM_COLLAPSE_HUGE_PAGE_ISOLATE);
+	CHECK_EQ(field(&r, "pfn"), page_to_pfn(page));
+	CHECK_EQ(field(&r, "status"), THP_PAGE_COUNT);
+	CHECK_EQ(told(TRACE_MM_COLLAPSE_HUGE_PAGE), 1);
+	r = first(TRACE_MM_COLLAPSE_HUGE_PAGE);
+	CHECK_EQ(field(&r, "isolated"), 0);
+	CHECK_EQ(field(&r, "status"), THP_PAGE_COUNT);
+	forget();
+	end_mm(mm);
+	return 0;
+}
+
+static void tells(void **state)
+{
+	(void)state;
+	TM_RUN(told_body, .mem = 32UL << 20, .swap_pages = 2048);
+	TM_RUN(held_told_body, .mem = 32UL << 20);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -924,6 +1033,7 @@ int main(void)
 		cmocka_unit_test(daemon_collapses),
 		cmocka_unit_test(files),
 		cmocka_unit_test(failing),
+		cmocka_unit_test(tells),
 		cmocka_unit_test(random_program),
 	};
 

@@ -8,6 +8,7 @@
 
 #include "policy/policy.h"
 #include "space/rmap.h"
+#include "trace_ears.h"
 
 #define MAX_PAGES 400u
 
@@ -306,6 +307,7 @@ static int isolated_body(void *arg)
 				  .may_writepage = true};
 	s64 inactive = (s64)node_page_state(node, NR_INACTIVE_ANON);
 	struct mm_task *task = port_current();
+	struct trace_record r;
 	struct port_thread *t;
 	struct hand h = {0};
 
@@ -322,8 +324,17 @@ static int isolated_body(void *arg)
 	CHECK(!too_many_isolated(node, false, GFP_NOFS));
 	CHECK(!too_many_isolated(node, false, GFP_NOIO));
 	/* It stays so: the wait ends, and nothing is taken. */
+	listen_to("mm_vmscan_throttled");
 	isolated_one(&h);
+	hush();
 	CHECK(!h.ok && h.ns > 0);
+	CHECK_EQ(told(TRACE_MM_VMSCAN_THROTTLED), 1);
+	r = first(TRACE_MM_VMSCAN_THROTTLED);
+	CHECK_EQ(field(&r, "nid"), 0);
+	CHECK_EQ(field(&r, "usec_delayed"), h.ns / 1000);
+	CHECK(field(&r, "usec_timeout") <= field(&r, "usec_delayed"));
+	CHECK_EQ(field(&r, "reason"), 1 << 1); /* _ISOLATED */
+	forget();
 	task->flags |= PF_MEMALLOC;
 	shrink_node(node, &sc);
 	CHECK_EQ(sc.nr_scanned, 0);

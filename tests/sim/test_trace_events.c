@@ -358,12 +358,77 @@ static void lines(void **state)
 	     "index=6 to_write=7 wrote=8");
 }
 
+/* ---- one page each
+ * ----------------------------------------------------------------------- */
+
+static int pages_body(void *arg)
+{
+	struct mm_struct *mm = tm_mm(), *child = NULL;
+	u64 pfn, other, fixed = MREMAP_MAYMOVE | MREMAP_FIXED;
+	struct trace_record r;
+	uva_t at, to;
+
+	(void)arg;
+	tm_use(mm);
+	at = tm_map(mm, 2);
+	to = tm_map(mm, 1);
+	CHECK_EQ(do_munmap(mm, to, P(1)), 0);
+	listen_to("page");
+	tm_store(at, 1);
+	pfn = pte_pfn(tm_pte(mm, at));
+	CHECK_EQ(count(TRACE_PAGE_MAP, "how", PAGE_MAP_NEW, &r), 1);
+	CHECK(field(&r, "pfn") == pfn && field(&r, "address") == at);
+	CHECK_EQ(field(&r, "mm"), mm->serial);
+	/* Shared by a child, copied by the first who writes. */
+	CHECK_EQ(mm_fork(mm, &child), 0);
+	CHECK_EQ(count(TRACE_PAGE_MAP, "how", PAGE_MAP_FORK, &r), 1);
+	CHECK(field(&r, "pfn") == pfn && field(&r, "address") == at);
+	CHECK_EQ(field(&r, "mm"), child->serial);
+	tm_store(at, 2);
+	other = pte_pfn(tm_pte(mm, at));
+	CHECK(other != pfn);
+	CHECK_EQ(told(TRACE_PAGE_COW), 1);
+	r = first(TRACE_PAGE_COW);
+	CHECK(field(&r, "pfn") == pfn && field(&r, "copy") == other);
+	CHECK(field(&r, "mm") == mm->serial && field(&r, "address") == at);
+	CHECK_EQ(count(TRACE_PAGE_UNMAP, "why", PAGE_UNMAP_COW, &r), 1);
+	CHECK_EQ(field(&r, "pfn"), pfn);
+	/* Other rights, another address; given back. */
+	CHECK_EQ(do_mprotect(mm, at, P(1), PROT_READ), 0);
+	CHECK_EQ(told(TRACE_PAGE_PROTECT), 1);
+	r = first(TRACE_PAGE_PROTECT);
+	CHECK(field(&r, "pfn") == other && field(&r, "access") == 1);
+	CHECK(field(&r, "mm") == mm->serial && field(&r, "address") == at);
+	CHECK_EQ(do_mremap(mm, at, P(1), P(1), fixed, to), (s64)to);
+	CHECK_EQ(told(TRACE_PAGE_REMAP), 1);
+	r = first(TRACE_PAGE_REMAP);
+	CHECK(field(&r, "pfn") == other && field(&r, "address") == at);
+	CHECK_EQ(field(&r, "new_address"), to);
+	CHECK_EQ(do_munmap(mm, to, P(1)), 0);
+	CHECK_EQ(count(TRACE_PAGE_UNMAP, "why", PAGE_UNMAP_ZAP, &r), 1);
+	CHECK(field(&r, "pfn") == other && field(&r, "address") == to);
+	tm_use(NULL);
+	mm_put(child);
+	hush();
+	CHECK_EQ(count(TRACE_PAGE_UNMAP, "pfn", pfn, NULL), 2);
+	forget();
+	mm_put(mm);
+	return 0;
+}
+
+static void pages(void **state)
+{
+	(void)state;
+	TM_RUN(pages_body);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rss),	  cmocka_unit_test(shootdowns),
 		cmocka_unit_test(frames), cmocka_unit_test(rounds),
-		cmocka_unit_test(lines),  cmocka_unit_test(paths),
+		cmocka_unit_test(pages),  cmocka_unit_test(lines),
+		cmocka_unit_test(paths),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
