@@ -82,6 +82,14 @@ void machine_fpu_save(void *image); /* of the running thread */
 int machine_fpu_load(const void *image) MM_MUST_CHECK;
 void machine_fpu_reset(void);			  /* execve */
 void machine_fpu_copy(struct port_thread *child); /* fork: the caller's */
+/* machine_fpu_peek, _poke: the image of T, which is parked off its CPU, to or
+ * from IMAGE. 0; -EAGAIN: it is not parked (yet); -EINVAL: not an image. */
+int machine_fpu_peek(struct port_thread *t, void *image) MM_MUST_CHECK;
+int machine_fpu_poke(struct port_thread *t, const void *image) MM_MUST_CHECK;
+/* machine_debug_set: what T's debug registers hold whenever it runs in user
+ * mode: DR0 to DR3 from ADDR and CONTROL, which is DR7 and names only addresses
+ * of user space. T is parked, or the caller. 0; -EOPNOTSUPP. */
+int machine_debug_set(struct port_thread *t, const u64 addr[4], u64 control);
 
 /* ---- scheduling ------------------------------------------------------------
  */
@@ -217,8 +225,8 @@ void kernel_main(void);
 void kernel_syscall(struct pt_regs *regs);
 /*
  * kernel_user_trap: the running thread met exception VECTOR in user mode, with
- * ERROR and, for 14, the address; interrupts on. It ends in a repeated access
- * or a signal.
+ * ERROR and, for 14, the address, for 1, DR6; interrupts on. It ends in a
+ * repeated access or a signal.
  */
 void kernel_user_trap(struct pt_regs *regs, u32 vector, u64 error, u64 addr);
 /* kernel_exit_work: see machine_kick(). Interrupts on; may not return. */

@@ -22,7 +22,7 @@
 #include "base/string.h"
 #include "memcg/memcg.h"
 #include "syscall_names.h"
-#include "task/task_priv.h"
+#include "task/ptrace.h"
 #include "vfs.h"
 
 struct syscall_slot {
@@ -146,19 +146,29 @@ static bool is_restart(s64 ret)
 
 void kernel_syscall(struct pt_regs *regs)
 {
-	struct sys_args s = {{regs->rdi, regs->rsi, regs->rdx, regs->r10,
-			      regs->r8, regs->r9}};
 	struct task *t = current;
+	bool go = true;
 	s64 ret;
 
 	t->syscalls++;
-	/* Numbers are 32 bits wide. */
-	ret = syscall_dispatch((u32)regs->orig_rax, &s);
-	if (unlikely(READ_ONCE(syscall_sys.trace)))
-		trace(regs, &s, ret);
-	regs->rax = (u64)ret;
+	if (unlikely(READ_ONCE(t->trace.work)))
+		go = trace_call_enter(t, regs);
+	if (likely(go)) {
+		struct sys_args s = {{regs->rdi, regs->rsi, regs->rdx,
+				      regs->r10, regs->r8, regs->r9}};
+
+		/* Numbers are 32 bits wide. */
+		ret = syscall_dispatch((u32)regs->orig_rax, &s);
+		if (unlikely(READ_ONCE(syscall_sys.trace)))
+			trace(regs, &s, ret);
+		regs->rax = (u64)ret;
+	} else {
+		/* As the tracer has it; nothing to be begun anew. */
+		ret = (s64)regs->rax;
+	}
 	memcg_return();
-	if (is_restart(ret) || signal_pending(t) || t->restore_blocked)
+	if (is_restart(ret) || signal_pending(t) || t->restore_blocked ||
+	    unlikely(READ_ONCE(t->trace.work)))
 		exit_work(regs, true);
 	regs->orig_rax = (u64)-1;
 }

@@ -118,6 +118,7 @@ struct process {
 	int stop_code;
 	int exit_signal;
 	u32 personality;
+	s32 parent_tid;		     /* (C) the thread that made it */
 	struct task *exec_task;	     /* (T) the one that ends all others */
 	wait_queue_head_t exec_wait; /* for them to end */
 	struct krlimit rlim[RLIM_NLIMITS]; /* (S) */
@@ -133,6 +134,33 @@ struct process {
 	struct file *exe; /* (S) /proc/self/exe */
 	int oom_score_adj;
 };
+
+/* What ptrace(2) keeps of a thread, all (S) but what the thread itself reads of
+ * its own: theory in task/ptrace.c. */
+struct task_trace {
+	struct task *tracer;	  /* NULL: nobody */
+	struct list_head entry;	  /* tracer->trace.tracees */
+	struct list_head tracees; /* whom this thread traces */
+	u32 options;		  /* PTRACE_O_* */
+	u32 work;		  /* TRACE_CALLS, _EMU, _STEP: until it stops */
+	bool seized;
+	bool stopped;	/* in a ptrace-stop: it waits to be let go */
+	bool listening; /* but nobody is to hear of it, nor may touch it */
+	bool group;	/* the stop is its part in its process's */
+	bool interrupt; /* it is to stop: PTRACE_INTERRUPT */
+	bool notify;	/* and to tell of a stop's beginning, or end */
+	bool has_info;	/* info says why it stopped */
+	bool ended;	/* a thread that is gone, but not waited for */
+	bool forced_tf; /* its trap flag is the tracer's, not its own */
+	int code;	/* for wait(2), once; 0: it was told */
+	int resume_sig; /* what it goes on with */
+	u64 message;	/* PTRACE_GETEVENTMSG */
+	u64 debug[8];	/* DR0-3, -, -, DR6, DR7 as the tracer set them */
+	struct ksiginfo info;
+};
+#define TRACE_CALLS 1u
+#define TRACE_EMU   2u
+#define TRACE_STEP  4u
 
 struct task {
 	u32 count;		      /* (A) see task_put() */
@@ -155,10 +183,12 @@ struct task {
 	bool stopped;	 /* (S) counted in proc->nr_stopped */
 	bool freeze;	 /* (S) it is to rest */
 	bool frozen;	 /* (S) it does */
+	bool core_wait;	 /* (S) it rests while its process's core is written */
 	u32 trap_nr;	 /* of the last exception, for signal frames */
 	u64 trap_error, trap_addr;
 	struct sigpending pending; /* (S) sent to this thread */
-	uva_t altstack;		   /* sigaltstack(2) */
+	struct task_trace trace;
+	uva_t altstack; /* sigaltstack(2) */
 	u64 altstack_size;
 	u32 altstack_flags;
 	uva_t set_child_tid, clear_child_tid, robust_list;
@@ -339,7 +369,8 @@ void task_counts_get(struct task_counts *out);
 struct task_stat {
 	char comm[MM_TASK_COMM];
 	s32 tid, tgid, ppid, pgid, sid, tty_nr, tpgid;
-	char state; /* R S D T Z */
+	char state; /* R S D T t Z */
+	s32 tracer; /* 0: nobody traces it */
 	u64 wchan;  /* where it sleeps; 0: it does not */
 	u64 utime, stime, cutime, cstime, start_ns;
 	u64 min_flt, maj_flt, cmin_flt, cmaj_flt;

@@ -59,6 +59,15 @@ u64 access_process_vm(struct mm_struct *mm, uva_t addr, void *buf, u64 n,
 		      bool write);
 
 /*
+ * ptrace_access_vm: the same for a debugger: all that is mapped is read, and
+ * private mappings are written whatever they allow, as ptrace(2)'s POKETEXT
+ * does: the page becomes the process's own, what it may do does not change. A
+ * shared mapping without PROT_WRITE is not written.
+ */
+u64 ptrace_access_vm(struct mm_struct *mm, uva_t addr, void *buf, u64 n,
+		     bool write);
+
+/*
  * iov_iter_user: *ITER is N bytes of MM's memory at ADDR, for vfs_iter_read(),
  * which stores them, and vfs_iter_write() (mmkit/fs.h), as read(2) and write(2)
  * have them. Memory that cannot be accessed ends the transfer: what came before

@@ -119,6 +119,8 @@ static const char *state_name(char state)
 		return "D (disk sleep)";
 	case 'T':
 		return "T (stopped)";
+	case 't':
+		return "t (tracing stop)";
 	case 'Z':
 		return "Z (zombie)";
 	default:
@@ -134,7 +136,7 @@ static void put_ids(struct seq_buf *out, const struct pnode *n,
 	seq_printf(out, "State:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\n",
 		   state_name(s->state), s->tgid,
 		   n->key.tid ? s->tid : s->tgid);
-	seq_printf(out, "PPid:\t%d\nTracerPid:\t0\n", s->ppid);
+	seq_printf(out, "PPid:\t%d\nTracerPid:\t%d\n", s->ppid, s->tracer);
 	seq_printf(out, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\n", c->uid,
 		   c->euid, c->suid, c->fsuid, c->gid, c->egid, c->sgid,
 		   c->fsgid);

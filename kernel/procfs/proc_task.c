@@ -201,7 +201,7 @@ static s64 read_mem(const struct pnode *n, u64 off, void *buf, size_t len)
 
 	if (!mm)
 		return 0;
-	got = access_process_vm(mm, off, buf, len, false);
+	got = ptrace_access_vm(mm, off, buf, len, false);
 	mm_put(mm);
 	return got ? (s64)got : -EIO;
 }
@@ -214,7 +214,7 @@ static s64 write_mem(const struct pnode *n, u64 off, const void *buf,
 
 	if (!mm)
 		return 0;
-	got = access_process_vm(mm, off, (void *)(uintptr_t)buf, len, true);
+	got = ptrace_access_vm(mm, off, (void *)(uintptr_t)buf, len, true);
 	mm_put(mm);
 	return got ? (s64)got : -EIO;
 }

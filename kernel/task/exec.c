@@ -33,6 +33,7 @@
 #include "space/space.h"
 #include "syscall.h"
 #include "task/exec.h"
+#include "task/ptrace.h"
 #include "vfs.h"
 
 #define AT_SYMLINK_NOFOLLOW 0x100
@@ -453,9 +454,10 @@ static void exec_rights(struct exec *e)
 	struct task *t = current;
 
 	e->cred = t->cred;
-	e->secure = cred_exec(&e->cred, v ? READ_ONCE(v->mode) : 0,
-			      v ? READ_ONCE(v->uid) : 0,
-			      v ? READ_ONCE(v->gid) : 0, t->no_new_privs);
+	e->secure =
+		cred_exec(&e->cred, v ? READ_ONCE(v->mode) : 0,
+			  v ? READ_ONCE(v->uid) : 0, v ? READ_ONCE(v->gid) : 0,
+			  t->no_new_privs || trace_exec_unsafe(t));
 }
 
 /* ---- the other threads -----------------------------------------------------
@@ -476,6 +478,9 @@ static void become_leader(struct task *t)
 	t->tid = p->tgid;
 	WRITE_ONCE(t->mt->pid, p->tgid);
 	list_del_init(&leader->group_entry);
+	/* Who traced it hears of T under its number. */
+	if (leader->trace.tracer)
+		trace_unlink(leader);
 	task_put(leader);
 }
 
@@ -521,14 +526,18 @@ struct exec_spare {
 static void set_regs(const struct exec *e, uva_t sp)
 {
 	struct pt_regs *regs = machine_regs(port_self());
+	u64 call = regs->orig_rax; /* who traces asks for it */
 
+	current->trace.forced_tf = false;
+	mm_memset(current->trace.debug, 0, sizeof(current->trace.debug));
+	(void)machine_debug_set(port_self(), current->trace.debug, 0);
 	mm_memset(regs, 0, sizeof(*regs));
 	regs->rip = e->entry;
 	regs->rsp = sp;
 	regs->cs = USER_CS;
 	regs->ss = USER_DS;
 	regs->eflags = 0x202;
-	regs->orig_rax = (u64)-1;
+	regs->orig_rax = call;
 	machine_set_fsbase(port_self(), 0);
 	machine_set_gsbase(port_self(), 0);
 	machine_fpu_reset();
@@ -631,6 +640,7 @@ static int exec_run(struct exec *e, const struct exec_list *argv,
 		    const struct exec_list *envp)
 {
 	struct exec_spare s = {.sighand = NULL};
+	s32 tid = current->tid;
 	uva_t sp = 0;
 	int err = exec_make(e, argv, envp, &sp);
 
@@ -643,6 +653,8 @@ static int exec_run(struct exec *e, const struct exec_list *argv,
 	sighand_put(s.sighand);
 	if (s.files)
 		files_put(s.files);
+	if (!err)
+		trace_exec(current, tid);
 	return err;
 }
 

@@ -26,7 +26,7 @@
 #include "ktime.h"
 #include "memcg/memcg.h"
 #include "syscall.h"
-#include "task/task_priv.h"
+#include "task/ptrace.h"
 #include "vfs.h"
 
 #define WNOHANG	    0x00000001
@@ -43,7 +43,7 @@
 #define P_PGID	2
 #define P_PIDFD 3
 
-static struct task *leader_of(struct process *p);
+static struct task *leader_of(const struct process *p);
 
 /* ---- ending ----------------------------------------------------------------
  */
@@ -65,6 +65,18 @@ static void account_thread(struct task *t)
 	task_io_sum(&p->io, &t->mt->io);
 }
 
+static int exit_cld(int code)
+{
+	if (!(code & 0x7f))
+		return CLD_EXITED;
+	return code & 0x80 ? CLD_DUMPED : CLD_KILLED;
+}
+
+static int exit_status(int code)
+{
+	return code & 0x7f ? code & 0x7f : code >> 8 & 0xff;
+}
+
 /* What the parent's action for SIGCHLD says: do not keep zombies. */
 static bool parent_ignores(const struct process *p)
 {
@@ -74,14 +86,26 @@ static bool parent_ignores(const struct process *p)
 	       (a->handler == SIG_IGN || (a->flags & SA_NOCLDWAIT));
 }
 
-/* P is a zombie: its parent hears of it; perhaps it goes at once. Locked. */
-static void zombie_notify(struct process *p)
+/* Is C, a child of P's, for now its tracer's? Then P does not see it end. */
+static bool traced_by_other(const struct process *c, const struct process *p)
 {
-	int code = p->exit_code & 0x7f ? CLD_KILLED : CLD_EXITED;
-	int status = p->exit_code & 0x7f ? p->exit_code & 0x7f
-					 : p->exit_code >> 8 & 0xff;
-	bool forgotten = !p->parent || parent_ignores(p);
+	const struct task *t = leader_of(c);
 
+	return t && t->trace.tracer && t->trace.tracer->proc != p;
+}
+
+void zombie_notify(struct process *p)
+{
+	struct task *leader = leader_of(p);
+	int code = exit_cld(p->exit_code);
+	int status = exit_status(p->exit_code);
+	bool forgotten;
+
+	if (traced_by_other(p, p->parent)) {
+		trace_tell(leader, code, status);
+		return;
+	}
+	forgotten = !p->parent || (parent_ignores(p) && !leader->trace.tracer);
 	notify_parent(p, code, status);
 	if (forgotten)
 		release_process(p);
@@ -127,6 +151,25 @@ static bool ties_its_group(const struct process *p)
 	       p->parent->pgid != p->pgid && p->parent->sid == p->sid;
 }
 
+/* As wait4 tells of the end of T, which did not lead its process. */
+static int thread_code(const struct task *t)
+{
+	return t->proc->group_exit ? t->proc->exit_code : t->exit_code;
+}
+
+/* T, which does not lead its process, ends: does its tracer wait for it?
+ * Locked. */
+static bool thread_kept(struct task *t)
+{
+	int code = thread_code(t);
+
+	if (!t->trace.tracer)
+		return false;
+	t->trace.ended = true;
+	trace_tell(t, exit_cld(code), exit_status(code));
+	return true;
+}
+
 /*
  * T, running, has given back what it had. It is unlinked, or, if it leads its
  * process, stays as its mark; the last one makes the process a zombie.
@@ -136,8 +179,10 @@ static void thread_gone(struct task *t)
 	struct process *p = t->proc;
 	bool leader = t->tid == p->tgid;
 	unsigned long flags;
+	bool kept;
 
 	task_lock(flags);
+	trace_tracees_go(t);
 	account_thread(t);
 	/* From now on nothing is sent to it: what was until now goes. */
 	t->dead = true;
@@ -149,10 +194,11 @@ static void thread_gone(struct task *t)
 	p->nr_threads--;
 	task_sys.nr_threads--;
 	__atomic_fetch_sub(&t->user->threads, 1, __ATOMIC_RELAXED);
-	if (!leader) {
+	kept = leader || thread_kept(t);
+	if (!leader)
 		list_del_init(&t->group_entry);
+	if (!kept)
 		pid_detach(t);
-	}
 	if (p->nr_threads == 0) {
 		/* Of several threads the first one's counts. */
 		if (!p->group_exit)
@@ -171,8 +217,9 @@ static void thread_gone(struct task *t)
 			wake_up_all(&p->exec_wait);
 	}
 	task_unlock(flags);
-	/* The table's reference: a leader's goes in release_process(). */
-	if (!leader)
+	/* The table's reference: others' go in release_process() and
+	 * trace_free_ended(). */
+	if (!kept)
 		task_put(t);
 }
 
@@ -235,6 +282,7 @@ _Noreturn void do_exit(int code)
 	struct task *t = current;
 	bool last;
 
+	trace_event(t, PTRACE_EVENT_EXIT, (u64)code);
 	t->exit_code = code;
 	t->restore_blocked = false;
 	last = last_thread(t);
@@ -276,7 +324,7 @@ _Noreturn void do_group_exit(int code)
 /* ---- zombies ---------------------------------------------------------------
  */
 
-static struct task *leader_of(struct process *p)
+static struct task *leader_of(const struct process *p)
 {
 	struct task *t;
 
@@ -291,6 +339,8 @@ void release_process(struct process *p)
 	struct task *leader = leader_of(p);
 
 	mm_verify(p->zombie && leader && list_is_singular(&p->threads));
+	if (leader->trace.tracer)
+		trace_unlink(leader);
 	list_del_init(&p->sibling);
 	list_del_init(&p->all);
 	task_sys.nr_processes--;
@@ -319,7 +369,12 @@ struct waiting {
 
 static bool wait_matches(const struct waiting *w, const struct process *c)
 {
+	const struct task *t = leader_of(c);
 	bool clone = c->exit_signal != SIGCHLD;
+
+	/* Who traces waits for all kinds. */
+	if (t && t->trace.tracer && t->trace.tracer->proc == c->parent)
+		clone = (w->options & __WCLONE) != 0;
 
 	if ((w->type == P_PID && c->tgid != w->id) ||
 	    (w->type == P_PGID && c->pgid != w->id))
@@ -327,12 +382,12 @@ static bool wait_matches(const struct waiting *w, const struct process *c)
 	return (w->options & __WALL) || clone == ((w->options & __WCLONE) != 0);
 }
 
-static void found(struct waiting *w, struct process *c, int code, int status)
+static void found(struct waiting *w, const struct task *t, int code, int status)
 {
-	const struct task *t = leader_of(c);
+	const struct process *c = t->proc;
 
-	w->pid = c->tgid;
-	w->uid = t ? t->cred.uid : 0;
+	w->pid = t->tid;
+	w->uid = t->cred.uid;
 	w->code = code;
 	w->status = status;
 	w->ru = (struct rusage_words){
@@ -357,13 +412,12 @@ static void account_child(struct process *p, const struct process *c)
 
 static bool take_zombie(struct waiting *w, struct process *c)
 {
-	int sig = c->exit_code & 0x7f;
+	int code = c->exit_code;
 
 	if (!(w->options & WEXITED) || !c->zombie)
 		return false;
-	found(w, c, sig ? CLD_KILLED : CLD_EXITED,
-	      sig ? sig : c->exit_code >> 8 & 0xff);
-	w->wstatus = c->exit_code;
+	found(w, leader_of(c), exit_cld(code), exit_status(code));
+	w->wstatus = code;
 	if (!(w->options & WNOWAIT)) {
 		account_child(c->parent, c);
 		release_process(c);
@@ -373,15 +427,17 @@ static bool take_zombie(struct waiting *w, struct process *c)
 
 static bool take_stopped(struct waiting *w, struct process *c)
 {
+	const struct task *t = leader_of(c);
+
 	if ((w->options & WUNTRACED) && c->stopped && !c->told_stop) {
-		found(w, c, CLD_STOPPED, c->stop_code);
+		found(w, t, CLD_STOPPED, c->stop_code);
 		w->wstatus = c->stop_code << 8 | 0x7f;
 		if (!(w->options & WNOWAIT))
 			c->told_stop = true;
 		return true;
 	}
 	if ((w->options & WCONTINUED) && c->continued && !c->zombie) {
-		found(w, c, CLD_CONTINUED, SIGCONT);
+		found(w, t, CLD_CONTINUED, SIGCONT);
 		w->wstatus = 0xffff;
 		if (!(w->options & WNOWAIT))
 			c->continued = false;
@@ -390,22 +446,108 @@ static bool take_stopped(struct waiting *w, struct process *c)
 	return false;
 }
 
-/* One look: 1: found; 0: not yet; -ECHILD. */
-static int wait_scan(struct process *p, struct waiting *w)
+/* A child of P's as its parent sees it. */
+static bool take_child(struct process *p, struct waiting *w, struct process *c)
 {
-	struct process *c, *next;
-	unsigned long flags;
+	const struct task *t = leader_of(c);
+
+	if (traced_by_other(c, p))
+		return !c->zombie && take_stopped(w, c);
+	/* Who traces it as well hears of each thread's stop. */
+	return take_zombie(w, c) || (!t->trace.tracer && take_stopped(w, c));
+}
+
+/* T, a tracee, has ended. */
+static bool take_traced_end(struct waiting *w, struct task *t)
+{
+	struct process *c = t->proc;
+	bool leads = !t->trace.ended && c->zombie && t->tid == c->tgid;
+	int code = leads ? c->exit_code : thread_code(t);
+
+	if (!(w->options & WEXITED) || (!leads && !t->trace.ended))
+		return false;
+	found(w, t, exit_cld(code), exit_status(code));
+	w->wstatus = code;
+	if (w->options & WNOWAIT)
+		return true;
+	if (t->trace.ended) {
+		trace_free_ended(t);
+	} else {
+		/* Now its parent's turn comes. */
+		trace_unlink(t);
+		zombie_notify(c);
+	}
+	return true;
+}
+
+static bool take_traced_stop(struct waiting *w, struct task *t)
+{
+	int code = t->trace.code;
+
+	if (!t->trace.stopped || t->trace.listening || !code)
+		return false;
+	found(w, t, CLD_TRAPPED, code);
+	w->wstatus = code << 8 | 0x7f;
+	if (!(w->options & WNOWAIT))
+		t->trace.code = 0;
+	return true;
+}
+
+static bool traced_matches(const struct waiting *w, const struct task *t)
+{
+	return (w->type != P_PID || t->tid == w->id) &&
+	       (w->type != P_PGID || t->proc->pgid == w->id);
+}
+
+/* The threads that T traces; as wait_scan(). Locked. */
+static int wait_scan_traced(struct waiting *w, const struct task *t)
+{
+	struct task *c, *next;
 	int ret = -ECHILD;
 
-	task_lock(flags);
+	list_for_each_entry_safe (c, next, &t->trace.tracees, trace.entry) {
+		if (!traced_matches(w, c))
+			continue;
+		ret = 0;
+		/* Of its own child P hears as its parent. */
+		if (take_traced_stop(w, c) ||
+		    ((c->trace.ended || c->proc->parent != t->proc) &&
+		     take_traced_end(w, c)))
+			return 1;
+	}
+	return ret;
+}
+
+static int wait_scan_children(struct process *p, struct waiting *w)
+{
+	struct process *c, *next;
+	int ret = -ECHILD;
+
 	list_for_each_entry_safe (c, next, &p->children, sibling) {
 		if (!wait_matches(w, c))
 			continue;
 		ret = 0;
-		if (take_zombie(w, c) || take_stopped(w, c)) {
-			ret = 1;
-			break;
-		}
+		if (take_child(p, w, c))
+			return 1;
+	}
+	return ret;
+}
+
+/* One look: 1: found; 0: not yet; -ECHILD. */
+static int wait_scan(struct process *p, struct waiting *w)
+{
+	const struct task *t;
+	unsigned long flags;
+	int ret;
+
+	task_lock(flags);
+	ret = wait_scan_children(p, w);
+	list_for_each_entry (t, &p->threads, group_entry) {
+		int more = ret == 1 ? 1 : -ECHILD;
+
+		if (more < 0 && (!(w->options & __WNOTHREAD) || t == current))
+			more = wait_scan_traced(w, t);
+		ret = max(ret, more);
 	}
 	task_unlock(flags);
 	return ret;

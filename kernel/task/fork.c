@@ -24,7 +24,7 @@
 #include "event.h"
 #include "ktime.h"
 #include "syscall.h"
-#include "task/task_priv.h"
+#include "task/ptrace.h"
 #include "vfs.h"
 
 #define CSIGNAL		     0x000000ffUL
@@ -57,11 +57,8 @@
 #define CLONE_NEW                                                      \
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | \
 	 CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
-/* Bits that make no difference here, as nobody traces and disks have no
- * contexts. */
-#define CLONE_QUIET                                                       \
-	(CLONE_PTRACE | CLONE_UNTRACED | CLONE_DETACHED | CLONE_SYSVSEM | \
-	 CLONE_IO)
+/* Bits that make no difference here, as disks have no contexts. */
+#define CLONE_QUIET (CLONE_DETACHED | CLONE_SYSVSEM | CLONE_IO)
 
 #define CAP_SYS_ADMIN	 21
 #define CAP_SYS_RESOURCE 24
@@ -80,6 +77,7 @@ struct task *task_alloc(void)
 	t->count = 1;
 	INIT_LIST_HEAD(&t->group_entry);
 	sigpending_init(&t->pending);
+	trace_init(t);
 	t->timerslack = 50000;
 	t->start_ns = port_now_ns();
 	return t;
@@ -150,6 +148,7 @@ struct birth {
 	struct process *fresh; /* its process, unless it is a thread */
 	struct vfork_wait *vfork;
 	int pidfd; /* -1: none */
+	int event; /* PTRACE_EVENT_* that tells of it; 0: none */
 };
 
 static int copy_user(struct birth *b)
@@ -268,6 +267,7 @@ static int copy_thread(struct birth *b)
 	*regs = *machine_regs(me);
 	regs->rax = 0;
 	regs->orig_rax = (u64)-1;
+	trace_step_forget(b->parent, regs);
 	if (b->a->stack)
 		regs->rsp = b->a->stack + b->a->stack_size;
 	machine_set_fsbase(c->thread, b->a->flags & CLONE_SETTLS
@@ -362,6 +362,7 @@ static void link_process(struct birth *b)
 	pid_hold(p->pgid);
 	pid_hold(p->sid);
 	p->parent = parent;
+	p->parent_tid = parent == from ? b->parent->tid : from->parent_tid;
 	list_add_tail(&p->sibling, &parent->children);
 	list_add_tail(&p->all, &task_sys.processes);
 	task_sys.nr_processes++;
@@ -396,6 +397,10 @@ static int birth_link(struct birth *b)
 			process_get(p);
 		link_thread(b->child, p);
 		b->child->freeze = b->parent->freeze;
+		b->event = trace_fork_event(b->parent, b->a->flags,
+					    b->a->exit_signal);
+		trace_fork(b->parent, b->child, b->event,
+			   (b->a->flags & CLONE_PTRACE) != 0);
 		recalc_sigpending(b->child);
 	}
 	task_unlock(flags);
@@ -492,8 +497,12 @@ static s64 clone_run(struct birth *b)
 		return err;
 	}
 	machine_thread_start(c->thread);
-	if (b->vfork)
+	if (unlikely(b->event))
+		trace_event(b->parent, b->event, (u64)tid);
+	if (b->vfork) {
 		vfork_sleep(b->vfork);
+		trace_event(b->parent, PTRACE_EVENT_VFORK_DONE, (u64)tid);
+	}
 	return tid;
 }
 

@@ -44,7 +44,8 @@ bool task_resting(struct task *t)
 	bool rests;
 
 	task_lock(flags);
-	rests = t->dead || t->frozen || t->stopped;
+	rests = t->dead || t->frozen || t->trace.stopped ||
+		(t->stopped && !t->trace.tracer);
 	task_unlock(flags);
 	return rests;
 }

@@ -399,12 +399,14 @@ struct mm_struct *task_mm(struct task *t)
 	return mm;
 }
 
-/* R, S, T or Z. Locked. */
+/* R, S, T, t or Z. Locked. */
 static char state_of(const struct task *t)
 {
 	if (t->dead)
 		return 'Z';
-	if (t->stopped)
+	if (t->trace.stopped)
+		return 't';
+	if (t->stopped && !t->trace.tracer)
 		return 'T';
 	return machine_thread_running(t->thread) ? 'R' : 'S';
 }
@@ -512,6 +514,7 @@ void task_stat_get(struct task *t, struct task_stat *out)
 	out->pgid = p->pgid;
 	out->sid = p->sid;
 	out->state = state_of(t);
+	out->tracer = t->trace.tracer ? t->trace.tracer->tid : 0;
 	stat_times(t, out);
 	stat_signals(t, out);
 	out->start_ns = p->start_ns;

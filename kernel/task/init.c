@@ -196,4 +196,5 @@ void proc_sys_init(void)
 	sched_sys_init();
 	info_sys_init();
 	pidfd_sys_init();
+	ptrace_sys_init();
 }

@@ -28,7 +28,7 @@
 
 #include "base/string.h"
 #include "syscall.h"
-#include "task/task_priv.h"
+#include "task/ptrace.h"
 
 #define SS_ONSTACK    1u
 #define SS_DISABLE    2u
@@ -48,12 +48,6 @@
 #define RED_ZONE	   128u
 #define NR_restart_syscall 219u
 #define SYSCALL_BYTES	   2u
-
-/* What a program may set in its flags: CF PF AF ZF SF TF DF OF RF AC. */
-#define EFLAGS_USER 0x50dd5UL
-#define EFLAGS_TF   0x100UL
-#define EFLAGS_DF   0x400UL
-#define EFLAGS_RF   0x10000UL
 
 struct sig_stack {
 	u64 sp;
@@ -405,6 +399,7 @@ static void handle(struct pt_regs *regs, int sig, const struct ksigaction *act,
 {
 	struct task *t = current;
 	u64 saved = t->restore_blocked ? t->saved_blocked : t->blocked;
+	bool stepped = trace_handler(t, regs);
 
 	restart(regs, act);
 	if (sigframe_push(regs, sig, act, info, saved)) {
@@ -417,6 +412,8 @@ static void handle(struct pt_regs *regs, int sig, const struct ksigaction *act,
 	t->restore_blocked = false;
 	set_blocked(t->blocked | act->mask |
 		    (act->flags & SA_NODEFER ? 0 : SIGSET(sig)));
+	if (stepped)
+		trace_stepped(t);
 }
 
 /* CALL: a system call has just ended. */
@@ -430,6 +427,8 @@ void exit_work(struct pt_regs *regs, bool call)
 	/* Behind anything else rax is the program's own. */
 	if (!call)
 		regs->orig_rax = (u64)-1;
+	else if (unlikely(READ_ONCE(t->trace.work)))
+		trace_call_exit(t, regs);
 	while (signal_pending(t)) {
 		sig = get_signal(&act, &info);
 		if (!sig)

@@ -31,7 +31,7 @@
 #include <mmkit/slab.h>
 
 #include "base/string.h"
-#include "task/task_priv.h"
+#include "task/ptrace.h"
 
 #define RLIMIT_SIGPENDING 11u
 
@@ -97,6 +97,15 @@ bool sig_ignored_or_blocked(const struct task *t, int sig)
 	      action_of(t->proc, sig)->handler == SIG_IGN;
 	task_unlock(flags);
 	return yes;
+}
+
+/* Does a tracer see what T (NULL: P) is sent? Locked. */
+static bool sig_traced(const struct task *t, const struct process *p, int sig)
+{
+	if (!t)
+		t = list_first_entry_or_null(&p->threads, struct task,
+					     group_entry);
+	return t && t->trace.tracer && sig != SIGKILL;
 }
 
 /* ---- queues ----------------------------------------------------------------
@@ -184,13 +193,20 @@ static void pending_take(struct sigpending *pend, int sig,
 /* ---- who looks -------------------------------------------------------------
  */
 
+/* Is T to take part in its process's stop? Of who has its tracer let run on if
+ * it likes; nobody lets others. Locked. */
+static bool stop_due(const struct task *t)
+{
+	return t->proc->stopping && (!t->stopped || !t->trace.tracer);
+}
+
 void recalc_sigpending(struct task *t)
 {
 	struct process *p = t->proc;
 	u64 set = (t->pending.set | p->shared.set) & ~t->blocked;
 
-	WRITE_ONCE(t->sigpending, set || p->group_exit ||
-					  (p->stopping && !t->stopped) ||
+	WRITE_ONCE(t->sigpending, set || p->group_exit || stop_due(t) ||
+					  trace_trap_due(t) ||
 					  (t->freeze && !t->frozen) ||
 					  (p->exec_task && p->exec_task != t));
 }
@@ -222,6 +238,7 @@ void zap_other_threads(struct process *p, const struct task *but)
 		WRITE_ONCE(t->mt->fatal_signal, SIGKILL);
 		signal_wake(t);
 	}
+	trace_kill(p, but);
 }
 
 /* ---- stop and continue -----------------------------------------------------
@@ -280,6 +297,17 @@ static void process_continue(struct process *p)
 	}
 }
 
+/* Something has changed about the stop of T's process: who seized it hears of
+ * that. Locked. */
+static void stop_tell(struct task *t)
+{
+	if (!t->trace.tracer || !t->trace.seized || t->dead)
+		return;
+	t->trace.notify = true;
+	trace_renew(t);
+	signal_wake(t);
+}
+
 /* SIG is being sent to P: stop signals and SIGCONT end each other. Locked. */
 static void prepare_stop_cont(struct process *p, int sig)
 {
@@ -295,8 +323,20 @@ static void prepare_stop_cont(struct process *p, int sig)
 	sigpending_drop(&p->shared, away);
 	list_for_each_entry (t, &p->threads, group_entry)
 		sigpending_drop(&t->pending, away);
-	if (sig == SIGCONT)
+	if (sig == SIGCONT) {
 		process_continue(p);
+		list_for_each_entry (t, &p->threads, group_entry)
+			stop_tell(t);
+	}
+}
+
+/* Does P's parent trace it? Then it hears of each thread. Locked. */
+static bool traced_by_parent(const struct process *p)
+{
+	const struct task *t =
+		list_first_entry_or_null(&p->threads, struct task, group_entry);
+
+	return t && t->trace.tracer && t->trace.tracer->proc == p->parent;
 }
 
 /* Are all of P's threads stopped that are left? Then its parent is told.
@@ -307,7 +347,8 @@ static void stop_check(struct process *p)
 		return;
 	p->stopped = true;
 	p->told_stop = false;
-	notify_parent(p, CLD_STOPPED, p->stop_code);
+	if (!traced_by_parent(p))
+		notify_parent(p, CLD_STOPPED, p->stop_code);
 }
 
 /* A thread of P has ended: perhaps it was the last to stop. Locked. */
@@ -315,6 +356,27 @@ void signal_thread_gone(struct process *p)
 {
 	if (p->nr_threads)
 		stop_check(p);
+}
+
+/* T rests with its process, for its tracer or by itself, as long as it has to.
+ * False: not any more, or its tracer lets it run. */
+static bool stop_rest(struct task *t)
+{
+	unsigned long flags;
+	bool rests, traced;
+
+	task_lock(flags);
+	rests = t->stopped && !READ_ONCE(t->mt->fatal_signal);
+	traced = t->trace.tracer != NULL;
+	task_unlock(flags);
+	if (!rests)
+		return false;
+	if (traced) {
+		trace_group_stop(t);
+		return !READ_ONCE(t->trace.tracer);
+	}
+	(void)port_park(UINT64_MAX);
+	return true;
 }
 
 /* T, running, stops until SIGCONT or SIGKILL. */
@@ -330,22 +392,36 @@ void do_signal_stop(struct task *t)
 		p->nr_stopped++;
 		stop_check(p);
 	}
-	if (t->stopped) {
-		task_unlock(flags);
+	task_unlock(flags);
+	if (t->stopped)
 		task_rested(t);
-		task_lock(flags);
-	}
-	while (t->stopped && !READ_ONCE(t->mt->fatal_signal)) {
-		task_unlock(flags);
-		(void)port_park(UINT64_MAX);
-		task_lock(flags);
-	}
-	if (t->stopped) {
+	while (stop_rest(t))
+		;
+	task_lock(flags);
+	if (t->stopped && !t->trace.tracer) {
 		t->stopped = false;
 		p->nr_stopped--;
 	}
 	recalc_sigpending(t);
 	task_unlock(flags);
+}
+
+/* P, which is stopped, but for whom tracers let run, is to stop by SIG: these
+ * take part anew. Locked. */
+static void stop_again(struct process *p, int sig)
+{
+	struct task *t;
+
+	if (!p->stopped)
+		p->stop_code = sig;
+	list_for_each_entry (t, &p->threads, group_entry) {
+		if (t->dead || !t->stopped || !t->trace.tracer ||
+		    t->trace.stopped)
+			continue;
+		t->stopped = false;
+		p->nr_stopped--;
+		signal_wake(t);
+	}
 }
 
 /* SIG, a stop signal, was taken by T: all of its process stops. Locked. */
@@ -354,15 +430,22 @@ static void group_stop_begin(struct task *t, int sig)
 	struct process *p = t->proc;
 	struct task *o;
 
-	if (p->stopping || p->group_exit || p->exec_task)
+	if (p->group_exit || p->exec_task)
 		return;
+	if (p->stopping) {
+		stop_again(p, sig);
+		return;
+	}
 	p->stopping = true;
 	p->stopped = p->continued = p->told_stop = false;
 	p->stop_code = sig;
 	p->nr_stopped = 0;
-	list_for_each_entry (o, &p->threads, group_entry)
+	list_for_each_entry (o, &p->threads, group_entry) {
+		/* Who listens stops by this one. */
+		trace_renew(o);
 		if (!o->dead)
 			signal_wake(o);
+	}
 }
 
 /* ---- process groups --------------------------------------------------------
@@ -448,7 +531,9 @@ static bool wants_signal(const struct task *t, int sig)
 {
 	if (t->dead || (t->blocked & SIGSET(sig)))
 		return false;
-	return sig == SIGKILL || !t->stopped;
+	if (sig == SIGKILL)
+		return true;
+	return !t->trace.stopped && (!t->stopped || t->trace.tracer);
 }
 
 /* SIG is pending for P (T NULL), or for T: who takes it? Locked. */
@@ -469,7 +554,8 @@ static void complete_signal(struct task *t, struct process *p, int sig)
 	if (!taker)
 		return;
 	/* Its end begins now, whoever would be the one to take it. */
-	if (sig_default_fatal(p, sig) && !p->group_exit) {
+	if (sig_default_fatal(p, sig) && !p->group_exit &&
+	    !sig_traced(taker, p, sig)) {
 		p->group_exit = true;
 		p->exit_code = sig;
 		p->stopping = false;
@@ -527,7 +613,7 @@ int send_locked(struct task *t, struct process *p, int sig,
 		return 0;
 	prepare_stop_cont(p, sig);
 	blocked = (any->blocked & SIGSET(sig)) != 0;
-	if (!blocked && sig_ignored(p, sig))
+	if (!blocked && sig_ignored(p, sig) && !sig_traced(t, p, sig))
 		return 0;
 	if (sig < SIGRTMIN && (pend->set & SIGSET(sig)))
 		return 0;
@@ -670,7 +756,16 @@ u64 signal_pending_set(void)
 }
 
 /* What is to be done about a signal that was taken. */
-enum verdict { V_NONE, V_HANDLE, V_AGAIN, V_STOP, V_FREEZE, V_DIE };
+enum verdict {
+	V_NONE,
+	V_HANDLE,
+	V_AGAIN,
+	V_STOP,
+	V_TRAP,
+	V_FREEZE,
+	V_TRACE,
+	V_DIE
+};
 
 static enum verdict judge(struct task *t, int sig, struct ksigaction *act)
 {
@@ -708,9 +803,50 @@ static bool doomed(const struct task *t, int *code)
 		*code = p->exit_code;
 		return true;
 	}
-	*code = SIGKILL;
-	return READ_ONCE(t->mt->fatal_signal) ||
-	       (p->exec_task && p->exec_task != t);
+	/* The process lives on without it: nothing killed that. */
+	*code = p->exec_task && p->exec_task != t ? 0 : SIGKILL;
+	return READ_ONCE(t->mt->fatal_signal) || !*code;
+}
+
+/* What T is to do now; *SIG: the signal that says so. Locked. */
+static enum verdict next_verdict(struct task *t, int *sig,
+				 struct ksigaction *act, struct ksiginfo *info)
+{
+	if (stop_due(t))
+		return V_STOP;
+	if (trace_trap_due(t))
+		return V_TRAP;
+	if (task_must_freeze(t))
+		return V_FREEZE;
+	*sig = dequeue(t, ~t->blocked, info);
+	if (*sig && sig_traced(t, t->proc, *sig))
+		return V_TRACE;
+	return judge(t, *sig, act);
+}
+
+/* SIG goes by T's tracer, and then? */
+static enum verdict traced_verdict(struct task *t, int *sig,
+				   struct ksigaction *act,
+				   struct ksiginfo *info)
+{
+	unsigned long flags;
+	enum verdict v;
+
+	*sig = trace_signal(t, *sig, info);
+	if (!*sig)
+		return V_AGAIN;
+	task_lock(flags);
+	v = t->proc->group_exit ? V_AGAIN : judge(t, *sig, act);
+	task_unlock(flags);
+	return v;
+}
+
+/* T's end was decided, CODE. */
+static _Noreturn void end_doomed(struct task *t, int code)
+{
+	if (t->proc->exec_task && t->proc->exec_task != t)
+		do_exit(code);
+	do_group_exit(code);
 }
 
 int get_signal(struct ksigaction *act, struct ksiginfo *info)
@@ -719,32 +855,26 @@ int get_signal(struct ksigaction *act, struct ksiginfo *info)
 	unsigned long flags;
 	enum verdict v;
 	int sig, code;
+	bool ends;
 
 	for (;;) {
 		sig = 0;
+		v = V_NONE;
 		task_lock(flags);
-		if (doomed(t, &code)) {
-			bool alone =
-				t->proc->exec_task && t->proc->exec_task != t;
-
-			task_unlock(flags);
-			if (alone)
-				do_exit(code);
-			do_group_exit(code);
-		}
-		if (t->proc->stopping) {
-			v = V_STOP;
-		} else if (task_must_freeze(t)) {
-			v = V_FREEZE;
-		} else {
-			sig = dequeue(t, ~t->blocked, info);
-			v = judge(t, sig, act);
-		}
+		ends = doomed(t, &code);
+		if (!ends)
+			v = next_verdict(t, &sig, act, info);
 		if (v == V_NONE)
 			recalc_sigpending(t);
 		task_unlock(flags);
+		if (ends)
+			end_doomed(t, code);
+		if (v == V_TRACE)
+			v = traced_verdict(t, &sig, act, info);
 		if (v == V_STOP)
 			do_signal_stop(t);
+		else if (v == V_TRAP)
+			trace_trap(t);
 		else if (v == V_FREEZE)
 			do_freeze(t);
 		else if (v == V_DIE)

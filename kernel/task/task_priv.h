@@ -60,6 +60,12 @@ struct sys_args;
 #define SIGSYS	  31
 #define SIGRTMIN  32
 
+/* What a program may set in its flags: CF PF AF ZF SF TF DF OF RF AC. */
+#define EFLAGS_USER 0x50dd5UL
+#define EFLAGS_TF   0x100UL
+#define EFLAGS_DF   0x400UL
+#define EFLAGS_RF   0x10000UL
+
 #define SIG_DFL 0UL
 #define SIG_IGN 1UL
 
@@ -288,7 +294,9 @@ void kernel_init_ended(int code);
  * tests. */
 void process_shutdown(void);
 int rusage_write(uva_t to, const struct rusage_words *r) MM_MUST_CHECK;
-/* release_process: a zombie is forgotten. Locked. */
+/* zombie_notify: P is a zombie: who traces it or else its parent hears of it;
+ * perhaps it goes at once. release_process: it is forgotten. Locked. */
+void zombie_notify(struct process *p);
 void release_process(struct process *p);
 
 /* ---- exec.c, elf.c ----------------------------------------------------------
@@ -325,5 +333,6 @@ void limit_sys_init(void);
 void sched_sys_init(void);
 void info_sys_init(void);
 void pidfd_sys_init(void);
+void ptrace_sys_init(void);
 
 #endif

@@ -8,7 +8,7 @@
 #include <mmkit/slab.h>
 
 #include "base/string.h"
-#include "task/task_priv.h"
+#include "task/ptrace.h"
 
 #define FPE_INTDIV 1
 #define FPE_FLTDIV 3
@@ -18,9 +18,9 @@
 #define FPE_FLTINV 7
 #define ILL_ILLOPN 2
 #define TRAP_BRKPT 1
-#define TRAP_TRACE 2
 #define BUS_ADRALN 1
 
+#define VEC_DB	 1u
 #define VEC_MF	 16u
 #define VEC_XM	 19u
 #define FSW_AT	 2u /* in FXSAVE's image */
@@ -75,6 +75,14 @@ static void page_fault(struct task *t, u64 error, u64 addr)
 		machine_kick(t->thread);
 }
 
+static void debug_trap(struct task *t, struct pt_regs *regs, u64 dr6)
+{
+	int code = trace_debug_trap(t, regs, dr6);
+
+	if (code)
+		force_sig(SIGTRAP, code, regs->rip, 0);
+}
+
 void kernel_user_trap(struct pt_regs *regs, u32 vector, u64 error, u64 addr)
 {
 	static const struct {
@@ -82,7 +90,6 @@ void kernel_user_trap(struct pt_regs *regs, u32 vector, u64 error, u64 addr)
 		bool rip; /* si_addr is where it happened */
 	} map[] = {
 		[0] = {SIGFPE, FPE_INTDIV, true},
-		[1] = {SIGTRAP, TRAP_TRACE, true},
 		[3] = {SIGTRAP, SI_KERNEL, false},
 		[4] = {SIGSEGV, SI_KERNEL, false},
 		[5] = {SIGSEGV, SI_KERNEL, false},
@@ -99,6 +106,8 @@ void kernel_user_trap(struct pt_regs *regs, u32 vector, u64 error, u64 addr)
 	t->trap_addr = vector == 14 ? addr : t->trap_addr;
 	if (vector == 14)
 		page_fault(t, error, addr);
+	else if (vector == VEC_DB)
+		debug_trap(t, regs, addr);
 	else if (vector == VEC_MF || vector == VEC_XM)
 		float_trap(regs, vector);
 	else if (vector < ARRAY_SIZE(map) && map[vector].sig)

@@ -152,6 +152,7 @@ struct port_thread {
 	struct port_thread *joiner; /* (word) waits for THREAD_DEAD */
 	u64 fsbase, gsbase;
 	u16 fssel, gssel, dssel, essel;
+	u64 debug[5];	/* DR0-3 and DR7; DR7 0: none is on */
 	bool fpu_fresh; /* no state yet: the initial one */
 	s32 fpu_cpu;	/* whose registers may hold the state; -1: none */
 	void *fpu;	/* an image, 64-aligned; NULL: a kernel thread */

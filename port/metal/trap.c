@@ -44,10 +44,13 @@
 #include "base/string.h"
 #include "phys/vmstat.h"
 
+#define VEC_DB	1u
 #define VEC_NMI 2u
 #define VEC_DF	8u
 #define VEC_PF	14u
 #define VEC_MC	18u
+
+#define DR6_STEP 0x4000ul
 
 static int no_hook(struct mm_task *task, uva_t va, u32 error)
 {
@@ -82,10 +85,22 @@ void metal_user_fault(struct pt_regs *regs, u64 error, u64 va)
 	kernel_user_trap(regs, VEC_PF, error, va);
 }
 
+/* Why #DB came; the next one begins anew. */
+static u64 debug_status(void)
+{
+	u64 dr6;
+
+	__asm__ volatile("movq %%dr6, %0" : "=r"(dr6));
+	__asm__ volatile("movq %0, %%dr6" ::"r"(0xffff0ff0ul));
+	return dr6;
+}
+
 void metal_user_trap(struct pt_regs *regs, u64 vector, u64 error)
 {
+	u64 why = vector == VEC_DB ? debug_status() : 0;
+
 	x86_sti();
-	kernel_user_trap(regs, (u32)vector, error, 0);
+	kernel_user_trap(regs, (u32)vector, error, why);
 }
 
 /*
@@ -219,6 +234,10 @@ void metal_paranoid_trap(struct pt_regs *regs, u64 vector, u64 error, u64 va)
 			port_cpu(), (unsigned long long)regs->rip);
 		return;
 	}
+	/* The kernel copied where a program watches; debuggers of this kind are
+	 * told of the program's own accesses. */
+	if (vector == VEC_DB && !(debug_status() & DR6_STEP))
+		return;
 	if (vector == VEC_DF && (below_stack(va) || below_stack(regs->rsp)))
 		metal_panic_regs("stack overflow: a thread of the kernel ran "
 				 "over the end of its stack (double fault)",

@@ -197,10 +197,27 @@ static void load_selectors(const struct port_thread *t)
 		__asm__ volatile("movw %0, %%es" ::"r"(t->essel));
 }
 
+static void load_debug(const struct port_thread *t)
+{
+	/* Off while they are half the old ones. */
+	__asm__ volatile("movq %0, %%dr7" ::"r"(0ul));
+	if (!t->debug[4])
+		return;
+	__asm__ volatile("movq %0, %%dr0\n\t"
+			 "movq %1, %%dr1\n\t"
+			 "movq %2, %%dr2\n\t"
+			 "movq %3, %%dr3\n\t"
+			 "movq %4, %%dr7" ::"r"(t->debug[0]),
+			 "r"(t->debug[1]), "r"(t->debug[2]), "r"(t->debug[3]),
+			 "r"(t->debug[4]));
+}
+
 void user_switch(struct port_thread *prev, struct port_thread *next)
 {
 	struct metal_cpu *c = metal_this();
 
+	if (unlikely(prev->debug[4] | next->debug[4]))
+		load_debug(next);
 	if (prev->fpu) {
 		save_selectors(prev);
 		save(prev->fpu);
@@ -316,4 +333,52 @@ void machine_fpu_copy(struct port_thread *child)
 	save(child->fpu);
 	port_unpin();
 	child->fpu_cpu = -1;
+}
+
+/* The image of T, if it is parked: nobody can wake it while its word is held.
+ */
+static int image_move(struct port_thread *t, void *image, bool poke)
+{
+	unsigned long flags = port_irq_save();
+	bool parked;
+
+	port_spin_lock(&t->word);
+	parked = t->state == THREAD_PARKED && !t->on_cpu;
+	if (parked && poke) {
+		mm_memcpy(t->fpu, image, metal_features.fpu_size);
+		t->fpu_cpu = -1;
+	} else if (parked) {
+		mm_memcpy(image, t->fpu, metal_features.fpu_size);
+	}
+	port_spin_unlock(&t->word);
+	port_irq_restore(flags);
+	return parked ? 0 : -EAGAIN;
+}
+
+int machine_fpu_peek(struct port_thread *t, void *image)
+{
+	return image_move(t, image, false);
+}
+
+int machine_fpu_poke(struct port_thread *t, const void *image)
+{
+	if (!image_ok(image))
+		return -EINVAL;
+	return image_move(t, (void *)(uintptr_t)image, true);
+}
+
+/* ---- debug registers
+ * ------------------------------------------------------------------- */
+
+int machine_debug_set(struct port_thread *t, const u64 addr[4], u64 control)
+{
+	unsigned long flags = port_irq_save();
+	bool was = t->debug[4] != 0;
+
+	mm_memcpy(t->debug, addr, 4 * sizeof(u64));
+	t->debug[4] = control;
+	if (t == port_self() && (was || control))
+		load_debug(t);
+	port_irq_restore(flags);
+	return 0;
 }

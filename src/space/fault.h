@@ -43,6 +43,9 @@
 /* A page that KSM shares is copied, as for a write, but the entry stays as it
  * was otherwise; no write: the mapping need not allow one. */
 #define FAULT_FLAG_UNSHARE 0x20u
+/* With FAULT_FLAG_WRITE: a private mapping that allows no write gets a page of
+ * its own, behind an entry that allows none either. */
+#define FAULT_FLAG_FORCE 0x40u
 
 struct vm_fault {
 	/* Set by the driver, read-only after. */

@@ -24,9 +24,11 @@
 
 void wp_page_reuse(struct vm_fault *vmf)
 {
-	pte_t e = pte_mkyoung(pte_mkdirty(pte_mkwrite(vmf->orig)));
+	pte_t e = pte_mkyoung(pte_mkdirty(vmf->orig));
 
 	mm_assert(!pte_special(vmf->orig));
+	if (likely(!(vmf->flags & FAULT_FLAG_FORCE)))
+		e = pte_mkwrite(e);
 	pt_set(&vmf->slot, e);
 	count_vm_event(PGREUSE);
 }
@@ -71,6 +73,8 @@ static pte_t copied_entry(const struct vm_fault *vmf, pte_t e)
 {
 	pte_t old = vmf->orig;
 
+	if (unlikely(vmf->flags & FAULT_FLAG_FORCE))
+		return pte_wrprotect(pte_mkyoung(pte_mkdirty(e)));
 	if (likely(!(vmf->flags & FAULT_FLAG_UNSHARE)))
 		return pte_mkwrite(pte_mkyoung(pte_mkdirty(e)));
 	/* Dirty, since only the page has the contents; but not by a write. */
@@ -176,6 +180,7 @@ static bool wp_forget_watch(struct vm_fault *vmf)
 vm_fault_t do_wp_page(struct vm_fault *vmf)
 {
 	struct page *page;
+	bool large;
 
 	if (unlikely(vmf->flags & FAULT_FLAG_UNSHARE)) {
 		if (!ksm_entry(vmf->orig))
@@ -186,13 +191,15 @@ vm_fault_t do_wp_page(struct vm_fault *vmf)
 		if (!wp_forget_watch(vmf))
 			return 0;
 	}
+	/* A large entry is made writable, or becomes small ones. */
+	large = pt_promoted(vmf->slot.table) &&
+		!(vmf->flags & FAULT_FLAG_FORCE);
 	if (pte_special(vmf->orig)) {
-		if (unlikely(pt_promoted(vmf->slot.table)) &&
-		    thp_zero_write(vmf))
+		if (unlikely(large) && thp_zero_write(vmf))
 			return 0;
 		return wp_page_copy(vmf, NULL);
 	}
-	if (unlikely(pt_promoted(vmf->slot.table)) && thp_wp_reuse(vmf))
+	if (unlikely(large) && thp_wp_reuse(vmf))
 		return 0;
 	if (!fault_lock_same(vmf))
 		return 0;

@@ -40,6 +40,13 @@ static struct page *swap_get_page(const struct vm_fault *vmf, swp_entry_t entry,
 	return page;
 }
 
+/* Is the entry to allow the write that faulted? */
+static bool swap_for_write(const struct vm_fault *vmf)
+{
+	return (vmf->flags & (FAULT_FLAG_WRITE | FAULT_FLAG_FORCE)) ==
+	       FAULT_FLAG_WRITE;
+}
+
 /*
  * The entry for PAGE: writable if this is a write to a page that is ours
  * alone; then the swap cache has let it go.
@@ -52,7 +59,7 @@ static pte_t swap_make_pte(struct vm_fault *vmf, struct page *page,
 
 	e = pte_swp_give(pte_wrprotect(e), vmf->orig);
 	/* Watched: the access is repeated, and then asks. */
-	if (exclusive && (vmf->flags & FAULT_FLAG_WRITE) && !pte_uffd_wp(e))
+	if (exclusive && swap_for_write(vmf) && !pte_uffd_wp(e))
 		e = pte_mkdirty(pte_mkwrite(e));
 	return e;
 }
@@ -101,7 +108,7 @@ static void swap_install_copy(struct vm_fault *vmf, struct page *copy,
 	lru_cache_add(copy);
 	e = pte_wrprotect(pte_mkyoung(pte_mkdirty(e)));
 	e = pte_swp_give(pte_clear_soft_dirty(e), vmf->orig);
-	if ((vmf->flags & FAULT_FLAG_WRITE) && !pte_uffd_wp(e))
+	if (swap_for_write(vmf) && !pte_uffd_wp(e))
 		e = pte_mkdirty(pte_mkwrite(e));
 	pt_set(&vmf->slot, e);
 	count_vm_event(KSM_SWPIN_COPY);

@@ -18,7 +18,8 @@
  * 3. Invariants.
  *    GUP-1  A frame is written only with its table locked and a writable entry
  *           in it, which is marked dirty: so no fork, no reclaim and no
- *           mprotect comes between the look and the write.
+ *           mprotect comes between the look and the write. A debugger's write
+ *           (USER_FORCE) wants instead that nobody else has the page.
  *           A CPU's own access on behalf of its task (port_user_copy()) obeys
  *           the entry as the task's does, and needs no lock.
  *    GUP-2  A pin weighs PIN_BIAS references. Reclaim leaves pages of that
@@ -66,6 +67,14 @@ static bool vma_access_foreign(const struct vm_area_struct *vma, bool write)
 	return (vma->vm_flags & (write ? VM_WRITE : VM_READ)) != 0;
 }
 
+/* Who debugs reads all that there is, and writes what is the process's alone:
+ * a file's own pages stay what they are. */
+static bool vma_access_forced(const struct vm_area_struct *vma, bool write)
+{
+	return !write || (vma->vm_flags & VM_WRITE) ||
+	       !(vma->vm_flags & VM_SHARED);
+}
+
 static int fault_errno(vm_fault_t result)
 {
 	if (result & VM_FAULT_HWPOISON)
@@ -98,9 +107,37 @@ static void trace_kernel_fault(const struct mm_struct *mm, uva_t addr, u32 code,
 /* What page_lock() is for. */
 struct page_want {
 	bool write;
-	bool copy; /* by a copy, whose faults are told */
+	bool copy;  /* by a copy, whose faults are told */
+	bool force; /* though the mapping does not allow it */
 	struct uffd_fault *uf;
 };
+
+/* A write that only W->force allows. */
+static bool forced_write(const struct vm_area_struct *vma,
+			 const struct page_want *w)
+{
+	return w->force && w->write && !(vma->vm_flags & VM_WRITE);
+}
+
+/* May what E, present, leads to be used as W says? A write that is forced needs
+ * a page that nobody else has. Table locked. */
+static bool entry_allows(const struct vm_area_struct *vma, pte_t e,
+			 const struct page_want *w)
+{
+	struct page *page;
+	bool ours;
+
+	if (!w->write || pte_write(e))
+		return true;
+	if (likely(!forced_write(vma, w)) || pte_special(e))
+		return false;
+	page = pfn_to_page(pte_pfn(e));
+	if (!PageAnon(page) || page_mapcount(page) != 1 || !trylock_page(page))
+		return false;
+	ours = page_make_exclusive(page);
+	unlock_page(page);
+	return ours;
+}
 
 /* One fault, CODE says why. 0: look again; USER_PAGE_WAIT; -errno. */
 static int user_fault(struct vm_area_struct *vma, uva_t addr,
@@ -108,8 +145,12 @@ static int user_fault(struct vm_area_struct *vma, uva_t addr,
 {
 	u32 flags = w->write ? FAULT_FLAG_WRITE : 0;
 	struct mm_task *task = port_current();
-	vm_fault_t ret = handle_mm_fault(vma, addr, flags);
+	vm_fault_t ret;
 	int err;
+
+	if (unlikely(forced_write(vma, w)))
+		flags |= FAULT_FLAG_FORCE;
+	ret = handle_mm_fault(vma, addr, flags);
 
 	if (ret & VM_FAULT_UFFD)
 		ret = w->uf ? userfault_begin(w->uf, vma, addr, flags, ret)
@@ -126,7 +167,8 @@ static int page_lock(struct vm_area_struct *vma, uva_t addr,
 {
 	struct mm_struct *mm = vma->vm_mm;
 
-	mm_assert(vma_contains(vma, addr) && vma_access_own(vma, w->write));
+	mm_assert(vma_contains(vma, addr) &&
+		  (w->force || vma_access_own(vma, w->write)));
 	for (;;) {
 		u32 code = w->write ? ERROR_WRITE : 0;
 		int err;
@@ -136,7 +178,7 @@ static int page_lock(struct vm_area_struct *vma, uva_t addr,
 
 			pt_lock_read(slot);
 			e = pt_get(slot);
-			if (pte_present(e) && (!w->write || pte_write(e)))
+			if (pte_present(e) && entry_allows(vma, e, w))
 				return 0;
 			code |= pte_present(e) ? ERROR_PRESENT : 0;
 			pt_unlock(slot);
@@ -458,16 +500,20 @@ static int copy_one(struct mm_struct *mm, const struct copy_step *c,
 
 	mmap_read_lock(mm);
 	vma = find_vma(mm, c->user);
-	if (vma_contains(vma, c->user))
+	if (vma_contains(vma, c->user) && (c->how & USER_FORCE))
+		allowed = vma_access_forced(vma, write);
+	else if (vma_contains(vma, c->user))
 		allowed = c->how & USER_OWN ? vma_access_own(vma, write)
 					    : vma_access_foreign(vma, write);
 	if (vma && c->user < vma->vm_start && (vma->vm_flags & VM_GROWSDOWN))
 		err = -EAGAIN;
 	else if (allowed)
-		err = page_lock(vma, at, &slot,
-				&(struct page_want){.write = write,
-						    .copy = c->how & USER_OWN,
-						    .uf = uf});
+		err = page_lock(
+			vma, at, &slot,
+			&(struct page_want){.write = write,
+					    .copy = c->how & USER_OWN,
+					    .force = c->how & USER_FORCE,
+					    .uf = uf});
 	if (!err) {
 		copy_here(mm, &slot, c);
 		pt_unlock(&slot);
@@ -556,6 +602,13 @@ u64 access_process_vm(struct mm_struct *mm, uva_t addr, void *buf, u64 n,
 		      bool write)
 {
 	return n - copy_user(mm, addr, buf, n, write ? USER_WRITE : 0);
+}
+
+u64 ptrace_access_vm(struct mm_struct *mm, uva_t addr, void *buf, u64 n,
+		     bool write)
+{
+	return n - copy_user(mm, addr, buf, n,
+			     USER_FORCE | (write ? USER_WRITE : 0));
 }
 
 /* ---- reading and writing files

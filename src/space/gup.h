@@ -16,6 +16,7 @@ enum populate_how {
 
 #define USER_WRITE 0x1u
 #define USER_OWN   0x2u /* on behalf of the process: its stack grows */
+#define USER_FORCE 0x4u /* whatever a private mapping allows: a debugger */
 
 /*
  * user_page_lock: fault ADDR of VMA in until it can be read (WRITE: written);

@@ -28,6 +28,8 @@ struct kt_thread {
 	void *arg;
 	struct pt_regs regs;
 	u64 fsbase, gsbase, nvcsw, nivcsw;
+	u8 fpu[512]; /* whatever was poked */
+	u64 debug[5];
 	u64 utime, stime; /* (A) if charged */
 	bool charged;	  /* (A) */
 	struct port_cpumask mask;
@@ -269,6 +271,27 @@ int machine_fpu_load(const void *image)
 
 void machine_fpu_reset(void)
 {
+}
+
+int machine_fpu_peek(struct port_thread *p, void *image)
+{
+	memcpy(image, kt_find(p)->fpu, machine_fpu_size());
+	return 0;
+}
+
+int machine_fpu_poke(struct port_thread *p, const void *image)
+{
+	memcpy(kt_find(p)->fpu, image, machine_fpu_size());
+	return 0;
+}
+
+int machine_debug_set(struct port_thread *p, const u64 addr[4], u64 control)
+{
+	struct kt_thread *t = kt_find(p);
+
+	memcpy(t->debug, addr, 4 * sizeof(u64));
+	t->debug[4] = control;
+	return 0;
 }
 
 void machine_fpu_copy(struct port_thread *child)
