@@ -12,6 +12,10 @@
  *    frame is allocated before it is known whose it will be: the last
  *    allocation of each frame is kept until then.
  *
+ *    A page of a file is also that file's page by number, which is what write-
+ *    back speaks of: each frame's is kept while it is in the cache, and the
+ *    place remembers it while its frame is away.
+ *
  * 3. Limits. A fault is told when it is over, after what it did. Records that
  *    rings have lost are missing here too.
  */
@@ -33,6 +37,13 @@
 
 #define NOWHERE UINT64_MAX
 
+/* A page of a file by its number. */
+struct file_page {
+	u64 dev, ino, index;
+};
+
+#define WORKERS 16u
+
 static struct {
 	FILE *f;	/* as text; NULL: as JSON alone */
 	json_t *events; /* as JSON, or NULL */
@@ -47,9 +58,17 @@ static struct {
 		u16 cpu;
 		char comm[16];
 		u8 order, mt, nid, zone, list;
-		bool known;
-	} * born; /* by frame */
+		bool known, cached;
+		struct file_page file; /* if cached */
+	} * born;		       /* by frame */
 	u64 nr_born;
+	bool of_file; /* the place is FILE's */
+	struct file_page file;
+	/* Who is writing back, and why; who has chosen our page to. */
+	struct {
+		u32 pid, reason;
+	} work[WORKERS];
+	u32 nr_work, reclaimer;
 } fo;
 
 /* Frames of a large page. */
@@ -278,6 +297,7 @@ static void note_birth(const struct trace_record *r)
 		b[i].order = (u8)r->arg[1];
 		b[i].mt = (u8)min(r->arg[3], (u64)MIGRATE_MOVABLE + 1);
 		b[i].known = true;
+		b[i].cached = false;
 	}
 }
 
@@ -291,6 +311,22 @@ static void goes_to(u64 pfn)
 {
 	if (!fo.o.by_pfn)
 		fo.pfn = pfn;
+}
+
+/* What is in its frame now is of a file, or is not. */
+static void file_of_frame(void)
+{
+	const struct born *b = fo.pfn < fo.nr_born ? &fo.born[fo.pfn] : NULL;
+
+	fo.of_file = b && b->cached;
+	if (fo.of_file)
+		fo.file = b->file;
+}
+
+static bool is_file(u64 dev, u64 ino, u64 index)
+{
+	return fo.of_file && fo.file.dev == dev && fo.file.ino == ino &&
+	       fo.file.index == index;
 }
 
 /* ---- records
@@ -321,9 +357,13 @@ static void on_map(const struct trace_record *r)
 {
 	if (is_place(r) && r->arg[0] != fo.pfn) {
 		goes_to(r->arg[0]);
-		if (r->arg[3] == PAGE_MAP_NEW)
+		if (r->arg[3] == PAGE_MAP_NEW || r->arg[3] == PAGE_MAP_FILE)
 			tell_birth(fo.pfn);
 		fo.slot = NOWHERE;
+		file_of_frame();
+		if (r->arg[3] == PAGE_MAP_FILE && fo.of_file)
+			tell(r, "page %llu of file %llu is in it",
+			     ull(fo.file.index), ull(fo.file.ino));
 	}
 	if (r->arg[0] == fo.pfn)
 		tell(r, "mapped at 0x%llx of space %llu %s", ull(r->arg[2]),
@@ -349,8 +389,10 @@ static void on_cow(const struct trace_record *r)
 		tell_birth(r->arg[1]);
 	tell(r, "written by space %llu at 0x%llx: copied to frame 0x%llx",
 	     ull(r->arg[2]), ull(r->arg[3]), ull(r->arg[1]));
-	if (ours)
+	if (ours) {
 		goes_to(r->arg[1]);
+		file_of_frame();
+	}
 }
 
 static void on_swap_out(const struct trace_record *r)
@@ -359,6 +401,7 @@ static void on_swap_out(const struct trace_record *r)
 		return;
 	fo.type = r->arg[1];
 	fo.slot = r->arg[2];
+	fo.reclaimer = 0;
 	tell(r, "written to swap: area %llu, slot %llu", ull(fo.type),
 	     ull(fo.slot));
 }
@@ -374,8 +417,19 @@ static void on_swap_in(const struct trace_record *r)
 	goes_to(r->arg[0]);
 }
 
+/* What the frame is of goes with the contents. */
+static void file_moves(u64 old, u64 new)
+{
+	struct born from = *born_of(old, 1), *to = born_of(new, 1);
+
+	to->cached = from.cached;
+	to->file = from.file;
+	born_of(old, 1)->cached = false;
+}
+
 static void on_migrate(const struct trace_record *r)
 {
+	file_moves(r->arg[0], r->arg[1]);
 	if (r->arg[0] != fo.pfn)
 		return;
 	if (!fo.o.by_pfn)
@@ -455,11 +509,158 @@ static void on_fault(const struct trace_record *r)
 
 static void on_cache(const struct trace_record *r)
 {
+	const struct file_page f = {r->arg[3], r->arg[1], r->arg[2]};
+	bool comes = r->event == TRACE_MM_FILEMAP_ADD_TO_PAGE_CACHE;
+	struct born *b = born_of(r->arg[0], 1);
+
+	b->cached = comes;
+	b->file = f;
+	/* The place's page, read again. */
+	if (comes && fo.pfn == NOWHERE && is_file(f.dev, f.ino, f.index)) {
+		tell_birth(r->arg[0]);
+		goes_to(r->arg[0]);
+	}
 	if (r->arg[0] != fo.pfn)
 		return;
-	tell(r, "page %llu of file %llu %s", ull(r->arg[2]), ull(r->arg[1]),
-	     r->event == TRACE_MM_FILEMAP_ADD_TO_PAGE_CACHE ? "is in it"
-							    : "left the cache");
+	if (comes)
+		file_of_frame();
+	tell(r, "page %llu of file %llu %s", ull(f.index), ull(f.ino),
+	     comes ? "is in it" : "left the cache");
+	/* A frame is nobody's page then; the place waits for it. */
+	if (!comes && fo.o.by_pfn)
+		fo.of_file = false;
+}
+
+/* ---- write-back
+ * ------------------------------------------------------------------ */
+
+static void on_dirty(const struct trace_record *r)
+{
+	if (is_file(r->arg[0], r->arg[1], r->arg[2]))
+		tell(r, "dirty: page %llu of file %llu is to be written back",
+		     ull(r->arg[2]), ull(r->arg[1]));
+}
+
+static void on_wait(const struct trace_record *r)
+{
+	if (is_file(r->arg[0], r->arg[1], r->arg[2]))
+		tell(r, "somebody waits for the write to end");
+}
+
+/* Who works for what, to say why a page is written. */
+static void on_work(const struct trace_record *r)
+{
+	u32 i = 0;
+
+	while (i < fo.nr_work && fo.work[i].pid != r->pid)
+		i++;
+	if (r->event == TRACE_WRITEBACK_WRITTEN) {
+		if (i < fo.nr_work)
+			fo.work[i] = fo.work[--fo.nr_work];
+		return;
+	}
+	if (i == WORKERS)
+		return;
+	fo.nr_work += i == fo.nr_work;
+	fo.work[i].pid = r->pid;
+	fo.work[i].reason = (u32)r->arg[6];
+}
+
+static const char *write_why(const struct trace_record *r)
+{
+	/* As Linux numbers them. */
+	static const char *const names[] = {
+		"too much is dirty",
+		"all that was dirty was asked for",
+		"a sync",
+		"it has been dirty for long",
+	};
+
+	if (fo.reclaimer == r->pid)
+		return "reclaim wants the frame";
+	for (u32 i = 0; i < fo.nr_work; i++)
+		if (fo.work[i].pid == r->pid)
+			return fo.work[i].reason < ARRAY_SIZE(names)
+				       ? names[fo.work[i].reason]
+				       : "another reason";
+	return "a call of the task's own";
+}
+
+static void on_writeback(const struct trace_record *r)
+{
+	s64 err = (s32)r->arg[5];
+
+	if (r->arg[0] != fo.pfn)
+		return;
+	if (r->arg[4] == PAGE_WRITEBACK_BEGIN)
+		tell(r, "written back as page %llu of file %llu: %s",
+		     ull(r->arg[2]), ull(r->arg[1]), write_why(r));
+	else if (err)
+		tell(r, "the write failed: %s", strerror((int)-err));
+	else
+		tell(r, "the write has ended");
+	fo.reclaimer = 0;
+}
+
+static void on_write_error(const struct trace_record *r)
+{
+	if (fo.of_file && fo.file.ino == r->arg[0] && fo.file.dev == r->arg[1])
+		tell(r, "who syncs its file next is told of the error");
+}
+
+/* ---- what became of the frame's surroundings
+ * ------------------------------------------------------------------ */
+
+/* The last page that was looked at is why there is no large one. */
+static void on_refused(const struct trace_record *r)
+{
+	bool taken = r->event == TRACE_MM_COLLAPSE_HUGE_PAGE_ISOLATE;
+	u64 pfn = r->arg[taken ? 0 : 1], status = r->arg[taken ? 4 : 5], same;
+	const char *name = trace_value_name('A', (u32)status, &same);
+
+	if (pfn == fo.pfn && fo.pfn != NOWHERE && status > 1)
+		tell(r, "no large page is made of it and its neighbours: %s",
+		     name ? name : "?");
+}
+
+/* The frame is one of NR from FIRST on, and it is the frame that is asked
+ * about. */
+static bool frame_among(u64 first, u64 nr)
+{
+	return fo.o.by_pfn && fo.pfn >= first && fo.pfn < first + nr;
+}
+
+static void on_drain(const struct trace_record *r)
+{
+	if (frame_among(r->arg[0], 1UL << r->arg[1]))
+		tell(r, "free: from its CPU's list to the buddy lists");
+}
+
+static void on_steal(const struct trace_record *r)
+{
+	u64 from = min(r->arg[4], MIGRATE_TYPES - 1ul);
+	u64 to = min(r->arg[3], MIGRATE_TYPES - 1ul);
+
+	if (frame_among(r->arg[0], 1UL << r->arg[2]))
+		tell(r,
+		     "in a free block of type %s, order %llu, that is "
+		     "taken for %s%s",
+		     migratetype_names[from], ull(r->arg[2]),
+		     migratetype_names[to],
+		     r->arg[5] ? "; the pageblock changes its type" : "");
+}
+
+static void on_cma(const struct trace_record *r)
+{
+	static const char *const what[] = {
+		"given out with", "could not go with", "given back with"};
+	u32 i = r->event == TRACE_CMA_ALLOC_FINISH	 ? 0
+		: r->event == TRACE_CMA_ALLOC_BUSY_RETRY ? 1
+							 : 2;
+
+	if (r->arg[2] && frame_among(r->arg[2], r->arg[3]))
+		tell(r, "%s %llu frames of the area %.16s", what[i],
+		     ull(r->arg[3]), (const char *)r->arg);
 }
 
 /* What is told of the frame by itself. */
@@ -484,6 +685,12 @@ static void on_frame(const struct trace_record *r)
 	case TRACE_PAGE_ISOLATE:
 		tell(r, "off its list for reclaim, priority %llu",
 		     ull(r->arg[1]));
+		break;
+	case TRACE_MM_VMSCAN_WRITE_FOLIO:
+		fo.reclaimer = r->pid; /* what follows says how */
+		break;
+	case TRACE_KSM_REMOVE_KSM_PAGE:
+		tell(r, "nobody shares it any more: KSM has forgotten it");
 		break;
 	case TRACE_PAGE_VERDICT:
 		tell(r, "reclaim: %s", verdict(r->arg[1]));
@@ -522,6 +729,21 @@ static void (*const handlers[NR_TRACE_EVENTS])(const struct trace_record *r) = {
 	[TRACE_MM_REFAULT] = on_frame,
 	[TRACE_MM_FILEMAP_ADD_TO_PAGE_CACHE] = on_cache,
 	[TRACE_MM_FILEMAP_DELETE_FROM_PAGE_CACHE] = on_cache,
+	[TRACE_WRITEBACK_DIRTY_FOLIO] = on_dirty,
+	[TRACE_FOLIO_WAIT_WRITEBACK] = on_wait,
+	[TRACE_WRITEBACK_START] = on_work,
+	[TRACE_WRITEBACK_WRITTEN] = on_work,
+	[TRACE_PAGE_WRITEBACK] = on_writeback,
+	[TRACE_FILEMAP_SET_WB_ERR] = on_write_error,
+	[TRACE_MM_VMSCAN_WRITE_FOLIO] = on_frame,
+	[TRACE_KSM_REMOVE_KSM_PAGE] = on_frame,
+	[TRACE_MM_KHUGEPAGED_SCAN_PMD] = on_refused,
+	[TRACE_MM_COLLAPSE_HUGE_PAGE_ISOLATE] = on_refused,
+	[TRACE_MM_PAGE_PCPU_DRAIN] = on_drain,
+	[TRACE_MM_PAGE_ALLOC_EXTFRAG] = on_steal,
+	[TRACE_CMA_ALLOC_FINISH] = on_cma,
+	[TRACE_CMA_ALLOC_BUSY_RETRY] = on_cma,
+	[TRACE_CMA_RELEASE] = on_cma,
 };
 
 void follow_enable(void)

@@ -372,7 +372,10 @@
 	  "task_ratelimit dirtied:u pause:l",                                  \
 	  "bdi %D: limit=%u setpoint=%u dirty=%u "                             \
 	  "dirty_ratelimit=%u task_ratelimit=%u dirtied=%u pause=%d")          \
-	X(PRINT, "ftrace", "print", "ip buf:m", "%1m")
+	X(PRINT, "ftrace", "print", "ip buf:m", "%1m")                         \
+	X(PAGE_WRITEBACK, "page", "page_writeback",                            \
+	  "pfn i_ino index s_dev:D what error:d",                              \
+	  "pfn=%x ino=%u index=%u dev=%D what=%u error=%d")
 
 /* page_protect's ACCESS: 1 read, 2 write, 4 execute, as mprotect(2) has it.
  * page_remap's PFN of what is in no frame. */
@@ -390,6 +393,9 @@ enum page_take_list {
 /* print's text, and that of a path; multiples of 8. */
 #define TRACE_PRINT_TEXT 80u
 #define TRACE_PATH_TEXT	 64u
+
+/* page_writeback's WHAT. */
+enum page_writeback_what { PAGE_WRITEBACK_BEGIN, PAGE_WRITEBACK_END };
 
 /* page_huge's WHAT. */
 enum page_huge_what {

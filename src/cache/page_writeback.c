@@ -196,6 +196,8 @@ void set_page_writeback(struct page *page)
 	xa_clear_mark(&mapping->i_pages, index, PAGECACHE_TAG_TOWRITE);
 	mapping_unlock(mapping, flags);
 	count_writeback(page, 1);
+	trace_emit(PAGE_WRITEBACK, page_to_pfn(page), mapping->host->i_ino,
+		   index, mapping->host->i_sb->s_dev, PAGE_WRITEBACK_BEGIN, 0);
 }
 
 void mapping_set_error(struct address_space *mapping, int err)
@@ -217,6 +219,9 @@ void page_end_writeback(struct page *page, int err)
 	unsigned long flags;
 
 	mm_assert(PageWriteback(page) && mapping);
+	trace_emit(PAGE_WRITEBACK, page_to_pfn(page), mapping->host->i_ino,
+		   page_index(page), mapping->host->i_sb->s_dev,
+		   PAGE_WRITEBACK_END, (u64)(s64)err);
 	if (err)
 		SetPageError(page);
 	mapping_set_error(mapping, err);

@@ -1093,7 +1093,7 @@ static int rounds_told_body(void *arg)
 	sysctl("vm.dirty_writeback_centisecs", "100");
 	sysctl("vm.dirty_expire_centisecs", "200");
 	port_park(6 * SEC); /* the daemon sees the new period */
-	listen_to("writeback");
+	listen_to("writeback page_writeback");
 	for (u64 i = 0; i < 10; i++)
 		write_ok(file, i, 1);
 	CHECK_EQ(count(TRACE_WRITEBACK_DIRTY_FOLIO, "ino", 815, &r), 10);
@@ -1107,6 +1107,13 @@ static int rounds_told_body(void *arg)
 	hush();
 	CHECK_EQ(fi->writes, 10);
 	r = work_told(1); /* vmscan: all that is dirty now */
+	CHECK_EQ(count(TRACE_PAGE_WRITEBACK, "what", PAGE_WRITEBACK_BEGIN, &r),
+		 10);
+	CHECK(field(&r, "i_ino") == 815 && field(&r, "index") == 9);
+	CHECK_EQ(field(&r, "s_dev"), fm_sb.s_dev);
+	CHECK_EQ(count(TRACE_PAGE_WRITEBACK, "what", PAGE_WRITEBACK_END, &r),
+		 10);
+	CHECK_EQ(field(&r, "error"), 0);
 	inode_told(fi, 10);
 	CHECK_EQ(count(TRACE_WRITEBACK_PAGES_WRITTEN, "pages", 10, NULL), 1);
 	forget();

@@ -13,7 +13,9 @@
 
 #include "base/trace_ring.h"
 #include "events.h"
+#include "filemap_machine.h"
 #include "merge/ksm.h"
+#include "space/collapse.h"
 #include "space/huge.h"
 #include "space/ksm.h"
 #include "space/rmap.h"
@@ -484,6 +486,7 @@ static const char *const frame_life[] = {
 	"the program",
 	"onto LRU list inactive_anon",
 	"frame A freed, order 0",
+	"free: from its CPU's list to the buddy lists",
 	NULL,
 };
 
@@ -509,6 +512,7 @@ static int frame_body(void *arg)
 	mm_put(mm);
 	mm_put(child);
 	lru_add_drain();
+	drain_all_pages();
 	told_of(NULL);
 	hush();
 	compare(frame_life);
@@ -521,12 +525,265 @@ static void frame(void **state)
 	TM_RUN(frame_body, .mem = 16UL << 20);
 }
 
+/* ---- a page of a file
+ * ----------------------------------------------------------------------- */
+
+static const char *const file_life[] = {
+	"frame A allocated from its CPU's list, node 0, zone DMA: "
+	"order 0, migratetype Movable, "
+	"GFP_HIGHUSER_MOVABLE|__GFP_NORETRY|__GFP_NOWARN",
+	"page 2 of file 77 is in it",
+	"mapped at 0x7ffff7dff000 of space 9 as its file's page",
+	"fault: a write of a page that is not there, by the program: "
+	"major (it was read in)",
+	"written back as page 2 of file 77: a call of the task's own",
+	"the write has ended",
+	"dirty: page 2 of file 77 is to be written back",
+	"fault: a write of a page that is protected, by the program: "
+	"minor",
+	"written back as page 2 of file 77: all that was dirty was "
+	"asked for",
+	"the write has ended",
+	"onto LRU list inactive_file",
+	"aged: used through 1 of its mappings since",
+	"reclaim: kept, back to its list",
+	"onto LRU list inactive_file",
+	"aged: used through 0 of its mappings since",
+	"unmapped from 0x7ffff7dff000 of space 9: by reclaim",
+	"page 2 of file 77 left the cache",
+	"reclaim: freed",
+	"frame A freed, order 0",
+	"frame A allocated from its CPU's list, node 0, zone DMA: "
+	"order 0, migratetype Movable, "
+	"GFP_HIGHUSER_MOVABLE|__GFP_NORETRY|__GFP_NOWARN",
+	"page 2 of file 77 is in it",
+	"a refault: 1 pages went since it left",
+	"mapped at 0x7ffff7dff000 of space 9 as its file's page",
+	"fault: a read of a page that is not there, by the program: "
+	"major (it was read in)",
+	"dirty: page 2 of file 77 is to be written back",
+	"fault: a write of a page that is protected, by the program: "
+	"minor",
+	"written back as page 2 of file 77: a call of the task's own",
+	"the write failed: Input/output error",
+	"who syncs its file next is told of the error",
+	"unmapped from 0x7ffff7dff000 of space 9: given back by the "
+	"program",
+	NULL,
+};
+
+static int file_body(void *arg)
+{
+	struct mm_struct *mm = tm_mm();
+	struct fm_inode *fi = fm_inode_new(4);
+	struct file *file =
+		file_open(&fi->inode, FMODE_READ | FMODE_WRITE, 0, "/f");
+	struct mm_mmap m = {.len = P(1),
+			    .prot = TM_RW,
+			    .flags = MAP_SHARED,
+			    .file = file,
+			    .pgoff = 2};
+	uva_t at;
+
+	(void)arg;
+	CHECK(file);
+	fi->inode.i_ino = 77;
+	at = (uva_t)do_mmap_file(mm, &m);
+	tm_use(mm);
+	opts = (struct events_opts){.follow = true, .address = at};
+	listen();
+	told_of(mm);
+	/* Read in, changed, synced. */
+	tm_store(at, 1);
+	CHECK_EQ(vfs_fsync_range(file, 0, INT64_MAX, false), 0);
+	told_of(mm);
+	/* Written by the flusher, and nobody waits. */
+	tm_store(at, 2);
+	wakeup_flusher_threads();
+	port_park(1000 * 1000 * 1000);
+	told_of(mm);
+	/* Away, and read again. */
+	while (pte_present(tm_pte(mm, at)))
+		(void)tm_reclaim_one(mm, at);
+	CHECK_EQ(tm_load(at), 2);
+	told_of(mm);
+	/* A write that fails. */
+	tm_store(at, 3);
+	fi->fail_write = 1;
+	CHECK_EQ(vfs_fsync_range(file, 0, INT64_MAX, false), -EIO);
+	told_of(mm);
+	CHECK_EQ(do_munmap(mm, at, P(1)), 0);
+	told_of(mm);
+	tm_use(NULL);
+	mm_put(mm);
+	fput(file);
+	fm_inode_drop(fi);
+	hush();
+	compare(file_life);
+	return 0;
+}
+
+static void of_file(void **state)
+{
+	(void)state;
+	TM_RUN(file_body, .mem = 16UL << 20);
+}
+
+/* ---- pages that become a large one
+ * ----------------------------------------------------------------------- */
+
+static const char *const collapsed_life[] = {
+	"frame A allocated from its CPU's list, node 0, zone DMA32: "
+	"order 0, migratetype Movable, "
+	"GFP_HIGHUSER_MOVABLE|__GFP_ACCOUNT|__GFP_ZERO",
+	"mapped at 0x7ffff7a03000 of space 9 as memory of its own",
+	"fault: a write of a page that is not there, by the program: "
+	"minor",
+	"onto LRU list inactive_anon",
+	"no large page is made of it and its neighbours: "
+	"not_suitable_page_count",
+	"onto LRU list inactive_anon",
+	"unmapped from 0x7ffff7a03000 of space 9: it is part of a "
+	"large page now",
+	"frame B allocated from its CPU's list, node 0, zone DMA32: "
+	"order 9, migratetype Movable, "
+	"__GFP_HIGHMEM|__GFP_MOVABLE|__GFP_NOMEMALLOC|__GFP_IO|__GFP_FS|__GFP_DIRECT_RECLAIM|__GFP_NORETRY|__GFP_NOWARN",
+	"mapped at 0x7ffff7a03000 of space 9 as memory of its own",
+	"onto LRU list inactive_anon",
+	"part of the large page at 0x7ffff7a00000 of space 9, frames "
+	"from C: made of single pages",
+	"unmapped from 0x7ffff7a03000 of space 9: given back by the "
+	"program",
+	"frame B freed, order 0",
+	NULL,
+};
+
+static int collapsed_body(void *arg)
+{
+	struct mm_struct *mm = tm_mm();
+	uva_t at = ALIGN(tm_map(mm, 1024), HPAGE_PMD_SIZE);
+	struct page *page;
+
+	(void)arg;
+	opts = (struct events_opts){.follow = true, .address = at + P(3)};
+	tm_use(mm);
+	CHECK_EQ(do_madvise(mm, at, HPAGE_PMD_SIZE, MADV_NOHUGEPAGE), 0);
+	for (u64 i = 0; i < 512; i++)
+		if (i != 3)
+			tm_store(at + P(i), i);
+	listen();
+	told_of(mm);
+	tm_store(at + P(3), 3);
+	CHECK_EQ(do_madvise(mm, at, HPAGE_PMD_SIZE, MADV_HUGEPAGE), 0);
+	page = pfn_to_page(pte_pfn(tm_pte(mm, at + P(3))));
+	get_page(page);
+	CHECK(thp_collapse(mm, at, false) > THP_PROMOTED);
+	put_page(page);
+	told_of(mm);
+	CHECK_EQ(thp_collapse(mm, at, false), THP_SUCCEED);
+	told_of(mm);
+	CHECK_EQ(do_munmap(mm, at, HPAGE_PMD_SIZE), 0);
+	lru_add_drain();
+	told_of(mm);
+	tm_use(NULL);
+	mm_put(mm);
+	hush();
+	compare(collapsed_life);
+	return 0;
+}
+
+static void collapsed(void **state)
+{
+	(void)state;
+	TM_RUN(collapsed_body, .mem = 64UL << 20);
+}
+
+/* ---- what machines seldom do, by hand
+ * ----------------------------------------------------------------------- */
+
+static const char *const hand_life[] = {
+	"in a free block of type Movable, order 4, that is taken for "
+	"Unmovable; the pageblock changes its type",
+	"given out with 32 frames of the area video",
+	"could not go with 16 frames of the area video",
+	"given back with 32 frames of the area video",
+	"page 6 of file 7 is in it",
+	"dirty: page 6 of file 7 is to be written back",
+	"written back as page 6 of file 7: reclaim wants the frame",
+	"somebody waits for the write to end",
+	"the write has ended",
+	"written back as page 6 of file 7: too much is dirty",
+	"the write has ended",
+	"written back as page 6 of file 7: it has been dirty for long",
+	"the write has ended",
+	"written back as page 6 of file 7: a call of the task's own",
+	"the write has ended",
+	"moved to frame A for compaction",
+	"nobody shares it any more: KSM has forgotten it",
+	"no large page is made of it and its neighbours: page_locked",
+	NULL,
+};
+
+#define SAYS(name, who, ...)                                        \
+	follow_record(&(struct trace_record){.event = TRACE_##name, \
+					     .pid = (who),          \
+					     .arg = {__VA_ARGS__}}, \
+		      0)
+
+static void written(u32 who)
+{
+	SAYS(PAGE_WRITEBACK, who, 0x105, 7, 6, 8, PAGE_WRITEBACK_BEGIN, 0);
+	if (who == 9)
+		SAYS(FOLIO_WAIT_WRITEBACK, who, 8, 7, 6);
+	SAYS(PAGE_WRITEBACK, 0, 0x105, 7, 6, 8, PAGE_WRITEBACK_END, 0);
+}
+
+static void by_hand(void **state)
+{
+	u64 video = trace_word("video", 0);
+
+	(void)state;
+	opts = (struct events_opts){
+		.follow = true, .by_pfn = true, .pfn = 0x105};
+	told_file = open_memstream(&told, &told_len);
+	assert_non_null(told_file);
+	follow_begin(&opts, told_file);
+	/* Beside it, and then with it. */
+	SAYS(MM_PAGE_ALLOC_EXTFRAG, 1, 0x110, 0, 4, 0, 1, 1, 9, 1);
+	SAYS(MM_PAGE_ALLOC_EXTFRAG, 1, 0x100, 0, 4, 0, 1, 1, 9, 1);
+	SAYS(CMA_ALLOC_FINISH, 1, video, 0, 0x106, 32, 0);
+	SAYS(CMA_ALLOC_FINISH, 1, video, 0, 0x100, 32, 0);
+	SAYS(CMA_ALLOC_BUSY_RETRY, 1, video, 0, 0x100, 16, 0);
+	SAYS(CMA_RELEASE, 1, video, 0, 0x100, 32);
+	SAYS(MM_FILEMAP_ADD_TO_PAGE_CACHE, 1, 0x105, 7, 6, 8, 0);
+	SAYS(WRITEBACK_DIRTY_FOLIO, 1, 8, 7, 5);
+	SAYS(WRITEBACK_DIRTY_FOLIO, 1, 9, 7, 6);
+	SAYS(WRITEBACK_DIRTY_FOLIO, 1, 8, 7, 6);
+	/* By whom reclaim chose it; by two that work for all; by itself. */
+	SAYS(MM_VMSCAN_WRITE_FOLIO, 9, 0x105, 2);
+	written(9);
+	SAYS(WRITEBACK_START, 3, 0, 0, 0, 0, 1, 1, 0);
+	SAYS(WRITEBACK_START, 4, 0, 0, 0, 1, 1, 0, 3);
+	written(3);
+	written(4);
+	SAYS(WRITEBACK_WRITTEN, 3, 0, 0, 0, 0, 1, 1, 0);
+	written(3);
+	SAYS(PAGE_MIGRATE, 1, 0x105, 0x205, 0);
+	SAYS(KSM_REMOVE_KSM_PAGE, 1, 0x105);
+	SAYS(MM_KHUGEPAGED_SCAN_PMD, 1, 0, 0x105, 1, 0, 0, 0, 0);
+	SAYS(MM_KHUGEPAGED_SCAN_PMD, 1, 0, 0x105, 1, 0, 0, 11, 0);
+	follow_end();
+	assert_int_equal(fclose(told_file), 0);
+	compare(hand_life);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(whole), cmocka_unit_test(changed),
-		cmocka_unit_test(area),	 cmocka_unit_test(huge),
-		cmocka_unit_test(frame),
+		cmocka_unit_test(whole),     cmocka_unit_test(changed),
+		cmocka_unit_test(area),	     cmocka_unit_test(huge),
+		cmocka_unit_test(frame),     cmocka_unit_test(of_file),
+		cmocka_unit_test(collapsed), cmocka_unit_test(by_hand),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
