@@ -180,8 +180,7 @@ void port_ram_offline(phys_addr_t start, u64 size);
  */
 int port_ram_limit(phys_addr_t end) MM_MUST_CHECK;
 
-/* ---- the kernel's virtual window
- * ---------------------------------------------
+/* ---- the kernel's virtual window ------------------------------------------
  *
  * Places in the kernel's address space that get frames by and by: vmalloc,
  * pkmap, fixmap. Page tables say which, and on a machine nothing else is
@@ -266,9 +265,8 @@ void port_set_fault_hook(int (*hook)(struct mm_task *task, uva_t va,
  */
 void port_load_root(u64 root_pfn, u32 asid);
 
-/* A bit per CPU. */
 struct port_cpumask {
-	u64 bits[(MM_NR_CPUS + 63) / 64];
+	u64 bits[(MM_NR_CPUS + 63) / 64]; /* a bit per CPU */
 };
 
 /*
@@ -280,6 +278,11 @@ struct port_cpumask {
  */
 void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
 		    uva_t end);
+
+/* port_tlb_flush_aged: the same, but only accessed bits went: the running CPU
+ * forgets now, others at their next tick or load of a table, uninterrupted. */
+void port_tlb_flush_aged(const struct port_cpumask *cpus, u32 asid, uva_t start,
+			 uva_t end);
 
 /*
  * port_load_kernel_root: on all CPUs the table at ROOT_PFN translates the
@@ -298,12 +301,9 @@ void port_load_kernel_root(u64 root_pfn);
 void port_tlb_flush_kernel(kva_t start, kva_t end);
 void port_tlb_flush_kernel_self(kva_t start, kva_t end);
 
-/*
- * port_tlb_counts: fill OUT with what all CPUs did so far: flushes that needed
+/* port_tlb_counts: fill OUT with what all CPUs did so far: flushes that needed
  * other CPUs, interrupts that CPUs got for them, flushes of all of an ASID (or
- * of everything), single pages flushed. A world without TLBs has all 0. Any
- * context.
- */
+ * of everything), single pages flushed; without TLBs 0. Any context. */
 struct port_tlb_counts {
 	u64 remote, received, all, one;
 };

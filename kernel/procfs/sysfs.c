@@ -611,6 +611,8 @@ static const struct pdir sched_dir = PDIR(sched_entries);
 static const struct pentry debug_entries[] = {
 	DIR_OF("sched", &sched_dir),
 	SYSFS_RW("lru_gen", "/sys/kernel/debug/", 0644),
+	SYSFS_RO("rmap", "/sys/kernel/debug/", 0444),
+	SYSFS_RO("tlb", "/sys/kernel/debug/", 0444),
 };
 static const struct pdir debug_dir = PDIR(debug_entries);
 static const struct pentry kernel_entries[] = {

@@ -241,6 +241,16 @@ void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
 	flush(cpus);
 }
 
+/* Accessed bits are set by each access's own walk. */
+void port_tlb_flush_aged(const struct port_cpumask *cpus, u32 asid, uva_t start,
+			 uva_t end)
+{
+	(void)cpus;
+	(void)asid;
+	(void)start;
+	(void)end;
+}
+
 void port_load_kernel_root(u64 root_pfn)
 {
 	host.kernel_root = root_pfn;

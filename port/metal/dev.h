@@ -119,6 +119,9 @@ void tlb_init_cpu(void);
  */
 void tlb_poll(void);
 
+/* tlb_tick: forget entries that lost their accessed bits. In an interrupt. */
+void tlb_tick(void);
+
 /* tlb_stats: what all CPUs counted. Of the other CPUs that flushes named, ASKED
  * were interrupted and SKIPPED did not have that table loaded. */
 struct tlb_stats {

@@ -453,6 +453,7 @@ void metal_tick(void)
 		clock_tick(0);
 		return;
 	}
+	tlb_tick();
 	account_tick(c, c->thread);
 	port_spin_lock(&q->word);
 	charge(q);

@@ -20,6 +20,13 @@
  *    reads another ASID knows that the CPU has left its table, and accesses
  *    that had begun with it are complete (writing CR3 serialises).
  *
+ * 4. Accessed bits that were cleared are no reason to interrupt anybody: a CPU
+ *    that remembers such an entry uses the right frame with the right rights,
+ *    and only fails to set the bit again. It gets `aged`, and forgets all of
+ *    the ASID at its next tick, if it has not left it before. x86 Linux does
+ *    not flush at all then; here what one program uses all the time from one
+ *    CPU may stay in the TLB for long, since nothing else runs.
+ *
  * An idle CPU loads the kernel's table (PF_IDLE), so it is skipped by
  * the same rules, and the tables of a process that ended are not walked.
  *
@@ -71,6 +78,7 @@ struct tlb_request {
 struct tlb_cpu {
 	u64 asked;  /* CPUs whose requests wait for this one */
 	u32 loaded; /* ASID, or TRANSIT */
+	bool aged;  /* entries of it lost their accessed bits: rule 4 */
 	u64 root;   /* frame; both belong to this CPU */
 	struct tlb_stats stats;
 	u64 stale[NR_ASIDS / 64];
@@ -172,6 +180,11 @@ static void load(struct tlb_cpu *c, u64 root, u32 asid)
 {
 	u64 cr3 = root << PAGE_SHIFT;
 
+	if (unlikely(READ_ONCE(c->aged))) {
+		WRITE_ONCE(c->aged, false);
+		if (tlb_sys.pcid)
+			set_bit(c->loaded, c->stale);
+	}
 	WRITE_ONCE(c->loaded, TRANSIT);
 	smp_mb();
 	c->root = root;
@@ -193,6 +206,18 @@ void port_load_root(u64 root, u32 asid)
 	mm_assert_lt(asid, NR_ASIDS);
 	load(&tlb_sys.cpu[port_cpu()], root, asid);
 	port_irq_restore(flags);
+}
+
+void tlb_tick(void)
+{
+	struct tlb_cpu *c = &tlb_sys.cpu[port_cpu()];
+
+	if (likely(!READ_ONCE(c->aged)))
+		return;
+	WRITE_ONCE(c->aged, false);
+	if (tlb_sys.pcid)
+		clear_bit(c->loaded, c->stale);
+	flush_loaded(0, 0, TLB_LOCAL_SHOOTDOWN);
 }
 
 /* ---- answering --------------------------------------------------------------
@@ -402,6 +427,28 @@ void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
 		r->end = end;
 		tell(TLB_REMOTE_SEND_IPI, start, end);
 		ask(r, now);
+	}
+	port_unpin();
+}
+
+void port_tlb_flush_aged(const struct port_cpumask *cpus, u32 asid, uva_t start,
+			 uva_t end)
+{
+	u64 to = cpus->bits[0] & up_mask(), me;
+
+	mm_assert_lt(asid, NR_ASIDS);
+	port_pin();
+	me = BIT(port_cpu());
+	if (to & me)
+		flush_own(asid, start, end);
+	for (u64 left = to & ~me; left; left &= left - 1) {
+		struct tlb_cpu *c = &tlb_sys.cpu[__builtin_ctzll(left)];
+
+		/* One that changes tables now forgets too much or nothing. */
+		if (READ_ONCE(c->loaded) == asid)
+			WRITE_ONCE(c->aged, true);
+		else if (tlb_sys.pcid)
+			set_bit(asid, c->stale);
 	}
 	port_unpin();
 }

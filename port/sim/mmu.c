@@ -425,6 +425,8 @@ int sim_copy_from_user(void *to, uva_t from, size_t len)
 	return 0;
 }
 
+static void forget_aged(struct sim_cpu *c);
+
 /* ---- roots and flushes
  * ------------------------------------------------------------ */
 
@@ -437,6 +439,8 @@ void port_load_root(u64 root_pfn, u32 asid)
 	c->root_pfn = root_pfn;
 	c->mmu.asid = asid;
 	c->mmu.hot.clock_ns += sim_costs.load_root_ns;
+	if (unlikely(c->any_aged))
+		forget_aged(c);
 }
 
 static void drop(struct sim_cpu *c, struct sim_tlb_entry *e)
@@ -548,6 +552,7 @@ static void wait_remote(struct sim_cpu *self, struct sim_cpu *c)
 /* tlb_flush, as Linux numbers its reasons. */
 enum {
 	TLB_REMOTE_SHOOTDOWN = 1,
+	TLB_LOCAL_SHOOTDOWN = 2,
 	TLB_LOCAL_MM_SHOOTDOWN = 3,
 	TLB_REMOTE_SEND_IPI = 4
 };
@@ -596,6 +601,54 @@ void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
 		tell_flush(self, TLB_REMOTE_SEND_IPI, start, end);
 	self->stats.remote += self->stats.ipis != ipis;
 	port_unpin();
+}
+
+/*
+ * Of other CPUs only accessed bits are at stake: they are not told, and forget
+ * a time slice later, or when they load the space again (port/metal/tlb.c does
+ * the same at its tick).
+ */
+void port_tlb_flush_aged(const struct port_cpumask *cpus, u32 asid, uva_t start,
+			 uva_t end)
+{
+	struct sim_cpu *self = sim_this_cpu();
+
+	for (int i = 0; i < sim.nr_cpus; i++) {
+		struct sim_cpu *c = &sim.cpus[i];
+
+		if (!(cpus->bits[i / 64] >> (i % 64) & 1))
+			continue;
+		if (c == self) {
+			flush_cpu(c, asid, start, end);
+			tell_flush(c, TLB_LOCAL_MM_SHOOTDOWN, start, end);
+			continue;
+		}
+		c->aged[asid / 64] |= BIT(asid % 64);
+		c->any_aged = true;
+		if (!c->aged_at)
+			c->aged_at = c->mmu.hot.clock_ns + sim_costs.slice_ns;
+	}
+}
+
+/* C forgets the ASID that it has loaded, if that has aged. */
+static void forget_aged(struct sim_cpu *c)
+{
+	u64 *word = &c->aged[c->mmu.asid / 64], bit = BIT(c->mmu.asid % 64);
+
+	if (!(*word & bit))
+		return;
+	*word &= ~bit;
+	flush_scan(c, (u32)c->mmu.asid, 0, 0);
+	tell_flush(c, TLB_LOCAL_SHOOTDOWN, 0, 0);
+}
+
+/* What is not loaded goes when it is. */
+void sim_tlb_tick(struct sim_cpu *c)
+{
+	if (likely(!c->aged_at) || c->mmu.hot.clock_ns < c->aged_at)
+		return;
+	c->aged_at = 0;
+	forget_aged(c);
 }
 
 /* ---- the kernel's addresses

@@ -270,6 +270,8 @@ static void set_deadline(struct sim_cpu *c)
 
 	if (c->queue_head)
 		deadline = min(deadline, c->slice_end_ns);
+	if (c->aged_at)
+		deadline = min(deadline, c->aged_at);
 	if (sim.cfg.explore || c->irq_head || c->need_resched)
 		deadline = 0;
 	for (i = 0; i < sim.nr_cpus && deadline; i++) {
@@ -443,6 +445,7 @@ void sim_point_slow(void)
 		return;
 	sim_event_fire_due(c->mmu.hot.clock_ns);
 	sim_irq_deliver(c);
+	sim_tlb_tick(c);
 	if (c->mmu.hot.pin) {
 		go();
 		return;

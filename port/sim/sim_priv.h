@@ -86,9 +86,12 @@ struct sim_cpu {
 	u64 slice_end_ns;
 	u64 user_ns, kthread_ns; /* threads of both kinds ran so long */
 	bool need_resched;
-	u64 stalled_until;  /* not drawn before sim.draws is that */
-	bool resting;	    /* the idle thread has nothing to do */
-	u32 large_levels;   /* bits: the TLB has had leaves of that level */
+	u64 stalled_until; /* not drawn before sim.draws is that */
+	bool resting;	   /* the idle thread has nothing to do */
+	u32 large_levels;  /* bits: the TLB has had leaves of that level */
+	u64 aged_at; /* 0, or when what is loaded and `aged` goes (mmu.c) */
+	bool any_aged;
+	u64 aged[(SIM_ASID_MAX + 1) / 64];
 	bool has_private;   /* it has had pages of the kernel's that are not
 			       global */
 	const u32 *waiting; /* spins until this word is 0 */
@@ -188,6 +191,8 @@ void sim_stack_init(void);
 void sim_disks_exit(void);
 bool sim_irq_pending(const struct sim_cpu *cpu);
 void sim_irq_deliver(struct sim_cpu *cpu);
+/* sim_tlb_tick: C forgets entries that lost their accessed bits long ago. */
+void sim_tlb_tick(struct sim_cpu *c);
 
 /* machine.c */
 MM_PRINTF(2, 3) void sim_print(int level, const char *fmt, ...);

@@ -131,6 +131,7 @@ static bool vaddr_samples(struct damon_ctx *ctx, bool clear)
 	if (!mm_get_not_zero(mm))
 		return false;
 	tlb_batch_init(&b);
+	b.prompt = true;
 	if (mmap_read_trylock(mm)) {
 		list_for_each_entry (r, &ctx->target.regions, list) {
 			bool used = entry_used(mm, r->sampling_addr, clear, &b);
@@ -211,6 +212,7 @@ static bool paddr_samples(struct damon_ctx *ctx, bool clear)
 	struct tlb_batch b;
 
 	tlb_batch_init(&b);
+	b.prompt = true;
 	list_for_each_entry (r, &ctx->target.regions, list) {
 		struct page *page = lru_page(r->sampling_addr);
 		u64 vm_flags;

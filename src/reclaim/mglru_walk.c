@@ -184,7 +184,7 @@ static void read_stretch(struct stretch *s)
 	}
 	mglru_promote(s->lruvec, pages, n);
 	if (first < last)
-		port_tlb_flush(&mm->cpus, mm->asid, first, last);
+		port_tlb_flush_aged(&mm->cpus, mm->asid, first, last);
 }
 
 /* The next walk reads S's table if it was worth it. */
@@ -459,7 +459,8 @@ static bool look_one(struct page *page, struct vm_area_struct *vma, uva_t addr,
 	vm_flags = READ_ONCE(vma->vm_flags);
 	if (pte_young(pt_get(&slot))) {
 		pt_clear_bits(&slot, X86_PTE_A);
-		port_tlb_flush(&mm->cpus, mm->asid, addr, addr + PAGE_SIZE);
+		port_tlb_flush_aged(&mm->cpus, mm->asid, addr,
+				    addr + PAGE_SIZE);
 		if (walk_wants_vma(vma)) {
 			look->used = true;
 			look_around(look, vma, addr, &slot);

@@ -354,14 +354,20 @@ static enum verdict leave_to_flusher(struct page *page)
 	return KEEP;
 }
 
-/* PAGE is dirty: whose business is that? */
+/* Is PAGE, dirty, the flusher's business? */
+static bool flusher_writes(const struct page *page)
+{
+	return !(port_current()->flags & PF_KSWAPD) || !PageReclaim(page) ||
+	       !node_is_dirty(page);
+}
+
+/* PAGE is dirty, and nobody's entry. */
 static enum verdict judge_dirty_file(struct page *page, bool clean_only,
 				     struct shrink *s)
 {
-	bool kswapd = (port_current()->flags & PF_KSWAPD) != 0;
 	const struct scan_control *sc = s->sc;
 
-	if (!kswapd || !PageReclaim(page) || !node_is_dirty(page))
+	if (flusher_writes(page))
 		return leave_to_flusher(page);
 	if (clean_only || !sc->may_writepage || !(sc->gfp & __GFP_FS) ||
 	    page_count(page) != 2)
@@ -376,7 +382,7 @@ static enum verdict finish_file(struct page *page, struct shrink *s)
 {
 	struct address_space *mapping = page_mapping(page);
 
-	/* By an entry: it was clean when it was judged. */
+	/* Or by an entry, after it was judged. */
 	if (PageDirty(page))
 		return leave_to_flusher(page);
 	if (PagePrivate(page) && mapping->a_ops->releasepage &&
@@ -407,6 +413,8 @@ static enum verdict judge_file(struct page *page, struct shrink *s)
 		return page_mapped(page) ? unmap(page, s)
 					 : finish_file(page, s);
 	if (page_mapped(page)) {
+		if (flusher_writes(page))
+			return unmap(page, s);
 		if (!s->sc->may_unmap)
 			return KEEP;
 		/* It may be written now, alone: it waits for no batch. */

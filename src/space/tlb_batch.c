@@ -9,7 +9,9 @@
  * 2. Way. The entry goes, and its space and address are noted. When the batch
  *    is over, each space is flushed once, by page if what was noted lies close
  *    together. An accessed bit that was cleared is noted likewise: a CPU that
- *    remembers the entry would not set it again.
+ *    remembers the entry would not set it again. But nobody is interrupted for
+ *    that alone (port_tlb_flush_aged()), unless who asks looks again before
+ *    a tick is over (DAMON).
  *
  * 3. Invariants.
  *    TLB-2  A page whose entries were cleared in a batch is locked until the
@@ -36,6 +38,7 @@
 void tlb_batch_init(struct tlb_batch *b)
 {
 	b->nr = 0;
+	b->prompt = false;
 }
 
 /* The place of MM in B; NULL: there is no room. */
@@ -55,13 +58,21 @@ static struct tlb_batch_space *batch_space(struct tlb_batch *b,
 	return s;
 }
 
+static void flush(const struct mm_struct *mm, uva_t start, uva_t end, bool now)
+{
+	if (now)
+		port_tlb_flush(&mm->cpus, mm->asid, start, end);
+	else
+		port_tlb_flush_aged(&mm->cpus, mm->asid, start, end);
+}
+
 void tlb_batch_add(struct tlb_batch *b, struct mm_struct *mm, uva_t addr,
 		   bool cleared)
 {
 	struct tlb_batch_space *s = b ? batch_space(b, mm) : NULL;
 
 	if (!s) {
-		port_tlb_flush(&mm->cpus, mm->asid, addr, addr + PAGE_SIZE);
+		flush(mm, addr, addr + PAGE_SIZE, cleared || (b && b->prompt));
 		return;
 	}
 	s->start = min(s->start, addr);
@@ -79,7 +90,7 @@ void tlb_batch_flush(struct tlb_batch *b)
 		struct tlb_batch_space *s = &b->space[i];
 		struct mm_struct *mm = s->mm;
 
-		port_tlb_flush(&mm->cpus, mm->asid, s->start, s->end);
+		flush(mm, s->start, s->end, s->cleared || b->prompt);
 		if (s->cleared)
 			__atomic_fetch_sub(&mm->unflushed, 1, __ATOMIC_RELEASE);
 		mm_drop(mm);

@@ -20,6 +20,7 @@ struct mm_struct;
 
 struct tlb_batch {
 	u32 nr;
+	bool prompt; /* CPUs are interrupted for accessed bits alone, too */
 	struct tlb_batch_space {
 		struct mm_struct *mm; /* a reference to the structure */
 		uva_t start, end;     /* what was changed lies in here */
@@ -27,7 +28,7 @@ struct tlb_batch {
 	} space[TLB_BATCH_SPACES];
 };
 
-/* tlb_batch_init: begin; nothing gathered. */
+/* tlb_batch_init: begin; nothing gathered, and not prompt. */
 void tlb_batch_init(struct tlb_batch *b);
 
 /*
@@ -38,8 +39,9 @@ void tlb_batch_init(struct tlb_batch *b);
 void tlb_batch_add(struct tlb_batch *b, struct mm_struct *mm, uva_t addr,
 		   bool cleared);
 
-/* tlb_batch_flush: no CPU remembers any of it any more; B is empty again. May
- * sleep. No spinlock is held. */
+/* tlb_batch_flush: no CPU remembers what was cleared, and soon none whose
+ * accessed bit went (now, if B is prompt); B is empty again. May sleep. No
+ * spinlock is held. */
 void tlb_batch_flush(struct tlb_batch *b);
 
 #endif

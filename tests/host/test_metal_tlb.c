@@ -139,6 +139,7 @@ void metal_master_ready(u64 root_pfn)
 /* The host world has functions of these names. */
 #define METAL_TLB_HW_H
 #define port_tlb_flush		   metal_tlb_flush
+#define port_tlb_flush_aged	   metal_tlb_flush_aged
 #define port_tlb_flush_kernel	   metal_tlb_flush_kernel
 #define port_tlb_flush_kernel_self metal_tlb_flush_kernel_self
 #define port_tlb_counts(out)	   metal_tlb_counts(out)
@@ -147,6 +148,8 @@ void metal_master_ready(u64 root_pfn)
 
 void metal_tlb_flush(const struct port_cpumask *set, u32 asid, uva_t start,
 		     uva_t end);
+void metal_tlb_flush_aged(const struct port_cpumask *set, u32 asid, uva_t start,
+			  uva_t end);
 void metal_tlb_counts(struct port_tlb_counts *out);
 void metal_tlb_flush_kernel(kva_t start, kva_t end);
 void metal_tlb_flush_kernel_self(kva_t start, kva_t end);
@@ -184,6 +187,15 @@ static void interrupts(void)
 
 	if (__atomic_exchange_n(&c->ipi, 0, __ATOMIC_ACQUIRE))
 		tlb_poll();
+}
+
+/* What metal_tick() does, in an interrupt. */
+static void metal_irq_tick(void)
+{
+	unsigned long flags = port_irq_save();
+
+	tlb_tick();
+	port_irq_restore(flags);
 }
 
 /* ---- tables, and who changes them -------------------------------------------
@@ -241,6 +253,13 @@ static void one_round(struct prng *rng, u32 me)
 	case 1:
 	case 2:
 		change(rng, me);
+		break;
+	case 3:
+		metal_tlb_flush_aged(&run.all, asid, 0,
+				     prng_below(rng, PAGES) * STRIDE);
+		break;
+	case 4:
+		metal_irq_tick();
 		break;
 	default:
 		touch(rng);
@@ -357,11 +376,74 @@ static void tags_keep(void **state)
 	assert_int_equal(host_shutdown(), 0);
 }
 
+/* Accessed bits of ASID 1 were cleared by another CPU than this one. */
+static void age(u32 page)
+{
+	struct tlb_stats before, after;
+	struct port_cpumask both = {{3}};
+
+	tlb_stats(&before);
+	host_self.cpu = 1;
+	metal_tlb_flush_aged(&both, 1, page * STRIDE, (page + 1) * STRIDE);
+	host_self.cpu = 0;
+	tlb_stats(&after);
+	assert_int_equal(after.remote, before.remote);
+	assert_int_equal(after.asked, before.asked);
+	assert_int_equal(fake[0].ipi, 0);
+}
+
+/* For accessed bits nobody is interrupted; they are forgotten at the tick of
+ * who has that table loaded, and when it is loaded. */
+static void forgets_later(bool with_tags)
+{
+	struct host_config cfg = {.cpus = CPUS, .ram_max = 1UL << 30};
+
+	assert_int_equal(host_init(&cfg), 0);
+	memset(&tlb_sys, 0, sizeof(tlb_sys));
+	memset(fake, 0, sizeof(fake));
+	tags = with_tags;
+	tlb_init(200);
+	metal_load_root(101, 1);
+	fake[0].entry[with_tags][3] = 77;
+	age(3);
+	assert_int_equal(fake[0].entry[with_tags][3], 77);
+	tlb_tick();
+	assert_int_equal(fake[0].entry[with_tags][3], 0);
+	/* Once. */
+	fake[0].entry[with_tags][3] = 77;
+	tlb_tick();
+	assert_int_equal(fake[0].entry[with_tags][3], 77);
+	/* It leaves the table before its tick comes, or had left it. */
+	age(3);
+	metal_load_root(102, 2);
+	tlb_tick();
+	metal_load_root(101, 1);
+	assert_int_equal(fake[0].entry[with_tags][3], 0);
+	metal_load_root(102, 2);
+	fake[0].entry[1][3] = with_tags ? 77 : 0;
+	age(3);
+	metal_load_root(101, 1);
+	assert_int_equal(fake[0].entry[with_tags][3], 0);
+	assert_int_equal(host_shutdown(), 0);
+}
+
+static void aged_tagged(void **state)
+{
+	(void)state;
+	forgets_later(true);
+}
+
+static void aged_untagged(void **state)
+{
+	(void)state;
+	forgets_later(false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(tags_keep),
-		cmocka_unit_test(tagged),
+		cmocka_unit_test(aged_tagged), cmocka_unit_test(aged_untagged),
+		cmocka_unit_test(tags_keep),   cmocka_unit_test(tagged),
 		cmocka_unit_test(untagged),
 	};
 

@@ -186,6 +186,12 @@ void port_tlb_flush(const struct port_cpumask *cpus, u32 asid, uva_t start,
 	never();
 }
 
+void port_tlb_flush_aged(const struct port_cpumask *cpus, u32 asid, uva_t start,
+			 uva_t end)
+{
+	port_tlb_flush(cpus, asid, start, end);
+}
+
 int port_ram_limit(phys_addr_t end)
 {
 	(void)end;

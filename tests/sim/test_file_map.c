@@ -952,15 +952,96 @@ static void family(void **state)
 	TM_RUN(family_body, .mem = 32UL << 20);
 }
 
+/* ---- dirty pages that go together ------------------------------------------
+ */
+
+static uva_t together_at;
+
+static void reads_all(void *arg)
+{
+	tm_use(arg);
+	for (u64 i = 0; i < 32; i++)
+		(void)tm_load(together_at + P(i));
+	tm_use(NULL);
+}
+
+/* The 32 pages, isolated, are judged once; how often CPUs were told. */
+static u64 judge_all(struct fm_inode *fi)
+{
+	struct port_tlb_counts before, after;
+	struct page_list list;
+
+	lru_add_drain_all();
+	page_list_init(&list);
+	for (u64 i = 0; i < 32; i++) {
+		struct page *page = find_get_page(fi->inode.i_mapping, i);
+
+		CHECK(page && lru_isolate_page(page));
+		ClearPageActive(page);
+		ClearPageReferenced(page);
+		page_list_add(&list, page);
+		put_page(page);
+	}
+	port_tlb_counts(&before);
+	CHECK_EQ(reclaim_pages(&list), 0);
+	port_tlb_counts(&after);
+	CHECK_EQ(list.count, 32);
+	while (list.count)
+		lru_putback_page(page_list_pop(&list));
+	return after.remote - before.remote;
+}
+
+/* Pages that programs wrote are left to the flusher without an entry, and all
+ * of them cost one flush. What was written through entries is marked. */
+static int together_body(void *arg)
+{
+	struct fm_inode *fi = fm_inode_new(32);
+	struct file *f = fm_open(fi, RW_MODE);
+	struct mm_struct *mm = tm_mm();
+	struct port_thread *t;
+
+	(void)arg;
+	tm_use(mm);
+	together_at = map(mm, 32, TM_RW, MAP_SHARED, f, 0);
+	for (u64 i = 0; i < 32; i++)
+		tm_store(together_at + P(i), i + 100);
+	CHECK_EQ(sim_thread_start_on(&t, "reader", 1, reads_all, mm), 0);
+	port_thread_join(t);
+	CHECK_EQ(judge_all(fi), 0);
+	CHECK_EQ(judge_all(fi), 1);
+	for (u64 i = 0; i < 32; i++) {
+		struct page *page = find_get_page(fi->inode.i_mapping, i);
+
+		CHECK(PageDirty(page) && PageReclaim(page));
+		CHECK(!page_mapped(page) && !PageLocked(page));
+		put_page(page);
+	}
+	for (u64 i = 0; i < 32; i++)
+		CHECK_EQ(tm_load(together_at + P(i)), i + 100);
+	mm_check(mm);
+	tm_use(NULL);
+	mm_put(mm);
+	fput(f);
+	fm_inode_drop(fi);
+	return 0;
+}
+
+static void test_together(void **state)
+{
+	(void)state;
+	TM_RUN(together_body, .cpus = 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(errnos),	cmocka_unit_test(shape),
-		cmocka_unit_test(provider),	cmocka_unit_test(read_faults),
-		cmocka_unit_test(write_faults), cmocka_unit_test(io_errors),
-		cmocka_unit_test(truncation),	cmocka_unit_test(reclaim),
-		cmocka_unit_test(mremaps),	cmocka_unit_test(advice),
-		cmocka_unit_test(proc_files),	cmocka_unit_test(family),
+		cmocka_unit_test(test_together), cmocka_unit_test(errnos),
+		cmocka_unit_test(shape),	 cmocka_unit_test(provider),
+		cmocka_unit_test(read_faults),	 cmocka_unit_test(write_faults),
+		cmocka_unit_test(io_errors),	 cmocka_unit_test(truncation),
+		cmocka_unit_test(reclaim),	 cmocka_unit_test(mremaps),
+		cmocka_unit_test(advice),	 cmocka_unit_test(proc_files),
+		cmocka_unit_test(family),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
