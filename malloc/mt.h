@@ -141,6 +141,7 @@ struct mt_state {
 	u32 at_gate;	/* (A) threads that fork before the library is up */
 	u32 grow_word, meta_word, threads_word;
 	struct mt_self *threads; /* (T) */
+	u32 nr_live;		 /* (T) in that list; read without: a hint */
 	u64 span;		 /* bytes of RAM there may come to be */
 	u64 ram_end;		 /* (G) RAM that there is, bytes */
 	u64 boot_frames;	 /* frames in use that have no class */
@@ -348,6 +349,11 @@ static inline void mt_mark(u64 f, u32 use)
 
 /* mt_malloc_slow: what malloc()'s short way cannot do. NULL with errno. */
 void *mt_malloc_slow(size_t size);
+/* mt_malloc_empty: the calling thread has no magazine of class C, or an empty
+ * one. NULL with errno. mt_free_full: P in the span, of whose class it has
+ * none, or a full one. */
+void *mt_malloc_empty(size_t size, u32 c);
+void mt_free_full(void *p);
 /* mt_free_slow: P, for which free()'s short way is not enough. */
 void mt_free_slow(void *p);
 /*
@@ -600,7 +606,7 @@ static inline void *mt_malloc_inline(size_t size)
 	tops = mt_tops();
 	p = MT_TOP(tops, c)[-1];
 	if (unlikely(!p))
-		return mt_malloc_slow(size);
+		return mt_malloc_empty(size, c);
 	MT_MOVE(tops, c, -1);
 	return p;
 }
@@ -620,7 +626,7 @@ static inline void mt_free_inline(void *p)
 	tops = mt_tops();
 	top = MT_TOP(tops, c);
 	if (unlikely((u64)top % MT_MAG_BYTES == 0)) {
-		mt_free_slow(p);
+		mt_free_full(p);
 		return;
 	}
 	*top = p;

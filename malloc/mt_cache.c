@@ -13,7 +13,7 @@
  *      slabs      floor kmem; over 4 KiB packs (mt_pack.c), over 8 KiB frames
  *
  *    Magazines begin with a few places and get more, up to the class's most,
- *    while they are half, a quarter or a seventh of what the class has: a
+ *    while they are half to a seventh of what the class has: a
  * process pays for speed in proportion to what it holds. One that is still
  * smaller than the most is filled by half and emptied by half, and never leaves
  * its thread.
@@ -77,15 +77,19 @@
  * ones; and a shelf of large ones. */
 #define SMALL_PART  2u
 #define MOST_PART   4u
-#define LARGE_PART  7u
+#define LARGE_PART  2u /* and one more for each thread, ... */
+#define LARGE_LEAST 7u /* ... so many at most */
 #define SHELF_PART  16u
 #define LOOK_EACH   4u
 #define LEND_MOST   32u
-#define SPARES	    4u
+#define SPARES	    16u
 #define SHELF_BYTES (256u << 10)
 #define DEPOT_BYTES (512u << 10)
 #define SHELF_CHECK 16u
-#define SEEN_BITS   1024u
+#define SEEN_PLACES 256u
+#define SEEN_STEP   37u
+#define FEW_OBJECTS 8u
+#define FEW_PLACES  32u
 #define SEEN_FEW    128u
 
 void *mt_nil[MT_MAG_WORDS] MM_ALIGNED(MT_MAG_BYTES);
@@ -126,7 +130,7 @@ static bool may_have(u32 c, u32 cap)
 	u32 part = cap < mt_sys.cap_of[c] ? SMALL_PART : MOST_PART;
 
 	if (mt_sys.size_of[c] > SMALL_MOST)
-		part = LARGE_PART;
+		part = min(LARGE_PART + READ_ONCE(mt_sys.nr_live), LARGE_LEAST);
 	return (u64)cap * part <= mt_class_objects(c);
 }
 
@@ -184,7 +188,7 @@ static u32 mag_bytes(u32 c)
  * May S, a shelf or a depot, have one more of at MOST bytes? Of large objects a
  * part of the class only: there are many classes, and each has few.
  */
-static bool shelf_room(const struct mt_shelf *s, u32 c, u32 most)
+static inline bool shelf_room(const struct mt_shelf *s, u32 c, u32 most)
 {
 	u64 bytes = (s->nr + 1) * (u64)mag_bytes(c);
 
@@ -223,32 +227,45 @@ static bool named_before(void *const *objs, u32 i)
 	return false;
 }
 
+/* OBJS, NR free objects, name one twice, which is named once from now on.
+ * Returns how many are left. */
+static MM_NOINLINE u32 tell_twice(void **objs, u32 nr)
+{
+	for (u32 i = 1; i < nr; i++) {
+		if (named_before(objs, i)) {
+			mt_bad("double free", objs[i]);
+			objs[i--] = objs[--nr];
+		}
+	}
+	return nr;
+}
+
 /*
  * Report what OBJS, NR objects of class C that are free, names twice, and name
  * it once. Returns how many are left.
  */
 static u32 check_twice(u32 c, void **objs, u32 nr)
 {
-	/* Objects that lie side by side have different bits. */
-	u32 shift = (u32)ilog2(mt_sys.size_of[c]);
-	u64 seen[SEEN_BITS / 64];
+	/* By address, the place in OBJS and one more: objects that lie side by
+	 * side are in different ones. */
+	u8 seen[SEEN_PLACES];
+	u32 shift = (u32)ilog2(mt_sys.size_of[c]), mask = SEEN_PLACES - 1;
 
 	if (nr < 2 || (nr == 2 && objs[0] != objs[1]) ||
 	    (nr == 3 && objs[0] != objs[1] && objs[0] != objs[2] &&
 	     objs[1] != objs[2]))
 		return nr;
-	memset(seen, 0, sizeof(seen));
-	for (u32 i = 0; i < nr; i++) {
-		u64 at = (uintptr_t)objs[i] >> shift, bit;
+	if (nr <= FEW_OBJECTS)
+		mask = FEW_PLACES - 1;
+	memset(seen, 0, mask + 1);
+	for (u32 i = 0; i < nr;) {
+		u32 at = (u32)((uintptr_t)objs[i] >> shift);
 
-		at = (at ^ at / SEEN_BITS) % SEEN_BITS;
-		bit = 1ul << at % 64;
-		if (unlikely(seen[at / 64] & bit) && named_before(objs, i)) {
-			mt_bad("double free", objs[i]);
-			objs[i--] = objs[--nr];
-			continue;
+		for (at ^= at / SEEN_PLACES; seen[at & mask]; at += SEEN_STEP) {
+			if (unlikely(objs[seen[at & mask] - 1] == objs[i]))
+				return tell_twice(objs, nr);
 		}
-		seen[at / 64] |= bit;
+		seen[at & mask] = (u8)++i;
 	}
 	return nr;
 }
@@ -515,7 +532,7 @@ void mt_cache_adopt(struct mt_self *self)
  * not have travelled: there is room for twice as many from now on. Who only
  * frees what others allocate does not come here.
  */
-static void **take_from_depot(u32 c)
+static MM_NOINLINE void **take_from_depot(u32 c)
 {
 	void **mag = depot_pop(c);
 
@@ -525,7 +542,7 @@ static void **take_from_depot(u32 c)
 }
 
 /* The magazine of class C is empty: a full one takes its place. */
-static bool take_full(u32 c)
+static inline bool take_full(u32 c)
 {
 	void **mag = shelf_pop(&mt_self.shelf[c]);
 
@@ -591,20 +608,47 @@ static void *direct_get(u32 c)
 	return mt_objects_get(c, &p, 1, NULL) ? p : NULL;
 }
 
-static void *class_alloc(u32 c)
+/* What a magazine's shelf and depot do not have: the class is filled, if nobody
+ * lends. The thread's word is held. */
+static MM_NOINLINE void *refill(u32 c)
 {
-	void *p = NULL;
+	void *p = borrow(c);
 
-	if (!live())
-		return direct_get(c);
+	if (!p && fill(c))
+		p = *--mt_self.top[c];
+	return p;
+}
+
+/* An object of class C for a thread that has magazines. */
+static inline void *live_alloc(u32 c)
+{
+	void *p;
+
 	mt_lock(&mt_self.word);
 	/* Not empty: the short way is shut for this size. */
-	if (!*(mt_self.top[c] - 1) && !take_full(c))
-		p = borrow(c);
-	if (!p && (*(mt_self.top[c] - 1) || fill(c)))
+	if (*(mt_self.top[c] - 1) || take_full(c))
 		p = *--mt_self.top[c];
+	else
+		p = refill(c);
 	mt_unlock(&mt_self.word);
 	return p;
+}
+
+void *mt_malloc_empty(size_t size, u32 c)
+{
+	void *p;
+
+	if (unlikely(c < MT_FIRST || mt_self.life != MT_LIVE))
+		return mt_malloc_slow(size);
+	p = live_alloc(c);
+	if (unlikely(!p))
+		errno = ENOMEM;
+	return p;
+}
+
+static void *class_alloc(u32 c)
+{
+	return live() ? live_alloc(c) : direct_get(c);
 }
 
 static void *up_alloc(size_t size)
@@ -714,6 +758,51 @@ static void magazine_free(u32 c, void *p)
 	}
 	*top = p;
 	mt_self.top[c] = top + 1;
+}
+
+/*
+ * The same where the full magazine of class C goes to the shelf unseen and the
+ * thread has an empty one. False: it is not so simple.
+ */
+static inline bool free_to_shelf(u32 c, void *p)
+{
+	struct mt_shelf *s = &mt_self.shelf[c];
+	void **top = mt_self.top[c], **mag = mt_self.spare.first;
+
+	if (!mag || s->nr > s->most || top == MT_NIL ||
+	    mt_self.cap[c] < mt_sys.cap_of[c] || *(top - 1) == p ||
+	    !((mt_self.nr_shelved + 1) % SHELF_CHECK) ||
+	    !shelf_room(s, c, SHELF_BYTES))
+		return false;
+	mt_self.nr_shelved++;
+	shelf_pop(&mt_self.spare);
+	shelf_push(s, mag_of(top));
+	top = mag_empty_top(mag, mt_self.cap[c]);
+	*top = p;
+	mt_self.top[c] = top + 1;
+	return true;
+}
+
+static MM_NOINLINE void free_with_errno(u32 c, void *p)
+{
+	int saved = errno;
+
+	magazine_free(c, p);
+	errno = saved;
+}
+
+void mt_free_full(void *p)
+{
+	u32 c = mt_use(p);
+
+	if (unlikely(c < MT_FIRST || mt_self.life != MT_LIVE)) {
+		mt_free_slow(p);
+		return;
+	}
+	mt_lock(&mt_self.word);
+	if (!free_to_shelf(c, p))
+		free_with_errno(c, p);
+	mt_unlock(&mt_self.word);
 }
 
 static void class_free(u32 c, void *p)

@@ -57,6 +57,7 @@ void mt_thread_add(void)
 	if (mt_sys.threads)
 		mt_sys.threads->prev = &mt_self;
 	mt_sys.threads = &mt_self;
+	WRITE_ONCE(mt_sys.nr_live, mt_sys.nr_live + 1);
 	mt_unlock(&mt_sys.threads_word);
 }
 
@@ -70,6 +71,7 @@ void mt_thread_del(void)
 	if (mt_self.next)
 		mt_self.next->prev = mt_self.prev;
 	mt_self.next = mt_self.prev = NULL;
+	WRITE_ONCE(mt_sys.nr_live, mt_sys.nr_live - 1);
 	mt_unlock(&mt_sys.threads_word);
 }
 
@@ -130,6 +132,7 @@ static void in_child(void)
 	}
 	mt_sys.threads = mt_self.life == MT_LIVE ? &mt_self : NULL;
 	mt_self.next = mt_self.prev = NULL;
+	mt_sys.nr_live = mt_sys.threads != NULL;
 }
 
 static bool hooks_due(void)

@@ -447,7 +447,7 @@ static void stays_small(size_t size, u32 first)
 static u32 part_of(size_t size, u32 next)
 {
 	if (size > 512)
-		return 7;
+		return min(2 + mt_sys.nr_live, 7u);
 	return next < mt_sys.cap_of[mt_class_for(size)] ? 2 : 4;
 }
 
@@ -485,6 +485,8 @@ static void *grow_thread(void *arg)
 	(void)arg;
 	assert_int_equal(magazine(mt_class_for(40)), 0);
 	stays_small(40, 16);
+	/* This one and the one that forked. */
+	assert_int_equal(mt_sys.nr_live, 2);
 	grows_with(40, 16);
 	stays_small(600, 6);
 	grows_with(600, 6);
@@ -628,6 +630,7 @@ static void *shelf_thread(void *arg)
 		p[i] = mt_malloc(64);
 	assert_int_equal(pthread_create(&t, NULL, only_frees, p), 0);
 	pthread_join(t, NULL);
+	assert_int_equal(mt_sys.nr_live, 2);
 	/* Who takes as much as it gives keeps what it needs, up to 256 KiB. */
 	for (int round = 0; round < 20; round++) {
 		for (int i = 0; i < SHELVED; i++)
@@ -690,7 +693,8 @@ static int child_work(u64 seed)
 
 	traffic(seed, 2000, objects, 100);
 	free_objects(objects, 100);
-	return 7;
+	/* The others' magazines are gone. */
+	return mt_sys.nr_live == 1 ? 7 : 8;
 }
 
 static void test_fork(void **arg)
@@ -868,9 +872,38 @@ static void free_stack(void)
 	mt_free(bytes + 128);
 }
 
+/* Would the magazine of class C go to the thread's shelf, unseen? */
+static bool full_for_shelf(u32 c)
+{
+	const struct mt_shelf *s = &mt_self.shelf[c];
+
+	return !((uintptr_t)mt_self.top[c] % MT_MAG_BYTES) &&
+	       mt_self.spare.nr && s->nr <= s->most &&
+	       (mt_self.nr_shelved + 1) % 16;
+}
+
+/* Twice in a row, where that is so. */
+static void free_twice_where_full(void)
+{
+	static void *p[1000];
+
+	for (int round = 0; round < 3; round++) {
+		for (size_t i = 0; i < ARRAY_SIZE(p); i++)
+			p[i] = mt_malloc(64);
+		for (size_t i = 0; i < ARRAY_SIZE(p); i++) {
+			mt_free(p[i]);
+			if (round == 2 && full_for_shelf(mt_class_for(64))) {
+				mt_free(p[i]);
+				return;
+			}
+		}
+	}
+}
+
 static void test_misuse(void **arg)
 {
 	(void)arg;
+	assert_dies(free_twice_where_full, NULL, "double free");
 	assert_dies(free_run_twice, NULL, "double free");
 	assert_dies(free_inside_run, NULL, "invalid pointer");
 	assert_dies(free_stack, NULL, "invalid pointer");
