@@ -186,6 +186,9 @@ struct seq_buf;
 void machine_cpu_text(int cpu, struct seq_buf *out);
 /* machine_hwcap: AT_HWCAP of getauxval(3): on x86 CPUID.1:EDX. 0: unknown. */
 u64 machine_hwcap(void);
+/* machine_hwcap2: AT_HWCAP2. FSGSBASE: programs may use its instructions. */
+#define HWCAP2_FSGSBASE 2u
+u64 machine_hwcap2(void);
 
 /* The console's bytes, as they are; RX is called in an interrupt. */
 void machine_console_write(const char *text, size_t len);

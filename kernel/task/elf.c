@@ -454,6 +454,11 @@ __attribute__((weak)) u64 machine_hwcap(void)
 	return 0;
 }
 
+__attribute__((weak)) u64 machine_hwcap2(void)
+{
+	return 0;
+}
+
 static void auxv_fill(const struct exec *e, struct auxv *v, uva_t random,
 		      uva_t platform)
 {
@@ -472,7 +477,7 @@ static void auxv_fill(const struct exec *e, struct auxv *v, uva_t random,
 	aux(v, AT_EGID, e->cred.egid);
 	aux(v, AT_SECURE, e->secure);
 	aux(v, AT_RANDOM, random);
-	aux(v, AT_HWCAP2, 0);
+	aux(v, AT_HWCAP2, machine_hwcap2());
 	aux(v, AT_EXECFN, e->execfn);
 	aux(v, AT_PLATFORM, platform);
 	aux(v, AT_MINSIGSTKSZ, sigframe_min_stack());

@@ -83,6 +83,7 @@ void cpu_probe(void)
 	}
 	f->pge = f->leaf1_edx >> 13 & 1;
 	f->xsave = f->leaf1_ecx >> 26 & 1;
+	f->fsgsbase = f->leaf7_ebx & 1;
 	f->smep = f->leaf7_ebx >> 7 & 1;
 	f->smap = f->leaf7_ebx >> 20 & 1;
 	metal_smap = f->smap;
@@ -108,6 +109,7 @@ void cpu_area_init(struct metal_cpu *c, int id, void *ist)
 	mm_memset(c, 0, sizeof(*c));
 	c->self = c;
 	c->id = id;
+	c->gdt_cpu[1] = c;
 	c->preempt = METAL_NO_RESCHED | METAL_PIN;
 	c->calm = METAL_CALM;
 	for (u64 i = 0; i < IST_STACKS; i++)
@@ -163,6 +165,8 @@ static void load_control(void)
 		cr4 |= CR4_SMEP;
 	if (f->smap)
 		cr4 |= CR4_SMAP;
+	if (f->fsgsbase)
+		cr4 |= CR4_FSGSBASE;
 	if (f->umip)
 		cr4 |= CR4_UMIP;
 	if (f->xsave)

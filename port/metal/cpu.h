@@ -25,6 +25,7 @@
 #define CR4_OSFXSR     (1ul << 9)
 #define CR4_OSXMMEXCPT (1ul << 10)
 #define CR4_UMIP       (1ul << 11)
+#define CR4_FSGSBASE   (1ul << 16)
 #define CR4_PCIDE      (1ul << 17)
 #define CR4_OSXSAVE    (1ul << 18)
 #define CR4_SMEP       (1ul << 20)
@@ -87,7 +88,9 @@ struct metal_cpu {
 	struct machine_cpu_times times;
 	bool irq_user; /* the running interrupt came from user mode */
 	struct x86_tss64 tss MM_ALIGNED(16);
-	u64 gdt[LINUX64_GDT_ENTRIES] MM_ALIGNED(16);
+	/* Whoever does not know whose GS is loaded comes here by SGDT. */
+	struct metal_cpu *gdt_cpu[2] MM_ALIGNED(16);
+	u64 gdt[LINUX64_GDT_ENTRIES];
 } MM_ALIGNED(MM_CACHELINE);
 
 MM_STATIC_ASSERT(offsetof(struct mm_task, fault_ip) == TASK_FAULT_IP, "asm");
@@ -100,6 +103,9 @@ MM_STATIC_ASSERT(offsetof(struct metal_cpu, id) == CPU_ID, "asm");
 MM_STATIC_ASSERT(offsetof(struct metal_cpu, preempt) == CPU_PREEMPT, "asm");
 MM_STATIC_ASSERT(offsetof(struct metal_cpu, calm) == CPU_CALM, "asm");
 MM_STATIC_ASSERT(offsetof(struct metal_cpu, owner) == CPU_OWNER, "asm");
+MM_STATIC_ASSERT(offsetof(struct metal_cpu, gdt) + GDT_CPU ==
+			 offsetof(struct metal_cpu, gdt_cpu[1]),
+		 "asm");
 MM_STATIC_ASSERT(CPU_CURRENT == 8 && CPU_ID == 40 && CPU_PREEMPT == 48 &&
 			 CPU_OWNER == 56,
 		 "the numbers in port_inline.h");
@@ -137,8 +143,9 @@ static inline struct metal_cpu *metal_this(void)
 /* Features that change what we do; filled in by cpu_probe(). */
 struct metal_features {
 	bool pge, smep, smap, umip, xsave, xsaveopt, gbpages, pcid, invpcid;
-	u64 xcr0;     /* state components in use; 0: FXSAVE */
-	u32 fpu_size; /* bytes of an image */
+	bool fsgsbase; /* programs change their bases by themselves */
+	u64 xcr0;      /* state components in use; 0: FXSAVE */
+	u32 fpu_size;  /* bytes of an image */
 	u32 mxcsr_mask;
 	char vendor[13], model[49];
 	u32 family, model_nr, stepping;

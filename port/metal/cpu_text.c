@@ -52,10 +52,11 @@ static const struct feature ext_ecx[] = {
 	{5, "abm"},	{6, "sse4a"}, {8, "3dnowprefetch"},
 };
 static const struct feature leaf7_ebx[] = {
-	{3, "bmi1"},	{5, "avx2"},	 {7, "smep"},	   {8, "bmi2"},
-	{9, "erms"},	{10, "invpcid"}, {16, "avx512f"},  {17, "avx512dq"},
-	{18, "rdseed"}, {19, "adx"},	 {20, "smap"},	   {23, "clflushopt"},
-	{24, "clwb"},	{29, "sha_ni"},	 {30, "avx512bw"}, {31, "avx512vl"},
+	{0, "fsgsbase"},    {3, "bmi1"},    {5, "avx2"},     {7, "smep"},
+	{8, "bmi2"},	    {9, "erms"},    {10, "invpcid"}, {16, "avx512f"},
+	{17, "avx512dq"},   {18, "rdseed"}, {19, "adx"},     {20, "smap"},
+	{23, "clflushopt"}, {24, "clwb"},   {29, "sha_ni"},  {30, "avx512bw"},
+	{31, "avx512vl"},
 };
 static const struct feature leaf7_ecx[] = {
 	{2, "umip"},

@@ -362,8 +362,10 @@ trap_debug:
 	jmp metal_user_return
 
 /*
- * Those that come at any instruction: whose GS it is says its sign. RBX, which
- * C keeps, remembers whether to put it back.
+ * Those that come at any instruction: GS may be the program's, which may give
+ * its base any value (WRGSBASE), also the kernel's. So it is saved in RBX, which
+ * C keeps, and put back; the area of this CPU is found by its GDT, whose address
+ * no program can change.
  */
 trap_paranoid:
 	ENTER_REGS
@@ -371,21 +373,29 @@ trap_paranoid:
 	movq %rdx, %r13
 	movl $MSR_GS_BASE, %ecx
 	rdmsr
-	xorl %ebx, %ebx
-	testl %edx, %edx
-	js 1f
-	swapgs
-	movl $1, %ebx
-1:	movq %r12, %rsi
+	movq %rdx, %rbx
+	shlq $32, %rbx
+	orq %rax, %rbx
+	subq $16, %rsp
+	sgdt (%rsp)
+	movq 2(%rsp), %rax
+	addq $16, %rsp
+	movq GDT_CPU(%rax), %rax
+	movq %rax, %rdx
+	shrq $32, %rdx
+	wrmsr
+	movq %r12, %rsi
 	movq %r13, %rdx
 	movq %rsp, %rdi
 	movq %cr2, %rcx
 	xorl %ebp, %ebp
 	call metal_paranoid_trap
-	testl %ebx, %ebx
-	jz 2f
-	swapgs
-2:	POP_REGS
+	movl $MSR_GS_BASE, %ecx
+	movl %ebx, %eax
+	movq %rbx, %rdx
+	shrq $32, %rdx
+	wrmsr
+	POP_REGS
 	addq $8, %rsp
 	iretq
 

@@ -35,3 +35,8 @@ u64 machine_hwcap(void)
 	x86_cpuid(1, 0, r);
 	return r[3];
 }
+
+u64 machine_hwcap2(void)
+{
+	return metal_features.fsgsbase ? HWCAP2_FSGSBASE : 0;
+}

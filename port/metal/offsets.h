@@ -17,6 +17,7 @@
 #define CPU_CALM      52
 #define TASK_FAULT_IP 16 /* of struct mm_task */
 #define CPU_OWNER     56
+#define GDT_CPU	      -8 /* of the GDT: the area that it lies in */
 /* Both words at once: nobody waits for the CPU, no work for the thread. */
 #define CPU_QUIET -0x80000000
 

@@ -12,6 +12,8 @@
  *    FPU-1  Off its CPU, a thread's image is current.
  *    FPU-2  If cpu.fpu == t and t.fpu_cpu == cpu, the registers equal T's
  *           image or are newer.
+ *    FPU-3  With FSGSBASE a program changes its bases without a call: those in
+ *           struct port_thread are current off its CPU only.
  * 4. Locking. The thread itself, or the CPU that switches.
  * 5. Life. From machine_thread_create() to machine_thread_free().
  * 6. Failure. -ENOMEM at creation; -EINVAL for an image that XRSTOR would
@@ -19,8 +21,7 @@
  * 7. Cost. One XSAVE for each switch away from a program; XRSTOR only if
  *    another program ran here in between, or the thread elsewhere.
  * 8. Rejected. Trapping the first use (CR0.TS): what programs run uses SSE at
- *    once. FSGSBASE instructions for programs: then the bases would have to
- *    be read at each switch; arch_prctl(2) sets them.
+ *    once.
  *
  * References: Intel SDM vol. 1, 13.4 to 13.8; AMD APM vol. 2, 11.5.
  */
@@ -212,6 +213,16 @@ static void load_debug(const struct port_thread *t)
 			 "r"(t->debug[4]));
 }
 
+/* With FSGSBASE only the registers know the running program's bases. In the
+ * kernel that of its GS is the one that SWAPGS will load. */
+static void save_bases(struct port_thread *t)
+{
+	if (!metal_features.fsgsbase)
+		return;
+	__asm__ volatile("rdfsbase %0" : "=r"(t->fsbase));
+	t->gsbase = x86_rdmsr(MSR_KERNEL_GS_BASE);
+}
+
 void user_switch(struct port_thread *prev, struct port_thread *next)
 {
 	struct metal_cpu *c = metal_this();
@@ -220,6 +231,7 @@ void user_switch(struct port_thread *prev, struct port_thread *next)
 		load_debug(next);
 	if (prev->fpu) {
 		save_selectors(prev);
+		save_bases(prev);
 		save(prev->fpu);
 	}
 	if (!next->fpu)
@@ -258,14 +270,27 @@ void machine_set_gsbase(struct port_thread *t, u64 base)
 	set_base(t, &t->gsbase, MSR_KERNEL_GS_BASE, base);
 }
 
+/* *WHERE of T's bases, as it is now. */
+static u64 base_of(struct port_thread *t, const u64 *where)
+{
+	unsigned long flags = port_irq_save();
+	u64 base;
+
+	if (t == port_self() && t->fpu)
+		save_bases(t);
+	base = *where;
+	port_irq_restore(flags);
+	return base;
+}
+
 u64 machine_fsbase(struct port_thread *t)
 {
-	return t->fsbase;
+	return base_of(t, &t->fsbase);
 }
 
 u64 machine_gsbase(struct port_thread *t)
 {
-	return t->gsbase;
+	return base_of(t, &t->gsbase);
 }
 
 /* ---- the FPU's image
