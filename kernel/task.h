@@ -349,6 +349,11 @@ struct mm_struct *task_mm(struct task *t);
 int process_set_oom_score_adj(struct process *p, int adj);
 /* uts_hostname: /proc/sys/kernel/hostname. */
 const char *uts_hostname(void);
+/*
+ * task_on_life: FN is called when the thread PARENT has made CHILD, which has
+ * not run yet, and with CHILD 0 when PARENT ends. May sleep. NULL: nobody is.
+ */
+void task_on_life(void (*fn)(s32 parent, s32 child));
 /* task_set_comm: T is called NAME, of which its first 15 bytes are kept. */
 void task_set_comm(struct task *t, const char *name);
 

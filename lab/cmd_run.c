@@ -779,6 +779,13 @@ static int run_machine(struct plan *pl, struct run_machine *m,
 	return run_relay(m, &pl->relay, res, log);
 }
 
+static void show_trace(const struct plan *pl, const struct run_result *res)
+{
+	run_symbols_use(pl->kernel.path);
+	run_trace_show(pl->trace, pl->o, res);
+	run_symbols_end();
+}
+
 static int run_plan(struct plan *pl)
 {
 	static struct run_machine m;
@@ -799,7 +806,7 @@ static int run_plan(struct plan *pl)
 	pl->relay.log_console = pl->kernel.bzimage;
 	ret = run_machine(pl, &m, &res, &log);
 	if (pl->trace && res.began)
-		run_trace_show(pl->trace, pl->o, &res);
+		show_trace(pl, &res);
 	remove_folder();
 	if (ret == RUN_TIMEOUT) {
 		err_say("stopped after %g s", (double)pl->o->timeout_ms / 1e3);

@@ -12,6 +12,7 @@
  *   run_relay.c   QEMU started, bytes passed on, the end awaited
  *   run_report.c  what the machine reported
  *   run_trace.c   what its tracepoints told
+ *   run_symbols.c names of its functions in that
  *   run_dump.c    files of its /proc as a directory
  *   run_out.c     the table and the JSON;  run_html.c  the page
  *
@@ -272,6 +273,14 @@ void run_result_free(struct run_result *r);
 /* After - before of an event, the level of a nr_ counter; 0 if unknown. */
 u64 run_counter(const struct run_result *r, const char *name);
 u64 run_vmstat_in(const char *text, const char *name);
+
+/* ---- run_symbols.c ---------------------------------------------------------
+ */
+
+/* run_symbols_use: events name functions by the kernel image PATH from now on;
+ * nothing, if it has no names. _end: they do not any more. */
+void run_symbols_use(const char *path);
+void run_symbols_end(void);
 
 /* ---- run_trace.c -----------------------------------------------------------
  */

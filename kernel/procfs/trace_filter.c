@@ -201,7 +201,7 @@ static bool wants(const struct trace_record *r)
 	const struct trace_filter *f =
 		__atomic_load_n(&state()->filter[r->event], __ATOMIC_SEQ_CST);
 
-	return !f || f->error || filter_holds(f, r);
+	return trace_pid_wanted(r) && (!f || f->error || filter_holds(f, r));
 }
 
 /* ---- parsing ---------------------------------------------------------------
@@ -433,18 +433,24 @@ static bool parse_or(struct parse *p)
 /* ---- the files -------------------------------------------------------------
  */
 
+void trace_filter_update(void)
+{
+	bool any = trace_pid_any();
+
+	for (u32 i = 0; i < NR_TRACE_EVENTS; i++)
+		any |= state()->filter[i] != NULL;
+	trace_set_filter(any ? wants : NULL);
+}
+
 /* NEW takes the place of EVENT's. Lock held. */
 static void replace(u32 event, struct trace_filter *new)
 {
 	struct tracefs_state *t = state();
 	struct trace_filter *old = t->filter[event];
-	bool any = false;
 
 	mutex_assert_held(&t->lock);
 	__atomic_store_n(&t->filter[event], new, __ATOMIC_RELEASE);
-	for (u32 i = 0; i < NR_TRACE_EVENTS; i++)
-		any |= t->filter[i] != NULL;
-	trace_set_filter(any ? wants : NULL);
+	trace_filter_update();
 	if (!old)
 		return;
 	trace_sync();

@@ -298,6 +298,8 @@ static s64 write_marker(const struct pnode *n, const char *text, size_t len)
 	int err;
 
 	(void)n;
+	if (!READ_ONCE(state()->option[TRACE_MARKERS]))
+		return -EINVAL;
 	mutex_lock(&state()->lock);
 	err = state()->off ? -EBADF : tracefs_rings();
 	mutex_unlock(&state()->lock);
@@ -636,6 +638,13 @@ static int show_nothing(const struct pnode *n, struct seq_buf *out)
 	return 0;
 }
 
+#define PIDS(n, list)                                                      \
+	{                                                                  \
+		.name = n, .mode = S_IFREG | 0640, .show = trace_pid_show, \
+		.write = trace_pid_write, .truncate = trace_pid_empty,     \
+		.arg = list                                                \
+	}
+
 static const struct pentry tracing_entries[] = {
 	RO("available_events", show_events, 1),
 	WORD("available_tracers", "nop"),
@@ -647,6 +656,7 @@ static const struct pentry tracing_entries[] = {
 	 .source = "nop",
 	 .write = write_word},
 	{.name = "events", .mode = S_IFDIR | 0750, .dir = &events_dir},
+	{.name = "options", .mode = S_IFDIR | 0750, .dir = &trace_options_dir},
 	{.name = "per_cpu", .mode = S_IFDIR | 0750, .dir = &per_cpu_dir},
 	RO("printk_formats", show_nothing, 0),
 	RO("saved_cmdlines", trace_show_names, 0),
@@ -655,6 +665,8 @@ static const struct pentry tracing_entries[] = {
 	 .show = show_events,
 	 .write = write_events,
 	 .truncate = empty_events},
+	PIDS("set_event_notrace_pid", 1),
+	PIDS("set_event_pid", 0),
 	TRACE_FILE,
 	{.name = "trace_clock",
 	 .mode = S_IFREG | 0640,
@@ -663,6 +675,7 @@ static const struct pentry tracing_entries[] = {
 	 .write = write_word},
 	RO("trace_lost", trace_show_lost, 0),
 	{.name = "trace_marker", .mode = S_IFREG | 0220, .write = write_marker},
+	RW("trace_options", trace_options_show, trace_options_write, 0),
 	FOPS("trace_pipe", trace_pipe_fops),
 	{.name = "trace_records",
 	 .mode = S_IFREG | 0440,
@@ -678,6 +691,7 @@ void tracefs_init(void)
 	mm_memset(state(), 0, sizeof(*state()));
 	mutex_init(&state()->lock, LOCK_CLASS_TRACEFS);
 	trace_pipe_init();
+	trace_pid_init();
 	trace_set_symbol(kernel_symbol_text);
 }
 
@@ -686,6 +700,7 @@ void tracefs_exit(void)
 	trace_set_symbol(NULL);
 	none();
 	trace_filter_exit();
+	trace_pid_exit();
 	trace_pipe_exit();
 	rings_free();
 }

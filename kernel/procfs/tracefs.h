@@ -19,6 +19,15 @@ struct trace_name {
 	char comm[16];
 };
 
+/* A list of threads: a bit for each number below that. */
+#define TRACE_PIDS 32768u
+struct trace_pids {
+	u64 *bits; /* (lock) NULL until the first write; (A) bits */
+	bool on;   /* (lock) it counts; set after its bits */
+};
+
+enum trace_option { TRACE_EVENT_FORK, TRACE_MARKERS, NR_TRACE_OPTIONS };
+
 /* All that it keeps. */
 struct tracefs_state {
 	struct mutex lock;
@@ -32,8 +41,10 @@ struct tracefs_state {
 	u64 taken[MM_NR_CPUS], read[MM_NR_CPUS], lost[MM_NR_CPUS];
 	struct trace_name names[TRACE_NAMES]; /* (lock) of what was read */
 	struct trace_filter *filter[NR_TRACE_EVENTS]; /* (lock) NULL: none */
-	wait_queue_head_t wait;	   /* for records; tracing_on */
-	struct machine_timer tick; /* looks for them while somebody waits */
+	struct trace_pids pids[2];     /* told of alone; not told of */
+	bool option[NR_TRACE_OPTIONS]; /* (A) */
+	wait_queue_head_t wait;	       /* for records; tracing_on */
+	struct machine_timer tick;     /* looks for them while somebody waits */
 };
 
 extern const struct pdir tracefs_dir;
@@ -71,6 +82,22 @@ int trace_show_lost(const struct pnode *n, struct seq_buf *out);
 int trace_filter_set(u32 event, const char *text, size_t len, bool many);
 void trace_filter_show(u32 event, struct seq_buf *out);
 void trace_filter_exit(void);
+/* trace_filter_update: there are other filters or lists. Lock held, or nobody
+ * else is there. */
+void trace_filter_update(void);
+
+/* trace_pid.c: is R of a thread that is told of? Any context. _any: is there a
+ * list? Files: an entry's arg is 0 for set_event_pid, 1 for notrace. */
+bool trace_pid_wanted(const struct trace_record *r);
+bool trace_pid_any(void);
+int trace_pid_show(const struct pnode *n, struct seq_buf *out);
+s64 trace_pid_write(const struct pnode *n, const char *text, size_t len);
+void trace_pid_empty(const struct pnode *n);
+int trace_options_show(const struct pnode *n, struct seq_buf *out);
+s64 trace_options_write(const struct pnode *n, const char *text, size_t len);
+extern const struct pdir trace_options_dir;
+void trace_pid_init(void);
+void trace_pid_exit(void);
 
 void trace_pipe_init(void);
 void trace_pipe_exit(void);

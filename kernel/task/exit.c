@@ -298,6 +298,7 @@ _Noreturn void do_exit(int code)
 	exit_files(t);
 	if (last)
 		exit_process(t->proc);
+	task_life(t->tid, 0);
 	thread_gone(t);
 	task_put(t); /* our own; the reaper waits until we are off the CPU */
 	machine_thread_exit();

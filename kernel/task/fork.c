@@ -466,6 +466,19 @@ static int clone_pidfd(struct birth *b)
 	return user_write(b->a->pidfd, &fd, sizeof(fd));
 }
 
+void task_on_life(void (*fn)(s32 parent, s32 child))
+{
+	WRITE_ONCE(task_sys.on_life, fn);
+}
+
+void task_life(s32 parent, s32 child)
+{
+	void (*fn)(s32 parent, s32 child) = READ_ONCE(task_sys.on_life);
+
+	if (fn)
+		fn(parent, child);
+}
+
 static s64 clone_run(struct birth *b)
 {
 	struct task *c = b->child;
@@ -496,6 +509,7 @@ static s64 clone_run(struct birth *b)
 			tty_setsid(b->fresh);
 		return err;
 	}
+	task_life(b->parent->tid, tid);
 	machine_thread_start(c->thread);
 	if (unlikely(b->event))
 		trace_event(b->parent, b->event, (u64)tid);

@@ -161,7 +161,8 @@ struct task_state {
 	wait_queue_head_t dead_wait;
 	struct port_thread *reaper;
 	bool reaper_stop;
-	void (*on_rest)(struct task *t); /* freeze.c */
+	void (*on_rest)(struct task *t);	/* freeze.c */
+	void (*on_life)(s32 parent, s32 child); /* fork.c */
 };
 extern struct task_state task_sys;
 
@@ -334,5 +335,8 @@ void sched_sys_init(void);
 void info_sys_init(void);
 void pidfd_sys_init(void);
 void ptrace_sys_init(void);
+
+/* task_life: who asked (task_on_life()) hears of it. */
+void task_life(s32 parent, s32 child);
 
 #endif

@@ -12,7 +12,8 @@
 #include "procfs/procfs.h"
 #include "task/task_priv.h"
 
-static bool ended;		/* process 1 is gone */
+static bool ended; /* process 1 is gone */
+MM_UNUSED static void (*born_or_gone)(s32 parent, s32 child);
 MM_UNUSED static u64 asleep_at; /* where it sleeps */
 MM_UNUSED static struct mm_task other, second_mt;
 static bool two; /* process 1 has a second thread */
@@ -64,6 +65,10 @@ KT_WEAK int may_ptrace(struct task *t)
 {
 	(void)t;
 	return current->cred.uid ? -EPERM : 0;
+}
+KT_WEAK void task_on_life(void (*fn)(s32 parent, s32 child))
+{
+	born_or_gone = fn;
 }
 KT_WEAK void task_set_comm(struct task *t, const char *name)
 {

@@ -67,6 +67,51 @@ static void told(struct pt_regs *regs)
 	pw_exit(0);
 }
 
+/* Each beginning before the child runs, each end. */
+static s32 born[4], parent[4], gone[4];
+static u32 nr_born, nr_gone;
+
+static void note_life(s32 who, s32 child_pid)
+{
+	if (child_pid && nr_born < ARRAY_SIZE(born)) {
+		parent[nr_born] = who;
+		born[nr_born++] = child_pid;
+	} else if (!child_pid && nr_gone < ARRAY_SIZE(gone)) {
+		gone[nr_gone++] = who;
+	}
+}
+
+static void child_looks(struct pt_regs *regs)
+{
+	(void)regs;
+	CHECK(nr_born > 0 && born[nr_born - 1] == current->tid);
+	pw_exit(0);
+}
+
+static void lives(struct pt_regs *regs)
+{
+	s64 pid;
+
+	(void)regs;
+	nr_born = nr_gone = 0;
+	task_on_life(note_life);
+	pid = pw_fork(child_looks);
+	CHECK_EQ(pw_sys(61, (u64)pid, 0, 0, 0), pid);
+	CHECK(nr_born == 1 && born[0] == pid && parent[0] == 1);
+	CHECK(nr_gone == 1 && gone[0] == pid);
+	task_on_life(NULL);
+	pid = pw_fork(child);
+	CHECK_EQ(pw_sys(61, (u64)pid, 0, 0, 0), pid);
+	CHECK(nr_born == 1 && nr_gone == 1);
+	pw_exit(0);
+}
+
+static void test_lives(void **state)
+{
+	(void)state;
+	PW_RUN(lives, .cpus = 2);
+}
+
 static void test_told(void **state)
 {
 	(void)state;
@@ -75,7 +120,8 @@ static void test_told(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_told)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_told),
+					   cmocka_unit_test(test_lives)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -796,6 +796,121 @@ static void named(void **state)
 	FS_RUN(named_body);
 }
 
+/* ---- whose
+ * ----------------------------------------------------------------------- */
+
+/* An event of thread PID. */
+static void emit_of(u32 pid)
+{
+	struct mm_task *me = port_current();
+	s32 was = me->pid;
+
+	me->pid = (s32)pid;
+	emit(pid, 0);
+	me->pid = was;
+}
+
+/* Which of threads 1 to 9 are told of, as bits. */
+static u32 told_of(void)
+{
+	u64 pos = trace_written(0);
+	struct trace_record r;
+	u32 bits = 0;
+
+	for (u32 pid = 1; pid < 10; pid++)
+		emit_of(pid);
+	while (trace_read(0, &pos, &r))
+		bits |= 1u << r.pid;
+	return bits;
+}
+
+static int whose_body(void *arg)
+{
+	(void)arg;
+	tracefs_mount();
+	CHECK_EQ(PUT_NEW("set_event", "mm_page_free"), 12);
+	is(T "set_event_pid", "");
+	CHECK_EQ(told_of(), 0x3fe);
+	/* Without memory: as before. */
+	fail_arm_nth(FAIL_MASK(FAIL_SLAB) | FAIL_MASK(FAIL_VMAP), 1, true);
+	CHECK_EQ(PUT("set_event_pid", "3"), -ENOMEM);
+	CHECK(fail_disarm().fired > 0);
+	is(T "set_event_pid", "");
+	CHECK_EQ(told_of(), 0x3fe);
+	CHECK_EQ(PUT_NEW("set_event_pid", "3 7\n"), 4);
+	is(T "set_event_pid", "3\n7\n");
+	CHECK_EQ(told_of(), 1 << 3 | 1 << 7);
+	/* One more; what is no number changes nothing. */
+	CHECK_EQ(PUT("set_event_pid", "5"), 1);
+	CHECK_EQ(PUT("set_event_pid", "6 x"), -EINVAL);
+	CHECK_EQ(PUT("set_event_pid", "6 32768"), -EINVAL);
+	CHECK_EQ(told_of(), 1 << 3 | 1 << 5 | 1 << 7);
+	/* Not these; a filter besides. */
+	CHECK_EQ(PUT_NEW("set_event_notrace_pid", "5 9"), 3);
+	CHECK_EQ(told_of(), 1 << 3 | 1 << 7);
+	CHECK_EQ(PUT("events/kmem/mm_page_free/filter", "pfn != 7"), 8);
+	CHECK_EQ(told_of(), 1 << 3);
+	CHECK_EQ(PUT("events/kmem/mm_page_free/filter", "0"), 1);
+	CHECK_EQ(PUT_NEW("set_event_pid", "\n"), 1);
+	CHECK_EQ(told_of(), 0x3fe & ~(1u << 5 | 1u << 9));
+	CHECK_EQ(PUT_NEW("set_event_notrace_pid", "\n"), 1);
+	CHECK_EQ(told_of(), 0x3fe);
+	CHECK(!base_sys.trace_filter);
+	/* What a program says is no event of its thread. */
+	CHECK_EQ(PUT_NEW("set_event_pid", "3"), 1);
+	CHECK_EQ(PUT("trace_marker", "heard\n"), 6);
+	CHECK_EQ(times(T "trace", "tracing_mark_write: heard"), 1);
+	/* Children, if it is asked for. */
+	born_or_gone(3, 4);
+	CHECK_EQ(told_of(), 1 << 3);
+	CHECK_EQ(PUT("options/event-fork", "1"), 1);
+	born_or_gone(3, 4);
+	born_or_gone(4, 8);
+	born_or_gone(2, 9);
+	CHECK_EQ(told_of(), 1 << 3 | 1 << 4 | 1 << 8);
+	born_or_gone(3, 0);
+	born_or_gone(4, 0);
+	is(T "set_event_pid", "8\n");
+	/* It has ended as well: nobody is told of, not all. */
+	born_or_gone(8, 0);
+	CHECK_EQ(told_of(), 0);
+	CHECK_EQ(PUT_NEW("set_event_pid", ""), 0);
+	CHECK_EQ(told_of(), 0x3fe);
+	/* Left on: the end of it all frees it. */
+	CHECK_EQ(PUT("set_event_pid", "1"), 1);
+	tracefs_umount();
+	CHECK(!base_sys.trace_filter);
+	return 0;
+}
+
+static int options_body(void *arg)
+{
+	(void)arg;
+	tracefs_mount();
+	is(T "trace_options", "noevent-fork\nmarkers\n");
+	is(T "options/markers", "1\n");
+	CHECK_EQ(PUT("trace_options", "nomarkers\n"), 10);
+	is(T "options/markers", "0\n");
+	CHECK_EQ(PUT("trace_marker", "x"), -EINVAL);
+	CHECK_EQ(PUT("trace_options", "event-fork"), 10);
+	is(T "trace_options", "event-fork\nnomarkers\n");
+	CHECK_EQ(PUT("options/markers", "1\n"), 2);
+	CHECK_EQ(PUT("trace_marker", "x"), 1);
+	CHECK_EQ(PUT("options/markers", "2"), -EINVAL);
+	CHECK_EQ(PUT("trace_options", "nonsense"), -EINVAL);
+	CHECK_EQ(PUT("trace_options", "no"), -EINVAL);
+	CHECK_EQ(PUT("trace_options", ""), -EINVAL);
+	tracefs_umount();
+	return 0;
+}
+
+static void whose(void **state)
+{
+	(void)state;
+	FS_RUN(whose_body);
+	FS_RUN(options_body);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -803,7 +918,7 @@ int main(void)
 		cmocka_unit_test(formats),  cmocka_unit_test(pipes),
 		cmocka_unit_test(waits),    cmocka_unit_test(raws),
 		cmocka_unit_test(marker),   cmocka_unit_test(filters),
-		cmocka_unit_test(named),
+		cmocka_unit_test(named),    cmocka_unit_test(whose),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

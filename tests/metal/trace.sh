@@ -122,6 +122,10 @@ if command -v trace-cmd >/dev/null 2>&1; then
 		grep -o "mm_page_alloc: *pfn=0x[0-9a-f]* order=0 migratetype=[0-9] gfp_flags=.*ZERO" rep | head -n 1
 		grep -c "\[FAILED TO PARSE\]" rep
 		echo "named $(grep -c "kmalloc: .*call_site=[a-z_0-9.]*+0x" rep)"
+		$t record -F -c -e kmem:mm_page_alloc -o c.dat busybox sh -c \
+			"busybox true; exit 0" >log 2>&1 || { cat log; exit 6; }
+		echo "threads $($t report c.dat | grep -o "^ *[a-z]*-[0-9]*" |
+			grep -o "[0-9]*$" | sort -u | grep -c .)"
 		$t start -e oom && $t stop && echo "started and stopped"
 		$t stat | grep -c "oom"'
 	has "lists them" '^listed [2-4][0-9]$'
@@ -130,6 +134,7 @@ if command -v trace-cmd >/dev/null 2>&1; then
 	has "flags" '^mm_page_alloc: +pfn=0x.*gfp_flags=GFP_'
 	has "understands all" '^0$'
 	has "knows functions" '^named [1-9]'
+	has "a program and its child alone" '^threads 2$'
 	has "starts and stops" '^started and stopped$'
 else
 	skip "trace-cmd" "no trace-cmd here"
@@ -138,7 +143,8 @@ fi
 load='(busybox true); awk "BEGIN { for (i = 0; i < 60000; i++) a[i] = i \"\" i
 	for (k = 0; k < 2; k++) for (i = 0; i < 60000; i++) s += a[i]
 	print s > 0 }"'
-in_guest --mem 12M --swap 64M --cpus 2 --trace vmscan,swap,page_fault_user \
+in_guest --mem 12M --swap 64M --cpus 2 \
+	--trace vmscan,swap,page_fault_user,kmem_cache_alloc \
 	--trace-out "$work/text" --perfetto "$work/p.json" \
 	--follow 0:0x7fffffffd000 -- busybox sh -c "$load"
 holds "the traced program ends well" "$status" -eq 0
@@ -149,6 +155,9 @@ counted() {
 holds "faults are told" "$(counted page_fault_user)" -gt 100
 holds "with where they happened" "$(grep 'page_fault_user: ' "$work/text" |
 	grep -c ' ip=0x[1-9a-f]')" -gt 100
+holds "calls by name" "$(grep 'kmem_cache_alloc: ' "$work/text" |
+	grep -c 'call_site=[a-z_0-9.]*+0x[0-9a-f]*/0x[0-9a-f]* ptr')" -gt 10
+holds "all of them" "$(grep -c 'call_site=0x' "$work/text")" -eq 0
 holds "swap is told" "$(counted swap_out)" -gt 0
 holds "no more than is counted" "$(counted swap_out)" -le "$(counter pswpout)"
 holds "kswapd has its name" "$(grep -c '^ *kswapd0-[0-9]* .*mm_vmscan_' \
