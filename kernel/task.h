@@ -118,6 +118,10 @@ struct process {
 	int stop_code;
 	int exit_signal;
 	u32 personality;
+	/* (T) who writes the core, and how many wait for that: coredump.c */
+	struct task *core_dumper;
+	u32 nr_core_wait;
+	u32 core_filter;	     /* /proc/PID/coredump_filter */
 	s32 parent_tid;		     /* (C) the thread that made it */
 	struct task *exec_task;	     /* (T) the one that ends all others */
 	wait_queue_head_t exec_wait; /* for them to end */

@@ -31,6 +31,7 @@
 #include "cache/swap.h"
 #include "policy/policy.h"
 #include "space/space.h"
+#include "task/coredump.h"
 
 /* ---- the task --------------------------------------------------------------
  */
@@ -370,6 +371,68 @@ static s64 write_oom_adj(const struct pnode *n, const char *text, size_t len)
 	return err ? err : (s64)len;
 }
 
+/* core(5): which mappings a core holds. */
+static int show_core_filter(const struct pnode *n, struct seq_buf *out)
+{
+	struct task *t = pkey_task(&n->key);
+
+	if (!t)
+		return -ESRCH;
+	seq_printf(out, "%08x\n", READ_ONCE(t->proc->core_filter));
+	task_put(t);
+	return 0;
+}
+
+/* A number as C has them: 0x1f, 017, 15. */
+static bool core_filter_parse(const char *s, u64 *bits)
+{
+	u32 base = 10;
+
+	if (s[0] == '0' && (s[1] | 0x20) == 'x') {
+		base = 16;
+		s += 2;
+	} else if (s[0] == '0') {
+		base = 8;
+	}
+	*bits = 0;
+	if (!*s)
+		return false;
+	for (; *s; s++) {
+		u32 d = (u32)(*s >= 'a'	  ? *s - 'a' + 10
+			      : *s >= 'A' ? *s - 'A' + 10
+					  : *s - '0');
+
+		if (d >= base)
+			return false;
+		*bits = *bits * base + d;
+	}
+	return true;
+}
+
+static s64 write_core_filter(const struct pnode *n, const char *text,
+			     size_t len)
+{
+	struct task *t;
+	char word[16];
+	size_t used = len;
+	u64 bits;
+
+	while (used && text[used - 1] == '\n')
+		used--;
+	if (!used || used >= sizeof(word))
+		return -EINVAL;
+	mm_memcpy(word, text, used);
+	word[used] = '\0';
+	if (!core_filter_parse(word, &bits))
+		return -EINVAL;
+	t = pkey_task(&n->key);
+	if (!t)
+		return -ESRCH;
+	WRITE_ONCE(t->proc->core_filter, (u32)bits & CORE_FILTER_MASK);
+	task_put(t);
+	return (s64)len;
+}
+
 /* What the OOM killer would gain, in thousandths of all memory, moved and
  * scaled as Linux shows it: 0 .. 2000, without a wish about 667. */
 static int show_oom_score(const struct pnode *n, struct seq_buf *out)
@@ -590,6 +653,10 @@ static int show_ksm_stat(const struct pnode *n, struct seq_buf *out)
 		 .show = show_oom_adj,                                         \
 		 .write = write_oom_adj},                                      \
 		TEXT("oom_score", show_oom_score),                             \
+		{.name = "coredump_filter",                                    \
+		 .mode = S_IFREG | 0644,                                       \
+		 .show = show_core_filter,                                     \
+		 .write = write_core_filter},                                  \
 		TEXT("cgroup", show_cgroup),                                   \
 		{.name = "ksm_merging_pages",                                  \
 		 .mode = S_IFREG | 0400,                                       \

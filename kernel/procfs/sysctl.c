@@ -17,7 +17,7 @@
 #include "fs/fs.h"
 #include "procfs/procfs.h"
 #include "procfs/procfs_state.h"
-#include "task/task_priv.h"
+#include "task/coredump.h"
 
 /* ---- vm --------------------------------------------------------------------
  */
@@ -305,6 +305,41 @@ static s64 write_kptr(const struct pnode *n, const char *text, size_t len)
 	return (s64)len;
 }
 
+/* core(5) */
+static int show_core_pattern(const struct pnode *n, struct seq_buf *out)
+{
+	(void)n;
+	seq_printf(out, "%s\n", core_settings.pattern);
+	return 0;
+}
+
+static s64 write_core_pattern(const struct pnode *n, const char *text,
+			      size_t len)
+{
+	int err = core_pattern_set(text, len);
+
+	(void)n;
+	return err ? err : (s64)len;
+}
+
+static int show_core_pid(const struct pnode *n, struct seq_buf *out)
+{
+	(void)n;
+	seq_printf(out, "%u\n", READ_ONCE(core_settings.uses_pid));
+	return 0;
+}
+
+static s64 write_core_pid(const struct pnode *n, const char *text, size_t len)
+{
+	s64 on = first_number(text, len, INT32_MAX);
+
+	(void)n;
+	if (on < 0)
+		return -EINVAL;
+	WRITE_ONCE(core_settings.uses_pid, (u32)on);
+	return (s64)len;
+}
+
 #define TEXT_OF(n, t)                                                 \
 	{                                                             \
 		.name = n, .mode = S_IFREG | 0444, .show = show_text, \
@@ -353,6 +388,14 @@ static const struct pentry kernel_entries[] = {
 	 .mode = S_IFREG | 0644,
 	 .show = show_kptr,
 	 .write = write_kptr},
+	{.name = "core_pattern",
+	 .mode = S_IFREG | 0644,
+	 .show = show_core_pattern,
+	 .write = write_core_pattern},
+	{.name = "core_uses_pid",
+	 .mode = S_IFREG | 0644,
+	 .show = show_core_pid,
+	 .write = write_core_pid},
 	NUMBER("tainted", 0),
 	NUMBER("ngroups_max", NGROUPS_KEPT),
 	NUMBER("cap_last_cap", 40),

@@ -26,6 +26,7 @@
 #include "ktime.h"
 #include "memcg/memcg.h"
 #include "syscall.h"
+#include "task/coredump.h"
 #include "task/ptrace.h"
 #include "vfs.h"
 
@@ -240,6 +241,9 @@ static bool last_thread(struct task *t)
 
 	task_lock(flags);
 	last = --t->proc->nr_live == 0;
+	/* It began to end before the core was to be written. */
+	if (t->proc->core_dumper)
+		wake_up_all(&t->proc->exec_wait);
 	task_unlock(flags);
 	return last;
 }
@@ -282,6 +286,7 @@ _Noreturn void do_exit(int code)
 	struct task *t = current;
 	bool last;
 
+	core_rest(t);
 	trace_event(t, PTRACE_EVENT_EXIT, (u64)code);
 	t->exit_code = code;
 	t->restore_blocked = false;

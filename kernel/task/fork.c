@@ -24,6 +24,7 @@
 #include "event.h"
 #include "ktime.h"
 #include "syscall.h"
+#include "task/coredump.h"
 #include "task/ptrace.h"
 #include "vfs.h"
 
@@ -100,6 +101,7 @@ struct process *process_alloc(void)
 	init_waitqueue_head(&p->signal_wait);
 	init_waitqueue_head(&p->exec_wait);
 	p->dumpable = true;
+	p->core_filter = CORE_FILTER_DEFAULT;
 	p->start_ns = port_now_ns();
 	time_process_init(p);
 	return p;
@@ -210,6 +212,7 @@ static int copy_process(struct birth *b)
 	task_unlock(irq);
 	p->exit_signal = (int)b->a->exit_signal;
 	p->dumpable = from->dumpable;
+	p->core_filter = from->core_filter;
 	p->personality = from->personality;
 	p->oom_score_adj = from->oom_score_adj;
 	return 0;

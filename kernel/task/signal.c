@@ -31,6 +31,7 @@
 #include <mmkit/slab.h>
 
 #include "base/string.h"
+#include "task/coredump.h"
 #include "task/ptrace.h"
 
 #define RLIMIT_SIGPENDING 11u
@@ -554,7 +555,7 @@ static void complete_signal(struct task *t, struct process *p, int sig)
 	if (!taker)
 		return;
 	/* Its end begins now, whoever would be the one to take it. */
-	if (sig_default_fatal(p, sig) && !p->group_exit &&
+	if (sig_default_fatal(p, sig) && !p->group_exit && !core_signal(sig) &&
 	    !sig_traced(taker, p, sig)) {
 		p->group_exit = true;
 		p->exit_code = sig;
@@ -878,7 +879,7 @@ int get_signal(struct ksigaction *act, struct ksiginfo *info)
 		else if (v == V_FREEZE)
 			do_freeze(t);
 		else if (v == V_DIE)
-			do_group_exit(sig);
+			do_group_exit(core_dump(t, sig, info));
 		else if (v != V_AGAIN)
 			return v == V_HANDLE ? sig : 0;
 	}
