@@ -35,14 +35,15 @@ struct kmem_cache;
 #define MT_GRAIN_SHIFT 10u
 #define MT_PACK_OVER   1024u /* larger classes are in packs, ... */
 #define MT_PACK_END    8192u /* ... or runs of frames; from here on all are */
-#define MT_PACK_UNIT   128u
+#define MT_PACK_UNIT   64u
 #define MT_CLASS_MAX   32768u		 /* larger requests have no class */
 #define MT_RUN_MAX     (PAGE_SIZE << 10) /* larger requests are mappings */
-/* 8; 16 .. 128 by 16; eight for each doubling up to 8 KiB; 12 .. 32 KiB. */
-#define MT_NR_CLASSES (MT_FIRST + 1 + 8 + 6 * 8 + 6)
-/* Classes of 48 to 1024 bytes are in pairs: see mt_class.c. */
-#define MT_JOIN_FIRST  (MT_FIRST + 3)
-#define MT_JOIN_LAST   (MT_FIRST + 8 + 3 * 8)
+/* 8; 16 .. 128 by 16; eight for each doubling up to 8 KiB, and from MT_FINE to
+ * MT_FINE_END one more in the middle of the first five steps of each; 12 .. 32
+ * KiB. */
+#define MT_NR_CLASSES  (MT_FIRST + 1 + 8 + 6 * 8 + 3 * 5 + 1 + 6)
+#define MT_FINE	       512u
+#define MT_FINE_END    4096u
 #define MT_CLASS_TABLE (MT_CLASS_MAX / 8 + 1)
 
 /* ---- magazines -------------------------------------------------------------
@@ -162,7 +163,7 @@ struct mt_state {
 	char *meta_at, *meta_end; /* (M) */
 	u64 meta_bytes;		  /* (M) */
 	void **meta_free;	  /* (M) magazines */
-	u64 joined;		  /* (M) bit C: C + 1 serves its sizes */
+	u64 joined[2];		  /* (M) bit C: C + 1 serves its sizes */
 	u32 class_end;		  /* (M) entries of class_of that are in use */
 	struct kmem_cache *cache[MT_NR_CLASSES]; /* made when first used */
 	/* Full magazines that no thread owns, under their words. */
@@ -249,6 +250,12 @@ void *mt_map_meta(u64 bytes);
 
 /* mt_class_init: the tables. */
 void mt_class_init(void);
+
+/* mt_joined: does class C + 1 serve the sizes of class C? A hint. */
+static inline bool mt_joined(u32 c)
+{
+	return READ_ONCE(mt_sys.joined[c / 64]) >> c % 64 & 1;
+}
 
 /* mt_class_objects: of class C, used or free; a hint. Any context. */
 u64 mt_class_objects(u32 c);
@@ -483,7 +490,7 @@ void mt_pack_count(u64 *bytes, u64 *used);
 u64 mt_pack_trim(void);
 /* mt_pack_idle: pages of packs that no object has part of; a hint. */
 u64 mt_pack_idle(void);
-/* mt_pack_check: MP-1 to MP-5. Nobody allocates. */
+/* mt_pack_check: MP-1 to MP-6. Nobody allocates. */
 void mt_pack_check(void);
 /* mt_pack_lock: nobody is inside until mt_pack_unlock(); for fork. */
 void mt_pack_lock(void);

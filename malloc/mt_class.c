@@ -10,18 +10,22 @@
  * magazines. Hardened and debug mode have slabs up to 4 KiB, for what they
  * catch there.
  *
- * Pairs. Eight classes to a doubling waste little of an object, but each has
- * slabs that are half used. So of 48 to 1024 bytes two are one at first: the
- * upper serves the sizes of both, which costs a sixteenth of the bytes, until
- * it has JOIN_BYTES of objects. Then the table sends the sizes of the lower one
- * to its own slabs; what was allocated before stays where it is. Powers of two
- * are upper ones, and an upper one is aligned to twice what its lower one is.
+ * Groups. Many classes to a doubling waste little of an object, but each has
+ * slabs that are half used, magazines and places in packs. So at first some are
+ * one: the highest of them serves the sizes of all, which leaves four to a
+ * doubling from 48 bytes to 1 KiB and eight above, until it has JOIN_BYTES of
+ * objects. Then the table sends the sizes of the lower half to classes of their
+ * own; what was allocated before stays where it is. What is beyond
+ * eight to a doubling wins a sixteenth of the bytes at most, and waits for
+ * FINE_BYTES. Powers of two are the highest of groups, and in the higher half
+ * there is one that is aligned to twice what any in the lower is.
  */
 #include <string.h>
 
 #include <mmkit/page_alloc.h>
 #include <mmkit/slab.h>
 
+#include "base/bitops.h"
 #include "kmem/slab.h"
 #include "mt.h"
 #include "phys/phys.h"
@@ -31,7 +35,10 @@
 #define TABLE_FIRST    1024u /* sizes whose classes stand in the table at once */
 #define TABLE_STEP     512u  /* entries that are made together */
 
-#define JOIN_BYTES  131072u /* of objects: then each class is by itself */
+#define JOIN_BYTES                                                            \
+	131072u		    /* of objects: then there are eight to a doubling \
+			     */
+#define FINE_BYTES  524288u /* ... sixteen */
 #define SMALL_BYTES 65536u  /* of objects: then a slab more does no harm */
 
 /* Of all that may have slabs. Text of the file, for what is made when a process
@@ -62,26 +69,41 @@ static const char names[][12] = {
 	"malloc-448",
 	"malloc-480",
 	"malloc-512",
+	"malloc-544",
 	"malloc-576",
+	"malloc-608",
 	"malloc-640",
+	"malloc-672",
 	"malloc-704",
+	"malloc-736",
 	"malloc-768",
+	"malloc-800",
 	"malloc-832",
 	"malloc-896",
 	"malloc-960",
 	"malloc-1024",
+	"malloc-1088",
 	"malloc-1152",
+	"malloc-1216",
 	"malloc-1280",
+	"malloc-1344",
 	"malloc-1408",
+	"malloc-1472",
 	"malloc-1536",
+	"malloc-1600",
 	"malloc-1664",
 	"malloc-1792",
 	"malloc-1920",
 	"malloc-2048",
+	"malloc-2176",
 	"malloc-2304",
+	"malloc-2432",
 	"malloc-2560",
+	"malloc-2688",
 	"malloc-2816",
+	"malloc-2944",
 	"malloc-3072",
+	"malloc-3200",
 	"malloc-3328",
 	"malloc-3584",
 	"malloc-3840",
@@ -89,18 +111,34 @@ static const char names[][12] = {
 };
 u32 mt_nr_out[MT_NR_CLASSES];
 
-/* The class after SIZE: eight to a doubling, 16 bytes apart at least. */
+/* An NR-th of the doubling that SIZE, over 8, is in, or LEAST bytes. */
+static u32 step_of(u32 size, u32 nr, u32 least)
+{
+	return max((1u << ilog2(size - 1)) / nr, least);
+}
+
+/* The class after SIZE. */
 static u32 next_size(u32 size)
 {
-	u32 step = 16;
+	u32 step;
 
 	if (size < 16)
 		return 16;
 	if (size >= MT_PACK_END)
 		return size + (u32)PAGE_SIZE;
-	while (size >= step * 16)
-		step *= 2;
-	return size + step;
+	step = step_of(size + 1, 8, 16);
+	if (size >= MT_FINE && size <= MT_FINE_END && size < step * 13)
+		step /= 2;
+	return ALIGN_DOWN(size, step) + step;
+}
+
+/* Is SIZE at first served by a higher class? */
+static bool joins(u32 size)
+{
+	if (size < 48 || size > MT_PACK_END)
+		return false;
+	return size % (size <= MT_PACK_OVER ? step_of(size, 4, 32)
+					    : step_of(size, 8, 0));
 }
 
 void mt_class_init(void)
@@ -112,18 +150,19 @@ void mt_class_init(void)
 		mt_sys.size_of[c] = (u16)size;
 		mt_sys.cap_of[c] = (u8)clamp(MAG_BYTES_MOST / 2 / size, 2u,
 					     MT_MAG_WORDS - 1);
+		if (joins(size))
+			mt_sys.joined[c / 64] |= 1ul << c % 64;
 	}
 	mm_verify(c == MT_NR_CLASSES);
-	for (c = MT_JOIN_FIRST; c < MT_JOIN_LAST; c += 2)
-		mt_sys.joined |= 1ul << c;
 	mt_class_table(TABLE_FIRST);
 }
 
 /* Whose objects serve sizes of class C? */
 static u32 served_by(u32 c)
 {
-	return c < MT_JOIN_LAST && (READ_ONCE(mt_sys.joined) >> c & 1) ? c + 1
-								       : c;
+	while (mt_joined(c))
+		c++;
+	return c;
 }
 
 /* The table anew, END entries; meta_word is held. */
@@ -149,19 +188,43 @@ void mt_class_table(size_t size)
 	mt_unlock(&mt_sys.meta_word);
 }
 
-/* Class C has a new slab. Has it so much that the one before it, whose sizes it
- * serves, is worth having? */
-static void leave_pair(u32 c)
+/* Up to which class shall the sizes that C serves have others? C: to none, for
+ * it has not objects enough. */
+static u32 half_of(u32 c)
 {
-	u64 lower = 1ul << (c - 1);
+	u64 bytes = mt_class_objects(c) * mt_sys.size_of[c];
+	u32 first = c - 1, half, size;
 
-	if (c > MT_JOIN_LAST || !(READ_ONCE(mt_sys.joined) & lower) ||
-	    mt_class_objects(c) * mt_sys.size_of[c] <= JOIN_BYTES)
+	while (mt_joined(first - 1))
+		first--;
+	half = (first + c) / 2;
+	size = mt_sys.size_of[half];
+	if (bytes <= (size % step_of(size, 8, 16) ? FINE_BYTES : JOIN_BYTES))
+		return c;
+	return half;
+}
+
+/* Class C, the highest of a group, has much: does it leave sizes to those below
+ * it? */
+static MM_NOINLINE void halve_group(u32 c)
+{
+	u32 half = half_of(c);
+
+	if (half == c)
 		return;
 	mt_lock(&mt_sys.meta_word);
-	WRITE_ONCE(mt_sys.joined, mt_sys.joined & ~lower);
+	WRITE_ONCE(mt_sys.joined[half / 64],
+		   mt_sys.joined[half / 64] & ~(1ul << half % 64));
 	fill_table(mt_sys.class_end);
 	mt_unlock(&mt_sys.meta_word);
+}
+
+/* Class C has more objects. */
+static inline void grown(u32 c)
+{
+	if (mt_joined(c - 1) &&
+	    mt_class_objects(c) * mt_sys.size_of[c] > JOIN_BYTES)
+		halve_group(c);
 }
 
 u32 mt_class_for(size_t size)
@@ -292,16 +355,18 @@ static u32 get_objects(u32 c, void **out, u32 nr)
 {
 	struct kmem_cache *s;
 
-	if (mt_in_packs(c))
-		return mt_pack_get(c, out, nr);
-	if (mt_in_runs(c))
-		return get_runs(c, out, nr);
+	if (!mt_in_slabs(c)) {
+		nr = mt_in_packs(c) ? mt_pack_get(c, out, nr)
+				    : get_runs(c, out, nr);
+		grown(c);
+		return nr;
+	}
 	s = cache_of(c);
 	nr = s ? slab_alloc_some(s, MT_GFP, nr, out) : 0;
 	for (u32 i = 0; i < nr; i++) {
 		if (unlikely(mt_use(out[i]) != c)) {
 			mark_slab(out[i], c);
-			leave_pair(c);
+			grown(c);
 		}
 	}
 	return nr;

@@ -85,8 +85,10 @@ int mt_malloc_trim(size_t pad)
 /* ---- malloc_info
  * -------------------------------------------------------------- */
 
+/* Objects. All of them stand on the stack; a depot has half a MiB at most. */
 struct class_info {
-	u64 in_use, in_slabs, in_depot; /* objects */
+	u64 in_use;
+	u64 in_slabs : 44, in_depot : 20;
 };
 
 /* Printing may allocate, so it comes after counting. */
@@ -97,14 +99,15 @@ static void count_classes(struct class_info *info)
 		struct kmem_cache *s =
 			__atomic_load_n(&mt_sys.cache[c], __ATOMIC_ACQUIRE);
 		struct slab_count n = {0};
+		u64 depot;
 
 		if (s)
 			slab_counts(s, &n);
 		if (!mt_in_slabs(c))
 			n.active = n.objects = mt_class_objects(c);
-		info[c].in_depot =
-			(u64)READ_ONCE(mt_sys.depot[c].nr) * mt_sys.cap_of[c];
-		info[c].in_use = n.active - min(n.active, info[c].in_depot);
+		depot = (u64)READ_ONCE(mt_sys.depot[c].nr) * mt_sys.cap_of[c];
+		info[c].in_depot = depot;
+		info[c].in_use = n.active - min(n.active, depot);
 		info[c].in_slabs = n.objects - min(n.objects, n.active);
 	}
 	mt_leave();
@@ -114,7 +117,7 @@ static void print_sizes(const struct class_info *info, FILE *out)
 {
 	fputs("<sizes>\n", out);
 	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++) {
-		u64 nr = info[c].in_slabs + info[c].in_depot;
+		u64 nr = (u64)info[c].in_slabs + info[c].in_depot;
 		u32 from = c == MT_FIRST ? 0 : mt_sys.size_of[c - 1] + 1;
 
 		if (nr)
@@ -126,7 +129,7 @@ static void print_sizes(const struct class_info *info, FILE *out)
 	}
 	fputs("</sizes>\n<classes>\n", out);
 	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++) {
-		if (info[c].in_use | info[c].in_slabs | info[c].in_depot)
+		if (info[c].in_use || info[c].in_slabs || info[c].in_depot)
 			fprintf(out,
 				"  <class size=\"%u\" used=\"%llu\" "
 				"slabs=\"%llu\" depot=\"%llu\"/>\n",
@@ -142,10 +145,12 @@ static void print_totals(const struct class_info *info,
 	u64 fast = 0, fast_bytes = 0, rest = 0, rest_bytes = 0;
 
 	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++) {
-		fast += info[c].in_depot;
-		fast_bytes += info[c].in_depot * mt_sys.size_of[c];
-		rest += info[c].in_slabs;
-		rest_bytes += info[c].in_slabs * mt_sys.size_of[c];
+		u64 depot = info[c].in_depot, slabs = info[c].in_slabs;
+
+		fast += depot;
+		fast_bytes += depot * mt_sys.size_of[c];
+		rest += slabs;
+		rest_bytes += slabs * mt_sys.size_of[c];
 	}
 	fprintf(out, "<total type=\"fast\" count=\"%llu\" size=\"%llu\"/>\n",
 		LLU(fast), LLU(fast_bytes));

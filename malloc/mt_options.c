@@ -236,13 +236,14 @@ void mt_options_init(void)
 		take_options(secure_getenv("MMKIT_OPTIONS"));
 	mt_sys.direct = mt_sys.opt.hardened || mt_sys.opt.debug;
 	if (mt_sys.direct)
-		mt_sys.joined = 0;
+		mt_sys.joined[0] = mt_sys.joined[1] = 0;
 }
 
 void mt_options_late(void)
 {
+	/* Pointers would be words that the loader writes. */
 	static const struct {
-		const char *name;
+		char name[24];
 		int param;
 	} variables[] = {
 		{"MALLOC_ARENA_MAX", M_ARENA_MAX},

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mt_pack.c - packs: objects of 1152 to 7680 bytes side by side, whatever their
+ * mt_pack.c - packs: objects of 1088 to 7680 bytes side by side, whatever their
  * class.
  *
- * 1. Purpose. There are 21 classes in that range, and most programs have a few
+ * 1. Purpose. There are 32 classes in that range, and most programs have a few
  *    dozen objects of each. In slabs each class has pages of its own that are
  *    half used, and each slab a tail; here all share what is free. And in a
  *    slab of several pages none goes back to the system before all are free;
  *    here each does by itself.
  *
- * 2. Structures. A pack is 64 KiB of frames, 512 units of 128 bytes. An object
+ * 2. Structures. A pack is 64 KiB of frames, 1024 units of 64 bytes. An object
  *    is a run of units; a bit for each unit says which are used, another where
  *    objects begin. As an object is larger than a grain of mt_map, at most one
  *    begins in each: so the map tells its class, as for slabs. What packs are
  *    is said outside of them, by number of the block of frames: nothing in a
- *    freed object is believed. Packs with room are in a list for the longest
- *    run of units that may be free. The lowest list that will do is asked,
- * which keeps full what is full; in the pack the lowest runs are taken.
+ *    freed object is believed. Packs with room are in a list for the
+ *    length of the longest run of units that may be free, sixteen to a
+ * doubling. The lowest list that will do is asked, which keeps full what is
+ * full; in the pack the lowest runs are taken.
  *
  * 3. Alignment. To a unit. Powers of two, which would be aligned to their size,
  *    are not here: two of 2 KiB fill the page of a slab, and 4 and 8 KiB are
@@ -29,7 +30,8 @@
  *          runs. Bit I of packs.lists: list I has a pack.
  *    MP-3  A class's count is the number of its objects that begin in packs.
  *    MP-4  At most one pack is empty.
- *    MP-5  nr_idle counts the pages of packs that no object has part of.
+ *    MP-5  No free run that an object fits in begins before word LOW.
+ *    MP-6  nr_idle counts the pages of packs that no object has part of.
  *
  * 5. Locking. packs.word, inside a slot's; frames are allocated and freed under
  *    it.
@@ -50,6 +52,7 @@
 
 #include <mmkit/page_alloc.h>
 
+#include "base/bitops.h"
 #include "mt.h"
 #include "phys/phys.h"
 
@@ -62,9 +65,10 @@
 #define LEAST	   (MT_PACK_OVER / UNIT + 1)	  /* units of the smallest */
 #define MOST	   (MT_PACK_END / UNIT * 15 / 16) /* ... of the largest */
 
-/* Lists by the longest free run, up to MOST. */
+/* Lists by the longest run: sixteen to a doubling, as all classes are of. */
 #define LIST_NONE 0u
-#define NR_LISTS  (MOST + 1)
+#define LIST_MOST (2u * 16 + MOST / 4 - 16)
+#define NR_LISTS  (LIST_MOST + 1)
 
 MM_STATIC_ASSERT(NR_LISTS <= 64, "a bit for each list");
 
@@ -78,6 +82,7 @@ struct pack {
 	struct units used, starts;
 	u32 next, prev; /* in its list, by number plus one */
 	u8 list;
+	u8 low;	   /* where to look first: a word of units */
 	bool made; /* has frames */
 };
 
@@ -164,9 +169,15 @@ struct runs {
 	u32 i, at, end;
 };
 
+static inline struct runs runs_from(const struct pack *p, u32 word)
+{
+	return (struct runs){
+		.used = p->used.word, .free = ~p->used.word[word], .i = word};
+}
+
 static inline struct runs runs_of(const struct pack *p)
 {
-	return (struct runs){.used = p->used.word, .free = ~p->used.word[0]};
+	return runs_from(p, 0);
 }
 
 /* The next run. What R says was free meanwhile may be used by now. False: there
@@ -215,26 +226,32 @@ static inline void count_idle(u32 more)
 	WRITE_ONCE(packs.nr_idle, packs.nr_idle + more);
 }
 
-/* Set, if ON, or clear NR units, at most 63, from AT on. */
-static inline void put_units(struct units *u, u32 at, u32 nr, bool on)
+/* Use NR units from AT on, at least one, that were free, or free used ones. */
+static inline void flip_units(struct units *u, u32 at, u32 nr)
 {
-	u64 run = (1ul << nr) - 1, *w = &u->word[at / 64];
-	u64 low = run << at % 64;
-	u64 high = at % 64 + nr > 64 ? run >> (64 - at % 64) : 0;
+	u64 *w = &u->word[at / 64];
+	u32 end = at % 64 + nr;
 
-	if (on)
-		*w |= low;
-	else
-		*w &= ~low;
-	if (high && on)
-		w[1] |= high;
-	else if (high)
-		w[1] &= ~high;
+	if (end <= 64) {
+		*w ^= ~0ul >> (64 - nr) << at % 64;
+		return;
+	}
+	*w ^= ~0ul << at % 64;
+	for (end -= 64; end > 64; end -= 64)
+		*++w ^= ~0ul;
+	*++w ^= ~0ul >> (64 - end);
 }
 
+/* The largest class that fits in NR units. */
 static u32 list_of_run(u32 nr)
 {
-	return nr < LEAST ? LIST_NONE : min(nr, MOST);
+	u32 shift;
+
+	if (nr < LEAST)
+		return LIST_NONE;
+	nr = min(nr, MOST);
+	shift = (u32)ilog2(nr) - 4;
+	return shift * 16 + (nr >> shift) - 16;
 }
 
 /* The list for P as it is. */
@@ -317,10 +334,11 @@ static struct pack *pack_make(void)
 			WRITE_ONCE(*mt_map_of(f + i), MT_ALL_GRAINS(MT_BODY));
 	}
 	p->used = p->starts = (struct units){{0}};
+	p->low = 0;
 	p->made = true;
 	packs.nr_empty++;
 	count_idle(NR_UNITS / PAGE_UNITS);
-	relist(p, MOST);
+	relist(p, LIST_MOST);
 	return p;
 }
 
@@ -344,11 +362,12 @@ static void count(u32 c, u32 more)
 /* A pack with a place for NR units, the fullest first. */
 static struct pack *pack_with(u32 nr)
 {
-	u64 lists = packs.lists >> nr;
+	u32 list = list_of_run(nr);
+	u64 lists = packs.lists >> list;
 
 	if (!lists)
 		return pack_make();
-	return pack_nr(packs.first[nr + (u32)__builtin_ctzl(lists)]);
+	return pack_nr(packs.first[list + (u32)__builtin_ctzl(lists)]);
 }
 
 /* The frames of an object are touched from now on; it is of class C. */
@@ -370,7 +389,7 @@ static void place(struct pack *p, u32 at, u32 size, u32 c, void **out, u32 nr)
 	char *obj = pack_base(p) + (u64)at * UNIT;
 
 	for (u32 i = 0; i < nr; i++) {
-		put_units(&p->used, at, size, true);
+		flip_units(&p->used, at, size);
 		p->starts.word[at / 64] |= 1ul << at % 64;
 		mark_object(obj, size * UNIT, c);
 		out[i] = obj;
@@ -382,10 +401,10 @@ static void place(struct pack *p, u32 at, u32 size, u32 c, void **out, u32 nr)
 /* Objects of class C from P into OUT, at most NR; maybe none. */
 static u32 pack_take(struct pack *p, u32 c, void **out, u32 nr)
 {
-	u32 size = units_of(c), n = 0, most = 0;
-	struct runs r = runs_of(p);
+	u32 size = units_of(c), n = 0, most = 0, low = NR_WORDS - 1;
+	struct runs r = runs_from(p, p->low);
 
-	packs.nr_empty -= p->list == MOST && is_empty(p);
+	packs.nr_empty -= p->list == LIST_MOST && is_empty(p);
 	while (n < nr) {
 		u32 len, fit;
 
@@ -402,8 +421,12 @@ static u32 pack_take(struct pack *p, u32 c, void **out, u32 nr)
 			n += fit;
 			len -= fit * size;
 		}
+		if (len >= LEAST)
+			low = min(low, (r.end - len) / 64);
 		most = max(most, len);
 	}
+	/* What was looked at has no other place. */
+	p->low = (u8)min(low, r.end / 64);
 	return n;
 }
 
@@ -431,6 +454,7 @@ static void pack_relieved(struct pack *p, u32 at, u32 end)
 	u32 nr = to - from;
 
 	count_idle(pages_of(at, end, from, to));
+	p->low = (u8)min((u32)p->low, from / 64);
 	/* No other run became longer. */
 	if (list_of_run(nr) > p->list)
 		relist(p, list_of_run(nr));
@@ -446,8 +470,8 @@ static bool pack_give(struct pack *p, u32 c, void *obj)
 
 	if (off % UNIT || !has_unit(&p->starts, at) || mt_use(obj) != c)
 		return false;
-	put_units(&p->starts, at, 1, false);
-	put_units(&p->used, at, units_of(c), false);
+	p->starts.word[at / 64] ^= 1ul << at % 64;
+	flip_units(&p->used, at, units_of(c));
 	WRITE_ONCE(mt_map[(u64)((char *)obj - mt_base) >> MT_GRAIN_SHIFT],
 		   MT_BODY);
 	pack_relieved(p, at, at + units_of(c));
@@ -548,7 +572,7 @@ static void check_objects(const struct pack *p, u32 *nr)
 		mm_verify(mt_in_packs(mt_use(obj)));
 		for (u32 i = 0; i < units_of(mt_use(obj)); i++)
 			mm_verify(has_unit(&left, at + i));
-		put_units(&left, at, units_of(mt_use(obj)), false);
+		flip_units(&left, at, units_of(mt_use(obj)));
 		nr[mt_use(obj)]++;
 	}
 	mm_verify(next_unit(&left, 0, 0) == NR_UNITS);
@@ -562,6 +586,14 @@ static u32 idle_pages(const struct pack *p)
 	while (next_run(&r))
 		nr += pages_of(r.at, r.end, r.at, r.end);
 	return nr;
+}
+
+static void check_low(const struct pack *p)
+{
+	struct runs r = runs_of(p);
+
+	while (next_run(&r))
+		mm_verify(r.at / 64 >= p->low || r.end - r.at < LEAST);
 }
 
 static void check_lists(void)
@@ -591,6 +623,7 @@ void mt_pack_check(void)
 		if (!p->made)
 			continue;
 		mm_verify(p->list >= list_for(p));
+		check_low(p);
 		nr_empty += is_empty(p);
 		idle += idle_pages(p);
 		check_objects(p, nr);

@@ -143,17 +143,29 @@ static u32 without_larger_order(const struct cache_args *a, u32 flags)
 	return with.min_order > without.min_order ? flags & ~larger : flags;
 }
 
+/* The lowest order from L's on that wastes little; L's: there is none. */
+static u8 tight_order(const struct slab_layout *l)
+{
+	for (u32 order = l->order; order <= SLUB_MAX_ORDER; order++) {
+		u32 bytes = (u32)PAGE_SIZE << order;
+
+		if ((bytes - l->reserved) % l->size * SLAB_TIGHT_PART <= bytes)
+			return (u8)order;
+	}
+	return l->order;
+}
+
 /*
  * With few_slabs each slab's order is chosen when it is made (slab_partial.c).
  * Of objects up to SLAB_DENSE a page is rarely free alone, and what is left
  * over at its end is most of what a large cache wastes: theirs may have any
- * order.
+ * order. Of larger ones those that waste most may have larger slabs, too.
  */
 static void allow_orders(struct slab_layout *l)
 {
-	if (l->size > SLAB_DENSE || l->order >= SLUB_MAX_ORDER)
+	if (l->size > SLAB_TIGHT || l->order >= SLUB_MAX_ORDER)
 		return;
-	l->order = SLUB_MAX_ORDER;
+	l->order = l->size <= SLAB_DENSE ? SLUB_MAX_ORDER : tight_order(l);
 	l->objects = slab_order_objects(l->order, l->size, l->reserved);
 }
 

@@ -85,7 +85,7 @@ static struct page *fewest_frames(const struct kmem_cache *s, gfp_t gfp,
 
 /* Where memory is short a slab may have this part of its cache's objects. */
 #define SLAB_PART 6u
-/* Of small objects, whose slabs are only larger to waste less at the end. */
+/* Where slabs are only larger to waste less at the end. */
 #define SLAB_PART_DENSE 32u
 
 /* Pages that NR objects of a slab touch. */
@@ -105,7 +105,6 @@ static u32 next_order(const struct kmem_cache *s, const struct slab_request *rq)
 	const struct slab_layout *l = &s->layout;
 	const struct kmem_cache_node *n;
 	u32 best = l->min_order, objects = l->min_objects;
-	u32 part = l->size <= SLAB_DENSE ? SLAB_PART_DENSE : SLAB_PART;
 	u64 have;
 
 	if (!kmem_sys.params.few_slabs)
@@ -114,8 +113,9 @@ static u32 next_order(const struct kmem_cache *s, const struct slab_request *rq)
 	have = n ? READ_ONCE(n->nr_objects) : 0;
 	for (u32 order = best + 1; order <= l->order; order++) {
 		u32 nr = slab_order_objects(order, l->size, l->reserved);
+		bool tight = l->size <= (order > 1 ? SLAB_TIGHT : SLAB_DENSE);
 
-		if (nr * part > have)
+		if (nr * (tight ? SLAB_PART_DENSE : SLAB_PART) > have)
 			break;
 		/* Fewer pages for each? What an end leaves over is not used. */
 		if (slab_pages(l, nr) * objects < slab_pages(l, objects) * nr) {

@@ -480,6 +480,10 @@ void debug_setup_slab(struct kmem_cache *s, struct page *slab);
 
 /* Larger objects leave a page free by themselves now and then. */
 #define SLAB_DENSE 256u
+/* Up to here larger slabs are made if smaller ones waste more than this part of
+ * them at the end. */
+#define SLAB_TIGHT	1024u
+#define SLAB_TIGHT_PART 24u
 
 /* slab_mark_free: set in BITS[SLAB_OBJECT_BITS] the objects of SLAB that are
  * on its list. */

@@ -132,6 +132,20 @@ static void test_contents(void **arg)
 	free_objects(objects, 1000);
 }
 
+/* At least eight to a doubling up to 8 KiB, and sixteen in its first part. */
+static void assert_fine(size_t size, size_t class)
+{
+	size_t base = 128;
+
+	if (size <= 128 || size > MT_PACK_END)
+		return;
+	while (base * 2 < size)
+		base *= 2;
+	assert_true((class - size) * 8 < base);
+	if (size > 512 && size <= 4352 && size * 8 <= base * 13)
+		assert_true((class - size) * 16 < base);
+}
+
 static void test_classes(void **arg)
 {
 	(void)arg;
@@ -143,16 +157,15 @@ static void test_classes(void **arg)
 		assert_int_equal(mt_sys.class_of[(size + 7) >> 3], c);
 		assert_true(c >= MT_FIRST && c < MT_NR_CLASSES);
 		assert_true(mt_sys.size_of[c] >= size);
-		/* The smallest that will do, or the one that is its pair. */
-		if (c > MT_FIRST && mt_sys.size_of[c - 1] >= size) {
-			c--;
-			assert_true(c >= MT_JOIN_FIRST && c < MT_JOIN_LAST);
-			assert_true(mt_sys.joined >> c & 1);
-		}
-		assert_true(c == MT_FIRST || mt_sys.size_of[c - 1] < size);
-		/* At least eight to a doubling up to 8 KiB. */
+		/* At least four to a doubling, over 1 KiB eight. */
 		if (size > 128 && size <= MT_PACK_END)
-			assert_true((mt_sys.size_of[c] - size) * 8 < size);
+			assert_true((mt_sys.size_of[c] - size) *
+					    (size <= MT_PACK_OVER ? 4 : 8) <
+				    size);
+		/* The smallest that will do, or the highest of its group. */
+		while (c > MT_FIRST && mt_sys.size_of[c - 1] >= size)
+			assert_true(mt_joined(--c));
+		assert_fine(size, mt_sys.size_of[c]);
 	}
 	for (u32 c = MT_FIRST + 1; c < MT_NR_CLASSES; c++)
 		assert_int_equal(mt_sys.size_of[c] % 16, 0);
@@ -495,28 +508,40 @@ static void *grow_thread(void *arg)
 	return NULL;
 }
 
-/* Two classes are one until that has 128 KiB; then each is by itself. */
-static void pair_parts(size_t small, size_t lower, size_t upper)
-{
-	static u64 *p[10000];
-	u32 c = mt_class_for(small);
-	size_t n = 0;
+/* Whose objects serve, and until there are so many bytes of them. */
+struct part {
+	u32 size;
+	u64 most;
+};
 
-	assert_int_equal(mt_sys.size_of[c], upper);
-	while (mt_class_objects(c) * upper <= 131072) {
-		assert_int_equal(mt_class_for(small), c);
-		p[n] = mt_malloc(small);
-		assert_true(mt_usable_size(p[n]) >= small);
-		*p[n] = n;
-		n++;
+/* Objects of SMALL bytes are PARTS[0]'s until that has enough, then the next
+ * one's, whose last says 0: that is for good. */
+static void group_parts(size_t small, const struct part *parts)
+{
+	static u64 *p[4000];
+	size_t n = 0, end;
+
+	for (; parts->most; parts++) {
+		u32 c = mt_class_for(small);
+
+		assert_int_equal(mt_sys.size_of[c], parts->size);
+		while (mt_class_objects(c) * parts->size <= parts->most) {
+			assert_int_equal(mt_class_for(small), c);
+			assert_true(n < ARRAY_SIZE(p) - 200);
+			p[n] = mt_malloc(small);
+			assert_true(mt_usable_size(p[n]) >= small);
+			*p[n] = n;
+			n++;
+		}
+		/* Who is too large for the next stays. */
+		assert_int_equal(mt_class_for(parts[1].size + 1), c);
 	}
-	assert_int_equal(mt_sys.size_of[mt_class_for(small)], lower);
-	assert_int_equal(mt_class_for(lower + 1), c);
-	for (; n < ARRAY_SIZE(p); n++) {
+	assert_int_equal(mt_sys.size_of[mt_class_for(small)], parts->size);
+	for (end = n + 200; n < end; n++) {
 		p[n] = mt_malloc(small);
 		*p[n] = n;
 	}
-	assert_int_equal(mt_usable_size(p[n - 1]), lower);
+	assert_int_equal(mt_usable_size(p[n - 1]), parts->size);
 	while (n--) {
 		assert_int_equal(*p[n], n);
 		mt_free(p[n]);
@@ -525,10 +550,22 @@ static void pair_parts(size_t small, size_t lower, size_t upper)
 
 static void *pair_thread(void *arg)
 {
+	static const u64 join = 131072, fine = 524288;
+
 	(void)arg;
-	pair_parts(40, 48, 64);
-	pair_parts(270, 288, 320);
-	pair_parts(950, 960, 1024);
+	group_parts(40, (struct part[]){{64, join}, {48, 0}});
+	group_parts(270, (struct part[]){{320, join}, {288, 0}});
+	group_parts(950, (struct part[]){{1024, join}, {960, 0}});
+	/* Of four and of three. */
+	group_parts(520, (struct part[]){{640, join}, {576, fine}, {544, 0}});
+	group_parts(780, (struct part[]){{896, join}, {832, fine}, {800, 0}});
+	/* In packs. */
+	group_parts(1040, (struct part[]){{1152, fine}, {1088, 0}});
+	group_parts(3080, (struct part[]){{3328, fine}, {3200, 0}});
+	group_parts(4100, (struct part[]){{4608, fine}, {4352, 0}});
+	/* Those are eight to a doubling at once. */
+	assert_int_equal(mt_sys.size_of[mt_class_for(1900)], 1920);
+	assert_int_equal(mt_sys.size_of[mt_class_for(7000)], 7168);
 	/* No other's: 16 bytes are not served by 32. */
 	assert_int_equal(mt_sys.size_of[mt_class_for(16)], 16);
 	return NULL;

@@ -392,6 +392,17 @@ static int grow_body(void *arg)
 	CHECK(objects_before(s, 2 * PAGE_SIZE) >= 32 * 39);
 	CHECK(objects_before(s, 2 * PAGE_SIZE) < 32 * 39 + 19);
 	CHECK_EQ(kmem_cache_destroy(s), 0);
+	/* 6 in a page leave a sixteenth of it, 12 in two as much, 25 in four
+	 * less: they must be many, too. */
+	s = kmem_cache_create("tight", 640, 16, SLAB_NO_MERGE, NULL);
+	CHECK(s && s->layout.min_order == 0 && s->layout.order == 2);
+	CHECK(objects_before(s, 4 * PAGE_SIZE) >= 32 * 25);
+	CHECK(objects_before(s, 4 * PAGE_SIZE) < 32 * 25 + 6);
+	CHECK_EQ(kmem_cache_destroy(s), 0);
+	/* 7 leave little. */
+	s = kmem_cache_create("enough", 576, 16, SLAB_NO_MERGE, NULL);
+	CHECK(s && s->layout.order == 0);
+	CHECK_EQ(kmem_cache_destroy(s), 0);
 	return 0;
 }
 
