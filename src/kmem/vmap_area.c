@@ -14,7 +14,10 @@
  *
  *    Each area is one object, struct vm_struct, in all three states, so
  *    giving back needs no memory. Free and busy areas are also in lists in
- *    order of address, where neighbours are found.
+ *    order of address, where neighbours are found: the next area that is put
+ *    in is mostly behind the last one, and the next that is taken out next to
+ *    it, so the place where the list of busy ones changed last is looked at
+ *    before the tree is.
  *
  * 3. Invariants.
  *    VA-1  Free, busy and waiting areas are disjoint, not empty, whole pages.
@@ -24,6 +27,7 @@
  *    VA-3  subtree_max_size of a free area is the largest size in its subtree.
  *    VA-4  An address goes from the purge list to the free tree only after a
  *          flush on all CPUs that began when it was on the list.
+ *    VA-5  near is in the list of busy areas, or its head.
  *
  * 4. Locking. The lock, for trees and lists; nothing is allocated, flushed or
  *    freed under it. The purge mutex is held over a flush and the merging of
@@ -237,12 +241,45 @@ static void find_place(struct rb_root *root, struct list_head *list,
 	}
 }
 
+/*
+ * find_place() if VA comes where the list of busy areas changed last. Of two
+ * neighbours in order one has no child towards the other.
+ */
+static bool near_place(const struct vmap_area *va, struct place *p)
+{
+	struct vmap_areas *a = areas();
+	struct list_head *list = &a->busy_list, *prev = a->near;
+	struct list_head *next = prev->next;
+	struct vmap_area *low = list_entry(prev, struct vmap_area, list);
+	struct vmap_area *high = list_entry(next, struct vmap_area, list);
+
+	if ((prev != list && low->va_end > va->va_start) ||
+	    (next != list && high->va_start < va->va_end))
+		return false;
+	p->prev = prev;
+	p->next = next;
+	if (prev != list && !low->rb_node.right) {
+		p->parent = &low->rb_node;
+		p->link = &low->rb_node.right;
+	} else if (next != list) {
+		p->parent = &high->rb_node;
+		p->link = &high->rb_node.left;
+	} else {
+		p->parent = NULL;
+		p->link = &a->busy.rb_node;
+	}
+	mm_assert(!*p->link);
+	return true;
+}
+
 static void insert_busy(struct vmap_area *va)
 {
 	struct vmap_areas *a = areas();
 	struct place p;
 
-	find_place(&a->busy, &a->busy_list, va, &p);
+	if (!near_place(va, &p))
+		find_place(&a->busy, &a->busy_list, va, &p);
+	a->near = &va->list;
 	rb_link_node(&va->rb_node, p.parent, p.link);
 	rb_insert_color(&va->rb_node, &a->busy);
 	list_link(&va->list, p.prev, p.next);
@@ -251,6 +288,7 @@ static void insert_busy(struct vmap_area *va)
 
 static void erase_busy(struct vmap_area *va)
 {
+	areas()->near = va->list.prev;
 	rb_erase(&va->rb_node, &areas()->busy);
 	list_del(&va->list);
 	areas()->nr_busy--;
@@ -479,14 +517,34 @@ int vmap_area_alloc(struct vm_struct *vm, const struct vmap_want *want,
 /* ---- taking back
  * ------------------------------------------------------------------------- */
 
+/* Does the entry AT of the list of busy areas begin at VA? */
+static bool begins_at(const struct list_head *at, kva_t va)
+{
+	return at != &areas()->busy_list &&
+	       list_entry(at, struct vmap_area, list)->va_start == va;
+}
+
+/* The busy area that begins at VA; NULL. Lock held. */
+static struct vm_struct *find_start(kva_t va)
+{
+	struct list_head *at = areas()->near;
+	struct vm_struct *vm;
+
+	if (!begins_at(at, va))
+		at = at->next;
+	if (begins_at(at, va))
+		return to_vm(list_entry(at, struct vmap_area, list));
+	vm = vmap_area_find(va);
+	return vm && vm->va.va_start == va ? vm : NULL;
+}
+
 struct vm_struct *vmap_area_take(kva_t va, u32 any)
 {
 	struct vm_struct *vm;
 
 	spin_lock(&areas()->lock);
-	vm = vmap_area_find(va);
-	if (vm && (vm->va.va_start != va || !(vm->flags & any) ||
-		   (vm->flags & VM_UNINITIALIZED)))
+	vm = find_start(va);
+	if (vm && (!(vm->flags & any) || (vm->flags & VM_UNINITIALIZED)))
 		vm = NULL;
 	if (vm)
 		erase_busy(&vm->va);
@@ -616,6 +674,7 @@ int vmap_areas_init(kva_t start, kva_t end)
 	mutex_init(&a->purge, LOCK_CLASS_VMAP_PURGE);
 	INIT_LIST_HEAD(&a->free_list);
 	INIT_LIST_HEAD(&a->busy_list);
+	a->near = &a->busy_list;
 	INIT_LIST_HEAD(&a->purge_list);
 	a->start = start;
 	a->end = end;
@@ -682,6 +741,16 @@ static void check_free(void)
 	}
 }
 
+static void check_near(void)
+{
+	const struct list_head *list = &areas()->busy_list, *at = list;
+
+	while (at != areas()->near) {
+		at = at->next;
+		mm_verify(at != list);
+	}
+}
+
 /* No busy area touches a free one's inside: walk both in order. */
 static void check_disjoint(void)
 {
@@ -714,6 +783,7 @@ void vmap_areas_check(void)
 	mm_verify(lazy >> PAGE_SHIFT == READ_ONCE(a->nr_lazy));
 	mm_verify(bytes + lazy <= a->end - a->start);
 	check_free();
+	check_near();
 	check_disjoint();
 	spin_unlock(&a->lock);
 	mutex_unlock(&a->purge);

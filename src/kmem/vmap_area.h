@@ -53,6 +53,7 @@ struct vmap_areas {
 	struct rb_root free, busy;   /* (L) */
 	struct list_head free_list;  /* (L) by address */
 	struct list_head busy_list;  /* (L) by address */
+	struct list_head *near;	     /* (L) of it: where it changed last */
 	struct list_head purge_list; /* (L) unmapped, not flushed */
 	struct vm_struct *spare;     /* (L) for a split in the middle */
 	u64 nr_busy, nr_free;	     /* (L) areas */
