@@ -15,9 +15,9 @@
  *    begins in each: so the map tells its class, as for slabs. What packs are
  *    is said outside of them, by number of the block of frames: nothing in a
  *    freed object is believed. Packs with room are in a list for the
- *    length of the longest run of units that may be free, sixteen to a
- * doubling. The lowest list that will do is asked, which keeps full what is
- * full; in the pack the lowest runs are taken.
+ *    length of the longest run of units that may be free. The lowest list that
+ *    will do is asked, which keeps full what is full; in the pack the lowest
+ *    runs are taken.
  *
  * 3. Alignment. To a unit. Powers of two, which would be aligned to their size,
  *    are not here: two of 2 KiB fill the page of a slab, and 4 and 8 KiB are
@@ -52,7 +52,6 @@
 
 #include <mmkit/page_alloc.h>
 
-#include "base/bitops.h"
 #include "mt.h"
 #include "phys/phys.h"
 
@@ -65,9 +64,11 @@
 #define LEAST	   (MT_PACK_OVER / UNIT + 1)	  /* units of the smallest */
 #define MOST	   (MT_PACK_END / UNIT * 15 / 16) /* ... of the largest */
 
-/* Lists by the longest run: sixteen to a doubling, as all classes are of. */
+/* Lists by the longest run: one for each unit up to 2 KiB, then for two units,
+ * of which all larger classes are. */
 #define LIST_NONE 0u
-#define LIST_MOST (2u * 16 + MOST / 4 - 16)
+#define EXACT	  32u
+#define LIST_MOST (EXACT - LEAST + 1 + (MOST - EXACT) / 2)
 #define NR_LISTS  (LIST_MOST + 1)
 
 MM_STATIC_ASSERT(NR_LISTS <= 64, "a bit for each list");
@@ -245,13 +246,11 @@ static inline void flip_units(struct units *u, u32 at, u32 nr)
 /* The largest class that fits in NR units. */
 static u32 list_of_run(u32 nr)
 {
-	u32 shift;
-
 	if (nr < LEAST)
 		return LIST_NONE;
-	nr = min(nr, MOST);
-	shift = (u32)ilog2(nr) - 4;
-	return shift * 16 + (nr >> shift) - 16;
+	if (nr <= EXACT)
+		return nr - LEAST + 1;
+	return min(EXACT - LEAST + 1 + (nr - EXACT) / 2, LIST_MOST);
 }
 
 /* The list for P as it is. */
