@@ -73,6 +73,9 @@ static u32 nr_born, nr_gone;
 
 static void note_life(s32 who, s32 child_pid)
 {
+	/* Time for a child that could run. */
+	if (child_pid)
+		port_park(1000 * 1000);
 	if (child_pid && nr_born < ARRAY_SIZE(born)) {
 		parent[nr_born] = who;
 		born[nr_born++] = child_pid;
