@@ -198,7 +198,7 @@ static void call_child(struct pt_regs *regs)
 	ret = pw_sys(110); /* getppid: the tracer says what */
 	CHECK_EQ(ret, 4242);
 	ret = pw_sys(37, 5); /* alarm: not made */
-	CHECK_EQ(ret, -ENOSYS);
+	CHECK_EQ(ret, -EPERM);
 	pw_exit(5);
 }
 
@@ -224,6 +224,7 @@ static void calls(struct pt_regs *regs)
 	CHECK_EQ(next(pid), STOP(SIGTRAP | 0x80));
 	CHECK_EQ(word_of(PTRACE_PEEKUSER, pid, nr), 37);
 	CHECK_EQ(pt(PTRACE_POKEUSER, pid, nr, (u64)-1), 0);
+	CHECK_EQ(pt(PTRACE_POKEUSER, pid, rax, (u64)-EPERM), 0);
 	/* Its end is none to stop at, and no signals come by. */
 	go(PTRACE_CONT, pid, 0);
 	CHECK_EQ(next(pid), ENDED(5));
