@@ -43,6 +43,7 @@
 #include <mmkit/shrinker.h>
 #include <mmkit/slab.h>
 
+#include "base/atomic.h"
 #include "base/string.h"
 #include "fs.h"
 
@@ -179,7 +180,8 @@ void dput(struct dentry *d)
 
 struct vnode *dentry_vnode(const struct dentry *d)
 {
-	return READ_ONCE(((struct dentry *)(uintptr_t)d)->vnode);
+	/* As whole as dentry_instantiate() had it. */
+	return smp_load_acquire(&((struct dentry *)(uintptr_t)d)->vnode);
 }
 
 /* ---- making ----------------------------------------------------------------
@@ -405,7 +407,8 @@ void dentry_instantiate(struct dentry *d, struct vnode *vnode)
 {
 	spin_lock(&fs_sys.dcache_lock);
 	mm_verify(!d->vnode);
-	WRITE_ONCE(d->vnode, vnode);
+	/* Who finds the name looks at the vnode without a lock. */
+	smp_store_release(&d->vnode, vnode);
 	WRITE_ONCE(d->dirgen, READ_ONCE(d->parent->vnode->dirgen));
 	spin_unlock(&fs_sys.dcache_lock);
 }
@@ -432,7 +435,7 @@ void dentry_move(struct dentry *d, struct dentry *parent, const struct qstr *q,
 	hlist_del_init(&d->in_hash);
 	old = take_name(d, q, room);
 	list_del_init(&d->sibling);
-	d->parent = dget_locked(parent);
+	WRITE_ONCE(d->parent, dget_locked(parent));
 	list_add(&d->sibling, &parent->children);
 	hash_locked(d, name_hash(parent, q));
 	spin_unlock(&fs_sys.dcache_lock);
@@ -468,8 +471,9 @@ void dentry_exchange(struct dentry *a, struct dentry *b)
 	swap_names(a, b);
 	list_move(&a->sibling, &pb->children);
 	list_move(&b->sibling, &pa->children);
-	a->parent = pb;
-	b->parent = pa;
+	/* Who goes up asks without the lock whether this is a root. */
+	WRITE_ONCE(a->parent, pb);
+	WRITE_ONCE(b->parent, pa);
 	qa = (struct qstr){a->name, a->len};
 	qb = (struct qstr){b->name, b->len};
 	hash_locked(a, name_hash(pb, &qa));

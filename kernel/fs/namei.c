@@ -109,7 +109,7 @@ static int walk_dotdot(struct walk *w)
 			dput(d);
 			return w->flags & LOOKUP_BENEATH ? -EXDEV : 0;
 		}
-		if (d->parent != d || !READ_ONCE(d->mnt->mountpoint))
+		if (READ_ONCE(d->parent) != d || !READ_ONCE(d->mnt->mountpoint))
 			break;
 		if (w->flags & LOOKUP_NO_XDEV) {
 			dput(d);

@@ -119,7 +119,10 @@ static int link_locked(struct vnode *dv, struct dentry *d,
 	err = dv->ops->link(dv, d->name, d->len, v);
 	if (err)
 		return err;
-	WRITE_ONCE(v->flags, v->flags & ~VNODE_LINKABLE);
+	/* Beside others that link it elsewhere. */
+	if (READ_ONCE(v->flags) & VNODE_LINKABLE)
+		__atomic_fetch_and(&v->flags, ~VNODE_LINKABLE,
+				   __ATOMIC_RELAXED);
 	*out = vnode_get(v);
 	return 0;
 }

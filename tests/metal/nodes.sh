@@ -145,8 +145,8 @@ if [ -n "$ours" ]; then
 	goes tier '$2 == 4 && $3 == 0'
 	has "the node without CPUs is a tier of its own" '^tier 5 1$'
 	goes before '$2 > 6000 && $3 == 0'
-	goes after '$2 == 0 && $4 > 1000'
-	goes counts '$2 > 1000 && $3 > 1000 && $4 == 0'
+	goes after '$2 == 0 && $4 > 300'
+	goes counts '$2 > 600 && $3 > 600 && $4 == 0'
 	has "who was demoted goes on" '^lived$'
 fi
 finish
