@@ -414,16 +414,10 @@ static s64 write_core_filter(const struct pnode *n, const char *text,
 {
 	struct task *t;
 	char word[16];
-	size_t used = len;
 	u64 bits;
 
-	while (used && text[used - 1] == '\n')
-		used--;
-	if (!used || used >= sizeof(word))
-		return -EINVAL;
-	mm_memcpy(word, text, used);
-	word[used] = '\0';
-	if (!core_filter_parse(word, &bits))
+	if (!pseudo_line(text, len, word, sizeof(word)) ||
+	    !core_filter_parse(word, &bits))
 		return -EINVAL;
 	t = pkey_task(&n->key);
 	if (!t)

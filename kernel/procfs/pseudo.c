@@ -378,6 +378,17 @@ static u64 child_ino(u64 dir, const char *name)
 	return h > 1 ? h : h + 2;
 }
 
+bool pseudo_line(const char *text, size_t len, char *line, size_t size)
+{
+	while (len && text[len - 1] == '\n')
+		len--;
+	if (!len || len >= size)
+		return false;
+	mm_memcpy(line, text, len);
+	line[len] = '\0';
+	return true;
+}
+
 s64 pseudo_number(const char *name, s64 max)
 {
 	s64 n = 0;

@@ -154,6 +154,9 @@ void pseudo_init(void);
 /* pseudo_number: NAME as a decimal number without sign and leading zeroes;
  * -1: it is none, or more than MAX. */
 s64 pseudo_number(const char *name, s64 max);
+/* pseudo_line: TEXT, LEN bytes that were written, without ends of line and
+ * with a NUL, to LINE of SIZE bytes. False: it is empty or too long. */
+bool pseudo_line(const char *text, size_t len, char *line, size_t size);
 
 /* owner: the user and group that /proc/PID shows; set by proc_task.c. */
 void proc_owner(const struct pkey *key, u32 *uid, u32 *gid);

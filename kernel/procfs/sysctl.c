@@ -172,16 +172,11 @@ static s64 write_shm_limit(const struct pnode *n, const char *text, size_t len)
 {
 	struct shm_limits l;
 	char word[24];
-	size_t used = len;
 	s64 v;
 	int err;
 
-	while (used && text[used - 1] == '\n')
-		used--;
-	if (!used || used >= sizeof(word))
+	if (!pseudo_line(text, len, word, sizeof(word)))
 		return -EINVAL;
-	mm_memcpy(word, text, used);
-	word[used] = '\0';
 	v = pseudo_number(word, INT64_MAX / 16);
 	if (v < 0)
 		return -EINVAL;

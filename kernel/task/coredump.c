@@ -34,6 +34,7 @@
 #include "fs/fs.h"
 #include "ktime.h"
 #include "space/space.h"
+#include "task/elf.h"
 #include "task/ptrace.h"
 #include "vfs.h"
 
@@ -83,19 +84,6 @@ struct core_prpsinfo {
 };
 MM_STATIC_ASSERT(sizeof(struct core_prstatus) == 336, "as debuggers know it");
 MM_STATIC_ASSERT(sizeof(struct core_prpsinfo) == 136, "the same");
-
-struct core_ehdr {
-	u8 ident[16];
-	u16 type, machine;
-	u32 version;
-	u64 entry, phoff, shoff;
-	u32 flags;
-	u16 ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
-};
-struct core_phdr {
-	u32 type, flags;
-	u64 offset, vaddr, paddr, filesz, memsz, align;
-};
 
 /* A mapping, as it was. */
 struct core_area {
@@ -377,8 +365,8 @@ static void put_area(struct core *c, const struct core_area *a)
 
 static void put_phdr(struct core *c, const struct core_area *a, u64 offset)
 {
-	struct core_phdr p = {
-		.type = 1,
+	struct elf_phdr p = {
+		.type = PT_LOAD,
 		.offset = offset,
 		.vaddr = a->start,
 		.filesz = a->dump,
@@ -386,25 +374,27 @@ static void put_phdr(struct core *c, const struct core_area *a, u64 offset)
 		.align = PAGE_SIZE,
 	};
 
-	p.flags = (a->flags & VM_READ ? 4 : 0) | (a->flags & VM_WRITE ? 2 : 0) |
-		  (a->flags & VM_EXEC ? 1 : 0);
+	p.flags = (a->flags & VM_READ ? PF_R : 0) |
+		  (a->flags & VM_WRITE ? PF_W : 0) |
+		  (a->flags & VM_EXEC ? PF_X : 0);
 	put(c, &p, sizeof(p));
 }
 
 /* All of it; NOTES bytes of them. Where the memory begins. */
 static u64 core_write(struct core *c, u64 notes_bytes)
 {
-	struct core_ehdr e = {
+	struct elf_ehdr e = {
 		.ident = {0x7f, 'E', 'L', 'F', 2, 1, 1},
-		.type = 4,
-		.machine = 62,
+		.type = ET_CORE,
+		.machine = EM_X86_64,
 		.version = 1,
 		.phoff = sizeof(e),
 		.ehsize = sizeof(e),
-		.phentsize = sizeof(struct core_phdr),
+		.phentsize = sizeof(struct elf_phdr),
 		.phnum = (u16)(c->nr + 1),
 	};
-	struct core_phdr p = {.type = 4, .filesz = notes_bytes, .align = 4};
+	struct elf_phdr p = {
+		.type = PT_NOTE, .filesz = notes_bytes, .align = 4};
 	u64 data;
 
 	c->at = 0;
