@@ -10,12 +10,16 @@
  *    must be interrupted for a flush only if the ASID is the one it has
  *    loaded: else it forgets before it loads that ASID again. Each CPU
  *    publishes `loaded`, and there is a bit per CPU and ASID that means
- *    "forget when you load this". Without tags the bit is not needed.
- * 2. The flusher sets the bit, then reads `loaded`; the loader publishes
- *    TRANSIT, then takes the bit, writes CR3, publishes the ASID. With a full
- *    fence between the two on both sides, at least one sees the other. TRANSIT
- *    is interrupted as if it were any ASID: the interrupt waits until the
- *    loader, which runs with interrupts off, is through.
+ *    "forget when you load this". Without tags the bit is not needed. Only a
+ *    load takes the bit, for it forgets everything of the ASID: who forgets
+ *    some pages cannot know for whose the bit was set.
+ * 2. The flusher that finds another ASID loaded sets the bit, then looks once
+ *    more; the loader publishes TRANSIT, then takes the bit, writes CR3,
+ *    publishes the ASID. With a full fence between the two on both sides, at
+ *    least one sees the other. TRANSIT is interrupted as if it were any ASID:
+ *    the interrupt waits until the loader, which runs with interrupts off, is
+ *    through. A CPU that has left the ASID when it is asked sets its bit
+ *    itself, before it answers.
  * 3. `loaded` names the new ASID only after CR3 was written. So a flusher that
  *    reads another ASID knows that the CPU has left its table, and accesses
  *    that had begun with it are complete (writing CR3 serialises).
@@ -215,8 +219,6 @@ void tlb_tick(void)
 	if (likely(!READ_ONCE(c->aged)))
 		return;
 	WRITE_ONCE(c->aged, false);
-	if (tlb_sys.pcid)
-		clear_bit(c->loaded, c->stale);
 	flush_loaded(0, 0, TLB_LOCAL_SHOOTDOWN);
 }
 
@@ -239,11 +241,10 @@ static void answer(struct tlb_cpu *c, struct tlb_request *r)
 {
 	switch (r->kind) {
 	case TLB_USER:
-		if (c->loaded != r->asid)
-			break; /* its bit in `stale` will do it */
-		if (tlb_sys.pcid)
-			clear_bit(r->asid, c->stale);
-		flush_loaded(r->start, r->end, TLB_REMOTE_SHOOTDOWN);
+		if (c->loaded == r->asid)
+			flush_loaded(r->start, r->end, TLB_REMOTE_SHOOTDOWN);
+		else if (tlb_sys.pcid)
+			set_bit(r->asid, c->stale);
 		break;
 	case TLB_KERNEL:
 		port_tlb_flush_kernel_self(r->start, r->end);
@@ -329,14 +330,19 @@ static void ask(struct tlb_request *r, u64 to)
 /* Those of CPUS that have ASID loaded now; the others are told for later. */
 static u64 whom_to_ask(u64 cpus, u32 asid)
 {
-	u64 ask_them = 0, loaded;
+	u64 ask_them = 0;
+	u32 loaded;
 
-	if (tlb_sys.pcid) {
-		for (u64 left = cpus; left; left &= left - 1)
-			set_bit(asid, tlb_sys.cpu[__builtin_ctzll(left)].stale);
+	for (u64 left = cpus; left; left &= left - 1) {
+		struct tlb_cpu *c = &tlb_sys.cpu[__builtin_ctzll(left)];
+
+		if (smp_load_acquire(&c->loaded) == asid)
+			ask_them |= left & -left;
+		else if (tlb_sys.pcid)
+			set_bit(asid, c->stale);
 	}
 	smp_mb();
-	for (u64 left = cpus; left; left &= left - 1) {
+	for (u64 left = cpus & ~ask_them; left; left &= left - 1) {
 		int cpu = __builtin_ctzll(left);
 
 		loaded = smp_load_acquire(&tlb_sys.cpu[cpu].loaded);

@@ -11,8 +11,11 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "base/atomic.h"
+#include "base/bitops.h"
 #include "base_seed.h"
 #include "host.h"
 
@@ -48,6 +51,17 @@ static u32 tag_of(const struct cpu *c)
 static u64 table[ASIDS][PAGES]; /* what entries map: numbers that grow */
 static u64 epoch[ASIDS][PAGES]; /* no access sees less */
 
+static u32 wrongs;
+
+/* cmocka knows only assertions of its own thread. */
+static void check(bool right, const char *what)
+{
+	if (right)
+		return;
+	__atomic_fetch_add(&wrongs, 1, __ATOMIC_RELAXED);
+	fprintf(stderr, "CPU %d: %s\n", port_cpu(), what);
+}
+
 /* An access of the running CPU by the table in CR3. */
 static void access_page(struct cpu *c, u32 page)
 {
@@ -59,7 +73,7 @@ static void access_page(struct cpu *c, u32 page)
 			__atomic_load_n(&table[asid][page], __ATOMIC_ACQUIRE);
 	if (!asid) /* the kernel's: nobody changes it */
 		return;
-	assert_true(c->entry[tag][page] >= least);
+	check(c->entry[tag][page] >= least, "an entry outlived its flush");
 }
 
 /* Until the last moment the CPU may walk the old table, by speculation. */
@@ -122,8 +136,23 @@ static bool x86_irqs_on(void)
 	return !host_self.irq_off;
 }
 
+/* What other CPUs do, once, when one is about to set a bit, passes a fence or
+ * waits. */
+static void (*at_bit)(void), (*at_fence)(void), (*at_pause)(void);
+
+static void others(void (**hook)(void))
+{
+	void (*doing)(void) = *hook;
+
+	if (!doing)
+		return;
+	*hook = NULL;
+	doing();
+}
+
 static void x86_pause(void)
 {
+	others(&at_pause);
 	host_yield();
 }
 
@@ -135,6 +164,21 @@ void metal_master_ready(u64 root_pfn)
 {
 	(void)root_pfn;
 }
+
+static void fence(void)
+{
+	others(&at_fence);
+	smp_mb();
+}
+
+static void bit(u64 nr, u64 *bits)
+{
+	others(&at_bit);
+	set_bit(nr, bits);
+}
+
+#define smp_mb()	  fence()
+#define set_bit(nr, bits) bit(nr, bits)
 
 /* The host world has functions of these names. */
 #define METAL_TLB_HW_H
@@ -157,6 +201,8 @@ void metal_load_root(u64 root_pfn, u32 asid);
 void metal_load_kernel_root(u64 root_pfn);
 
 #include "../../port/metal/tlb.c"
+#undef smp_mb
+#undef set_bit
 
 int smp_nr_cpus(void)
 {
@@ -175,8 +221,7 @@ bool smp_stopping(void)
 
 void apic_ipi(int cpu, u32 vector)
 {
-	assert_int_equal(vector, VEC_TLB);
-	assert_true(cpu != port_cpu());
+	check(vector == VEC_TLB && cpu != port_cpu(), "a wrong interrupt");
 	__atomic_store_n(&fake[cpu].ipi, 1, __ATOMIC_RELEASE);
 }
 
@@ -318,6 +363,7 @@ static void race(bool with_tags)
 				 0);
 	for (u32 i = 0; i < run.nr; i++)
 		port_thread_join(t[i]);
+	assert_int_equal(wrongs, 0);
 	tlb_stats(&s);
 	/* About a fifth of the CPUs has the ASID of a change loaded. */
 	assert_true(s.asked > 0 && s.skipped > s.asked);
@@ -439,12 +485,122 @@ static void aged_untagged(void **state)
 	forgets_later(false);
 }
 
+static void as_cpu(u32 cpu)
+{
+	host_self.cpu = cpu;
+}
+
+static void cpu0_answers(void)
+{
+	as_cpu(0);
+	interrupts();
+	as_cpu(2);
+}
+
+/* CPU 1 asks CPU 0 for page 3 of ASID 1 alone, which answers and leaves. */
+static void cpu0_answers_and_leaves(void)
+{
+	struct tlb_request *r = &tlb_sys.request[1];
+
+	*r = (struct tlb_request){.kind = TLB_USER,
+				  .asid = 1,
+				  .start = 3 * STRIDE,
+				  .end = 4 * STRIDE,
+				  .left = 1};
+	tlb_sys.cpu[0].asked |= 2;
+	as_cpu(0);
+	tlb_poll();
+	metal_load_root(102, 2);
+	as_cpu(2);
+	assert_int_equal(r->left, 0);
+	at_pause = cpu0_answers; /* if it is asked all the same */
+}
+
+static void cpu0_leaves_and_answers(void)
+{
+	as_cpu(0);
+	metal_load_root(102, 2);
+	cpu0_answers();
+}
+
+static void cpu0_comes(void)
+{
+	as_cpu(0);
+	metal_load_root(101, 1);
+	as_cpu(2);
+}
+
+static void cpu0_comes_and_stays(void)
+{
+	cpu0_comes();
+	at_pause = cpu0_answers;
+}
+
+static void cpu0_comes_and_goes(void)
+{
+	cpu0_comes();
+	at_fence = cpu0_answers_and_leaves;
+}
+
+/* CPU 0 has used page 4 of ASID 1, and has it LOADED or not. CPU 2 flushes
+ * it, and the others do IN_FENCE and IN_PAUSE meanwhile. Where CPU 0 has ASID 1
+ * after that, and when it loads it again, the page's entry is gone. */
+static void forgotten(bool loaded, void (*in_fence)(void),
+		      void (*in_pause)(void))
+{
+	struct port_cpumask target = {{1}};
+
+	memset(&tlb_sys, 0, sizeof(tlb_sys));
+	memset(fake, 0, sizeof(fake));
+	tags = true;
+	tlb_init(200);
+	as_cpu(2);
+	tlb_init_cpu();
+	as_cpu(0);
+	metal_load_root(101, 1);
+	fake[0].entry[1][3] = 77;
+	fake[0].entry[1][4] = 77;
+	if (!loaded)
+		metal_load_root(102, 2);
+	as_cpu(2);
+	at_fence = in_fence;
+	at_pause = in_pause;
+	metal_tlb_flush(&target, 1, 4 * STRIDE, 5 * STRIDE);
+	assert_null(at_fence);
+	as_cpu(0);
+	if (tlb_sys.cpu[0].loaded != 1)
+		metal_load_root(101, 1);
+	assert_int_equal(fake[0].entry[1][4], 0);
+	assert_int_equal(wrongs, 0);
+	assert_null(at_bit);
+	at_pause = NULL;
+}
+
+/* The one that is asked comes, leaves and answers others meanwhile. */
+static void comes_and_goes(void **state)
+{
+	struct host_config cfg = {.cpus = CPUS, .ram_max = 1UL << 30};
+
+	(void)state;
+	assert_int_equal(host_init(&cfg), 0);
+	forgotten(true, NULL, cpu0_answers);
+	forgotten(true, NULL, cpu0_leaves_and_answers);
+	forgotten(true, cpu0_answers_and_leaves, NULL);
+	forgotten(false, NULL, NULL);
+	forgotten(false, cpu0_comes_and_stays, NULL);
+	at_bit = cpu0_comes_and_stays;
+	forgotten(false, NULL, NULL);
+	at_bit = cpu0_comes_and_goes;
+	forgotten(false, NULL, NULL);
+	assert_int_equal(host_shutdown(), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(aged_tagged), cmocka_unit_test(aged_untagged),
-		cmocka_unit_test(tags_keep),   cmocka_unit_test(tagged),
-		cmocka_unit_test(untagged),
+		cmocka_unit_test(tags_keep),   cmocka_unit_test(comes_and_goes),
+		cmocka_unit_test(tagged),      cmocka_unit_test(untagged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
