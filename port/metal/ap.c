@@ -17,7 +17,7 @@ static u64 ap_pml4[512] MM_ALIGNED(PAGE_SIZE);
 
 /* One CPU's memory; asked for again if that one did not come. */
 static struct {
-	char *base;
+	char *base, *stack;
 	int cpu;
 } next_ap;
 
@@ -27,16 +27,21 @@ bool metal_ap_prepare(int cpu, void **stack, u64 *cr3)
 
 	if (cpu < 1 || cpu >= MM_NR_CPUS)
 		return false;
-	if (!base || next_ap.cpu != cpu)
+	if (!base || next_ap.cpu != cpu) {
 		base = early_alloc(AP_AREA + AP_IDLE + AP_IST + STACK_SIZE);
-	if (!base)
+		if (!base)
+			return false;
+		next_ap.stack = early_stack(
+			port_ram_phys(base + AP_AREA + AP_IDLE + AP_IST));
+	}
+	if (!next_ap.stack)
 		return false;
 	next_ap.base = base;
 	next_ap.cpu = cpu;
 	cpu_area_init((struct metal_cpu *)base, cpu, base + AP_AREA + AP_IDLE);
 	mm_memcpy(ap_pml4, boot_pml4, sizeof(ap_pml4));
 	ap_pml4[0] = image_phys(boot_pdpt_low) | PML4_LOW;
-	*stack = base + AP_AREA + AP_IDLE + AP_IST + STACK_SIZE;
+	*stack = next_ap.stack + STACK_SIZE;
 	*cr3 = image_phys(ap_pml4);
 	return true;
 }
@@ -52,7 +57,7 @@ _Noreturn void metal_ap_main(int cpu)
 	clock_init_cpu();
 	tlb_init_cpu();
 	sched_init_cpu(c, (struct port_thread *)(base + AP_AREA),
-		       base + AP_AREA + AP_IDLE + AP_IST);
+		       next_ap.stack);
 	smp_arrived(cpu);
 	x86_sti();
 	sched_idle();

@@ -8,13 +8,16 @@
  *
  * The first tables map the first GiB three times with pages of 2 MiB: one to
  * one (which start.c takes away), in the direct map, and as the image. start.c
- * adds RAM to the direct map as it is found.
+ * adds RAM to the direct map as it is found. From 64 bits on the boot stack is
+ * used where a page below it is not mapped.
  */
 #include "offsets.h"
 
 #define PHYS(sym) ((sym)-KERNEL_BASE)
 #define PTE_TABLE 0x63 /* present, writable, accessed, dirty */
 #define PTE_LARGE 0x1e3 /* the same, large, global */
+#define PTE_STACK 0x163 /* small, global */
+#define PTE_NX_HIGH 0x80000000
 
 	.section .note.pvh, "a", @note
 	.align 4
@@ -72,6 +75,17 @@ pvh_entry:
 	movl $(PHYS(boot_pdpt_low) + PTE_TABLE), PHYS(boot_pml4)
 	movl $(PHYS(boot_pdpt_direct) + PTE_TABLE), PHYS(boot_pml4) + 273 * 8
 	movl $(PHYS(boot_pdpt_image) + PTE_TABLE), PHYS(boot_pml4) + 511 * 8
+
+	/* The boot stack, above a page that is not mapped (early.c). */
+	movl $(PHYS(boot_stack_pt) + PTE_TABLE), PHYS(boot_io_pd) + 8
+	movl $(PHYS(boot_stack) + PTE_STACK), %eax
+	movl $(PHYS(boot_stack_pt) + 8), %edi
+	movl $EARLY_STACK_PAGES, %ecx
+1:	movl %eax, (%edi)
+	movl $PTE_NX_HIGH, 4(%edi)
+	addl $4096, %eax
+	addl $8, %edi
+	loop 1b
 
 	movl $0x20, %eax /* PAE */
 	movl %eax, %cr4
@@ -131,7 +145,7 @@ boot64:
 	.text
 	.code64
 boot_high:
-	movq $boot_stack_top, %rsp
+	movq $(EARLY_STACKS + 4096 * (EARLY_STACK_PAGES + 1)), %rsp
 	movl %ebp, %edi
 	xorl %ebp, %ebp
 	pushq $0
@@ -141,7 +155,7 @@ boot_high:
 	.section .bss.boot, "aw", @nobits
 	.align 4096
 	.globl boot_pml4, boot_pdpt_low, boot_pdpt_direct, boot_pdpt_image
-	.globl boot_pd, boot_io_pd, boot_io_pt, boot_stack, boot_stack_top
+	.globl boot_pd, boot_io_pd, boot_io_pt, boot_stack_pt, boot_stack
 boot_pml4:
 	.skip 4096
 boot_pdpt_low:
@@ -156,8 +170,10 @@ boot_io_pd:
 	.skip 4096
 boot_io_pt:
 	.skip 4096
+boot_stack_pt:
+	.skip 4096
 boot_stack:
-	.skip 16384
+	.skip 4096 * EARLY_STACK_PAGES
 boot_stack_top:
 
 	.section .note.GNU-stack, "", @progbits

@@ -54,6 +54,49 @@ static void overflow(void)
 	(void)deeper(start, 1);
 }
 
+void metal_crash_stack(const char *kind)
+{
+	const char *want = metal_option("crash");
+	size_t len = mm_strlen(kind);
+
+	if (want && !mm_strncmp(want, kind, len) &&
+	    (!want[len] || want[len] == ' '))
+		overflow();
+}
+
+/* In an interrupt, which uses the stack of who runs. */
+static void overflow_if_idle(void *arg)
+{
+	(void)arg;
+	if (port_self()->idle)
+		overflow();
+}
+
+static void overflow_timer(struct machine_timer *timer)
+{
+	overflow_if_idle(timer);
+}
+
+/* Of another CPU's idle thread, or of the only one's. */
+static void overflow_idle(void)
+{
+	struct machine_timer timer = {.fn = overflow_timer};
+	int nr = port_nr_cpus();
+
+	for (;;) {
+		if (nr > 1) {
+			port_pin();
+			smp_call((port_cpu() + 1) % nr, overflow_if_idle, NULL);
+			port_unpin();
+			continue;
+		}
+		timer.expires = port_now_ns() + 1000000;
+		machine_timer_arm(&timer);
+		(void)port_park(2000000);
+		machine_timer_cancel(&timer);
+	}
+}
+
 static void divide(void)
 {
 	volatile u64 zero = 0;
@@ -88,9 +131,11 @@ static const struct {
 	const char *name;
 	void (*fn)(void);
 } kinds[] = {
-	{"null", write_null},	 {"user", read_user}, {"text", write_text},
-	{"exec", jump_data},	 {"stack", overflow}, {"divide", divide},
-	{"opcode", undefined},	 {"verify", verify},  {"wild", noncanonical},
+	{"null", write_null},	 {"user", read_user},
+	{"text", write_text},	 {"exec", jump_data},
+	{"stack", overflow},	 {"idle-stack", overflow_idle},
+	{"divide", divide},	 {"opcode", undefined},
+	{"verify", verify},	 {"wild", noncanonical},
 	{"sleep", sleep_pinned},
 };
 

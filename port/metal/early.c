@@ -20,6 +20,15 @@
  *    (boot_io_pt) that boot tables and the manager's table point to alike:
  *    a mapping made at any time is there whatever is loaded.
  *
+ *    Stacks from before there is vmalloc() (the boot's, which becomes CPU 0's
+ *    idle thread; the first thread's; other CPUs' idle threads) are used in a
+ *    window beside it, each above a page that is never mapped:
+ *
+ *      EARLY_STACKS | none | boot stack | none | next stack | none | ...
+ *
+ *    The same frames are in the direct map, where nobody goes from one stack
+ *    to what is below.
+ *
  * 3. Invariants. The boot tables map RAM only, and what metal_map_early() was
  *    asked for; frames behind the pool are never touched before mm_boot().
  *
@@ -54,6 +63,7 @@
 /* The window of device registers: the last GiB but for the image's. */
 #define IO_BASE	 0xffffffffc0000000ul
 #define IO_SLOTS 512u
+#define PT_SLOTS 512u
 #define PTE_IO	 (PAGE_KERNEL_BITS | X86_PTE_PCD | X86_PTE_PWT)
 
 static struct {
@@ -62,6 +72,7 @@ static struct {
 	phys_addr_t sealed_end;
 	u64 memmap_bytes;
 	u32 io_used;
+	u32 stacks;  /* besides the boot's */
 	bool master; /* the manager's table is loaded */
 } early;
 
@@ -128,6 +139,35 @@ static u64 *table_alloc(void)
 			    "the pool behind the kernel ends at %llu KiB",
 			    (unsigned long long)early.end >> 10);
 	return table;
+}
+
+/* ---- stacks
+ * --------------------------------------------------------------------------
+ */
+
+#define STACK_SLOTS (EARLY_STACK_PAGES + 1u)
+
+/* Of stack N, 0 the boot's: above the page that stays free. */
+static void *stack_at(u32 n)
+{
+	return (void *)(EARLY_STACKS + (n * STACK_SLOTS + 1) * PAGE_SIZE);
+}
+
+void *early_boot_stack(void)
+{
+	return stack_at(0);
+}
+
+void *early_stack(phys_addr_t pa)
+{
+	u32 slot = (early.stacks + 1) * STACK_SLOTS + 1;
+
+	if (slot + EARLY_STACK_PAGES > PT_SLOTS)
+		return NULL;
+	early.stacks++;
+	for (u32 i = 0; i < EARLY_STACK_PAGES; i++)
+		boot_stack_pt[slot + i] = (pa + i * PAGE_SIZE) | PTE_SMALL;
+	return stack_at(early.stacks);
 }
 
 /* ---- boot tables
@@ -222,17 +262,25 @@ phys_addr_t early_seal(void)
 	return early.end;
 }
 
-void metal_master_ready(u64 root_pfn)
+/* What boot table PT maps at VA with rights PROT, in the master as well. */
+static void master_copy(kva_t va, const u64 *pt, u64 prot)
 {
-	/* boot_io_pt hangs in the last GiB of the master as of the boot's. */
 	int err = 0;
 
+	for (u32 i = 0; i < PT_SLOTS && !err; i++)
+		if (pt[i])
+			err = kernel_map(va + i * PAGE_SIZE,
+					 PFN_DOWN(pt[i] & PTE_FRAME), 1,
+					 __pgprot(prot));
+	if (err)
+		metal_fatal("too little memory for the kernel's page tables");
+}
+
+void metal_master_ready(u64 root_pfn)
+{
 	mm_verify(root_pfn == pgtable_sys.master.root_pfn);
-	for (u32 i = 0; i < READ_ONCE(early.io_used) && !err; i++)
-		err = kernel_map(IO_BASE + i * PAGE_SIZE,
-				 PFN_DOWN(boot_io_pt[i] & PTE_FRAME), 1,
-				 __pgprot(PTE_IO));
-	mm_verify(err == 0);
+	master_copy(IO_BASE, boot_io_pt, PTE_IO);
+	master_copy(EARLY_STACKS, boot_stack_pt, PTE_SMALL);
 	early.master = true;
 }
 

@@ -23,7 +23,7 @@ extern const char __text_start[], __text_end[], __bss_start[], __bss_end[];
 extern const u8 __symbols_start[], __symbols_end[];
 extern u64 boot_pml4[512], boot_pdpt_low[512], boot_pdpt_direct[512];
 extern u64 boot_pdpt_image[512], boot_pd[512], boot_io_pd[512], boot_io_pt[512];
-extern char boot_stack[], boot_stack_top[];
+extern u64 boot_stack_pt[512];
 
 /* A place that may fault, and where it goes on then (usercopy.S). */
 struct fixup {
@@ -76,6 +76,11 @@ void early_init(void);
 /* early_alloc: BYTES of zeroes, page aligned, for ever; NULL: none left.
  * Before mm_boot(). */
 void *early_alloc(u64 bytes);
+/* early_stack: the STACK_SIZE bytes of RAM from PA on, in use for ever, as a
+ * stack: its lowest byte, below which nothing is mapped. NULL: there are too
+ * many. Before mm_boot(). early_boot_stack: the one that boot.S runs on. */
+void *early_stack(phys_addr_t pa);
+void *early_boot_stack(void);
 /* early_seal: what mm_boot() will need of the pool is set aside. Returns where
  * the kernel's memory ends. */
 phys_addr_t early_seal(void);
@@ -87,6 +92,8 @@ void metal_master_ready(u64 root_pfn);
 
 /* metal_crash_option: "crash=KIND" on the command line (crash.c). */
 void metal_crash_option(void);
+/* metal_crash_stack: with "crash=KIND" the running stack overflows. */
+void metal_crash_stack(const char *kind);
 
 struct early_costs {
 	u64 tables, areas; /* bytes */
@@ -118,6 +125,8 @@ u32 metal_symbol_text(u64 addr, u64 at, char *buf, u32 size);
 
 #define STACK_ORDER 2u
 #define STACK_SIZE  (PAGE_SIZE << STACK_ORDER)
+
+MM_STATIC_ASSERT(EARLY_STACK_PAGES == 1u << STACK_ORDER, "asm");
 
 enum thread_state { THREAD_NEW, THREAD_RUNS, THREAD_PARKED, THREAD_DEAD };
 
@@ -166,8 +175,7 @@ static inline struct pt_regs *thread_regs(const struct port_thread *t)
 	return (struct pt_regs *)((char *)t->stack + STACK_SIZE) - 1;
 }
 
-/* sched_first: FN is to run in the first thread, on STACK, which the image
- * has. */
+/* sched_first: FN is to run in the first thread, on STACK, for ever its. */
 void sched_first(void (*fn)(void *arg), void *stack);
 /* sched_init_cpu: the running code becomes C's idle thread T, on STACK. */
 void sched_init_cpu(struct metal_cpu *c, struct port_thread *t, void *stack);

@@ -50,4 +50,8 @@
 
 #define KERNEL_BASE 0xffffffff80000000
 
+/* Stacks from before there is vmalloc(): early.c. */
+#define EARLY_STACKS	  0xffffffffc0200000
+#define EARLY_STACK_PAGES 4
+
 #endif

@@ -7,8 +7,9 @@
  * 2. Structures. What the loader tells (struct hvm_start_info, its modules,
  *    its map of memory, the command line) is copied into metal_boot at once:
  *    afterwards the memory that it lay in is ordinary RAM.
- * 3. Invariants. Until mm_boot() is through there is one thread, on the boot
- *    stack, on CPU 0; that code becomes the CPU's idle thread.
+ * 3. Invariants. Until mm_boot() is through one thread runs, on CPU 0: on the
+ *    boot stack first, whose code becomes the CPU's idle thread, then on a
+ *    stack of its own. Below either nothing is mapped (early.c).
  * 4. Locking. None is needed before the second CPU comes.
  * 5. Life. The boot's functions run once.
  * 6. Failure. metal_fatal(): a sentence on the console, exit status 1.
@@ -356,14 +357,15 @@ static void main_thread(void *arg)
 	metal_fatal("kernel_main() returned");
 }
 
-/* On a stack of the image's, without a guard page: there is no vmalloc() yet.
- * Once there is, all else runs on one that has. */
+/* On a stack of the image's, since there is no vmalloc() yet. */
 static void first_thread(void *arg)
 {
 	struct port_thread *t;
 
 	(void)arg;
+	metal_crash_stack("first-stack");
 	boot_manager();
+	metal_crash_stack("first-stack-late");
 	print_costs();
 	if (port_thread_start(&t, "kernel", -1, main_thread, NULL))
 		metal_fatal("too little memory for the first thread's stack");
@@ -377,7 +379,7 @@ _Noreturn void metal_start(u64 info)
 	static struct metal_cpu cpu0;
 	static struct port_thread idle0;
 	static u8 ist[IST_STACKS * IST_STACK_SIZE] MM_ALIGNED(16);
-	static u8 stack[STACK_SIZE] MM_ALIGNED(PAGE_SIZE);
+	static u8 first[STACK_SIZE] MM_ALIGNED(PAGE_SIZE);
 	u64 cpus = 0;
 
 	cpu_area_init(&cpu0, 0, ist);
@@ -399,11 +401,12 @@ _Noreturn void metal_start(u64 info)
 	apic_init();
 	clock_init();
 	tlb_init(PFN_DOWN(image_phys(boot_pml4)));
-	sched_init_cpu(&cpu0, &idle0, boot_stack);
+	metal_crash_stack("boot-stack");
+	sched_init_cpu(&cpu0, &idle0, early_boot_stack());
 	metal_option_u64("maxcpus", &cpus);
 	smp_start((u32)min(cpus, (u64)MM_NR_CPUS));
 	serial_start();
-	sched_first(first_thread, stack);
+	sched_first(first_thread, early_stack(image_phys(first)));
 	x86_sti();
 	sched_idle();
 }

@@ -219,12 +219,27 @@ void metal_kernel_trap(struct pt_regs *regs, u64 vector, u64 error, u64 va)
 	metal_panic_regs(text, regs);
 }
 
-/* Just below the thread's stack there is nothing. */
+/* Just below a stack there is nothing; before there are threads it is the
+ * boot's. */
 static bool below_stack(u64 at)
 {
-	u64 stack = (u64)port_self()->stack;
+	const struct port_thread *t = port_self();
+	u64 stack = (u64)(t ? t->stack : early_boot_stack());
 
 	return at < stack && at >= stack - 2 * PAGE_SIZE;
+}
+
+static _Noreturn void stack_overflow(const struct pt_regs *regs)
+{
+	const struct port_thread *t = port_self();
+	char text[128];
+
+	(void)mm_scnprintf(text, sizeof(text),
+			   "stack overflow: CPU %d ran over the end of the "
+			   "stack of %s%s (double fault)",
+			   port_cpu(), t ? "thread " : "the boot",
+			   t ? t->task.comm : "");
+	metal_panic_regs(text, regs);
 }
 
 void metal_paranoid_trap(struct pt_regs *regs, u64 vector, u64 error, u64 va)
@@ -239,9 +254,7 @@ void metal_paranoid_trap(struct pt_regs *regs, u64 vector, u64 error, u64 va)
 	if (vector == VEC_DB && !(debug_status() & DR6_STEP))
 		return;
 	if (vector == VEC_DF && (below_stack(va) || below_stack(regs->rsp)))
-		metal_panic_regs("stack overflow: a thread of the kernel ran "
-				 "over the end of its stack (double fault)",
-				 regs);
+		stack_overflow(regs);
 	metal_kernel_trap(regs, vector, error, va);
 }
 

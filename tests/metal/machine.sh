@@ -113,11 +113,30 @@ dies null 'page fault in the kernel: writing 0x8: a null pointer' ' write_null\+
 dies user 'page fault in the kernel: reading 0x400000: .*user' ' read_user\+'
 dies text 'page fault in the kernel: writing 0x[0-9a-f]*: protected' ' write_text\+'
 dies exec 'page fault in the kernel: .*: jumped to what is no code' ' jump_data\+'
-dies stack 'stack overflow' ' deeper\+'
+dies stack 'stack overflow: CPU 0 ran over the end of the stack of thread crash ' ' deeper\+'
 dies divide 'divide error in the kernel \(vector 0' ' divide\+'
 dies opcode 'invalid opcode in the kernel \(vector 6' ' undefined\+'
 dies wild 'general protection fault in the kernel' ' noncanonical\+'
 dies verify '.*crash.c:[0-9]+: verify: assertion failed: one == 2' ' verify\+'
+# Stacks from before vmalloc(), each above a page that is not mapped. The last
+# two: CPU 0's idle thread, and a further CPU's.
+# overflows NAME KIND CPU THREAD ARGUMENTS...
+overflows() {
+	wanted "crash-$1" || return 0
+	kind=$2 cpu=$3 thread=$4
+	shift 4
+	boot debug "crash=$kind" -machine microvm -cpu max -m 32M "$@"
+	want 125
+	has "panic - not syncing: stack overflow: CPU $cpu ran over the end of the stack of $thread \(double fault\)"
+	has 'RIP: .* deeper\+'
+	has 'end of panic'
+	verdict
+}
+overflows boot-stack boot-stack 0 'the boot'
+overflows first-stack first-stack 0 'thread init'
+overflows first-stack-late first-stack-late 0 'thread init'
+overflows idle-stack idle-stack 0 'thread idle/0'
+overflows idle-stack-2 idle-stack 1 'thread idle/1' -smp 2
 dies sleep 'port_park: may not sleep here' ' sleep_pinned\+'
 
 # refuses NAME MEMORY WORDS PATTERN: said plainly, status 1
