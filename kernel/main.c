@@ -58,11 +58,30 @@ static const char *value_of(const char *word, const char *key)
 /* Words that the machine or a driver looks for by itself. */
 static bool machine_word(const char *word)
 {
-	static const char *const keys[] = {
-		"console", "mem",     "earlycon",  "quiet",    "nosmp",
-		"maxcpus", "reboot",  "loglevel",  "rootwait", "rootdelay",
-		"acpi",	   "nokaslr", "noapic",	   "pci",      "tsc",
-		"mmkit",   "debug",   "BOOT_IMAGE"};
+	static const char *const keys[] = {"console",
+					   "mem",
+					   "earlycon",
+					   "quiet",
+					   "nosmp",
+					   "maxcpus",
+					   "reboot",
+					   "loglevel",
+					   "rootwait",
+					   "rootdelay",
+					   "acpi",
+					   "nokaslr",
+					   "noapic",
+					   "pci",
+					   "tsc",
+					   "mmkit",
+					   "debug",
+					   "BOOT_IMAGE",
+					   "debug_pagealloc",
+					   "debug_guardpage_minorder",
+					   "page_owner",
+					   "page_poison",
+					   "init_on_alloc",
+					   "init_on_free"};
 
 	for (u32 i = 0; i < ARRAY_SIZE(keys); i++) {
 		size_t n = mm_strlen(keys[i]);

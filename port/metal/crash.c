@@ -6,7 +6,10 @@
  */
 #include "metal.h"
 
+#include <mmkit/page_alloc.h>
+
 #include "base/string.h"
+#include "phys/page.h"
 
 /* The compiler need not see where it leads. */
 static volatile int *at(u64 addr)
@@ -97,6 +100,71 @@ static void overflow_idle(void)
 	}
 }
 
+/* A frame that was freed is touched; debug_pagealloc sees it. */
+static void touch_free(bool write)
+{
+	struct page *page = alloc_pages(GFP_KERNEL, 0);
+	volatile int *view =
+		page ? at((u64)port_ram(PFN_PHYS(page_to_pfn(page)))) : at(8);
+
+	*view = 1;
+	__free_pages(page, 0);
+	if (write)
+		*view = 2;
+	else
+		(void)*view;
+}
+
+static void read_free(void)
+{
+	touch_free(false);
+}
+
+static void write_free(void)
+{
+	touch_free(true);
+}
+
+/* Another CPU goes on to read what it has in its TLB. */
+static struct {
+	volatile int *view;
+	int cpu; /* that reads, -1: none yet */
+} reader;
+
+static void read_on(void *arg)
+{
+	u64 until = port_now_ns() + 20000000000ul;
+
+	(void)arg;
+	while (port_now_ns() < until) {
+		(void)*reader.view;
+		WRITE_ONCE(reader.cpu, port_cpu());
+	}
+}
+
+static void read_free_there(void)
+{
+	struct page *page = alloc_pages(GFP_KERNEL, 0);
+	struct port_thread *t;
+
+	if (!page)
+		return;
+	reader.view = at((u64)port_ram(PFN_PHYS(page_to_pfn(page))));
+	reader.cpu = -1;
+	if (port_thread_start(&t, "reader", -1, read_on, NULL))
+		return;
+	port_pin();
+	while (READ_ONCE(reader.cpu) < 0 ||
+	       READ_ONCE(reader.cpu) == port_cpu()) {
+		port_unpin();
+		(void)port_park(1000000);
+		port_pin();
+	}
+	__free_pages(page, 0);
+	port_unpin();
+	port_thread_join(t);
+}
+
 static void divide(void)
 {
 	volatile u64 zero = 0;
@@ -131,12 +199,13 @@ static const struct {
 	const char *name;
 	void (*fn)(void);
 } kinds[] = {
-	{"null", write_null},	 {"user", read_user},
-	{"text", write_text},	 {"exec", jump_data},
-	{"stack", overflow},	 {"idle-stack", overflow_idle},
-	{"divide", divide},	 {"opcode", undefined},
-	{"verify", verify},	 {"wild", noncanonical},
-	{"sleep", sleep_pinned},
+	{"null", write_null},	    {"user", read_user},
+	{"text", write_text},	    {"exec", jump_data},
+	{"stack", overflow},	    {"idle-stack", overflow_idle},
+	{"divide", divide},	    {"opcode", undefined},
+	{"verify", verify},	    {"wild", noncanonical},
+	{"sleep", sleep_pinned},    {"free", read_free},
+	{"free-write", write_free}, {"free-there", read_free_there},
 };
 
 static void crash_thread(void *arg)

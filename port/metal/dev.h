@@ -119,8 +119,12 @@ void tlb_init_cpu(void);
  */
 void tlb_poll(void);
 
-/* tlb_tick: forget entries that lost their accessed bits. In an interrupt. */
+/* tlb_tick: forget entries that lost their accessed bits, and what others took
+ * out of the direct map. In an interrupt. */
 void tlb_tick(void);
+/* tlb_forget_kernel: [START, END) of the kernel's is not mapped any more. This
+ * CPU forgets it now, the others at their next tick. Pinned; any context. */
+void tlb_forget_kernel(kva_t start, kva_t end);
 
 /* tlb_stats: what all CPUs counted. Of the other CPUs that flushes named, ASKED
  * were interrupted and SKIPPED did not have that table loaded. */

@@ -246,9 +246,10 @@ static u64 tables_needed(void)
 	return n;
 }
 
-phys_addr_t early_seal(void)
+phys_addr_t early_seal(const struct mm_debug_params *debug)
 {
-	u64 bytes = tables_needed() * PAGE_SIZE;
+	u64 bits = metal_debug_bytes(debug);
+	u64 bytes = tables_needed() * PAGE_SIZE + bits;
 
 	if (bytes > early.end - early.next)
 		metal_fatal("too little memory for the first page tables: "
@@ -259,6 +260,8 @@ phys_addr_t early_seal(void)
 	early.tables = early.next;
 	early.end = early.sealed_end = early.next + bytes;
 	early_costs.tables = bytes;
+	if (bits)
+		metal_debug_start(early_alloc(bits));
 	return early.end;
 }
 
@@ -281,6 +284,7 @@ void metal_master_ready(u64 root_pfn)
 	mm_verify(root_pfn == pgtable_sys.master.root_pfn);
 	master_copy(IO_BASE, boot_io_pt, PTE_IO);
 	master_copy(EARLY_STACKS, boot_stack_pt, PTE_SMALL);
+	metal_debug_master();
 	early.master = true;
 }
 
@@ -328,14 +332,6 @@ int port_ram_online(phys_addr_t start, u64 size)
 	if (!early.master)
 		boot_map(METAL_DIRECT + start, start, size);
 	return 0;
-}
-
-/* A machine could split its direct map for this; it does not. */
-void port_ram_protect(phys_addr_t start, u64 size, bool protect)
-{
-	(void)start;
-	(void)size;
-	(void)protect;
 }
 
 /* The manager takes it out of the direct map itself. */

@@ -81,9 +81,9 @@ void *early_alloc(u64 bytes);
  * many. Before mm_boot(). early_boot_stack: the one that boot.S runs on. */
 void *early_stack(phys_addr_t pa);
 void *early_boot_stack(void);
-/* early_seal: what mm_boot() will need of the pool is set aside. Returns where
- * the kernel's memory ends. */
-phys_addr_t early_seal(void);
+/* early_seal: what mm_boot() will need of the pool, and what DEBUG asks for, is
+ * set aside. Returns where the kernel's memory ends. */
+phys_addr_t early_seal(const struct mm_debug_params *debug);
 /* early_release: the tables that the master replaced go to the buddy. */
 void early_release(void);
 /* metal_master_ready: the manager's table is complete: what is mapped for
@@ -94,6 +94,22 @@ void metal_master_ready(u64 root_pfn);
 void metal_crash_option(void);
 /* metal_crash_stack: with "crash=KIND" the running stack overflows. */
 void metal_crash_stack(const char *kind);
+
+/* ---- pagealloc.c -----------------------------------------------------------
+ */
+
+/* metal_debug_options: the command line's words about frames into D. */
+void metal_debug_options(struct mm_debug_params *d);
+/* metal_debug_bytes: what debug_pagealloc wants of the pool, 0 without it;
+ * metal_debug_start: there it is, zeroed. Before mm_boot(). */
+u64 metal_debug_bytes(const struct mm_debug_params *d);
+void metal_debug_start(void *bits);
+/* metal_debug_master: the manager's table is complete, not loaded: free frames
+ * leave it. */
+void metal_debug_master(void);
+/* metal_free_frame: does VA lie in a free frame that debug_pagealloc unmapped?
+ * Then that is appended to OUT and what is known of the frame logged. */
+bool metal_free_frame(u64 va, struct seq_buf *out);
 
 struct early_costs {
 	u64 tables, areas; /* bytes */

@@ -321,7 +321,8 @@ static void boot_manager(void)
 	initrd_frames(&p.initrd_start, &p.initrd_size);
 
 	acpi_boot_nodes(&p);
-	p.kernel_size = early_seal() - p.kernel_start;
+	metal_debug_options(&p.debug);
+	p.kernel_size = early_seal(&p.debug) - p.kernel_start;
 	err = mm_boot(&p);
 	if (err == -ENOMEM)
 		metal_fatal("too little memory: this machine has %lluK of RAM",

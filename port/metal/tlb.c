@@ -31,6 +31,14 @@
  *    not flush at all then; here what one program uses all the time from one
  *    CPU may stay in the TLB for long, since nothing else runs.
  *
+ * 5. What debug_pagealloc takes out of the direct map (pagealloc.c) is
+ *    forgotten by the CPU that does it at once, by others at their next tick:
+ *    frames are freed with locks held and interrupts off, where waiting for an
+ *    answer could last for ever. An entry that lives on until then shows a
+ *    free frame and harms nobody; an idle CPU, which has no tick, keeps it for
+ *    as long as it is idle. The mark is set after the entries were cleared,
+ *    and taken before the CPU forgets: one of both sees the other.
+ *
  * An idle CPU loads the kernel's table (PF_IDLE), so it is skipped by
  * the same rules, and the tables of a process that ended are not walked.
  *
@@ -83,6 +91,7 @@ struct tlb_cpu {
 	u64 asked;  /* CPUs whose requests wait for this one */
 	u32 loaded; /* ASID, or TRANSIT */
 	bool aged;  /* entries of it lost their accessed bits: rule 4 */
+	bool freed; /* entries of the kernel's went: rule 5 */
 	u64 root;   /* frame; both belong to this CPU */
 	struct tlb_stats stats;
 	u64 stale[NR_ASIDS / 64];
@@ -216,6 +225,10 @@ void tlb_tick(void)
 {
 	struct tlb_cpu *c = &tlb_sys.cpu[port_cpu()];
 
+	if (unlikely(READ_ONCE(c->freed))) {
+		(void)mm_xchg(&c->freed, false);
+		flush_everything();
+	}
 	if (likely(!READ_ONCE(c->aged)))
 		return;
 	WRITE_ONCE(c->aged, false);
@@ -457,6 +470,18 @@ void port_tlb_flush_aged(const struct port_cpumask *cpus, u32 asid, uva_t start,
 			set_bit(asid, c->stale);
 	}
 	port_unpin();
+}
+
+void tlb_forget_kernel(kva_t start, kva_t end)
+{
+	u64 to = up_mask() & ~BIT(port_cpu());
+
+	port_tlb_flush_kernel_self(start, end);
+	for (; to; to &= to - 1) {
+		struct tlb_cpu *c = &tlb_sys.cpu[__builtin_ctzll(to)];
+
+		smp_store_release(&c->freed, true);
+	}
 }
 
 static void ask_all(enum tlb_kind kind, u64 start, u64 end)

@@ -51,6 +51,7 @@
 #define VEC_MC	18u
 
 #define DR6_STEP 0x4000ul
+#define USER_END (1ul << 47)
 
 static int no_hook(struct mm_task *task, uva_t va, u32 error)
 {
@@ -178,7 +179,7 @@ static const char *fault_why(u64 error, u64 va)
 {
 	if (va < PAGE_SIZE)
 		return ": a null pointer";
-	if (va < 1ul << 47)
+	if (va < USER_END)
 		return ": the kernel does not touch user addresses";
 	if (error & 16)
 		return ": jumped to what is no code";
@@ -198,24 +199,32 @@ static bool fix_up(struct pt_regs *regs)
 	return false;
 }
 
+static _Noreturn void page_fault(const struct pt_regs *regs, u64 error, u64 va)
+{
+	char text[160];
+	struct seq_buf s;
+
+	seq_buf_init(&s, text, sizeof(text));
+	seq_printf(&s, "page fault in the kernel: %s 0x%llx",
+		   error & 2 ? "writing" : "reading", (unsigned long long)va);
+	if ((error & 1) || !metal_free_frame(va, &s))
+		seq_puts(&s, fault_why(error, va));
+	metal_panic_regs(seq_buf_str(&s), regs);
+}
+
 void metal_kernel_trap(struct pt_regs *regs, u64 vector, u64 error, u64 va)
 {
 	char text[160];
 
-	if (vector == VEC_PF && fix_up(regs))
-		return;
-
-	if (vector == VEC_PF)
-		(void)mm_scnprintf(text, sizeof(text),
-				   "page fault in the kernel: %s 0x%llx%s",
-				   error & 2 ? "writing" : "reading",
-				   (unsigned long long)va,
-				   fault_why(error, va));
-	else
-		(void)mm_scnprintf(text, sizeof(text),
-				   "%s in the kernel (vector %u, error 0x%x)",
-				   vector_name(vector), (u32)vector,
-				   (u32)error);
+	if (vector == VEC_PF) {
+		/* Only a user's address may be one that a copy cannot touch. */
+		if (va < USER_END && fix_up(regs))
+			return;
+		page_fault(regs, error, va);
+	}
+	(void)mm_scnprintf(text, sizeof(text),
+			   "%s in the kernel (vector %u, error 0x%x)",
+			   vector_name(vector), (u32)vector, (u32)error);
 	metal_panic_regs(text, regs);
 }
 

@@ -29,8 +29,9 @@
  *          may be walking it, and what was mapped once will be again. But for
  * an empty leaf table in an area that wants a large page there. KT-3  Each
  * frame of low RAM that is online is in the direct map, once, by the largest
- * page that holds nothing but RAM. KT-4  Entries never change from one frame to
- * another: what is mapped is unmapped and flushed first.
+ * page that holds nothing but RAM. With debug_pagealloc pages are small, so
+ * that a world can take free frames out. KT-4  Entries never change from one
+ * frame to another: what is mapped is unmapped and flushed first.
  *
  * 4. Locking. pgtable_sys.lock for installing tables, for changes of the
  *    master's root and for the list. Leaf entries belong to whoever owns the
@@ -787,7 +788,22 @@ static int map_direct(u64 pfn, u64 end, pgprot_t prot)
 	end = min(end, PFN_DOWN(pgtable_sys.layout.low_end));
 	if (pfn >= end)
 		return 0;
+	if (phys_sys.debug.p.debug_pagealloc)
+		return kernel_map(direct_map_va(pfn), pfn, end - pfn, prot);
 	return kernel_map_large(direct_map_va(pfn), pfn, end - pfn, prot);
+}
+
+void kernel_direct_present(u64 pfn, u64 nr, bool present)
+{
+	u64 end = min(pfn + nr, PFN_DOWN(pgtable_sys.layout.low_end));
+	struct pt_slot slot;
+
+	for (; pfn < end; pfn++) {
+		/* All are data: the image's text is never free. */
+		if (kernel_slot(direct_map_va(pfn), &slot))
+			pt_set(&slot,
+			       present ? pte_make(pfn, PAGE_KERNEL) : __pte(0));
+	}
 }
 
 static void unmap_direct(u64 pfn, u64 end)

@@ -138,6 +138,14 @@ int kernel_area_map_pfn(kva_t va, u64 pfn, pgprot_t prot) MM_MUST_CHECK;
 void kernel_area_unmap(kva_t va, u64 nr);
 
 /*
+ * kernel_direct_present: the NR frames from PFN on are (PRESENT) or are not in
+ * the direct map any more, which debug_pagealloc makes of pages of 4 KiB;
+ * frames whose page has no entry of that size are passed over. Nothing is
+ * flushed. The frames are the caller's. Any context.
+ */
+void kernel_direct_present(u64 pfn, u64 nr, bool present);
+
+/*
  * kernel_split_at: after this no large page crosses VA. 0 or -ENOMEM; what was
  * split until then stays so. May sleep.
  */

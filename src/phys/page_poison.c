@@ -30,8 +30,9 @@
  *    allocation takes another.
  *
  * 6. Cost. A page is written at each free and read at each allocation; two
- *    system calls a frame in hosted worlds with debug_pagealloc. Sections that
- *    are made late are filled when they are made.
+ *    system calls a frame in hosted worlds with debug_pagealloc, and a direct
+ *    map of pages of 4 KiB in all. Sections that are made late are filled when
+ *    they are made.
  *
  * References: Linux documentation, admin-guide/kernel-parameters (page_poison,
  * init_on_alloc, init_on_free, debug_pagealloc, debug_guardpage_minorder).

@@ -292,9 +292,10 @@ static void compare_ksm(struct audit *a)
 /* Every frame was counted for one owner. */
 static u64 owned_frames(const struct audit *a)
 {
-	return a->free + a->stored + a->reserved + a->tables + a->slab +
-	       a->kernel_tables + a->anon + a->swapcache + a->file + a->zero +
-	       a->kernel + a->vmalloc + a->percpu + a->kmalloc + a->unknown;
+	return a->free + a->guard + a->stored + a->reserved + a->tables +
+	       a->slab + a->kernel_tables + a->anon + a->swapcache + a->file +
+	       a->zero + a->kernel + a->vmalloc + a->percpu + a->kmalloc +
+	       a->unknown;
 }
 
 static void audit_run(struct audit *a)

@@ -485,6 +485,60 @@ static void aged_untagged(void **state)
 	forgets_later(false);
 }
 
+/* CPU 1 takes NR pages of the kernel's out from page FROM on: what CPU 1 knew
+ * of them is gone, what CPU 0 knows goes with its next tick, once. */
+static void freed_pages(u32 from, u32 nr)
+{
+	struct tlb_stats before, after;
+
+	for (u32 cpu = 0; cpu < 2; cpu++)
+		for (u32 i = 0; i < PAGES; i++)
+			fake[cpu].entry[0][i] = 77;
+	tlb_stats(&before);
+	host_self.cpu = 1;
+	tlb_forget_kernel(from * STRIDE, (from + nr) * STRIDE);
+	host_self.cpu = 0;
+	tlb_stats(&after);
+	assert_int_equal(after.asked, before.asked);
+	assert_int_equal(fake[0].ipi, 0);
+	for (u32 i = from; i < min(from + nr, PAGES); i++) {
+		assert_int_equal(fake[1].entry[0][i], 0);
+		assert_int_equal(fake[0].entry[0][i], 77);
+	}
+	/* Changing tables does not take the mark: those entries are global. */
+	metal_load_root(101, 1);
+	metal_load_root(200, 0);
+	fake[0].entry[0][from] = 77;
+	tlb_tick();
+	assert_int_equal(fake[0].entry[0][from], 0);
+	fake[0].entry[0][from] = 78;
+	tlb_tick();
+	assert_int_equal(fake[0].entry[0][from], 78);
+}
+
+static void freed(void **state)
+{
+	struct host_config cfg = {.cpus = CPUS, .ram_max = 1UL << 30};
+
+	(void)state;
+	assert_int_equal(host_init(&cfg), 0);
+	memset(&tlb_sys, 0, sizeof(tlb_sys));
+	memset(fake, 0, sizeof(fake));
+	tags = true;
+	tlb_init(200);
+	tlb_sys.invpcid = true; /* else CR4's bit does it, not played here */
+	host_self.cpu = 1;
+	tlb_init_cpu();
+	host_self.cpu = 0;
+	freed_pages(3, 1);
+	assert_int_equal(fake[1].entry[0][4], 77);
+	freed_pages(2, 30);
+	assert_int_equal(fake[1].entry[0][1], 77);
+	/* More than go one by one. */
+	freed_pages(0, 40);
+	assert_int_equal(host_shutdown(), 0);
+}
+
 static void as_cpu(u32 cpu)
 {
 	host_self.cpu = cpu;
@@ -601,6 +655,7 @@ int main(void)
 		cmocka_unit_test(aged_tagged), cmocka_unit_test(aged_untagged),
 		cmocka_unit_test(tags_keep),   cmocka_unit_test(comes_and_goes),
 		cmocka_unit_test(tagged),      cmocka_unit_test(untagged),
+		cmocka_unit_test(freed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -139,6 +139,56 @@ overflows idle-stack idle-stack 0 'thread idle/0'
 overflows idle-stack-2 idle-stack 1 'thread idle/1' -smp 2
 dies sleep 'port_park: may not sleep here' ' sleep_pinned\+'
 
+# debug_pagealloc: a free frame that is touched is named, and who freed it.
+# touches NAME KIND DID CPU-AND-THREAD FUNCTION ARGUMENTS...
+touches() {
+	wanted "crash-$1" || return 0
+	kind=$2 did=$3 who=$4 freer=$5
+	shift 5
+	boot debug "crash=$kind debug_pagealloc=on page_owner=on" \
+		-machine microvm -cpu max -m 32M "$@"
+	want 125
+	has 'debug_pagealloc=on'
+	has 'direct map of [0-9]+M with [0-9]+ [+] 0 [+] 0 pages of 4K, 2M and 1G'
+	has "panic - not syncing: page fault in the kernel: $did 0xffff8880[0-9a-f]*: frame 0x[0-9a-f]+ is free, last freed by pid [0-9]+\$"
+	has "CPU: $who"
+	has 'page dumped because: debug_pagealloc: touched while it was free'
+	has 'page_owner tracks the page as freed'
+	has "^[^?]*  $freer\\+"
+	verdict
+}
+touches free free reading '0 thread: crash' touch_free
+touches free-write free-write writing '0 thread: crash' touch_free
+# It had the entry in its TLB, and was told of nothing.
+touches free-there free-there reading '[01] thread: reader' read_free_there -smp 2
+# Without the option nobody notices, and no large page is split.
+if wanted free-unnoticed; then
+	boot debug 'crash=free' -machine microvm -cpu max -m 32M
+	want 1
+	has 'boot: crash=: it did not'
+	lacks 'with [0-9]+ [+] 0 [+] 0 pages of 4K'
+	verdict
+fi
+
+# pagealloc NAME VARIANT WORDS ARGUMENTS...: the image's own tests with it
+pagealloc() {
+	wanted "$1" || return 0
+	variant=$2 words=$3
+	shift 3
+	boot "$variant" "debug_pagealloc=on $words" "$@"
+	want 0
+	has 'self: [1-9][0-9]* free frames, 0 of them mapped'
+	has 'self: all ok'
+	has 'verdict: clean'
+	lacks 'panic|WARNING'
+	verdict
+}
+pagealloc pagealloc release 'page_owner=on' -machine microvm -cpu max -smp 4 \
+	-m 64M
+pagealloc pagealloc-guards debug \
+	'page_poison=1 debug_guardpage_minorder=1' -machine q35 -cpu Nehalem \
+	-smp 2 -m 96M
+
 # refuses NAME MEMORY WORDS PATTERN: said plainly, status 1
 refuses() {
 	wanted "$1" || return 0
@@ -153,6 +203,8 @@ refuses too-little-image $((end / 1024 - 8))K '' 'too little memory: the kernel.
 refuses too-little-tables $((end / 1024 + 40))K '' 'too little memory for the first page tables'
 refuses mem-too-little 32M 'mem=1M' 'command line: mem=1024K: the kernel itself ends at'
 refuses mem-no-number 32M 'mem=lots' 'command line: mem=lots: not a number'
+refuses no-truth 32M 'page_poison=maybe' 'command line: page_poison=maybe: neither on nor off'
+refuses guard-order 32M 'debug_pagealloc=on debug_guardpage_minorder=9' 'the memory manager did not start'
 refuses crash-unknown 32M 'crash=boom' 'command line: crash=boom: no such kind'
 
 if wanted mem-limit; then

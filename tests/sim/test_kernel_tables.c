@@ -22,6 +22,7 @@ struct setup {
 	u64 mem, max_possible;
 	int cpus;
 	struct kernel_image image;
+	bool pagealloc; /* debug_pagealloc */
 	int (*body)(void);
 };
 
@@ -37,6 +38,7 @@ static int booted(void *arg)
 		.kernel_start = now.image.start,
 		.kernel_size = now.image.size,
 		.kernel_text_size = now.image.text_size,
+		.debug = {.debug_pagealloc = now.pagealloc},
 	};
 	u64 tables;
 
@@ -230,6 +232,52 @@ static void test_large(void **state)
 			    .body = body_large});
 	run(&(struct setup){
 		.fmt = &paging_arm64, .mem = 7 * GiB, .body = body_large});
+}
+
+/* With debug_pagealloc frames of the direct map go and come one by one. */
+static int body_pagealloc(void)
+{
+	u64 pfn = page_to_pfn(alloc_pages(GFP_KERNEL, 3));
+	u64 root = pgtable_sys.master.root_pfn, tables = pgtable_sys.nr_tables;
+	u64 small = pgtable_sys.direct[0];
+	kva_t va = direct_map_va(pfn);
+	struct paging_walk w;
+
+	CHECK_EQ(pgtable_sys.direct[1] + pgtable_sys.direct[2], 0);
+	CHECK_EQ(small, (16 * MiB - MiB + 0x9e000) >> PAGE_SHIFT);
+	kernel_direct_present(pfn + 1, 6, false);
+	for (u64 i = 0; i < 8; i++)
+		CHECK_EQ(walk_at(root, va + i * PAGE_SIZE, PAGING_READ, &w),
+			 i % 7 ? PAGING_NOT_PRESENT : PAGING_OK);
+	kernel_tables_check();
+	kernel_direct_present(pfn + 2, 1, true);
+	CHECK_EQ(walk_at(root, va + PAGE_SIZE, PAGING_READ, &w),
+		 PAGING_NOT_PRESENT);
+	CHECK_EQ(walk_at(root, va + 2 * PAGE_SIZE, PAGING_WRITE, &w),
+		 PAGING_OK);
+	CHECK_EQ(w.pa, PFN_PHYS(pfn + 2));
+	CHECK(w.global && !w.user && !w.changed);
+	kernel_direct_present(pfn, 8, true);
+	for (u64 i = 0; i < 8; i++)
+		CHECK_EQ(walk_at(root, va + i * PAGE_SIZE, PAGING_WRITE, &w),
+			 PAGING_OK);
+	/* Neither tables nor what meminfo says of them. */
+	CHECK_EQ(pgtable_sys.nr_tables, tables);
+	CHECK_EQ(pgtable_sys.direct[0], small);
+	/* Beyond low memory nothing is meant. */
+	kernel_direct_present(PFN_DOWN(pgtable_sys.layout.low_end), 4, false);
+	__free_pages(pfn_to_page(pfn), 3);
+	return 0;
+}
+
+static void test_pagealloc(void **state)
+{
+	(void)state;
+	for (u32 i = 0; paging_format_nth(i); i++)
+		run(&(struct setup){.fmt = paging_format_nth(i),
+				    .mem = 16 * MiB,
+				    .pagealloc = true,
+				    .body = body_pagealloc});
 }
 
 /* A small machine pays little: README's 16 MiB one must go on working. */
@@ -785,13 +833,20 @@ static void test_audit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_direct),	cmocka_unit_test(test_large),
-		cmocka_unit_test(test_small),	cmocka_unit_test(test_image),
-		cmocka_unit_test(test_shared),	cmocka_unit_test(test_fail),
-		cmocka_unit_test(test_split),	cmocka_unit_test(test_tlb),
-		cmocka_unit_test(test_private), cmocka_unit_test(test_remote),
-		cmocka_unit_test(test_fixmap),	cmocka_unit_test(test_audit),
+		cmocka_unit_test(test_direct),
+		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_small),
+		cmocka_unit_test(test_image),
+		cmocka_unit_test(test_shared),
+		cmocka_unit_test(test_fail),
+		cmocka_unit_test(test_split),
+		cmocka_unit_test(test_tlb),
+		cmocka_unit_test(test_private),
+		cmocka_unit_test(test_remote),
+		cmocka_unit_test(test_fixmap),
+		cmocka_unit_test(test_audit),
 		cmocka_unit_test(test_hotplug),
+		cmocka_unit_test(test_pagealloc),
 	};
 
 	seed = test_env("SEED", 1);

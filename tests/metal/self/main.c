@@ -16,9 +16,8 @@ static const struct {
 	const char *name;
 	void (*fn)(void);
 } tests[] = {
-	{"initrd", self_initrd},
-	{"threads", self_threads},
-	{"user", self_user},
+	{"initrd", self_initrd},   {"frames", self_frames},
+	{"threads", self_threads}, {"user", self_user},
 	{"cost", self_cost},
 };
 

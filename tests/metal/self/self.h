@@ -17,6 +17,7 @@ void self_threads(void);
 void self_user(void);
 void self_cost(void);
 void self_initrd(void);
+void self_frames(void);
 
 /* user.S: programs, position independent. */
 struct self_program {
