@@ -162,7 +162,7 @@ static void shelf_push(struct mt_shelf *s, void **mag)
 	*mag = s->first;
 	/* A depot's are peeked at without its word. */
 	WRITE_ONCE(s->first, mag);
-	s->nr++;
+	WRITE_ONCE(s->nr, s->nr + 1);
 }
 
 /* A magazine of the shelf, or NULL. */
@@ -173,7 +173,7 @@ static void **shelf_pop(struct mt_shelf *s)
 	if (mag) {
 		WRITE_ONCE(s->first, *mag);
 		*mag = NULL;
-		s->nr--;
+		WRITE_ONCE(s->nr, s->nr - 1);
 	}
 	return mag;
 }
@@ -190,7 +190,7 @@ static u32 mag_bytes(u32 c)
  */
 static inline bool shelf_room(const struct mt_shelf *s, u32 c, u32 most)
 {
-	u64 bytes = (s->nr + 1) * (u64)mag_bytes(c);
+	u64 bytes = (READ_ONCE(s->nr) + 1) * (u64)mag_bytes(c);
 
 	return bytes <= most &&
 	       (mt_sys.size_of[c] <= SMALL_MOST ||
@@ -570,7 +570,7 @@ static bool fill(u32 c)
 	more_places(c);
 	top = mag_empty_top(mag, mt_self.cap[c]);
 	nr = mt_self.cap[c];
-	if (nr < mt_sys.cap_of[c])
+	if (nr < mt_sys.cap_of[c] || mt_sys.size_of[c] > SMALL_MOST)
 		nr /= 2;
 	got = mt_objects_get(c, top, nr, &dry);
 	mt_self.lent[c] = dry ? 0 : LEND_MOST;
@@ -704,6 +704,22 @@ static void make_room_small(u32 c)
 	mt_self.top[c] = to + (cap - out);
 }
 
+static bool own_room(u32 c)
+{
+	const struct mt_shelf *s = &mt_self.shelf[c];
+
+	return s->nr <= s->most && shelf_room(s, c, SHELF_BYTES);
+}
+
+/* Does the full magazine of class C stay, and lose half? */
+static bool loses_half(u32 c)
+{
+	if (mt_self.cap[c] < mt_sys.cap_of[c])
+		return true;
+	return mt_sys.size_of[c] > SMALL_MOST && !own_room(c) &&
+	       !shelf_room(&mt_sys.depot[c], c, DEPOT_BYTES);
+}
+
 /*
  * The magazine of class C is full: it goes to the shelf or the depot, or is
  * emptied into the slabs.
@@ -713,15 +729,14 @@ static void make_room(u32 c)
 	void **mag = mag_of(mt_self.top[c]), **empty;
 	bool kept = false;
 
-	if (mt_self.cap[c] < mt_sys.cap_of[c]) {
+	if (loses_half(c)) {
 		make_room_small(c);
 		return;
 	}
 	empty = spare_get();
 	if (!empty) {
 		mag_to_slabs(c, mag);
-	} else if (mt_self.shelf[c].nr <= mt_self.shelf[c].most &&
-		   shelf_room(&mt_self.shelf[c], c, SHELF_BYTES)) {
+	} else if (own_room(c)) {
 		kept = ++mt_self.nr_shelved % SHELF_CHECK || check_full(c, mag);
 		if (kept)
 			shelf_push(&mt_self.shelf[c], mag);

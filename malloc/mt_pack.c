@@ -10,14 +10,16 @@
  *    here each does by itself.
  *
  * 2. Structures. A pack is 64 KiB of frames, 1024 units of 64 bytes. An object
- *    is a run of units; a bit for each unit says which are used, another where
- *    objects begin. As an object is larger than a grain of mt_map, at most one
- *    begins in each: so the map tells its class, as for slabs. What packs are
- *    is said outside of them, by number of the block of frames: nothing in a
- *    freed object is believed. Packs with room are in a list for the
- *    length of the longest run of units that may be free. The lowest list that
- *    will do is asked, which keeps full what is full; in the pack the lowest
- *    runs are taken.
+ *    is a run of units; a bit for each unit says which are used, so that a word
+ *    of them is a page. As an object is larger than a grain of mt_map, at most
+ *    one begins in each: so the map tells its class, as for slabs, and a byte
+ *    for each grain at which unit. What packs are is said outside of them, by
+ *    number of the block of frames: nothing in a freed object is believed.
+ *    For each word a byte has the length of the longest free run that ends in
+ *    it: sixteen bytes, which are compared eight at a time. Packs with room are
+ *    in a list for the longest of all. The lowest list that will do is asked,
+ *    which keeps full what is full; in the pack the run in the lowest word is
+ *    taken, from its front: where it ends stays.
  *
  * 3. Alignment. To a unit. Powers of two, which would be aligned to their size,
  *    are not here: two of 2 KiB fill the page of a slab, and 4 and 8 KiB are
@@ -26,22 +28,23 @@
  * 4. Invariants (mt_pack_check).
  *    MP-1  An object begins at a used unit; its units are used up to where the
  *          next begins or free ones follow, and as many as its class has.
- *    MP-2  A pack is in the list that its free units say, or one for longer
- *          runs. Bit I of packs.lists: list I has a pack.
+ *    MP-2  A pack is in the list of its longest free run. Bit I of packs.lists:
+ *          list I has a pack.
  *    MP-3  A class's count is the number of its objects that begin in packs.
  *    MP-4  At most one pack is empty.
- *    MP-5  No free run that an object fits in begins before word LOW.
- *    MP-6  nr_idle counts the pages of packs that no object has part of.
+ *    MP-5  Byte I of a pack's ends: the longest free run whose last unit is in
+ *          word I, LONG if it is longer; 0: none.
+ *    MP-6  A pack's nr_idle counts its pages that no object has part of, and
+ *          that of packs all of them.
  *
  * 5. Locking. packs.word, inside a slot's; frames are allocated and freed under
  *    it.
  *
  * 6. Failure. Without frames for a pack there are fewer objects than asked for.
  *
- * 7. Cost. Runs are found by looking at words of 64 units: a dozen instructions
- *    for each. A free looks at the run that it makes longer only, taking at
- *    what is before the first that will do. That it used the longest is found
- *    out when a pack is asked that has not what its list says.
+ * 7. Cost. About a hundred instructions for an object either way, and a dozen
+ *    for each that lies behind it in the same run. A free looks at the run that
+ *    it makes longer only.
  *
  * 8. Rejected. Objects of 1 KiB and less: two could begin in one grain, and
  *    smaller grains would need more of mt_map. Packs for each doubling: what is
@@ -70,8 +73,14 @@
 #define EXACT	  32u
 #define LIST_MOST (EXACT - LEAST + 1 + (MOST - EXACT) / 2)
 #define NR_LISTS  (LIST_MOST + 1)
+#define LONG	  127u /* units; longer runs count as such */
+
+#define GRAIN_UNITS ((1u << MT_GRAIN_SHIFT) / UNIT)
+#define NR_GRAINS   (NR_UNITS / GRAIN_UNITS)
 
 MM_STATIC_ASSERT(NR_LISTS <= 64, "a bit for each list");
+MM_STATIC_ASSERT(PAGE_UNITS == 64, "a word of units is a page");
+MM_STATIC_ASSERT(MOST < LONG, "what is too long to tell fits all");
 
 /* A bit for each unit. */
 struct units {
@@ -80,12 +89,18 @@ struct units {
 
 /* (P) word, all of it. */
 struct pack {
-	struct units used, starts;
-	u32 next, prev; /* in its list, by number plus one */
+	struct units used;
+	union {
+		u8 ends[NR_WORDS]; /* by word: the longest run that ends there
+				    */
+		u64 eight[NR_WORDS / 8];
+	};
+	u8 begin[NR_GRAINS]; /* unit of the grain, if an object begins there */
+	u32 next, prev;	     /* in its list, by number plus one */
 	u8 list;
-	u8 low;	   /* where to look first: a word of units */
+	u8 nr_idle;
 	bool made; /* has frames */
-};
+} MM_ALIGNED(256); /* so that numbers are had by shifts */
 
 static struct {
 	struct pack *pack; /* by block of frames; sparse */
@@ -130,20 +145,19 @@ static inline bool has_unit(const struct units *u, u32 at)
 	return u->word[at / 64] >> at % 64 & 1;
 }
 
-/* The first unit from AT on whose bit is set, if FLIP is 0, or clear, if it is
- * all ones; NR_UNITS: none. */
-static inline u32 next_unit(const struct units *u, u32 at, u64 flip)
+/* The first used unit from AT on; NR_UNITS: none. */
+static inline u32 next_used(const struct units *u, u32 at)
 {
 	u32 i = at / 64;
 	u64 w;
 
 	if (at == NR_UNITS)
 		return at;
-	w = (u->word[i] ^ flip) >> at % 64 << at % 64;
+	w = u->word[i] >> at % 64 << at % 64;
 	while (!w) {
 		if (++i == NR_WORDS)
 			return NR_UNITS;
-		w = u->word[i] ^ flip;
+		w = u->word[i];
 	}
 	return i * 64 + (u32)__builtin_ctzl(w);
 }
@@ -162,85 +176,104 @@ static inline u32 run_begin(const struct units *u, u32 at)
 	return i * 64 + 64 - (u32)__builtin_clzl(w);
 }
 
-/* The free runs of a pack, one after the other: units AT to END. FREE: those of
- * word I that follow. */
-struct runs {
-	const u64 *used;
-	u64 free;
-	u32 i, at, end;
+/* Where the run begins that unit 0 of word I, clear, is in. */
+static inline u32 begin_before(const struct units *u, u32 i)
+{
+	while (i--) {
+		if (u->word[i])
+			return i * 64 + 64 - (u32)__builtin_clzl(u->word[i]);
+	}
+	return 0;
+}
+
+/* The free units of word I, but for those of a run that goes on behind it. */
+static inline u64 ending_units(const struct units *u, u32 i)
+{
+	u64 used = u->word[i];
+	u32 top;
+
+	if (i == NR_WORDS - 1 || (u->word[i + 1] & 1))
+		return ~used;
+	if (!used)
+		return 0;
+	top = (u32)__builtin_clzl(used);
+	return ~used << top >> top;
+}
+
+/* A free run, units AT to END. */
+struct run {
+	u32 at, end;
 };
 
-static inline struct runs runs_from(const struct pack *p, u32 word)
+/* The first of FREE, ending_units() of word I or what is left of them, which
+ * are not none; it is left from there. */
+static inline struct run next_run(const struct units *u, u32 i, u64 *free)
 {
-	return (struct runs){
-		.used = p->used.word, .free = ~p->used.word[word], .i = word};
+	u32 at = (u32)__builtin_ctzl(*free);
+	u64 behind = *free + (1ul << at);
+	struct run r = {i * 64 + at, i * 64 + 64};
+
+	if (behind)
+		r.end = i * 64 + (u32)__builtin_ctzl(behind);
+	if (!at)
+		r.at = begin_before(u, i);
+	*free &= behind;
+	return r;
 }
 
-static inline struct runs runs_of(const struct pack *p)
+static u32 longest_end(const struct units *u, u32 i)
 {
-	return runs_from(p, 0);
-}
+	u64 free = ending_units(u, i);
+	u32 most = 0;
 
-/* The next run. What R says was free meanwhile may be used by now. False: there
- * is none. */
-static inline bool next_run(struct runs *r)
-{
-	u64 free = r->free, used;
-	u32 i = r->i;
+	while (free) {
+		struct run r = next_run(u, i, &free);
 
-	while (!free) {
-		if (i == NR_WORDS - 1)
-			return false;
-		free = ~r->used[++i];
+		most = max(most, r.end - r.at);
 	}
-	r->at = i * 64 + (u32)__builtin_ctzl(free);
-	used = ~(free | (free - 1));
-	while (!used && ++i < NR_WORDS) {
-		used = r->used[i];
-		free = ~used;
-	}
-	r->i = i;
-	r->end = NR_UNITS;
-	r->free = 0;
-	if (likely(used)) {
-		r->end = i * 64 + (u32)__builtin_ctzl(used);
-		r->free = free & ~0ul << r->end % 64;
-	} else {
-		r->i = NR_WORDS - 1;
-	}
-	return true;
+	return min(most, LONG);
 }
 
-/* Pages that units AT to END have part of and that lie in FROM to TO, around
- * them, as a whole. */
-static inline u32 pages_of(u32 at, u32 end, u32 from, u32 to)
+/* The first run of NR units or more that ends in word I; there is one. */
+static inline struct run run_with(const struct units *u, u32 i, u32 nr)
 {
-	u32 first = at / PAGE_UNITS, last = DIV_ROUND_UP(end, PAGE_UNITS);
+	u64 free = ending_units(u, i);
+	struct run r;
 
-	first += first * PAGE_UNITS < from;
-	last -= last * PAGE_UNITS > to;
-	return last > first ? last - first : 0;
+	do
+		r = next_run(u, i, &free);
+	while (r.end - r.at < nr);
+	return r;
 }
 
-static inline void count_idle(u32 more)
+/* The lowest word of P where a run of NR units, at most MOST, ends; NR_WORDS:
+ * none. */
+static inline u32 word_with(const struct pack *p, u32 nr)
 {
+	u64 more = (LONG + 1 - nr) * 0x0101010101010101ul;
+
+	for (u32 i = 0; i < NR_WORDS / 8; i++) {
+		u64 fit = (p->eight[i] + more) & 0x8080808080808080ul;
+
+		if (fit)
+			return i * 8 + (u32)__builtin_ctzl(fit) / 8;
+	}
+	return NR_WORDS;
+}
+
+static inline u32 longest(const struct pack *p)
+{
+	u8 most = 0;
+
+	for (u32 i = 0; i < NR_WORDS; i++)
+		most = max(most, p->ends[i]);
+	return most;
+}
+
+static inline void count_idle(struct pack *p, u32 more)
+{
+	p->nr_idle = (u8)(p->nr_idle + more);
 	WRITE_ONCE(packs.nr_idle, packs.nr_idle + more);
-}
-
-/* Use NR units from AT on, at least one, that were free, or free used ones. */
-static inline void flip_units(struct units *u, u32 at, u32 nr)
-{
-	u64 *w = &u->word[at / 64];
-	u32 end = at % 64 + nr;
-
-	if (end <= 64) {
-		*w ^= ~0ul >> (64 - nr) << at % 64;
-		return;
-	}
-	*w ^= ~0ul << at % 64;
-	for (end -= 64; end > 64; end -= 64)
-		*++w ^= ~0ul;
-	*++w ^= ~0ul >> (64 - end);
 }
 
 /* The largest class that fits in NR units. */
@@ -253,20 +286,9 @@ static u32 list_of_run(u32 nr)
 	return min(EXACT - LEAST + 1 + (nr - EXACT) / 2, LIST_MOST);
 }
 
-/* The list for P as it is. */
-static u32 list_for(const struct pack *p)
-{
-	struct runs r = runs_of(p);
-	u32 most = 0;
-
-	while (most < MOST && next_run(&r))
-		most = max(most, r.end - r.at);
-	return list_of_run(most);
-}
-
 static bool is_empty(const struct pack *p)
 {
-	return next_unit(&p->used, 0, 0) == NR_UNITS;
+	return p->nr_idle == NR_WORDS;
 }
 
 /* ---- lists
@@ -332,11 +354,12 @@ static struct pack *pack_make(void)
 		if (READ_ONCE(*mt_map_of(f + i)))
 			WRITE_ONCE(*mt_map_of(f + i), MT_ALL_GRAINS(MT_BODY));
 	}
-	p->used = p->starts = (struct units){{0}};
-	p->low = 0;
+	p->used = (struct units){{0}};
+	p->eight[0] = p->eight[1] = 0;
+	p->ends[NR_WORDS - 1] = LONG;
 	p->made = true;
 	packs.nr_empty++;
-	count_idle(NR_UNITS / PAGE_UNITS);
+	count_idle(p, NR_WORDS);
 	relist(p, LIST_MOST);
 	return p;
 }
@@ -346,7 +369,7 @@ static void pack_drop(struct pack *p)
 	unlist(p);
 	p->made = false;
 	packs.nr_empty--;
-	count_idle(-(NR_UNITS / PAGE_UNITS));
+	count_idle(p, -NR_WORDS);
 	__free_pages(view_to_page(pack_base(p)), PACK_ORDER);
 }
 
@@ -369,63 +392,96 @@ static struct pack *pack_with(u32 nr)
 	return pack_nr(packs.first[list + (u32)__builtin_ctzl(lists)]);
 }
 
-/* The frames of an object are touched from now on; it is of class C. */
-static inline void mark_object(const char *obj, u32 size, u32 c)
+/* Page I of P, which no object has part of, is touched from now on. */
+static MM_NOINLINE void page_used(struct pack *p, u32 i)
 {
-	u64 off = (u64)(obj - mt_base);
-	u64 f = off >> PAGE_SHIFT, end = (off + size - 1) >> PAGE_SHIFT;
+	u64 f = mt_frame(pack_base(p)) + i;
 
-	for (; f <= end; f++) {
-		if (unlikely(!READ_ONCE(*mt_map_of(f))))
-			mt_mark(f, MT_BODY);
-	}
-	WRITE_ONCE(mt_map[off >> MT_GRAIN_SHIFT], (u8)c);
+	count_idle(p, -1u);
+	if (!READ_ONCE(*mt_map_of(f)))
+		mt_mark(f, MT_BODY);
+}
+
+/* Use or free those units of word I that MASK says. */
+static inline void use_some(struct pack *p, u32 i, u64 mask)
+{
+	if (!p->used.word[i])
+		page_used(p, i);
+	p->used.word[i] |= mask;
+}
+
+static inline void free_some(struct pack *p, u32 i, u64 mask)
+{
+	p->used.word[i] &= ~mask;
+	if (!p->used.word[i])
+		count_idle(p, 1);
+}
+
+/* Of units AT to END, those in the first and in the last word. */
+static inline u64 mask_from(u32 at)
+{
+	return ~0ul << at % 64;
+}
+
+static inline u64 mask_to(u32 end)
+{
+	return ~0ul >> -end % 64;
+}
+
+static inline void use_units(struct pack *p, u32 at, u32 end)
+{
+	u32 i = at / 64, last = (end - 1) / 64;
+	u64 mask = mask_from(at);
+
+	for (; i < last; i++, mask = ~0ul)
+		use_some(p, i, mask);
+	use_some(p, last, mask & mask_to(end));
+}
+
+static inline void free_units(struct pack *p, u32 at, u32 end)
+{
+	u32 i = at / 64, last = (end - 1) / 64;
+	u64 mask = mask_from(at);
+
+	for (; i < last; i++, mask = ~0ul)
+		free_some(p, i, mask);
+	free_some(p, last, mask & mask_to(end));
 }
 
 /* NR objects of class C, of SIZE units, from unit AT of P on. */
-static void place(struct pack *p, u32 at, u32 size, u32 c, void **out, u32 nr)
+static inline void place(struct pack *p, u32 at, u32 size, u32 c, void **out,
+			 u32 nr)
 {
 	char *obj = pack_base(p) + (u64)at * UNIT;
+	u8 *map = &mt_map[(u64)(pack_base(p) - mt_base) >> MT_GRAIN_SHIFT];
 
+	use_units(p, at, at + nr * size);
 	for (u32 i = 0; i < nr; i++) {
-		flip_units(&p->used, at, size);
-		p->starts.word[at / 64] |= 1ul << at % 64;
-		mark_object(obj, size * UNIT, c);
+		p->begin[at / GRAIN_UNITS] = at % GRAIN_UNITS;
+		WRITE_ONCE(map[at / GRAIN_UNITS], (u8)c);
 		out[i] = obj;
 		at += size;
 		obj += size * UNIT;
 	}
 }
 
-/* Objects of class C from P into OUT, at most NR; maybe none. */
+/* Objects of class C from P into OUT, at most NR; P has a place for one. */
 static u32 pack_take(struct pack *p, u32 c, void **out, u32 nr)
 {
-	u32 size = units_of(c), n = 0, most = 0, low = NR_WORDS - 1;
-	struct runs r = runs_from(p, p->low);
+	u32 size = units_of(c), n = 0, i = word_with(p, size);
 
-	packs.nr_empty -= p->list == LIST_MOST && is_empty(p);
-	while (n < nr) {
-		u32 len, fit;
+	packs.nr_empty -= is_empty(p);
+	do {
+		struct run r = run_with(&p->used, i, size);
+		u32 fit = 1;
 
-		if (!next_run(&r)) {
-			relist(p, list_of_run(most));
-			break;
-		}
-		len = r.end - r.at;
-		if (len >= size) {
-			fit = min(len / size, nr - n);
-			count_idle(-pages_of(r.at, r.at + fit * size, r.at,
-					     r.end));
-			place(p, r.at, size, c, out + n, fit);
-			n += fit;
-			len -= fit * size;
-		}
-		if (len >= LEAST)
-			low = min(low, (r.end - len) / 64);
-		most = max(most, len);
-	}
-	/* What was looked at has no other place. */
-	p->low = (u8)min(low, r.end / 64);
+		while (n + fit < nr && r.at + (fit + 1) * size <= r.end)
+			fit++;
+		place(p, r.at, size, c, out + n, fit);
+		p->ends[i] = (u8)longest_end(&p->used, i);
+		n += fit;
+	} while (n < nr && (i = word_with(p, size)) < NR_WORDS);
+	relist(p, list_of_run(longest(p)));
 	return n;
 }
 
@@ -446,34 +502,40 @@ u32 mt_pack_get(u32 c, void **out, u32 nr)
 	return n;
 }
 
-/* Units AT to END of P became free. */
-static void pack_relieved(struct pack *p, u32 at, u32 end)
+/* Units AT to END of P became free: they, and what is free around them, are one
+ * run. */
+static inline void pack_relieved(struct pack *p, u32 at, u32 end)
 {
-	u32 from = run_begin(&p->used, at), to = next_unit(&p->used, end, 0);
-	u32 nr = to - from;
+	u32 from = run_begin(&p->used, at), to = next_used(&p->used, end);
+	u32 nr = min(to - from, LONG), i = (to - 1) / 64, k;
 
-	count_idle(pages_of(at, end, from, to));
-	p->low = (u8)min((u32)p->low, from / 64);
+	p->ends[i] = (u8)max((u32)p->ends[i], nr);
+	if (from < at) {
+		/* What ended there does so no more. */
+		k = (at - 1) / 64;
+		if (k != i)
+			p->ends[k] = (u8)longest_end(&p->used, k);
+	}
 	/* No other run became longer. */
 	if (list_of_run(nr) > p->list)
 		relist(p, list_of_run(nr));
-	if (nr == NR_UNITS && packs.nr_empty++)
+	if (is_empty(p) && packs.nr_empty++)
 		pack_drop(p);
 }
 
 /* False: OBJ, of class C as mt_map says, is no object of P. */
-static bool pack_give(struct pack *p, u32 c, void *obj)
+static inline bool pack_give(struct pack *p, u32 c, void *obj)
 {
 	u64 off = (u64)((char *)obj - pack_base(p));
-	u32 at = (u32)(off / UNIT);
+	u32 at = (u32)(off / UNIT), end = at + units_of(c);
 
-	if (off % UNIT || !has_unit(&p->starts, at) || mt_use(obj) != c)
+	if (off % UNIT || p->begin[at / GRAIN_UNITS] != at % GRAIN_UNITS ||
+	    mt_use(obj) != c)
 		return false;
-	p->starts.word[at / 64] ^= 1ul << at % 64;
-	flip_units(&p->used, at, units_of(c));
+	free_units(p, at, end);
 	WRITE_ONCE(mt_map[(u64)((char *)obj - mt_base) >> MT_GRAIN_SHIFT],
 		   MT_BODY);
-	pack_relieved(p, at, at + units_of(c));
+	pack_relieved(p, at, end);
 	return true;
 }
 
@@ -511,14 +573,15 @@ void mt_pack_unlock(void)
 static u64 trim_pack(const struct pack *p)
 {
 	u64 f = mt_frame(pack_base(p)), nr = 0;
-	struct runs r = runs_of(p);
+	u32 i = 0, from;
 
-	while (next_run(&r)) {
-		u32 first = DIV_ROUND_UP(r.at, PAGE_UNITS);
-		u32 end = r.end / PAGE_UNITS;
-
-		if (first < end)
-			nr += mt_give_back(f + first, f + end);
+	while (i < NR_WORDS) {
+		for (from = i; i < NR_WORDS && !p->used.word[i]; i++)
+			;
+		if (i == from)
+			i++;
+		else
+			nr += mt_give_back(f + from, f + i);
 	}
 	return nr;
 }
@@ -535,7 +598,7 @@ u64 mt_pack_trim(void)
 			continue;
 		if (is_empty(p))
 			pack_drop(p);
-		else
+		else if (p->nr_idle)
 			nr += trim_pack(p);
 	}
 	mt_unlock(&packs.word);
@@ -559,40 +622,59 @@ void mt_pack_count(u64 *bytes, u64 *used)
 	mt_unlock(&packs.word);
 }
 
+static void check_object(struct units *left, const struct pack *p, u32 grain,
+			 u32 c)
+{
+	u32 at = grain * GRAIN_UNITS + p->begin[grain], end = at + units_of(c);
+
+	mm_verify(mt_in_packs(c) && p->begin[grain] < GRAIN_UNITS);
+	mm_verify(end <= NR_UNITS);
+	for (; at < end; at++) {
+		mm_verify(has_unit(left, at));
+		left->word[at / 64] ^= 1ul << at % 64;
+	}
+}
+
 static void check_objects(const struct pack *p, u32 *nr)
 {
 	struct units left = p->used;
 
-	for (u32 at = 0; at < NR_UNITS; at++) {
-		char *obj = pack_base(p) + (u64)at * UNIT;
+	for (u32 grain = 0; grain < NR_GRAINS; grain++) {
+		u32 c = mt_use(pack_base(p) + (grain << MT_GRAIN_SHIFT));
 
-		if (!has_unit(&p->starts, at))
+		if (c < MT_FIRST)
 			continue;
-		mm_verify(mt_in_packs(mt_use(obj)));
-		for (u32 i = 0; i < units_of(mt_use(obj)); i++)
-			mm_verify(has_unit(&left, at + i));
-		flip_units(&left, at, units_of(mt_use(obj)));
-		nr[mt_use(obj)]++;
+		check_object(&left, p, grain, c);
+		nr[c]++;
 	}
-	mm_verify(next_unit(&left, 0, 0) == NR_UNITS);
+	mm_verify(next_used(&left, 0) == NR_UNITS);
 }
 
-static u32 idle_pages(const struct pack *p)
+static void check_idle(const struct pack *p, u32 *idle)
 {
-	struct runs r = runs_of(p);
 	u32 nr = 0;
 
-	while (next_run(&r))
-		nr += pages_of(r.at, r.end, r.at, r.end);
-	return nr;
+	for (u32 i = 0; i < NR_WORDS; i++)
+		nr += !p->used.word[i];
+	mm_verify(p->nr_idle == nr);
+	*idle += nr;
 }
 
-static void check_low(const struct pack *p)
+/* Unit by unit. */
+static void check_ends(const struct pack *p)
 {
-	struct runs r = runs_of(p);
+	u32 ends[NR_WORDS] = {0}, most = 0, nr = 0;
 
-	while (next_run(&r))
-		mm_verify(r.at / 64 >= p->low || r.end - r.at < LEAST);
+	for (u32 at = 0; at < NR_UNITS; at++) {
+		nr = has_unit(&p->used, at) ? 0 : nr + 1;
+		if (at == NR_UNITS - 1 || has_unit(&p->used, at + 1))
+			ends[at / 64] = max(ends[at / 64], min(nr, LONG));
+	}
+	for (u32 i = 0; i < NR_WORDS; i++) {
+		mm_verify(p->ends[i] == ends[i]);
+		most = max(most, ends[i]);
+	}
+	mm_verify(p->list == list_of_run(most));
 }
 
 static void check_lists(void)
@@ -621,10 +703,9 @@ void mt_pack_check(void)
 		mm_verify(p->made || p->list == LIST_NONE);
 		if (!p->made)
 			continue;
-		mm_verify(p->list >= list_for(p));
-		check_low(p);
+		check_ends(p);
+		check_idle(p, &idle);
 		nr_empty += is_empty(p);
-		idle += idle_pages(p);
 		check_objects(p, nr);
 	}
 	mm_verify(nr_empty == packs.nr_empty && nr_empty <= 1);

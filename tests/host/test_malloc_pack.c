@@ -339,6 +339,51 @@ static void test_merged(void **arg)
 	mt_pack_check();
 }
 
+/* Objects in the thread's magazine of class C. */
+static u32 at_hand(u32 c)
+{
+	u32 n = 0;
+
+	while (mt_self.top[c][-1 - (long)n])
+		n++;
+	return n;
+}
+
+/*
+ * A magazine with most places goes nowhere while the class has little: it
+ * keeps half of its objects when one more comes, and gets half of its places
+ * filled when it has none, so that neither happens again soon.
+ */
+static void test_half(void **arg)
+{
+	static void *p[60];
+	u32 c = packed[nr_packed - 1], most = mt_sys.cap_of[c];
+	u32 nr = ARRAY_SIZE(p), out;
+
+	(void)arg;
+	for (u32 i = 0; i < nr; i++) {
+		p[i] = mt_malloc(mt_sys.size_of[c]);
+		assert_int_equal(mt_use(p[i]), c);
+	}
+	while (mt_self.cap[c] < most || at_hand(c) < most)
+		mt_free(p[--nr]);
+	out = mt_nr_out[c];
+	mt_free(p[--nr]);
+	assert_int_equal(mt_nr_out[c], out - (most + 1) / 2);
+	assert_int_equal(at_hand(c), most / 2 + 1);
+	while (at_hand(c))
+		p[nr++] = mt_malloc(mt_sys.size_of[c]);
+	out = mt_nr_out[c];
+	p[nr++] = mt_malloc(mt_sys.size_of[c]);
+	assert_int_equal(mt_nr_out[c], out + most / 2);
+	assert_int_equal(at_hand(c), most / 2 - 1);
+	while (nr)
+		mt_free(p[--nr]);
+	mt_cache_flush();
+	mt_depot_flush();
+	mt_pack_check();
+}
+
 /* Which sizes are where, and that classes are told by grains. */
 static void test_places(void **arg)
 {
@@ -368,6 +413,7 @@ int main(void)
 		cmocka_unit_test(test_trim_inside),
 		cmocka_unit_test(test_gives_back),
 		cmocka_unit_test(test_merged),
+		cmocka_unit_test(test_half),
 		cmocka_unit_test(test_places),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_aligned),
