@@ -8,7 +8,8 @@
  *    say anything else than what the machine does.
  *
  * 2. Order. The question; selector, descriptor, reference (if there is a
- *    selector); the linear address; each table entry; the result: a frame, or
+ *    selector); the linear address; what TLBs have of it, on a machine that
+ *    runs; each table entry; the result: a frame, or
  *    the exception with its error code and the reason.
  *
  * 3. Nothing is changed: no accessed or dirty bit is set. What a CPU would set
@@ -441,6 +442,8 @@ static void explain_paging(struct explaining *x, u64 linear)
 		paging_walk_with(&t->cpu, linear, paging_access(x), &w, &mem);
 	int shown = w.depth + (reason == PAGING_BAD_TABLE);
 
+	if (t->tlb)
+		t->tlb(x->d, t, linear, paging_access(x), &w);
 	for (int i = 0; i < shown; i++)
 		explain_entry(x->d, t, &w, i, linear);
 	if (reason == PAGING_OK) {

@@ -5,6 +5,7 @@
  * cmd_explain.c     options; which machine is asked
  * explain_machine.c machines from files        explain_map.c   table builder
  * explain_sim.c     a booted machine           explain_host.c  a real process
+ * explain_tlb.c     what its CPUs remember
  * explain.c         selector to frame          explain_bits.c  fields of values
  * explain_doc.c     printing
  */
@@ -45,6 +46,11 @@ struct explain_target {
 	struct seg_cpu *seg;  /* NULL: no segments */
 	enum explain_who who; /* for plain addresses, unless asked for */
 	struct explain_memory mem;
+	/* What TLBs have of the address, before the tables are shown. May be
+	 * NULL. ASID: of the tables. */
+	void (*tlb)(struct doc *d, const struct explain_target *t, u64 linear,
+		    u32 access, const struct paging_walk *w);
+	u32 asid;
 	/* Where the address leads; PA is good if FOUND. May be NULL. */
 	void (*tell)(struct doc *d, const struct explain_target *t, u64 linear,
 		     const struct paging_walk *w, bool found);
@@ -118,6 +124,14 @@ void explain_file_close(struct explain_file *f);
  * sample process (Q NULL). Ends the process on failure to boot. */
 void explain_sim(struct doc *d, const struct machine_opts *o,
 		 const struct explain_query *q);
+
+/*
+ * explain_tlb: what the TLBs of the running machine hold of LINEAR, whether
+ * ACCESS (PAGING_*), whose walk is W, hits one, and why. In a thread of the
+ * machine.
+ */
+void explain_tlb(struct doc *d, const struct explain_target *t, u64 linear,
+		 u32 access, const struct paging_walk *w);
 
 /*
  * explain_process: Q, an address without selector, in the space MM of the

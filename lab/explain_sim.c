@@ -638,6 +638,8 @@ static void setup_target(struct sim_explain *s)
 			f->kind == PAGING_X86_64);
 	t->cpu.root_high = PFN_PHYS(pgtable_sys.master.root_pfn);
 	t->mem.read = machine_ram_read;
+	t->tlb = explain_tlb;
+	t->asid = s->mm->asid;
 	t->tell = tell_place;
 	t->arg = s;
 }
@@ -652,6 +654,7 @@ static bool wants_user(const struct explain_query *q)
 static int body(void *arg)
 {
 	struct sim_explain *s = arg;
+	u32 error;
 
 	s->fmt = space_sys.format;
 	make_process(s);
@@ -660,6 +663,9 @@ static int body(void *arg)
 	setup_target(s);
 	if (s->fmt->kind != PAGING_ARM64)
 		setup_segments(s, s->q && wants_user(s->q));
+	/* The CPU has read a descriptor, for the code that runs. */
+	if (s->gdt)
+		(void)sim_kernel(s->gdt, SIM_READ, &error);
 	if (s->q)
 		explain_address(s->d, &s->target, s->q);
 	else

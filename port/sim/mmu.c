@@ -931,6 +931,73 @@ void sim_tlb_for_each(void (*fn)(const struct sim_tlb_entry *e, int cpu,
 		for_each_place(&sim.cpus[v.cpu], visit_place, &v);
 }
 
+struct covering {
+	u64 va;
+	void (*fn)(const struct sim_tlb_place *p, void *arg);
+	void *arg;
+};
+
+/* Does the first level of C serve VA by E? */
+static bool in_first(const struct sim_cpu *c, const struct sim_tlb_entry *e,
+		     u64 va)
+{
+	u64 slot = (va >> PAGE_SHIFT) & c->mmu.l1_mask;
+	const struct sim_tlb_entry *first = c->mmu.l1[slot];
+
+	if (!e->level)
+		return first == e;
+	return first == &c->parts[slot] &&
+	       first->key == tlb_key(va, e->key & SIM_ASID_MAX, 0);
+}
+
+static void covering_place(struct sim_cpu *c, struct sim_tlb_entry *e,
+			   void *arg)
+{
+	const struct covering *v = arg;
+	const struct sim_tlb_array *a = tlb_array(c, e->level);
+	size_t at = (size_t)(e - a->e);
+	struct sim_tlb_place p = {
+		.e = e,
+		.cpu = (int)(c - sim.cpus),
+		.asid = (u32)(e->key & SIM_ASID_MAX),
+		.start = entry_va(e) & ~(u64)SIM_ASID_MAX,
+		.first = in_first(c, e, v->va),
+		.large = a == &c->large,
+		.set = (u32)(at / a->ways),
+		.way = (u32)(at % a->ways),
+		.user = e->perm & 7u,
+		.kernel = e->perm >> 3,
+	};
+
+	if (hit_by_kernel(e, v->va, v->va))
+		v->fn(&p, v->arg);
+}
+
+void sim_tlb_covering(u64 va,
+		      void (*fn)(const struct sim_tlb_place *p, void *arg),
+		      void *arg)
+{
+	struct covering v = {va, fn, arg};
+
+	for (int i = 0; i < sim.nr_cpus; i++)
+		for_each_place(&sim.cpus[i], covering_place, &v);
+}
+
+void sim_tlb_where(u64 va, u32 asid, struct sim_tlb_where *out)
+{
+	const struct sim_cpu *c = sim_this_cpu();
+
+	*out = (struct sim_tlb_where){
+		.cpu = (int)(c - sim.cpus),
+		.loaded = (u32)c->mmu.asid,
+		.slot = (u32)(va >> PAGE_SHIFT) & c->mmu.l1_mask,
+		.slots = c->mmu.l1_mask + 1,
+		.set = tlb_set(&c->tlb, va, asid, 0),
+		.sets = c->tlb.sets,
+		.ways = c->tlb.ways,
+	};
+}
+
 void sim_mmu_exit(void)
 {
 	for (int i = 0; i < sim.nr_cpus; i++) {

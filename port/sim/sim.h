@@ -257,6 +257,37 @@ void sim_tlb_for_each(void (*fn)(const struct sim_tlb_entry *e, int cpu,
 				 void *arg),
 		      void *arg);
 
+/* One place in a CPU's second level, and what lies there. */
+struct sim_tlb_place {
+	const struct sim_tlb_entry *e;
+	int cpu;
+	u32 asid;   /* of a global page: 0 */
+	u64 start;  /* of the page; a large one's as a whole */
+	bool first; /* the first level has the page asked for, by E */
+	bool large; /* in the large pages' own array */
+	u32 set, way;
+	unsigned user, kernel; /* SIM_* that need no walk, by whom */
+};
+
+/*
+ * sim_tlb_covering: FN for each translation of VA that any CPU holds now, of
+ * whatever ASID. Nothing is charged. FN must not take a sched point.
+ */
+void sim_tlb_covering(u64 va,
+		      void (*fn)(const struct sim_tlb_place *p, void *arg),
+		      void *arg);
+
+/* Where a CPU would look for the 4 KiB of an address. */
+struct sim_tlb_where {
+	int cpu;
+	u32 loaded;	 /* ASID */
+	u32 slot, slots; /* first level */
+	u32 set, sets, ways;
+};
+
+/* sim_tlb_where: the running CPU, asked for VA of ASID. */
+void sim_tlb_where(u64 va, u32 asid, struct sim_tlb_where *out);
+
 /*
  * sim_walk: translate VA through the table at ROOT_PFN as the MMU would for
  * a user access: sets A and D, no TLB, no charge. Returns 0 with *PA set, or

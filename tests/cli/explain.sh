@@ -147,6 +147,12 @@ if perl -e 1 2>/dev/null; then
 	seen sim-protnone "$user" 0x438000
 	seen sim-smap "$user" --kernel 0x410008
 	seen sim-no-mapping "$user" 0x10000000
+	# What TLBs have of it: the states above, other geometries, the kernel's.
+	seen sim-tlb-gdt "$user" 0xfffffe0000001000
+	seen sim-tlb-user-of-kernel "$user" --user 0xfffffe0000001000
+	seen sim-tlb-second "$user" --tlb 1:64x2 0x410008
+	seen sim-tlb-tiny "$user" --tlb 1:1x1 0x410008
+	seen sim-tlb-two-cpus "$user" --cpus 2 --access w 0x411ff8
 	seen sim-la57 "$kernel" --arch x86-64-la57 0xff11000000201234
 	seen sim-arm64-data "$user" --arch arm64 --access w 0x410008
 	seen sim-arm64-direct "$kernel" --arch arm64 --kernel 0xffff000000201234
