@@ -149,8 +149,30 @@ static inline u32 kmalloc_index(size_t size)
 	return log == 7 ? 5 : log - 1;
 }
 
-/* kmalloc for a class known beforehand; SIZE is what was asked for. */
-void *__kmalloc_index(u32 index, size_t size, gfp_t gfp) MM_MUST_CHECK;
+/* What kmalloc() chooses by: written at boot. The class behind the last is of
+ * no bytes; its caches have no objects. */
+struct kmalloc_table {
+	struct kmem_cache *cache[NR_KMALLOC_KINDS][KMALLOC_NR_CLASSES + 1];
+	u8 class_of[KMALLOC_MAX_CACHE + 1]; /* by size */
+};
+
+struct kmem_state;
+extern struct kmem_state kmem_sys;
+
+static inline const struct kmalloc_table *kmalloc_table(void)
+{
+	return (const struct kmalloc_table *)&kmem_sys;
+}
+
+/* Requests that are not for a CPU's array of a normal cache. */
+#define GFP_SLAB_SLOW \
+	(__GFP_ZERO | __GFP_DMA | __GFP_RECLAIMABLE | __GFP_ACCOUNT)
+
+/* kmalloc from S, the normal cache of SIZE; SIZE is what was asked for. */
+void *__kmalloc_cache(size_t size, gfp_t gfp,
+		      struct kmem_cache *s) MM_MUST_CHECK;
+/* kmalloc for a GFP known to have none of GFP_SLAB_SLOW; and for any. */
+void *__kmalloc_plain(size_t size, gfp_t gfp) MM_MUST_CHECK;
 void *__kmalloc(size_t size, gfp_t gfp) MM_MUST_CHECK;
 
 /*
@@ -162,7 +184,12 @@ void *__kmalloc(size_t size, gfp_t gfp) MM_MUST_CHECK;
 static inline MM_MUST_CHECK void *kmalloc(size_t size, gfp_t gfp)
 {
 	if (__builtin_constant_p(size) && size && size <= KMALLOC_MAX_CACHE)
-		return __kmalloc_index(kmalloc_index(size), size, gfp);
+		return __kmalloc_cache(
+			size, gfp,
+			kmalloc_table()
+				->cache[KMALLOC_NORMAL][kmalloc_index(size)]);
+	if (__builtin_constant_p(gfp & GFP_SLAB_SLOW) && !(gfp & GFP_SLAB_SLOW))
+		return __kmalloc_plain(size, gfp);
 	return __kmalloc(size, gfp);
 }
 

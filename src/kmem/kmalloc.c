@@ -5,9 +5,9 @@
  * 1. Purpose. Memory for whoever has no cache of his own: the size chooses
  *    one of thirteen caches, the flags one of four kinds of them.
  *
- * 2. Structures. A table of one byte for each eight bytes of size, up to
- *    8192, names the class; sizes known when compiled need no table. Larger
- *    requests are compound blocks of frames, which know their own size.
+ * 2. Structures. A table of one byte for each size up to 8192 names the class;
+ *    sizes known when compiled need no table. Larger requests are compound
+ *    blocks of frames, which know their own size.
  *
  * 3. Invariants.
  *    KM-1  The class of SIZE is the smallest cache that holds SIZE.
@@ -64,15 +64,30 @@ static int kmalloc_cache_init(u32 kind, u32 i)
 	u32 align = size & (size - 1) ? 8 : min(size, (u32)PAGE_SIZE);
 
 	mm_verify(kmalloc_index(size) == i);
-	kmem_sys.hot.kmalloc[kind][i] = kmem_cache_create(
+	kmem_sys.kmalloc.cache[kind][i] = kmem_cache_create(
 		kmalloc_names[kind][i], size, align, kmalloc_flags[kind], NULL);
-	return kmem_sys.hot.kmalloc[kind][i] ? 0 : -ENOMEM;
+	return kmem_sys.kmalloc.cache[kind][i] ? 0 : -ENOMEM;
+}
+
+/* KM-1, and nothing but kmalloc_slow() for no bytes. */
+static void classes_init(void)
+{
+	struct kmalloc_table *table = &kmem_sys.kmalloc;
+	u32 size = 1;
+
+	table->class_of[0] = KMALLOC_NR_CLASSES;
+	for (u32 i = 0; i < KMALLOC_NR_CLASSES; i++) {
+		mm_memset(&table->class_of[size], (int)i,
+			  kmalloc_sizes[i] + 1u - size);
+		size = kmalloc_sizes[i] + 1u;
+	}
+	for (u32 kind = 0; kind < NR_KMALLOC_KINDS; kind++)
+		table->cache[kind][KMALLOC_NR_CLASSES] = &kmem_sys.none;
 }
 
 int kmalloc_init(void)
 {
-	for (u32 i = 0; i < KMALLOC_CLASS_MAP; i++)
-		kmem_sys.hot.class_of[i] = (u8)kmalloc_index(i * 8 + 8);
+	classes_init();
 	for (u32 kind = 0; kind < NR_KMALLOC_KINDS; kind++) {
 		for (u32 i = 0; i < KMALLOC_NR_CLASSES; i++) {
 			int err = kmalloc_cache_init(kind, i);
@@ -143,8 +158,8 @@ static void *kmalloc_any(const struct slab_request *rq)
 		return ZERO_SIZE_PTR;
 	if (rq->size > KMALLOC_MAX_CACHE)
 		return kmalloc_large(rq);
-	class = kmem_sys.hot.class_of[(rq->size - 1) / 8];
-	return slab_alloc(kmem_sys.hot.kmalloc[kmalloc_kind(rq->gfp)][class],
+	class = kmem_sys.kmalloc.class_of[rq->size];
+	return slab_alloc(kmem_sys.kmalloc.cache[kmalloc_kind(rq->gfp)][class],
 			  rq);
 }
 
@@ -157,20 +172,19 @@ static MM_NOINLINE void *kmalloc_slow(size_t size, gfp_t gfp, u64 caller)
 	return kmalloc_any(&rq);
 }
 
-/* The array of C had nothing: TOP is given back if it was taken. */
+/* The array of C, one above TOP, had nothing: given back if it was taken. */
 static MM_NOINLINE void *kmalloc_miss(size_t size, gfp_t gfp,
 				      struct kmem_cache_cpu *c, u64 top,
 				      u64 caller)
 {
-	if (sheaf_top(top) >= 0)
-		sheaf_give_word(c, top);
+	sheaf_untake(c, top + 1);
 	port_unpin();
 	return kmalloc_slow(size, gfp, caller);
 }
 
-/* As kmem_cache_alloc(), for the cache of class INDEX. */
+/* As kmem_cache_alloc(), for S, the cache of SIZE. */
 static inline __attribute__((always_inline)) void *
-kmalloc_fast(u32 index, size_t size, gfp_t gfp)
+kmalloc_fast(struct kmem_cache *s, size_t size, gfp_t gfp)
 {
 	struct kmem_cache_cpu *c;
 	void *obj;
@@ -179,29 +193,46 @@ kmalloc_fast(u32 index, size_t size, gfp_t gfp)
 	if (gfp & __GFP_DIRECT_RECLAIM)
 		might_sleep();
 	port_pin();
-	c = this_cache_cpu(kmem_sys.hot.kmalloc[KMALLOC_NORMAL][index]);
-	top = sheaf_take_word(c);
-	if (unlikely(sheaf_top(top) <= 0))
+	c = this_cache_cpu(s);
+	top = sheaf_take_word(c) - 1;
+	if (unlikely((s64)top < 0))
 		return kmalloc_miss(size, gfp, c, top, CALLER());
-	obj = sheaf_slots(c)[top - 1];
-	sheaf_give_word(c, top - 1);
+	obj = sheaf_slots(c)[top];
+	sheaf_give_word(c, top);
 	port_unpin();
 	return obj;
 }
 
-void *__kmalloc_index(u32 index, size_t size, gfp_t gfp)
+void *__kmalloc_cache(size_t size, gfp_t gfp, struct kmem_cache *s)
 {
-	mm_assert(index == kmalloc_index(size));
+	mm_assert(s ==
+		  kmem_sys.kmalloc.cache[KMALLOC_NORMAL][kmalloc_index(size)]);
 	if (slow_alloc(gfp))
 		return kmalloc_slow(size, gfp, CALLER());
-	return kmalloc_fast(index, size, gfp);
+	return kmalloc_fast(s, size, gfp);
+}
+
+/* The cache of SIZE, which is in the table. */
+static inline struct kmem_cache *size_cache(size_t size)
+{
+	u32 class = kmem_sys.kmalloc.class_of[size];
+
+	return kmem_sys.kmalloc.cache[KMALLOC_NORMAL][class];
+}
+
+void *__kmalloc_plain(size_t size, gfp_t gfp)
+{
+	mm_assert(!(gfp & GFP_SLAB_SLOW));
+	if (slow_size(size))
+		return kmalloc_slow(size, gfp, CALLER());
+	return kmalloc_fast(size_cache(size), size, gfp);
 }
 
 void *__kmalloc(size_t size, gfp_t gfp)
 {
-	if (unlikely(size - 1 >= KMALLOC_MAX_CACHE) || slow_alloc(gfp))
+	if (slow_size(size) || slow_alloc(gfp))
 		return kmalloc_slow(size, gfp, CALLER());
-	return kmalloc_fast(kmem_sys.hot.class_of[(size - 1) / 8], size, gfp);
+	return kmalloc_fast(size_cache(size), size, gfp);
 }
 
 void *kmalloc_node(size_t size, gfp_t gfp, int node)
@@ -250,8 +281,7 @@ static void kfree_any(const void *obj, u64 caller)
 static MM_NOINLINE void kfree_miss(const void *obj, struct kmem_cache_cpu *c,
 				   u64 top, u64 caller)
 {
-	if (sheaf_top(top) >= 0)
-		sheaf_give_word(c, top);
+	sheaf_untake(c, top);
 	port_unpin();
 	kfree_any(obj, caller);
 }
@@ -265,7 +295,6 @@ void kfree(const void *obj)
 {
 	u64 pfn = object_pfn(obj);
 	struct kmem_cache_cpu *c;
-	void **at;
 	s32 mark;
 	u64 top;
 
@@ -274,21 +303,19 @@ void kfree(const void *obj)
 		kfree_slow(obj, CALLER());
 		return;
 	}
-	mark = frame_mark(pfn_to_page(pfn));
+	mark = frame_mark_at(pfn);
 	port_pin();
-	c = this_cache_cpu(mark_cache(mark));
+	c = this_cache_cpu(mark_cache_fast(mark));
 	if (unlikely(mark != c->mark)) {
 		kfree_miss(obj, c, SHEAF_LOCKED, CALLER());
 		return;
 	}
 	top = sheaf_take_word(c);
-	at = sheaf_slots(c) + top;
-	if (unlikely((u32)top >= (u32)c->cap) || unlikely(at[-1] == obj)) {
+	if (unlikely(!sheaf_may_push(c, top, obj))) {
 		kfree_miss(obj, c, top, CALLER());
 		return;
 	}
-	*at = (void *)(uintptr_t)obj;
-	sheaf_give_word(c, top + 1);
+	sheaf_push_word(c, top, obj);
 	port_unpin();
 }
 

@@ -539,7 +539,7 @@ void *slab_alloc(struct kmem_cache *s, const struct slab_request *rq)
 }
 
 /*
- * The fast way failed: the array was at ITS_TOP, which is given back if it was
+ * The fast way failed: the array was one above TOP, and is given back if it was
  * taken. Out of line, so that the compiler saves nothing on the way that is
  * always taken.
  */
@@ -549,8 +549,7 @@ static MM_NOINLINE void *alloc_miss(struct kmem_cache *s, gfp_t gfp,
 {
 	struct slab_request rq = {.gfp = gfp, .nid = -1, .caller = caller};
 
-	if (sheaf_top(top) >= 0)
-		sheaf_give_word(c, top);
+	sheaf_untake(c, top + 1);
 	port_unpin();
 	return slab_alloc(s, &rq);
 }
@@ -582,11 +581,11 @@ void *kmem_cache_alloc(struct kmem_cache *s, gfp_t gfp)
 		might_sleep();
 	port_pin();
 	c = this_cache_cpu(s);
-	top = sheaf_take_word(c);
-	if (unlikely(sheaf_top(top) <= 0))
+	top = sheaf_take_word(c) - 1;
+	if (unlikely((s64)top < 0))
 		return alloc_miss(s, gfp, c, top, CALLER());
-	obj = sheaf_slots(c)[top - 1];
-	sheaf_give_word(c, top - 1);
+	obj = sheaf_slots(c)[top];
+	sheaf_give_word(c, top);
 	port_unpin();
 	return obj;
 }
@@ -722,8 +721,7 @@ void slab_free_any(struct kmem_cache *want, const void *obj, u64 caller)
 static MM_NOINLINE void free_miss(struct kmem_cache *s, void *obj,
 				  struct kmem_cache_cpu *c, u64 top, u64 caller)
 {
-	if (sheaf_top(top) >= 0)
-		sheaf_give_word(c, top);
+	sheaf_untake(c, top);
 	port_unpin();
 	slab_free_any(s, obj, caller);
 }
@@ -738,7 +736,6 @@ static MM_NOINLINE void free_checked(struct kmem_cache *s, void *obj,
 	u64 pfn = object_pfn(obj);
 	struct kmem_cache_cpu *c;
 	u64 top = SHEAF_LOCKED;
-	void **at;
 
 	port_pin();
 	c = this_cache_cpu(s);
@@ -748,13 +745,11 @@ static MM_NOINLINE void free_checked(struct kmem_cache *s, void *obj,
 		return;
 	}
 	top = sheaf_take_word(c);
-	at = sheaf_slots(c) + top;
-	if (unlikely((u32)top >= (u32)c->cap) || unlikely(at[-1] == obj)) {
+	if (unlikely(!sheaf_may_push(c, top, obj))) {
 		free_miss(s, obj, c, top, caller);
 		return;
 	}
-	*at = obj;
-	sheaf_give_word(c, top + 1);
+	sheaf_push_word(c, top, obj);
 	port_unpin();
 }
 
@@ -765,22 +760,19 @@ static MM_NOINLINE void free_checked(struct kmem_cache *s, void *obj,
 void kmem_cache_free(struct kmem_cache *s, void *obj)
 {
 	struct kmem_cache_cpu *c;
-	void **at;
 	u64 top;
 
-	if (unlikely(HOT_READ(kmem_sys.hot.check_frees.low))) {
+	if (unlikely(HOT_READ(kmem_sys.hot.check_frees.all))) {
 		free_checked(s, obj, CALLER());
 		return;
 	}
 	port_pin();
 	c = this_cache_cpu(s);
 	top = sheaf_take_word(c);
-	at = sheaf_slots(c) + top;
-	if (unlikely((u32)top >= (u32)c->cap) || unlikely(at[-1] == obj)) {
+	if (unlikely(!sheaf_may_push(c, top, obj))) {
 		free_miss(s, obj, c, top, CALLER());
 		return;
 	}
-	*at = obj;
-	sheaf_give_word(c, top + 1);
+	sheaf_push_word(c, top, obj);
 	port_unpin();
 }

@@ -27,13 +27,13 @@
 #ifndef KMEM_ACCOUNT /* a build of one's own may have no groups */
 #define KMEM_ACCOUNT 1
 #endif
-#define SLUB_DEBUG_RULES  8
-#define SLUB_DEBUG_NAME	  32
-#define KMALLOC_CLASS_MAP (KMALLOC_MAX_CACHE / 8)
-#define KMALLOC_MAX_SIZE  (PAGE_SIZE << 10)
+#define SLUB_DEBUG_RULES 8
+#define SLUB_DEBUG_NAME	 32
+#define KMALLOC_MAX_SIZE (PAGE_SIZE << 10)
 
-/* The array's word while somebody works on it. */
-#define SHEAF_LOCKED 0x80000000u /* of 32 bits: the sign */
+/* The array's word while somebody works on it: less than any count, and than
+ * none; as 32 bits without a sign, beyond every array. */
+#define SHEAF_LOCKED UINT64_MAX
 
 /*
  * What one CPU has of one cache; objects of the array stand behind it. Made
@@ -146,10 +146,9 @@ union kmem_gate {
 struct kmem_hot {
 	union kmem_gate gfp_slow; /* requests that the fast path leaves alone */
 	union kmem_gate pfn_end;  /* frees beyond, too; 0 while watched */
+	union kmem_gate kmalloc_end; /* sizes from here on, too */
 	union kmem_gate check_frees; /* 1: look at each object's frame */
 	struct kmem_cache *cache_of[KMEM_MAX_CACHES]; /* by mark; never NULL */
-	struct kmem_cache *kmalloc[NR_KMALLOC_KINDS][KMALLOC_NR_CLASSES];
-	u8 class_of[KMALLOC_CLASS_MAP]; /* by (size - 1) / 8 */
 };
 
 struct shrinker_state {
@@ -160,6 +159,7 @@ struct shrinker_state {
 
 /* As in struct phys_state: what every machine writes stands together. */
 struct kmem_state {
+	struct kmalloc_table kmalloc;	/* (B) first: mmkit/slab.h */
 	struct kmem_cache_cpu cpu_none; /* stands in for what is not made */
 	const struct slab_account_ops *account; /* NULL until there is a group
 						 */
@@ -186,7 +186,7 @@ struct kmem_state {
 	u64 nr_depot;	       /* (A) frames that the stack depot was fed */
 	const struct kvmalloc_ops *kvmalloc; /* (B) */
 	struct shrinker_state shrink;
-	struct kmem_hot hot; /* ends with what only kmalloc() needs */
+	struct kmem_hot hot;
 	struct vmalloc_state vm;
 	struct pcpu_state pcpu;
 	/* Stand in for all of gated caches, one per CPU: nobody's line. Last:

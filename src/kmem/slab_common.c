@@ -540,6 +540,7 @@ static void gates_init(void)
 	const struct base_gate gates[] = {
 		{&kmem_sys.hot.gfp_slow.all, GFP_SLAB_SLOW, UINT32_MAX, why},
 		{&kmem_sys.hot.pfn_end.all, phys_sys.memmap_frames, 0, why},
+		{&kmem_sys.hot.kmalloc_end.all, KMALLOC_MAX_CACHE + 1, 0, why},
 		{&kmem_sys.hot.check_frees.all,
 		 kmem_sys.params.freelist_hardened || nr_memory_nodes() > 1, 1,
 		 why},

@@ -51,6 +51,27 @@ static inline struct kmem_cache *mark_cache(s32 mark)
 	return HOT_READ(kmem_sys.hot.cache_of[(u32)mark & SLAB_MARK_ID]);
 }
 
+/* The same for frame PFN. Its number is scaled in words before the compiler
+ * sees a pointer, of which it would make a step of its own. */
+static inline s32 frame_mark_at(u64 pfn)
+{
+	u64 words = pfn * (sizeof(struct page) / sizeof(u64));
+
+	__asm__("" : "+r"(words));
+	return frame_mark(
+		(const struct page *)((const u64 *)phys_memmap() + words));
+}
+
+/*
+ * The cache that MARK names if it is one of the first, which kmalloc's are;
+ * else any: its CPUs' marks are others than MARK. The low byte takes no mask.
+ */
+static inline struct kmem_cache *mark_cache_fast(s32 mark)
+{
+	return HOT_READ(
+		kmem_sys.hot.cache_of[(u32)mark & SLAB_MARK_ID & 0xffu]);
+}
+
 /* Is PAGE of a slab of S, on whatever node? */
 static inline bool frame_of_cache(const struct page *page,
 				  const struct kmem_cache *s)
@@ -238,7 +259,13 @@ static inline void **sheaf_slots(struct kmem_cache_cpu *c)
 /* Must an allocation with GFP, a free of frame PFN, take the long way? */
 static inline bool slow_alloc(gfp_t gfp)
 {
-	return unlikely(gfp & HOT_READ(kmem_sys.hot.gfp_slow.low));
+	return unlikely((u64)gfp & HOT_READ(kmem_sys.hot.gfp_slow.all));
+}
+
+/* An allocation of SIZE bytes: larger than any cache's, or watched? */
+static inline bool slow_size(size_t size)
+{
+	return unlikely(size >= HOT_READ(kmem_sys.hot.kmalloc_end.all));
 }
 
 static inline bool slow_free(u64 pfn)
@@ -266,6 +293,32 @@ static inline s32 sheaf_take(struct kmem_cache_cpu *c)
 static inline void sheaf_give_word(struct kmem_cache_cpu *c, u64 word)
 {
 	__atomic_store_n(&c->top, word, __ATOMIC_RELEASE);
+}
+
+/* TOP was taken, and is given back unless it was locked. */
+static inline void sheaf_untake(struct kmem_cache_cpu *c, u64 top)
+{
+	if (sheaf_top(top) >= 0)
+		sheaf_give_word(c, top);
+}
+
+/* May OBJ be put on the array of C, which was taken at TOP? Not if it is full,
+ * locked, or has OBJ on top already; what is below an empty one is no object.
+ */
+static inline bool sheaf_may_push(struct kmem_cache_cpu *c, u64 top,
+				  const void *obj)
+{
+	return likely((u32)top < (u32)c->cap) &&
+	       likely(sheaf_slots(c)[(s64)top - 1] != obj);
+}
+
+static inline void sheaf_push_word(struct kmem_cache_cpu *c, u64 top,
+				   const void *obj)
+{
+	/* Each access has its own address: none is computed beforehand. */
+	__asm__("" : "+r"(top));
+	sheaf_slots(c)[top] = (void *)(uintptr_t)obj;
+	sheaf_give_word(c, top + 1);
 }
 
 static inline void sheaf_give(struct kmem_cache_cpu *c, s32 top)
@@ -303,10 +356,6 @@ static inline struct kmem_cache_cpu *this_cache_part(const struct kmem_cache *s)
 
 /* ---- slab.c -------------------------------------------------------------
  */
-
-/* What the fast path leaves alone. */
-#define GFP_SLAB_SLOW \
-	(__GFP_ZERO | __GFP_DMA | __GFP_RECLAIMABLE | __GFP_ACCOUNT)
 
 /* An allocation in full. */
 struct slab_request {

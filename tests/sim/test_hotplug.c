@@ -78,7 +78,7 @@ static void use_slabs_of_node(void)
 
 static int node_body(void *arg)
 {
-	struct kmem_cache *early = kmem_sys.hot.kmalloc[0][4];
+	struct kmem_cache *early = kmem_sys.kmalloc.cache[0][4];
 	pg_data_t *pgdat;
 
 	(void)arg;

@@ -60,10 +60,12 @@ static int kinds_body(void *arg)
 	for (size_t size = 1; size <= KMALLOC_MAX_CACHE; size++) {
 		u32 i = kmalloc_index(size);
 
-		CHECK(kmem_sys.hot.kmalloc[0][i]->object_size >= size);
-		CHECK(!i || kmem_sys.hot.kmalloc[0][i - 1]->object_size < size);
-		CHECK_EQ(kmem_sys.hot.class_of[(size - 1) / 8], i);
+		CHECK(kmem_sys.kmalloc.cache[0][i]->object_size >= size);
+		CHECK(!i ||
+		      kmem_sys.kmalloc.cache[0][i - 1]->object_size < size);
+		CHECK_EQ(kmem_sys.kmalloc.class_of[size], i);
 	}
+	CHECK_EQ(kmem_sys.kmalloc.class_of[0], KMALLOC_NR_CLASSES);
 	return 0;
 }
 
@@ -312,7 +314,7 @@ static int sharing_body(void *arg)
 
 	(void)arg;
 	CHECK(a && a == b && a != c && a != d && a != e && a != f && a != g);
-	CHECK(h == kmem_sys.hot.kmalloc[0][3]);
+	CHECK(h == kmem_sys.kmalloc.cache[0][3]);
 	CHECK_EQ(kmem_cache_size(a), 1000);
 	obj = kmem_cache_alloc(b, GFP_KERNEL);
 	CHECK_EQ(kmem_cache_destroy(b), 0); /* one name less */
@@ -579,9 +581,13 @@ static int trace_body(void *arg)
 	struct kmem_cache *s =
 		kmem_cache_create("traced", 72, 0, SLAB_NO_MERGE, NULL);
 	struct trace_record r;
-	void *a, *b, *c;
+	volatile size_t some = 60; /* the compiler does not know it */
+	void *a, *b, *c, *d;
 
 	(void)arg;
+	/* As often as it takes to get a CPU's array. */
+	for (int i = 0; i < 40; i++)
+		kfree(kmalloc(some, GFP_KERNEL));
 	trace_ring_attach(0, ring, ARRAY_SIZE(ring));
 	trace_enable(TRACE_KMALLOC);
 	trace_enable(TRACE_KFREE);
@@ -590,9 +596,11 @@ static int trace_body(void *arg)
 	a = kmalloc(50, GFP_NOFS);
 	b = kmem_cache_alloc_node(s, GFP_KERNEL, 0);
 	c = kmalloc(9000, GFP_KERNEL);
+	d = kmalloc(some, GFP_KERNEL);
 	kfree(a);
 	kmem_cache_free(s, b);
 	kfree(c);
+	kfree(d);
 	trace_enable_mask(0);
 	r = find_record(TRACE_KMALLOC, a);
 	CHECK(r.arg[2] == 50 && r.arg[3] == 64 && r.arg[4] == GFP_NOFS);
@@ -601,6 +609,8 @@ static int trace_body(void *arg)
 	CHECK(r.arg[2] == 72 && r.arg[3] == 72 && r.arg[5] == 0);
 	r = find_record(TRACE_KMALLOC, c);
 	CHECK(r.arg[2] == 9000 && r.arg[3] == 16384);
+	r = find_record(TRACE_KMALLOC, d);
+	CHECK(r.arg[2] == 60 && r.arg[3] == 64 && r.arg[4] == GFP_KERNEL);
 	find_record(TRACE_KFREE, a);
 	find_record(TRACE_KFREE, c);
 	r = find_record(TRACE_KMEM_CACHE_FREE, b);

@@ -420,6 +420,23 @@ static void caches(void **state)
 	TM_RUN(caches_body);
 }
 
+/* kfree() takes objects of S, whatever its id. */
+static void kfree_many(struct kmem_cache *s)
+{
+	void *p[40];
+
+	for (u32 round = 0; round < 3; round++) {
+		for (u32 i = 0; i < ARRAY_SIZE(p); i++)
+			CHECK((p[i] = kmem_cache_alloc(s, GFP_KERNEL)));
+		CHECK_EQ(kmem_cache_active(s), ARRAY_SIZE(p));
+		for (u32 i = 0; i < ARRAY_SIZE(p); i++)
+			kfree(p[i]);
+		CHECK_EQ(kmem_cache_active(s), 0);
+	}
+	CHECK_EQ(kmem_sys.nr_bugs, 0);
+	slab_check(s);
+}
+
 static int too_many_body(void *arg)
 {
 	static struct kmem_cache *s[KMEM_MAX_CACHES];
@@ -430,6 +447,13 @@ static int too_many_body(void *arg)
 	       (s[n] = kmem_cache_create("many", 32, 0, SLAB_NO_MERGE, NULL)))
 		n++;
 	CHECK(n > 100 && n < KMEM_MAX_CACHES);
+	/* kfree() looks at once for the cache of the first ids alone. */
+	CHECK(s[n - 1]->id > 256);
+	for (u32 i = 0; i < n; i++) {
+		if (s[i]->id == s[n - 1]->id - 256)
+			kfree_many(s[i]);
+	}
+	kfree_many(s[n - 1]);
 	while (n)
 		CHECK_EQ(kmem_cache_destroy(s[--n]), 0);
 	return 0;

@@ -546,7 +546,7 @@ static int option_main(void *arg)
 	if (err)
 		return 0;
 	CHECK_EQ(s->flags & SLAB_DEBUG_FLAGS, c->radish);
-	CHECK_EQ(kmem_sys.hot.kmalloc[0][3]->flags & SLAB_DEBUG_FLAGS,
+	CHECK_EQ(kmem_sys.kmalloc.cache[0][3]->flags & SLAB_DEBUG_FLAGS,
 		 c->kmalloc64);
 	CHECK_EQ(kmem_cache_destroy(s), 0);
 	mm_shutdown();

@@ -309,7 +309,7 @@ static int few_body(void *arg)
 	drain_all_pages();
 	phys_check();
 
-	CHECK(!kmem_sys.hot.kmalloc[0][0]);
+	CHECK(!kmem_sys.kmalloc.cache[0][0]);
 	s = kmem_cache_create("few", 64, 0, SLAB_NO_MERGE, NULL);
 	CHECK(s && s->sheaf_cap <= 8 && s->barn_cap == 0);
 	CHECK(s->cpu_partial <= 1 && s->min_partial <= 1);
