@@ -17,7 +17,9 @@
  *    order of address, where neighbours are found: the next area that is put
  *    in is mostly behind the last one, and the next that is taken out next to
  *    it, so the place where the list of busy ones changed last is looked at
- *    before the tree is.
+ *    before the tree is. What comes behind all busy areas is in the list alone
+ *    until somebody must search: what goes in the order in which it came, or
+ *    in the opposite one, never sees the tree.
  *
  * 3. Invariants.
  *    VA-1  Free, busy and waiting areas are disjoint, not empty, whole pages.
@@ -28,6 +30,8 @@
  *    VA-4  An address goes from the purge list to the free tree only after a
  *          flush on all CPUs that began when it was on the list.
  *    VA-5  near is in the list of busy areas, or its head.
+ *    VA-6  From late on (the list's head: none) busy areas are not in the tree,
+ *          at most VMAP_LATE_MAX; all before it are.
  *
  * 4. Locking. The lock, for trees and lists; nothing is allocated, flushed or
  *    freed under it. The purge mutex is held over a flush and the merging of
@@ -176,12 +180,46 @@ static struct vmap_area *lowest(const struct vmap_want *want, kva_t *at)
 	return va ? va : lowest_below(root, want->size, want, at);
 }
 
+static inline struct vmap_area *busy_area(struct list_head *at)
+{
+	return list_entry(at, struct vmap_area, list);
+}
+
+/* The first area that is not in the tree, whose place is at its end, goes in.
+ */
+static void index_one(struct vmap_areas *a)
+{
+	struct vmap_area *va = busy_area(a->late);
+	struct rb_node *parent = NULL, **link = &a->busy.rb_node;
+
+	if (va->list.prev != &a->busy_list) {
+		parent = &busy_area(va->list.prev)->rb_node;
+		link = &parent->right;
+	}
+	mm_assert(!*link);
+	rb_link_node(&va->rb_node, parent, link);
+	rb_insert_color(&va->rb_node, &a->busy);
+	a->late = va->list.next;
+	a->nr_late--;
+}
+
+/* Somebody searches: all busy areas are in the tree. Lock held. */
+static void index_late(void)
+{
+	struct vmap_areas *a = areas();
+
+	assert_spin_locked(&a->lock);
+	while (a->nr_late)
+		index_one(a);
+}
+
 struct vm_struct *vmap_area_next(kva_t va)
 {
-	struct rb_node *node = areas()->busy.rb_node;
 	struct vmap_area *best = NULL;
+	struct rb_node *node;
 
-	assert_spin_locked(&areas()->lock);
+	index_late();
+	node = areas()->busy.rb_node;
 	while (node) {
 		struct vmap_area *a = entry(node);
 
@@ -250,8 +288,7 @@ static bool near_place(const struct vmap_area *va, struct place *p)
 	struct vmap_areas *a = areas();
 	struct list_head *list = &a->busy_list, *prev = a->near;
 	struct list_head *next = prev->next;
-	struct vmap_area *low = list_entry(prev, struct vmap_area, list);
-	struct vmap_area *high = list_entry(next, struct vmap_area, list);
+	struct vmap_area *low = busy_area(prev), *high = busy_area(next);
 
 	if ((prev != list && low->va_end > va->va_start) ||
 	    (next != list && high->va_start < va->va_end))
@@ -272,11 +309,30 @@ static bool near_place(const struct vmap_area *va, struct place *p)
 	return true;
 }
 
+/* VA comes behind all busy areas. */
+static void insert_late(struct vmap_areas *a, struct vmap_area *va)
+{
+	RB_CLEAR_NODE(&va->rb_node);
+	list_link(&va->list, a->busy_list.prev, &a->busy_list);
+	a->near = &va->list;
+	a->nr_busy++;
+	if (!a->nr_late++)
+		a->late = &va->list;
+	else if (unlikely(a->nr_late > VMAP_LATE_MAX))
+		index_one(a);
+}
+
 static void insert_busy(struct vmap_area *va)
 {
 	struct vmap_areas *a = areas();
+	struct list_head *last = a->busy_list.prev;
 	struct place p;
 
+	if (last == &a->busy_list || busy_area(last)->va_end <= va->va_start) {
+		insert_late(a, va);
+		return;
+	}
+	index_late();
 	if (!near_place(va, &p))
 		find_place(&a->busy, &a->busy_list, va, &p);
 	a->near = &va->list;
@@ -288,10 +344,18 @@ static void insert_busy(struct vmap_area *va)
 
 static void erase_busy(struct vmap_area *va)
 {
-	areas()->near = va->list.prev;
-	rb_erase(&va->rb_node, &areas()->busy);
+	struct vmap_areas *a = areas();
+
+	a->near = va->list.prev;
+	if (!RB_EMPTY_NODE(&va->rb_node)) {
+		rb_erase(&va->rb_node, &a->busy);
+	} else {
+		a->nr_late--;
+		if (a->late == &va->list)
+			a->late = va->list.next;
+	}
 	list_del(&va->list);
-	areas()->nr_busy--;
+	a->nr_busy--;
 }
 
 static void insert_free_at(struct vmap_area *va, const struct place *p)
@@ -518,10 +582,9 @@ int vmap_area_alloc(struct vm_struct *vm, const struct vmap_want *want,
  * ------------------------------------------------------------------------- */
 
 /* Does the entry AT of the list of busy areas begin at VA? */
-static bool begins_at(const struct list_head *at, kva_t va)
+static bool begins_at(struct list_head *at, kva_t va)
 {
-	return at != &areas()->busy_list &&
-	       list_entry(at, struct vmap_area, list)->va_start == va;
+	return at != &areas()->busy_list && busy_area(at)->va_start == va;
 }
 
 /* The busy area that begins at VA; NULL. Lock held. */
@@ -532,8 +595,10 @@ static struct vm_struct *find_start(kva_t va)
 
 	if (!begins_at(at, va))
 		at = at->next;
+	if (!begins_at(at, va))
+		at = areas()->late;
 	if (begins_at(at, va))
-		return to_vm(list_entry(at, struct vmap_area, list));
+		return to_vm(busy_area(at));
 	vm = vmap_area_find(va);
 	return vm && vm->va.va_start == va ? vm : NULL;
 }
@@ -674,7 +739,7 @@ int vmap_areas_init(kva_t start, kva_t end)
 	mutex_init(&a->purge, LOCK_CLASS_VMAP_PURGE);
 	INIT_LIST_HEAD(&a->free_list);
 	INIT_LIST_HEAD(&a->busy_list);
-	a->near = &a->busy_list;
+	a->near = a->late = &a->busy_list;
 	INIT_LIST_HEAD(&a->purge_list);
 	a->start = start;
 	a->end = end;
@@ -751,6 +816,18 @@ static void check_near(void)
 	}
 }
 
+/* VA-6: they are the end of the list, and not in the tree. */
+static void check_late(void)
+{
+	const struct vmap_areas *a = areas();
+	struct list_head *at = a->late;
+	u32 n = 0;
+
+	for (; at != &a->busy_list; at = at->next, n++)
+		mm_verify(RB_EMPTY_NODE(&busy_area(at)->rb_node));
+	mm_verify(n == a->nr_late && n <= VMAP_LATE_MAX);
+}
+
 /* No busy area touches a free one's inside: walk both in order. */
 static void check_disjoint(void)
 {
@@ -776,6 +853,8 @@ void vmap_areas_check(void)
 
 	mutex_lock(&a->purge);
 	spin_lock(&a->lock);
+	check_late();
+	index_late();
 	bytes = check_list(&a->free_list, &a->free, a->nr_free);
 	bytes += check_list(&a->busy_list, &a->busy, a->nr_busy);
 	list_for_each_entry (va, &a->purge_list, list)

@@ -44,6 +44,10 @@ struct vmap_want {
 	kva_t start, end;
 };
 
+/* Busy areas that may wait to be put into the tree: what a search does first
+ * under the lock. */
+#define VMAP_LATE_MAX 1024u
+
 /*
  * (L) lock, (P) purge mutex, (A) atomic, (C) constant after boot.
  */
@@ -54,6 +58,8 @@ struct vmap_areas {
 	struct list_head free_list;  /* (L) by address */
 	struct list_head busy_list;  /* (L) by address */
 	struct list_head *near;	     /* (L) of it: where it changed last */
+	struct list_head *late;	     /* (L) of it: the first not in the tree */
+	u32 nr_late;		     /* (L) so many */
 	struct list_head purge_list; /* (L) unmapped, not flushed */
 	struct vm_struct *spare;     /* (L) for a split in the middle */
 	u64 nr_busy, nr_free;	     /* (L) areas */

@@ -453,6 +453,76 @@ static void test_lazy(void **state)
 	TM_RUN(lazy_body, .shared_ram = true, .arg = &three, .cpus = 4);
 }
 
+/* Areas that come behind all others are put into the tree when somebody must
+ * search, or when they are many. */
+#define LATE 200
+
+static void late_alloc(void **p, u32 nr)
+{
+	for (u32 i = 0; i < nr; i++)
+		CHECK((p[i] = vmalloc(PAGE_SIZE)));
+}
+
+static void late_free(void **p, u32 from, u32 to)
+{
+	for (u32 i = from; i < to; i++)
+		vfree(p[i]);
+}
+
+static int late_body(void *arg)
+{
+	static void *p[VMAP_LATE_MAX + LATE];
+	struct vmap_areas *a = areas();
+
+	(void)arg;
+	/* In the order in which they came, and in the opposite one. */
+	late_alloc(p, LATE);
+	CHECK_EQ(a->nr_late, LATE);
+	for (u32 i = 0; i < LATE; i++) {
+		vfree(p[i]);
+		CHECK_EQ(a->nr_late, LATE - i - 1);
+	}
+	late_alloc(p, LATE);
+	for (u32 i = LATE; i-- > 0;) {
+		vfree(p[i]);
+		CHECK_EQ(a->nr_late, i);
+	}
+	CHECK(!a->busy.rb_node && a->nr_busy == 0);
+	/* A search brings all of them in, what comes later waits again. */
+	late_alloc(p, LATE);
+	CHECK(find_vm_area(p[LATE / 2]));
+	CHECK_EQ(a->nr_late, 0);
+	late_alloc(p + LATE, LATE);
+	CHECK_EQ(a->nr_late, LATE);
+	vfree(p[0]);
+	CHECK_EQ(a->nr_late, 0);
+	vmalloc_check();
+	late_free(p, 1, 2 * LATE);
+	/* Many: the first of them go in one by one. */
+	late_alloc(p, ARRAY_SIZE(p));
+	CHECK_EQ(a->nr_late, VMAP_LATE_MAX);
+	CHECK_EQ(a->nr_busy, ARRAY_SIZE(p));
+	late_free(p, LATE / 2, ARRAY_SIZE(p));
+	vmalloc_check();
+	late_free(p, 0, LATE / 2);
+	settle();
+	/* Addresses below are free again: what comes there is in the tree. */
+	late_alloc(p, LATE);
+	vfree(p[0]);
+	vm_unmap_aliases();
+	p[0] = vmalloc(PAGE_SIZE);
+	CHECK(p[0] && p[0] < p[1] && a->nr_late == 0);
+	late_free(p, 0, LATE);
+	settle();
+	return 0;
+}
+
+static void test_late(void **state)
+{
+	(void)state;
+	TM_RUN(late_body, .shared_ram = true);
+}
+
 /* ---- frames of others
  * -------------------------------------------------------------------- */
 
@@ -1334,6 +1404,7 @@ int main(void)
 		cmocka_unit_test(test_model),
 		cmocka_unit_test(test_stale),
 		cmocka_unit_test(test_lazy),
+		cmocka_unit_test(test_late),
 		cmocka_unit_test(test_vmap),
 		cmocka_unit_test(test_map_ram),
 		cmocka_unit_test(test_ioremap),
