@@ -310,21 +310,24 @@ static inline bool leaf_recall(kva_t va, struct pt_slot *slot)
 	return true;
 }
 
+/* Leaf tables of the formats that are PAGING_X86_64. */
+#define NATIVE_BITS 9
+
 /*
  * The same for NR entries that stand as the manager carries them: the first,
  * or NULL if another way must be found.
  */
 static inline u64 *leaf_entries(kva_t va, u64 nr)
 {
-	const struct paging_format *f = pgtable_sys.master.fmt;
-	u64 number = leaf_number(va);
+	u64 number = (va - pgtable_sys.layout.vmalloc_start) >>
+		     (PAGE_SHIFT + NATIVE_BITS);
 	u64 word = smp_load_acquire(&pgtable_sys.leaf[number % KERNEL_LEAVES]);
-	u32 index = pt_index(f, 0, va);
+	u64 index = va >> PAGE_SHIFT & ((1u << NATIVE_BITS) - 1);
 
-	if (!(u32)word || word >> 32 != number || f->kind != PAGING_X86_64 ||
-	    index + nr > pt_entries(f, 0))
+	if (pgtable_sys.master.fmt->kind != PAGING_X86_64 || !(u32)word ||
+	    word >> 32 != number || index + nr > 1u << NATIVE_BITS)
 		return NULL;
-	return (u64 *)port_ram(PFN_PHYS((u32)word)) + index;
+	return (u64 *)port_ram(PFN_PHYS((u64)(u32)word)) + index;
 }
 
 /* SLOT, of a leaf table, is VA's. */
@@ -333,6 +336,8 @@ static void leaf_remember(kva_t va, const struct pt_slot *slot)
 	u64 nr = leaf_number(va), pfn = page_to_pfn(slot->table);
 
 	mm_assert(slot->level == 0);
+	mm_assert_implies(slot->fmt->kind == PAGING_X86_64,
+			  slot->fmt->bits[0] == NATIVE_BITS);
 	if (nr <= UINT32_MAX && pfn <= UINT32_MAX)
 		smp_store_release(&pgtable_sys.leaf[nr % KERNEL_LEAVES],
 				  nr << 32 | pfn);
