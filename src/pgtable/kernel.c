@@ -310,8 +310,8 @@ static inline bool leaf_recall(kva_t va, struct pt_slot *slot)
 	return true;
 }
 
-/* Leaf tables of the formats that are PAGING_X86_64. */
-#define NATIVE_BITS 9
+#define NATIVE_BITS  9 /* of leaf tables of what is PAGING_X86_64 */
+#define NATIVE_SHIFT (PAGE_SHIFT + NATIVE_BITS)
 
 /*
  * The same for NR entries that stand as the manager carries them: the first,
@@ -319,8 +319,7 @@ static inline bool leaf_recall(kva_t va, struct pt_slot *slot)
  */
 static inline u64 *leaf_entries(kva_t va, u64 nr)
 {
-	u64 number = (va - pgtable_sys.layout.vmalloc_start) >>
-		     (PAGE_SHIFT + NATIVE_BITS);
+	u64 number = (va - pgtable_sys.layout.vmalloc_start) >> NATIVE_SHIFT;
 	u64 word = smp_load_acquire(&pgtable_sys.leaf[number % KERNEL_LEAVES]);
 	u64 index = va >> PAGE_SHIFT & ((1u << NATIVE_BITS) - 1);
 
@@ -336,8 +335,6 @@ static void leaf_remember(kva_t va, const struct pt_slot *slot)
 	u64 nr = leaf_number(va), pfn = page_to_pfn(slot->table);
 
 	mm_assert(slot->level == 0);
-	mm_assert_implies(slot->fmt->kind == PAGING_X86_64,
-			  slot->fmt->bits[0] == NATIVE_BITS);
 	if (nr <= UINT32_MAX && pfn <= UINT32_MAX)
 		smp_store_release(&pgtable_sys.leaf[nr % KERNEL_LEAVES],
 				  nr << 32 | pfn);
