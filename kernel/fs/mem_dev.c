@@ -6,9 +6,10 @@
  * is written to them is taken and not used (the world needs no seed). kmsg's
  * reader gets the log as text, each open file from its beginning and then the
  * end of file; what is written becomes a line of the log. port is one I/O port
- * for each byte position.
+ * for each byte position. zero can be mapped, which is how programs got
+ * anonymous memory before MAP_ANONYMOUS.
  *
- * References: null(4), full(4), random(4), mem(4) (port).
+ * References: null(4), zero(4), full(4), random(4), mem(4) (port).
  */
 #include <mmkit/errno.h>
 #include <mmkit/port.h>
@@ -17,6 +18,7 @@
 #include "base/string.h"
 #include "fs.h"
 #include "machine.h"
+#include "space/space.h"
 
 #define MEM_MAJOR 1u
 
@@ -163,7 +165,7 @@ static const struct file_operations null_fops = {
 static const struct file_operations zero_fops = {
 	.read_iter = zero_read,
 	.write_iter = null_write,
-	.mmap = mem_mmap,
+	.mmap = zero_file_mmap,
 	.llseek = null_llseek,
 };
 static const struct file_operations full_fops = {

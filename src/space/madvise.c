@@ -213,7 +213,7 @@ static struct page *own_page(pte_t e)
  * write it: others would see by the time of reads who uses it. */
 static bool may_page_out(const struct vm_area_struct *vma)
 {
-	return !vma->vm_file || (vma->vm_file->f_mode & FMODE_WRITE) ||
+	return vma_is_anonymous(vma) || (vma->vm_file->f_mode & FMODE_WRITE) ||
 	       mm_capable(MM_CAP_SYS_ADMIN);
 }
 

@@ -60,7 +60,8 @@ static bool may_see_cache(const struct vm_area_struct *vma)
 /* The N pages from ADDR on, all of VMA. */
 static void vma_in_core(struct vm_area_struct *vma, uva_t addr, u64 n, u8 *vec)
 {
-	bool file = vma->vm_file != NULL, see = !file || may_see_cache(vma);
+	bool file = vma->vm_file != NULL;
+	bool see = vma_is_anonymous(vma) || may_see_cache(vma);
 	struct mm_struct *mm = vma->vm_mm;
 	struct pt_slot slot;
 

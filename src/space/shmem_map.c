@@ -12,7 +12,8 @@
  *
  * Entries are writable only in shared mappings, and need no asking: the pages
  * are dirty always. MAP_SHARED | MAP_ANONYMOUS is a mapping of a file that
- * nobody else can open, accounted for as a whole.
+ * nobody else can open, accounted for as a whole; so is a shared mapping of
+ * /dev/zero, while a private one is anonymous memory with a file's name.
  *
  * References: mmap(2), memfd_create(2), fcntl(2) on seals, tmpfs(5).
  */
@@ -72,11 +73,35 @@ static int shmem_map(struct file *file, struct vm_area_struct *vma)
 	return 0;
 }
 
-int shmem_zero_setup(struct vm_area_struct *vma)
+/* Memory of VMA's own, and as long. */
+static struct file *zero_object(const struct vm_area_struct *vma)
 {
 	u32 flags = vma->vm_flags & VM_NORESERVE ? SHMEM_NORESERVE : 0;
-	struct file *file = shmem_file_setup(
-		"/dev/zero (deleted)", vma_pages(vma) << PAGE_SHIFT, flags);
+
+	return shmem_file_setup("/dev/zero (deleted)",
+				vma_pages(vma) << PAGE_SHIFT, flags);
+}
+
+int zero_file_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct file *object;
+
+	vma->vm_ops = NULL;
+	if (!(vma->vm_flags & VM_SHARED))
+		return 0;
+	object = zero_object(vma);
+	if (IS_ERR(object))
+		return (int)PTR_ERR(object);
+	mm_assert(vma->vm_file == file);
+	fput(file); /* the VMA's; the caller has one */
+	vma->vm_file = object;
+	vma->vm_ops = &shmem_vm_ops;
+	return 0;
+}
+
+int shmem_zero_setup(struct vm_area_struct *vma)
+{
+	struct file *file = zero_object(vma);
 
 	if (IS_ERR(file))
 		return (int)PTR_ERR(file);

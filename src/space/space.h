@@ -549,10 +549,19 @@ int mmap_file_attach(struct vm_area_struct *vma,
 
 /*
  * shmem_zero_setup: VMA, new, MAP_SHARED | MAP_ANONYMOUS, gets memory of its
- * own to share, a file in memory, and is in its tree; also for /dev/zero. 0 or
+ * own to share, a file in memory, and is in its tree. 0 or
  * -ENOMEM, with VMA as it was. (shmem_map.c)
  */
 int shmem_zero_setup(struct vm_area_struct *vma) MM_MUST_CHECK;
+
+/*
+ * zero_file_mmap: f_op->mmap of a device that is all zeroes. A private mapping,
+ * or one that can never be written, is anonymous memory that keeps the name of
+ * FILE; a shared one gets memory of its own, as long as the mapping, in FILE's
+ * place: whoever forks from here shares it, nobody who maps FILE anew does. An
+ * offset counts in it. Returns 0 or -ENOMEM.
+ */
+int zero_file_mmap(struct file *file, struct vm_area_struct *vma) MM_MUST_CHECK;
 
 /* shmem_fault: vm_ops->fault of memory that is shared. */
 struct vm_fault;
