@@ -25,13 +25,12 @@
  * 3. Invariants.
  *    KT-1  A kernel entry of a root equals the master's, for every table in
  *          the list.
- *    KT-2  A table of the master, once installed, is never freed: a process
- *          may be walking it, and what was mapped once will be again. But for
- * an empty leaf table in an area that wants a large page there. KT-3  Each
- * frame of low RAM that is online is in the direct map, once, by the largest
- * page that holds nothing but RAM. With debug_pagealloc pages are small, so
- * that a world can take free frames out. KT-4  Entries never change from one
- * frame to another: what is mapped is unmapped and flushed first.
+ *    KT-2  A table of the master is never freed (a process may be walking it),
+ *          but for an empty leaf table where an area wants a large page.
+ *    KT-3  Each frame of low RAM that is online is in the direct map, once, by
+ *          the largest page that holds nothing but RAM; with debug_pagealloc
+ *          by small ones, so that a world can take free frames out.
+ *    KT-4  What is mapped is unmapped and flushed before another frame is.
  *
  * 4. Locking. pgtable_sys.lock for installing tables, for changes of the
  *    master's root and for the list. Leaf entries belong to whoever owns the
