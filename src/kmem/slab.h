@@ -27,6 +27,9 @@
 #ifndef KMEM_ACCOUNT /* a build of one's own may have no groups */
 #define KMEM_ACCOUNT 1
 #endif
+#ifndef KMEM_KMALLOC /* in a build of one's own nobody may call kmalloc() */
+#define KMEM_KMALLOC 1
+#endif
 #define SLUB_DEBUG_RULES 8
 #define SLUB_DEBUG_NAME	 32
 #define KMALLOC_MAX_SIZE (PAGE_SIZE << 10)
@@ -159,7 +162,9 @@ struct shrinker_state {
 
 /* As in struct phys_state: what every machine writes stands together. */
 struct kmem_state {
-	struct kmalloc_table kmalloc;	/* (B) first: mmkit/slab.h */
+#if KMEM_KMALLOC
+	struct kmalloc_table kmalloc; /* (B) first: mmkit/slab.h */
+#endif
 	struct kmem_cache_cpu cpu_none; /* stands in for what is not made */
 	const struct slab_account_ops *account; /* NULL until there is a group
 						 */
@@ -189,6 +194,9 @@ struct kmem_state {
 	struct kmem_hot hot;
 	struct vmalloc_state vm;
 	struct pcpu_state pcpu;
+#if !KMEM_KMALLOC
+	struct kmalloc_table kmalloc; /* out of the way of what is used */
+#endif
 	/* Stand in for all of gated caches, one per CPU: nobody's line. Last:
 	 * nothing else is beside what only groups need. */
 	struct kmem_cache_cpu

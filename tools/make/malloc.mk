@@ -6,7 +6,7 @@ MT_FLAGS := $(CFLAGS_release) -fPIC -fvisibility=hidden \
 	-ftls-model=initial-exec -ffunction-sections -fdata-sections \
 	-fcf-protection=none -fno-plt -fno-builtin-malloc -fno-builtin-calloc \
 	-DMM_LOG_WARN -DMM_NO_TRACE -DMM_NO_VM_EVENTS -DMM_ONLY_NORMAL -DMT_PRELOAD -include malloc/mt_string.h \
-	-DMM_NR_CPUS=16 -DMM_MAX_NODES=1 -DKMEM_MAX_CACHES=64 -DKMEM_ACCOUNT=0 \
+	-DMM_NR_CPUS=16 -DMM_MAX_NODES=1 -DKMEM_MAX_CACHES=64 -DKMEM_ACCOUNT=0 -DKMEM_KMALLOC=0 \
 	-DMEMBLOCK_STATIC_REGIONS=8 -DE820_MAX_ENTRIES=4 -DMAX_CMA_AREAS=1 \
 	-DPHYS_GROUP_LEAFS=1 -DLRU_POLICY_ROOM=8
 # Residence is by 64 KiB of the file. Floors below are called for many objects
