@@ -2,14 +2,13 @@
 /*
  * sysctl.c - /proc/sys: tunables as files.
  *
- * vm/ is the memory manager's table (mmkit/sysctl.h), name by name; two of
+ * vm/ is the memory manager's table (mmkit/sysctl.h), name by name; some of
  * kernel/ stand there as well. kernel/ and
  * fs/ are what the kernel around it can tell; files are writable where writing
  * does something.
  *
  * References: proc(5), sysctl(8); Linux documentation, admin-guide/sysctl.
  */
-#include <mmkit/shm.h>
 #include <mmkit/sysctl.h>
 
 #include "base/printk.h"
@@ -154,41 +153,6 @@ static int show_number(const struct pnode *n, struct seq_buf *out)
 {
 	seq_printf(out, "%u\n", n->e->arg);
 	return 0;
-}
-
-static int show_shm_limit(const struct pnode *n, struct seq_buf *out)
-{
-	struct shm_limits l;
-
-	shm_get_limits(NULL, &l);
-	seq_printf(out, "%llu\n",
-		   LLU(n->e->arg == 0	? l.shmmax
-		       : n->e->arg == 1 ? l.shmall
-					: l.shmmni));
-	return 0;
-}
-
-static s64 write_shm_limit(const struct pnode *n, const char *text, size_t len)
-{
-	struct shm_limits l;
-	char word[24];
-	s64 v;
-	int err;
-
-	if (!pseudo_line(text, len, word, sizeof(word)))
-		return -EINVAL;
-	v = pseudo_number(word, INT64_MAX / 16);
-	if (v < 0)
-		return -EINVAL;
-	shm_get_limits(NULL, &l);
-	if (n->e->arg == 0)
-		l.shmmax = (u64)v;
-	else if (n->e->arg == 1)
-		l.shmall = (u64)v;
-	else
-		l.shmmni = (u32)min(v, (s64)UINT32_MAX);
-	err = shm_set_limits(NULL, &l);
-	return err ? err : (s64)len;
 }
 
 static int show_pid_max(const struct pnode *n, struct seq_buf *out)
@@ -345,12 +309,6 @@ static s64 write_core_pid(const struct pnode *n, const char *text, size_t len)
 		.name = n, .mode = S_IFREG | 0444, .show = show_number, \
 		.arg = v                                                \
 	}
-#define SHM_LIMIT(n, v)                                                    \
-	{                                                                  \
-		.name = n, .mode = S_IFREG | 0644, .show = show_shm_limit, \
-		.arg = v, .write = write_shm_limit                         \
-	}
-
 static const struct pentry random_entries[] = {
 	{.name = "uuid", .mode = S_IFREG | 0444, .show = show_uuid},
 };
@@ -394,9 +352,10 @@ static const struct pentry kernel_entries[] = {
 	NUMBER("tainted", 0),
 	NUMBER("ngroups_max", NGROUPS_KEPT),
 	NUMBER("cap_last_cap", 40),
-	SHM_LIMIT("shmmax", 0),
-	SHM_LIMIT("shmall", 1),
-	SHM_LIMIT("shmmni", 2),
+	TUNABLE("shm_rmid_forced"),
+	TUNABLE("shmall"),
+	TUNABLE("shmmax"),
+	TUNABLE("shmmni"),
 	{.name = "random", .mode = S_IFDIR | 0555, .dir = &random_dir},
 };
 static const struct pdir kernel_dir = PDIR(kernel_entries);

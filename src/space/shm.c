@@ -58,16 +58,24 @@ static void ns_init(struct shm_ns *ns)
 	mutex_init(&ns->lock, LOCK_CLASS_SHM);
 	ns->refs = 1;
 	ns->max_used = ns->last_idx = -1;
-	ns->limit = (struct shm_limits){SHM_LIMIT_BYTES, SHM_LIMIT_BYTES,
-					SHMMNI_DEFAULT, 0};
+	ns->limit = &ns->own;
+	ns->own = (struct shm_limits){SHM_LIMIT_BYTES, SHM_LIMIT_BYTES,
+				      SHMMNI_DEFAULT, 0};
 	for (u32 i = 0; i < SHM_HASH; i++)
 		INIT_LIST_HEAD(&ns->hash[i]);
 }
 
 int shm_init(void)
 {
-	space_sys.shm = shm_ns_create();
-	return space_sys.shm ? 0 : -ENOMEM;
+	struct shm_ns *ns = shm_ns_create();
+
+	if (!ns)
+		return -ENOMEM;
+	/* Its limits are tunables. */
+	space_sys.shm_limit = ns->own;
+	ns->limit = &space_sys.shm_limit;
+	space_sys.shm = ns;
+	return 0;
 }
 
 struct shm_ns *shm_ns_create(void)
@@ -160,7 +168,7 @@ static int free_index(struct shm_ns *ns)
 	u32 idx = (u32)(ns->last_idx + 1), tries;
 	struct shm_segment ***chunk;
 
-	if (ns->in_use >= ns->limit.shmmni)
+	if (ns->in_use >= READ_ONCE(ns->limit->shmmni))
 		return -ENOSPC;
 	for (tries = 0; tries <= end; tries++, idx++) {
 		if (idx >= end)
@@ -236,7 +244,7 @@ void shm_release(struct shm_segment *seg)
 static bool may_destroy(const struct shm_segment *seg)
 {
 	return seg->nattch == 0 &&
-	       ((seg->mode & SHM_DEST) || seg->ns->limit.rmid_forced);
+	       ((seg->mode & SHM_DEST) || shm_forced(seg->ns));
 }
 
 /* An attach less; the namespace is locked before and not after. */
@@ -307,10 +315,10 @@ static int new_size_ok(const struct shm_ns *ns, u64 size)
 {
 	u64 pages = (size + PAGE_SIZE - 1) >> PAGE_SHIFT;
 
-	if (size < SHMMIN || size > ns->limit.shmmax)
+	if (size < SHMMIN || size > READ_ONCE(ns->limit->shmmax))
 		return -EINVAL;
 	if (pages << PAGE_SHIFT < size || ns->tot + pages < ns->tot ||
-	    ns->tot + pages > ns->limit.shmall)
+	    ns->tot + pages > READ_ONCE(ns->limit->shmall))
 		return -ENOSPC;
 	return 0;
 }
@@ -619,7 +627,7 @@ static bool go_with_creator(struct shm_segment *seg, const void *arg)
 	if (seg->creator != arg)
 		return false;
 	seg->creator = NULL;
-	return seg->ns->limit.rmid_forced;
+	return shm_forced(seg->ns);
 }
 
 void shm_task_exit(struct shm_ns *ns, const struct mm_task *task)
@@ -630,7 +638,13 @@ void shm_task_exit(struct shm_ns *ns, const struct mm_task *task)
 static bool go_as_orphan(struct shm_segment *seg, const void *arg)
 {
 	(void)arg;
-	return !seg->creator && seg->ns->limit.rmid_forced;
+	return !seg->creator && shm_forced(seg->ns);
+}
+
+void shm_forced_changed(void)
+{
+	if (space_sys.shm && shm_forced(space_sys.shm))
+		sweep(space_sys.shm, go_as_orphan, NULL);
 }
 
 int shm_set_limits(struct shm_ns *ns, const struct shm_limits *l)
@@ -640,8 +654,8 @@ int shm_set_limits(struct shm_ns *ns, const struct shm_limits *l)
 	if (l->shmmni > SHMMNI_MAX || l->rmid_forced > 1)
 		return -EINVAL;
 	ns = shm_ns_enter(ns);
-	forced = l->rmid_forced && !ns->limit.rmid_forced;
-	ns->limit = *l;
+	forced = l->rmid_forced && !shm_forced(ns);
+	*ns->limit = *l;
 	mutex_unlock(&ns->lock);
 	if (forced)
 		sweep(ns, go_as_orphan, NULL);
@@ -651,6 +665,6 @@ int shm_set_limits(struct shm_ns *ns, const struct shm_limits *l)
 void shm_get_limits(struct shm_ns *ns, struct shm_limits *out)
 {
 	ns = shm_ns_enter(ns);
-	*out = ns->limit;
+	*out = *ns->limit;
 	mutex_unlock(&ns->lock);
 }

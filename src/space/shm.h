@@ -39,7 +39,9 @@ struct shm_segment {
 struct shm_ns {
 	struct mutex lock;
 	u32 refs; /* (N) its owner and its segments */
-	struct shm_limits limit;
+	/* One word each, read without the lock; the first namespace's are
+	 * tunables (space_sys.shm_limit). */
+	struct shm_limits *limit, own;
 	u32 in_use;   /* segments */
 	s32 max_used; /* highest index in use; -1: none */
 	s32 last_idx; /* given out last; -1: none yet */
@@ -48,6 +50,13 @@ struct shm_ns {
 	struct list_head hash[SHM_HASH];
 	struct shm_segment **chunk[SHM_CHUNKS];
 };
+
+/* shm_forced: does a segment of NS go with its last mapping, and with its
+ * creator? */
+static inline bool shm_forced(const struct shm_ns *ns)
+{
+	return READ_ONCE(ns->limit->rmid_forced);
+}
 
 /* shm_ns_enter: C's namespace, locked. */
 struct shm_ns *shm_ns_enter(struct shm_ns *ns);

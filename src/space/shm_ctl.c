@@ -79,9 +79,9 @@ static s64 ctl_limits(const struct shm_caller *c, uva_t buf)
 	struct mm_shminfo info = {.shmmin = SHMMIN};
 	s64 highest = max(ns->max_used, 0);
 
-	info.shmmax = ns->limit.shmmax;
-	info.shmmni = info.shmseg = ns->limit.shmmni;
-	info.shmall = ns->limit.shmall;
+	info.shmmax = READ_ONCE(ns->limit->shmmax);
+	info.shmmni = info.shmseg = READ_ONCE(ns->limit->shmmni);
+	info.shmall = READ_ONCE(ns->limit->shmall);
 	mutex_unlock(&ns->lock);
 	return to_user(c, buf, &info, sizeof(info)) ? -EFAULT : highest;
 }

@@ -8,6 +8,7 @@
 #include <mmkit/fs.h>
 #include <mmkit/mm.h>
 #include <mmkit/port.h>
+#include <mmkit/shm.h>
 #include <mmkit/shrinker.h>
 
 #include "base/atomic.h"
@@ -274,8 +275,9 @@ struct space_state {
 	u64 admin_reserve_kbytes, user_reserve_kbytes; /* tunables */
 	u64 mmap_min_addr;			       /* tunable, bytes */
 	u64 stack_guard_gap;			       /* tunable, pages */
-	struct shm_ns *shm;   /* the first namespace of System V segments */
-	struct mutex mf_lock; /* one memory failure at a time */
+	struct shm_ns *shm; /* the first namespace of System V segments */
+	struct shm_limits shm_limit; /* its limits; kernel.shm* */
+	struct mutex mf_lock;	     /* one memory failure at a time */
 	const struct memory_failure_ops *mf_ops;
 	u32 memory_failure_early_kill, memory_failure_recovery; /* tunables */
 	struct kmem_cache *mm_cache, *vma_cache, *avc_cache, *anon_vma_cache;
@@ -582,6 +584,8 @@ int swapoff_file(struct inode *inode) MM_MUST_CHECK;
 
 /* shm_init: the first namespace. At boot: 0 or -ENOMEM. (shm.c) */
 int shm_init(void) MM_MUST_CHECK;
+/* shm_forced_changed: kernel.shm_rmid_forced was set: orphans may go. */
+void shm_forced_changed(void);
 
 /* What shmem asks of this floor (src/cache/shmem.h). */
 struct shmem_ops;

@@ -372,6 +372,13 @@ static int sysctl_body(void *arg)
 	CHECK_EQ(put("/proc/sys/kernel/shmmax", "123456\n"), 7);
 	has("/proc/sys/kernel/shmmax", "123456\n");
 	CHECK_EQ(put("/proc/sys/kernel/shmmax", "-1"), -EINVAL);
+	has("/proc/sys/kernel/shmmni", "4096\n");
+	CHECK_EQ(put("/proc/sys/kernel/shmmni", "40000"), -EINVAL);
+	has("/proc/sys/kernel/shmall", "18446744073692774399\n");
+	has("/proc/sys/kernel/shm_rmid_forced", "0\n");
+	CHECK_EQ(put("/proc/sys/kernel/shm_rmid_forced", "2"), -EINVAL);
+	CHECK_EQ(put("/proc/sys/kernel/shm_rmid_forced", "1\n"), 2);
+	has("/proc/sys/kernel/shm_rmid_forced", "1\n");
 	CHECK_EQ(put("/proc/sys/kernel/tainted", "1"), -EINVAL);
 	CHECK_EQ(slurp("/proc/sys/kernel/random/uuid", 99), 37);
 	CHECK(text[8] == '-' && text[14] == '4' && text[18] == '-');

@@ -7,6 +7,7 @@
 #include "calls.h"
 
 #include <mmkit/shm.h>
+#include <mmkit/sysctl.h>
 #include <mmkit/uaccess.h>
 
 #include <errno.h>
@@ -637,6 +638,16 @@ static int limits_body(void *arg)
 	CHECK_EQ(mk_get(4, 1, IPC_CREAT | 0600), -ENOSPC);
 	l.shmmni = SHMMNI_MAX + 1;
 	CHECK_EQ(shm_set_limits(NULL, &l), -EINVAL);
+	/* By name. */
+	CHECK_EQ(mm_sysctl_set("kernel.shmmni", "4"), 0);
+	CHECK_EQ(mm_sysctl_set("kernel.shmmni", "32769"), -ERANGE);
+	CHECK_EQ(mm_sysctl_set("kernel.shmmax", "8192"), 0);
+	CHECK_EQ(mk_get(4, P(2) + 1, IPC_CREAT | 0600), -EINVAL);
+	CHECK_EQ(mm_sysctl_set("kernel.shmall", "7"), 0);
+	CHECK_EQ(mk_get(4, P(2), IPC_CREAT | 0600), -ENOSPC);
+	CHECK(mk_get(4, P(1), IPC_CREAT | 0600) >= 0);
+	shm_get_limits(NULL, &l);
+	CHECK(l.shmmni == 4 && l.shmmax == P(2) && l.shmall == 7);
 	CHECK_EQ(shm_set_limits(NULL, &old), 0);
 	/* Huge pages: none in the pool, or not allowed to ask. */
 	CHECK_EQ(mk_get(9, 2UL << 20, IPC_CREAT | SHM_HUGETLB), -ENOMEM);
@@ -747,6 +758,14 @@ static int orphans_body(void *arg)
 	/* Not forced: the creator's exit is nothing. */
 	shm_task_exit(NULL, self);
 	CHECK_EQ(mk_get(1, 1, 0), a);
+	CHECK_EQ(mm_sysctl_set("kernel.shm_rmid_forced", "2"), -ERANGE);
+	CHECK_EQ(mk_get(1, 1, 0), a);
+	CHECK_EQ(mm_sysctl_set("kernel.shm_rmid_forced", "1"), 0);
+	CHECK_EQ(mk_get(1, 1, 0), -ENOENT);
+	/* And by a call, of what became an orphan in between. */
+	CHECK_EQ(mm_sysctl_set("kernel.shm_rmid_forced", "0"), 0);
+	CHECK(mk_get(1, 1, IPC_CREAT | 0600) >= 0);
+	shm_task_exit(NULL, self);
 	CHECK_EQ(shm_set_limits(NULL, &l), 0);
 	CHECK_EQ(mk_get(1, 1, 0), -ENOENT);
 	CHECK_EQ(mk_get(2, 1, 0), b);
