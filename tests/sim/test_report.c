@@ -1122,7 +1122,7 @@ static int sysctl_body(void)
 
 	sysctl_errors();
 	mm_sysctl_list(set_again, &n);
-	assert_int_equal(n, 40);
+	assert_int_equal(n, 44);
 	assert_int_equal(mm_sysctl_set("vm.reclaim_policy", " arc\n"), 0);
 	assert_string_equal(get("vm.reclaim_policy"), "arc");
 	assert_int_equal(mm_sysctl_set("vm.reclaim_policy", "classic"), 0);
