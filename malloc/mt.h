@@ -76,6 +76,7 @@ struct mt_self {
 	struct mt_shelf spare;	/* empty magazines */
 	u32 slot;		/* where to look first */
 	u8 life;		/* enum mt_life */
+	u8 loans;		/* of large objects that are left */
 	u8 cap[MT_NR_CLASSES];	/* places in the magazine; 0: has none yet */
 	u8 lent[MT_NR_CLASSES]; /* objects of other classes, up to LEND_MOST */
 	u8 booting;

@@ -55,7 +55,14 @@
  *    has at hand of larger classes, up to half as large again. Nothing
  * remembers a loan: the map says what the object is when it is freed. Who lacks
  * objects for long gets a slab after LEND_MOST of them, for a loan costs
- * several times what a magazine does.
+ *    several times what a magazine does.
+ *
+ *    Large objects have many classes with few objects each, whose numbers go up
+ *    and down by themselves: what one lacks others have too much of, and the
+ *    packs would be asked to give here and to take there. So each time a
+ *    magazine of them has to give some up, the thread may take LOANS from
+ *    larger ones. Who only allocates has none to spare and gets none: what is
+ *    left over in each would stay.
  *
  * 9. Hardened and debug mode. No thread gets a magazine, so every call comes
  *    here and goes on to mt_guard.c.
@@ -82,6 +89,7 @@
 #define SHELF_PART  16u
 #define LOOK_EACH   4u
 #define LEND_MOST   32u
+#define LOANS	    64u
 #define SPARES	    16u
 #define SHELF_BYTES (256u << 10)
 #define DEPOT_BYTES (512u << 10)
@@ -176,6 +184,15 @@ static void **shelf_pop(struct mt_shelf *s)
 		WRITE_ONCE(s->nr, s->nr - 1);
 	}
 	return mag;
+}
+
+/* Is class C one of those that lend each other as long as some have too much?
+ */
+static inline bool lends_large(u32 c)
+{
+	u32 size = mt_sys.size_of[c];
+
+	return size > SMALL_MOST && size <= MT_PACK_END;
 }
 
 /* Bytes of the objects of a full magazine. */
@@ -634,12 +651,35 @@ static inline void *live_alloc(u32 c)
 	return p;
 }
 
+/*
+ * An object for class C, of large ones, of which the thread has none at hand:
+ * of one of the next classes, while loans are left, or NULL. It is the short
+ * way for that class, so the thread's word is not needed.
+ */
+static inline void *borrow_large(u32 c)
+{
+	u32 largest = mt_sys.size_of[c] * 3u / 2;
+
+	if (!mt_self.loans || !lends_large(c) || mt_self.shelf[c].first)
+		return NULL;
+	while (mt_sys.size_of[++c] <= largest) {
+		if (mt_self.top[c][-1]) {
+			mt_self.loans--;
+			return *--mt_self.top[c];
+		}
+	}
+	return NULL;
+}
+
 void *mt_malloc_empty(size_t size, u32 c)
 {
 	void *p;
 
 	if (unlikely(c < MT_FIRST || mt_self.life != MT_LIVE))
 		return mt_malloc_slow(size);
+	p = borrow_large(c);
+	if (p)
+		return p;
 	p = live_alloc(c);
 	if (unlikely(!p))
 		errno = ENOMEM;
@@ -698,6 +738,8 @@ static void make_room_small(u32 c)
 	} else {
 		mt_self.lent[c] = LEND_MOST;
 		mt_objects_put(c, from, check_twice(c, from, out));
+		if (lends_large(c))
+			mt_self.loans = LOANS;
 		to = from;
 	}
 	memmove(to, from + out, (cap - out) * sizeof(*to));

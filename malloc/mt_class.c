@@ -30,7 +30,7 @@
 #include "mt.h"
 #include "phys/phys.h"
 
-#define MAG_BYTES_MOST 65536u /* of the objects of one magazine */
+#define MAG_BYTES_MOST 49152u /* of the objects of one magazine */
 #define MT_GFP	       (GFP_NOWAIT | __GFP_NOWARN)
 #define TABLE_FIRST    1024u /* sizes whose classes stand in the table at once */
 #define TABLE_STEP     512u  /* entries that are made together */
@@ -148,8 +148,8 @@ void mt_class_init(void)
 	for (; size <= MT_CLASS_MAX; c++, size = next_size(size)) {
 		mm_verify(c < MT_NR_CLASSES);
 		mt_sys.size_of[c] = (u16)size;
-		mt_sys.cap_of[c] = (u8)clamp(MAG_BYTES_MOST / 2 / size, 2u,
-					     MT_MAG_WORDS - 1);
+		mt_sys.cap_of[c] =
+			(u8)clamp(MAG_BYTES_MOST / size, 2u, MT_MAG_WORDS - 1);
 		if (joins(size))
 			mt_sys.joined[c / 64] |= 1ul << c % 64;
 	}

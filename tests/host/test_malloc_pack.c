@@ -384,6 +384,50 @@ static void test_half(void **arg)
 	mt_pack_check();
 }
 
+/*
+ * Large objects are lent by larger classes after some had to be given up: as
+ * many as that allows, and none that is more than half as large again.
+ */
+static void test_lent(void **arg)
+{
+	static void *p[60];
+	u32 c = mt_class_for(5000), from = mt_class_for(7000);
+	void *lent, *own, *small;
+
+	(void)arg;
+	assert_int_equal(mt_sys.size_of[c], 5120);
+	assert_int_equal(mt_sys.size_of[from], 7168);
+	mt_free(mt_malloc(5000));
+	mt_free(mt_malloc(4500));
+	mt_cache_flush();
+	mt_self.loans = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(p); i++)
+		p[i] = mt_malloc(7000);
+	assert_int_equal(mt_self.loans, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(p); i++)
+		mt_free(p[i]);
+	assert_int_equal(mt_self.loans, 64);
+	assert_true(at_hand(from) > 1);
+	lent = memset(mt_malloc(5000), 1, 5000);
+	assert_int_equal(mt_use(lent), from);
+	assert_int_equal(mt_usable_size(lent), 7168);
+	assert_int_equal(mt_self.loans, 63);
+	small = mt_malloc(4500);
+	assert_int_equal(mt_use(small), mt_class_for(4500));
+	mt_cache_flush();
+	mt_free(lent);
+	assert_int_equal(at_hand(from), 1);
+	mt_self.loans = 0;
+	own = mt_malloc(5000);
+	assert_int_equal(mt_use(own), c);
+	assert_int_equal(at_hand(from), 1);
+	mt_free(own);
+	mt_free(small);
+	mt_cache_flush();
+	mt_depot_flush();
+	mt_pack_check();
+}
+
 /* Which sizes are where, and that classes are told by grains. */
 static void test_places(void **arg)
 {
@@ -414,6 +458,7 @@ int main(void)
 		cmocka_unit_test(test_gives_back),
 		cmocka_unit_test(test_merged),
 		cmocka_unit_test(test_half),
+		cmocka_unit_test(test_lent),
 		cmocka_unit_test(test_places),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_aligned),
