@@ -237,43 +237,54 @@ struct run {
 
 #define MAX_RUNS 64
 
+/* The first stands for none, and has no neighbours. */
 struct runs {
 	struct zone *zone;
-	u32 nr;
-	struct run run[MAX_RUNS];
+	struct run *last;
+	struct run run[1 + MAX_RUNS];
 };
 
-static void runs_flush(struct runs *rs)
+static void runs_init(struct runs *rs, struct zone *zone)
+{
+	rs->zone = zone;
+	rs->last = rs->run;
+	rs->run[0] = (struct run){UINT64_MAX, UINT64_MAX};
+}
+
+static MM_NOINLINE void runs_flush(struct runs *rs)
 {
 	struct zone *zone = rs->zone;
 	unsigned long flags;
 
 	spin_lock_irqsave(&zone->lock, flags);
-	for (u32 i = 0; i < rs->nr; i++)
-		free_pages_range(zone, rs->run[i].lo, rs->run[i].hi,
-				 get_pfnblock_migratetype(rs->run[i].lo));
+	for (struct run *run = rs->run + 1; run <= rs->last; run++)
+		free_pages_range(zone, run->lo, run->hi,
+				 get_pfnblock_migratetype(run->lo));
 	spin_unlock_irqrestore(&zone->lock, flags);
-	rs->nr = 0;
+	rs->last = rs->run;
+}
+
+static inline bool same_pageblock(u64 a, u64 b)
+{
+	return (a ^ b) >> pageblock_order == 0;
 }
 
 /* Add frames [PFN, END) to the last run, or begin one with them. */
-static void run_add(struct runs *rs, u64 pfn, u64 end)
+static inline void run_add(struct runs *rs, u64 pfn, u64 end)
 {
-	struct run *run = &rs->run[rs->nr - 1];
+	struct run *run = rs->last;
 
-	if (rs->nr && pfn >> pageblock_order == run->lo >> pageblock_order) {
-		if (end == run->lo) {
-			run->lo = pfn;
-			return;
-		}
-		if (pfn == run->hi) {
-			run->hi = end;
-			return;
-		}
+	if (end == run->lo && same_pageblock(pfn, run->lo)) {
+		run->lo = pfn;
+		return;
 	}
-	if (rs->nr == MAX_RUNS)
+	if (pfn == run->hi && same_pageblock(pfn, run->lo)) {
+		run->hi = end;
+		return;
+	}
+	if (run == &rs->run[MAX_RUNS])
 		runs_flush(rs);
-	rs->run[rs->nr++] = (struct run){pfn, end};
+	*++rs->last = (struct run){pfn, end};
 }
 
 /* The order of the blocks on list INDEX. */
@@ -355,8 +366,7 @@ static void free_bulk(struct per_cpu_pages *pcp, s32 nr, unsigned int first)
 {
 	struct runs rs;
 
-	rs.zone = pcp->zone;
-	rs.nr = 0;
+	runs_init(&rs, pcp->zone);
 	for (unsigned int i = 0; nr > 0 && i < NR_PCP_LISTS; i++) {
 		unsigned int index = (first + i) % NR_PCP_LISTS;
 		s32 freed = empty_list(pcp, index, nr, &rs);
@@ -365,7 +375,7 @@ static void free_bulk(struct per_cpu_pages *pcp, s32 nr, unsigned int first)
 		pcp_add_frames(pcp, -freed);
 		pcp_add(pcp->nr_moved, -(s64)freed);
 	}
-	if (rs.nr)
+	if (rs.last != rs.run)
 		runs_flush(&rs);
 	mm_assert(pcp_count(pcp) >= 0);
 }
