@@ -252,6 +252,10 @@ void *mt_map_meta(u64 bytes);
 /* mt_class_init: the tables. */
 void mt_class_init(void);
 
+/* mt_class_part: for the modes: eight classes to a doubling, from the beginning
+ * and for good. More would be more caches than there may be. */
+void mt_class_part(void);
+
 /* mt_joined: does class C + 1 serve the sizes of class C? A hint. */
 static inline bool mt_joined(u32 c)
 {

@@ -157,6 +157,16 @@ void mt_class_init(void)
 	mt_class_table(TABLE_FIRST);
 }
 
+void mt_class_part(void)
+{
+	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++) {
+		u32 size = mt_sys.size_of[c];
+
+		if (mt_joined(c) && !(size % step_of(size, 8, 16)))
+			mt_sys.joined[c / 64] &= ~(1ul << c % 64);
+	}
+}
+
 /* Whose objects serve sizes of class C? */
 static u32 served_by(u32 c)
 {
@@ -210,7 +220,7 @@ static MM_NOINLINE void halve_group(u32 c)
 {
 	u32 half = half_of(c);
 
-	if (half == c)
+	if (half == c || mt_sys.direct)
 		return;
 	mt_lock(&mt_sys.meta_word);
 	WRITE_ONCE(mt_sys.joined[half / 64],

@@ -236,7 +236,7 @@ void mt_options_init(void)
 		take_options(secure_getenv("MMKIT_OPTIONS"));
 	mt_sys.direct = mt_sys.opt.hardened || mt_sys.opt.debug;
 	if (mt_sys.direct)
-		mt_sys.joined[0] = mt_sys.joined[1] = 0;
+		mt_class_part();
 }
 
 void mt_options_late(void)

@@ -115,6 +115,18 @@ static void link_overwritten(void)
 		p[i] = who_allocates(SIZE);
 }
 
+/* No mistake: every size can be had, each in a cache of its own. */
+static void sizes(void)
+{
+	for (size_t n = 1; n < 9000; n++) {
+		char *p = who_allocates(n);
+
+		if (!p)
+			abort();
+		who_frees(p);
+	}
+}
+
 static const struct {
 	const char *name;
 	void (*fn)(void);
@@ -127,6 +139,7 @@ static const struct {
 	{"interior", interior},
 	{"foreign", foreign},
 	{"link_overwritten", link_overwritten},
+	{"sizes", sizes},
 };
 
 int main(int argc, char **argv)

@@ -53,6 +53,15 @@ if "$WORK/misuse" none || [ $? != 2 ]; then
 	exit 1
 fi
 
+for mode in hardened debug; do
+	if MMKIT_OPTIONS=$mode LD_PRELOAD=$LIB "$WORK/misuse" sizes; then
+		echo "ok misuse $mode sizes"
+	else
+		echo "not ok misuse $mode sizes"
+		fails=$((fails + 1))
+	fi
+done
+
 cache="(cache malloc-112)" finder="  found by thread " freed="    who_frees+0x"
 stopped hardened overflow "free(): overflow" "$cache" "of 100 bytes, in use" \
 	"0 bytes behind its end: 0x01" "$finder" "$freed"
