@@ -428,12 +428,22 @@ static void forget_boot(void)
 {
 	advise(mt_some, mt_cold_end, MADV_DONTNEED);
 }
+
+/* The same when RAM grew, which runs parts of the boot. */
+static void forget_growth(void)
+{
+	advise(mt_cold, mt_cold_end, MADV_DONTNEED);
+}
 #else
 static void part_file(void)
 {
 }
 
 static void forget_boot(void)
+{
+}
+
+static void forget_growth(void)
 {
 }
 #endif
@@ -491,6 +501,7 @@ bool mt_grow(u64 seen)
 		if (ok)
 			__atomic_store_n(&mt_sys.ram_end, end,
 					 __ATOMIC_RELEASE);
+		forget_growth();
 	}
 	mt_unlock(&mt_sys.grow_word);
 	return ok;

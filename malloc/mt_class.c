@@ -283,6 +283,9 @@ static u32 cache_flags(void)
 			: 0);
 }
 
+/* With the modes each class is a cache. */
+MM_STATIC_ASSERT(MT_NR_CLASSES < KMEM_MAX_CACHES, "an id for each class");
+
 static struct kmem_cache *make_cache(u32 c)
 {
 	u32 size = mt_sys.size_of[c];

@@ -165,7 +165,7 @@ static void allow_orders(struct slab_layout *l)
 {
 	if (l->size > SLAB_TIGHT || l->order >= SLUB_MAX_ORDER)
 		return;
-	l->order = l->size <= SLAB_DENSE ? SLUB_MAX_ORDER : tight_order(l);
+	l->order = l->size <= SLAB_DENSE ? SLUB_DENSE_ORDER : tight_order(l);
 	l->objects = slab_order_objects(l->order, l->size, l->reserved);
 }
 

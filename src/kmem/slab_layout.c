@@ -132,13 +132,15 @@ int slab_layout_compute(const struct slab_shape *shape, struct slab_layout *out)
 	l.order = (u8)choose_order(shape, &l);
 	if (l.order > SLUB_LIMIT_ORDER)
 		return -EINVAL;
+	while (slab_order_objects(l.order, l.size, l.reserved) >
+	       SLAB_MOST_OBJECTS)
+		l.order--;
 	l.min_order = (u8)get_order((u64)l.size + l.reserved);
 	l.objects = slab_order_objects(l.order, l.size, l.reserved);
 	l.min_objects = slab_order_objects(l.min_order, l.size, l.reserved);
 	l.reciprocal = (u32)((1UL << 32) / l.size + 1);
 	l.whole = slab_whole_mask(&l);
 	mm_verify(l.objects > 0 && l.min_objects > 0);
-	mm_verify(l.objects < 1u << 15);
 	*out = l;
 	return 0;
 }

@@ -8,9 +8,11 @@
 
 #include <mmkit/slab.h>
 
-#define SLUB_MAX_ORDER	  3u  /* unless one object needs more */
-#define SLUB_LIMIT_ORDER  5u  /* the largest slab there can be */
-#define SLAB_RCU_RESERVED 24u /* behind the objects: a deferred free's node */
+#define SLUB_MAX_ORDER	  3u	/* unless one object needs more */
+#define SLUB_DENSE_ORDER  4u	/* of small objects, with few_slabs */
+#define SLUB_LIMIT_ORDER  5u	/* the largest slab there can be */
+#define SLAB_MOST_OBJECTS 8192u /* in a slab */
+#define SLAB_RCU_RESERVED 24u	/* behind the objects: a deferred free's node */
 #define SLAB_DEBUG_FLAGS                                         \
 	(SLAB_CONSISTENCY_CHECKS | SLAB_RED_ZONE | SLAB_POISON | \
 	 SLAB_STORE_USER | SLAB_TRACE)

@@ -150,6 +150,7 @@ static inline u16 slab_head(const struct page *slab, const void *obj)
 #define SLAB_ID_BITS 16
 
 MM_STATIC_ASSERT(KMEM_MAX_CACHES <= 1 << SLAB_ID_BITS, "an id fits");
+MM_STATIC_ASSERT(!MM_PAGE_SMALL || !KMEM_ACCOUNT, "no room for who pays");
 
 /* NULL: no object is charged to anybody yet. */
 static inline const struct slab_account_ops *slab_account_ops(void)
@@ -159,6 +160,8 @@ static inline const struct slab_account_ops *slab_account_ops(void)
 
 static inline u32 slab_cache_id(const struct page *slab)
 {
+	if (MM_PAGE_SMALL) /* the word is where the index would be */
+		return (u32)frame_mark(slab) & SLAB_MARK_ID;
 	return page_index(slab) & ((1u << SLAB_ID_BITS) - 1);
 }
 
@@ -536,7 +539,7 @@ void debug_setup_slab(struct kmem_cache *s, struct page *slab);
 
 /* slab_mark_free: set in BITS[SLAB_OBJECT_BITS] the objects of SLAB that are
  * on its list. */
-#define SLAB_OBJECT_BITS ((PAGE_SIZE << SLUB_MAX_ORDER) / 8 / 64)
+#define SLAB_OBJECT_BITS (SLAB_MOST_OBJECTS / 64)
 void slab_mark_free(struct kmem_cache *s, const struct page *slab, u64 *bits);
 
 /* slab_report_leaks: list the objects of S that are in use. */

@@ -162,7 +162,8 @@ static inline bool head_ok(const struct zone *zone, const struct page *page,
 {
 	return page->head == (1u << PG_buddy | (u64)zone->zone_id << 32) &&
 	       (READ_ONCE(page->refcount) | (page->mapcount + 1)) == 0 &&
-	       page->word == 0 && page->private == buddy_private(order, mt);
+	       !page_word_left(page) &&
+	       page->private == buddy_private(order, mt);
 }
 
 /* May PFN be a link? Then its descriptor can at least be read. */
@@ -736,7 +737,7 @@ static void check_block(const struct zone *zone, const struct page *page,
 		mm_verify(pfn_valid(pfn + i));
 		mm_verify(page_zone_id(page + i) == zone->zone_id);
 		mm_verify(page_counts_free(page + i));
-		mm_verify(page[i].word == 0);
+		mm_verify(!page_word_left(page + i));
 		mm_verify(i == 0 || page[i].flags == 0);
 	}
 	if (order == MAX_ORDER - 1)

@@ -21,6 +21,11 @@
  *   private    by use: buddy order and list (zone lock), swap offset and type
  *              (page lock), head of a compound page's tail, owner's data
  *
+ * A build without page tables, files and groups (MM_PAGE_SMALL) has 32 bytes:
+ * its word lies over index and private. Slabs and lists of free frames use the
+ * one, buddies, blocks and their tails the other, never both at a time; what
+ * checks that a free frame's word is zero does without.
+ *
  * Page index. Anonymous pages and files count pages in 32 bits here: an index
  * is taken modulo 2^32 (16 TiB). Reverse mapping adds the VMA's start back and
  * always checks the page-table entry, so an alias costs a look, never a fault.
@@ -32,6 +37,10 @@
 #include <mmkit/types.h>
 
 #include "base/assert.h"
+
+#ifndef MM_PAGE_SMALL
+#define MM_PAGE_SMALL 0
+#endif
 
 enum pageflags {
 	PG_locked,
@@ -91,8 +100,13 @@ struct page {
 		u64 counts; /* both at once: page_counts_first() */
 	};
 	u32 next, prev;
+#if MM_PAGE_SMALL
+	union {
+		u64 word;
+#else
 	u64 word;
 	union {
+#endif
 		struct {
 			u32 index;
 			u32 private;
@@ -108,7 +122,8 @@ struct page {
 MM_STATIC_ASSERT(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 		 "flags are the low half of the head");
 
-MM_STATIC_ASSERT(sizeof(struct page) <= 40, "descriptor within 40 bytes");
+MM_STATIC_ASSERT(sizeof(struct page) == (MM_PAGE_SMALL ? 32 : 40),
+		 "a descriptor is 40 bytes, a small one 32");
 
 #define PFN_NONE 0u
 
@@ -579,6 +594,12 @@ static inline u64 page_mapping_word(const struct page *p)
 static inline void set_page_mapping_word(struct page *p, u64 word)
 {
 	__atomic_store_n(&p->word, word, __ATOMIC_RELEASE);
+}
+
+/* Has P, which is or becomes free, a word that somebody left? */
+static inline bool page_word_left(const struct page *p)
+{
+	return !MM_PAGE_SMALL && READ_ONCE(p->word) != 0;
 }
 
 static inline bool PageAnon(const struct page *p)

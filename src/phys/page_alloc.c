@@ -233,7 +233,8 @@ static MM_NOINLINE bool check_new_block(struct page *page, unsigned int order)
 	u64 nr = phys_sys.tunables.check_pages ? 1UL << order : 1;
 
 	for (u64 i = 0; i < nr; i++) {
-		if (likely(!new_page_bad(page + i) && !page[i].word))
+		if (likely(!new_page_bad(page + i) &&
+			   !page_word_left(page + i)))
 			continue;
 		drop_bad_block(page, order);
 		return false;

@@ -70,7 +70,7 @@ const char *free_page_reason(const struct page *page)
 		return "nonzero _refcount";
 	if (page_mapcount(page) != 0)
 		return "nonzero mapcount";
-	if (word && !(word & PAGE_MAPPING_FLAGS))
+	if (page_word_left(page) && !(word & PAGE_MAPPING_FLAGS))
 		return "non-NULL mapping";
 	if (READ_ONCE(page->flags) & PAGE_FLAGS_CHECK_AT_FREE)
 		return "PAGE_FLAGS_CHECK_AT_FREE flag(s) set";
@@ -97,7 +97,7 @@ const char *new_page_reason(const struct page *page)
 		return "nonzero _refcount";
 	if (page_mapcount(page) != 0)
 		return "nonzero mapcount";
-	if (page_mapping_word(page))
+	if (page_word_left(page))
 		return "non-NULL mapping";
 	if (READ_ONCE(page->flags))
 		return "PAGE_FLAGS_CHECK_AT_PREP flag set";

@@ -40,7 +40,7 @@ static const char *clean_tails(struct page *page, unsigned int order)
 
 	for (u64 i = 1; i < nr; i++) {
 		if (page[i].flags != want || !page_counts_free(page + i) ||
-		    page[i].word != 0)
+		    page_word_left(page + i))
 			return "a frame inside the block is in use";
 	}
 	for (u64 i = 1; compound && i < nr; i++) {
@@ -245,7 +245,7 @@ static inline bool free_is_simple(const struct page *page, u32 flags,
 {
 	return !(flags &
 		 (PAGE_FLAGS_CHECK_AT_FREE | FLAGS_LARGE | 1u << PG_charged)) &&
-	       page->mapcount == -1 && !watched && page->word == 0;
+	       page->mapcount == -1 && !watched && !page_word_left(page);
 }
 
 /* The same for a block that is not compound, which nobody is told of. */
@@ -254,8 +254,8 @@ static inline bool free_is_plain(const struct page *page)
 	u32 odd = PAGE_FLAGS_CHECK_AT_FREE | FLAGS_LARGE | 1u << PG_charged;
 
 	return (READ_ONCE(page->flags) & odd) == 1u << PG_block &&
-	       page->mapcount == -1 && page->word == 0 && !base_watched() &&
-	       !phys_sys.tunables.check_pages;
+	       page->mapcount == -1 && !page_word_left(page) &&
+	       !base_watched() && !phys_sys.tunables.check_pages;
 }
 
 /* A frame whose count fell to 0 as a single one's, but which is none. */
@@ -458,7 +458,7 @@ static inline bool free_is_ordinary(const struct page *page, u64 head)
 	u64 word = READ_ONCE(page->word);
 
 	return !(head & HEAD_ODD) && page->mapcount == -1 &&
-	       (!word || (word & PAGE_MAPPING_FLAGS));
+	       (MM_PAGE_SMALL || !word || (word & PAGE_MAPPING_FLAGS));
 }
 
 /*

@@ -275,6 +275,31 @@ static void validate(void **state)
 	TM_RUN(validate_body, .no_audit = true);
 }
 
+/* As many objects in a slab as there may be. */
+static int validate_large_body(void *arg)
+{
+	struct kmem_cache *s;
+	u8 *a;
+
+	(void)arg;
+	kmem_sys.params.slub_min_order = SLUB_LIMIT_ORDER;
+	s = kmem_cache_create("many", 8, 0, SLAB_CONSISTENCY_CHECKS, NULL);
+	kmem_sys.params.slub_min_order = 0;
+	a = kmem_cache_alloc(s, GFP_KERNEL);
+	CHECK(a);
+	CHECK_EQ(slab_validate(s), 0);
+	kmem_cache_free(s, a);
+	CHECK_EQ(slab_validate(s), 0);
+	CHECK_EQ(kmem_cache_destroy(s), 0);
+	return 0;
+}
+
+static void validate_large(void **state)
+{
+	(void)state;
+	TM_RUN(validate_large_body);
+}
+
 /* Is SLAB set aside? The flag stands in the top of its word. */
 static bool is_set_aside(const struct page *slab)
 {
@@ -638,10 +663,15 @@ static void hardened(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_mistake), cmocka_unit_test(validate),
-		cmocka_unit_test(plain_caches), cmocka_unit_test(direct),
-		cmocka_unit_test(leaks),	cmocka_unit_test(trace_files),
-		cmocka_unit_test(options),	cmocka_unit_test(hardened),
+		cmocka_unit_test(each_mistake),
+		cmocka_unit_test(validate),
+		cmocka_unit_test(validate_large),
+		cmocka_unit_test(plain_caches),
+		cmocka_unit_test(direct),
+		cmocka_unit_test(leaks),
+		cmocka_unit_test(trace_files),
+		cmocka_unit_test(options),
+		cmocka_unit_test(hardened),
 	};
 
 	return cmocka_run_group_tests_name("slab_debug", tests, NULL, NULL);

@@ -73,6 +73,7 @@ static void check_order(const struct slab_shape *a, const struct slab_layout *l)
 	MUST(l->objects == room / l->size && l->objects >= 1);
 	MUST(l->min_objects == least / l->size && l->min_objects >= 1);
 	MUST(l->min_order <= l->order && l->order <= SLUB_LIMIT_ORDER);
+	MUST(l->objects <= SLAB_MOST_OBJECTS);
 	/* Above the usual only because one object needs it. */
 	MUST(l->order <= a->max_order || l->order == l->min_order);
 	/* At most a quarter is wasted, unless there is but one object. */
@@ -143,6 +144,24 @@ static void each_size(void **state)
 	assert_true(n > 100000);
 }
 
+/* The largest slabs of the smallest objects have more room than they may. */
+static void most_objects(void **state)
+{
+	struct slab_shape a = {.max_order = SLUB_LIMIT_ORDER,
+			       .min_order = SLUB_LIMIT_ORDER};
+	struct slab_layout l;
+
+	(void)state;
+	for (a.size = 8; a.size <= 64; a.size += 8) {
+		u32 most = (PAGE_SIZE << SLUB_LIMIT_ORDER) / a.size;
+
+		assert_int_equal(slab_layout_compute(&a, &l), 0);
+		assert_int_equal(l.order,
+				 SLUB_LIMIT_ORDER - (most > SLAB_MOST_OBJECTS));
+		assert_in_range(l.objects, 1, SLAB_MOST_OBJECTS);
+	}
+}
+
 static void refusals(void **state)
 {
 	struct slab_layout l = {.size = 77};
@@ -198,6 +217,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_size),
+		cmocka_unit_test(most_objects),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(known_slabs),
 	};

@@ -339,7 +339,7 @@ static u32 slab_bytes(const void *obj)
 /* The objects that S has before slabs of BYTES are made for it. */
 static u32 objects_before(struct kmem_cache *s, u32 bytes)
 {
-	static void *p[2000];
+	static void *p[20000];
 	u32 n = 0, before = 0;
 
 	for (; n < ARRAY_SIZE(p); n++) {
@@ -387,10 +387,19 @@ static int grow_body(void *arg)
 	CHECK_EQ(kmem_cache_destroy(s), 0);
 	/* 19 in a page, 39 in two: small objects must be many for that. */
 	s = kmem_cache_create("dense", 208, 16, SLAB_NO_MERGE, NULL);
-	CHECK(s && s->layout.min_order == 0 && s->layout.order == 3);
+	CHECK(s && s->layout.min_order == 0 &&
+	      s->layout.order == SLUB_DENSE_ORDER);
 	CHECK(s->min_partial == 1);
 	CHECK(objects_before(s, 2 * PAGE_SIZE) >= 32 * 39);
 	CHECK(objects_before(s, 2 * PAGE_SIZE) < 32 * 39 + 19);
+	CHECK_EQ(kmem_cache_destroy(s), 0);
+	/* 73 in two pages are as good as 146 or 292; 585 in sixteen better. */
+	s = kmem_cache_create("denser", 112, 16, SLAB_NO_MERGE, NULL);
+	CHECK(s && s->layout.order == 4);
+	CHECK(objects_before(s, 16 * PAGE_SIZE) >= 32 * 585);
+	CHECK(objects_before(s, 16 * PAGE_SIZE) < 32 * 585 + 73);
+	CHECK(objects_before(s, 4 * PAGE_SIZE) ==
+	      objects_before(s, 16 * PAGE_SIZE));
 	CHECK_EQ(kmem_cache_destroy(s), 0);
 	/* 6 in a page leave a sixteenth of it, 12 in two as much, 25 in four
 	 * less: they must be many, too. */

@@ -2,13 +2,16 @@
 # libmmkit-malloc.so: the host world's floors up to kmem behind malloc's names.
 # Everything is position independent and hidden but what malloc.c exports.
 MT := $(BUILD)/malloc
+# What its floors leave out: logs, traces, groups, nodes, page tables.
+MT_DEFS := -DMM_LOG_WARN -DMM_NO_TRACE -DMM_NO_VM_EVENTS -DMM_ONLY_NORMAL \
+	-DMM_NR_CPUS=16 -DMM_MAX_NODES=1 -DKMEM_MAX_CACHES=128 -DKMEM_ACCOUNT=0 \
+	-DKMEM_KMALLOC=0 \
+	-DMM_PAGE_SMALL=1 -DMEMBLOCK_STATIC_REGIONS=8 -DE820_MAX_ENTRIES=4 \
+	-DMAX_CMA_AREAS=1 -DPHYS_GROUP_LEAFS=1 -DLRU_POLICY_ROOM=8
 MT_FLAGS := $(CFLAGS_release) -fPIC -fvisibility=hidden \
 	-ftls-model=initial-exec -ffunction-sections -fdata-sections \
 	-fcf-protection=none -fno-plt -fno-builtin-malloc -fno-builtin-calloc \
-	-DMM_LOG_WARN -DMM_NO_TRACE -DMM_NO_VM_EVENTS -DMM_ONLY_NORMAL -DMT_PRELOAD -include malloc/mt_string.h \
-	-DMM_NR_CPUS=16 -DMM_MAX_NODES=1 -DKMEM_MAX_CACHES=64 -DKMEM_ACCOUNT=0 -DKMEM_KMALLOC=0 \
-	-DMEMBLOCK_STATIC_REGIONS=8 -DE820_MAX_ENTRIES=4 -DMAX_CMA_AREAS=1 \
-	-DPHYS_GROUP_LEAFS=1 -DLRU_POLICY_ROOM=8
+	$(MT_DEFS) -DMT_PRELOAD -include malloc/mt_string.h
 # Residence is by 64 KiB of the file. Floors below are called for many objects
 # at once: small is better. (-Os warns of what -O2 sees through.)
 MT_SMALL := -Os -Wno-maybe-uninitialized
@@ -66,7 +69,27 @@ $(patsubst %,$(BUILD)/$(1)/tests/host/%,$(filter test_malloc_%,$(TESTS_host))): 
 $(patsubst %,$(BUILD)/$(1)/tests/host/%,$(filter test_malloc_%,$(TESTS_host))): $(BUILD)/$(1)/libmt.a
 $(BUILD)/$(1)/tests/host/test_malloc_string: private TEST_LIBS += $(MT_WRAP)
 endef
-$(foreach v,$(VARIANTS),$(eval $(call mt_rules,$(v))))
+$(foreach v,$(filter-out asan,$(VARIANTS)),$(eval $(call mt_rules,$(v))))
+
+# In asan the tests run on the floors as the library has them.
+MT_FLOORS := $(BUILD)/asan/mt
+MT_FLOORS_OBJS := $(patsubst %.c,$(MT_FLOORS)/%.o,$(MT_SRC) $(MT_PORT) port/host/disk.c port/host/trace_file.c $(filter-out malloc/malloc.c,$(MT_C)))
+$(MT_FLOORS)/src/%.o: private MT_HOSTED := -ffreestanding
+$(MT_FLOORS)/%.o: %.c $(FLAGS_MK) tools/make/malloc.mk
+	@mkdir -p $(@D)
+	$(SAY) "  CC [asan/mt] $<"
+	$(Q)$(CC) $(STD) $(or $(MT_HOSTED),-D_GNU_SOURCE) $(WARN) $(CFLAGS_asan) $(MT_DEFS) $(INC) -Iport/host -MMD -MP -c $< -o $@
+$(MT_FLOORS)/libmt.a: $(MT_FLOORS_OBJS)
+	@rm -f $@
+	$(SAY) "  AR $@"
+	$(Q)$(AR) rcs $@ $^
+-include $(MT_FLOORS_OBJS:.o=.d)
+MT_FLOORS_TESTS := $(patsubst %,$(BUILD)/asan/tests/host/%,$(filter test_malloc_%,$(TESTS_host)))
+$(MT_FLOORS_TESTS): private TEST_MM = $(MT_FLOORS)/libmt.a
+$(MT_FLOORS_TESTS): private TEST_LIBS = -lcmocka -lpthread
+$(MT_FLOORS_TESTS): private INC += -Imalloc $(MT_DEFS)
+$(MT_FLOORS_TESTS): $(MT_FLOORS)/libmt.a
+$(BUILD)/asan/tests/host/test_malloc_string: private TEST_LIBS += $(MT_WRAP)
 
 .PHONY: test-malloc
 test-malloc: $(BUILD)/libmmkit-malloc.so ## real programs on the malloc library (minutes)

@@ -27,7 +27,7 @@ $(BUILD)/$(1)/tests/$(2)/$(3): tests/$(2)/$(3).c $(FLAGS_MK) \
 		$(if $(4),$(BUILD)/$(1)/liblab.a) $(BUILD)/$(1)/libmm-$(2).a
 	@mkdir -p $$(@D)
 	$$(SAY) "  TEST [$(1)/$(2)] $$<"
-	$$(Q)$$(CC) $$(STD) -D_GNU_SOURCE $$(WARN) $(call TEST_CFLAGS,$(1)) $$(LDFLAGS_$(1)) $$(INC) -Iport/$(2) -Itests -Ilab -MMD -MP -MT $$@ -MF $$@.d -o $$@ $$< $(if $(4),$(BUILD)/$(1)/liblab.a) $(BUILD)/$(1)/libmm-$(2).a $$(TEST_LIBS)
+	$$(Q)$$(CC) $$(STD) -D_GNU_SOURCE $$(WARN) $(call TEST_CFLAGS,$(1)) $$(LDFLAGS_$(1)) $$(INC) -Iport/$(2) -Itests -Ilab -MMD -MP -MT $$@ -MF $$@.d -o $$@ $$< $(if $(4),$(BUILD)/$(1)/liblab.a) $$(or $$(TEST_MM),$(BUILD)/$(1)/libmm-$(2).a) $$(TEST_LIBS)
 -include $(BUILD)/$(1)/tests/$(2)/$(3).d
 endef
 define tests_of
