@@ -41,7 +41,8 @@ struct kmem_cache;
 /* 8; 16 .. 128 by 16; eight for each doubling up to 8 KiB, and from MT_FINE to
  * MT_FINE_END one more in the middle of the first five steps of each; 12 .. 32
  * KiB. */
-#define MT_NR_CLASSES  (MT_FIRST + 1 + 8 + 6 * 8 + 3 * 5 + 1 + 6)
+#define MT_NR_FINE     (3 * 5)
+#define MT_NR_CLASSES  (MT_FIRST + 1 + 8 + 6 * 8 + MT_NR_FINE + 1 + 6)
 #define MT_FINE	       512u
 #define MT_FINE_END    4096u
 #define MT_CLASS_TABLE (MT_CLASS_MAX / 8 + 1)

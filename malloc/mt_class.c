@@ -198,6 +198,12 @@ void mt_class_table(size_t size)
 	mt_unlock(&mt_sys.meta_word);
 }
 
+/* Is SIZE's class one that lies between the eight of a doubling? */
+static bool is_fine(u32 size)
+{
+	return size % step_of(size, 8, 16) != 0;
+}
+
 /* Up to which class shall the sizes that C serves have others? C: to none, for
  * it has not objects enough. */
 static u32 half_of(u32 c)
@@ -208,8 +214,11 @@ static u32 half_of(u32 c)
 	while (mt_joined(first - 1))
 		first--;
 	half = (first + c) / 2;
+	/* With the modes each is a cache, and there are few ids. */
+	while (mt_sys.direct && is_fine(mt_sys.size_of[half]))
+		half++;
 	size = mt_sys.size_of[half];
-	if (bytes <= (size % step_of(size, 8, 16) ? FINE_BYTES : JOIN_BYTES))
+	if (bytes <= (is_fine(size) ? FINE_BYTES : JOIN_BYTES))
 		return c;
 	return half;
 }
@@ -263,6 +272,8 @@ static bool class_aligned(u32 c, size_t align)
 
 	if (mt_in_packs(c) && align > MT_PACK_UNIT)
 		return false;
+	if (mt_sys.direct && is_fine(size))
+		return false;
 	return !(size & (align - 1));
 }
 
@@ -283,8 +294,11 @@ static u32 cache_flags(void)
 			: 0);
 }
 
-/* With the modes each class is a cache. */
-MM_STATIC_ASSERT(MT_NR_CLASSES < KMEM_MAX_CACHES, "an id for each class");
+/* With the modes each class up to a page is a cache but the fine ones; those of
+ * more than a page, eight and six, are none. kmem has three of its own. */
+MM_STATIC_ASSERT(MT_NR_CLASSES - MT_FIRST - MT_NR_FINE - 8 - 6 + 3 <=
+			 KMEM_MAX_CACHES,
+		 "an id for each class");
 
 static struct kmem_cache *make_cache(u32 c)
 {

@@ -199,6 +199,20 @@ static void *one_more(void *arg)
 	return arg;
 }
 
+/* A cache for each class is made here, where classes have caches. */
+static bool each_class(void)
+{
+	for (size_t size = 1; size < 40000; size += size < 600 ? 8 : 60) {
+		void *p = mt_malloc(size);
+
+		if (!p)
+			return false;
+		memset(p, 1, size);
+		mt_free(p);
+	}
+	return true;
+}
+
 /* The child allocates, has threads and forks itself. */
 static int child(void)
 {
@@ -229,6 +243,8 @@ static int child(void)
 			return 4;
 		mt_free(p[i]);
 	}
+	if (!each_class())
+		return 5;
 	mt_malloc_trim(0);
 	return 0;
 }
