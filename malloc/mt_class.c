@@ -157,12 +157,16 @@ void mt_class_init(void)
 	mt_class_table(TABLE_FIRST);
 }
 
+/* Is SIZE's class one that lies between the eight of a doubling? */
+static bool is_fine(u32 size)
+{
+	return size % step_of(size, 8, 16) != 0;
+}
+
 void mt_class_part(void)
 {
 	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++) {
-		u32 size = mt_sys.size_of[c];
-
-		if (mt_joined(c) && !(size % step_of(size, 8, 16)))
+		if (mt_joined(c) && !is_fine(mt_sys.size_of[c]))
 			mt_sys.joined[c / 64] &= ~(1ul << c % 64);
 	}
 }
@@ -198,12 +202,6 @@ void mt_class_table(size_t size)
 	mt_unlock(&mt_sys.meta_word);
 }
 
-/* Is SIZE's class one that lies between the eight of a doubling? */
-static bool is_fine(u32 size)
-{
-	return size % step_of(size, 8, 16) != 0;
-}
-
 /* Up to which class shall the sizes that C serves have others? C: to none, for
  * it has not objects enough. */
 static u32 half_of(u32 c)
@@ -214,9 +212,6 @@ static u32 half_of(u32 c)
 	while (mt_joined(first - 1))
 		first--;
 	half = (first + c) / 2;
-	/* With the modes each is a cache, and there are few ids. */
-	while (mt_sys.direct && is_fine(mt_sys.size_of[half]))
-		half++;
 	size = mt_sys.size_of[half];
 	if (bytes <= (is_fine(size) ? FINE_BYTES : JOIN_BYTES))
 		return c;
@@ -272,7 +267,7 @@ static bool class_aligned(u32 c, size_t align)
 
 	if (mt_in_packs(c) && align > MT_PACK_UNIT)
 		return false;
-	if (mt_sys.direct && is_fine(size))
+	if (mt_sys.direct && is_fine(size)) /* has no cache */
 		return false;
 	return !(size & (align - 1));
 }
