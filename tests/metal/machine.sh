@@ -118,8 +118,8 @@ dies divide 'divide error in the kernel \(vector 0' ' divide\+'
 dies opcode 'invalid opcode in the kernel \(vector 6' ' undefined\+'
 dies wild 'general protection fault in the kernel' ' noncanonical\+'
 dies verify '.*crash.c:[0-9]+: verify: assertion failed: one == 2' ' verify\+'
-# Stacks from before vmalloc(), each above a page that is not mapped. The last
-# two: CPU 0's idle thread, and a further CPU's.
+# Stacks from before vmalloc(), each above a page that is not mapped. The last:
+# the idle thread of the CPU that the one who wants it is not on.
 # overflows NAME KIND CPU THREAD ARGUMENTS...
 overflows() {
 	wanted "crash-$1" || return 0
@@ -136,7 +136,7 @@ overflows boot-stack boot-stack 0 'the boot'
 overflows first-stack first-stack 0 'thread init'
 overflows first-stack-late first-stack-late 0 'thread init'
 overflows idle-stack idle-stack 0 'thread idle/0'
-overflows idle-stack-2 idle-stack 1 'thread idle/1' -smp 2
+overflows idle-stack-2 idle-stack '([01])' 'thread idle/\1' -smp 2
 dies sleep 'port_park: may not sleep here' ' sleep_pinned\+'
 
 # debug_pagealloc: a free frame that is touched is named, and who freed it.
