@@ -80,8 +80,8 @@
 #define FIRST_MOST  16u
 #define SMALL_MOST  512u
 /* A magazine may have this part of its class's objects: of small ones, of those
- * if it has most places, and so may leave for the shelf whole, and of large
- * ones; and a shelf of large ones. */
+ * if it has most places, and so may leave for the shelf whole, half of either
+ * with more than two threads; and of large ones; and a shelf of large ones. */
 #define SMALL_PART  2u
 #define MOST_PART   4u
 #define LARGE_PART  2u /* and one more for each thread, ... */
@@ -137,6 +137,9 @@ static bool may_have(u32 c, u32 cap)
 {
 	u32 part = cap < mt_sys.cap_of[c] ? SMALL_PART : MOST_PART;
 
+	/* Two threads that work; a third mostly waits for them. */
+	if (READ_ONCE(mt_sys.nr_live) > 2)
+		part *= 2;
 	if (mt_sys.size_of[c] > SMALL_MOST)
 		part = min(LARGE_PART + READ_ONCE(mt_sys.nr_live), LARGE_LEAST);
 	return (u64)cap * part <= mt_class_objects(c);
