@@ -31,6 +31,7 @@
 #include "fs/fs.h"
 #include "procfs/cgroup_priv.h"
 #include "procfs/pressure.h"
+#include "procfs/pseudo.h"
 #include "stat.h"
 
 struct cgroup *cgroup_of(u16 id)
@@ -82,11 +83,7 @@ bool text_word(const char *text, size_t len, char *out, size_t size)
 	}
 	while (len && (text[len - 1] == '\n' || text[len - 1] == ' '))
 		len--;
-	if (!len || len >= size)
-		return false;
-	mm_memcpy(out, text, len);
-	out[len] = '\0';
-	return true;
+	return pseudo_line(text, len, out, size);
 }
 
 /* ---- controllers

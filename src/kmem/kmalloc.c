@@ -154,6 +154,7 @@ static void *kmalloc_any(const struct slab_request *rq)
 {
 	u32 class;
 
+	mm_verify(KMEM_KMALLOC);
 	if (unlikely(!rq->size))
 		return ZERO_SIZE_PTR;
 	if (rq->size > KMALLOC_MAX_CACHE)
@@ -207,7 +208,7 @@ void *__kmalloc_cache(size_t size, gfp_t gfp, struct kmem_cache *s)
 {
 	mm_assert(s ==
 		  kmem_sys.kmalloc.cache[KMALLOC_NORMAL][kmalloc_index(size)]);
-	if (slow_alloc(gfp))
+	if (!KMEM_KMALLOC || slow_alloc(gfp))
 		return kmalloc_slow(size, gfp, CALLER());
 	return kmalloc_fast(s, size, gfp);
 }

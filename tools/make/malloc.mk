@@ -5,9 +5,8 @@ MT := $(BUILD)/malloc
 # What its floors leave out: logs, traces, groups, nodes, page tables.
 MT_DEFS := -DMM_LOG_WARN -DMM_NO_TRACE -DMM_NO_VM_EVENTS -DMM_ONLY_NORMAL \
 	-DMM_NR_CPUS=16 -DMM_MAX_NODES=1 -DKMEM_MAX_CACHES=64 -DKMEM_ACCOUNT=0 \
-	-DKMEM_KMALLOC=0 \
-	-DMM_PAGE_SMALL=1 -DMEMBLOCK_STATIC_REGIONS=8 -DE820_MAX_ENTRIES=4 \
-	-DMAX_CMA_AREAS=1 -DPHYS_GROUP_LEAFS=1 -DLRU_POLICY_ROOM=8
+	-DKMEM_KMALLOC=0 -DMM_PAGE_SMALL=1 -DMEMBLOCK_STATIC_REGIONS=8 \
+	-DE820_MAX_ENTRIES=4 -DMAX_CMA_AREAS=1 -DPHYS_GROUP_LEAFS=1 -DLRU_POLICY_ROOM=8
 MT_FLAGS := $(CFLAGS_release) -fPIC -fvisibility=hidden \
 	-ftls-model=initial-exec -ffunction-sections -fdata-sections \
 	-fcf-protection=none -fno-plt -fno-builtin-malloc -fno-builtin-calloc \
