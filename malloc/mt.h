@@ -57,6 +57,10 @@ struct kmem_cache;
 #define MT_MAG_WORDS 64u
 #define MT_MAG_BYTES (MT_MAG_WORDS * sizeof(void *))
 
+/* Turns that a thread waits in its life for a slot that another holds: then it
+ * looks for one of its own. */
+#define MT_WAITS_MOST 20000u
+
 enum mt_life { MT_NEW, MT_LIVE, MT_DEAD };
 
 /* Full magazines on the shelf: linked through their first word. */
@@ -86,6 +90,8 @@ struct mt_self {
 	u8 in_fork; /* is one of nr_forks */
 	u8 counted; /* in nr_threads */
 	u32 word;
+	u32 waits;		     /* turns, up to MT_WAITS_MOST */
+	u32 asked;		     /* the size of the last slow request */
 	u32 nr_missed;		     /* fills and spills of small ones */
 	u32 nr_shelved;		     /* magazines put on shelves, ever */
 	struct mt_self *next, *prev; /* (T) threads that have magazines */
@@ -172,6 +178,9 @@ struct mt_state {
 	struct mt_shelf depot[MT_NR_CLASSES];
 	u16 size_of[MT_NR_CLASSES];
 	u8 cap_of[MT_NR_CLASSES]; /* of the largest magazine */
+	/* Of what made the highest class of a group grow, 256ths that were for
+	 * a size of the lower half. Threads that meet lose one: a hint. */
+	u8 low_part[MT_NR_CLASSES];
 	/* By (size + 7) / 8. Entries of large sizes are written when such a
 	 * size is asked for. */
 	u8 class_of[MT_CLASS_TABLE];
@@ -286,12 +295,20 @@ u32 mt_class_for(size_t size);
  * to ALIGN, which is at most a page: powers of two are. */
 u32 mt_class_aligned(size_t size, size_t align);
 
+/* mt_lends: may objects of class K, which is larger, serve sizes of class C? */
+static inline bool mt_lends(u32 k, u32 c)
+{
+	return mt_sys.size_of[k] * 2u <= mt_sys.size_of[c] * 3u;
+}
+
 /*
  * mt_objects_get: up to NR objects of class C into OUT. Returns how many; 0:
- * no memory. *DRY, unless DRY is NULL: has the class, which is small, none
- * left? mt_objects_put: NR objects of class C back to their slabs.
+ * no memory. SPARE, of a class in slabs: of no new slab, but if it has none, of
+ * one that lends; 0: there are none. *DRY, unless DRY is NULL: has the class,
+ * which is small, none left? mt_objects_put: NR objects of class C, and of
+ * those that lend to it, back to their slabs.
  */
-u32 mt_objects_get(u32 c, void **out, u32 nr, bool *dry);
+u32 mt_objects_get(u32 c, void **out, u32 nr, bool spare, bool *dry);
 void mt_objects_put(u32 c, void **objs, u32 nr);
 
 /*
@@ -376,6 +393,9 @@ void mt_free_slow(void *p);
 void *mt_block_get(size_t size, size_t align, bool *zeroed);
 void mt_block_put(void *p);
 size_t mt_block_size(const void *p);
+/* mt_depot_count: into NR, by class, the objects that depots name. Not entered.
+ */
+void mt_depot_count(u32 nr[MT_NR_CLASSES]);
 /* mt_cache_flush: all that the calling thread keeps goes to the slabs. */
 void mt_cache_flush(void);
 /* mt_depot_flush: what no thread owns goes to the slabs. */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/bitops.h"
 #include "mt.h"
 
 #define GROW_TWICE 512u	 /* bytes */
@@ -53,10 +54,19 @@ size_t mt_usable_size(const void *p)
 	return mt_sys.direct ? mt_guard_size(p) : mt_block_size(p);
 }
 
+/* OLD bytes doubled, or the power of two below that if it has SIZE. */
+static size_t doubled(size_t old, size_t size)
+{
+	size_t power = 1ul << ilog2(2 * old);
+
+	return power >= size ? power : 2 * old;
+}
+
 /*
  * Room for a block that grows step by step: part of its size in reserve. Of
  * small ones as much again, for each class on the way costs a page; so of
- * larger ones while class C, which it leaves, has little.
+ * larger ones while class C, which it leaves, has little. These go by powers
+ * of two, for what is lent is of any class.
  */
 static size_t grown(u32 c, size_t old, size_t size)
 {
@@ -65,7 +75,7 @@ static size_t grown(u32 c, size_t old, size_t size)
 	if (size <= old)
 		return size;
 	if (old < GROW_TWICE || (old < GROW_FEW && !mt_class_much(c)))
-		more = 2 * old;
+		more = doubled(old, size);
 	return max(size, more);
 }
 

@@ -12,9 +12,9 @@
  *    few slots, a thread that ends has nothing to give back, and fork waits
  *    for all words to know that nobody is inside. The port's own attaching of
  *    threads, which keeps a slot for life and allocates, is never reached.
- *    All threads begin at slot 0 and stay where they last found one free: what
- *    CPUs keep for themselves is kept as often as threads met, not as often as
- *    there were threads.
+ *    All threads begin at slot 0, wait some dozen times for it if it is busy,
+ * and stay where they last found one free: what CPUs keep for themselves is
+ * kept as often as threads meet often, not as often as there were threads.
  *
  * 3. RAM lies in one reservation of address space. It starts with a part of a
  *    section, so that few descriptors are made for small programs, and grows
@@ -67,6 +67,7 @@
 #define META_CHUNK  (64UL << 10)
 #define META_FIRST  3584u /* of it before mt_map, on its first page */
 #define BOOT_BYTES  8192u
+#define WAITING	    4u /* threads at most, or each has a slot of its own soon */
 #define ENV_BYTES   65536u
 #define MAP_METAMAP (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
@@ -118,10 +119,25 @@ static void be_other_cpu(u32 i)
 	mt_slot(i)->started = true;
 }
 
+/* Slot I, which another thread holds, if it is free again before the thread has
+ * waited as long as it may in its life. */
+static bool wait_for(u32 i)
+{
+	if (READ_ONCE(mt_sys.nr_live) > WAITING)
+		return false;
+	while (mt_self.waits < MT_WAITS_MOST) {
+		mt_self.waits++;
+		port_relax();
+		if (port_spin_trylock(&mt_slot(i)->word))
+			return true;
+	}
+	return false;
+}
+
 /* The slot that was free last is not: one that is. */
 static MM_NOINLINE void enter_other(u32 i)
 {
-	if (unlikely(mt_self.forking)) {
+	if (unlikely(mt_self.forking) || wait_for(i)) {
 		be_cpu(i);
 		return;
 	}

@@ -13,10 +13,9 @@
  *      slabs      floor kmem; over 4 KiB packs (mt_pack.c), over 8 KiB frames
  *
  *    Magazines begin with a few places and get more, up to the class's most,
- *    while they are half to a seventh of what the class has: a
- * process pays for speed in proportion to what it holds. One that is still
- * smaller than the most is filled by half and emptied by half, and never leaves
- * its thread.
+ *    while they are half to a seventh of what the class has: a process pays for
+ *    speed in proportion to what it holds. One that is still smaller than the
+ *    most is filled by half and emptied by half, and never leaves its thread.
  *
  *    A free object is only named in a magazine; nothing is written into it
  *    until it goes back to its slab.
@@ -31,6 +30,8 @@
  *          time it had to go to the depot twice as many and one more.
  *    MT-4  An object is named in at most one magazine, and then belongs to
  *          nobody else.
+ *    MT-5  What a magazine of a class names is of that class; of one in slabs,
+ *          also of larger ones in slabs that lend to it (mt_lends()).
  *
  * 4. Locking. A thread's part: none. A depot: its word. Slabs: the thread is
  *    a CPU (mt_boot.c). No two at once.
@@ -53,9 +54,12 @@
  *    as many as it ever needed at once. So while a class has few slabs and all
  *    of them are used up, or it was never used, it is served by what the thread
  *    has at hand of larger classes, up to half as large again. Nothing
- * remembers a loan: the map says what the object is when it is freed. Who lacks
- * objects for long gets a slab after LEND_MOST of them, for a loan costs
- *    several times what a magazine does.
+ * remembers a loan: the map says what the object is when it is freed. It costs
+ * several times what a magazine does, so after LEND_MOST of them the class
+ * fills a magazine: from its slabs, from those of larger classes that have free
+ *    objects, with a full one of such a class's depot, and only then from a new
+ *    slab. So what a magazine names may be of larger classes than its own, in
+ *    slabs like it, and is sorted when it goes there (mt_class.c).
  *
  *    Large objects have many classes with few objects each, whose numbers go up
  *    and down by themselves: what one lacks others have too much of, and the
@@ -318,7 +322,7 @@ static bool depot_push(u32 c, void **mag)
 	return ok;
 }
 
-static void **depot_pop(u32 c)
+static MM_NOINLINE void **depot_pop(u32 c)
 {
 	struct mt_shelf *d = &mt_sys.depot[c];
 	void **mag;
@@ -498,6 +502,21 @@ void mt_cache_check(void)
 	}
 }
 
+void mt_depot_count(u32 nr[MT_NR_CLASSES])
+{
+	memset(nr, 0, MT_NR_CLASSES * sizeof(*nr));
+	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++) {
+		u32 low = floor_of(mt_sys.cap_of[c]) + 1;
+
+		mt_lock(&mt_sys.depot[c].word);
+		for (void **m = mt_sys.depot[c].first; m; m = *m) {
+			for (u32 i = low; i < MT_MAG_WORDS; i++)
+				nr[mt_use(m[i])]++;
+		}
+		mt_unlock(&mt_sys.depot[c].word);
+	}
+}
+
 void mt_depot_flush(void)
 {
 	void **mag;
@@ -561,6 +580,16 @@ static MM_NOINLINE void **take_from_depot(u32 c)
 	return mag;
 }
 
+/* A full magazine of objects of class C, or of larger ones, takes the place of
+ * C's empty one. */
+static inline void take_mag(u32 c, void **mag)
+{
+	if (mt_self.top[c] != MT_NIL)
+		spare_put(mag_of(mt_self.top[c]));
+	mt_self.top[c] = mag + MT_MAG_WORDS;
+	mt_self.cap[c] = (u8)mt_sys.cap_of[c];
+}
+
 /* The magazine of class C is empty: a full one takes its place. */
 static inline bool take_full(u32 c)
 {
@@ -568,31 +597,51 @@ static inline bool take_full(u32 c)
 
 	if (!mag && READ_ONCE(mt_sys.depot[c].first))
 		mag = take_from_depot(c);
-	if (!mag)
-		return false;
-	if (mt_self.top[c] != MT_NIL)
-		spare_put(mag_of(mt_self.top[c]));
-	mt_self.top[c] = mag + MT_MAG_WORDS;
-	mt_self.cap[c] = (u8)mt_sys.cap_of[c];
-	return true;
+	if (mag)
+		take_mag(c, mag);
+	return mag != NULL;
 }
 
-/* Fill the empty magazine of class C from the slabs. */
+/* The same of the depot of a class that lends, if it has as many places. Out of
+ * the way of who has no depots: that is a matter of pages (malloc.ld). */
+static MM_NOINLINE bool take_lent(u32 c)
+{
+	for (u32 k = c + 1; mt_lends(k, c) && mt_in_slabs(k) &&
+			    mt_sys.cap_of[k] == mt_sys.cap_of[c];
+	     k++) {
+		void **mag = depot_pop(k);
+
+		if (mag) {
+			take_mag(c, mag);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Fill the empty magazine of class C: from slabs that have free objects, its
+ * own or one's that lends, or from a depot of such; or else from new ones. */
 static bool fill(u32 c)
 {
 	void **top = mt_self.top[c], **mag;
+	bool spare = mt_in_slabs(c), dry;
 	u32 nr, got;
-	bool dry;
 
 	mag = top == MT_NIL ? spare_get() : mag_of(top);
 	if (!mag)
 		return false;
 	more_places(c);
 	top = mag_empty_top(mag, mt_self.cap[c]);
+	mt_self.top[c] = top;
 	nr = mt_self.cap[c];
 	if (nr < mt_sys.cap_of[c] || mt_sys.size_of[c] > SMALL_MOST)
 		nr /= 2;
-	got = mt_objects_get(c, top, nr, &dry);
+	got = mt_objects_get(c, top, nr, spare, &dry);
+	if (!got && spare) {
+		if (READ_ONCE(mt_sys.depot_bytes) && take_lent(c))
+			return true;
+		got = mt_objects_get(c, top, nr, false, &dry);
+	}
 	mt_self.lent[c] = dry ? 0 : LEND_MOST;
 	mt_self.top[c] = top + got;
 	return got != 0;
@@ -606,12 +655,10 @@ static bool fill(u32 c)
  */
 static void *borrow(u32 c)
 {
-	u32 most = mt_sys.size_of[c] * 3u / 2;
-
 	if (mt_self.lent[c] >= LEND_MOST || !mt_class_small(c) ||
 	    (!mt_self.cap[c] && mt_class_used(c)))
 		return NULL;
-	for (u32 k = c + 1; mt_sys.size_of[k] <= most; k++) {
+	for (u32 k = c + 1; mt_lends(k, c); k++) {
 		if (mt_self.top[k][-1]) {
 			mt_self.lent[c]++;
 			return *--mt_self.top[k];
@@ -625,7 +672,7 @@ static void *direct_get(u32 c)
 {
 	void *p;
 
-	return mt_objects_get(c, &p, 1, NULL) ? p : NULL;
+	return mt_objects_get(c, &p, 1, false, NULL) ? p : NULL;
 }
 
 /* What a magazine's shelf and depot do not have: the class is filled, if nobody
@@ -640,7 +687,7 @@ static MM_NOINLINE void *refill(u32 c)
 }
 
 /* An object of class C for a thread that has magazines. */
-static inline void *live_alloc(u32 c)
+static MM_NOINLINE void *live_alloc(u32 c)
 {
 	void *p;
 
@@ -661,14 +708,12 @@ static inline void *live_alloc(u32 c)
  */
 static inline void *borrow_large(u32 c)
 {
-	u32 largest = mt_sys.size_of[c] * 3u / 2;
-
 	if (!mt_self.loans || !lends_large(c) || mt_self.shelf[c].first)
 		return NULL;
-	while (mt_sys.size_of[++c] <= largest) {
-		if (mt_self.top[c][-1]) {
+	for (u32 k = c + 1; mt_lends(k, c); k++) {
+		if (mt_self.top[k][-1]) {
 			mt_self.loans--;
-			return *--mt_self.top[c];
+			return *--mt_self.top[k];
 		}
 	}
 	return NULL;
@@ -683,6 +728,7 @@ void *mt_malloc_empty(size_t size, u32 c)
 	p = borrow_large(c);
 	if (p)
 		return p;
+	mt_self.asked = (u32)size;
 	p = live_alloc(c);
 	if (unlikely(!p))
 		errno = ENOMEM;
@@ -701,6 +747,7 @@ static void *up_alloc(size_t size)
 
 	if (mt_sys.direct)
 		return mt_guard_alloc(size, 16, false);
+	mt_self.asked = (u32)min(size, (size_t)MT_RUN_MAX);
 	if (size > MT_CLASS_MAX || size >= mt_sys.tune.mmap_threshold)
 		p = mt_large(size, MM_CACHELINE, &zeroed);
 	else

@@ -13,12 +13,24 @@
  * Groups. Many classes to a doubling waste little of an object, but each has
  * slabs that are half used, magazines and places in packs. So at first some are
  * one: the highest of them serves the sizes of all, which leaves four to a
- * doubling from 48 bytes to 1 KiB and eight above, until it has JOIN_BYTES of
- * objects. Then the table sends the sizes of the lower half to classes of their
- * own; what was allocated before stays where it is. What is beyond
- * eight to a doubling wins a sixteenth of the bytes at most, and waits for
- * FINE_BYTES. Powers of two are the highest of groups, and in the higher half
- * there is one that is aligned to twice what any in the lower is.
+ * doubling from 48 bytes to 1 KiB and eight above. Then the table sends the
+ * sizes of the lower half to classes of their own; what was allocated before
+ * stays where it is. That is when it pays: a class costs what is free in its
+ * slabs and in the magazines of each thread (SLABS_COST), or in magazines only
+ * (PACKS_COST), and saves what lies behind the objects of the lower sizes. How
+ * many these are is known of a sample, the requests for which the group got
+ * memory. So who has objects of one size gets a class for them soon, and who
+ * has all sizes of the group late. Powers of two are the highest of groups, and
+ * in the higher half there is one that is aligned to twice what any in the
+ * lower is.
+ *
+ * Lending. A class needs as many objects as it ever had at once, and has them
+ * for ever: where sizes come and go at random that is a third more than are
+ * used, for the classes have their most at different times. So a class whose
+ * slabs have no free object is served by those of the next ones that have, up
+ * to half as large again, before it gets a slab. A magazine may so name objects
+ * of larger classes than its own. What the map says of an object counts when
+ * it is freed, and when a magazine's objects go back to their slabs.
  */
 #include <string.h>
 
@@ -35,11 +47,11 @@
 #define TABLE_FIRST    1024u /* sizes whose classes stand in the table at once */
 #define TABLE_STEP     512u  /* entries that are made together */
 
-#define JOIN_BYTES                                                            \
-	131072u		    /* of objects: then there are eight to a doubling \
-			     */
-#define FINE_BYTES  524288u /* ... sixteen */
-#define SMALL_BYTES 65536u  /* of objects: then a slab more does no harm */
+#define SLABS_COST  65536u /* of a class more, bytes */
+#define PACKS_COST  16384u
+#define LOW_ALL	    256u
+#define LOW_WEIGHT  16u	   /* the newest counts a sixteenth */
+#define SMALL_BYTES 65536u /* of objects: then a slab more does no harm */
 
 /* Of all that may have slabs. Text of the file, for what is made when a process
  * starts is a page that each has; no pointers, which the loader would write. */
@@ -202,43 +214,46 @@ void mt_class_table(size_t size)
 	mt_unlock(&mt_sys.meta_word);
 }
 
-/* Up to which class shall the sizes that C serves have others? C: to none, for
- * it has not objects enough. */
+/* The highest of the lower half of the group whose highest is C. */
 static u32 half_of(u32 c)
 {
-	u64 bytes = mt_class_objects(c) * mt_sys.size_of[c];
-	u32 first = c - 1, half, size;
+	u32 first = c - 1;
 
 	while (mt_joined(first - 1))
 		first--;
-	half = (first + c) / 2;
-	size = mt_sys.size_of[half];
-	if (bytes <= (is_fine(size) ? FINE_BYTES : JOIN_BYTES))
-		return c;
-	return half;
+	return (first + c) / 2;
 }
 
-/* Class C, the highest of a group, has much: does it leave sizes to those below
- * it? */
-static MM_NOINLINE void halve_group(u32 c)
+/* Class C, the highest of a group, leaves sizes to HALF and those below it. */
+static MM_NOINLINE void halve_group(u32 c, u32 half)
 {
-	u32 half = half_of(c);
-
-	if (half == c || mt_sys.direct)
+	if (mt_sys.direct)
 		return;
 	mt_lock(&mt_sys.meta_word);
 	WRITE_ONCE(mt_sys.joined[half / 64],
 		   mt_sys.joined[half / 64] & ~(1ul << half % 64));
 	fill_table(mt_sys.class_end);
 	mt_unlock(&mt_sys.meta_word);
+	WRITE_ONCE(mt_sys.low_part[c], 0);
 }
 
 /* Class C has more objects. */
 static inline void grown(u32 c)
 {
-	if (mt_joined(c - 1) &&
-	    mt_class_objects(c) * mt_sys.size_of[c] > JOIN_BYTES)
-		halve_group(c);
+	u32 half, low = READ_ONCE(mt_sys.low_part[c]);
+	u64 saved = mt_class_objects(c);
+
+	if (!mt_joined(c - 1))
+		return;
+	half = half_of(c);
+	if (mt_self.asked <= mt_sys.size_of[half])
+		low += (LOW_ALL - 1 - low) / LOW_WEIGHT;
+	else
+		low -= low / LOW_WEIGHT;
+	WRITE_ONCE(mt_sys.low_part[c], (u8)low);
+	saved *= low * (u32)(mt_sys.size_of[c] - mt_sys.size_of[half]);
+	if (saved / LOW_ALL > (mt_in_slabs(c) ? SLABS_COST : PACKS_COST))
+		halve_group(c, half);
 }
 
 u32 mt_class_for(size_t size)
@@ -358,7 +373,7 @@ bool mt_class_used(u32 c)
 }
 
 /* NR objects of class C, or fewer, or none. */
-static u32 get_runs(u32 c, void **out, u32 nr)
+static MM_NOINLINE u32 get_runs(u32 c, void **out, u32 nr)
 {
 	u32 n = 0;
 
@@ -394,24 +409,57 @@ static u32 get_objects(u32 c, void **out, u32 nr)
 	return nr;
 }
 
-u32 mt_objects_get(u32 c, void **out, u32 nr, bool *dry)
+/* What is free in the slabs of class C. */
+static u32 spare_of(u32 c, void **out, u32 nr)
 {
-	u64 seen, bugs = READ_ONCE(kmem_sys.nr_bugs);
-	bool due;
+	struct kmem_cache *s =
+		__atomic_load_n(&mt_sys.cache[c], __ATOMIC_ACQUIRE);
+
+	return s ? slab_take_some(s, nr, out) : 0;
+}
+
+/* Has class C, which is small, no free object? */
+static bool is_dry(u32 c)
+{
+	return mt_class_small(c) &&
+	       (!mt_class_used(c) || !slab_has_free(mt_sys.cache[c]));
+}
+
+/* What is free in the slabs of class C, or of one that lends to it. */
+static u32 get_spare(u32 c, void **out, u32 nr)
+{
+	u32 n = spare_of(c, out, nr);
+
+	for (u32 k = c + 1; !n && mt_lends(k, c) && mt_in_slabs(k); k++)
+		n = spare_of(k, out, nr);
+	return n;
+}
+
+/* RAM grows if it must. */
+static u32 get_growing(u32 c, void **out, u32 nr)
+{
+	u64 seen;
 	u32 n;
 
-	mt_enter();
 	do {
 		seen = __atomic_load_n(&mt_sys.ram_end, __ATOMIC_ACQUIRE);
 		n = get_objects(c, out, nr);
 	} while (!n && mt_grow(seen));
 	/* The last frames of all: one is better than none. */
-	if (unlikely(!n))
-		n = get_objects(c, out, 1);
+	return likely(n) ? n : get_objects(c, out, 1);
+}
+
+u32 mt_objects_get(u32 c, void **out, u32 nr, bool spare, bool *dry)
+{
+	u64 bugs = READ_ONCE(kmem_sys.nr_bugs);
+	bool due;
+	u32 n;
+
+	mt_enter();
+	n = spare ? get_spare(c, out, nr) : get_growing(c, out, nr);
 	due = mt_peak_due();
 	if (dry)
-		*dry = n < nr ||
-		       (mt_class_small(c) && !slab_has_free(mt_sys.cache[c]));
+		*dry = n < nr || is_dry(c);
 	mt_leave();
 	if (unlikely(READ_ONCE(kmem_sys.nr_bugs) != bugs))
 		mt_bad("corrupted free object, see above", n ? out[0] : NULL);
@@ -444,6 +492,38 @@ static const void *put_runs(u32 c, void **objs, u32 nr)
 	return bad;
 }
 
+/* Those of OBJS[0 .. NR) that are of the first one's class come first. Returns
+ * how many. */
+static u32 of_one_class(void **objs, u32 nr)
+{
+	u32 c = mt_use(objs[0]), n = 1;
+
+	for (u32 i = 1; i < nr; i++) {
+		void *p = objs[i];
+
+		if (unlikely(mt_use(p) != c))
+			continue;
+		objs[i] = objs[n];
+		objs[n++] = p;
+	}
+	return n;
+}
+
+/* Objects of class C, which is in slabs, and of those that lend to it. What is
+ * of no slab any longer, for it was freed twice, is told of by C's. */
+static void put_slabs(u32 c, void **objs, u32 nr)
+{
+	while (nr) {
+		u32 n = of_one_class(objs, nr), u = mt_use(objs[0]);
+
+		if (unlikely(u < c || !mt_in_slabs(u)))
+			u = c;
+		kmem_cache_free_bulk(mt_sys.cache[u], n, objs);
+		objs += n;
+		nr -= n;
+	}
+}
+
 void mt_objects_put(u32 c, void **objs, u32 nr)
 {
 	u64 bugs = READ_ONCE(kmem_sys.nr_bugs);
@@ -456,7 +536,7 @@ void mt_objects_put(u32 c, void **objs, u32 nr)
 	else if (mt_in_runs(c))
 		bad = put_runs(c, objs, nr);
 	else
-		kmem_cache_free_bulk(mt_sys.cache[c], nr, objs);
+		put_slabs(c, objs, nr);
 	due = mt_trim_due();
 	mt_leave();
 	if (unlikely(READ_ONCE(kmem_sys.nr_bugs) != bugs))

@@ -92,22 +92,23 @@ struct class_info {
 };
 
 /* Printing may allocate, so it comes after counting. */
-static void count_classes(struct class_info *info)
+static MM_NOINLINE void count_classes(struct class_info *info)
 {
+	u32 depot[MT_NR_CLASSES];
+
+	mt_depot_count(depot);
 	mt_enter();
 	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++) {
 		struct kmem_cache *s =
 			__atomic_load_n(&mt_sys.cache[c], __ATOMIC_ACQUIRE);
 		struct slab_count n = {0};
-		u64 depot;
 
 		if (s)
 			slab_counts(s, &n);
 		if (!mt_in_slabs(c))
 			n.active = n.objects = mt_class_objects(c);
-		depot = (u64)READ_ONCE(mt_sys.depot[c].nr) * mt_sys.cap_of[c];
-		info[c].in_depot = depot;
-		info[c].in_use = n.active - min(n.active, depot);
+		info[c].in_depot = depot[c];
+		info[c].in_use = n.active - min(n.active, (u64)depot[c]);
 		info[c].in_slabs = n.objects - min(n.objects, n.active);
 	}
 	mt_leave();

@@ -69,27 +69,27 @@ static void to_fd(void *arg, const char *text, size_t len)
 	}
 }
 
-static void put_classes(struct seq_buf *s)
+/* DEPOT: of each class, objects in the depots. */
+static void put_classes(struct seq_buf *s, const u32 *depot)
 {
 	seq_puts(s, "malloc class: size, objects out of slabs, packs or "
 		    "frames, in the depot\n");
 	for (u32 c = MT_FIRST; c < MT_NR_CLASSES; c++) {
 		struct kmem_cache *k =
 			__atomic_load_n(&mt_sys.cache[c], __ATOMIC_ACQUIRE);
-		u64 depot =
-			(u64)READ_ONCE(mt_sys.depot[c].nr) * mt_sys.cap_of[c];
 		u64 nr = k ? kmem_cache_active(k) : 0;
 
 		if (!mt_in_slabs(c))
 			nr = mt_class_objects(c);
-		if (nr || depot)
+		if (nr || depot[c])
 			seq_printf(s, "%6u %10llu %10llu\n", mt_sys.size_of[c],
-				   LLU(nr), LLU(depot));
+				   LLU(nr), LLU(depot[c]));
 	}
 }
 
 void mt_print_stats(int fd)
 {
+	u32 depot[MT_NR_CLASSES];
 	char text[512];
 	struct mt_counts n;
 	struct seq_buf s;
@@ -105,8 +105,9 @@ void mt_print_stats(int fd)
 		   LLU(n.nr_maps), LLU(n.mapped >> 10),
 		   LLU(READ_ONCE(mt_sys.nr_trims)),
 		   LLU(mt_sys.meta_bytes >> 10));
+	mt_depot_count(depot);
 	mt_enter();
-	put_classes(&s);
+	put_classes(&s, depot);
 	mt_leave();
 	seq_buf_flush(&s);
 }

@@ -281,6 +281,10 @@ void slab_for_each_sleep(void (*fn)(struct kmem_cache *s, void *arg),
  */
 u32 slab_alloc_some(struct kmem_cache *s, gfp_t gfp, u32 nr, void **p);
 
+/* slab_take_some: the same, but never of a new slab. 0: there are none, or S is
+ * a debug cache. */
+u32 slab_take_some(struct kmem_cache *s, u32 nr, void **p);
+
 /* slab_has_free: could slab_alloc_some() do without a new slab on this CPU? A
  * hint. Context: as kmem_cache_alloc_bulk(). */
 bool slab_has_free(struct kmem_cache *s);

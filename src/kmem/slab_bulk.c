@@ -124,6 +124,15 @@ u32 slab_alloc_some(struct kmem_cache *s, gfp_t gfp, u32 nr, void **p)
 	return *p != NULL;
 }
 
+u32 slab_take_some(struct kmem_cache *s, u32 nr, void **p)
+{
+	struct kmem_cache_cpu *c = cpu_part(s);
+
+	if (c == &kmem_sys.cpu_none || base_steered() || slab_is_debug(s))
+		return 0;
+	return cpu_take_objects(s, c, p, nr);
+}
+
 bool slab_has_free(struct kmem_cache *s)
 {
 	struct kmem_cache_cpu *c = this_cache_part(s);

@@ -22,6 +22,7 @@
 
 #include "base_seed.h"
 #include "kmem/slab.h"
+#include "malloc_alone.h"
 #include "mt.h"
 
 #define NR_OBJECTS 4096
@@ -183,7 +184,7 @@ static void test_names(void **arg)
 
 		if (!mt_in_slabs(c))
 			continue;
-		assert_int_equal(mt_objects_get(c, &p, 1, NULL), 1);
+		assert_int_equal(mt_objects_get(c, &p, 1, false, NULL), 1);
 		snprintf(name, sizeof(name), "malloc-%u", mt_sys.size_of[c]);
 		assert_string_equal(mt_sys.cache[c]->name, name);
 		mt_objects_put(c, &p, 1);
@@ -437,7 +438,8 @@ static u32 magazine(u32 c)
 	assert_true(top >= low && top <= mag + MT_MAG_WORDS);
 	assert_null(low[-1]);
 	for (void **at = low; at < top; at++)
-		assert_true(*at && mt_usable_size(*at) == mt_sys.size_of[c]);
+		assert_true(*at && mt_use(*at) >= c &&
+			    mt_lends(mt_use(*at), c));
 	return cap;
 }
 
@@ -508,138 +510,6 @@ static void *grow_thread(void *arg)
 	return NULL;
 }
 
-/* Whose objects serve, and until there are so many bytes of them. */
-struct part {
-	u32 size;
-	u64 most;
-};
-
-/* Objects of SMALL bytes are PARTS[0]'s until that has enough, then the next
- * one's, whose last says 0: that is for good. */
-static void group_parts(size_t small, const struct part *parts)
-{
-	static u64 *p[4000];
-	size_t n = 0, end;
-
-	for (; parts->most; parts++) {
-		u32 c = mt_class_for(small);
-
-		assert_int_equal(mt_sys.size_of[c], parts->size);
-		while (mt_class_objects(c) * parts->size <= parts->most) {
-			assert_int_equal(mt_class_for(small), c);
-			assert_true(n < ARRAY_SIZE(p) - 200);
-			p[n] = mt_malloc(small);
-			assert_true(mt_usable_size(p[n]) >= small);
-			*p[n] = n;
-			n++;
-		}
-		/* Who is too large for the next stays. */
-		assert_int_equal(mt_class_for(parts[1].size + 1), c);
-	}
-	assert_int_equal(mt_sys.size_of[mt_class_for(small)], parts->size);
-	for (end = n + 200; n < end; n++) {
-		p[n] = mt_malloc(small);
-		*p[n] = n;
-	}
-	assert_int_equal(mt_usable_size(p[n - 1]), parts->size);
-	while (n--) {
-		assert_int_equal(*p[n], n);
-		mt_free(p[n]);
-	}
-}
-
-static void *pair_thread(void *arg)
-{
-	static const u64 join = 131072, fine = 524288;
-
-	(void)arg;
-	group_parts(40, (struct part[]){{64, join}, {48, 0}});
-	group_parts(270, (struct part[]){{320, join}, {288, 0}});
-	group_parts(950, (struct part[]){{1024, join}, {960, 0}});
-	/* Of four and of three. */
-	group_parts(520, (struct part[]){{640, join}, {576, fine}, {544, 0}});
-	group_parts(780, (struct part[]){{896, join}, {832, fine}, {800, 0}});
-	/* In packs. */
-	group_parts(1040, (struct part[]){{1152, fine}, {1088, 0}});
-	group_parts(3080, (struct part[]){{3328, fine}, {3200, 0}});
-	group_parts(4100, (struct part[]){{4608, fine}, {4352, 0}});
-	/* Those are eight to a doubling at once. */
-	assert_int_equal(mt_sys.size_of[mt_class_for(1900)], 1920);
-	assert_int_equal(mt_sys.size_of[mt_class_for(7000)], 7168);
-	/* No other's: 16 bytes are not served by 32. */
-	assert_int_equal(mt_sys.size_of[mt_class_for(16)], 16);
-	return NULL;
-}
-
-/* Objects of LENDER serve SIZE while the class for that has nothing, so often
- * and no more. */
-static void loans(size_t size, size_t lender, int most)
-{
-	u32 c = mt_class_for(size), k = mt_class_for(lender);
-	void *kept = mt_malloc(lender), *p;
-
-	assert_true(c < k && !mt_class_used(c));
-	for (int i = 0; i < most; i++) {
-		p = mt_malloc(size);
-		assert_int_equal(mt_usable_size(p), mt_sys.size_of[k]);
-		mt_free(p);
-	}
-	p = mt_malloc(size);
-	assert_int_equal(mt_usable_size(p), mt_sys.size_of[c]);
-	mt_free(p);
-	mt_free(kept);
-}
-
-/* What is aligned is, whoever would lend. */
-static void no_loan_aligned(void)
-{
-	void *kept = mt_malloc(320), *p;
-
-	assert_true(!mt_class_used(mt_class_for(256)));
-	for (int i = 0; i < 100; i++) {
-		p = mt_memalign(256, 256);
-		assert_int_equal((uintptr_t)p % 256, 0);
-		mt_free(p);
-	}
-	mt_free(kept);
-}
-
-static void *loan_thread(void *arg)
-{
-	(void)arg;
-	/* More than half as large again is too much. In this order: who is
-	 * asked for has nobody to borrow from. */
-	loans(100, 200, 0);
-	no_loan_aligned();
-	loans(440, 512, 32);
-	loans(600, 896, 32);
-	return NULL;
-}
-
-/* In a process where nobody used the classes before. */
-static void alone(void *(*body)(void *arg))
-{
-	pid_t pid;
-	int status;
-
-	mt_free(mt_malloc(1));
-	if (mt_sys.direct)
-		return;
-	mt_cache_flush();
-	mt_trim();
-	pid = fork();
-	if (!pid) {
-		pthread_t t;
-
-		if (pthread_create(&t, NULL, body, NULL))
-			_exit(1);
-		pthread_join(t, NULL);
-		_exit(0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
-}
-
 #define SHELVED 8000 /* objects of 64 bytes: 500 KiB */
 
 /* What many others made is freed: it waits where others find it. */
@@ -690,18 +560,6 @@ static void test_magazines_grow(void **arg)
 {
 	(void)arg;
 	alone(grow_thread);
-}
-
-static void test_pairs(void **arg)
-{
-	(void)arg;
-	alone(pair_thread);
-}
-
-static void test_loans(void **arg)
-{
-	(void)arg;
-	alone(loan_thread);
 }
 
 /* ---- fork
@@ -949,9 +807,6 @@ static void test_misuse(void **arg)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		/* First, while no class is used. */
-		cmocka_unit_test(test_loans),
-		cmocka_unit_test(test_pairs),
 		cmocka_unit_test(test_classes),
 		cmocka_unit_test(test_contents),
 		cmocka_unit_test(test_zeroed),

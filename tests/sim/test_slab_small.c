@@ -465,21 +465,25 @@ static int some_body(void *arg)
 	s = run->cache[2];
 	n = s->node[0];
 	CHECK(!slab_has_free(s));
+	CHECK_EQ(slab_take_some(s, 2, p), 0);
+	CHECK_EQ(n->nr_slabs, 0);
 	CHECK_EQ(slab_alloc_some(s, GFP_NOWAIT, 2, p), 2);
 	CHECK_EQ(n->nr_slabs, 1);
 	CHECK(slab_has_free(s));
 	per = (u32)n->nr_objects;
 	CHECK(per > 4 && per < 30);
-	CHECK_EQ(slab_alloc_some(s, GFP_NOWAIT, per, p + 2), per - 2);
+	CHECK_EQ(slab_take_some(s, 1, p + 2), 1);
+	CHECK_EQ(slab_alloc_some(s, GFP_NOWAIT, per, p + 3), per - 3);
 	CHECK_EQ(n->nr_slabs, 1);
 	CHECK(!slab_has_free(s));
+	CHECK_EQ(slab_take_some(s, 2, p + per), 0);
 	CHECK_EQ(slab_alloc_some(s, GFP_NOWAIT, per, p + per), per);
 	CHECK_EQ(n->nr_slabs, 2);
 	/* Of both slabs: one is on no list, the other the CPU's. */
 	kmem_cache_free_bulk(s, 2, p);
 	CHECK(slab_has_free(s));
 	kmem_cache_free_bulk(s, 2, p + per);
-	CHECK_EQ(slab_alloc_some(s, GFP_NOWAIT, 30, p + 2 * per), 4);
+	CHECK_EQ(slab_take_some(s, 30, p + 2 * per), 4);
 	CHECK(!slab_has_free(s));
 	CHECK_EQ(n->nr_slabs, 2);
 	for (u32 i = 0; i < 4; i++)
