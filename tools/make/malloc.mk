@@ -11,9 +11,13 @@ MT_FLAGS := $(CFLAGS_release) -fPIC -fvisibility=hidden \
 	-ftls-model=initial-exec -ffunction-sections -fdata-sections \
 	-fcf-protection=none -fno-plt -fno-builtin-malloc -fno-builtin-calloc \
 	$(MT_DEFS) -DMT_PRELOAD -include malloc/mt_string.h
+# Option $(1), if the compiler has it: clang lacks some of gcc's.
+mt_option = $(shell $(CC) -Werror $(1) -x c -c /dev/null -o /dev/null 2>/dev/null && echo $(1))
+MT_QUIET := $(call mt_option,-Wno-maybe-uninitialized)
+MT_ALIGN := -falign-functions=4 -falign-loops=4 $(call mt_option,-falign-jumps=4)
 # Residence is by 64 KiB of the file. Floors below are called for many objects
 # at once: small is better. (-Os warns of what -O2 sees through.)
-MT_SMALL := -Os -Wno-maybe-uninitialized
+MT_SMALL := -Os $(MT_QUIET)
 MT_SRC := $(wildcard src/base/*.c src/arch/*.c src/phys/*.c) \
 	$(filter-out src/kmem/slab_memcg.c,$(wildcard src/kmem/*.c)) \
 	src/report/slab_show.c
@@ -23,10 +27,10 @@ MT_OBJS := $(patsubst %.c,$(MT)/%.o,$(MT_SRC) $(MT_PORT) $(MT_C))
 
 $(MT)/port/%.o: private MT_FLAGS += $(MT_SMALL)
 # Room that is only skipped is resident, too.
-$(MT)/malloc/mt_%.o: private MT_FLAGS += -falign-functions=4 -falign-loops=4 -falign-jumps=4
+$(MT)/malloc/mt_%.o: private MT_FLAGS += $(MT_ALIGN)
 # So are those of the library that run for many frames, or once.
 $(patsubst %,$(MT)/malloc/mt_%.o,error fork large options trim): private MT_FLAGS += $(MT_SMALL)
-$(MT)/src/kmem/slab_partial.o $(MT)/src/kmem/slab_bulk.o $(MT)/src/kmem/slab.o: private MT_SMALL := -Wno-maybe-uninitialized
+$(MT)/src/kmem/slab_partial.o $(MT)/src/kmem/slab_bulk.o $(MT)/src/kmem/slab.o: private MT_SMALL := $(MT_QUIET)
 $(MT)/src/%.o: src/%.c $(FLAGS_MK) tools/make/malloc.mk
 	@mkdir -p $(@D)
 	$(SAY) "  CC [malloc] $<"
