@@ -12,9 +12,11 @@
  *    few slots, a thread that ends has nothing to give back, and fork waits
  *    for all words to know that nobody is inside. The port's own attaching of
  *    threads, which keeps a slot for life and allocates, is never reached.
- *    All threads begin at slot 0, wait some dozen times for it if it is busy,
- * and stay where they last found one free: what CPUs keep for themselves is
- * kept as often as threads meet often, not as often as there were threads.
+ *    All threads begin at slot 0 and stay where they last found one free: what
+ *    CPUs keep for themselves is kept as often as threads met, not as often as
+ *    there were threads. While these are few, one waits a while for its slot
+ *    (MT_WAITS_MOST in its life), so that two that meet when they begin, and
+ *    seldom after that, have one between them.
  *
  * 3. RAM lies in one reservation of address space. It starts with a part of a
  *    section, so that few descriptors are made for small programs, and grows

@@ -53,10 +53,10 @@
  * 8. Loans. What a small process wastes is half used slabs, and each class has
  *    as many as it ever needed at once. So while a class has few slabs and all
  *    of them are used up, or it was never used, it is served by what the thread
- *    has at hand of larger classes, up to half as large again. Nothing
- * remembers a loan: the map says what the object is when it is freed. It costs
- * several times what a magazine does, so after LEND_MOST of them the class
- * fills a magazine: from its slabs, from those of larger classes that have free
+ *    has at hand of larger classes, up to half as large again. Nothing notes a
+ *    loan: the map says what the object is when it is freed. It costs several
+ *    times what a magazine does, so after LEND_MOST of them the class fills a
+ *    magazine: from its slabs, from larger classes' slabs that have free
  *    objects, with a full one of such a class's depot, and only then from a new
  *    slab. So what a magazine names may be of larger classes than its own, in
  *    slabs like it, and is sorted when it goes there (mt_class.c).

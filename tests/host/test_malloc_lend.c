@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/prng.h"
 #include "base_seed.h"
 #include "kmem/slab.h"
 #include "malloc_alone.h"
@@ -128,13 +129,12 @@ static void test_pairs(void **arg)
 static size_t mixed(size_t small, size_t large, u32 share, u64 cost)
 {
 	u32 c = mt_class_for(large);
-	u64 seed = test_env("SEED", 1);
+	struct prng r;
 	size_t n = 0;
 
-	while (mt_class_for(small) == c && saving(c, (u32)small) <= cost) {
-		seed = seed * 6364136223846793005UL + 1442695040888963407UL;
-		take(&n, (seed >> 40) % 8 < share ? small : large);
-	}
+	prng_seed(&r, test_env("SEED", 1));
+	while (mt_class_for(small) == c && saving(c, (u32)small) <= cost)
+		take(&n, prng_below(&r, 8) < share ? small : large);
 	return n;
 }
 
@@ -363,23 +363,22 @@ static void test_depots(void **arg)
 	alone(depot_thread);
 }
 
-/* Many sizes that come and go at random have hardly more objects than at the
- * most: contents are checked, and where all of them go back to. */
+/* Many sizes come and go at random: contents are checked, and that all of them
+ * go back to where they are from. */
 static void *random_thread(void *arg)
 {
 	static struct {
 		u8 *p;
 		u32 size;
 	} live[1000];
-	u64 seed = test_env("SEED", 1);
+	struct prng r;
 
 	(void)arg;
+	prng_seed(&r, test_env("SEED", 1));
 	for (u32 i = 0; i < 400000; i++) {
-		u32 at, size;
+		u64 at = prng_below(&r, ARRAY_SIZE(live));
+		u32 size = 8 + (u32)prng_below(&r, 500);
 
-		seed = seed * 6364136223846793005UL + 1442695040888963407UL;
-		at = (u32)(seed >> 33) % ARRAY_SIZE(live);
-		size = 8 + (u32)(seed >> 48) % 500;
 		if (live[at].p) {
 			assert_int_equal(live[at].p[0], (u8)at);
 			assert_int_equal(live[at].p[live[at].size - 1], (u8)at);
